@@ -1,0 +1,17 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared photographs, corpora and reference figures; a user's machine has none."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the shared test data beside the checkout (../shared), which is not here")
+    return SHARED
