@@ -1,0 +1,208 @@
+"""What a plugin hands over: one frozen spec a component.
+
+A spec says what a component is called, what it does, which params it takes and how it is built. It imports
+nothing heavy: `build` and `check` import torch inside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+# Keys that the recipe itself reads in a component's table, so that no param may have them.
+RESERVED = frozenset({"name", "enabled", "weight", "every", "on", "optimizer", "schedule", "init"})
+
+
+class Params(BaseModel):
+    """Base of every component's params: frozen, and an unknown key is a fault."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ref(BaseModel):
+    """A param that is a component itself: its name and, in the same table, its params."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: ClassVar[str]
+    name: str
+
+
+class GeneratorRef(Ref):
+    """A generator as a param; `build` is given the built module by the field's name."""
+
+    kind = "generator"
+
+
+class DiscriminatorRef(Ref):
+    """A discriminator as a param."""
+
+    kind = "discriminator"
+
+
+class LossRef(Ref):
+    """A loss as a param."""
+
+    kind = "loss"
+
+
+class PenaltyRef(Ref):
+    """A penalty as a param."""
+
+    kind = "penalty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every kind of component has in common.
+
+    Attributes:
+        name: what a recipe calls it: lower-case words joined by hyphens.
+        summary: one line for `toolbox list`.
+        build: called as ``build(params, **built)`` with the typed params and, for every param that is a
+            component itself, the built component by the field's name. Returns the component.
+        params: the params' class, every field with a description.
+        reference: the paper, standard or library that it follows.
+        licence: the licence of the code or the weights that it brings, where that is not the plugin's.
+        check: what only heavy imports can tell (does this backbone exist?): raises ValueError with one
+            line. Run for `toolbox run` and `toolbox recipe validate`, after the recipe is bound.
+        warn: what is allowed but should be known: returns one line, or None.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    summary: str
+    build: Callable[..., Any]
+    params: type[Params] = Params
+    reference: str = ""
+    licence: str = ""
+    check: Callable[[Any], None] | None = None
+    warn: Callable[[Any], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a spec that could not be listed, bound or explained; raises ValueError or TypeError."""
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} is not lower-case words joined by hyphens")
+        if not self.summary.strip() or "\n" in self.summary:
+            raise ValueError(f"'{self.name}' needs a summary of one line")
+        if not (isinstance(self.params, type) and issubclass(self.params, Params)):
+            raise TypeError(f"params of '{self.name}' is {self.params!r}, not a subclass of toolbox.Params")
+        taken = sorted(RESERVED & set(self.params.model_fields))
+        if taken:
+            raise ValueError(f"params of '{self.name}' use names that recipes reserve: {', '.join(taken)}")
+        if not callable(self.build):
+            raise TypeError(f"build of '{self.name}' is not callable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSpec(Spec):
+    """A generator; see `toolbox.contracts.Generator`.
+
+    Attributes:
+        auxiliary: the names of its auxiliary outputs, which losses reach by ``on = "name"``.
+    """
+
+    kind = "generator"
+    auxiliary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorSpec(Spec):
+    """A discriminator; see `toolbox.contracts.Discriminator`."""
+
+    kind = "discriminator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(Spec):
+    """A loss; see `toolbox.contracts.ReconstructionLoss` and `AdversarialLoss`.
+
+    Attributes:
+        role: which of the two contracts it keeps.
+        sees_real: whether the generator's side of an adversarial loss needs the maps of the real pictures;
+            it costs one more pass through the discriminator.
+    """
+
+    kind = "loss"
+    role: Literal["reconstruction", "adversarial"] = "reconstruction"
+    sees_real: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltySpec(Spec):
+    """A penalty on the discriminator; see `toolbox.contracts.Penalty`."""
+
+    kind = "penalty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradationSpec(Spec):
+    """A degradation; see `toolbox.contracts.Degradation`.
+
+    Attributes:
+        role: "damage" makes a damaged image of an undamaged photograph, in training and validation;
+            "augment" varies training samples of every kind, damaged pairs included.
+    """
+
+    kind = "degradation"
+    role: Literal["damage", "augment"] = "damage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Spec):
+    """A metric; see `toolbox.contracts.Metric`.
+
+    Attributes:
+        better: whether more or less of it is better.
+    """
+
+    kind = "metric"
+    better: Literal["higher", "lower"] = "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSpec:
+    """A recipe that a plugin brings.
+
+    Attributes:
+        name: what `toolbox run --recipe` calls it.
+        summary: one line for `toolbox list`.
+        path: its TOML file inside the plugin.
+    """
+
+    kind: ClassVar[str] = "recipe"
+    name: str
+    summary: str
+    path: Path
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that could not be found; raises ValueError."""
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} is not lower-case words joined by hyphens")
+        if not self.path.is_file():
+            raise ValueError(f"recipe '{self.name}' has no file {self.path}")
+
+
+AnySpec = Spec | RecipeSpec
+
+# Every kind, in the order of the lists, with the hook that supplies it.
+KINDS: dict[str, type[Spec] | type[RecipeSpec]] = {
+    "generator": GeneratorSpec,
+    "discriminator": DiscriminatorSpec,
+    "loss": LossSpec,
+    "penalty": PenaltySpec,
+    "degradation": DegradationSpec,
+    "metric": MetricSpec,
+    "recipe": RecipeSpec,
+}
+
+
+def plural(kind: str) -> str:
+    """Return the plural of a kind's name ("loss" to "losses"), as hooks and recipe tables use it."""
+    return {"loss": "losses", "penalty": "penalties"}.get(kind, f"{kind}s")
