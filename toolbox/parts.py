@@ -1,0 +1,171 @@
+"""`Plan` to what trains: modules, losses, penalties, optimisers and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+
+from toolbox import settings as s
+from toolbox.color import keep
+from toolbox.errors import PluginError, ToolboxError
+from toolbox.plan import Bound, Plan
+from toolbox.specs import LossSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A loss in its place: `call` keeps one of the two contracts of `toolbox.contracts`."""
+
+    label: str
+    weight: float
+    on: str
+    adversarial: bool
+    sees_real: bool
+    call: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Penalty:
+    """A penalty in its place, used every `every` steps at `every` times its weight."""
+
+    label: str
+    weight: float
+    every: int
+    call: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A network with what moves it."""
+
+    network: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything that trains.
+
+    Attributes:
+        generator: the generator's side.
+        discriminator: the discriminator's side, or None.
+        losses: the losses in the order of the recipe.
+        penalties: the penalties on the discriminator.
+        keep: what of the input comes out unchanged; see `toolbox.color.keep`.
+    """
+
+    generator: Side
+    discriminator: Side | None
+    losses: tuple[Loss, ...]
+    penalties: tuple[Penalty, ...]
+    keep: str
+
+    def stateful(self) -> dict[str, nn.Module]:
+        """Return every module whose state a checkpoint must hold, by a name that is stable."""
+        found = {"generator": self.generator.network}
+        if self.discriminator is not None:
+            found["discriminator"] = self.discriminator.network
+        for kind, terms in (("loss", self.losses), ("penalty", self.penalties)):
+            for term in terms:
+                if isinstance(term.call, nn.Module) and term.call.state_dict():
+                    found[f"{kind}-{term.label}"] = term.call
+        return found
+
+    def sides(self) -> dict[str, Side]:
+        """Return the sides by name."""
+        sides = {"generator": self.generator}
+        return sides if self.discriminator is None else sides | {"discriminator": self.discriminator}
+
+
+def component(bound: Bound) -> Any:  # noqa: ANN401 - every kind of component
+    """Build one component with those among its params; PluginError where its plugin fails."""
+    children = {key: component(child) for key, child in bound.children.items()}
+    try:
+        return bound.spec.build(bound.params, **children)
+    except (ToolboxError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise PluginError(
+            f"{bound.entry.kind.capitalize()} '{bound.spec.name}' of the plugin '{bound.entry.plugin}' "
+            f"can't be built: {text}"
+        ) from error
+
+
+def build(plan: Plan, device: torch.device, dtype: torch.dtype = torch.float32) -> Parts:
+    """Build everything that `plan` names, on `device`, the weights drawn from the plan's seed."""
+    torch.manual_seed(plan.settings.seed)
+    epochs = plan.settings.training.epochs
+
+    def place(built: Any) -> Any:  # noqa: ANN401
+        return built.to(device=device, dtype=dtype) if isinstance(built, nn.Module) else built
+
+    def side(bound: Bound) -> Side:
+        network = place(component(bound))
+        section = cast(s.Network, bound.place)
+        optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
+        return Side(network=network, optimizer=optimizer, schedule=_schedule(section.schedule, optimizer, epochs))
+
+    return Parts(
+        generator=side(plan.generator),
+        discriminator=side(plan.discriminator) if plan.discriminator else None,
+        losses=tuple(_loss(bound, place(component(bound))) for bound in plan.losses),
+        penalties=tuple(_penalty(bound, place(component(bound))) for bound in plan.penalties),
+        keep=plan.settings.keep,
+    )
+
+
+def generator(plan: Plan, device: torch.device) -> nn.Module:
+    """Build the generator alone, for restoring."""
+    return cast(nn.Module, component(plan.generator)).to(device)
+
+
+def restore(network: Callable[..., Any], mode: str, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Call a generator and return its outputs by name, with `restored` after `keep`.
+
+    `image` is (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); the outputs are of `image`'s dtype.
+    """
+    outcome = network(image, mask)
+    restored, auxiliary = outcome if isinstance(outcome, tuple) else (outcome, {})
+    outputs = {name: value.to(image.dtype) for name, value in auxiliary.items()}
+    outputs["restored"] = keep(mode, restored.to(image.dtype), image, mask)
+    return outputs
+
+
+def _loss(bound: Bound, call: Any) -> Loss:  # noqa: ANN401
+    place, spec = cast(s.LossTerm, bound.place), cast(LossSpec, bound.spec)
+    return Loss(
+        label=bound.label,
+        weight=place.weight,
+        on=place.on,
+        adversarial=spec.role == "adversarial",
+        sees_real=spec.sees_real,
+        call=call,
+    )
+
+
+def _penalty(bound: Bound, call: Any) -> Penalty:  # noqa: ANN401
+    place = cast(s.PenaltyTerm, bound.place)
+    return Penalty(label=bound.label, weight=place.weight, every=place.every, call=call)
+
+
+def _optimizer(section: s.Optimizer, weights: list[nn.Parameter]) -> Optimizer:
+    options = section.model_dump(exclude={"name"})
+    kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    return kinds[section.name](weights, **options)
+
+
+def _schedule(section: s.Schedule, optimizer: Optimizer, epochs: int) -> LRScheduler:
+    if isinstance(section, s.Step):
+        return StepLR(optimizer, step_size=section.every, gamma=section.factor)
+    if isinstance(section, s.Cosine):
+        lowest = section.final * optimizer.param_groups[0]["lr"]
+        return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=lowest)
+    return StepLR(optimizer, step_size=epochs + 1, gamma=1.0)
