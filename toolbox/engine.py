@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
+from accelerate.state import AcceleratorState
 
 from toolbox.errors import UsageError
 
@@ -19,25 +21,19 @@ def make(device: str | None = None, precision: str = "fp32") -> Accelerator:
     """
     mixed = precision if precision in ("bf16", "fp16") else "no"
     # accelerate keeps one state a process and refuses a second with other settings; each run sets its own.
-    AcceleratorState._reset_state(reset_partial_state=PartialState._shared_state == {} or _single())
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        AcceleratorState._reset_state(reset_partial_state=True)
     if device is not None:
         _demand(device)
     try:
-        engine = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
+        return Accelerator(cpu=device == "cpu", mixed_precision=mixed)
     except ValueError as error:
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
-    if device is not None and ":" in device:
-        engine.state.device = torch.device(device)
-    return engine
 
 
 def dtype(precision: str) -> torch.dtype:
     """Return the dtype of weights and losses; mixed precisions keep both in float32."""
     return DTYPES[precision]
-
-
-def _single() -> bool:
-    return PartialState().num_processes == 1
 
 
 def _demand(device: str) -> None:
@@ -50,3 +46,5 @@ def _demand(device: str) -> None:
         raise UsageError(f"--device {device} is not a device. Here: {choices}.") from error
     if not there.get(kind, False) or (kind == "cuda" and index >= torch.cuda.device_count()):
         raise UsageError(f"--device {device} is not here. Here: {choices}. See `toolbox doctor`.")
+    if kind == "cuda":
+        torch.cuda.set_device(index)

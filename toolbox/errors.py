@@ -1,14 +1,14 @@
 """One error tree. The command line alone turns it into output and an exit code.
 
-    ToolboxError                exit 1   something failed
-    ├── UsageError              exit 2   a mistake in what was typed
-    │   └── RecipeError         exit 2   a recipe's faults, all at once
-    ├── DataError               exit 1   a photo or a data folder that can't be used
-    ├── OutputError             exit 1   a result that can't be written
-    ├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
-    ├── PluginError             exit 1   a plugin that broke
-    ├── InstallationError       exit 1   this installation can't do it (missing library, no network)
-    └── TrainingError           exit 1   a run gone wrong
+ToolboxError                exit 1   something failed
+├── UsageError              exit 2   a mistake in what was typed
+│   └── RecipeError         exit 2   a recipe's faults, all at once
+├── DataError               exit 1   a photo or a data folder that can't be used
+├── OutputError             exit 1   a result that can't be written
+├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
+├── PluginError             exit 1   a plugin that broke
+├── InstallationError       exit 1   this installation can't do it (missing library, no network)
+└── TrainingError           exit 1   a run gone wrong
 """
 
 from __future__ import annotations

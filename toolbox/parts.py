@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
@@ -99,19 +100,20 @@ def component(bound: Bound) -> Any:  # noqa: ANN401 - every kind of component
         ) from error
 
 
-def build(plan: Plan, device: torch.device, dtype: torch.dtype = torch.float32) -> Parts:
-    """Build everything that `plan` names, on `device`, the weights drawn from the plan's seed."""
+def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32) -> Parts:
+    """Build everything that `plan` names, on the engine's device, the weights drawn from the plan's seed."""
     torch.manual_seed(plan.settings.seed)
     epochs = plan.settings.training.epochs
 
     def place(built: Any) -> Any:  # noqa: ANN401
-        return built.to(device=device, dtype=dtype) if isinstance(built, nn.Module) else built
+        return built.to(device=engine.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
     def side(bound: Bound) -> Side:
         network = place(component(bound))
         section = cast(s.Network, bound.place)
         optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
-        return Side(network=network, optimizer=optimizer, schedule=_schedule(section.schedule, optimizer, epochs))
+        schedule = _schedule(section.schedule, optimizer, epochs)
+        return Side(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)
 
     return Parts(
         generator=side(plan.generator),

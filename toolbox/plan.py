@@ -110,9 +110,7 @@ class Plan:
         """Return the recipe as bound: every value explicit, so that a later default changes nothing."""
         tree = _plain(self.settings)
         tree["requires"] = {
-            bound.entry.plugin: bound.entry.origin
-            for bound in self.components()
-            if bound.entry.plugin != "default"
+            bound.entry.plugin: bound.entry.origin for bound in self.components() if bound.entry.plugin != "default"
         }
         for single in SINGLE:
             bound = getattr(self, single)
@@ -157,7 +155,12 @@ class _Binder:
             return None
 
     def component(
-        self, kind: str, raw: Any, place: str, label: str, section: type[Section]  # noqa: ANN401
+        self,
+        kind: str,
+        raw: Any,
+        place: str,
+        label: str,
+        section: type[Section],  # noqa: ANN401
     ) -> Bound | None:
         """Bind one component's table; None where it is switched off or has faults."""
         if not isinstance(raw, dict):
@@ -232,9 +235,7 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
         if not isinstance(tables[key], dict):
             binder.fault(key, f"is not a table; write [{key}.NAME] for each")
             tables[key] = {}
-        bound = [
-            binder.component(kind, raw, f"{key}.{label}", label, section) for label, raw in tables[key].items()
-        ]
+        bound = [binder.component(kind, raw, f"{key}.{label}", label, section) for label, raw in tables[key].items()]
         many[key] = tuple(item for item in bound if item is not None)
 
     if not tables["generator"]:

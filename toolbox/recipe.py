@@ -35,9 +35,7 @@ class Recipe:
 SAMPLE = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
 
 
-def read(
-    reference: str, find: Callable[[str], Path], overrides: Sequence[str] = (), *, sample: bool = False
-) -> Recipe:
+def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] = (), *, sample: bool = False) -> Recipe:
     """Read a recipe, what it extends, and apply overrides.
 
     Args:

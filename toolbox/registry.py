@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from toolbox.errors import PluginError
 
-
 M = TypeVar("M", bound=BaseModel)
 
 

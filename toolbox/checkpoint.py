@@ -1,0 +1,191 @@
+"""A folder a save: safetensors and JSON, verified before it is used, replaced only by a newer that is whole.
+
+A checkpoint is written aside and renamed; its manifest, written last, holds the sha256 of every other file.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from toolbox import files
+from toolbox.errors import WeightsError
+from toolbox.parts import Parts
+
+MANIFEST = "manifest.json"
+KEPT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: the number of the next step.
+        epoch: the epoch that it belongs to.
+        batch: its place in that epoch.
+        sums: the sum and the count of each figure over the steps of that epoch so far.
+        best: the figure of the best weights so far, the more the better.
+        best_step: after how many steps those were reached.
+        seconds: the time spent so far, over all sessions.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    best: float | None = None
+    best_step: int | None = None
+    seconds: float = 0.0
+
+
+def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
+    """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written."""
+    target = folder / f"step-{progress.step:08d}"
+    if target.exists():
+        shutil.rmtree(target)
+    files.write_folder(target, lambda aside: _fill(aside, parts, progress))
+    for old in _saved(folder)[KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def load_state(folder: Path, parts: Parts) -> tuple[Progress, tuple[str, ...]] | None:
+    """Load the newest checkpoint that verifies into `parts`; None if there is none.
+
+    Returns:
+        The progress, and a line for each checkpoint that was passed over because it is damaged.
+    """
+    passed = []
+    for saved in _saved(folder):
+        fault = verify(saved)
+        if fault is None:
+            return _restore(saved, parts), tuple(passed)
+        passed.append(f"checkpoint {saved.name} is damaged ({fault}) and was passed over")
+    return None
+
+
+def verify(saved: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None."""
+    try:
+        manifest = json.loads((saved / MANIFEST).read_text("utf-8"))
+        for name, digest in manifest["sha256"].items():
+            if not (saved / name).is_file():
+                return f"{name} is missing"
+            if files.sha256(saved / name) != digest:
+                return f"{name} has changed"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"{MANIFEST} can't be read"
+    return None
+
+
+def save_weights(path: Path, network: nn.Module, facts: Mapping[str, str]) -> None:
+    """Write a network's weights as one safetensors file that says itself what it is.
+
+    Args:
+        path: the file, written aside and renamed.
+        network: the generator.
+        facts: strings for the header: the recipe as TOML, the step, the score.
+    """
+    files.write_bytes(path, save(_tensors(network.state_dict()), metadata={"format": "toolbox", **facts}))
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """Return the header's strings of a weight file; WeightsError if it is not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            facts = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} can't be read as safetensors: {error}") from error
+    if facts.get("format") != "toolbox" or "recipe" not in facts:
+        raise WeightsError(f"{path} is not a weight file of toolbox: its header names no recipe.")
+    return facts
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Load a weight file into `network`; WeightsError with what does not fit."""
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} can't be read as safetensors: {error}") from error
+    _demand_fit(path, network, tensors)
+    network.load_state_dict(tensors)
+
+
+def _demand_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    own = network.state_dict()
+    faults = [f"{name} is missing" for name in own.keys() - tensors.keys()]
+    faults += [f"{name} is not expected" for name in tensors.keys() - own.keys()]
+    faults += [
+        f"{name} is {list(tensors[name].shape)}, not {list(own[name].shape)}"
+        for name in own.keys() & tensors.keys()
+        if own[name].shape != tensors[name].shape
+    ]
+    faults += [f"{name} is not finite" for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if faults:
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise WeightsError(f"{path} does not fit: {'; '.join(sorted(faults)[:3])}{more}.")
+
+
+def _saved(folder: Path) -> list[Path]:
+    found = folder.glob("step-*") if folder.is_dir() else ()
+    return sorted((path for path in found if path.is_dir()), reverse=True)
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+
+def _fill(folder: Path, parts: Parts, progress: Progress) -> None:
+    for name, module in parts.stateful().items():
+        files.write_bytes(folder / f"{name}.safetensors", save(_tensors(module.state_dict())))
+    plain: dict[str, Any] = {}
+    for name, side in parts.sides().items():
+        tensors, rest = _split(side.optimizer)
+        files.write_bytes(folder / f"{name}-optimizer.safetensors", save(_tensors(tensors)))
+        plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
+    files.write_json(folder / "state.json", {"progress": asdict(progress), "sides": plain})
+    digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+    files.write_json(folder / MANIFEST, {"sha256": digests})
+
+
+def _split(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Part an optimiser's state into tensors, named INDEX.KEY, and what JSON can hold."""
+    state = optimizer.state_dict()
+    tensors, plain = {}, {}
+    for index, values in state["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{key}"] = value
+            else:
+                plain[f"{index}.{key}"] = value
+    return tensors, {"groups": state["param_groups"], "plain": plain}
+
+
+def _restore(saved: Path, parts: Parts) -> Progress:
+    for name, module in parts.stateful().items():
+        path = saved / f"{name}.safetensors"
+        if not path.is_file():
+            raise WeightsError(f"{saved} has no {path.name}: it belongs to another recipe.")
+        load_weights(path, module)
+    state = json.loads((saved / "state.json").read_text("utf-8"))
+    for name, side in parts.sides().items():
+        rest = state["sides"][name]
+        values: dict[int, dict[str, Any]] = {}
+        tensors = load_file(saved / f"{name}-optimizer.safetensors")
+        for place, value in [*tensors.items(), *rest["optimizer"]["plain"].items()]:
+            index, _, key = place.partition(".")
+            values.setdefault(int(index), {})[key] = value
+        side.optimizer.load_state_dict({"state": values, "param_groups": rest["optimizer"]["groups"]})
+        side.schedule.load_state_dict(rest["schedule"])
+    return Progress(**state["progress"])

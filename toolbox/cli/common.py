@@ -1,0 +1,48 @@
+"""What several commands share: the catalog of this call, recipes by name, JSON, tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from toolbox.catalog import Catalog
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def load_catalog(context: click.Context) -> Catalog:
+    """Load the plugins as the main options say; complain on stderr of each that broke."""
+    from toolbox import catalog
+
+    loaded = catalog.load(third_party=context.find_root().obj["third_party"])
+    for record in loaded.plugins:
+        if record.status == "failed":
+            click.echo(
+                f"toolbox: the plugin '{record.name}' was set aside: {record.cause}. "
+                f"See `toolbox plugins`; to disable it: {record.remedy}",
+                err=True,
+            )
+    return loaded
+
+
+def recipe_path(catalog: Catalog, name: str) -> Path:
+    """Return the file of a recipe's name; UsageError if it is not known."""
+    return catalog.recipe(name).path
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON holds
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
+    """Print rows in columns, the last one as wide as it likes."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())

@@ -1,0 +1,69 @@
+"""`toolbox doctor`: is everything here, is a data folder sound, does a step of a recipe fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+
+if TYPE_CHECKING:
+    from toolbox.catalog import Catalog
+    from toolbox.environment import Finding
+
+
+@click.command("doctor")
+@click.option("--data", "data", type=click.Path(path_type=Path), help="Look through this data folder too.")
+@click.option("--recipe", "recipe_name", help="Take one step of this recipe and say its time and peak memory.")
+@click.option("--device", help="The device for the step.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context,
+    data: Path | None,
+    recipe_name: str | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Check the installation, the devices, a data folder, one step of a recipe. Exit code 1 if anything is wrong."""
+    from toolbox import environment
+
+    sections: dict[str, list[Finding]] = {"environment": environment.check_packages()}
+    sound = all(finding.ok for finding in sections["environment"])
+    if sound:
+        sections["devices"] = environment.check_devices()
+    sections["folders"] = environment.check_folders()
+    if data is not None and sound:
+        from toolbox.inspection import inspect_folder
+
+        sections["data"] = inspect_folder(data)
+    if recipe_name is not None and sound:
+        sections["step"] = [_step(load_catalog(context), recipe_name, overrides, device)]
+    if as_json:
+        print_json({name: [asdict(finding) for finding in found] for name, found in sections.items()})
+    else:
+        for name, found in sections.items():
+            click.echo(f"{name}:")
+            for finding in found:
+                click.echo(f"  {'ok' if finding.ok else '!!'}  {finding.what}: {finding.detail}")
+    if not all(finding.ok for found in sections.values() for finding in found):
+        context.exit(1)
+
+
+def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str | None) -> Finding:
+    from toolbox import recipe
+    from toolbox.environment import Finding
+    from toolbox.inspection import try_step
+    from toolbox.plan import bind
+
+    plan = bind(recipe.read(name, lambda known: recipe_path(catalog, known), overrides), catalog)
+    plan.check()
+    seconds, memory, where = try_step(plan, device)
+    size, batch = plan.settings.data.size, plan.settings.training.batch
+    detail = f"{seconds:.2f} s a step, peak memory {memory / 2**30:.2f} GiB ({where}), {size} pixels, batch {batch}"
+    return Finding(what=f"recipe '{plan.name}'", ok=True, detail=detail)

@@ -1,0 +1,53 @@
+"""`toolbox mask`: the lost region that is found in each photograph, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from toolbox.cli.common import as_json, print_json
+from toolbox.errors import DataError, UsageError
+
+
+@click.command("mask")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder for the masks.")
+@as_json
+@click.pass_context
+def command(context: click.Context, photo: Path, out: Path, as_json: bool) -> None:
+    """Write the lost region found in PHOTO, a file or a folder of them, as PNG of the same name: white is lost."""
+    import numpy as np
+
+    from toolbox import damage, files, images
+
+    if not photo.exists():
+        raise UsageError(f"{photo}: there is no such file or folder.")
+    photos = images.find(photo) if photo.is_dir() else [photo]
+    if not photos:
+        raise DataError(f"{photo} holds no photographs.")
+    source = photo if photo.is_dir() else photo.parent
+    if out.resolve() == source.resolve():
+        raise UsageError(f"-o {out} is the photographs' own folder; choose another, so that none is overwritten.")
+    twice = {path.stem for path in photos if sum(path.stem == other.stem for other in photos) > 1}
+    files.ensure_folder(out)
+    report = []
+    failed = False
+    for path in photos:
+        try:
+            mask = damage.find_lost_region(images.read_gray(path))
+        except DataError as error:
+            failed = True
+            report.append({"file": str(path), "error": str(error)})
+            click.echo(f"toolbox: {error}", err=True)
+            continue
+        target = out / f"{path.name if path.stem in twice else path.stem}.png"
+        images.write_png(target, mask.astype(np.uint8) * 255)
+        share = float(mask.mean())
+        report.append({"file": str(path), "mask": str(target), "lost": share})
+        if not as_json:
+            click.echo(f"{target}: {100 * share:.2f} % lost" if mask.any() else f"{target}: nothing lost")
+    if as_json:
+        print_json(report)
+    if failed:
+        context.exit(1 if len(photos) == 1 else 3)

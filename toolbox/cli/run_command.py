@@ -1,0 +1,162 @@
+"""`toolbox run`: train what a recipe describes, score it, restore the test photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.catalog import Catalog
+    from toolbox.plan import Plan
+    from toolbox.sources import Source
+    from toolbox.split import Sides
+
+SAMPLE_LINE = (
+    "No --data, so this runs on the {count} sample photographs of the package, small and for a few minutes: it shows "
+    "that everything works and does not make a finished restorer. For your own: toolbox run --recipe {recipe} --data DIR"
+)
+
+
+@click.command("run")
+@click.option("--recipe", "recipe_name", help="A recipe's name, or a path ending in .toml.  [default: default]")
+@click.option(
+    "--data", "data", type=click.Path(path_type=Path), help="train_input/, train_gt/, test_input/; or photos."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<date>-<recipe>-<n>]")
+@click.option("--resume", type=click.Path(path_type=Path), help="Continue this run folder, by the recipe in it.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training photographs.")
+@click.option("--steps", type=click.IntRange(1), help="Stop after so many steps.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after so many minutes.")
+@click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best there is]")
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]), help="Arithmetic of the networks.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of weights, order, damage and penalties.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@click.option("--dry-run", is_flag=True, help="Check the recipe and the data, say what would be done, and stop.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context,
+    recipe_name: str | None,
+    data: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **limits: Any,  # noqa: ANN401 - the options that are settings of the recipe
+) -> None:
+    """Train what a recipe describes, score it, and restore the test photographs."""
+    if resume is not None and (recipe_name or out):
+        raise UsageError("--resume takes the recipe and the folder of the run; leave --recipe and --out out.")
+    from toolbox import recipe, runfolder
+    from toolbox.plan import bind
+
+    catalog = load_catalog(context)
+    changes = [*(_as_setting(key, value) for key, value in limits.items() if value is not None), *overrides]
+    if resume is not None:
+        facts = runfolder.facts(resume)
+        if data is None and facts.get("data"):
+            data = Path(facts["data"])
+        read = recipe.read(str(resume / runfolder.RECIPE), lambda name: recipe_path(catalog, name), changes)
+        read = recipe.Recipe(name=facts.get("recipe", resume.name), tree=read.tree)
+    else:
+        read = recipe.read(
+            recipe_name or "default", lambda name: recipe_path(catalog, name), changes, sample=data is None
+        )
+    plan = bind(read, catalog)
+    folder = resume or runfolder.choose(out, plan.name)
+    _go(catalog, plan, data, folder, device, resume is not None, dry_run, as_json)
+
+
+def _as_setting(key: str, value: object) -> str:
+    table = "data" if key == "size" else "" if key == "seed" else "training"
+    return f"{table}.{key}={value}" if table else f"{key}={value}"
+
+
+def _go(
+    catalog: Catalog,
+    plan: Plan,
+    data: Path | None,
+    folder: Path,
+    device: str | None,
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from toolbox import engine, report, runfolder, runner, sources, split
+    from toolbox.cli.screen import Screen, stop_on_signals
+
+    screen = Screen(quiet=as_json)
+    for line in plan.warnings:
+        screen.say(f"warning: {line}")
+    plan.check()
+    source = sources.open_folder(data)
+    if source.kind == "sample":
+        screen.say(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
+    sides = split.share_out(source.items, plan.settings.split, screen.say)
+    chosen = engine.make(device, plan.settings.training.precision).device
+    for line in _outline(plan, source, sides, str(chosen), folder):
+        screen.say(line)
+    if dry_run:
+        screen.say("Dry run: nothing was written.")
+        return
+    if not resume:
+        runfolder.begin(folder, plan, data, str(chosen))
+    with stop_on_signals() as stopped:
+        options = runner.Options(
+            source=source, sides=sides, folder=folder, device=device, stop=lambda: stopped.signal is not None
+        )
+        result = runner.run(plan, options, screen)
+    if not result.finished:
+        screen.say(f"Stopped after step {result.steps}. To go on: toolbox run --resume {folder}")
+        raise SystemExit(128 + (stopped.signal or 2))
+    if as_json:
+        scores = {name: asdict(score) for name, score in result.scores.items()}
+        print_json(
+            {
+                "folder": str(folder),
+                "steps": result.steps,
+                "pixel_loss": dict(zip(("before", "after"), result.pixel_loss, strict=True)),
+                "scores": scores,
+                "submission": str(result.submission) if result.submission else None,
+            }
+        )
+        return
+    before, after = result.pixel_loss
+    screen.say(f"\nScore on {len(sides.validation)} validation photographs at {plan.settings.data.size} pixels:")
+    screen.say(report.table(result.scores))
+    screen.say(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now.")
+    if result.submission:
+        screen.say(f"{len(source.tests)} test photographs restored: {result.submission}")
+    else:
+        screen.say("No test photographs (test_input/), so there is no submission.")
+    screen.say(f"Run folder: {folder}")
+
+
+def _outline(plan: Plan, source: Source, sides: Sides, device: str, folder: Path) -> Sequence[str]:
+    settings = plan.settings
+    names = ", ".join(f"{bound.label} x{getattr(bound.place, 'weight', 1):g}" for bound in plan.losses)
+    against = f" against {plan.discriminator.spec.name}" if plan.discriminator else ""
+    leak = (
+        f"{sides.leaks} validation photographs share a scene with a training one"
+        + ("; split.method=scene keeps scenes apart." if settings.split.method == "random" else ".")
+        if sides.leaks
+        else "no scene lies on both sides."
+    )
+    return [
+        f"Recipe '{plan.name}': {plan.generator.spec.name}{against}; losses {names}.",
+        f"{source.kind}: {len(sides.train)} train, {len(sides.validation)} validate, {len(source.tests)} test; "
+        f"split {settings.split.method}: {leak}",
+        f"{settings.data.size} pixels, batch {settings.training.batch}, up to {settings.training.epochs} epochs, "
+        f"{settings.training.precision} on {device}, seed {settings.seed}. Run folder: {folder}",
+    ]

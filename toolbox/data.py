@@ -1,0 +1,200 @@
+"""Photographs in, batches out: damaged pairs, colour photographs alone, or the package's sample.
+
+Every random choice comes from (seed, epoch, index), so any sample can be made again and a run can go on in
+the middle of an epoch with the very batches that it would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from toolbox import damage, images
+from toolbox.contracts import Degradation, Sample
+from toolbox.errors import DataError
+from toolbox.sources import Item
+
+
+class Stream(IntEnum):
+    """Keeps the random numbers of different uses apart."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+    ORDER = 3
+
+
+def random_for(seed: int, stream: Stream, epoch: int = 0, index: int = 0) -> np.random.Generator:
+    """Return the random numbers of one sample (or of one epoch's order)."""
+    return np.random.default_rng([seed, int(stream), epoch, index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One batch on the device: `image`, `truth` (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); where from."""
+
+    image: Tensor
+    mask: Tensor
+    truth: Tensor
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How items become samples: the picture size, the degradations, the seed."""
+
+    size: int
+    seed: int
+    damage: tuple[Degradation, ...]
+    augment: tuple[Degradation, ...]
+
+
+def load(item: Item, recipe: Recipe, stream: Stream, epoch: int = 0, index: int = 0) -> Sample:
+    """Read one item and make it a square sample of `recipe.size` pixels.
+
+    Raises:
+        DataError: a file that can't be used, or a pair of unequal size; the message names the file.
+    """
+    random = random_for(recipe.seed, stream, epoch, index)
+    training = stream is Stream.TRAIN
+    if item.truth is None:
+        raise DataError(f"{item.name} has no truth to learn from or be compared with.")
+    truth = images.read_rgb(item.truth)
+    if item.input is None:
+        truth = _square(truth, recipe.size, random if training else None)
+        sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
+        for degrade in recipe.damage:
+            sample = degrade(sample, random)
+    else:
+        sample = _resized(pair(item), recipe.size)
+    if training:
+        for degrade in recipe.augment:
+            sample = degrade(sample, random)
+    return sample
+
+
+def pair(item: Item) -> Sample:
+    """Read a damaged picture and its truth at their own size, with the pair's own mask."""
+    assert item.input is not None and item.truth is not None
+    gray, truth = images.read_gray(item.input), images.read_rgb(item.truth)
+    if gray.shape != truth.shape[:2]:
+        (h, w), (th, tw) = gray.shape, truth.shape[:2]
+        raise DataError(f"{item.input} is {w}x{h} and its truth {item.truth} is {tw}x{th}; a pair must be of one size.")
+    mask = damage.pair_mask(gray, truth)
+    if mask is None:
+        mask = damage.find_lost_region(gray)
+    return Sample(image=_three(gray), mask=mask, truth=truth)
+
+
+def unpaired(item: Item, recipe: Recipe, index: int) -> Sample:
+    """Read a test photograph at its own size: an input as it is, or a sample photograph damaged for the test.
+
+    Where there is no truth, `truth` is the input itself.
+    """
+    if item.input is not None:
+        gray = images.read_gray(item.input)
+        return Sample(image=_three(gray), mask=damage.find_lost_region(gray), truth=_three(gray))
+    assert item.truth is not None
+    photo = images.read_rgb(item.truth)
+    sample = Sample(image=photo, mask=np.zeros(photo.shape[:2], bool), truth=photo)
+    random = random_for(recipe.seed, Stream.TEST, 0, index)
+    for degrade in recipe.damage:
+        sample = degrade(sample, random)
+    return sample
+
+
+def _three(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[:, :, None], 3, axis=2)
+
+
+def _square(photo: np.ndarray, size: int, random: np.random.Generator | None) -> np.ndarray:
+    """Scale the short side to `size` and crop: anywhere along the long side, or in the middle."""
+    scaled = _scaled(photo, size)
+    room = np.array(scaled.shape[:2]) - size
+    y, x = random.integers(0, room + 1) if random is not None else room // 2
+    return np.ascontiguousarray(scaled[y : y + size, x : x + size])
+
+
+def _scaled(picture: np.ndarray, size: int) -> np.ndarray:
+    height, width = picture.shape[:2]
+    scale = size / min(height, width)
+    if scale == 1:
+        return picture
+    to = (max(size, round(width * scale)), max(size, round(height * scale)))
+    return cv2.resize(picture, to, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+
+
+def _resized(sample: Sample, size: int) -> Sample:
+    """Bring a pair to a square of `size`; a pixel with any lost pixel in it is lost, and painted as they were."""
+    if sample.image.shape[:2] == (size, size):
+        return sample
+    image, truth = _square(sample.image, size, None), _square(sample.truth, size, None)
+    mask = _square(sample.mask.astype(np.float32), size, None) > 0
+    if mask.any():
+        image[mask] = damage.fill_value(sample.image[:, :, 0], sample.mask)
+    return Sample(image=image, mask=mask, truth=truth)
+
+
+class Samples(Dataset):  # type: ignore[type-arg]
+    """Samples by key (epoch, index), as uint8 tensors, for a loader's workers."""
+
+    def __init__(self, items: Sequence[Item], recipe: Recipe, stream: Stream) -> None:
+        self.items, self.recipe, self.stream = items, recipe, stream
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Return one sample; its photograph is the index modulo the number of items."""
+        epoch, index = key
+        item = self.items[index % len(self.items)]
+        sample = load(item, self.recipe, self.stream, epoch, index)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))),
+            "mask": torch.from_numpy(np.ascontiguousarray(sample.mask[None])),
+            "truth": torch.from_numpy(np.ascontiguousarray(sample.truth.transpose(2, 0, 1))),
+            "name": item.name,
+        }
+
+
+def order(count: int, repeat: int, batch: int, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
+    """Return an epoch's batches as keys (epoch, index), shuffled from (seed, epoch)."""
+    shuffled = random_for(seed, Stream.ORDER, epoch).permutation(count * repeat)
+    keys = [(epoch, int(index)) for index in shuffled]
+    return [keys[start : start + batch] for start in range(0, len(keys), batch)]
+
+
+def in_order(count: int, batch: int) -> list[list[tuple[int, int]]]:
+    """Return every item once, in order, as batches of keys: for validation."""
+    keys = [(0, index) for index in range(count)]
+    return [keys[start : start + batch] for start in range(0, count, batch)]
+
+
+def batches(
+    samples: Samples,
+    keys: list[list[tuple[int, int]]],
+    workers: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Batch]:
+    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1]."""
+    loader: DataLoader[Any] = DataLoader(
+        samples,
+        batch_sampler=keys,
+        num_workers=min(workers, len(keys)),
+        pin_memory=device.type == "cuda",
+        multiprocessing_context="spawn" if workers else None,
+    )
+    for raw in loader:
+        moved = {key: raw[key].to(device, non_blocking=True) for key in ("image", "mask", "truth")}
+        yield Batch(
+            image=moved["image"].to(dtype) / 255,
+            mask=moved["mask"].to(dtype),
+            truth=moved["truth"].to(dtype) / 255,
+            names=tuple(raw["name"]),
+        )

@@ -1,0 +1,91 @@
+"""What a run leaves for people and programs: metrics.jsonl, previews, lines, the closing table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolbox import files, images, runfolder
+from toolbox.errors import OutputError
+from toolbox.metrics import Score
+from toolbox.validation import Outcome, Preview
+
+
+def append(folder: Path, record: Mapping[str, Any]) -> None:
+    """Add one record to metrics.jsonl; OutputError if it can't be written."""
+    path = folder / runfolder.METRICS
+    try:
+        with path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def rewind(folder: Path, step: int) -> None:
+    """Take the records of `step` and later out of metrics.jsonl, which a continued run writes again."""
+    path = folder / runfolder.METRICS
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the line that a sudden end cut short
+        if record.get("step", 0) < step:
+            kept.append(line)
+    files.write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def preview(path: Path, rows: Sequence[Preview]) -> None:
+    """Write a picture with a row a photograph: input, restored, truth."""
+    if rows:
+        lines = [np.concatenate([row.image, row.restored, row.truth], axis=1) for row in rows]
+        images.write_png(path, np.concatenate(lines, axis=0))
+
+
+def add(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float]) -> dict[str, tuple[float, int]]:
+    """Return the sums and counts of figures with one more record added."""
+    added = dict(sums)
+    for name, value in terms.items():
+        total, count = added.get(name, (0.0, 0))
+        added[name] = (total + value, count + 1)
+    return added
+
+
+def epoch_line(
+    epoch: int, epochs: int, step: int, sums: Mapping[str, tuple[float, int]], outcome: Outcome | None
+) -> str:
+    """Return an epoch's line: every term, D on real and on fake, the validation figure, S, M, C and the score."""
+    parts = [f"epoch {epoch}/{epochs}", f"step {step}"]
+    for name, (total, count) in sums.items():
+        parts.append(f"{name.removeprefix('loss.').removeprefix('penalty.')} {total / count:.4g}")
+    if outcome is not None:
+        parts.append(f"| validation {outcome.loss:.4g}")
+        parts += [f"{name} {_figure(value)}" for name, value in asdict(outcome.score).items()]
+        parts += [f"{name} {_figure(value)}" for name, value in outcome.figures.items()]
+    return "  ".join(parts)
+
+
+def validation_record(step: int, epoch: int, outcome: Outcome) -> dict[str, Any]:
+    """Return a validation's record for metrics.jsonl; its step is the last one before it."""
+    figures = {"loss": outcome.loss, **asdict(outcome.score), **outcome.figures}
+    return {"step": step - 1, "epoch": epoch - 1, "validation": figures}
+
+
+def table(rows: Mapping[str, Score]) -> str:
+    """Return the closing table: S, M, C and the score of each row."""
+    width = max(len(name) for name in rows)
+    lines = [f"{'':{width}}       S       M       C   score"]
+    for name, score in rows.items():
+        lines.append(f"{name:{width}}" + "".join(f"{_figure(v):>8}" for v in asdict(score).values()))
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,89 @@
+"""The run folder: what lies where in it, how one is begun, and what it must say to be continued."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from toolbox import files, recipe
+from toolbox.errors import UsageError
+from toolbox.plan import Plan
+
+FACTS = "run.json"  # versions, seed, data, device
+RECIPE = "recipe.toml"  # the recipe as bound, every value explicit
+SUMMARY = "summary.json"  # the figures that the closing table shows
+METRICS = "metrics.jsonl"  # a record a step and an epoch
+BEST = "best.safetensors"  # the generator with the best validation score
+CHECKPOINTS = "checkpoints"
+PREVIEWS = "previews"
+TEST = "test"  # the restored test photographs
+SUBMISSION = "submission.zip"
+
+PACKAGES = ("toolbox-restore", "torch", "torchvision", "timm", "accelerate", "numpy", "opencv-python", "pillow")
+
+
+def choose(out: Path | None, name: str) -> Path:
+    """Return a folder for a new run: `out` itself, or ``runs/<date>-<recipe>-<n>``.
+
+    Raises:
+        UsageError: `out` is there already and is not an empty folder.
+    """
+    if out is not None:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UsageError(f"--out {out} is not an empty folder. Choose another, or continue it: --resume {out}")
+        return out
+    today = datetime.date.today().isoformat()
+    return next(p for n in count(1) if not (p := Path("runs") / f"{today}-{name}-{n}").exists())
+
+
+def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
+    """Make the folder and write into it what the run is; OutputError if that can't be done."""
+    files.ensure_folder(folder)
+    files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
+    facts = {
+        "recipe": plan.name,
+        "seed": plan.settings.seed,
+        "data": str(data.resolve()) if data else None,
+        "device": device,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+    }
+    files.write_json(folder / FACTS, facts)
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """Return what the run said of itself at its beginning; UsageError if the folder is not a run."""
+    if not (folder / RECIPE).is_file():
+        raise UsageError(f"--resume {folder}: it is not a run folder, it has no {RECIPE}.")
+    return _json(folder / FACTS)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    """Return the figures so far, none at the beginning."""
+    return _json(folder / SUMMARY)
+
+
+def write_summary(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Write the figures."""
+    files.write_json(folder / SUMMARY, dict(figures))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

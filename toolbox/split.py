@@ -1,0 +1,81 @@
+"""Which photographs train and which validate, and how many scenes lie on both sides."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from toolbox import files, images, scenes
+from toolbox.settings import Split
+from toolbox.sources import Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The two sides of a split, and how many validation photographs share a scene with a training one."""
+
+    train: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    leaks: int
+
+
+def cache_folder() -> Path:
+    """Return where what can be computed again is kept: ``TOOLBOX_CACHE``, or the system's usual place."""
+    chosen = os.environ.get("TOOLBOX_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "toolbox"
+
+
+def share_out(items: Sequence[Item], settings: Split, say: Callable[[str], None]) -> Sides:
+    """Split `items`, limits applied, and count the leaks.
+
+    Args:
+        items: photographs with a truth, sorted by name.
+        settings: the recipe's `split` table.
+        say: is told, a line at a time, what takes long.
+
+    Raises:
+        DataError: a photograph that can't be read.
+    """
+    labels = scene_labels(items, say)
+    if settings.method == "scene":
+        train, validation = scenes.scene_split(labels, share=settings.validation, seed=settings.seed)
+    else:
+        train, validation = scenes.random_split(len(items), share=settings.validation, seed=settings.seed)
+    train = train[: settings.train_limit or None]
+    validation = validation[: settings.validation_limit or None]
+    return Sides(
+        train=tuple(items[i] for i in train),
+        validation=tuple(items[i] for i in validation),
+        leaks=scenes.leaks(labels, train, validation),
+    )
+
+
+def scene_labels(items: Sequence[Item], say: Callable[[str], None]) -> list[int]:
+    """Return each photograph's scene; kept in the cache by the files' names, sizes and times."""
+    paths = [item.truth for item in items if item.truth is not None]
+    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    cached = cache_folder() / "scenes" / f"{sha256(json.dumps(facts).encode()).hexdigest()}.json"
+    try:
+        labels = json.loads(cached.read_text("utf-8"))
+        if len(labels) == len(paths):
+            return labels
+    except (OSError, ValueError):
+        pass  # not there, or cut short: it is computed again
+    if len(paths) > 1000:
+        say(f"Looking for scenes among {len(paths)} photographs; this is done once.")
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        labels = scenes.group(list(pool.map(lambda path: scenes.fingerprint(images.read_rgb(path)), paths)))
+    try:
+        files.ensure_folder(cached.parent)
+        files.write_json(cached, labels)
+    except files.OutputError:
+        pass  # a cache that can't be written costs time alone
+    return labels
