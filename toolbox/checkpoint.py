@@ -66,7 +66,7 @@ def load_state(folder: Path, parts: Parts) -> tuple[Progress, tuple[str, ...]] |
     Returns:
         The progress, and a line for each checkpoint that was passed over because it is damaged.
     """
-    passed = []
+    passed: list[str] = []
     for saved in _saved(folder):
         fault = verify(saved)
         if fault is None:

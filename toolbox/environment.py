@@ -76,8 +76,8 @@ def check_packages() -> list[Finding]:
             Finding(
                 what="toolbox",
                 ok=False,
-                detail=f"another project's distribution 'toolbox' {version('toolbox')} is installed and writes into the "
-                "same folder; pip uninstall toolbox, then pip install --force-reinstall --no-deps toolbox-restore",
+                detail=f"another project's distribution 'toolbox' {version('toolbox')} is installed and writes into "
+                "the same folder; pip uninstall toolbox, then pip install --force-reinstall --no-deps toolbox-restore",
             )
         )
     return findings

@@ -100,7 +100,4 @@ def _without_tags(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
-    current: type[BaseModel] | None = model
-    for _, _, current in _walk(model, path):
-        pass
-    return current
+    return [model, *(below for _, _, below in _walk(model, path))][-1]

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any, Literal
@@ -127,7 +128,7 @@ def _find(registries: registry.Registries, third_party: bool) -> Iterator[Candid
         )
         if not bundle.enabled and bundle.name not in user.enabled:
             record.status, record.cause = "disabled", "registry.toml has enabled = false"
-        yield Candidate(record=record, load=lambda module=bundle.module: importlib.import_module(module))
+        yield Candidate(record=record, load=partial(importlib.import_module, bundle.module))
     if not third_party:
         return
     if registries.user_fault:

@@ -44,7 +44,8 @@ def score_files(predictions: Path, truth: Path, *, masks: Path | None = None, in
     pictures = _predictions(predictions)
     truths = _by_stem(truth)
     _demand_partners(predictions, truth, set(pictures), set(truths))
-    known = _by_stem(masks or inputs) if masks or inputs else {}
+    beside = masks or inputs
+    known = _by_stem(beside) if beside else {}
     scores: dict[str, Score] = {}
     notes = [] if known else ["M and the score need --masks or --inputs; they are left out."]
     for stem in sorted(pictures):
@@ -55,7 +56,7 @@ def score_files(predictions: Path, truth: Path, *, masks: Path | None = None, in
         mask = None
         if known:
             if stem not in known:
-                raise DataError(f"{pictures[stem].name} has no partner in {masks or inputs}.")
+                raise DataError(f"{pictures[stem].name} has no partner in {beside}.")
             mask = images.read_mask(known[stem]) if masks else _mask_of(known[stem], original)
             if mask.shape != original.shape[:2]:
                 raise DataError(f"{known[stem]} is not of the size of {truths[stem]}.")

@@ -61,7 +61,8 @@ def validate(
         previews: how many photographs to keep for the preview.
     """
     parts.generator.network.eval()
-    losses, weights, scores, shown = [], [], [], []
+    losses, weights, scores = [], [], []
+    shown: list[Preview] = []
     values: dict[str, list[float]] = {label: [] for label in measures}
     for batch in batches:
         with engine.autocast():

@@ -31,7 +31,7 @@ def command(context: click.Context, photo: Path, out: Path, as_json: bool) -> No
         raise UsageError(f"-o {out} is the photographs' own folder; choose another, so that none is overwritten.")
     twice = {path.stem for path in photos if sum(path.stem == other.stem for other in photos) > 1}
     files.ensure_folder(out)
-    report = []
+    report: list[dict[str, object]] = []
     failed = False
     for path in photos:
         try:

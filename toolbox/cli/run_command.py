@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 SAMPLE_LINE = (
     "No --data, so this runs on the {count} sample photographs of the package, small and for a few minutes: it shows "
-    "that everything works and does not make a finished restorer. For your own: toolbox run --recipe {recipe} --data DIR"
+    "that everything works and is no finished restorer. For your own: toolbox run --recipe {recipe} --data DIR"
 )
 
 
 @click.command("run")
 @click.option("--recipe", "recipe_name", help="A recipe's name, or a path ending in .toml.  [default: default]")
 @click.option(
-    "--data", "data", type=click.Path(path_type=Path), help="train_input/, train_gt/, test_input/; or photos."
+    "--data", "data", type=click.Path(path_type=Path), help="train_input/, train_gt/, test_input/, or photos."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<date>-<recipe>-<n>]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue this run folder, by the recipe in it.")
