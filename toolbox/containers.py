@@ -20,6 +20,7 @@ _MOST_SCANS = 100
 _MOST_PROFILE_BYTES = 16 << 20
 _KNOWN_PNG_PARTS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
@@ -132,6 +133,9 @@ def read_png(data: bytes) -> Png:
             raise Broken(f"needs the PNG extension '{shown}', which is not supported")
         elif kind == b"IHDR":
             header = header or bytes(view[position:end])
+            depth, color = header[16], header[17]
+            if depth not in _DEPTHS.get(color, ()):
+                raise Broken(f"is damaged: PNG knows no {depth} bits with colour type {color}")
         elif kind == b"IDAT":
             body.append(view[position:end])
         elif kind in (b"PLTE", b"tRNS", b"eXIf", b"iCCP"):
@@ -141,7 +145,6 @@ def read_png(data: bytes) -> Png:
     if not body:
         raise Broken("is damaged: it has no picture data")
     parts = [side[kind] for kind in (b"PLTE", b"tRNS", b"eXIf") if kind in side]
-    depth, color = header[16], header[17]
     icc = _profile(bytes(side[b"iCCP"][8:-4])) if b"iCCP" in side else None
     if b"iCCP" in side and icc is None:
         notes.append("unreadable ICC profile ignored")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Generator(Protocol):
     """Restores pictures; a `torch.nn.Module`."""
 
-    def __call__(self, image: Tensor, mask: Tensor) -> Tensor | tuple[Tensor, Mapping[str, Tensor]]:
+    def __call__(self, image: Tensor, mask: Tensor, /) -> Tensor | tuple[Tensor, Mapping[str, Tensor]]:
         """Restore `image` (B, 3, H, W) with `mask` (B, 1, H, W) into RGB of the same H, W.
 
         It may add named auxiliary outputs, as its spec declares. Losses reach one by ``on = "name"``: an
@@ -35,7 +35,7 @@ class Generator(Protocol):
 class Discriminator(Protocol):
     """Judges pictures; a `torch.nn.Module`."""
 
-    def __call__(self, picture: Tensor, image: Tensor, mask: Tensor) -> Maps:
+    def __call__(self, picture: Tensor, image: Tensor, mask: Tensor, /) -> Maps:
         """Judge `picture` (B, 3, H, W), real or restored, given the damaged `image` and the `mask`.
 
         Returns a list of maps (B, 1, h, w), one for a plain PatchGAN, without a final sigmoid. One that has
@@ -46,7 +46,7 @@ class Discriminator(Protocol):
 class ReconstructionLoss(Protocol):
     """Compares what was restored with the truth."""
 
-    def __call__(self, restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, restored: Tensor, truth: Tensor, mask: Tensor, /) -> Tensor:
         """Return a finite scalar, the less the better, that can be differentiated in `restored`.
 
         `restored` and `truth` are (B, C, H, W) in [0, 1], C 3 or 1; `mask` is (B, 1, H, W).
@@ -56,10 +56,10 @@ class ReconstructionLoss(Protocol):
 class AdversarialLoss(Protocol):
     """The two sides of the game, each given the discriminator's maps of real and of restored pictures."""
 
-    def generator(self, fake: Maps, real: Maps | None) -> Tensor:
+    def generator(self, fake: Maps, real: Maps | None, /) -> Tensor:
         """Return the generator's scalar loss. `real` is None unless the spec says ``sees_real=True``."""
 
-    def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
+    def discriminator(self, fake: Maps, real: Maps, /) -> tuple[Tensor, Tensor]:
         """Return the discriminator's two scalar terms, on fake and on real; the loss is their sum."""
 
 
@@ -88,7 +88,7 @@ class Judgement:
 class Penalty(Protocol):
     """Holds the discriminator in check."""
 
-    def __call__(self, judgement: Judgement) -> Tensor:
+    def __call__(self, judgement: Judgement, /) -> Tensor:
         """Return a finite scalar that can be differentiated in the discriminator's weights."""
 
 
@@ -110,7 +110,7 @@ class Sample:
 class Degradation(Protocol):
     """Changes a sample: damages an undamaged photograph, or varies one that is damaged already."""
 
-    def __call__(self, sample: Sample, random: np.random.Generator) -> Sample:
+    def __call__(self, sample: Sample, random: np.random.Generator, /) -> Sample:
         """Return a new sample; draw only from `random`, and leave the arrays of `sample` as they are.
 
         A spec with ``role="damage"`` is given undamaged photographs (image equal to truth, an empty mask);
@@ -121,5 +121,5 @@ class Degradation(Protocol):
 class Metric(Protocol):
     """A figure of one restored photograph, for the reports."""
 
-    def __call__(self, restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float | None:
+    def __call__(self, restored: np.ndarray, truth: np.ndarray, mask: np.ndarray, /) -> float | None:
         """Compare two (H, W, 3) uint8 RGB photographs; `mask` is (H, W) bool. None where it can't be had."""
