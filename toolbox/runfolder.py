@@ -44,7 +44,8 @@ def choose(out: Path | None, name: str) -> Path:
 
 def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
     """Make the folder and write into it what the run is; OutputError if that can't be done."""
-    files.ensure_folder(folder)
+    for made in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
+        files.ensure_folder(made)
     files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
     facts = {
         "recipe": plan.name,

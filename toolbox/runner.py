@@ -293,7 +293,8 @@ def _result(bench: Bench, progress: Progress, archive: Path | None) -> Result:
     rows = {name: metrics.Score(**values) for name, values in figures["baselines"].items()}
     if "best" in figures:
         best = dict(figures["best"])
-        rows[f"this run, after step {best.pop('step')}"] = metrics.Score(**best)
+        step = best.pop("step")
+        rows[f"this run, after step {step}"] = metrics.Score(**best)
     loss = figures["pixel_loss"]
     return Result(
         finished="after" in loss,

@@ -30,6 +30,7 @@ def submit(
     if twice is not None:
         raise DataError(f"Two test photographs would both be {twice} in the submission; rename one of them.")
     files.ensure_folder(folder)
+    files.ensure_folder(archive.parent)
     written = []
     for index, (item, name) in enumerate(zip(items, names, strict=True)):
         sample = data.unpaired(item, how, index)
