@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 # A JPEG marker is any 0xFF pair but a stuffed zero, a fill byte and the restarts inside a scan.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 # Progressive files have some ten scans; thousands of empty ones are an attack on the reader's time.
 _MOST_SCANS = 100
 _MOST_PROFILE_BYTES = 16 << 20
@@ -71,7 +71,7 @@ def check_jpeg(data: bytes) -> None:
     """
     position, scans = 2, 0
     while marker := _MARKER.search(data, position):
-        kind, position = marker[1][0], marker.end()
+        kind, position = marker[0][1], marker.end()
         if kind == 0xD9:
             return
         if kind in (0x01, 0xD8):
@@ -88,10 +88,11 @@ def check_jpeg(data: bytes) -> None:
     raise Broken("is cut short: the end of the JPEG is missing")
 
 
-def check_webp(data: bytes) -> None:
-    """Compare a WebP's size with the one that it states; raises Broken."""
-    if len(data) < 12 + 8 or int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise Broken("is cut short: it states more bytes than it has")
+def check_stated_size(kind: str, data: bytes) -> None:
+    """Compare a WebP's or BMP's size with the one that it states; raises Broken."""
+    stated = int.from_bytes(data[4:8], "little") + 8 if kind == "WEBP" else int.from_bytes(data[2:6], "little")
+    if stated > len(data):
+        raise Broken(f"is cut short: it states {stated} bytes and has {len(data)}")
 
 
 def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
@@ -144,12 +145,19 @@ def read_png(data: bytes) -> Png:
         position = end
     if not body:
         raise Broken("is damaged: it has no picture data")
-    parts = [side[kind] for kind in (b"PLTE", b"tRNS", b"eXIf") if kind in side]
+    # Pillow takes tRNS for palettes only: of shallow gray it would not scale the value, 16-bit it misses.
+    wanted = (b"PLTE", b"tRNS", b"eXIf") if color == 3 else (b"PLTE", b"eXIf")
+    parts = [side[kind] for kind in wanted if kind in side]
     icc = _profile(bytes(side[b"iCCP"][8:-4])) if b"iCCP" in side else None
     if b"iCCP" in side and icc is None:
         notes.append("unreadable ICC profile ignored")
-    values = bytes(side[b"tRNS"][8:-4]) if b"tRNS" in side and color in (0, 2) else b""
-    key = struct.unpack_from(f">{_SAMPLES[color]}H", values) if values else None
+    key = None
+    if b"tRNS" in side and color in (0, 2):
+        values = bytes(side[b"tRNS"][8:-4])
+        if len(values) == 2 * _SAMPLES[color]:
+            key = struct.unpack(f">{_SAMPLES[color]}H", values)
+        else:
+            notes.append("damaged PNG part 'tRNS' left out")
     return Png(
         data=b"".join([data[:8], header, *parts, *body, struct.pack(">I4sI", 0, b"IEND", 0xAE426082)]),
         depth=depth,

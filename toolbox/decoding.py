@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,8 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
 }
+# OpenCV 4 has its log level at the top, OpenCV 5 in a module.
+_OPENCV_LOG: Any = getattr(cv2.utils, "logging", cv2)
 _ORIENTATION, _PHOTOMETRIC, _PLANES, _EXTRA_SAMPLES = 274, 262, 284, 338
 # A TIFF's own directory doubles as EXIF; these of its tags speak of the photo, the rest of the file's layout.
 _PHOTO_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853, *range(40091, 40096)}
@@ -70,18 +73,21 @@ def open_bytes(data: bytes, max_pixels: int) -> Opened:
     if kind is None:
         raise Broken("is not an image of a known format (PNG, JPEG, WebP, TIFF, BMP)")
     png = containers.read_png(data) if kind == "PNG" else None
-    image = _PLUGINS[kind](io.BytesIO(png.data if png else data))
+    if kind == "JPEG":
+        containers.check_jpeg(data)
+    elif kind in ("WEBP", "BMP"):
+        containers.check_stated_size(kind, data)
+    try:
+        image = _PLUGINS[kind](io.BytesIO(png.data if png else data))
+    except SyntaxError as error:  # Pillow's word for a header that it can't follow
+        raise Broken(f"is damaged or of a kind that is not supported: {kind} header ({error})") from error
     width, height = image.size
     if width * height > max_pixels:
         raise Broken(
             f"has {width} x {height} pixels, more than the limit of {max_pixels}: "
             f"raise it with --max-pixels {width * height}"
         )
-    if kind == "JPEG":
-        containers.check_jpeg(data)
-    elif kind == "WEBP":
-        containers.check_webp(data)
-    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         containers.check_tiff(data, image.tag_v2)
     orientation, exif, note = _exif(image)
     # Pillow gives a TIFF's size upright already, but the others' as stored.
@@ -204,12 +210,12 @@ def _tiff16(data: bytes, image: TiffImagePlugin.TiffImageFile) -> tuple[np.ndarr
 
 
 def _by_opencv(data: bytes) -> np.ndarray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _OPENCV_LOG.getLogLevel()
+    _OPENCV_LOG.setLogLevel(0)
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _OPENCV_LOG.setLogLevel(level)
     if found is None or found.dtype != np.uint16:
         raise Broken("is damaged: its 16-bit data can't be decoded")
     return found

@@ -92,14 +92,9 @@ def _way(icc: bytes) -> _Way | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         mode = _MODES[profile.profile.xcolor_space.strip()]
-        transform = ImageCms.buildTransform(
-            profile,
-            ImageCms.createProfile("sRGB"),
-            mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
+        transform = _transform(profile, mode, ImageCms.Flags.HIGHRESPRECALC)
+        # LittleCMS thins out a gray curve for speed, which is up to ten levels off near black.
+        exact = _transform(profile, mode, ImageCms.Flags.NOOPTIMIZE)
     except Exception:  # LittleCMS and Pillow raise what they like on a hostile profile
         return None
     ramp = np.arange(256, dtype=np.uint8)[None]
@@ -107,7 +102,18 @@ def _way(icc: bytes) -> _Way | None:
     cube = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
     gray = Image.fromarray(ramp).convert(mode if mode != "CMYK" else "L").convert(mode)
     plain = mode == "RGB" and _near(np.asarray(transform.apply(Image.fromarray(cube))), cube)
-    return _Way(mode=mode, apply=transform.apply, gray=np.asarray(transform.apply(gray))[0, :, 1], plain=plain)
+    return _Way(mode=mode, apply=transform.apply, gray=np.asarray(exact.apply(gray))[0, :, 1], plain=plain)
+
+
+def _transform(profile: ImageCms.ImageCmsProfile, mode: str, flags: ImageCms.Flags) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(
+        profile,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        flags | ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:

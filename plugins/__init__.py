@@ -1,0 +1,1 @@
+"""The bundles that ship with toolbox, each a plugin in a folder of its own."""

@@ -1,0 +1,282 @@
+"""What the default bundle brings; nothing heavy is imported before a component is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import model_validator
+
+from toolbox import (
+    Degradation,
+    DegradationSpec,
+    DiscriminatorSpec,
+    Field,
+    GeneratorSpec,
+    LossSpec,
+    Metric,
+    MetricSpec,
+    Params,
+    Penalty,
+    PenaltySpec,
+    RecipeSpec,
+    ReconstructionLoss,
+    Sample,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from toolbox import AdversarialLoss
+
+TOOLBOX_API = 1
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class UNetParams(Params):
+    """Params of `inpainting-unet`."""
+
+    width: int = Field(64, ge=4, le=512, description="Channels of the first level; each next has twice as many.")
+    levels: int = Field(5, ge=2, le=8, description="Levels, the lowest included; each halves the size.")
+
+
+class PatchParams(Params):
+    """Params of `lsgan-patch`."""
+
+    width: int = Field(64, ge=4, le=512, description="Channels of the first convolution; the last has eight times.")
+
+
+class SsimParams(Params):
+    """Params of the loss `ssim`."""
+
+    window: Literal["per-channel", "volume"] = Field(
+        "per-channel",
+        description="'per-channel' looks at each colour alone; 'volume' at a cube over height, width and "
+        "colour, as the published script did without meaning to.",
+    )
+    side: int = Field(3, ge=3, le=65, description="Side of the window in pixels, odd.")
+    kernel: Literal["uniform", "gaussian"] = Field("uniform", description="How pixels count in the window.")
+    sigma: float = Field(
+        1.5, gt=0, le=100, description="Deviation of the Gaussian in pixels; 1.5 goes with a side of 11."
+    )
+    data_range: float = Field(1.0, gt=0, le=65535, description="Distance of the least and the greatest possible value.")
+    detach: bool = Field(False, description="Report the loss without training on it, as the published script did.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SsimParams:
+        if self.side % 2 == 0:
+            raise ValueError(f"side = {self.side} has no middle; take {self.side - 1} or {self.side + 1}")
+        if self.window == "volume" and self.side != 3:
+            raise ValueError(f"a volume of side {self.side} does not fit three colours; take side = 3")
+        return self
+
+
+class GradientParams(Params):
+    """Params of the penalty `gradient`."""
+
+    target: float = Field(1.0, ge=0, le=1000, description="The norm that the discriminator's gradient is drawn to.")
+
+
+class LostRegionParams(Params):
+    """Params of the degradation `lost-region`."""
+
+    low: int = Field(0, ge=0, le=255, description="Least gray value of the lost region.")
+    high: int = Field(100, ge=0, le=255, description="Greatest gray value of the lost region.")
+    rectangle: float = Field(0.5, ge=0, le=1, description="How often it is an axis-parallel rectangle, as a share.")
+    circle: float = Field(0.25, ge=0, le=1, description="How often it is a circle.")
+    polygon: float = Field(
+        0.25, ge=0, le=1, description="How often it is an even-odd polygon of 4 to 6 random vertices."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> LostRegionParams:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high = {self.high}")
+        if self.rectangle + self.circle + self.polygon <= 0:
+            raise ValueError("rectangle, circle and polygon are all 0; one has to be above")
+        return self
+
+
+def build_unet(params: UNetParams) -> nn.Module:
+    """Build the published generator."""
+    from .unet import InpaintingUNet
+
+    return InpaintingUNet(params.width, params.levels)
+
+
+def build_patch(params: PatchParams) -> nn.Module:
+    """Build the published discriminator."""
+    from .patch import LsganPatch
+
+    return LsganPatch(params.width)
+
+
+def build_lsgan(params: Params) -> AdversarialLoss:
+    """Build the least-squares game."""
+    from .losses import Lsgan
+
+    return Lsgan()
+
+
+def build_mse(params: Params) -> ReconstructionLoss:
+    """Build the pixel error."""
+    from .losses import mse
+
+    return mse
+
+
+def build_ssim(params: SsimParams) -> ReconstructionLoss:
+    """Build the structural loss."""
+    from .losses import structural
+
+    return structural(**params.model_dump())
+
+
+def warn_ssim(params: SsimParams) -> str | None:
+    """Say so where the loss is one that trains nothing."""
+    if params.detach:
+        return "loss 'ssim' has detach = true: it is reported and moves no weight; detach = false trains on it"
+    return None
+
+
+def build_gradient(params: GradientParams) -> Penalty:
+    """Build the gradient penalty."""
+    from .gradient_penalty import gradient_penalty
+
+    return gradient_penalty(params.target)
+
+
+def build_lost_region(params: LostRegionParams) -> Degradation:
+    """Build the competition's damage."""
+    import numpy as np
+
+    from .lost_region import damage
+
+    def degrade(sample: Sample, random: np.random.Generator) -> Sample:
+        gray, lost = damage(sample.truth, random, **params.model_dump())
+        return Sample(image=np.repeat(gray[..., None], 3, axis=-1), mask=lost, truth=sample.truth)
+
+    return degrade
+
+
+def build_psnr(params: Params) -> Metric:
+    """Build the peak signal-to-noise ratio in dB; equal photographs have none."""
+    import numpy as np
+
+    def psnr(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float | None:
+        error = float(np.square(restored.astype(np.int32) - truth.astype(np.int32)).mean())
+        return float(10 * np.log10(255**2 / error)) if error else None
+
+    return psnr
+
+
+@hookimpl
+def toolbox_generators() -> list[GeneratorSpec]:
+    """Return the published generator."""
+    return [
+        GeneratorSpec(
+            name="inpainting-unet",
+            summary="The published U-Net: no norm, bilinear upsampling, all of the picture painted anew",
+            params=UNetParams,
+            build=build_unet,
+            reference="Ronneberger et al., U-Net, MICCAI 2015; as in DACON 2024, competition 236420",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_discriminators() -> list[DiscriminatorSpec]:
+    """Return the published discriminator."""
+    return [
+        DiscriminatorSpec(
+            name="lsgan-patch",
+            summary="The published PatchGAN: five 4x4 convolutions, BatchNorm, no condition, no sigmoid",
+            params=PatchParams,
+            build=build_patch,
+            reference="Isola et al., Image-to-Image Translation, CVPR 2017",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_losses() -> list[LossSpec]:
+    """Return the three published losses."""
+    return [
+        LossSpec(
+            name="lsgan",
+            summary="Least-squares game: real pictures to 1, restored ones to 0",
+            role="adversarial",
+            build=build_lsgan,
+            reference="Mao et al., Least Squares GAN, ICCV 2017",
+        ),
+        LossSpec(name="mse", summary="Mean squared error of the pixels", build=build_mse),
+        LossSpec(
+            name="ssim",
+            summary="1 - SSIM, equal to scikit-image's and differentiable",
+            params=SsimParams,
+            build=build_ssim,
+            warn=warn_ssim,
+            reference="Wang et al., Image Quality Assessment, IEEE TIP 2004",
+        ),
+    ]
+
+
+@hookimpl
+def toolbox_penalties() -> list[PenaltySpec]:
+    """Return the published penalty."""
+    return [
+        PenaltySpec(
+            name="gradient",
+            summary="Gradient norm to 1 between real and restored pictures (WGAN-GP)",
+            params=GradientParams,
+            build=build_gradient,
+            reference="Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_degradations() -> list[DegradationSpec]:
+    """Return the competition's damage."""
+    return [
+        DegradationSpec(
+            name="lost-region",
+            summary="Gray photograph with one flat shape painted over it, as in the competition",
+            params=LostRegionParams,
+            build=build_lost_region,
+            reference="Measured on inputs of DACON 2024, competition 236420",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_metrics() -> list[MetricSpec]:
+    """Return the signal-to-noise ratio."""
+    return [
+        MetricSpec(
+            name="psnr",
+            summary="Peak signal-to-noise ratio in dB over all pixels",
+            build=build_psnr,
+            reference="10 log10(255^2 / MSE)",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_recipes() -> list[RecipeSpec]:
+    """Return the two recipes."""
+    return [
+        RecipeSpec(
+            name="default",
+            summary="The published GAN as its write-up means it, with an SSIM that trains",
+            path=RECIPES / "default.toml",
+        ),
+        RecipeSpec(
+            name="published",
+            summary="The published script as it ran: SSIM over a volume, detached, no limits",
+            path=RECIPES / "published.toml",
+        ),
+    ]

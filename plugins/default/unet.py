@@ -1,0 +1,53 @@
+"""The published generator: a plain U-Net that paints the whole picture anew."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels, the size kept."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+
+
+class InpaintingUNet(nn.Module):
+    """U-Net without norms: max pooling down, bilinear upsampling up, skips by concatenation, a sigmoid.
+
+    The modules are declared in the order in which the picture passes them, so that `named_parameters` lists
+    the tensors in forward order. With the published width 64 and 5 levels it has 31,379,075 parameters.
+
+    Reference: Ronneberger et al., "U-Net", MICCAI 2015, as the published system changed it (no norm, padded
+    convolutions, upsampling with align_corners in place of transposed convolutions).
+    """
+
+    def __init__(self, width: int = 64, levels: int = 5) -> None:
+        """Make a U-Net of `levels` levels with `width`, 2 `width`, 4 `width`, … channels."""
+        super().__init__()
+        widths = [width * 2**level for level in range(levels)]
+        self.down = nn.ModuleList(double_conv(above, here) for above, here in zip([3, *widths], widths, strict=False))
+        self.up = nn.ModuleList(
+            double_conv(below + here, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
+        self.head = nn.Conv2d(width, 3, 1)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Restore `image` (B, 3, H, W), any H and W, into (B, 3, H, W) in [0, 1]; `mask` is not used."""
+        skips: list[Tensor] = []
+        x = image
+        for block in self.down:
+            # ceil_mode changes nothing where the side is even, and lets odd sides through.
+            x = block(F.max_pool2d(x, 2, ceil_mode=True) if skips else x)
+            skips.append(x)
+        skips.pop()
+        for block in self.up:
+            skip = skips.pop()
+            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
+            x = block(torch.cat([x, skip], dim=1))
+        return torch.sigmoid(self.head(x))

@@ -1,0 +1,87 @@
+"""Pictures and image files made on the spot for the tests of the readers."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+ORIENTATION = 274
+
+
+def scene(height=24, width=37, channels=3, dtype=np.uint8, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+def smooth(height=24, width=37):
+    y, x = np.mgrid[:height, :width]
+    return np.dstack([y * 255 // height, x * 255 // width, (x + y) * 255 // (height + width)]).astype(np.uint8)
+
+
+def saved(image, fmt, **options):
+    stream = io.BytesIO()
+    (Image.fromarray(image) if isinstance(image, np.ndarray) else image).save(stream, fmt, **options)
+    return stream.getvalue()
+
+
+def part(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png16(pixels, extra=b""):
+    """An uncommon way to a 16-bit PNG: written by hand, every row without a filter."""
+    height, width = pixels.shape[:2]
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[1 if pixels.ndim == 2 else pixels.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + extra + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+
+
+def oriented(pixels, orientation):
+    """As a camera stores it, so that the EXIF orientation brings it upright (Pillow's transpose undone)."""
+    undo = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a[::-1, :], 1),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation]
+    return np.ascontiguousarray(undo(pixels))
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    exif[271] = "Maker"
+    return exif
+
+
+def tiff16(pixels, orientation=1, order="<"):
+    """A 16-bit TIFF by hand: one strip, no compression."""
+    height, width = pixels.shape[:2]
+    samples = 1 if pixels.ndim == 2 else pixels.shape[2]
+    body = pixels.astype(f"{order}u2").tobytes()
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, samples, 16), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 1 if samples == 1 else 2), (273, 4, 1, 0), (274, 3, 1, orientation)]
+    tags += [(277, 3, 1, samples), (278, 3, 1, height), (279, 4, 1, len(body))]
+    bits_at = 8 + 2 + 12 * len(tags) + 4
+    data_at = bits_at + 2 * samples
+    out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    for tag, kind, count, value in tags:
+        if tag == 273:
+            value = data_at
+        if tag == 258 and samples > 2:
+            out += struct.pack(f"{order}HHII", tag, kind, count, bits_at)
+        elif kind == 3:
+            out += struct.pack(f"{order}HHIHH", tag, kind, count, value, 0)
+        else:
+            out += struct.pack(f"{order}HHII", tag, kind, count, value)
+    return out + bytes(4) + struct.pack(f"{order}{samples}H", *[16] * samples) + body

@@ -1,0 +1,259 @@
+"""`toolbox run` from end to end on tiny networks: the sample, photographs, competition folders, resuming."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from toolbox import checkpoint, data, images, metrics, runfolder, sample, sources
+from toolbox.cli import main
+from toolbox_plugins.default.lost_region import damage
+
+TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path, monkeypatch):
+    """Keep the cache and the configuration of these runs to themselves."""
+    monkeypatch.setenv("TOOLBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(main, ["run", *TINY, *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def steps(folder):
+    return [record for record in records(folder) if "validation" not in record]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Lay out a folder of six small colour photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in images.find(sample.folder() / "photos")[:6]:
+        images.write_png(folder / f"{path.stem}.png", images.read_rgb(path)[:48, :64])
+    return folder
+
+
+@pytest.fixture
+def competition(tmp_path):
+    """Lay out a competition folder of six pairs and two test inputs, csv files included."""
+    folder = tmp_path / "competition"
+    for name in ("train_input", "train_gt", "test_input"):
+        (folder / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    rows = []
+    for index, path in enumerate(images.find(sample.folder() / "photos")[:8]):
+        truth = images.read_rgb(path)[:64, :64]
+        gray, _ = damage(truth, random)
+        name = f"{'TRAIN' if index < 6 else 'TEST'}_{index:03d}.png"
+        images.write_png(folder / ("train_input" if index < 6 else "test_input") / name, gray)
+        if index < 6:
+            images.write_png(folder / "train_gt" / name, truth)
+            rows.append([f"./train_input/{name}", f"./train_gt/{name}"])
+    with (folder / "train.csv").open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([["input_image_path", "gt_image_path"], *rows])
+    with (folder / "test.csv").open("w", newline="", encoding="utf-8") as lines:
+        names = sorted(path.name for path in (folder / "test_input").iterdir())
+        csv.writer(lines).writerows([["input_image_path"], *([f"./test_input/{name}"] for name in names)])
+    return folder
+
+
+@pytest.mark.parametrize("recipe", ["default", "published"])
+def test_a_run_on_the_sample_leaves_everything_a_newcomer_needs(tmp_path, recipe):
+    out = tmp_path / "out"
+    result = run("--recipe", recipe, "--out", out, "--epochs", 2, "--size", 32, "--set", "data.repeat=1")
+    assert "No --data" in result.output and "toolbox run --recipe " + recipe + " --data DIR" in result.output
+    assert "input as it is" in result.output and "OpenCV Telea in gray" in result.output
+    for term in ("lsgan", "mse", "ssim", "d.real", "d.fake", "on_real", "on_fake", "gradient", "validation", "S", "M", "C"):
+        assert f"  {term} " in result.output or f" {term} " in result.output
+    assert result.output.count("\nepoch ") == 2
+    facts = json.loads((out / "run.json").read_text("utf-8"))
+    assert facts["seed"] == 42 and facts["versions"]["torch"]
+    assert len(list((out / "previews").glob("*.png"))) == 2
+    assert checkpoint.verify(next((out / "checkpoints").iterdir())) is None
+    with zipfile.ZipFile(out / "submission.zip") as archive:
+        assert archive.namelist() == sorted(f"{path.stem}.png" for path in images.find(sample.folder() / "test"))
+    assert len(list((out / "submissions").glob("*.zip"))) == (1 if recipe == "published" else 0)
+    shown = images.read_rgb(out / "previews" / "epoch-001.png")
+    assert shown.shape == (4 * 32, 3 * 32, 3)
+
+
+def test_it_really_trains(tmp_path):
+    out = tmp_path / "out"
+    run("--out", out, "--size", 32, "--epochs", 4, "--set", "generator.width=16", "--set", "generator.optimizer.lr=1e-3")
+    loss = json.loads((out / "summary.json").read_text("utf-8"))["pixel_loss"]
+    assert loss["after"] <= loss["before"] / 2
+
+
+def test_two_runs_of_one_seed_are_the_same_and_another_seed_is_not(tmp_path, photos):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run("--data", photos, "--out", tmp_path / name, "--size", 32, "--epochs", 2, "--batch", 2, "--seed", seed)
+    a, b, c = (steps(tmp_path / name) for name in "abc")
+    assert a == b
+    assert a != c
+    weights = [(tmp_path / name / "best.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, photos, workers):
+    options = ["--data", photos, "--size", 32, "--epochs", 3, "--batch", 2, "--set", f"data.workers={workers}"]
+    run("--out", tmp_path / "whole", *options)
+    # Three steps an epoch: the fourth is in the middle of the second.
+    run("--out", tmp_path / "parts", *options, "--set", "training.steps=4")
+    recipe = tmp_path / "parts" / "recipe.toml"
+    recipe.write_text(recipe.read_text("utf-8").replace("steps = 4\n", ""), "utf-8")
+    result = run("--resume", tmp_path / "parts")
+    assert "Continuing after step 4 of 9" in result.output
+    assert steps(tmp_path / "parts") == steps(tmp_path / "whole")
+    one, other = (
+        checkpoint.load_file(tmp_path / name / "checkpoints" / "step-00000009" / "generator.safetensors")
+        for name in ("whole", "parts")
+    )
+    assert all(bool((one[key] == other[key]).all()) for key in one)
+
+
+def test_a_run_without_a_checkpoint_is_continued_from_its_beginning(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = steps(out)
+    shutil.rmtree(out / "checkpoints")
+    run("--resume", out)
+    assert steps(out) == before
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 2, "--batch", 2)
+    newest = max((out / "checkpoints").iterdir())
+    path = newest / "generator.safetensors"
+    data_ = bytearray(path.read_bytes())
+    data_[-1] ^= 1
+    path.write_bytes(bytes(data_))
+    result = run("--resume", out)
+    assert f"{newest.name} is damaged (generator.safetensors has changed)" in result.output
+    assert "Continuing after step 3 of 6" in result.output
+
+
+def test_the_competitions_folder(tmp_path, competition):
+    out = tmp_path / "out"
+    result = run("--data", competition, "--out", out, "--size", 64, "--epochs", 1)
+    assert "pairs: 4 train, 2 validate, 2 test" in result.output
+    with zipfile.ZipFile(out / "submission.zip") as archive:
+        assert archive.namelist() == ["TEST_006.png", "TEST_007.png"]
+    assert json.loads((out / "run.json").read_text("utf-8"))["data"] == str(competition)
+
+
+def test_pairs_are_scored_by_their_own_mask(competition):
+    source = sources.open_folder(competition)
+    for item in source.items:
+        pair = data.pair(item)
+        truth = images.read_rgb(item.truth)
+        assert (pair.image[:, :, 0] != images.luma(truth))[~pair.mask].sum() == 0
+        assert pair.mask.any()
+
+
+def test_the_sample_that_a_run_trains_on_can_be_made_again(photos):
+    items = sources.open_folder(photos).items
+    how = data.Recipe(size=32, seed=7, damage=(_lost_region(),), augment=())
+    one, same, next_epoch, next_index = (
+        data.load(items[0], how, data.Stream.TRAIN, epoch, index) for epoch, index in ((1, 0), (1, 0), (2, 0), (1, 6))
+    )
+    assert np.array_equal(one.image, same.image)
+    assert not np.array_equal(one.image, next_epoch.image)
+    assert not np.array_equal(one.image, next_index.image)
+
+
+def _lost_region():
+    from helpers import default_catalog
+
+    spec = default_catalog().spec("degradation", "lost-region")
+    return spec.build(spec.params())
+
+
+def test_an_epoch_shows_every_photograph_once_a_repeat():
+    batches = data.order(5, 3, 4, seed=1, epoch=2)
+    keys = [key for batch in batches for key in batch]
+    assert sorted(keys) == [(2, index) for index in range(15)]
+    assert [len(batch) for batch in batches] == [4, 4, 4, 3]
+    assert batches != data.order(5, 3, 4, seed=1, epoch=3)
+
+
+def test_a_pair_made_smaller_keeps_its_hole_whole_and_flat(tmp_path):
+    truth = np.random.default_rng(0).integers(110, 255, (64, 64, 3), dtype=np.uint8)
+    gray = images.luma(truth)
+    gray[10:31, 13:40] = 40
+    images.write_png(tmp_path / "i.png", gray)
+    images.write_png(tmp_path / "t.png", truth)
+    item = sources.Item(name="i.png", input=tmp_path / "i.png", truth=tmp_path / "t.png")
+    small = data.load(item, data.Recipe(size=32, seed=0, damage=(), augment=()), data.Stream.TRAIN)
+    assert small.image.shape == (32, 32, 3)
+    assert set(np.unique(small.image[small.mask])) == {40}
+    assert small.mask[5:16, 6:20].all() and small.mask.sum() == 11 * 14
+    assert small.image[~small.mask].min() > 100
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_run_goes_on(tmp_path, photos):
+    out = tmp_path / "out"
+    arguments = [*TINY, "--data", str(photos), "--out", str(out), "--size", "32", "--batch", "1", "--epochs", "2000"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from toolbox.cli import main; main()", "run", *arguments], stdout=subprocess.PIPE
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith(b"epoch 1/"):
+                os.kill(process.pid, signal.SIGTERM)
+                break
+        rest = process.stdout.read().decode()
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+    assert f"toolbox run --resume {out}" in rest
+    progress = json.loads((max((out / "checkpoints").iterdir()) / "state.json").read_text("utf-8"))["progress"]
+    assert progress["step"] == len(steps(out)) > 0
+    run("--resume", out, "--steps", progress["step"] + 1)
+    assert len(steps(out)) == progress["step"] + 1
+
+
+def test_a_dry_run_writes_nothing(tmp_path, photos):
+    result = run("--data", photos, "--out", tmp_path / "out", "--dry-run")
+    assert "Dry run: nothing was written." in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_json_is_all_that_stdout_holds(tmp_path, photos):
+    result = CliRunner().invoke(
+        main, ["run", *TINY, "--data", str(photos), "--size", "32", "--steps", "1", "--json", "--out", str(tmp_path / "o")]
+    )
+    found = json.loads(result.stdout)
+    assert found["steps"] == 1 and found["submission"] is None
+    assert set(found["scores"]) == {"input as it is", "OpenCV Telea in gray", "this run, after step 1"}
+    assert metrics.Score(**found["scores"]["input as it is"]).S > 0
+
+
+def test_run_folders_are_numbered_by_date_and_recipe(photos):
+    for _ in range(2):
+        run("--data", photos, "--size", 32, "--steps", 1)
+    names = sorted(path.name for path in runfolder.Path("runs").iterdir())
+    assert len(names) == 2
+    assert names[0].endswith("-default-1") and names[1].endswith("-default-2")
