@@ -24,6 +24,7 @@ from toolbox.parts import Parts
 
 MANIFEST = "manifest.json"
 KEPT = 2
+HEADER = "toolbox"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,25 +90,28 @@ def verify(saved: Path) -> str | None:
     return None
 
 
-def save_weights(path: Path, network: nn.Module, facts: Mapping[str, str]) -> None:
+def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
     """Write a network's weights as one safetensors file that says itself what it is.
 
     Args:
         path: the file, written aside and renamed.
         network: the generator.
-        facts: strings for the header: the recipe as TOML, the step, the score.
+        facts: for the header, anything JSON holds: the recipe as TOML, the step, the score.
     """
-    files.write_bytes(path, save(_tensors(network.state_dict()), metadata={"format": "toolbox", **facts}))
+    # One entry alone: safetensors writes several in no fixed order, and the same weights should be the same bytes.
+    header = {HEADER: json.dumps(dict(facts))}
+    files.write_bytes(path, save(_tensors(network.state_dict()), metadata=header))
 
 
-def read_facts(path: Path) -> dict[str, str]:
-    """Return the header's strings of a weight file; WeightsError if it is not one of ours."""
+def read_facts(path: Path) -> dict[str, Any]:
+    """Return what a weight file says of itself in its header; WeightsError if it is not one of ours."""
     try:
         with safe_open(path, framework="pt") as opened:
-            facts = opened.metadata() or {}
-    except (OSError, SafetensorError) as error:
+            header = (opened.metadata() or {}).get(HEADER, "{}")
+        facts = json.loads(header)
+    except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{path} can't be read as safetensors: {error}") from error
-    if facts.get("format") != "toolbox" or "recipe" not in facts:
+    if not isinstance(facts, dict) or "recipe" not in facts:
         raise WeightsError(f"{path} is not a weight file of toolbox: its header names no recipe.")
     return facts
 

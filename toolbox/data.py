@@ -6,16 +6,16 @@ the middle of an epoch with the very batches that it would have had.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from toolbox import damage, images
 from toolbox.contracts import Degradation, Sample
@@ -143,23 +143,28 @@ def _resized(sample: Sample, size: int) -> Sample:
     return Sample(image=image, mask=mask, truth=truth)
 
 
-class Samples(Dataset):  # type: ignore[type-arg]
-    """Samples by key (epoch, index), as uint8 tensors, for a loader's workers."""
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Samples by key (epoch, index); the photograph is the index modulo the number of items."""
 
-    def __init__(self, items: Sequence[Item], recipe: Recipe, stream: Stream) -> None:
-        self.items, self.recipe, self.stream = items, recipe, stream
+    items: tuple[Item, ...]
+    recipe: Recipe
+    stream: Stream
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        """Return one sample; its photograph is the index modulo the number of items."""
-        epoch, index = key
-        item = self.items[index % len(self.items)]
-        sample = load(item, self.recipe, self.stream, epoch, index)
-        return {
-            "image": torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1))),
-            "mask": torch.from_numpy(np.ascontiguousarray(sample.mask[None])),
-            "truth": torch.from_numpy(np.ascontiguousarray(sample.truth.transpose(2, 0, 1))),
-            "name": item.name,
-        }
+    def load(self, keys: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+        """Return images, masks and truths, (B, C, H, W) uint8, with the names of their photographs."""
+        items = [self.items[index % len(self.items)] for _, index in keys]
+        loaded = [load(item, self.recipe, self.stream, *key) for item, key in zip(items, keys, strict=True)]
+        image, mask, truth = (
+            torch.from_numpy(np.stack([getattr(sample, part) for sample in loaded]))
+            for part in ("image", "mask", "truth")
+        )
+        return (
+            image.permute(0, 3, 1, 2),
+            mask.unsqueeze(1),
+            truth.permute(0, 3, 1, 2),
+            tuple(item.name for item in items),
+        )
 
 
 def order(count: int, repeat: int, batch: int, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
@@ -177,24 +182,37 @@ def in_order(count: int, batch: int) -> list[list[tuple[int, int]]]:
 
 def batches(
     samples: Samples,
-    keys: list[list[tuple[int, int]]],
+    keys: Sequence[list[tuple[int, int]]],
     workers: int,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Batch]:
-    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1]."""
-    loader: DataLoader[Any] = DataLoader(
-        samples,
-        batch_sampler=keys,
-        num_workers=min(workers, len(keys)),
-        pin_memory=device.type == "cuda",
-        multiprocessing_context="spawn" if workers else None,
-    )
-    for raw in loader:
-        moved = {key: raw[key].to(device, non_blocking=True) for key in ("image", "mask", "truth")}
-        yield Batch(
-            image=moved["image"].to(dtype) / 255,
-            mask=moved["mask"].to(dtype),
-            truth=moved["truth"].to(dtype) / 255,
-            names=tuple(raw["name"]),
-        )
+    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1].
+
+    Workers are threads: reading, scaling and drawing all leave Python's lock, a plugin's degradation need not be
+    picklable, and nothing depends on how the system starts processes.
+    """
+    for *pictures, names in _loaded(samples, keys, workers):
+        if device.type == "cuda":
+            pictures = [values.pin_memory() for values in pictures]
+        image, mask, truth = (values.to(device, non_blocking=True).to(dtype) for values in pictures)
+        yield Batch(image=image.contiguous() / 255, mask=mask, truth=truth.contiguous() / 255, names=names)
+
+
+def _loaded(
+    samples: Samples, keys: Sequence[list[tuple[int, int]]], workers: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]:
+    if workers == 0:
+        yield from map(samples.load, keys)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="toolbox-data")
+    try:
+        ahead: deque[Future[tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]] = deque()
+        for key in keys:
+            ahead.append(pool.submit(samples.load, key))
+            if len(ahead) > 2 * workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -205,6 +205,19 @@ class _Binder:
         return f" The recipe needs the plugin {', '.join(absent)}, which is not here; see `toolbox plugins`."
 
 
+def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any]) -> Bound:
+    """Bind one component by itself, outside of any recipe, with the params `raw`.
+
+    Raises:
+        RecipeError: with every fault of the params and of the components among them.
+    """
+    binder = _Binder(catalog=catalog, requires={})
+    bound = binder.component(kind, {**raw, "name": name}, name, name, Plain)
+    if bound is None or binder.faults:
+        raise RecipeError(f"{kind} {name}", binder.faults)
+    return bound
+
+
 def bind(recipe: Recipe, catalog: Catalog) -> Plan:
     """Resolve every name of `recipe` in `catalog` and type every param.
 

@@ -42,10 +42,16 @@ def choose(out: Path | None, name: str) -> Path:
     return next(p for n in count(1) if not (p := Path("runs") / f"{today}-{name}-{n}").exists())
 
 
-def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
-    """Make the folder and write into it what the run is; OutputError if that can't be done."""
+def prepare(folder: Path) -> None:
+    """Make the folders of a run, and take out what a sudden end left half-written."""
     for made in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
         files.ensure_folder(made)
+        files.remove_stale(made)
+
+
+def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
+    """Make the folder and write into it what the run is; OutputError if that can't be done."""
+    prepare(folder)
     files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
     facts = {
         "recipe": plan.name,

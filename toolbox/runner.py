@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -185,8 +184,8 @@ def _set_up(plan: Plan, options: Options, screen: Screen) -> Bench:
         engine=power,
         parts=parts.build(plan, power, engine.dtype(precision)),
         how=how,
-        training=data.Samples(options.sides.train, how, Stream.TRAIN),
-        held_out=data.Samples(options.sides.validation, how, Stream.VALIDATION),
+        training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
+        held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
         measures={bound.label: parts.component(bound) for bound in plan.metrics},
         began=time.monotonic(),
     )
@@ -194,6 +193,7 @@ def _set_up(plan: Plan, options: Options, screen: Screen) -> Bench:
 
 def _resume(bench: Bench) -> Progress:
     folder = bench.options.folder
+    runfolder.prepare(folder)
     found = checkpoint.load_state(folder / runfolder.CHECKPOINTS, bench.parts)
     progress, passed = found if found is not None else (Progress(), ())
     for line in passed:
@@ -271,8 +271,8 @@ def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) ->
     facts = {
         "recipe": recipe.dump(bench.plan.tree()),
         "recipe_name": bench.plan.name,
-        "step": str(progress.step),
-        "score": json.dumps(asdict(outcome.score)),
+        "step": progress.step,
+        "score": asdict(outcome.score),
     }
     checkpoint.save_weights(folder / runfolder.BEST, bench.parts.generator.network, facts)
     figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}

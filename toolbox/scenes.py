@@ -102,15 +102,13 @@ def fingerprint(photo: np.ndarray) -> Fingerprint:
     while min(gray.shape) > LARGEST:
         gray = cv2.resize(gray, (gray.shape[1] // 2, gray.shape[0] // 2), interpolation=cv2.INTER_AREA)
     height, width = gray.shape
-    thumbnail = cv2.resize(
-        gray, (max(1, width // THUMB), max(1, height // THUMB)), interpolation=cv2.INTER_AREA
-    )
+    thumbnail = cv2.resize(gray, (max(1, width // THUMB), max(1, height // THUMB)), interpolation=cv2.INTER_AREA)
     # Softened, because a translation is hardly ever a whole number of the thumbnail's pixels.
     thumbnail = cv2.GaussianBlur(thumbnail, (0, 0), 1)
     soft = _evened(gray)
     found = cv2.goodFeaturesToTrack(soft, CORNERS, 0.0005, SPACING)
     points = [] if found is None else [cv2.KeyPoint(float(x), float(y), 31.0, 0.0) for x, y in found[:, 0]]
-    orb = cv2.ORB_create(nfeatures=CORNERS, nlevels=1, edgeThreshold=16, fastThreshold=0)
+    orb = cv2.ORB.create(nfeatures=CORNERS, nlevels=1, edgeThreshold=16, fastThreshold=0)
     kept, descriptors = orb.compute(soft, points) if points else ((), None)
     if descriptors is None:
         descriptors = np.empty((0, 32), np.uint8)

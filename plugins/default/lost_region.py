@@ -41,6 +41,9 @@ def _draw_circle(draw: ImageDraw.ImageDraw, width: int, height: int, rng: np.ran
     share = math.exp(rng.uniform(*np.log(CIRCLE)))
     diameter = max(1, round(share * min(width, height)))
     x, y = _start(rng, diameter, width), _start(rng, diameter, height)
+    if diameter == 1:
+        # ImageDraw leaves an ellipse of one pixel unpainted.
+        draw.point((x, y), fill=1)
     draw.ellipse((x, y, x + diameter - 1, y + diameter - 1), fill=1)
 
 
