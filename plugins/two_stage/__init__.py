@@ -1,0 +1,1 @@
+"""The two-stage bundle: restore the gray first, then colour it."""
