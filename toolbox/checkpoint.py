@@ -61,6 +61,11 @@ def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
     return target
 
 
+def exists(folder: Path) -> bool:
+    """Return whether there is a checkpoint below `folder` that verifies."""
+    return any(verify(saved) is None for saved in _saved(folder))
+
+
 def load_state(folder: Path, parts: Parts) -> tuple[Progress, tuple[str, ...]] | None:
     """Load the newest checkpoint that verifies into `parts`; None if there is none.
 

@@ -135,7 +135,7 @@ def _pieces(gray: np.ndarray, level: _Level) -> Iterator[Shape]:
     if not any(level.core[number] >= level.least for number in hard):
         return
     # A polygon that crosses itself falls in pieces, and its tips reach beyond them.
-    margin = 8 + max(gray.shape) // 6
+    margin = 8 + max(gray.shape) // 2
     box = np.hstack([level.boxes[hard, :2].min(axis=0), level.boxes[hard, 2:].max(axis=0)])
     place = _grown(box, margin, gray.shape)
     part = np.isin(level.labels[place], hard)

@@ -85,11 +85,18 @@ class Parts:
         return sides if self.discriminator is None else sides | {"discriminator": self.discriminator}
 
 
-def component(bound: Bound) -> Any:  # noqa: ANN401 - every kind of component
-    """Build one component with those among its params; PluginError where its plugin fails."""
-    children = {key: component(child) for key, child in bound.children.items()}
+def component(bound: Bound, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
+    """Build one component with those among its params; PluginError where its plugin fails.
+
+    With `fresh` False, weights are about to be loaded into it, and the ones it would start from are not fetched.
+    """
+    children = {key: component(child, fresh=fresh) for key, child in bound.children.items()}
+    params = bound.params
+    if not fresh:
+        fields = type(params).model_fields
+        params = params.model_copy(update={name: fields[name].get_default() for name in bound.spec.initial})
     try:
-        return bound.spec.build(bound.params, **children)
+        return bound.spec.build(params, **children)
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
@@ -100,8 +107,11 @@ def component(bound: Bound) -> Any:  # noqa: ANN401 - every kind of component
         ) from error
 
 
-def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32) -> Parts:
-    """Build everything that `plan` names, on the engine's device, the weights drawn from the plan's seed."""
+def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *, fresh: bool = True) -> Parts:
+    """Build everything that `plan` names, on the engine's device, the weights drawn from the plan's seed.
+
+    With `fresh` False, a checkpoint is about to be loaded; see `component`.
+    """
     torch.manual_seed(plan.settings.seed)
     epochs = plan.settings.training.epochs
 
@@ -109,7 +119,7 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32) -
         return built.to(device=engine.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
     def side(bound: Bound) -> Side:
-        network = place(component(bound))
+        network = place(component(bound, fresh=fresh))
         section = cast(s.Network, bound.place)
         optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
         schedule = _schedule(section.schedule, optimizer, epochs)
@@ -125,8 +135,8 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32) -
 
 
 def generator(plan: Plan, device: torch.device) -> nn.Module:
-    """Build the generator alone, for restoring."""
-    return cast(nn.Module, component(plan.generator)).to(device)
+    """Build the generator alone, for weights to be loaded into it."""
+    return cast(nn.Module, component(plan.generator, fresh=False)).to(device)
 
 
 def restore(network: Callable[..., Any], mode: str, image: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -186,7 +186,9 @@ class _Binder:
             value = getattr(params, key)
             if isinstance(value, Ref):
                 child = self.component(value.kind, value.model_dump(), f"{place}.{key}", value.name, Plain)
-                if child is not None:
+                if child is not None and getattr(child.spec, "role", "") == "adversarial":
+                    self.fault(f"{place}.{key}", f"'{child.spec.name}' is adversarial; it takes a reconstruction loss")
+                elif child is not None:
                     children[key] = child
         if spec.warn is not None and (line := spec.warn(params)):
             self.warnings.append(f"{place}: {line}")

@@ -177,12 +177,13 @@ def _set_up(plan: Plan, options: Options, screen: Screen) -> Bench:
     precision = plan.settings.training.precision
     power = engine.make(options.device, precision)
     how = recipe_for_data(plan)
+    saved = options.folder / runfolder.CHECKPOINTS
     return Bench(
         plan=plan,
         options=options,
         screen=screen,
         engine=power,
-        parts=parts.build(plan, power, engine.dtype(precision)),
+        parts=parts.build(plan, power, engine.dtype(precision), fresh=not checkpoint.exists(saved)),
         how=how,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),

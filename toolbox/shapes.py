@@ -68,23 +68,38 @@ def rectangle(same: np.ndarray, part: np.ndarray) -> np.ndarray:
     return mask
 
 
-def circle(same: np.ndarray, part: np.ndarray) -> np.ndarray | None:
-    """Return the largest drawn circle that has the value throughout and runs along the part's outline."""
-    steps = outline(part)
-    points = keep = steps[:, 1::-1] + steps[:, 3:1:-1] / 2
+def _round(points: np.ndarray, keep: np.ndarray, largest: float) -> tuple[float, float, float] | None:
+    """Return the circle x, y, radius through most of the points, found from those in `keep`."""
     for _ in range(8):
         if len(keep) < 8:
             return None
         # Kasa's algebraic fit, x^2 + y^2 = 2 a x + 2 b y + c, to the nearer points again and again.
         system = np.column_stack([2 * keep, np.ones(len(keep))])
         (a, b, c), *_ = np.linalg.lstsq(system, (keep**2).sum(axis=1), rcond=None)
-        if not 1 < c + a * a + b * b < max(same.shape) ** 2:
+        if not 1 < c + a * a + b * b < largest**2:
             return None
         radius = float(np.sqrt(c + a * a + b * b))
         away = np.abs(np.hypot(points[:, 0] - a, points[:, 1] - b) - radius)
-        keep = points[away <= max(1.2, 1.5 * float(np.median(away)))]
-    if np.mean(away < 1.2) < 0.5:
+        keep = points[away <= max(1.2, 1.5 * float(np.median(np.minimum(away, 0.2 * radius + 2))))]
+    # A drawn circle has 8 pixel sides a pixel of radius.
+    if np.count_nonzero(away < 1.2) < min(0.5 * len(points), 4 * radius):
         return None
+    return float(a), float(b), radius
+
+
+def circle(same: np.ndarray, part: np.ndarray) -> np.ndarray | None:
+    """Return the largest drawn circle that has the value throughout and runs along the part's outline."""
+    steps = outline(part)
+    points = steps[:, 1::-1] + steps[:, 3:1:-1] / 2
+    found = _round(points, points, max(same.shape))
+    if found is None:
+        # Much of the outline may be that of natural neighbours: begin at the largest disc inside.
+        _, reach, _, middle = cv2.minMaxLoc(cv2.distanceTransform(part.astype(np.uint8), cv2.DIST_L2, 5))
+        away = np.abs(np.hypot(*(points - middle).T) - reach)
+        found = _round(points, points[away < 0.1 * reach + 2], max(same.shape))
+    if found is None:
+        return None
+    a, b, radius = found
     height, width = same.shape
     best, most = None, 0
     for side in range(max(2, round(2 * radius) - 2), round(2 * radius) + 3):

@@ -47,7 +47,7 @@ class DiscriminatorRef(Ref):
 
 
 class LossRef(Ref):
-    """A loss as a param."""
+    """A reconstruction loss as a param."""
 
     kind = "loss"
 
@@ -73,6 +73,8 @@ class Spec:
         check: what only heavy imports can tell (does this backbone exist?): raises ValueError with one
             line. Run for `toolbox run` and `toolbox recipe validate`, after the recipe is bound.
         warn: what is allowed but should be known: returns one line, or None.
+        initial: params that only choose the weights to start from (a file, a hub). Where trained weights are loaded
+            afterwards, to restore or to go on, the component is built with these at their defaults.
     """
 
     kind: ClassVar[str]
@@ -84,6 +86,7 @@ class Spec:
     licence: str = ""
     check: Callable[[Any], None] | None = None
     warn: Callable[[Any], str | None] | None = None
+    initial: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a spec that could not be listed, bound or explained; raises ValueError or TypeError."""
@@ -96,6 +99,13 @@ class Spec:
         taken = sorted(RESERVED & set(self.params.model_fields))
         if taken:
             raise ValueError(f"params of '{self.name}' use names that recipes reserve: {', '.join(taken)}")
+        absent = sorted(
+            name
+            for name in self.initial
+            if name not in self.params.model_fields or self.params.model_fields[name].is_required()
+        )
+        if absent:
+            raise ValueError(f"initial of '{self.name}' names what is no param with a default: {', '.join(absent)}")
         if not callable(self.build):
             raise TypeError(f"build of '{self.name}' is not callable")
 

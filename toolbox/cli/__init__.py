@@ -59,7 +59,7 @@ class Commands(click.Group):
         except ToolboxError as error:
             click.echo(f"toolbox: {error}", err=True)
             context.exit(error.exit_code)
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # torchvision's missing operators are a RuntimeError
             from toolbox.environment import explain_import
 
             line = explain_import(error)

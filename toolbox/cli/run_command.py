@@ -99,7 +99,8 @@ def _go(
     screen = Screen(quiet=as_json)
     for line in plan.warnings:
         screen.say(f"warning: {line}")
-    plan.check()
+    if not resume:
+        plan.check()
     source = sources.open_folder(data)
     if source.kind == "sample":
         screen.say(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))

@@ -1,0 +1,61 @@
+"""The distance of the two colour coordinates, whatever the brightness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
+
+# Linear sRGB to XYZ (IEC 61966-2-1), each row over that of white D65, so that white is (1, 1, 1).
+XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+
+
+def chroma(space: str, distance: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the loss mean d over the two colour coordinates of all pixels, d the absolute or squared difference.
+
+    `space` says which: "ycbcr" for `cbcr`, "lab" for `ab`. A picture of one channel has no colour: 0.
+    """
+    coordinates, measure = SPACES[space], DISTANCES[distance]
+
+    def loss(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        return measure(coordinates(restored.expand(-1, 3, -1, -1)), coordinates(truth.expand(-1, 3, -1, -1)))
+
+    return loss
+
+
+def cbcr(picture: Tensor) -> Tensor:
+    """Return Cb and Cr, (B, 2, H, W) in [-0.5, 0.5], of RGB (B, 3, H, W) in [0, 1].
+
+    Y = 0.299 R + 0.587 G + 0.114 B; Cb = (B - Y) / 1.772; Cr = (R - Y) / 1.402.
+
+    Reference: ITU-R BT.601 on the stored values, full range, as in JPEG (ITU-T T.871).
+    """
+    red, green, blue = picture.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
+
+
+def ab(picture: Tensor) -> Tensor:
+    """Return a* / 100 and b* / 100 of CIELAB, (B, 2, H, W) in about [-1.1, 1], of sRGB (B, 3, H, W) in [0, 1].
+
+    a* = 500 (f(X) - f(Y)), b* = 200 (f(Y) - f(Z)) with X, Y, Z over those of white D65; f(t) is the cube root,
+    and 7.787 t + 16/116 up to 0.008856.
+
+    Reference: CIE 15:2004; sRGB of IEC 61966-2-1.
+    """
+    picture = picture.clamp(0, 1)
+    # Clamped where the other branch holds: its power has no gradient at 0.
+    power = ((picture.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    linear = torch.where(picture > 0.04045, power, picture / 12.92)
+    matrix = picture.new_tensor(XYZ)
+    values = torch.einsum("ij,bjhw->bihw", matrix / matrix.sum(1, keepdim=True), linear)
+    root = values.clamp_min(0.008856) ** (1 / 3)
+    x, y, z = torch.where(values > 0.008856, root, 7.787 * values + 16 / 116).unbind(1)
+    return torch.stack([5 * (x - y), 2 * (y - z)], dim=1)
+
+
+SPACES: dict[str, Callable[[Tensor], Tensor]] = {"ycbcr": cbcr, "lab": ab}

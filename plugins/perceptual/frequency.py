@@ -1,0 +1,31 @@
+"""The focal frequency loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def focal_frequency(alpha: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the loss mean w |F(restored) - F(truth)|^2 over all values and frequencies, a scalar.
+
+    F is the orthonormal two-dimensional Fourier transform of a channel; w = |F(restored) - F(truth)|^alpha,
+    divided by its greatest value in that channel and held fixed in the gradient, so that the frequencies that
+    are hardest count most. With `alpha` 0 it is the mean squared error.
+
+    Reference: Jiang et al., "Focal Frequency Loss for Image Reconstruction and Synthesis", ICCV 2021.
+    """
+
+    def loss(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+        difference = restored - truth
+        # The transform has no half precision.
+        difference = difference.to(torch.promote_types(difference.dtype, torch.float32))
+        spectrum = torch.view_as_real(torch.fft.fft2(difference, norm="ortho"))
+        power = spectrum.square().sum(-1)
+        weight = power.detach() ** (alpha / 2)
+        weight = weight / weight.amax((-2, -1), keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+        return (weight * power).mean()
+
+    return loss

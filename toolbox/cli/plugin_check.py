@@ -1,0 +1,88 @@
+"""`toolbox plugin check`: plugins and components through the conformance kit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import print_json
+from toolbox.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from toolbox.catalog import Catalog
+    from toolbox.manager import PluginRecord
+    from toolbox.testing import Check
+
+    Results = dict[str, list[Check]]
+
+
+def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) -> int:
+    """Put every target through the conformance kit and print what was found.
+
+    Args:
+        targets: names of plugins or components, KIND/NAME, or Python files; every plugin if there is none.
+        as_json: print JSON in place of the table.
+        third_party: whether plugins that do not ship are looked at.
+
+    Returns:
+        The exit code: 1 if a check failed.
+
+    Raises:
+        UsageError: a target that is not known, or a file that is not there.
+    """
+    from toolbox import catalog
+    from toolbox.testing import check_plugin
+    from toolbox.testing.table import plain, table
+
+    loaded = catalog.load(third_party=third_party)
+    results: Results = {}
+    for target in targets or [record.name for record in loaded.plugins]:
+        if target.endswith(".py"):
+            if not Path(target).is_file():
+                raise UsageError(f"There is no file {target}.")
+            results |= check_plugin(Path(target).resolve())
+        else:
+            results |= _named(loaded, target)
+    if as_json:
+        print_json(plain(results))
+    else:
+        # Of many components only what needs a look; of one, all that was found out.
+        one = sum(not name.startswith("plugin/") for name in results) == 1
+        click.echo(table(results, kept="all" if one else "failed or noted"))
+    return int(any(found.status == "failed" for checks in results.values() for found in checks))
+
+
+def _named(catalog: Catalog, target: str) -> Results:
+    from toolbox.specs import KINDS, plural
+    from toolbox.testing import check_component
+
+    record = next((record for record in catalog.plugins if record.name == target), None)
+    if record is not None:
+        return _plugin(catalog, record)
+    kinds = {plural(kind): kind for kind in KINDS} | {kind: kind for kind in KINDS}
+    kind, slash, name = target.partition("/")
+    if slash and kind not in kinds:
+        raise UsageError(unknown("kind", kind, kinds))
+    if slash:
+        entries = [catalog.find(kinds[kind], name)]
+    else:
+        entries = [entry for entry in catalog.entries() if entry.spec.name == target]
+    if not entries:
+        known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
+        raise UsageError(unknown("plugin or component", target, known, "toolbox list"))
+    return {f"{entry.kind}/{entry.spec.name}": check_component(entry, None, catalog) for entry in entries}
+
+
+def _plugin(catalog: Catalog, record: PluginRecord) -> Results:
+    from toolbox.testing import check_component
+    from toolbox.testing.plugins import light, loads
+
+    results = {f"plugin/{record.name}": [loads(record)]}
+    if record.status == "ok":
+        results[f"plugin/{record.name}"].append(light(record.source))
+    for kind, name in record.components:
+        results[f"{kind}/{name}"] = check_component(catalog.find(kind, name), None, catalog)
+    return results
