@@ -137,12 +137,10 @@ def build_focal_frequency(params: FocalFrequencyParams) -> ReconstructionLoss:
     return focal_frequency(params.alpha)
 
 
-def build_hole(params: HoleParams, inner: object) -> nn.Module:
+def build_hole(params: HoleParams, inner: ReconstructionLoss) -> nn.Module:
     """Build the loss around `inner`, as the plan built it."""
     from .hole import Hole
 
-    if not callable(inner):
-        raise ValueError(f"inner = '{params.inner.name}' is adversarial; take a reconstruction loss")
     return Hole(inner, border=params.border, width=params.width)
 
 

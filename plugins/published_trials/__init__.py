@@ -1,0 +1,1 @@
+"""What the published work tried and set aside, so that its claims can be tested again."""
