@@ -36,6 +36,7 @@ from toolbox.specs import (
     PenaltyRef,
     PenaltySpec,
     RecipeSpec,
+    WeightsSpec,
 )
 
 __version__ = "0.1.0"
@@ -64,5 +65,6 @@ __all__ = [
     "RecipeSpec",
     "ReconstructionLoss",
     "Sample",
+    "WeightsSpec",
     "hookimpl",
 ]

@@ -16,6 +16,7 @@ from toolbox.specs import (
     MetricSpec,
     PenaltySpec,
     RecipeSpec,
+    WeightsSpec,
 )
 
 PROJECT = "toolbox"
@@ -61,3 +62,8 @@ def toolbox_metrics() -> list[MetricSpec]:  # type: ignore[empty-body]
 @hookspec
 def toolbox_recipes() -> list[RecipeSpec]:  # type: ignore[empty-body]
     """Return the recipes that this plugin brings."""
+
+
+@hookspec
+def toolbox_weights() -> list[WeightsSpec]:  # type: ignore[empty-body]
+    """Return the trained weights that this plugin publishes."""

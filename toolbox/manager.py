@@ -94,7 +94,9 @@ class Manager:
         record.status, record.cause, record.components = "failed", cause, []
 
 
-def _file_loader(name: str, path: Path) -> Callable[[], Any]:
+def file_loader(name: str, path: Path) -> Callable[[], Any]:
+    """Return a function that imports a loose plugin file, whatever its name."""
+
     def load() -> Any:  # noqa: ANN401 - any module
         module_name = f"toolbox_user_plugins_{name.replace('-', '_')}"
         spec = importlib.util.spec_from_file_location(module_name, path)
@@ -154,7 +156,7 @@ def _find(registries: registry.Registries, third_party: bool) -> Iterator[Candid
     for added in user.files:
         yield Candidate(
             record=PluginRecord(name=added.name, origin="file", source=str(added.file)),
-            load=_file_loader(added.name, added.file),
+            load=file_loader(added.name, added.file),
         )
 
 
@@ -200,7 +202,8 @@ def _contract_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  #
         yield "it has no hooks: no function marked with @hookimpl"
 
 
-def _register(manager: Manager, candidate: Candidate) -> None:
+def register(manager: Manager, candidate: Candidate) -> None:
+    """Import one plugin and register it; what is wrong with it is noted in its record."""
     record = candidate.record
     started = time.perf_counter()
     faults: list[str]
@@ -246,7 +249,7 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
             record.cause = f"its name is taken by {_where(earlier)}; uninstall one of the two"
         manager.records.append(record)
         if record.status == "ok":
-            _register(manager, candidate)
+            register(manager, candidate)
     return manager
 
 

@@ -157,10 +157,10 @@ class _Binder:
     def component(
         self,
         kind: str,
-        raw: Any,
+        raw: Any,  # noqa: ANN401 - whatever the file holds
         place: str,
         label: str,
-        section: type[Section],  # noqa: ANN401
+        section: type[Section],
     ) -> Bound | None:
         """Bind one component's table; None where it is switched off or has faults."""
         if not isinstance(raw, dict):

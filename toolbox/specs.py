@@ -199,10 +199,43 @@ class RecipeSpec:
             raise ValueError(f"recipe '{self.name}' has no file {self.path}")
 
 
-AnySpec = Spec | RecipeSpec
+@dataclass(frozen=True, kw_only=True)
+class WeightsSpec:
+    """Trained weights that a plugin publishes.
+
+    Attributes:
+        name: what recipes and commands call them.
+        summary: one line for `toolbox weights`.
+        path: their safetensors file inside the plugin, as `toolbox run` writes it.
+        sha256: of that file, in hexadecimal; a file that has another is refused.
+        licence: the licence of the weights.
+        recipe: the recipe that they were trained by.
+    """
+
+    kind: ClassVar[str] = "weights"
+    name: str
+    summary: str
+    path: Path
+    sha256: str
+    licence: str
+    recipe: str
+
+    def __post_init__(self) -> None:
+        """Refuse weights that could not be found or verified; raises ValueError."""
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} is not lower-case words joined by hyphens")
+        if self.path.suffix != ".safetensors":
+            raise ValueError(f"weights '{self.name}' are in {self.path.name}; only safetensors are read")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError(f"sha256 of weights '{self.name}' is not 64 hexadecimal digits")
+        if not self.licence.strip():
+            raise ValueError(f"weights '{self.name}' state no licence")
+
+
+AnySpec = Spec | RecipeSpec | WeightsSpec
 
 # Every kind, in the order of the lists, with the hook that supplies it.
-KINDS: dict[str, type[Spec] | type[RecipeSpec]] = {
+KINDS: dict[str, type[Spec] | type[RecipeSpec] | type[WeightsSpec]] = {
     "generator": GeneratorSpec,
     "discriminator": DiscriminatorSpec,
     "loss": LossSpec,
@@ -210,9 +243,10 @@ KINDS: dict[str, type[Spec] | type[RecipeSpec]] = {
     "degradation": DegradationSpec,
     "metric": MetricSpec,
     "recipe": RecipeSpec,
+    "weights": WeightsSpec,
 }
 
 
 def plural(kind: str) -> str:
     """Return the plural of a kind's name ("loss" to "losses"), as hooks and recipe tables use it."""
-    return {"loss": "losses", "penalty": "penalties"}.get(kind, f"{kind}s")
+    return {"loss": "losses", "penalty": "penalties", "weights": "weights"}.get(kind, f"{kind}s")

@@ -51,6 +51,7 @@ class FocalFrequencyParams(Params):
     """Params of `focal-frequency`."""
 
     alpha: float = Field(1.0, ge=0, le=8, description="How much more the hard frequencies count; 0 for the same.")
+    detach_weights: bool = Field(True, description="Hold the weights of the frequencies fixed in the gradient.")
 
 
 class HoleParams(Params):
@@ -84,6 +85,7 @@ class HueHistogramParams(Params):
 def check_perceptual(params: PerceptualParams) -> None:
     """See whether the backbone exists, has the layers and takes any size, and whether the file is there."""
     from toolbox.backbones import examine
+
     from .features import chosen
 
     chosen(examine(params.backbone), params.layers)
@@ -101,6 +103,7 @@ def warn_perceptual(params: PerceptualParams) -> str | None:
 def build_perceptual(params: PerceptualParams) -> nn.Module:
     """Build the perceptual loss, its network filled as the params say."""
     from toolbox.backbones import create, load
+
     from .features import Perceptual, chosen
 
     backbone = create(params.backbone)
@@ -134,7 +137,7 @@ def build_focal_frequency(params: FocalFrequencyParams) -> ReconstructionLoss:
     """Build the loss in the frequency domain."""
     from .frequency import focal_frequency
 
-    return focal_frequency(params.alpha)
+    return focal_frequency(params.alpha, detach_weights=params.detach_weights)
 
 
 def build_hole(params: HoleParams, inner: ReconstructionLoss) -> nn.Module:

@@ -66,6 +66,7 @@ def toolbox_generators() -> list[GeneratorSpec]:
             params=params,
             build=build,
             check=check,
+            initial=("weights",),
             reference=f"{paper}; {LIBRARY}",
         )
         for params, what, paper in DECODERS

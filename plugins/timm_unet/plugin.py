@@ -52,6 +52,7 @@ class TimmUNetParams(Params):
 def check_timm_unet(params: TimmUNetParams) -> None:
     """See whether the backbone exists, gives maps of fit strides and takes any size, and the file is there."""
     from toolbox.backbones import examine
+
     from .unet import INPUTS, depth
 
     depth(examine(params.backbone, INPUTS), params.decoder)
@@ -62,6 +63,7 @@ def check_timm_unet(params: TimmUNetParams) -> None:
 def build_timm_unet(params: TimmUNetParams) -> nn.Module:
     """Build the generator, its encoder filled as the params say."""
     from toolbox.backbones import create, load
+
     from .unet import INPUTS, TimmUNet
 
     backbone = create(params.backbone, INPUTS)

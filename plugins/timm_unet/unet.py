@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from toolbox.backbones import Backbone, features
+
 from .blocks import Level
 
 INPUTS = 4

@@ -22,6 +22,7 @@ COMMANDS = {
     "show": "show",
     "plugins": "plugins",
     "recipe": "recipe",
+    "weights": "weights",
     "doctor": "doctor",
     "mask": "mask",
     "score": "score",

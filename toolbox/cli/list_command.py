@@ -16,7 +16,7 @@ from toolbox.specs import KINDS, plural
 def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name.
 
-    KIND is generators, discriminators, losses, penalties, degradations, metrics or recipes.
+    KIND is generators, discriminators, losses, penalties, degradations, metrics, recipes or weights.
     """
     kinds = {plural(name): name for name in KINDS}
     if kind is not None and kind not in kinds and kind not in KINDS:

@@ -23,7 +23,8 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     """Put every target through the conformance kit and print what was found.
 
     Args:
-        targets: names of plugins or components, KIND/NAME, or Python files; every plugin if there is none.
+        targets: names of plugins or components, KIND/NAME, or Python files; every plugin if there is none. A
+            name that both a plugin and a component have is the plugin.
         as_json: print JSON in place of the table.
         third_party: whether plugins that do not ship are looked at.
 

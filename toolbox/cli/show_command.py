@@ -8,7 +8,7 @@ import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
 from toolbox.errors import UsageError, unknown
-from toolbox.specs import KINDS, RecipeSpec, Ref, Spec, plural
+from toolbox.specs import KINDS, Ref, Spec, plural
 
 
 @click.command("show")
@@ -23,8 +23,8 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
         raise UsageError(unknown("kind", kind, KINDS))
     entry = load_catalog(context).find(kinds[kind], name)
     spec = entry.spec
-    if isinstance(spec, RecipeSpec):
-        raise UsageError(f"For a recipe: toolbox recipe show {name}")
+    if not isinstance(spec, Spec):
+        raise UsageError(f"For a recipe: toolbox recipe show {name}. For weights: toolbox weights")
     facts = {
         "kind": entry.kind,
         "name": spec.name,

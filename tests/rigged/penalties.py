@@ -1,0 +1,74 @@
+"""Penalties with one promise broken."""
+
+from __future__ import annotations
+
+import torch
+
+from rigged.sound import Rig, penalty, r1, slope
+
+
+def _from_global_numbers(judgement):
+    return r1(judgement) * torch.rand(()).item()
+
+
+def _root(judgement):
+    gradient = slope(judgement, judgement.real.detach().requires_grad_())
+    return gradient.square().flatten(1).sum(1).sqrt().mean()
+
+
+class RemembersPenalty:
+    """Adds the mean of the real maps of the call before."""
+
+    def __init__(self):
+        self.seen = 0.0
+
+    def __call__(self, judgement):
+        value = r1(judgement) + self.seen
+        self.seen = judgement.real_maps[0].mean().detach()
+        return value
+
+
+def rigged_penalty(call):
+    return penalty(lambda: call)
+
+
+PENALTIES = [
+    Rig(
+        what="one derivative only",
+        spec=rigged_penalty(lambda j: slope(j, j.real.detach().requires_grad_(), False).square().mean()),
+        check="gradient flow",
+        words="without gradient",
+        also=("finite",),
+    ),
+    Rig(
+        what="zero in every weight",
+        spec=rigged_penalty(lambda j: 0 * r1(j)),
+        check="gradient flow",
+        words="zero in every weight",
+    ),
+    Rig(what="a root at 0", spec=rigged_penalty(_root), check="finite", words="a flat discriminator"),
+    Rig(
+        what="leaves the pictures asking for gradients",
+        spec=rigged_penalty(lambda j: slope(j, j.real.requires_grad_()).square().mean()),
+        check="inputs untouched",
+        words="detach().requires_grad_()",
+    ),
+    Rig(
+        what="global random numbers",
+        spec=rigged_penalty(_from_global_numbers),
+        check="random numbers",
+        words="judgement.random",
+    ),
+    Rig(
+        what="noise made on the CPU",
+        spec=rigged_penalty(lambda j: r1(j) + 0 * (torch.ones(2, 1, 1, 1) * j.real).sum()),
+        check="device",
+        words="device=x.device",
+    ),
+    Rig(
+        what="memory in an attribute",
+        spec=penalty(RemembersPenalty),
+        check="checkpoint",
+        words="keep what it remembers in buffers",
+    ),
+]

@@ -1,0 +1,80 @@
+"""Plugins as a whole through the conformance kit, and `toolbox plugin check`. Some 8 s."""
+
+from __future__ import annotations
+
+import json
+import types
+
+import pytest
+from rigged.sound import loss, mse
+
+from toolbox import hookimpl
+from toolbox.cli.plugin_check import check as check_targets
+from toolbox.errors import UsageError
+from toolbox.testing import assert_plugin_conforms, check_plugin
+from toolbox.testing.plugins import light
+
+PLUGIN = """
+from toolbox import LossSpec, hookimpl
+{heavy}
+
+def square(restored, truth, mask):
+    return (restored - truth).square().mean()
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="square", summary="Squares", build=lambda params: square, reference="by hand")]
+"""
+
+
+def _module(*specs):
+    module = types.ModuleType("in_memory")
+
+    def toolbox_losses():
+        return list(specs)
+
+    module.toolbox_losses = hookimpl(toolbox_losses)
+    return module
+
+
+def test_a_plugin_is_checked_as_a_whole():
+    good = loss(lambda: mse)
+    assert_plugin_conforms(_module(good))
+    results = check_plugin(_module(good))
+    assert list(results) == ["plugin/in_memory", "loss/rigged"]
+    with pytest.raises(AssertionError, match="already brought|twice"):
+        assert_plugin_conforms(_module(good, good))
+    with pytest.raises(AssertionError, match="gradient flow"):
+        assert_plugin_conforms(_module(loss(lambda: lambda a, b, m: mse(a.detach(), b, m))))
+
+
+def test_a_heavy_import_is_found_in_a_fresh_interpreter(tmp_path):
+    quick, heavy, broken = (tmp_path / f"{name}.py" for name in ("quick", "heavy", "broken"))
+    quick.write_text(PLUGIN.format(heavy=""))
+    heavy.write_text(PLUGIN.format(heavy="import torch"))
+    broken.write_text("raise ValueError('out of tune')")
+    assert light(str(quick)).status == "ok"
+    assert light(str(heavy)).detail.startswith("loads torch")
+    assert "out of tune" in light(str(broken)).detail
+
+
+def test_the_command_checks_files_plugins_and_components(tmp_path, capsys):
+    quick, broken = tmp_path / "quick.py", tmp_path / "broken.py"
+    quick.write_text(PLUGIN.format(heavy=""))
+    broken.write_text("raise ValueError('out of tune')")
+    assert check_targets([str(quick)], False, third_party=False) == 0
+    shown = capsys.readouterr().out
+    assert "loss/square" in shown
+    assert shown.splitlines()[-1] == "2 checked, 18 checks: 0 failed, 0 noted"
+    assert check_targets([str(broken)], False, third_party=False) == 1
+    assert "out of tune" in capsys.readouterr().out
+    assert check_targets(["losses/mse", "psnr"], True, third_party=False) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["component"] for row in rows} == {"loss/mse", "metric/psnr"}
+    assert set(rows[0]) == {"component", "check", "status", "detail"}
+
+
+@pytest.mark.parametrize("target", ["msee", "losses/msee", "looses/mse", "nowhere.py"])
+def test_an_unknown_target_is_a_usage_error(target):
+    with pytest.raises(UsageError, match="is not known|There is no file"):
+        check_targets([target], False, third_party=False)

@@ -1,0 +1,44 @@
+"""`toolbox weights`: published weights, where they come from, whether their files are whole."""
+
+from __future__ import annotations
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+
+
+@click.command("weights")
+@as_json
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """List the published weights and verify each file. Exit code 1 if one is missing or has changed."""
+    from toolbox.published import published, verify
+
+    found = [(one, verify(one.spec)) for one in published(load_catalog(context))]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": one.spec.name,
+                    "summary": one.spec.summary,
+                    "recipe": one.spec.recipe,
+                    "licence": one.spec.licence,
+                    "plugin": one.plugin,
+                    "origin": one.origin,
+                    "file": str(one.spec.path),
+                    "sha256": one.spec.sha256,
+                    "fault": fault,
+                }
+                for one, fault in found
+            ]
+        )
+    elif not found:
+        click.echo("No weights are published here. A run leaves its own in best.safetensors.")
+    else:
+        rows = [
+            (one.spec.name, one.spec.recipe, one.spec.licence, one.origin or one.plugin, fault or "whole")
+            for one, fault in found
+        ]
+        print_table(rows, ("NAME", "RECIPE", "LICENCE", "FROM", "FILE"))
+    if any(fault for _, fault in found):
+        context.exit(1)

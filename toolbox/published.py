@@ -1,0 +1,70 @@
+"""Published weights: those that ship, named in `registry.toml`, and those that plugins bring; verified by sha256."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from toolbox import files, registry
+from toolbox.catalog import Catalog
+from toolbox.errors import UsageError, WeightsError, unknown
+from toolbox.specs import WeightsSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights with where they come from."""
+
+    spec: WeightsSpec
+    plugin: str
+    origin: str
+
+
+def published(catalog: Catalog) -> list[Published]:
+    """Return all published weights, those that ship first."""
+    root = registry.shipped_path().parent
+    ours = [
+        Published(
+            spec=WeightsSpec(
+                name=one.name,
+                summary=one.summary,
+                path=root / one.file,
+                sha256=one.sha256,
+                licence=one.licence,
+                recipe=one.recipe,
+            ),
+            plugin="toolbox",
+            origin="ships with toolbox",
+        )
+        for one in registry.read().shipped.weights
+    ]
+    theirs = [
+        Published(spec=cast(WeightsSpec, entry.spec), plugin=entry.plugin, origin=entry.origin)
+        for entry in catalog.entries("weights")
+    ]
+    return ours + theirs
+
+
+def verify(spec: WeightsSpec) -> str | None:
+    """Return what is wrong with a published file, or None."""
+    path = spec.path
+    if not path.is_file():
+        return f"{path} is missing"
+    return None if files.sha256(path) == spec.sha256 else f"{path} has changed: its sha256 is another"
+
+
+def find(catalog: Catalog, name: str) -> Path:
+    """Return the verified file of published weights.
+
+    Raises:
+        UsageError: the name is not known.
+        WeightsError: the file is missing or not the one that was published.
+    """
+    every = {one.spec.name: one for one in reversed(published(catalog))}
+    if name not in every:
+        raise UsageError(unknown("weights", name, every, "toolbox weights"))
+    fault = verify(every[name].spec)
+    if fault is not None:
+        raise WeightsError(f"Weights '{name}' of '{every[name].plugin}': {fault}. Reinstall what brings them.")
+    return every[name].spec.path

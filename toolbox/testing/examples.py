@@ -1,0 +1,105 @@
+"""Small pictures, masks, photographs and a discriminator to test components on, the same ones every time.
+
+Letters as in `toolbox.contracts`: B batch, C channels, H, W pixels; pictures in [0, 1].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from toolbox.color import luma
+from toolbox.contracts import Sample
+from toolbox.data import Batch
+
+
+def picture(height: int, width: int, *, batch: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return random pictures (B, 3, H, W) with values in [0.02, 0.98]: coloured clouds with some grain."""
+    random = torch.Generator().manual_seed(seed)
+    clouds = torch.rand(batch, 3, 4, 4, generator=random, dtype=torch.float64)
+    clouds = interpolate(clouds, (height, width), mode="bilinear")
+    grain = torch.rand(batch, 3, height, width, generator=random, dtype=torch.float64)
+    return (0.02 + 0.96 * (0.8 * clouds + 0.2 * grain)).to(dtype)
+
+
+def mask(height: int, width: int, *, batch: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return masks (B, 1, H, W), 1 in a rectangle of a third to a half of each side, in another place each."""
+    lost = torch.zeros(batch, 1, height, width, dtype=dtype)
+    for index in range(batch):
+        top, left = (1 + index % 2) * height // 4, (1 + (index + 1) % 2) * width // 4
+        lost[index, :, top : top + max(1, height // 2), left : left + max(1, width // 3)] = 1
+    return lost
+
+
+def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:
+    """Return `size` pairs: coloured truths, and their gray with the lost region painted in one flat level."""
+    truth = picture(height, width, batch=size, seed=seed, dtype=dtype)
+    lost = mask(height, width, batch=size, dtype=dtype)
+    gray = luma(truth).expand(-1, 3, -1, -1)
+    image = torch.where(lost > 0, torch.full_like(gray, 0.2), gray)
+    return Batch(image=image, mask=lost, truth=truth, names=tuple(f"example-{index}" for index in range(size)))
+
+
+def on(device: torch.device, pairs: Batch) -> Batch:
+    """Return the batch on another device."""
+    return Batch(
+        image=pairs.image.to(device), mask=pairs.mask.to(device), truth=pairs.truth.to(device), names=pairs.names
+    )
+
+
+def extremes(height: int, width: int) -> dict[str, Batch]:
+    """Return batches that break careless arithmetic: all black, all white, nothing and everything lost."""
+    pairs = batch(height, width)
+    black, white = torch.zeros_like(pairs.truth), torch.ones_like(pairs.truth)
+    none, everything = torch.zeros_like(pairs.mask), torch.ones_like(pairs.mask)
+
+    def made(image: Tensor, truth: Tensor, lost: Tensor) -> Batch:
+        return Batch(image=image, mask=lost, truth=truth, names=pairs.names)
+
+    return {
+        "random pictures": pairs,
+        "black pictures": made(black, black, pairs.mask),
+        "white pictures": made(white, white, pairs.mask),
+        "black pictures and a white truth": made(black, white, pairs.mask),
+        "equal pictures": made(pairs.truth, pairs.truth, pairs.mask),
+        "an empty mask": made(pairs.image, pairs.truth, none),
+        "a full mask": made(pairs.image, pairs.truth, everything),
+    }
+
+
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Return a photograph (H, W, 3) uint8."""
+    values = picture(height, width, batch=1, seed=seed)[0].permute(1, 2, 0).numpy()
+    return np.ascontiguousarray((255 * values).round().astype(np.uint8))
+
+
+def sample(height: int, width: int, *, damaged: bool, seed: int = 0) -> Sample:
+    """Return a photograph as a damage finds it, or as an augmentation does: in gray, with a lost region."""
+    truth = photo(height, width, seed)
+    if not damaged:
+        return Sample(image=truth.copy(), mask=np.zeros(truth.shape[:2], bool), truth=truth)
+    lost = mask(height, width, batch=1)[0, 0].numpy() > 0
+    gray = np.rint(truth @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    image = np.repeat(gray[..., None], 3, axis=-1)
+    image[lost] = 50
+    return Sample(image=image, mask=lost, truth=truth)
+
+
+class SmoothDiscriminator(nn.Module):
+    """Two 4x4 convolutions with a softplus between, in float64: smooth, so that it may be differentiated twice."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.layers = nn.Sequential(
+                nn.Conv2d(3, 6, 4, 2, 1, dtype=torch.float64),
+                nn.Softplus(),
+                nn.Conv2d(6, 1, 4, 2, 1, dtype=torch.float64),
+            )
+
+    def forward(self, picture: Tensor) -> list[Tensor]:
+        """Judge (B, 3, H, W) by one map (B, 1, H / 4, W / 4)."""
+        return [self.layers(picture)]
