@@ -266,7 +266,8 @@ def damaged(tmp_path):
                 (tmp_path / folder).mkdir(exist_ok=True)
                 images.write_png(tmp_path / folder / f"{index}.png", reference[f"{key}{index}"])
             (tmp_path / "masks").mkdir(exist_ok=True)
-            images.write_png(tmp_path / "masks" / f"{index}.png", (reference[f"mask{index}"] > 0).astype(np.uint8) * 255)
+            mask = reference[f"mask{index}"] > 0
+            images.write_png(tmp_path / "masks" / f"{index}.png", mask.astype(np.uint8) * 255)
         return reference["S_M_C_score"]
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from toolbox import shapes
+from toolbox.images import luma
 from toolbox.polygon import polygon
 
 # Shares of the image's pixels: the smallest flat core looked at, the smallest shape believed, the largest
@@ -226,12 +227,6 @@ def fill_value(gray: np.ndarray, mask: np.ndarray) -> int:
     if mask.shape != gray.shape or not mask.any():
         raise ValueError(f"A fill value needs a mask of {gray.shape} with at least one pixel, not {mask.shape}.")
     return int(np.bincount(gray[mask]).argmax())
-
-
-def luma(rgb: np.ndarray) -> np.ndarray:
-    """Return the luma (H, W) uint8 of RGB (H, W, 3) uint8 as Pillow's convert("L") rounds ITU-R 601's."""
-    red, green, blue = (rgb[..., channel].astype(np.uint32) for channel in range(3))
-    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
 
 
 def pair_mask(gray: np.ndarray, truth: np.ndarray) -> np.ndarray | None:

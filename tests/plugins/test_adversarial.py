@@ -116,12 +116,14 @@ def test_the_least_picture_is_judged_and_a_smaller_one_refused(norm):
 
 
 @pytest.mark.parametrize(
-    ("network", "unnormed"),
-    [(PatchGan(width=4, layers=2, norm="spectral"), 0), (UNetDiscriminator(width=4, levels=2), 2)],
+    ("make", "unnormed"),
+    [(lambda: PatchGan(width=4, layers=2, norm="spectral"), 0), (lambda: UNetDiscriminator(width=4, levels=2), 2)],
     ids=["patchgan", "unet"],
 )
-def test_spectral_norms_leave_a_largest_singular_value_of_1(network, unnormed):
-    network = network.double().train()
+def test_spectral_norms_leave_a_largest_singular_value_of_1(make, unnormed):
+    # Seeded: the power iteration is slow where the two largest singular values happen to be near each other.
+    torch.manual_seed(0)
+    network = make().double().train()
     picture, image, mask = pair(16)
     with torch.no_grad():
         for _ in range(500):  # each pass is one step of the power iteration

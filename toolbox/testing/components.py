@@ -11,7 +11,7 @@ from toolbox.catalog import Catalog, Entry
 from toolbox.errors import InstallationError, RecipeError, ToolboxError
 from toolbox.plan import bind_component
 from toolbox.published import verify
-from toolbox.specs import AnySpec, LossSpec, RecipeSpec, Spec
+from toolbox.specs import AnySpec, LossSpec, RecipeSpec, Spec, WeightsSpec
 from toolbox.testing import (
     adversarial,
     degradations,
