@@ -15,3 +15,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the shared test data beside the checkout (../shared), which is not here")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's own configuration, cache and working folder out of every test."""
+    monkeypatch.setenv("TOOLBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TOOLBOX_DISABLE", raising=False)
+    monkeypatch.chdir(tmp_path)

@@ -16,13 +16,6 @@ from toolbox.cli import COMMANDS, main
 REFERENCE = Path(__file__).with_name("reference") / "competition_score.npz"
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    monkeypatch.setenv("TOOLBOX_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-
 def call(*arguments, code=0):
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output

@@ -23,14 +23,6 @@ from toolbox.cli import main
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
 
 
-@pytest.fixture(autouse=True)
-def places(tmp_path, monkeypatch):
-    """Keep the cache and the configuration of these runs to themselves."""
-    monkeypatch.setenv("TOOLBOX_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-
-
 def run(*arguments, code=0):
     result = CliRunner().invoke(main, ["run", *TINY, *map(str, arguments)])
     assert result.exit_code == code, result.output

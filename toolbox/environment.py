@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
 
+from toolbox import places
+
 PACKAGES = (
     "torch",
     "torchvision",
@@ -100,14 +102,11 @@ def check_devices() -> list[Finding]:
 
 def check_folders() -> list[Finding]:
     """Return a finding for each place that is written to: runs, cache, configuration."""
-    from toolbox.registry import home
-    from toolbox.split import cache_folder
-
     free = shutil.disk_usage(".").free / 2**30
     return [
         Finding(what="runs", ok=free > 2, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"),
-        Finding(what="cache", ok=True, detail=f"{cache_folder()}; to clear: delete the folder"),
-        Finding(what="configuration", ok=True, detail=str(home())),
+        Finding(what="cache", ok=True, detail=f"{places.cache()}; to clear: delete the folder"),
+        Finding(what="configuration", ok=True, detail=str(places.configuration())),
     ]
 
 

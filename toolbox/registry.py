@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from toolbox import places
 from toolbox.errors import PluginError
 
 M = TypeVar("M", bound=BaseModel)
@@ -81,18 +82,9 @@ def shipped_path() -> Path:
     return inside if inside.is_file() else Path(__file__).parents[1] / "registry.toml"
 
 
-def home() -> Path:
-    """Return the user's configuration folder, which need not exist."""
-    chosen = os.environ.get("TOOLBOX_HOME")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("APPDATA") if os.name == "nt" else os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "toolbox"
-
-
 def user_path() -> Path:
     """Return the user's registry file, which need not exist."""
-    return home() / "registry.toml"
+    return places.configuration() / "registry.toml"
 
 
 def _parse(path: Path, model: type[M]) -> M:

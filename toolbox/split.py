@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
-from toolbox import files, images, scenes
+from toolbox import files, images, places, scenes
 from toolbox.settings import Split
 from toolbox.sources import Item
 
@@ -22,15 +21,6 @@ class Sides:
     train: tuple[Item, ...]
     validation: tuple[Item, ...]
     leaks: int
-
-
-def cache_folder() -> Path:
-    """Return where what can be computed again is kept: ``TOOLBOX_CACHE``, or the system's usual place."""
-    chosen = os.environ.get("TOOLBOX_CACHE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "toolbox"
 
 
 def share_out(items: Sequence[Item], settings: Split, say: Callable[[str], None]) -> Sides:
@@ -62,7 +52,7 @@ def scene_labels(items: Sequence[Item], say: Callable[[str], None]) -> list[int]
     """Return each photograph's scene; kept in the cache by the files' names, sizes and times."""
     paths = [item.truth for item in items if item.truth is not None]
     facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    cached = cache_folder() / "scenes" / f"{sha256(json.dumps(facts).encode()).hexdigest()}.json"
+    cached = places.cache() / "scenes" / f"{sha256(json.dumps(facts).encode()).hexdigest()}.json"
     try:
         labels = json.loads(cached.read_text("utf-8"))
         if len(labels) == len(paths):
