@@ -161,10 +161,32 @@ def test_the_competitions_folder(tmp_path, competition):
 def test_pairs_are_scored_by_their_own_mask(competition):
     source = sources.open_folder(competition)
     for item in source.items:
-        pair = data.pair(item)
+        pair, unlike = data.pair(item)
+        assert not unlike
         truth = images.read_rgb(item.truth)
         assert (pair.image[:, :, 0] != images.luma(truth))[~pair.mask].sum() == 0
         assert pair.mask.any()
+
+
+def test_pairs_that_are_not_the_luma_of_their_truth_use_the_found_region_and_say_so(tmp_path, competition):
+    for path in images.find(competition / "train_input"):
+        gray = images.read_gray(path)
+        hole = gray == np.bincount(gray.ravel()).argmax()
+        images.write_png(path, np.where(hole, gray, np.minimum(gray.astype(int) + 3, 255)).astype(np.uint8))
+    result = run("--data", competition, "--out", tmp_path / "out", "--size", 64, "--epochs", 1)
+    assert "6 pairs are not the luma of their truth outside the lost region" in result.output
+
+
+def test_memory_that_runs_out_is_one_line_with_what_helps(tmp_path, photos, monkeypatch):
+    def hungry(*_, **__):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr("toolbox.training.step", hungry)
+    result = run("--data", photos, "--out", tmp_path / "out", "--size", 32, "--batch", 2, code=1)
+    text = result.stderr.splitlines()[-1]
+    assert (
+        "Memory ran out at 32 pixels and batch 2" in text and "--batch 1" in text and "Traceback" not in result.output
+    )
 
 
 def test_the_sample_that_a_run_trains_on_can_be_made_again(photos):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import cv2
@@ -57,8 +57,18 @@ class Recipe:
     augment: tuple[Degradation, ...]
 
 
-def load(item: Item, recipe: Recipe, stream: Stream, epoch: int = 0, index: int = 0) -> Sample:
+def load(
+    item: Item, recipe: Recipe, stream: Stream, epoch: int = 0, index: int = 0, unlike: set[str] | None = None
+) -> Sample:
     """Read one item and make it a square sample of `recipe.size` pixels.
+
+    Args:
+        item: a photograph with its truth.
+        recipe: how it becomes a sample.
+        stream: what it is for; only training samples are cropped at random and varied.
+        epoch: with `index`, where its random choices come from.
+        index: see `epoch`.
+        unlike: is told the name of a pair whose input is not the luma of its truth; see `pair`.
 
     Raises:
         DataError: a file that can't be used, or a pair of unequal size; the message names the file.
@@ -74,24 +84,33 @@ def load(item: Item, recipe: Recipe, stream: Stream, epoch: int = 0, index: int 
         for degrade in recipe.damage:
             sample = degrade(sample, random)
     else:
-        sample = _resized(pair(item), recipe.size)
+        whole, differs = pair(item)
+        if differs and unlike is not None:
+            unlike.add(item.name)
+        sample = _resized(whole, recipe.size)
     if training:
         for degrade in recipe.augment:
             sample = degrade(sample, random)
     return sample
 
 
-def pair(item: Item) -> Sample:
-    """Read a damaged picture and its truth at their own size, with the pair's own mask."""
+def pair(item: Item) -> tuple[Sample, bool]:
+    """Read a damaged picture and its truth at their own size, with the pair's own mask.
+
+    Returns:
+        The sample, and whether input and truth differ nearly everywhere (JPEG, another gray formula), so that the
+        mask is the lost region found in the input alone.
+    """
     assert item.input is not None and item.truth is not None
     gray, truth = images.read_gray(item.input), images.read_rgb(item.truth)
     if gray.shape != truth.shape[:2]:
         (h, w), (th, tw) = gray.shape, truth.shape[:2]
         raise DataError(f"{item.input} is {w}x{h} and its truth {item.truth} is {tw}x{th}; a pair must be of one size.")
     mask = damage.pair_mask(gray, truth)
+    unlike = mask is None
     if mask is None:
         mask = damage.find_lost_region(gray)
-    return Sample(image=_three(gray), mask=mask, truth=truth)
+    return Sample(image=_three(gray), mask=mask, truth=truth), unlike
 
 
 def unpaired(item: Item, recipe: Recipe, index: int) -> Sample:
@@ -145,16 +164,23 @@ def _resized(sample: Sample, size: int) -> Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Samples by key (epoch, index); the photograph is the index modulo the number of items."""
+    """Samples by key (epoch, index); the photograph is the index modulo the number of items.
+
+    `unlike` collects the names of pairs whose input is not the luma of their truth; see `pair`.
+    """
 
     items: tuple[Item, ...]
     recipe: Recipe
     stream: Stream
+    unlike: set[str] = field(default_factory=set)
 
     def load(self, keys: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
         """Return images, masks and truths, (B, C, H, W) uint8, with the names of their photographs."""
         items = [self.items[index % len(self.items)] for _, index in keys]
-        loaded = [load(item, self.recipe, self.stream, *key) for item, key in zip(items, keys, strict=True)]
+        loaded = [
+            load(item, self.recipe, self.stream, *key, unlike=self.unlike)
+            for item, key in zip(items, keys, strict=True)
+        ]
         image, mask, truth = (
             torch.from_numpy(np.stack([getattr(sample, part) for sample in loaded]))
             for part in ("image", "mask", "truth")

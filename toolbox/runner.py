@@ -3,122 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import cast
 
 import torch
-from accelerate import Accelerator
 
 from toolbox import checkpoint, data, engine, metrics, parts, recipe, report, restore, runfolder, validation
 from toolbox import training as loop
 from toolbox.checkpoint import Progress
 from toolbox.contracts import Degradation
-from toolbox.data import Batch, Stream
+from toolbox.data import Stream
+from toolbox.errors import TrainingError
 from toolbox.plan import Plan
-from toolbox.sources import Source
+from toolbox.session import Bench, Options, Result, Screen
 from toolbox.specs import DegradationSpec
-from toolbox.split import Sides
 from toolbox.submission import submit
-
-
-class Screen(Protocol):
-    """Where a run speaks: lines that stay, and a bar that moves."""
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-
-    def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
-        """Show a bar of `total` steps; the function that it gives moves it by one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a run needs besides the plan.
-
-    Attributes:
-        source: the photographs.
-        sides: which of them train and which validate.
-        folder: the run folder, begun by `toolbox.runfolder.begin`.
-        device: see `toolbox.engine.make`.
-        stop: asked after every step; True ends the run with a checkpoint.
-    """
-
-    source: Source
-    sides: Sides
-    folder: Path
-    device: str | None = None
-    stop: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """How a run ended.
-
-    Attributes:
-        finished: False if it was stopped before its end; it can be resumed.
-        scores: S, M, C and the score by row: doing nothing, OpenCV's inpainting, this run at its best.
-        pixel_loss: mean squared error on a fixed validation batch before the first step and of the best
-            weights, None until the run has finished.
-        steps: the steps taken in all.
-        submission: the zip, if there were test photographs and the run finished.
-    """
-
-    finished: bool
-    scores: dict[str, metrics.Score]
-    pixel_loss: tuple[float, float | None]
-    steps: int
-    submission: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """Everything of a run that does not change while it goes on."""
-
-    plan: Plan
-    options: Options
-    screen: Screen
-    engine: Accelerator
-    parts: parts.Parts
-    how: data.Recipe
-    training: data.Samples
-    held_out: data.Samples
-    measures: dict[str, Any]
-    began: float
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of weights and losses."""
-        return engine.dtype(self.plan.settings.training.precision)
-
-    def validation(self) -> Iterator[Batch]:
-        """Return the validation photographs in order."""
-        keys = data.in_order(len(self.held_out.items), self.plan.settings.training.batch)
-        workers = self.plan.settings.data.workers
-        return data.batches(self.held_out, keys, workers, self.engine.device, self.dtype)
-
-    def order(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """Return an epoch's batches as keys."""
-        settings = self.plan.settings
-        count, repeat = len(self.training.items), settings.data.repeat
-        return data.order(count, repeat, settings.training.batch, settings.seed, epoch)
-
-    def steps(self) -> int:
-        """Return the steps of the whole run, if no clock ends it."""
-        limits = self.plan.settings.training
-        full = limits.epochs * len(self.order(0))
-        return min(full, limits.steps or full)
-
-    def seconds(self) -> float:
-        """Return the time spent so far, over all sessions."""
-        return time.monotonic() - self.began
-
-    def time_up(self) -> bool:
-        """Return whether the recipe's minutes are over."""
-        minutes = self.plan.settings.training.minutes
-        return minutes is not None and self.seconds() >= 60 * minutes
 
 
 def run(plan: Plan, options: Options, screen: Screen) -> Result:
@@ -127,6 +28,19 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
     Raises:
         ToolboxError: with one message for the user; what was written before stays whole.
     """
+    try:
+        return _run(plan, options, screen)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        size, batch = plan.settings.data.size, plan.settings.training.batch
+        raise TrainingError(
+            f"Memory ran out at {size} pixels and batch {batch}. What helps: --batch {max(1, batch // 2)}, "
+            f"--size {max(16, size // 2)}, --precision bf16; then --resume {options.folder} or a new run."
+        ) from error
+
+
+def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     # 1. Build everything, from the seed.
     bench = _set_up(plan, options, screen)
 
@@ -140,7 +54,8 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
     with screen.bar("training", total, progress.step) as advance:
         while progress.step < total and not bench.time_up():
             progress = _train(bench, progress, total, advance)
-            if not options.stop() and (progress.batch == 0 or progress.step >= total or bench.time_up()):
+            # An epoch that is whole is closed even then: what continues must find its schedules stepped.
+            if progress.batch == 0 or (not options.stop() and (progress.step >= total or bench.time_up())):
                 progress = _close_epoch(bench, progress)
             checkpoint.save_state(options.folder / runfolder.CHECKPOINTS, bench.parts, progress)
             if options.stop():
@@ -241,6 +156,15 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
     return progress
 
 
+def _say_unlike(bench: Bench) -> None:
+    names = bench.training.unlike | bench.held_out.unlike
+    if names:
+        bench.screen.say(
+            f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray formula): "
+            "their lost region is found in the input alone."
+        )
+
+
 def _close_epoch(bench: Bench, progress: Progress) -> Progress:
     plan, folder = bench.plan, bench.options.folder
     limits, shown = plan.settings.training, plan.settings.validation
@@ -260,6 +184,8 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step)
             _keep_best(bench, progress, outcome)
+    if number == 1:
+        _say_unlike(bench)
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
     if shown.submit_every and number % shown.submit_every == 0 and not last:
         name = f"epoch-{number:03d}"

@@ -1,0 +1,116 @@
+"""What a run is made of: what it is given, where it speaks, what does not change while it goes on, how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+
+from toolbox import data, engine, metrics, parts
+from toolbox.data import Batch
+from toolbox.plan import Plan
+from toolbox.sources import Source
+from toolbox.split import Sides
+
+
+class Screen(Protocol):
+    """Where a run speaks: lines that stay, and a bar that moves."""
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+
+    def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
+        """Show a bar of `total` steps; the function that it gives moves it by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run needs besides the plan.
+
+    Attributes:
+        source: the photographs.
+        sides: which of them train and which validate.
+        folder: the run folder, begun by `toolbox.runfolder.begin`.
+        device: see `toolbox.engine.make`.
+        stop: asked after every step; True ends the run with a checkpoint.
+    """
+
+    source: Source
+    sides: Sides
+    folder: Path
+    device: str | None = None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        finished: False if it was stopped before its end; it can be resumed.
+        scores: S, M, C and the score by row: doing nothing, OpenCV's inpainting, this run at its best.
+        pixel_loss: mean squared error on a fixed validation batch before the first step and of the best
+            weights, None until the run has finished.
+        steps: the steps taken in all.
+        submission: the zip, if there were test photographs and the run finished.
+    """
+
+    finished: bool
+    scores: dict[str, metrics.Score]
+    pixel_loss: tuple[float, float | None]
+    steps: int
+    submission: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Everything of a run that does not change while it goes on."""
+
+    plan: Plan
+    options: Options
+    screen: Screen
+    engine: Accelerator
+    parts: parts.Parts
+    how: data.Recipe
+    training: data.Samples
+    held_out: data.Samples
+    measures: dict[str, Any]
+    began: float
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and losses."""
+        return engine.dtype(self.plan.settings.training.precision)
+
+    def validation(self) -> Iterator[Batch]:
+        """Return the validation photographs in order."""
+        keys = data.in_order(len(self.held_out.items), self.plan.settings.training.batch)
+        workers = self.plan.settings.data.workers
+        return data.batches(self.held_out, keys, workers, self.engine.device, self.dtype)
+
+    def order(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """Return an epoch's batches as keys."""
+        settings = self.plan.settings
+        count, repeat = len(self.training.items), settings.data.repeat
+        return data.order(count, repeat, settings.training.batch, settings.seed, epoch)
+
+    def steps(self) -> int:
+        """Return the steps of the whole run, if no clock ends it."""
+        limits = self.plan.settings.training
+        full = limits.epochs * len(self.order(0))
+        return min(full, limits.steps or full)
+
+    def seconds(self) -> float:
+        """Return the time spent so far, over all sessions."""
+        return time.monotonic() - self.began
+
+    def time_up(self) -> bool:
+        """Return whether the recipe's minutes are over."""
+        minutes = self.plan.settings.training.minutes
+        return minutes is not None and self.seconds() >= 60 * minutes
