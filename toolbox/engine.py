@@ -26,9 +26,12 @@ def make(device: str | None = None, precision: str = "fp32") -> Accelerator:
     if device is not None:
         _demand(device)
     try:
-        return Accelerator(cpu=device == "cpu", mixed_precision=mixed)
+        power = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
     except ValueError as error:
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
+    if power.num_processes > 1:
+        raise UsageError(f"This was started as {power.num_processes} processes; training takes one, as yet.")
+    return power
 
 
 def dtype(precision: str) -> torch.dtype:
