@@ -26,14 +26,22 @@ from toolbox.plan import bind
 from toolbox.recipe import read
 
 
-def build(size: int, batch: int, device: str | None) -> tuple[parts.Parts, Batch, engine.Accelerator]:
-    """Return the parts of the `published` recipe, drawn from its seed, and a batch of random pictures."""
+def build(kind: str, size: int, batch: int, device: str | None) -> tuple[parts.Parts, Batch, engine.Accelerator]:
+    """Return the parts of the `published` recipe, drawn from its seed, and a batch of random pictures.
+
+    For `kind` "published" both are in the memory layout that the script left them in.
+    """
     loaded = catalog.load(third_party=False)
     plan = bind(read("published", lambda name: loaded.recipe(name).path), loaded)
     power = engine.make(device)
     built = parts.build(plan, power)
     draw = torch.Generator().manual_seed(0)
-    pictures = torch.rand((2, batch, 3, size, size), generator=draw).to(power.device)
+    pictures = list(torch.rand((2, batch, 3, size, size), generator=draw).to(power.device))
+    if kind == "published":  # it leaves weights and pictures in torch's own layout
+        for side in built.sides().values():
+            side.network.to(memory_format=torch.contiguous_format)
+    else:
+        pictures = [one.contiguous(memory_format=torch.channels_last) for one in pictures]
     names = tuple(str(index) for index in range(batch))
     return (
         built,
@@ -108,7 +116,7 @@ def convolution_share(step: Callable[[], object]) -> float:
 def command(size: int, batch: int, pairs: int, device: str | None, only: str | None) -> None:
     """Time our training step against the published step's operations; print JSON with ratio and peak memories."""
     if only is not None:
-        built, given, power = build(size, batch, device)
+        built, given, power = build(only, size, batch, device)
         for number in range(2):
             random = torch.Generator().manual_seed(number)
             _ = (
@@ -119,15 +127,15 @@ def command(size: int, batch: int, pairs: int, device: str | None, only: str | N
         cuda = power.device.type == "cuda"
         click.echo(torch.cuda.max_memory_allocated() if cuda else peak_memory())
         return
-    ours, given, power = build(size, batch, device)
-    theirs, _, _ = build(size, batch, device)
+    ours, given, power = build("ours", size, batch, device)
+    theirs, plain, _ = build("published", size, batch, device)
     times: dict[str, list[float]] = {"ours": [], "published": []}
     worst = 0.0
     for number in range(pairs + 1):
         started = time.perf_counter()
         a = our_step(ours, given, power, number, torch.Generator().manual_seed(number))
         middle = time.perf_counter()
-        b = published_step(theirs, given, torch.Generator().manual_seed(number))
+        b = published_step(theirs, plain, torch.Generator().manual_seed(number))
         if number == 0:  # warm-up, and the two are compared while rounding has not yet driven them apart
             worst = max(abs(a[name] - b[name]) / abs(b[name]) for name in b)
             continue

@@ -65,6 +65,7 @@ def test_the_sample_table_acts_only_on_the_sample_and_below_the_overrides(librar
     tree = recipe.read("base", find, sample=True).tree
     assert (tree["data"]["size"], tree["training"]["epochs"]) == (64, 4)
     assert recipe.read("base", find, ["data.size=96"], sample=True).tree["data"]["size"] == 96
+    assert recipe.read("base", find, ["sample.size=80"], sample=True).tree["data"]["size"] == 80
 
 
 def test_a_path_is_taken_from_the_file_that_extends_it(tmp_path):

@@ -213,7 +213,7 @@ def batches(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[Batch]:
-    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1].
+    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1] with their channels last in memory.
 
     Workers are threads: reading, scaling and drawing all leave Python's lock, a plugin's degradation need not be
     picklable, and nothing depends on how the system starts processes.
@@ -222,7 +222,7 @@ def batches(
         if device.type == "cuda":
             pictures = [values.pin_memory() for values in pictures]
         image, mask, truth = (values.to(device, non_blocking=True).to(dtype) for values in pictures)
-        yield Batch(image=image.contiguous() / 255, mask=mask, truth=truth.contiguous() / 255, names=names)
+        yield Batch(image=image / 255, mask=mask, truth=truth / 255, names=names)
 
 
 def _loaded(

@@ -119,7 +119,8 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
         return built.to(device=engine.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
     def side(bound: Bound) -> Side:
-        network = place(component(bound, fresh=fresh))
+        # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
+        network = place(component(bound, fresh=fresh)).to(memory_format=torch.channels_last)
         section = cast(s.Network, bound.place)
         optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
         schedule = _schedule(section.schedule, optimizer, epochs)

@@ -50,11 +50,13 @@ def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] =
     """
     path = locate(reference, find)
     tree = _inherit(path, find, ())
+    for override in overrides:
+        _override(tree, override)
     if sample and isinstance(tree.get("sample"), dict):
         for key in SAMPLE.keys() & tree["sample"].keys():
             tree = merge(tree, {SAMPLE[key]: {key: tree["sample"][key]}})
-    for override in overrides:
-        _override(tree, override)
+        for override in overrides:
+            _override(tree, override)
     return Recipe(name=path.stem, tree=tree)
 
 

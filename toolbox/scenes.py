@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+EDITION = 2  # raised when the same photographs may get other scenes, so that nothing old is taken from a cache
 LARGEST = 1024  # short side, pixels; larger photographs are halved until they fit
 CORNERS = (250, 130)  # in the photograph, and in the photograph at half its size, which noise touches less
 SPACING = 6  # pixels between corners

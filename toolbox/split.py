@@ -52,7 +52,8 @@ def scene_labels(items: Sequence[Item], say: Callable[[str], None]) -> list[int]
     """Return each photograph's scene; kept in the cache by the files' names, sizes and times."""
     paths = [item.truth for item in items if item.truth is not None]
     facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    cached = places.cache() / "scenes" / f"{sha256(json.dumps(facts).encode()).hexdigest()}.json"
+    key = sha256(json.dumps([scenes.EDITION, facts]).encode()).hexdigest()
+    cached = places.cache() / "scenes" / f"{key}.json"
     try:
         labels = json.loads(cached.read_text("utf-8"))
         if len(labels) == len(paths):

@@ -117,7 +117,7 @@ def test_pairs_that_smp_refuses_itself(name, encoder):
         ("smp-unet", "timm-regnety_002", "near: tu-regnety_002"),
         ("smp-deeplabv3plus", "vgg11", "dilated"),
         ("smp-deeplabv3plus", "densenet121", "dilated"),
-        ("smp-deeplabv3plus", "tu-swin_tiny_patch4_window7_224", "output_stride"),
+        ("smp-deeplabv3plus", "tu-swin_tiny_patch4_window7_224", "smp can't join"),
     ],
 )
 def test_encoders_that_fit_no_decoder_or_not_this_one(name, encoder, reason):
