@@ -189,6 +189,11 @@ def test_memory_that_runs_out_is_one_line_with_what_helps(tmp_path, photos, monk
     )
 
 
+def test_a_size_that_the_networks_do_not_take_is_one_line(tmp_path, photos):
+    result = run("--data", photos, "--out", tmp_path / "out", "--size", 20, code=2)
+    assert "don't work at 20 pixels" in result.stderr and "Try another --size" in result.stderr
+
+
 def test_the_sample_that_a_run_trains_on_can_be_made_again(photos):
     items = sources.open_folder(photos).items
     how = data.Recipe(size=32, seed=7, damage=(_lost_region(),), augment=())

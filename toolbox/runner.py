@@ -14,8 +14,8 @@ from toolbox import checkpoint, data, engine, metrics, parts, recipe, report, re
 from toolbox import training as loop
 from toolbox.checkpoint import Progress
 from toolbox.contracts import Degradation
-from toolbox.data import Stream
-from toolbox.errors import TrainingError
+from toolbox.data import Batch, Stream
+from toolbox.errors import TrainingError, UsageError
 from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
 from toolbox.specs import DegradationSpec
@@ -31,7 +31,7 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
     try:
         return _run(plan, options, screen)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+        if not _memory(error):
             raise
         size, batch = plan.settings.data.size, plan.settings.training.batch
         raise TrainingError(
@@ -124,10 +124,32 @@ def _measure_before(bench: Bench) -> None:
     folder = bench.options.folder
     if runfolder.summary(folder):
         return
-    before = validation.pixel_loss(bench.parts, next(bench.validation()))
+    before = _first_look(bench, next(bench.validation()))
     rows = validation.baselines(bench.validation())
     figures = {name: asdict(score) for name, score in rows.items()}
     runfolder.write_summary(folder, {"pixel_loss": {"before": before}, "baselines": figures})
+
+
+def _first_look(bench: Bench, batch: Batch) -> float:
+    """Return the pixel loss before the first step; what can't work at this size ends here, in one line."""
+    try:
+        before = validation.pixel_loss(bench.parts, batch)
+        if bench.parts.discriminator is not None:
+            network = bench.parts.discriminator.network.eval()
+            with torch.inference_mode():
+                loop.judge(network, batch.truth, batch)
+    except (RuntimeError, ValueError) as error:
+        if _memory(error):
+            raise
+        size, text = bench.plan.settings.data.size, " ".join(str(error).split())
+        raise UsageError(
+            f"The networks of recipe '{bench.plan.name}' don't work at {size} pixels: {text}. Try another --size."
+        ) from error
+    return before
+
+
+def _memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:
