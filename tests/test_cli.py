@@ -102,14 +102,14 @@ def test_names_without_a_partner_are_named(pairs):
 
 def test_pairs_of_unequal_size_are_named_with_both_sizes(pairs):
     picture(pairs / "train_gt" / "1.png", 50, 64)
-    text = line_of(call("run", "--data", pairs, "--size", 16, "--set", "generator.width=4", "--steps", 1, code=1))
+    text = line_of(call("run", "--data", pairs, "--size", 32, "--set", "generator.width=4", "--steps", 1, code=1))
     assert "1.png is 64x48 and its truth" in text and "is 64x50" in text
 
 
 def test_a_truncated_image_is_named(pairs):
     path = pairs / "train_gt" / "1.png"
     path.write_bytes(path.read_bytes()[:-30])
-    text = line_of(call("run", "--data", pairs, "--size", 16, code=1))
+    text = line_of(call("run", "--data", pairs, "--size", 32, code=1))
     assert "1.png" in text and "cut short" in text
     assert not (Path("runs")).exists()
 
@@ -121,7 +121,7 @@ def test_a_csv_that_names_a_missing_file_is_named(pairs):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, pairs):
     (tmp_path / "file").write_text("x", "utf-8")
-    text = line_of(call("run", "--data", pairs, "--size", 16, "--out", tmp_path / "file" / "run", code=1))
+    text = line_of(call("run", "--data", pairs, "--size", 32, "--out", tmp_path / "file" / "run", code=1))
     assert str(tmp_path / "file") in text and "--out" in text
 
 

@@ -64,8 +64,8 @@ class PluginRecord:
 
     @property
     def remedy(self) -> str:
-        """How to disable it."""
-        return f"toolbox plugin disable {self.name}"
+        """How to disable it, as the end of a sentence; nothing for a registry, whose cause says how to mend it."""
+        return "" if self.origin == "registry" else f"; to disable it: toolbox plugin disable {self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,8 @@ def _own_version() -> str:
         return ""
 
 
-def _find(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
+def find(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
+    """Yield every plugin that there is, in the order of loading; none is imported yet."""
     own = _own_version()
     user = registries.user
     for bundle in registries.shipped.bundles:
@@ -161,7 +162,8 @@ def _find(registries: registry.Registries, third_party: bool) -> Iterator[Candid
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name, point.dist.version) if point.dist else ("", "")
+    # A distribution whose metadata are gone has None for both.
+    return (point.dist.name or "", point.dist.version or "") if point.dist else ("", "")
 
 
 def _explain(error: BaseException) -> str:
@@ -237,7 +239,7 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
     pm = pluggy.PluginManager(hookspecs.PROJECT)
     pm.add_hookspecs(hookspecs)
     manager = Manager(pm=pm, records=[])
-    for candidate in _find(registries, third_party):
+    for candidate in find(registries, third_party):
         record = candidate.record
         earlier = next((r for r in manager.records if r.name == record.name), None)
         if record.name in registries.disabled_by_environment:

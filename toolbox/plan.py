@@ -204,7 +204,7 @@ class _Binder:
         ]
         if not absent:
             return ""
-        return f" The recipe needs the plugin {', '.join(absent)}, which is not here; see `toolbox plugins`."
+        return f" The recipe needs the plugin {', '.join(absent)}, not here: pip install it; see `toolbox plugins`."
 
 
 def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any]) -> Bound:

@@ -7,17 +7,22 @@ picked up from the working folder unasked: a loose file runs only after `toolbox
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from toolbox import places
+from toolbox import files, places
 from toolbox.errors import PluginError
 
 M = TypeVar("M", bound=BaseModel)
+
+HEAD = "# Written by `toolbox plugin add, enable, disable, remove`; a comment added here is not kept.\n\n"
 
 
 class Bundle(BaseModel):
@@ -101,7 +106,62 @@ def _parse(path: Path, model: type[M]) -> M:
 def read_user() -> UserRegistry:
     """Return the user's registry, an empty one if there is none; PluginError if it can't be read."""
     path = user_path()
-    return _parse(path, UserRegistry) if path.is_file() else UserRegistry()
+    if not os.path.lexists(path):
+        return UserRegistry()
+    try:
+        return _parse(path, UserRegistry)
+    except PluginError as error:
+        aside = f"{shlex.quote(files.shown(path))} {shlex.quote(files.shown(path) + '.broken')}"
+        raise PluginError(f"{error}. Mend that file, or start afresh without it: mv {aside}") from error
+
+
+def change_user(change: Callable[[UserRegistry], UserRegistry]) -> UserRegistry:
+    """Replace the user's registry by what `change` makes of it, whole or not at all, and return that.
+
+    Raises:
+        PluginError: the registry that is there can't be read; it is left as it is.
+        OutputError: it can't be written.
+    """
+    user = read_user()
+    changed = change(user)
+    if changed == user:
+        return user
+    # A link, as people who keep their configuration elsewhere have it, stays a link.
+    path = user_path().resolve()
+    files.ensure_folder(path.parent)
+    files.write_text(path, HEAD + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
+    return changed
+
+
+def with_file(user: UserRegistry, name: str, file: Path) -> UserRegistry:
+    """Return the registry with a plugin file more, switched on."""
+    added = [*user.files, UserFile(name=name, file=file)]
+    return with_switch(user, name, on=True).model_copy(update={"files": added})
+
+
+def without_file(user: UserRegistry, name: str) -> UserRegistry:
+    """Return the registry without the plugin file `name`, and without what was switched for it."""
+    others = [one for one in user.files if one.name != name]
+    return with_switch(user, name, on=True).model_copy(update={"files": others})
+
+
+def with_switch(user: UserRegistry, name: str, *, on: bool, shipped_off: bool = False) -> UserRegistry:
+    """Return the registry with a plugin switched on or off.
+
+    Args:
+        user: the registry as it is.
+        name: the plugin.
+        on: what to switch it to.
+        shipped_off: whether it is a bundle that ships switched off, so that `on` has to be written down.
+    """
+
+    def listed(names: list[str], wanted: bool) -> list[str]:
+        if wanted == (name in names):
+            return names
+        return [*names, name] if wanted else [one for one in names if one != name]
+
+    update = {"disabled": listed(user.disabled, not on), "enabled": listed(user.enabled, on and shipped_off)}
+    return user.model_copy(update=update)
 
 
 def read() -> Registries:

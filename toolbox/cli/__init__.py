@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "list",
     "show": "show",
     "plugins": "plugins",
+    "plugin": "plugin",
     "recipe": "recipe",
     "weights": "weights",
     "doctor": "doctor",

@@ -24,7 +24,7 @@ def load_catalog(context: click.Context) -> Catalog:
         if record.status == "failed":
             click.echo(
                 f"toolbox: the plugin '{record.name}' was set aside: {record.cause}. "
-                f"See `toolbox plugins`; to disable it: {record.remedy}",
+                f"See `toolbox plugins`{record.remedy}",
                 err=True,
             )
     return loaded

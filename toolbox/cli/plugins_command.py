@@ -29,7 +29,6 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
                     "cause": record.cause,
                     "seconds": round(record.seconds, 4),
                     "components": [{"kind": kind, "name": name} for kind, name in record.components],
-                    "disable": record.remedy,
                 }
                 for record in records
             ]
@@ -39,7 +38,7 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
         for record in records:
             notes = record.cause if record.status != "ok" else ", ".join(name for _, name in record.components)
             if record.status == "failed":
-                notes += f"; to disable it: {record.remedy}"
+                notes += record.remedy
             if record.slow:
                 notes += f"; slow to import, {record.seconds:.1f} s"
             where = f"{record.distribution} {record.version}".strip() or record.source
