@@ -151,7 +151,7 @@ def test_a_recipe_names_the_plugin_that_is_absent(tmp_path):
     recipe = "edge-loss/src/edge_loss/recipes/edge-loss.toml"
     told = call("run", "--recipe", recipe, "--dry-run", code=2).stderr
     assert "losses.edge-loss: Loss 'edge-loss' is not known." in told
-    assert "needs the plugin 'edge-loss' (edge-loss 0.1.0), which is not here" in told
+    assert "needs the plugin 'edge-loss' (edge-loss 0.1.0), not here: pip install it" in told
 
 
 # ---- a distribution of its own
