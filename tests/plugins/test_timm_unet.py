@@ -277,7 +277,8 @@ def test_pretrained_takes_the_hubs_safetensors(lite, monkeypatch):
     [
         ("generator.backbone=resnet19", "timm has no backbone 'resnet19'. Near: resnet10"),
         ("generator.backbone=mixer_s32_224", "does not take pictures of any size"),
-        ("generator.backbone=convmixer_768_32", "backbone 'convmixer_768_32'"),
+        # timm before 1.0.28 or so refuses it itself.
+        ("generator.backbone=convmixer_768_32", "not all powers of two | gives no feature maps"),
         ("generator.decoder=[64, 32]", "stride 32 needs 5 decoder widths, not 2"),
         ("generator.weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
     ],
@@ -290,7 +291,7 @@ def test_check_refuses(loaded, override, text):
     if "resnet19" in override:
         assert fault.message.startswith("timm has no backbone 'resnet19'. Near: resnet")
     else:
-        assert text in fault.message
+        assert any(part in fault.message for part in text.split(" | "))
 
 
 def test_params_are_bounded():
