@@ -277,7 +277,7 @@ def test_pretrained_takes_the_hubs_safetensors(lite, monkeypatch):
     [
         ("generator.backbone=resnet19", "timm has no backbone 'resnet19'. Near: resnet10"),
         ("generator.backbone=mixer_s32_224", "does not take pictures of any size"),
-        # timm before 1.0.28 or so refuses it itself.
+        # Some releases of timm refuse it themselves.
         ("generator.backbone=convmixer_768_32", "not all powers of two | gives no feature maps"),
         ("generator.decoder=[64, 32]", "stride 32 needs 5 decoder widths, not 2"),
         ("generator.weights=nowhere.safetensors", "there is no file nowhere.safetensors"),
