@@ -151,6 +151,12 @@ def test_a_hooks_example_conforms_and_its_checks_are_listed(hook, tmp_path):
     assert {check.name for check in results["plugin/example"]} <= everywhere
 
 
+def test_the_readmes_example_conforms(tmp_path):
+    file = written(tmp_path, (ROOT / "README.md").read_text("utf-8"))
+    catalog_with(file)
+    conforms(check_plugin(file))
+
+
 @pytest.mark.parametrize("path", WITH_RECIPES, ids=name_of)
 def test_the_recipes_of_a_page_bind(path, tmp_path):
     page = path.read_text("utf-8")

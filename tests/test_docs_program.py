@@ -85,6 +85,17 @@ def test_causes_of_broken_plugins():
     assert not missing, "docs/plugins.md does not have these causes"
 
 
+def test_what_a_recipe_says_of_a_plugin_that_is_not_here(tmp_path, monkeypatch):
+    page = section((DOCS / "plugins.md").read_text("utf-8"), "What a recipe says of plugins")
+    (block,), (shown,) = blocks(page, "toml"), blocks(page, "text")
+    (tmp_path / "mine.toml").write_text(block, "utf-8")
+    monkeypatch.setenv("TOOLBOX_DISABLE", "adversarial")
+    result = CliRunner().invoke(main, ["recipe", "validate", "mine.toml"])
+    said = result.stderr.splitlines()[1].strip()
+    start, _, end = shown.strip().partition("…")
+    assert said.startswith(start) and said.endswith(end)
+
+
 def test_the_faulty_recipe_has_the_faults_shown(tmp_path):
     page = (DOCS / "recipes.md").read_text("utf-8")
     (block,) = blocks(page, "toml", "faulty")

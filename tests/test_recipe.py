@@ -36,6 +36,14 @@ def test_another_component_drops_the_inherited_params_and_keeps_its_place(librar
     assert tree["losses"]["mse"] == {"name": "l1", "weight": 50}
 
 
+def test_another_schedule_drops_every_key_of_the_inherited_one(library):
+    find = library(
+        base='[generator.schedule]\nname = "step"\nevery = 10\n',
+        child='extends = "base"\n[generator.schedule]\nname = "cosine"\n',
+    )
+    assert recipe.read("child", find).tree["generator"] == {"schedule": {"name": "cosine"}}
+
+
 def test_overrides_take_toml_values_and_bare_words(library):
     find = library(base="[generator.optimizer]\nlr = 1e-4\n")
     tree = recipe.read("base", find, ["generator.optimizer.lr=2e-4", "keep=luma", "losses.lost-x.on=[1, 2]"]).tree

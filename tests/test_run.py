@@ -127,6 +127,14 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, photos, wo
     assert all(bool((one[key] == other[key]).all()) for key in one)
 
 
+def test_what_is_changed_on_resuming_stays(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    run("--resume", out, "--epochs", 2)
+    assert len(steps(out)) == 2
+    assert "Continuing after step 2 of 2" in run("--resume", out).output
+
+
 def test_a_run_without_a_checkpoint_is_continued_from_its_beginning(tmp_path, photos):
     out = tmp_path / "out"
     run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)

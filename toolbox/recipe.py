@@ -105,11 +105,13 @@ def merge(base: Tree, change: Mapping[str, Any], label: str = "") -> Tree:
     """Return `base` with `change` on top, table by table.
 
     A table that names another component than the one it inherits keeps what belongs to its place (weight,
-    optimizer, …) and drops the inherited params, which were the other component's.
+    optimizer, …) and drops the inherited params, which were the other component's. Another optimizer or schedule
+    starts anew.
     """
     named = change.get("name")
     if named is not None and named != base.get("name", label):
-        base = {key: value for key, value in base.items() if key in RESERVED}
+        place = () if label in ("optimizer", "schedule") else RESERVED
+        base = {key: value for key, value in base.items() if key in place}
     merged = dict(base)
     for key, value in change.items():
         below = merged.get(key)

@@ -52,7 +52,7 @@ def prepare(folder: Path) -> None:
 def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
     """Make the folder and write into it what the run is; OutputError if that can't be done."""
     prepare(folder)
-    files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
+    write_recipe(folder, plan)
     facts = {
         "recipe": plan.name,
         "seed": plan.settings.seed,
@@ -63,6 +63,11 @@ def begin(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
         "versions": {name: _version(name) for name in PACKAGES},
     }
     files.write_json(folder / FACTS, facts)
+
+
+def write_recipe(folder: Path, plan: Plan) -> None:
+    """Write the recipe as bound."""
+    files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
 
 
 def facts(folder: Path) -> dict[str, Any]:

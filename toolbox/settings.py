@@ -21,7 +21,7 @@ class Data(Section):
 
     size: int = Field(512, ge=16, le=4096, description="side of the square training pictures, in pixels")
     repeat: int = Field(1, ge=1, description="samples taken of each photograph in an epoch, each damaged anew")
-    workers: int = Field(0, ge=0, le=64, description="processes that load data; 0 loads in the main process")
+    workers: int = Field(0, ge=0, le=64, description="threads that load data; 0 loads between the steps")
 
 
 class Split(Section):

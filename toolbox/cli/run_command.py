@@ -75,6 +75,8 @@ def command(
         )
     plan = bind(read, catalog)
     folder = resume or runfolder.choose(out, plan.name)
+    if resume is not None and changes and not dry_run:
+        runfolder.write_recipe(folder, plan)  # so that the next --resume finds them
     _go(catalog, plan, data, folder, device, resume is not None, dry_run, as_json)
 
 
