@@ -157,6 +157,17 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, photos):
     assert "Continuing after step 2 of 4" in result.output
 
 
+def test_a_run_whose_every_checkpoint_is_damaged_says_so_and_begins_again(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = steps(out)
+    for saved in (out / "checkpoints").iterdir():
+        (saved / "manifest.json").write_text("{", "utf-8")
+    result = run("--resume", out)
+    assert "is damaged (manifest.json can't be read) and was passed over" in result.output
+    assert steps(out) == before
+
+
 def test_the_competitions_folder(tmp_path, competition):
     out = tmp_path / "out"
     result = run("--data", competition, "--out", out, "--size", 64, "--epochs", 1)

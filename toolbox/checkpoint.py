@@ -61,24 +61,19 @@ def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
     return target
 
 
-def exists(folder: Path) -> bool:
-    """Return whether there is a checkpoint below `folder` that verifies."""
-    return any(verify(saved) is None for saved in _saved(folder))
-
-
-def load_state(folder: Path, parts: Parts) -> tuple[Progress, tuple[str, ...]] | None:
-    """Load the newest checkpoint that verifies into `parts`; None if there is none.
+def newest(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Return the newest checkpoint below `folder` that verifies, None if there is none.
 
     Returns:
-        The progress, and a line for each checkpoint that was passed over because it is damaged.
+        The checkpoint, and a line for each newer one that was passed over because it is damaged.
     """
     passed: list[str] = []
     for saved in _saved(folder):
         fault = verify(saved)
         if fault is None:
-            return _restore(saved, parts), tuple(passed)
+            return saved, tuple(passed)
         passed.append(f"checkpoint {saved.name} is damaged ({fault}) and was passed over")
-    return None
+    return None, tuple(passed)
 
 
 def verify(saved: Path) -> str | None:
@@ -181,7 +176,8 @@ def _split(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {"groups": state["param_groups"], "plain": plain}
 
 
-def _restore(saved: Path, parts: Parts) -> Progress:
+def load_state(saved: Path, parts: Parts) -> Progress:
+    """Load a checkpoint that verifies into `parts` and return where the run stood; WeightsError if it does not fit."""
     for name, module in parts.stateful().items():
         path = saved / f"{name}.safetensors"
         if not path.is_file():

@@ -41,11 +41,14 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
 
 
 def _run(plan: Plan, options: Options, screen: Screen) -> Result:
-    # 1. Build everything, from the seed.
-    bench = _set_up(plan, options, screen)
+    # 1. Build everything, from the seed; what a checkpoint brings is not fetched first.
+    saved, passed = checkpoint.newest(options.folder / runfolder.CHECKPOINTS)
+    for line in passed:
+        screen.say(line)
+    bench = _set_up(plan, options, screen, fresh=saved is None)
 
     # 2. Continue where the run stood, or measure what there is to beat.
-    progress = _resume(bench)
+    progress = _resume(bench, saved)
     bench = replace(bench, began=bench.began - progress.seconds)
     _measure_before(bench)
 
@@ -88,17 +91,16 @@ def recipe_for_data(plan: Plan) -> data.Recipe:
     )
 
 
-def _set_up(plan: Plan, options: Options, screen: Screen) -> Bench:
+def _set_up(plan: Plan, options: Options, screen: Screen, *, fresh: bool) -> Bench:
     precision = plan.settings.training.precision
     power = engine.make(options.device, precision)
     how = recipe_for_data(plan)
-    saved = options.folder / runfolder.CHECKPOINTS
     return Bench(
         plan=plan,
         options=options,
         screen=screen,
         engine=power,
-        parts=parts.build(plan, power, engine.dtype(precision), fresh=not checkpoint.exists(saved)),
+        parts=parts.build(plan, power, engine.dtype(precision), fresh=fresh),
         how=how,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
@@ -107,14 +109,11 @@ def _set_up(plan: Plan, options: Options, screen: Screen) -> Bench:
     )
 
 
-def _resume(bench: Bench) -> Progress:
+def _resume(bench: Bench, saved: Path | None) -> Progress:
     folder = bench.options.folder
     runfolder.prepare(folder)
-    found = checkpoint.load_state(folder / runfolder.CHECKPOINTS, bench.parts)
-    progress, passed = found if found is not None else (Progress(), ())
-    for line in passed:
-        bench.screen.say(line)
-    if found is not None:
+    progress = Progress() if saved is None else checkpoint.load_state(saved, bench.parts)
+    if saved is not None:
         bench.screen.say(f"Continuing after step {progress.step} of {bench.steps()}.")
     report.rewind(folder, progress.step)
     return progress

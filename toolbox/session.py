@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -103,7 +104,8 @@ class Bench:
     def steps(self) -> int:
         """Return the steps of the whole run, if no clock ends it."""
         limits = self.plan.settings.training
-        full = limits.epochs * len(self.order(0))
+        samples = len(self.training.items) * self.plan.settings.data.repeat
+        full = limits.epochs * math.ceil(samples / limits.batch)
         return min(full, limits.steps or full)
 
     def seconds(self) -> float:
