@@ -231,6 +231,22 @@ def _lost_region():
     return spec.build(spec.params())
 
 
+def test_zoom_cuts_training_pictures_at_scales_up_to_it(tmp_path):
+    # A ramp of one gray level a pixel: the levels that a cut spans tell its scale.
+    ramp = np.repeat(np.arange(128, dtype=np.uint8)[None, :, None], 128, axis=0).repeat(3, axis=2)
+    images.write_png(tmp_path / "ramp.png", ramp)
+    item = sources.Item(name="ramp.png", input=None, truth=tmp_path / "ramp.png")
+
+    def spans(zoom, stream):
+        how = data.Recipe(size=64, seed=3, zoom=zoom, damage=(), augment=())
+        cuts = [data.load(item, how, stream, 0, index).truth[0, :, 0] for index in range(40)]
+        return np.array([int(cut[-1]) - int(cut[0]) for cut in cuts])
+
+    assert set(spans(1.0, data.Stream.TRAIN)) == set(spans(3.0, data.Stream.VALIDATION)) == {126}
+    training = spans(3.0, data.Stream.TRAIN)
+    assert 40 <= training.min() < 60 and training.max() > 110
+
+
 def test_an_epoch_shows_every_photograph_once_a_repeat():
     batches = data.order(5, 3, 4, seed=1, epoch=2)
     keys = [key for batch in batches for key in batch]

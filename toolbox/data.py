@@ -55,6 +55,7 @@ class Recipe:
     seed: int
     damage: tuple[Degradation, ...]
     augment: tuple[Degradation, ...]
+    zoom: float = 1.0
 
 
 def load(
@@ -79,7 +80,7 @@ def load(
         raise DataError(f"{item.name} has no truth to learn from or be compared with.")
     truth = images.read_rgb(item.truth)
     if item.input is None:
-        truth = _square(truth, recipe.size, random if training else None)
+        truth = _square(truth, recipe.size, random if training else None, recipe.zoom)
         sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
         for degrade in recipe.damage:
             sample = degrade(sample, random)
@@ -134,9 +135,10 @@ def _three(gray: np.ndarray) -> np.ndarray:
     return np.repeat(gray[:, :, None], 3, axis=2)
 
 
-def _square(photo: np.ndarray, size: int, random: np.random.Generator | None) -> np.ndarray:
-    """Scale the short side to `size` and crop: anywhere along the long side, or in the middle."""
-    scaled = _scaled(photo, size)
+def _square(photo: np.ndarray, size: int, random: np.random.Generator | None, zoom: float = 1.0) -> np.ndarray:
+    """Scale the short side to `size`, or at random up to `zoom` times that, and crop: anywhere, or in the middle."""
+    side = size if random is None or zoom == 1 else round(size * zoom ** random.random())
+    scaled = _scaled(photo, side)
     room = np.array(scaled.shape[:2]) - size
     y, x = random.integers(0, room + 1) if random is not None else room // 2
     return np.ascontiguousarray(scaled[y : y + size, x : x + size])

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from toolbox import settings as s
 from toolbox.color import keep
@@ -60,6 +61,7 @@ class Parts:
         losses: the losses in the order of the recipe.
         penalties: the penalties on the discriminator.
         keep: what of the input comes out unchanged; see `toolbox.color.keep`.
+        average: the running average of the generator's weights and buffers, or None.
     """
 
     generator: Side
@@ -67,12 +69,20 @@ class Parts:
     losses: tuple[Loss, ...]
     penalties: tuple[Penalty, ...]
     keep: str
+    average: AveragedModel | None = None
+
+    @property
+    def restorer(self) -> nn.Module:
+        """The generator that is validated and handed out: the average where there is one."""
+        return self.generator.network if self.average is None else self.average.module
 
     def stateful(self) -> dict[str, nn.Module]:
         """Return every module whose state a checkpoint must hold, by a name that is stable."""
         found = {"generator": self.generator.network}
         if self.discriminator is not None:
             found["discriminator"] = self.discriminator.network
+        if self.average is not None:
+            found["average"] = self.average
         for kind, terms in (("loss", self.losses), ("penalty", self.penalties)):
             for term in terms:
                 if isinstance(term.call, nn.Module) and term.call.state_dict():
@@ -126,13 +136,32 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
         schedule = _schedule(section.schedule, optimizer, epochs)
         return Side(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)
 
+    moved = side(plan.generator)
+    decay = plan.settings.training.average
     return Parts(
-        generator=side(plan.generator),
+        generator=moved,
+        average=None if decay is None else average(moved.network, decay),
         discriminator=side(plan.discriminator) if plan.discriminator else None,
         losses=tuple(_loss(bound, place(component(bound))) for bound in plan.losses),
         penalties=tuple(_penalty(bound, place(component(bound))) for bound in plan.penalties),
         keep=plan.settings.keep,
     )
+
+
+def average(network: nn.Module, decay: float) -> AveragedModel:
+    """Return a running average of a network's weights and buffers (BatchNorm's among them).
+
+    The decay grows to `decay` as (1 + n) / (10 + n) over the first steps n, so that a short run's average is not
+    held back by the weights it began with.
+    """
+
+    def mix(old: Any, new: Any, _: Any) -> None:  # noqa: ANN401 - as torch declares it
+        # Its own counter stays on the CPU, so that reading it waits for no device.
+        count = int(averaged.n_averaged)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(old, new, None)
+
+    averaged = AveragedModel(network, multi_avg_fn=mix, use_buffers=True)
+    return averaged.requires_grad_(False)
 
 
 def generator(plan: Plan, device: torch.device) -> nn.Module:

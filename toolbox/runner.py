@@ -67,7 +67,7 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     # 4. Restore the test photographs from the best weights, and say what came of it all.
     if options.stop():
         return _result(bench, progress, None)
-    checkpoint.load_weights(options.folder / runfolder.BEST, bench.parts.generator.network)
+    checkpoint.load_weights(options.folder / runfolder.BEST, bench.parts.restorer)
     archive = _submit(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST)
     figures = runfolder.summary(options.folder)
     figures["pixel_loss"]["after"] = validation.pixel_loss(bench.parts, next(bench.validation()))
@@ -86,6 +86,7 @@ def recipe_for_data(plan: Plan) -> data.Recipe:
     return data.Recipe(
         size=plan.settings.data.size,
         seed=plan.settings.seed,
+        zoom=plan.settings.data.zoom,
         damage=degradations(plan, "damage"),
         augment=degradations(plan, "augment"),
     )
@@ -222,7 +223,7 @@ def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) ->
         "step": progress.step,
         "score": asdict(outcome.score),
     }
-    checkpoint.save_weights(folder / runfolder.BEST, bench.parts.generator.network, facts)
+    checkpoint.save_weights(folder / runfolder.BEST, bench.parts.restorer, facts)
     figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
     runfolder.write_summary(folder, figures)
 
@@ -231,7 +232,7 @@ def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
     tests = bench.options.source.tests
     if not tests:
         return None
-    restorer = restore.restorer(bench.parts.generator.network, bench.parts.keep, bench.engine.device)
+    restorer = restore.restorer(bench.parts.restorer, bench.parts.keep, bench.engine.device)
     with bench.screen.bar("restoring the test photos", len(tests)) as advance:
         return submit(restorer, tests, bench.how, folder, archive, advance)
 

@@ -20,6 +20,12 @@ class Data(Section):
     """Which part of a photograph a batch holds."""
 
     size: int = Field(512, ge=16, le=4096, description="side of the square training pictures, in pixels")
+    zoom: float = Field(
+        1.0,
+        ge=1,
+        le=8,
+        description="training pictures of photographs are cut at scales from the whole short side to one in so many",
+    )
     repeat: int = Field(1, ge=1, description="samples taken of each photograph in an epoch, each damaged anew")
     workers: int = Field(0, ge=0, le=64, description="threads that load data; 0 loads between the steps")
 
@@ -45,6 +51,13 @@ class Training(Section):
     minutes: float | None = Field(None, gt=0, description="stop after so many minutes, if that is sooner")
     batch: int = Field(8, ge=1, description="pictures a step, over all processes together")
     precision: Literal["fp64", "fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks")
+    average: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay by the step of a running average of the generator's weights (EMA), which is then what is "
+        "validated and handed out",
+    )
     checkpoint_minutes: float = Field(
         10, ge=0, description="minutes between checkpoints inside an epoch; every epoch ends with one"
     )

@@ -100,6 +100,8 @@ def step(parts: Parts, batch: Batch, engine: Accelerator, *, number: int, random
         discriminator.network.requires_grad_(False)
     total = _generator_loss(parts, batch, outputs, engine, terms)
     _update(generator, total, engine)
+    if parts.average is not None:
+        parts.average.update_parameters(generator.network)
     terms["g"] = total.detach()
     if discriminator is None or not any(loss.adversarial for loss in parts.losses):
         return terms

@@ -60,13 +60,13 @@ def validate(
         measures: the recipe's metrics by label; see `toolbox.contracts.Metric`.
         previews: how many photographs to keep for the preview.
     """
-    parts.generator.network.eval()
+    parts.restorer.eval()
     losses, weights, scores = [], [], []
     shown: list[Preview] = []
     values: dict[str, list[float]] = {label: [] for label in measures}
     for batch in batches:
         with engine.autocast():
-            outputs = restore(parts.generator.network, parts.keep, batch.image, batch.mask)
+            outputs = restore(parts.restorer, parts.keep, batch.image, batch.mask)
         losses.append(_loss(parts, outputs, batch))
         weights.append(len(batch.names))
         for sample, restored in zip(_samples(batch), to_uint8(outputs["restored"]), strict=True):
@@ -105,8 +105,8 @@ def inpaint_gray(sample: Sample) -> np.ndarray:
 @torch.inference_mode()
 def pixel_loss(parts: Parts, batch: Batch) -> float:
     """Return the mean squared error of one batch, in eval mode: the figure that shows that a run trains."""
-    parts.generator.network.eval()
-    restored = restore(parts.generator.network, parts.keep, batch.image, batch.mask)["restored"]
+    parts.restorer.eval()
+    restored = restore(parts.restorer, parts.keep, batch.image, batch.mask)["restored"]
     return float((restored - batch.truth).square().mean())
 
 
