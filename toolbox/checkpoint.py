@@ -192,5 +192,14 @@ def load_state(saved: Path, parts: Parts) -> Progress:
             index, _, key = place.partition(".")
             values.setdefault(int(index), {})[key] = value
         side.optimizer.load_state_dict({"state": values, "param_groups": rest["optimizer"]["groups"]})
+        _lay_out(side.optimizer)
         side.schedule.load_state_dict(rest["schedule"])
     return Progress(**state["progress"])
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Bring the loaded state into its weights' memory layout: the fused kernels step through both as they lie."""
+    for weight, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

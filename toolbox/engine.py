@@ -7,6 +7,7 @@ import os
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 
 from toolbox.errors import UsageError
 
@@ -37,6 +38,11 @@ def make(device: str | None = None, precision: str = "fp32") -> Accelerator:
 def dtype(precision: str) -> torch.dtype:
     """Return the dtype of weights and losses; mixed precisions keep both in float32."""
     return DTYPES[precision]
+
+
+def scaled(power: Accelerator, loss: Tensor) -> Tensor:
+    """Return a loss as it is to be differentiated: in fp16 times the scale that keeps gradients from vanishing."""
+    return loss if power.scaler is None else power.scaler.scale(loss)
 
 
 def _demand(device: str) -> None:

@@ -17,6 +17,7 @@ from toolbox import settings as s
 from toolbox.color import keep
 from toolbox.errors import PluginError, ToolboxError
 from toolbox.plan import Bound, Plan
+from toolbox.recompute import recompute
 from toolbox.specs import LossSpec
 
 
@@ -62,6 +63,7 @@ class Parts:
         penalties: the penalties on the discriminator.
         keep: what of the input comes out unchanged; see `toolbox.color.keep`.
         average: the running average of the generator's weights and buffers, or None.
+        accumulate: in how many parts a batch goes through the networks.
     """
 
     generator: Side
@@ -70,6 +72,7 @@ class Parts:
     penalties: tuple[Penalty, ...]
     keep: str
     average: AveragedModel | None = None
+    accumulate: int = 1
 
     @property
     def restorer(self) -> nn.Module:
@@ -137,10 +140,17 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
         return Side(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)
 
     moved = side(plan.generator)
-    decay = plan.settings.training.average
+    training = plan.settings.training
+    averaged = None if training.average is None else average(moved.network, training.average)
+    # After the copy for the average, which needs neither.
+    if training.recompute:
+        recompute(moved.network)
+    if training.compile:
+        moved.network.compile()
     return Parts(
         generator=moved,
-        average=None if decay is None else average(moved.network, decay),
+        average=averaged,
+        accumulate=training.accumulate,
         discriminator=side(plan.discriminator) if plan.discriminator else None,
         losses=tuple(_loss(bound, place(component(bound))) for bound in plan.losses),
         penalties=tuple(_penalty(bound, place(component(bound))) for bound in plan.penalties),
@@ -201,7 +211,8 @@ def _penalty(bound: Bound, call: Any) -> Penalty:  # noqa: ANN401
 def _optimizer(section: s.Optimizer, weights: list[nn.Parameter]) -> Optimizer:
     options = section.model_dump(exclude={"name"})
     kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    return kinds[section.name](weights, **options)
+    # One kernel over all weights instead of several a weight.
+    return kinds[section.name](weights, **options, fused=True)
 
 
 def _schedule(section: s.Schedule, optimizer: Optimizer, epochs: int) -> LRScheduler:

@@ -50,6 +50,15 @@ class Training(Section):
     steps: int | None = Field(None, ge=1, description="stop after so many steps, if that is sooner")
     minutes: float | None = Field(None, gt=0, description="stop after so many minutes, if that is sooner")
     batch: int = Field(8, ge=1, description="pictures a step, over all processes together")
+    accumulate: int = Field(
+        1, ge=1, le=1024, description="parts in which a batch goes through the networks, to save memory"
+    )
+    recompute: bool = Field(
+        False, description="compute the generator's blocks again in the backward pass, to save memory for time"
+    )
+    compile: bool = Field(
+        False, description="compile the generator by torch.compile: a slow first step; needs a C++ compiler on a CPU"
+    )
     precision: Literal["fp64", "fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks")
     average: float | None = Field(
         None,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .upsampled import conv_of_upsampled, pays
+
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
     """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels, the size kept."""
@@ -15,6 +17,22 @@ def double_conv(inputs: int, outputs: int) -> nn.Sequential:
         nn.Conv2d(outputs, outputs, 3, padding=1),
         nn.ReLU(inplace=True),
     )
+
+
+class Rise(nn.Module):
+    """A level on the way up: its first convolution sees what lies below, made larger, and the skip beside it."""
+
+    def __init__(self, below: int, outputs: int) -> None:
+        """Make a level from `below` channels and a skip of `outputs` channels to `outputs`."""
+        super().__init__()
+        self.join = nn.Conv2d(below + outputs, outputs, 3, padding=1)
+        self.rest = nn.Sequential(
+            nn.ReLU(inplace=True), nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Return (B, K, H, W) of `x` (B, C, h, w) and `skip` (B, K, H, W)."""
+        return self.rest(joined(self.join, x, skip))
 
 
 class InpaintingUNet(nn.Module):
@@ -32,9 +50,7 @@ class InpaintingUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(double_conv(above, here) for above, here in zip([3, *widths], widths, strict=False))
-        self.up = nn.ModuleList(
-            double_conv(below + here, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
-        )
+        self.up = nn.ModuleList(Rise(below, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.head = nn.Conv2d(width, 3, 1)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -47,7 +63,19 @@ class InpaintingUNet(nn.Module):
             skips.append(x)
         skips.pop()
         for block in self.up:
-            skip = skips.pop()
-            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
-            x = block(torch.cat([x, skip], dim=1))
+            x = block(x, skips.pop())
         return torch.sigmoid(self.head(x))
+
+
+def joined(layer: nn.Conv2d, x: Tensor, skip: Tensor) -> Tensor:
+    """Return ``layer(torch.cat([u, skip], dim=1))``, u being `x` made as large as `skip`, bilinear, corners aligned.
+
+    Neither is u copied into one tensor with the skip, which would be kept for the backward pass, nor is it made
+    where `upsampled` has a cheaper way.
+    """
+    below, beside = layer.weight.split([x.shape[1], skip.shape[1]], dim=1)
+    size = (skip.shape[2], skip.shape[3])
+    result = F.conv2d(skip, beside, layer.bias, padding=1)
+    if pays(x):
+        return result.add_(conv_of_upsampled(x, below, size))
+    return result.add_(F.conv2d(F.interpolate(x, size=size, mode="bilinear", align_corners=True), below, padding=1))
