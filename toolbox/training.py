@@ -240,7 +240,7 @@ def _differentiate_discriminator(
             total = total + penalty.every * penalty.weight * value
     _add(terms, "d", total, shown.share)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    if total.requires_grad:
+    if weights and total.requires_grad:
         scaled(engine, total * shown.share).backward(inputs=weights)
 
 

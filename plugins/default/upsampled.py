@@ -17,7 +17,11 @@ LARGEST_SIDE = 32
 def pays(x: Tensor) -> bool:
     """Return whether `conv_of_upsampled` is faster for `x` (B, C, h, w): small, in full precision, on a CPU."""
     side = max(x.shape[-2:])
-    return x.device.type == "cpu" and side <= LARGEST_SIDE and not torch.is_autocast_enabled("cpu")
+    return (
+        x.device.type == "cpu"
+        and side <= LARGEST_SIDE
+        and not (torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling())
+    )
 
 
 def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,0 +1,91 @@
+"""The loop's own choices: a batch in parts, one look of the discriminator, the compiled generator."""
+
+from __future__ import annotations
+
+from functools import partialmethod
+
+import pytest
+import torch
+from toolbox_plugins.adversarial.patchgan import PatchGan
+from torch import nn
+
+from toolbox import catalog, engine, parts, training
+from toolbox.data import Batch
+from toolbox.plan import bind
+from toolbox.recipe import read
+
+SMALL = ["generator.width=4", "generator.levels=3", "training.precision=fp64"]
+# A discriminator without a norm: one that looks across the samples sees another batch in each part.
+PLAIN = ["discriminator.name=patchgan", "discriminator.width=4", "discriminator.norm=none"]
+
+
+def build(*settings):
+    loaded = catalog.load(third_party=False)
+    plan = bind(read("default", lambda name: loaded.recipe(name).path, [*SMALL, *PLAIN, *settings]), loaded)
+    power = engine.make("cpu", "fp64")
+    return parts.build(plan, power, torch.float64), power
+
+
+def batch(count):
+    draw = torch.Generator().manual_seed(0)
+    image, truth = torch.rand((2, count, 3, 32, 32), generator=draw, dtype=torch.float64)
+    return Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=tuple("abcdefgh"[:count]))
+
+
+def steps(*settings, count=4, number=3):
+    built, power = build(*settings)
+    rows = [
+        training.step(built, batch(count), power, number=step, random=torch.Generator().manual_seed(step))
+        for step in range(number)
+    ]
+    weights = torch.cat([weight.flatten() for side in built.sides().values() for weight in side.network.parameters()])
+    return [{name: float(value) for name, value in row.items()} for row in rows], weights.detach()
+
+
+@pytest.mark.parametrize(("count", "accumulate"), [(4, 2), (4, 4), (5, 2), (3, 8)])
+def test_a_batch_in_parts_is_the_whole_batch(count, accumulate):
+    whole, part = steps(count=count), steps(f"training.accumulate={accumulate}", count=count)
+    for one, other in zip(whole[0], part[0], strict=True):
+        assert one == pytest.approx(other, rel=1e-9)
+    torch.testing.assert_close(part[1], whole[1], rtol=0, atol=1e-10)
+
+
+def test_recomputing_and_averaging_change_no_step():
+    plain, other = steps(), steps("training.recompute=true", "training.average=0.9")
+    assert plain[0] == other[0]
+    assert torch.equal(plain[1], other[1])
+
+
+def test_the_discriminator_looks_at_the_fakes_once(monkeypatch):
+    looks = []
+    real = PatchGan.forward
+
+    def forward(self, picture, *rest):
+        looks.append(picture.shape)
+        return real(self, picture, *rest)
+
+    monkeypatch.setattr(PatchGan, "forward", forward)
+    steps(number=1)
+    # The fakes, the truths, and what lies between them for the penalty.
+    assert len(looks) == 3
+    looks.clear()
+    steps("penalties.gradient.enabled=false", number=1)
+    assert len(looks) == 2
+
+
+def test_a_generator_that_follows_the_discriminator_leaves_no_gradient_in_it():
+    # What D learns must come from its own loss alone: that is switched off here by a discriminator that stands still.
+    built, power = build("losses.mse.enabled=false", "losses.ssim.enabled=false", "penalties.gradient.enabled=false")
+    built.discriminator.network.requires_grad_(False)
+    before = [weight.clone() for weight in built.generator.network.parameters()]
+    training.step(built, batch(2), power, number=0, random=torch.Generator())
+    assert all(weight.grad is None for weight in built.discriminator.network.parameters())
+    assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.network.parameters(), strict=True))
+
+
+def test_a_compiled_generator_takes_the_same_step(monkeypatch):
+    # The compiler's front half alone: generating and compiling C++ takes a minute.
+    monkeypatch.setattr(nn.Module, "compile", partialmethod(nn.Module.compile, backend="aot_eager"))
+    plain, compiled = steps(number=1), steps("training.compile=true", number=1)
+    assert plain[0][0] == pytest.approx(compiled[0][0], rel=1e-9)
+    torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=1e-9)
