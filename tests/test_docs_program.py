@@ -119,6 +119,7 @@ TABLES: dict[str, list[Any]] = {
     "`[split]`": [settings.Split],
     "`[training]`": [settings.Training],
     "`[validation]`": [settings.Validation],
+    "`[restoring]`": [settings.Restoring],
     "`[sample]`": [settings.SampleSet],
     "`[generator]` and `[discriminator]`": [settings.Network],
     "`[generator.optimizer]` and `[discriminator.optimizer]`": [settings.AdamW, settings.Adam, settings.SGD],

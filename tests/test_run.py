@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox import checkpoint, data, images, metrics, runfolder, sample, sources
+from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, sources
 from toolbox.cli import main
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
@@ -180,7 +180,7 @@ def test_the_competitions_folder(tmp_path, competition):
 def test_pairs_are_scored_by_their_own_mask(competition):
     source = sources.open_folder(competition)
     for item in source.items:
-        pair, unlike = data.pair(item)
+        pair, unlike = prepared.pair(item)
         assert not unlike
         truth = images.read_rgb(item.truth)
         assert (pair.image[:, :, 0] != images.luma(truth))[~pair.mask].sum() == 0

@@ -9,6 +9,9 @@ Nothing heavy is imported; torch is loaded by the parts that need it.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from toolbox.contracts import (
@@ -39,6 +42,9 @@ from toolbox.specs import (
     WeightsSpec,
 )
 
+if TYPE_CHECKING:
+    from toolbox.restore import Restorer
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -67,4 +73,14 @@ __all__ = [
     "Sample",
     "WeightsSpec",
     "hookimpl",
+    "load_restorer",
 ]
+
+
+def load_restorer(
+    name_or_path: str | Path, *, device: str | None = None, keep: str | None = None, tile: int | None = None
+) -> Restorer:
+    """Return a function that restores photographs: `load_restorer("NAME")(image)`; see `toolbox.restore.load`."""
+    from toolbox.restore import load
+
+    return load(name_or_path, device=device, keep=keep, tile=tile)

@@ -74,7 +74,10 @@ class Judgement:
         fake: restored pictures of the same shape, detached.
         real_maps: the discriminator's maps of `real`, with their graph.
         fake_maps: the discriminator's maps of `fake`, with their graph.
-        random: where every random draw comes from, a generator on the CPU.
+        random: where every random draw comes from, a generator on the CPU. It stands at the same point in every
+            process and every part of a batch, so that what is drawn from it directly is the same for all pictures.
+        first: the place of the first picture in the batch of the step, which may be shared out.
+        whole: how many pictures the batch of the step has; None if they are all here.
     """
 
     discriminate: Callable[[Tensor], Maps]
@@ -83,6 +86,19 @@ class Judgement:
     real_maps: Maps
     fake_maps: Maps
     random: torch.Generator
+    first: int = 0
+    whole: int | None = None
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Return numbers in [0, 1) for each picture, (B, *shape), of `real`'s dtype and device.
+
+        They are drawn in float32 for the whole batch of the step, in its order, and those of the pictures that are
+        here are returned: a picture meets the same numbers however the batch is shared out, in whatever precision.
+        """
+        import torch
+
+        drawn = torch.rand(self.whole or len(self.real), *shape, generator=self.random)
+        return drawn[self.first : self.first + len(self.real)].to(self.real)
 
 
 class Penalty(Protocol):

@@ -7,19 +7,19 @@ the middle of an epoch with the very batches that it would have had.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from toolbox import damage, images
+from toolbox import damage, images, prepared
+from toolbox.cache import Cache
 from toolbox.contracts import Degradation, Sample
-from toolbox.errors import DataError
+from toolbox.prepared import Form
 from toolbox.sources import Item
 
 
@@ -38,24 +38,54 @@ def random_for(seed: int, stream: Stream, epoch: int = 0, index: int = 0) -> np.
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where some pictures stand in the batch of a step, which several processes may share out.
+
+    Attributes:
+        first: the first of them, counted from 0 in the whole batch.
+        whole: how many pictures the whole batch has.
+        share: what they count of it, from 0 to 1.
+    """
+
+    first: int
+    whole: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One batch on the device: `image`, `truth` (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); where from."""
+    """One batch on the device: `image`, `truth` (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); where from.
+
+    `part` is its place where it is a part of a larger batch.
+    """
 
     image: Tensor
     mask: Tensor
     truth: Tensor
     names: tuple[str, ...]
+    part: Place | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where the pictures stand in the batch of the step."""
+        return self.part or Place(first=0, whole=len(self.image), share=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How items become samples: the picture size, the degradations, the seed."""
+    """How items become samples: the picture size, the degradations, the seed; where decoded ones are kept."""
 
     size: int
     seed: int
     damage: tuple[Degradation, ...]
     augment: tuple[Degradation, ...]
     zoom: float = 1.0
+    cache: Cache | None = None
+
+    def form(self, stream: Stream) -> Form:
+        """Return what is done to an item before anything random."""
+        # A photograph that is cut at random scales is scaled from its own size each time.
+        return Form(size=self.size, whole=stream is Stream.TRAIN and self.zoom != 1)
 
 
 def load(
@@ -76,42 +106,22 @@ def load(
     """
     random = random_for(recipe.seed, stream, epoch, index)
     training = stream is Stream.TRAIN
-    if item.truth is None:
-        raise DataError(f"{item.name} has no truth to learn from or be compared with.")
-    truth = images.read_rgb(item.truth)
+    kept = prepared.load(item, recipe.form(stream), recipe.cache)
     if item.input is None:
-        truth = _square(truth, recipe.size, random if training else None, recipe.zoom)
+        truth = prepared.square(kept["truth"], recipe.size, random if training else None, recipe.zoom)
         sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
         for degrade in recipe.damage:
             sample = degrade(sample, random)
     else:
-        whole, differs = pair(item)
-        if differs and unlike is not None:
+        gray = kept["gray"]
+        mask = np.unpackbits(kept["mask"], count=gray.size).reshape(gray.shape).view(bool)
+        sample = Sample(image=prepared.three(gray), mask=mask, truth=kept["truth"])
+        if kept["unlike"].any() and unlike is not None:
             unlike.add(item.name)
-        sample = _resized(whole, recipe.size)
     if training:
         for degrade in recipe.augment:
             sample = degrade(sample, random)
     return sample
-
-
-def pair(item: Item) -> tuple[Sample, bool]:
-    """Read a damaged picture and its truth at their own size, with the pair's own mask.
-
-    Returns:
-        The sample, and whether input and truth differ nearly everywhere (JPEG, another gray formula), so that the
-        mask is the lost region found in the input alone.
-    """
-    assert item.input is not None and item.truth is not None
-    gray, truth = images.read_gray(item.input), images.read_rgb(item.truth)
-    if gray.shape != truth.shape[:2]:
-        (h, w), (th, tw) = gray.shape, truth.shape[:2]
-        raise DataError(f"{item.input} is {w}x{h} and its truth {item.truth} is {tw}x{th}; a pair must be of one size.")
-    mask = damage.pair_mask(gray, truth)
-    unlike = mask is None
-    if mask is None:
-        mask = damage.find_lost_region(gray)
-    return Sample(image=_three(gray), mask=mask, truth=truth), unlike
 
 
 def unpaired(item: Item, recipe: Recipe, index: int) -> Sample:
@@ -121,7 +131,7 @@ def unpaired(item: Item, recipe: Recipe, index: int) -> Sample:
     """
     if item.input is not None:
         gray = images.read_gray(item.input)
-        return Sample(image=_three(gray), mask=damage.find_lost_region(gray), truth=_three(gray))
+        return Sample(image=prepared.three(gray), mask=damage.find_lost_region(gray), truth=prepared.three(gray))
     assert item.truth is not None
     photo = images.read_rgb(item.truth)
     sample = Sample(image=photo, mask=np.zeros(photo.shape[:2], bool), truth=photo)
@@ -129,39 +139,6 @@ def unpaired(item: Item, recipe: Recipe, index: int) -> Sample:
     for degrade in recipe.damage:
         sample = degrade(sample, random)
     return sample
-
-
-def _three(gray: np.ndarray) -> np.ndarray:
-    return np.repeat(gray[:, :, None], 3, axis=2)
-
-
-def _square(photo: np.ndarray, size: int, random: np.random.Generator | None, zoom: float = 1.0) -> np.ndarray:
-    """Scale the short side to `size`, or at random up to `zoom` times that, and crop: anywhere, or in the middle."""
-    side = size if random is None or zoom == 1 else round(size * zoom ** random.random())
-    scaled = _scaled(photo, side)
-    room = np.array(scaled.shape[:2]) - size
-    y, x = random.integers(0, room + 1) if random is not None else room // 2
-    return np.ascontiguousarray(scaled[y : y + size, x : x + size])
-
-
-def _scaled(picture: np.ndarray, size: int) -> np.ndarray:
-    height, width = picture.shape[:2]
-    scale = size / min(height, width)
-    if scale == 1:
-        return picture
-    to = (max(size, round(width * scale)), max(size, round(height * scale)))
-    return cv2.resize(picture, to, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-
-
-def _resized(sample: Sample, size: int) -> Sample:
-    """Bring a pair to a square of `size`; a pixel with any lost pixel in it is lost, and painted as they were."""
-    if sample.image.shape[:2] == (size, size):
-        return sample
-    image, truth = _square(sample.image, size, None), _square(sample.truth, size, None)
-    mask = _square(sample.mask.astype(np.float32), size, None) > 0
-    if mask.any():
-        image[mask] = damage.fill_value(sample.image[:, :, 0], sample.mask)
-    return Sample(image=image, mask=mask, truth=truth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +187,11 @@ def in_order(count: int, batch: int) -> list[list[tuple[int, int]]]:
 
 def batches(
     samples: Samples,
-    keys: Sequence[list[tuple[int, int]]],
+    keys: Iterable[list[tuple[int, int]]],
     workers: int,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of `keys` on `device`, pictures as floats in [0, 1] with their channels last in memory.
 
     Workers are threads: reading, scaling and drawing all leave Python's lock, a plugin's degradation need not be
@@ -228,7 +205,7 @@ def batches(
 
 
 def _loaded(
-    samples: Samples, keys: Sequence[list[tuple[int, int]]], workers: int
+    samples: Samples, keys: Iterable[list[tuple[int, int]]], workers: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]:
     if workers == 0:
         yield from map(samples.load, keys)

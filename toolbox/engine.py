@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
 
 from toolbox.errors import UsageError
@@ -14,25 +16,37 @@ from toolbox.errors import UsageError
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
 
 
-def make(device: str | None = None, precision: str = "fp32") -> Accelerator:
+# How long a process waits for the others, who may be waiting for the first to restore a folder of photographs. When
+# one ends, the launcher ends them all, so nothing depends on this being short.
+PATIENCE = timedelta(days=1)
+
+
+def make(device: str | None = None, precision: str = "fp32", *, several: bool = False) -> Accelerator:
     """Return an accelerator for `device` ("cpu", "cuda", "cuda:1", "mps"; None takes the best there is).
 
+    Args:
+        device: see above; among several processes each takes the GPU of its own number.
+        precision: of the recipe.
+        several: the processes that a launcher has started (WORLD_SIZE) work together and meet here.
+
     Raises:
-        UsageError: the device is not there, or can't compute in that precision.
+        UsageError: the device is not there, or can't compute in that precision; several processes without `several`.
     """
     mixed = precision if precision in ("bf16", "fp16") else "no"
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if launched > 1 and not several:
+        raise UsageError(f"This was started as {launched} processes; it takes one. `toolbox run` trains in several.")
     # accelerate keeps one state a process and refuses a second with other settings; each run sets its own.
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)
+    AcceleratorState._reset_state(reset_partial_state=launched == 1)
     if device is not None:
         _demand(device)
+    if launched > 1:
+        _demand_one_each(device)
     try:
-        power = Accelerator(cpu=device == "cpu", mixed_precision=mixed)
+        meeting = InitProcessGroupKwargs(timeout=PATIENCE)
+        return Accelerator(cpu=device == "cpu", mixed_precision=mixed, kwargs_handlers=[meeting])
     except ValueError as error:
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
-    if power.num_processes > 1:
-        raise UsageError(f"This was started as {power.num_processes} processes; training takes one, as yet.")
-    return power
 
 
 def dtype(precision: str) -> torch.dtype:
@@ -55,5 +69,16 @@ def _demand(device: str) -> None:
         raise UsageError(f"--device {device} is not a device. Here: {choices}.") from error
     if not there.get(kind, False) or (kind == "cuda" and index >= torch.cuda.device_count()):
         raise UsageError(f"--device {device} is not here. Here: {choices}. See `toolbox doctor`.")
-    if kind == "cuda":
+    if kind == "cuda" and "WORLD_SIZE" not in os.environ:
         torch.cuda.set_device(index)
+
+
+def _demand_one_each(device: str | None) -> None:
+    if device not in (None, "cpu", "cuda"):
+        raise UsageError(
+            f"--device {device}: several processes take --device cuda, a GPU each, or cpu. CUDA_VISIBLE_DEVICES says "
+            "which GPUs."
+        )
+    here, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if device != "cpu" and torch.cuda.is_available() and here > there:
+        raise UsageError(f"{here} processes were started on a machine with {there} GPUs; start one a GPU.")

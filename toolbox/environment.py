@@ -6,8 +6,10 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
+from pathlib import Path
 
 from toolbox import places
 
@@ -105,9 +107,20 @@ def check_folders() -> list[Finding]:
     free = shutil.disk_usage(".").free / 2**30
     return [
         Finding(what="runs", ok=free > 2, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"),
-        Finding(what="cache", ok=True, detail=f"{places.cache()}; to clear: delete the folder"),
+        Finding(
+            what="cache", ok=True, detail=f"{places.cache()}, {_held(places.cache())}; to clear: delete the folder"
+        ),
         Finding(what="configuration", ok=True, detail=str(places.configuration())),
     ]
+
+
+def _held(folder: Path) -> str:
+    sizes = []
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a run at work renames its files
+            if path.is_file():
+                sizes.append(path.stat().st_size)
+    return f"{sum(sizes) / 2**30:.2f} GiB in {len(sizes)} files"
 
 
 def _installed(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from toolbox import settings as s
 from toolbox.color import keep
 from toolbox.errors import PluginError, ToolboxError
+from toolbox.norms import synchronise
 from toolbox.plan import Bound, Plan
 from toolbox.recompute import recompute
 from toolbox.specs import LossSpec
@@ -92,6 +93,20 @@ class Parts:
                     found[f"{kind}-{term.label}"] = term.call
         return found
 
+    def buffers(self) -> Iterator[Tensor]:
+        """Yield what the modules learn without gradients (running statistics), the average left out."""
+        for name, module in self.stateful().items():
+            if name != "average":
+                yield from module.buffers()
+
+    def state(self) -> dict[str, list[Tensor]]:
+        """Return every tensor that a checkpoint must hold, by the part that it belongs to."""
+        found = {name: list(module.state_dict().values()) for name, module in self.stateful().items()}
+        for name, side in self.sides().items():
+            values = [value for one in side.optimizer.state.values() for value in one.values()]
+            found[f"{name}'s optimiser"] = [value for value in values if isinstance(value, Tensor)]
+        return found
+
     def sides(self) -> dict[str, Side]:
         """Return the sides by name."""
         sides = {"generator": self.generator}
@@ -147,11 +162,16 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
         recompute(moved.network)
     if training.compile:
         moved.network.compile()
+    against = side(plan.discriminator) if plan.discriminator else None
+    if engine.num_processes > 1:
+        for one in (moved, against):
+            if one is not None:
+                synchronise(one.network)
     return Parts(
         generator=moved,
         average=averaged,
         accumulate=training.accumulate,
-        discriminator=side(plan.discriminator) if plan.discriminator else None,
+        discriminator=against,
         losses=tuple(_loss(bound, place(component(bound))) for bound in plan.losses),
         penalties=tuple(_penalty(bound, place(component(bound))) for bound in plan.penalties),
         keep=plan.settings.keep,

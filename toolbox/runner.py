@@ -12,6 +12,7 @@ import torch
 
 from toolbox import checkpoint, data, engine, metrics, parts, recipe, report, restore, runfolder, validation
 from toolbox import training as loop
+from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
 from toolbox.contracts import Degradation
 from toolbox.data import Batch, Stream
@@ -46,6 +47,7 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     for line in passed:
         screen.say(line)
     bench = _set_up(plan, options, screen, fresh=saved is None)
+    bench.keep_decoded()
 
     # 2. Continue where the run stood, or measure what there is to beat.
     progress = _resume(bench, saved)
@@ -82,11 +84,12 @@ def degradations(plan: Plan, role: str) -> tuple[Degradation, ...]:
 
 
 def recipe_for_data(plan: Plan) -> data.Recipe:
-    """Return how the plan makes samples of photographs."""
+    """Return how the plan makes samples of photographs, with the cache if the plan wants it."""
     return data.Recipe(
         size=plan.settings.data.size,
         seed=plan.settings.seed,
         zoom=plan.settings.data.zoom,
+        cache=open_cache() if plan.settings.data.cache else None,
         damage=degradations(plan, "damage"),
         augment=degradations(plan, "augment"),
     )
@@ -232,7 +235,9 @@ def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
     tests = bench.options.source.tests
     if not tests:
         return None
-    restorer = restore.restorer(bench.parts.restorer, bench.parts.keep, bench.engine.device)
+    restorer = restore.restorer(
+        bench.parts.restorer, bench.parts.keep, bench.engine.device, bench.plan.settings.restoring
+    )
     with bench.screen.bar("restoring the test photos", len(tests)) as advance:
         return submit(restorer, tests, bench.how, folder, archive, advance)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 
-from toolbox import data, engine, metrics, parts
+from toolbox import data, engine, metrics, parts, prepared, processes
 from toolbox.data import Batch
 from toolbox.plan import Plan
 from toolbox.sources import Source
@@ -89,11 +89,38 @@ class Bench:
         """The dtype of weights and losses."""
         return engine.dtype(self.plan.settings.training.precision)
 
+    def keep_decoded(self) -> None:
+        """Put the photographs that the cache has not got into it, with a bar; it may be stopped at any time."""
+        cache = self.how.cache
+        if cache is None:
+            return
+        for samples in (self.training, self.held_out):
+            form = self.how.form(samples.stream)
+            missing = prepared.missing(samples.items, form, cache)
+            if not missing:
+                continue
+            if len(missing) > 1000:
+                self.screen.say(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
+            with self.screen.bar("decoding", len(missing)) as advance:
+                for _ in prepared.keep(missing, form, cache):
+                    advance()
+                    if self.options.stop():
+                        return
+        for line in cache.trouble:
+            self.screen.say(line)
+
     def validation(self) -> Iterator[Batch]:
         """Return the validation photographs in order."""
         keys = data.in_order(len(self.held_out.items), self.plan.settings.training.batch)
-        workers = self.plan.settings.data.workers
-        return data.batches(self.held_out, keys, workers, self.engine.device, self.dtype)
+        return self.batches(self.held_out, keys)
+
+    def batches(self, samples: data.Samples, keys: Sequence[list[tuple[int, int]]]) -> Iterator[Batch]:
+        """Return this process's rows of the batches of `keys`."""
+        places = [processes.place(len(batch)) for batch in keys]
+        own = [batch[rows] for batch, (rows, _) in zip(keys, places, strict=True)]
+        loaded = data.batches(samples, own, self.plan.settings.data.workers, self.engine.device, self.dtype)
+        for batch, (_, place) in zip(loaded, places, strict=True):
+            yield replace(batch, part=place)
 
     def order(self, epoch: int) -> list[list[tuple[int, int]]]:
         """Return an epoch's batches as keys."""
@@ -112,7 +139,15 @@ class Bench:
         """Return the time spent so far, over all sessions."""
         return time.monotonic() - self.began
 
-    def time_up(self) -> bool:
-        """Return whether the recipe's minutes are over."""
+    def late(self) -> bool:
+        """Return whether the recipe's minutes are over by this process's clock."""
         minutes = self.plan.settings.training.minutes
         return minutes is not None and self.seconds() >= 60 * minutes
+
+    def time_up(self) -> bool:
+        """Return whether the recipe's minutes are over by the first process's clock; all of them ask."""
+        return processes.agreed(processes.first() and self.late())
+
+    def stopped(self) -> bool:
+        """Return whether any process was asked to stop; all of them ask."""
+        return processes.agreed(self.options.stop())

@@ -28,6 +28,7 @@ class Data(Section):
     )
     repeat: int = Field(1, ge=1, description="samples taken of each photograph in an epoch, each damaged anew")
     workers: int = Field(0, ge=0, le=64, description="threads that load data; 0 loads between the steps")
+    cache: bool = Field(True, description="photographs are decoded once and kept on disk as they are trained on")
 
 
 class Split(Section):
@@ -79,6 +80,32 @@ class Validation(Section):
     previews: int = Field(4, ge=0, le=64, description="validation pictures in the preview: input, restored, truth")
     submit_every: int = Field(
         0, ge=0, description="epochs between submissions; 0 writes one at the end, from the best weights"
+    )
+
+
+class Restoring(Section):
+    """How the trained generator restores photographs larger than those that it was trained on."""
+
+    size: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="with keep luma, the short side in pixels at which the colours of a photograph are found; none: "
+        "the photograph's own",
+    )
+    fill: int | None = Field(
+        None,
+        ge=16,
+        le=4096,
+        description="side in pixels to which a hole with its surroundings is brought before it is filled, if it is "
+        "larger; none: as size",
+    )
+    tile: int = Field(
+        640,
+        ge=64,
+        le=16384,
+        description="side in pixels of the tiles in which a large photograph goes through the generator; less takes "
+        "less memory",
     )
 
 
@@ -191,6 +218,7 @@ class Settings(Section):
     split: Split = Field(default_factory=Split, description="training and validation photographs")
     training: Training = Field(default_factory=Training, description="how long and in what precision")
     validation: Validation = Field(default_factory=Validation, description="what is measured after an epoch")
+    restoring: Restoring = Field(default_factory=Restoring, description="how photographs are restored")
     sample: SampleSet = Field(default_factory=SampleSet, description="what differs for the sample photographs")
     requires: dict[str, str] = Field(
         default_factory=dict, description="plugins that it needs, and the distribution that brings each"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox import data, files, images
 from toolbox.errors import DataError
-from toolbox.restore import Restorer, restore_array
+from toolbox.restore import Restorer
 from toolbox.sources import Item
 
 
@@ -34,7 +34,7 @@ def submit(
     written = []
     for index, (item, name) in enumerate(zip(items, names, strict=True)):
         sample = data.unpaired(item, how, index)
-        restored = restore_array(restorer, sample.image, sample.mask)
+        restored = restorer(sample.image, sample.mask)
         images.write_png(folder / name, restored)
         written.append((name, folder / name))
         advance()

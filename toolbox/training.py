@@ -1,7 +1,8 @@
 """The one loop. It reads like the algorithm and yields a record a step.
 
 A step, as published: the generator first, against the discriminator as it stands; then the discriminator on
-the same restored pictures. A batch that is too large for the memory goes through in parts, whose gradients add up.
+the same restored pictures. A batch that is too large for the memory goes through in parts, whose gradients add up,
+and so do those of several processes, each of which has its own rows of the batch.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -16,31 +18,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from toolbox import processes
 from toolbox.color import luma
 from toolbox.contracts import Judgement
-from toolbox.data import Batch
+from toolbox.data import Batch, Place
 from toolbox.engine import scaled
-from toolbox.errors import TrainingError
 from toolbox.parts import Loss, Parts, restore
-
-Terms = dict[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What one step measured, before its update.
-
-    Attributes:
-        step: the number of the step, from 0.
-        terms: figures by name: ``g`` and ``d`` are the totals, ``loss.LABEL`` and ``penalty.LABEL`` the terms
-            without their weights, ``d.real`` and ``d.fake`` the discriminator's two sides, ``on_real`` and
-            ``on_fake`` the means of its maps.
-        names: the photographs of the batch.
-    """
-
-    step: int
-    terms: dict[str, float]
-    names: tuple[str, ...]
+from toolbox.records import Measured, Record, Terms, measured, record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +36,12 @@ class Shown:
         fake: the restored ones, cut off from the generator's graph.
         fake_maps: its maps of `fake`, with their graph; none if no adversarial loss asks for them.
         real_maps: its maps of the true pictures, where the generator's side asked for them.
-        share: of the pictures of the step.
     """
 
     batch: Batch
     fake: Tensor
     fake_maps: list[Tensor]
     real_maps: list[Tensor] | None
-    share: float
 
 
 def train(
@@ -79,35 +61,55 @@ def train(
         engine: precision and processes.
         seed: of the run; each step draws from (seed, step) alone, so that a continued run draws the same.
         first: the number of the first step.
-        pause: asked after every step; True ends the training there, every step taken and recorded.
+        pause: asked after every step; True ends the training there, every step taken and recorded. Among several
+            processes one that asks is enough: with its record the others read of it, so all take one step more.
 
     Raises:
         TrainingError: a term is not finite; the message names the step, the terms and the photographs.
     """
-    pending: tuple[int, Terms, tuple[str, ...]] | None = None
+    pending: Measured | None = None
     for number, batch in enumerate(batches, start=first):
         terms = step(parts, batch, engine, number=number, random=randomness(seed, number))
+        asks = pause()
+        taken = measured(number, terms, batch.names, asks)
+        # Among several processes what all of them read of a step decides, so that all end after the same one.
+        ending = asks and processes.count() == 1
         if pending is not None:
-            yield _record(*pending)
-        pending = (number, terms, batch.names)
-        if pause():
+            told, asked = record(pending)
+            ending = ending or asked
+            yield told
+        pending = taken
+        if ending:
             break
     if pending is not None:
-        yield _record(*pending)
+        yield record(pending)[0]
 
 
 def randomness(seed: int, number: int) -> torch.Generator:
-    """Return the random numbers of step `number`, and seed the global ones (dropout) for it."""
+    """Return the random numbers of step `number`, and seed the global ones (dropout) for it.
+
+    Those returned are the same in every process, the global ones are each process's own.
+    """
     state = np.random.SeedSequence([seed, number]).generate_state(2, np.uint64)
-    torch.manual_seed(int(state[0] >> np.uint64(1)))
+    own = np.random.SeedSequence([seed, number, *[processes.index()] * (processes.count() > 1)])
+    torch.manual_seed(int(own.generate_state(1, np.uint64)[0] >> np.uint64(1)))
     return torch.Generator().manual_seed(int(state[1] >> np.uint64(1)))
 
 
-def step(parts: Parts, batch: Batch, engine: Accelerator, *, number: int, random: torch.Generator) -> Terms:
+def step(
+    parts: Parts,
+    batch: Batch,
+    engine: Accelerator,
+    *,
+    number: int,
+    random: torch.Generator,
+    mark: Callable[[str], None] = lambda part: None,
+) -> Terms:
     """Move the generator and then the discriminator by one step; return the terms, still on the device.
 
     The discriminator looks at the restored pictures once: the generator's side and its own are two ends of the
-    same maps, since its weights do not change between the two.
+    same maps, since its weights do not change between the two. `mark` is told the name of each part of the step
+    when it has been launched, for measuring. Among several processes the terms are this one's part of the sums.
     """
     generator, discriminator = parts.generator, parts.discriminator
     for side in parts.sides().values():
@@ -115,26 +117,39 @@ def step(parts: Parts, batch: Batch, engine: Accelerator, *, number: int, random
         side.optimizer.zero_grad(set_to_none=True)
     terms: Terms = {}
     shown: list[Shown] = []
-    for part, share in _parts_of(batch, parts.accumulate):
+    for part in _parts_of(batch, parts.accumulate):
         # 1. Restore the pictures, and let the discriminator judge them.
         with engine.autocast():
             outputs = restore(generator.network, parts.keep, part.image, part.mask)
-        one = _show(parts, part, outputs["restored"].detach(), engine, share)
+        one = _show(parts, part, outputs["restored"].detach(), engine)
+
+        mark("restore and judge")
 
         # 2. Differentiate the generator's losses.
         _differentiate_generator(parts, outputs, one, engine, terms)
         shown += [one] if one.fake_maps else []
+        mark("generator's losses and gradients")
 
-    # 3. Move the generator.
+    generator_summed = _sum_gradients(generator.network)
+
+    # 3. Differentiate the discriminator's: tell real from fake, held in check by the penalties.
+    state = random.get_state()
+    for one in shown:
+        assert discriminator is not None
+        _differentiate_discriminator(parts, discriminator.network, one, engine, number, random.set_state(state), terms)
+    mark("discriminator")
+
+    # 4. Move both, by the gradients of all processes.
+    if discriminator is not None and shown:
+        _sum_gradients(discriminator.network)()
+        discriminator.optimizer.step()
+        mark("discriminator")
+    generator_summed()
     generator.optimizer.step()
+    processes.mix(parts.buffers(), batch.place.share)
     if parts.average is not None:
         parts.average.update_parameters(generator.network)
-
-    # 4. Move the discriminator: tell real from fake, held in check by the penalties.
-    if discriminator is not None and shown:
-        for one in shown:
-            _differentiate_discriminator(parts, discriminator.network, one, engine, number, random, terms)
-        discriminator.optimizer.step()
+    mark("generator's update")
     return terms
 
 
@@ -154,16 +169,28 @@ def judge(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tensor]:
     return [values.to(batch.truth.dtype) for values in network(picture, batch.image, batch.mask)]
 
 
-def _parts_of(batch: Batch, count: int) -> Iterator[tuple[Batch, float]]:
-    """Yield the batch in up to `count` parts, each with its share of the pictures."""
-    size = math.ceil(len(batch.names) / count)
-    for start in range(0, len(batch.names), size):
-        rows = slice(start, start + size)
-        part = Batch(image=batch.image[rows], mask=batch.mask[rows], truth=batch.truth[rows], names=batch.names[rows])
-        yield part, len(part.names) / len(batch.names)
+def _sum_gradients(network: nn.Module) -> Callable[[], None]:
+    return processes.summed(weight.grad for weight in network.parameters() if weight.grad is not None)
 
 
-def _show(parts: Parts, batch: Batch, fake: Tensor, engine: Accelerator, share: float) -> Shown:
+def _parts_of(batch: Batch, count: int) -> Iterator[Batch]:
+    """Yield the batch in up to `count` parts of nearly the same size."""
+    here, place = len(batch.image), batch.place
+    # From what every process has at least, so that all go through the networks equally often.
+    least = max(1, place.whole // processes.count())
+    number = math.ceil(least / math.ceil(least / count))
+    for start, stop in pairwise(here * part // number for part in range(number + 1)):
+        rows = slice(start, stop)
+        yield Batch(
+            image=batch.image[rows],
+            mask=batch.mask[rows],
+            truth=batch.truth[rows],
+            names=batch.names[rows],
+            part=Place(first=place.first + start, whole=place.whole, share=place.share * (stop - start) / here),
+        )
+
+
+def _show(parts: Parts, batch: Batch, fake: Tensor, engine: Accelerator) -> Shown:
     adversarial = [loss for loss in parts.losses if loss.adversarial]
     fake_maps: list[Tensor] = []
     real_maps = None
@@ -173,7 +200,7 @@ def _show(parts: Parts, batch: Batch, fake: Tensor, engine: Accelerator, share: 
             fake_maps = judge(parts.discriminator.network, fake, batch)
             if any(loss.sees_real for loss in adversarial):
                 real_maps = judge(parts.discriminator.network, batch.truth, batch)
-    return Shown(batch=batch, fake=fake, fake_maps=fake_maps, real_maps=real_maps, share=share)
+    return Shown(batch=batch, fake=fake, fake_maps=fake_maps, real_maps=real_maps)
 
 
 def _differentiate_generator(parts: Parts, outputs: Terms, shown: Shown, engine: Accelerator, terms: Terms) -> None:
@@ -187,14 +214,14 @@ def _differentiate_generator(parts: Parts, outputs: Terms, shown: Shown, engine:
         else:
             value = reconstruction(loss, outputs, batch.truth, batch.mask)
             pictures = pictures + loss.weight * value
-        _add(terms, f"loss.{loss.label}", value, shown.share)
-    _add(terms, "g", adversarial + pictures, shown.share)
+        _add(terms, f"loss.{loss.label}", value, shown.batch.place.share)
+    _add(terms, "g", adversarial + pictures, shown.batch.place.share)
     ends: list[tuple[Tensor, Tensor | None]] = []
     if pictures.requires_grad:
-        ends.append((scaled(engine, pictures * shown.share), None))
+        ends.append((scaled(engine, pictures * shown.batch.place.share), None))
     if adversarial.requires_grad:
         # The discriminator's own gradients wait for its side; the graph is kept for it.
-        scaled(engine, adversarial * shown.share).backward(inputs=[shown.fake], retain_graph=True)
+        scaled(engine, adversarial * shown.batch.place.share).backward(inputs=[shown.fake], retain_graph=True)
         ends.append((outputs["restored"], shown.fake.grad))
     ends = [(end, gradient) for end, gradient in ends if end.requires_grad]
     if ends:
@@ -214,15 +241,15 @@ def _differentiate_discriminator(
     if real_maps is None:
         with engine.autocast():
             real_maps = judge(network, batch.truth, batch)
-    _add(terms, "on_real", _mean(real_maps), shown.share)
-    _add(terms, "on_fake", _mean(fake_maps), shown.share)
+    _add(terms, "on_real", _mean(real_maps), shown.batch.place.share)
+    _add(terms, "on_fake", _mean(fake_maps), shown.batch.place.share)
     on_fake, on_real = batch.truth.new_zeros(()), batch.truth.new_zeros(())
     for loss in parts.losses:
         if loss.adversarial:
             one_fake, one_real = loss.call.discriminator(fake_maps, real_maps)
             on_fake, on_real = on_fake + one_fake, on_real + one_real
-    _add(terms, "d.real", on_real, shown.share)
-    _add(terms, "d.fake", on_fake, shown.share)
+    _add(terms, "d.real", on_real, shown.batch.place.share)
+    _add(terms, "d.fake", on_fake, shown.batch.place.share)
     total = on_real + on_fake
     judgement = Judgement(
         discriminate=lambda picture: judge(network, picture, batch),
@@ -231,17 +258,19 @@ def _differentiate_discriminator(
         real_maps=real_maps,
         fake_maps=fake_maps,
         random=random,
+        first=batch.place.first,
+        whole=batch.place.whole,
     )
     for penalty in parts.penalties:
         if number % penalty.every == 0:
             # Outside autocast: a penalty differentiates twice, which half precision does not carry.
             value = penalty.call(judgement)
-            _add(terms, f"penalty.{penalty.label}", value, shown.share)
+            _add(terms, f"penalty.{penalty.label}", value, shown.batch.place.share)
             total = total + penalty.every * penalty.weight * value
-    _add(terms, "d", total, shown.share)
+    _add(terms, "d", total, shown.batch.place.share)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if weights and total.requires_grad:
-        scaled(engine, total * shown.share).backward(inputs=weights)
+        scaled(engine, total * shown.batch.place.share).backward(inputs=weights)
 
 
 def _add(terms: Terms, name: str, value: Tensor, share: float) -> None:
@@ -251,15 +280,3 @@ def _add(terms: Terms, name: str, value: Tensor, share: float) -> None:
 
 def _mean(maps: list[Tensor]) -> Tensor:
     return torch.stack([values.mean() for values in maps]).mean()
-
-
-def _record(number: int, terms: Terms, names: tuple[str, ...]) -> Record:
-    values = torch.stack([value.double() for value in terms.values()]).tolist()
-    figures = dict(zip(terms, values, strict=True))
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
-    if wrong:
-        raise TrainingError(
-            f"Step {number}: {', '.join(wrong)} is not finite. Batch: {', '.join(names)}. "
-            "A smaller learning rate or weight helps; the last good checkpoint is in the run folder."
-        )
-    return Record(step=number, terms=figures, names=names)

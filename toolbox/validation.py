@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import cv2
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from toolbox import metrics
+from toolbox import metrics, processes
 from toolbox.contracts import Sample
 from toolbox.data import Batch
 from toolbox.parts import Parts, restore
@@ -38,7 +38,7 @@ class Outcome:
         loss: the weighted sum of the recipe's reconstruction losses, as the published script validates.
         score: S, M, C and the score, means over the photographs.
         figures: the recipe's metrics by label, means over the photographs where each can be had.
-        previews: the first photographs.
+        previews: the first photographs, of those that this process has restored.
     """
 
     loss: float
@@ -51,7 +51,7 @@ class Outcome:
 def validate(
     parts: Parts, batches: Iterable[Batch], engine: Accelerator, measures: dict[str, Any], previews: int = 0
 ) -> Outcome:
-    """Restore every batch and measure it.
+    """Restore every batch and measure it; each process its rows, and all have the figures of all.
 
     Args:
         parts: the generator and the losses.
@@ -61,38 +61,47 @@ def validate(
         previews: how many photographs to keep for the preview.
     """
     parts.restorer.eval()
-    losses, weights, scores = [], [], []
+    losses: list[tuple[float, float]] = []
+    rows: list[tuple[int, tuple[Any, ...], list[float | None]]] = []
     shown: list[Preview] = []
-    values: dict[str, list[float]] = {label: [] for label in measures}
+    seen = 0
     for batch in batches:
+        place = batch.place
         with engine.autocast():
             outputs = restore(parts.restorer, parts.keep, batch.image, batch.mask)
-        losses.append(_loss(parts, outputs, batch))
-        weights.append(len(batch.names))
-        for sample, restored in zip(_samples(batch), to_uint8(outputs["restored"]), strict=True):
-            scores.append(metrics.score(restored, sample.truth, sample.mask))
-            for label, measure in measures.items():
-                value = measure(restored, sample.truth, sample.mask)
-                if value is not None:
-                    values[label].append(value)
+        losses.append((_loss(parts, outputs, batch), place.share * place.whole))
+        for number, sample, restored in zip(_numbers(batch, seen), _samples(batch), to_uint8(outputs["restored"])):
+            score = metrics.score(restored, sample.truth, sample.mask)
+            figures = [measure(restored, sample.truth, sample.mask) for measure in measures.values()]
+            rows.append((number, astuple(score), figures))
             if len(shown) < previews:
                 shown.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
+        seen += place.whole
+    every = [one for part in processes.gathered(losses) for one in part]
+    rows = _in_order(rows)
+    columns = zip(measures, zip(*(figures for *_, figures in rows), strict=True), strict=True)
+    found = {label: [value for value in column if value is not None] for label, column in columns}
     return Outcome(
-        loss=float(np.average(losses, weights=weights)),
-        score=metrics.mean(scores),
-        figures={label: float(np.mean(found)) if found else None for label, found in values.items()},
+        loss=float(np.average([loss for loss, _ in every], weights=[weight for _, weight in every])),
+        score=metrics.mean([_score(values) for _, values, _ in rows]),
+        figures={label: float(np.mean(values)) if values else None for label, values in found.items()},
         previews=tuple(shown),
     )
 
 
 def baselines(batches: Iterable[Batch]) -> dict[str, metrics.Score]:
     """Return the scores of doing nothing, and of OpenCV's inpainting in gray (Telea, radius 3)."""
-    asis, telea = [], []
+    rows: list[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = []
+    seen = 0
     for batch in batches:
-        for sample in _samples(batch):
-            asis.append(metrics.score(sample.image, sample.truth, sample.mask))
-            telea.append(metrics.score(inpaint_gray(sample), sample.truth, sample.mask))
-    return {"input as it is": metrics.mean(asis), "OpenCV Telea in gray": metrics.mean(telea)}
+        for number, sample in zip(_numbers(batch, seen), _samples(batch)):
+            asis = metrics.score(sample.image, sample.truth, sample.mask)
+            telea = metrics.score(inpaint_gray(sample), sample.truth, sample.mask)
+            rows.append((number, astuple(asis), astuple(telea)))
+        seen += batch.place.whole
+    columns = zip(*(scores for _, *scores in _in_order(rows)), strict=True)
+    names = ("input as it is", "OpenCV Telea in gray")
+    return {name: metrics.mean([_score(v) for v in column]) for name, column in zip(names, columns, strict=True)}
 
 
 def inpaint_gray(sample: Sample) -> np.ndarray:
@@ -104,15 +113,30 @@ def inpaint_gray(sample: Sample) -> np.ndarray:
 
 @torch.inference_mode()
 def pixel_loss(parts: Parts, batch: Batch) -> float:
-    """Return the mean squared error of one batch, in eval mode: the figure that shows that a run trains."""
+    """Return the mean squared error of one batch, of all processes, in eval mode: it shows that a run trains."""
     parts.restorer.eval()
     restored = restore(parts.restorer, parts.keep, batch.image, batch.mask)["restored"]
-    return float((restored - batch.truth).square().mean())
+    return processes.total(batch.place.share * float((restored - batch.truth).square().mean()))
 
 
 def _loss(parts: Parts, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
     terms = [loss for loss in parts.losses if not loss.adversarial]
     return sum(t.weight * float(reconstruction(t, outputs, batch.truth, batch.mask)) for t in terms)
+
+
+def _numbers(batch: Batch, seen: int) -> range:
+    """Return the numbers of a batch's photographs that count, with `seen` before it; all of them or none do."""
+    start = seen + batch.place.first
+    return range(start, start + len(batch.image) * (batch.place.share > 0))
+
+
+def _in_order(rows: list[Any]) -> list[Any]:
+    """Return the rows of all processes in the order of the numbers that they begin with."""
+    return sorted((row for part in processes.gathered(rows) for row in part), key=lambda row: row[0])
+
+
+def _score(values: Iterable[Any]) -> metrics.Score:
+    return metrics.Score(**dict(zip(("S", "M", "C", "score"), values, strict=True)))
 
 
 def _samples(batch: Batch) -> Iterator[Sample]:

@@ -51,9 +51,7 @@ def dragan(*, spread: float, target: float) -> Callable[[Judgement], Tensor]:
 
     def penalty(judgement: Judgement) -> Tensor:
         real = judgement.real
-        # Drawn in float32 on the CPU whatever the run's device and precision, so that a seed means one run.
-        amount = torch.rand(len(real), 1, 1, 1, generator=judgement.random).to(real)
-        noise = torch.rand(real.shape, generator=judgement.random).to(real)
+        amount, noise = judgement.uniform(1, 1, 1), judgement.uniform(*real.shape[1:])
         near = real + amount * spread * real.std() * noise
         return (slopes(judgement.discriminate, near).norm(2, dim=1) - target).square().mean()
 

@@ -23,8 +23,7 @@ def gradient_penalty(target: float) -> Callable[[Judgement], Tensor]:
 
     def penalty(judgement: Judgement) -> Tensor:
         real, fake = judgement.real, judgement.fake
-        # Drawn in float32 on the CPU whatever the run's device and precision, so that a seed means one run.
-        alpha = torch.rand(len(real), 1, 1, 1, generator=judgement.random).to(real)
+        alpha = judgement.uniform(1, 1, 1)
         between = (alpha * real + (1 - alpha) * fake).requires_grad_()
         verdict = torch.stack([one.sum() for one in judgement.discriminate(between)]).sum()
         (gradient,) = torch.autograd.grad(verdict, between, create_graph=True)

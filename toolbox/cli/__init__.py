@@ -24,6 +24,7 @@ COMMANDS = {
     "plugin": "plugin",
     "recipe": "recipe",
     "weights": "weights",
+    "bench": "bench",
     "doctor": "doctor",
     "mask": "mask",
     "score": "score",

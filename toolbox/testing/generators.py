@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from toolbox.contracts import Generator
 from toolbox.data import Batch
-from toolbox.restore import Restorer, probe_multiple, restore_array
+from toolbox.restore import Restorer, probe_multiple
 from toolbox.specs import GeneratorSpec
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
@@ -70,7 +70,7 @@ def shapes(case: Network) -> str:
         found = case.call(network, pairs)["restored"].shape
         demand(found == pairs.image.shape, f"{list(pairs.image.shape)} comes back as {list(found)}; keep B, H and W")
     photograph = examples.sample(case.side - 3, case.side + 7, damaged=True)
-    result = restore_array(_restorer(case), photograph.image, photograph.mask)
+    result = _restorer(case)(photograph.image, photograph.mask)
     demand(result.shape == photograph.image.shape, "a photograph of odd sides comes back at another size")
     return ", ".join(f"{height}x{width}" for height, width in [*wanted, photograph.image.shape[:2]])
 
@@ -83,7 +83,7 @@ def tiny_photographs(case: Network) -> str:
     """A photograph of one pixel can be restored."""
     photograph = examples.sample(1, 1, damaged=False)
     try:
-        restore_array(_restorer(case), photograph.image, photograph.mask)
+        _restorer(case)(photograph.image, photograph.mask)
     except (RuntimeError, ValueError) as error:
         return Noted(f"it can't restore a photograph of 1x1: {said(error)}")
     return "down to 1x1"

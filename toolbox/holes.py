@@ -1,0 +1,155 @@
+"""What is lost of a photograph, hole by hole: a crop around each, filled and joined to its surroundings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from toolbox.color import SHARES
+from toolbox.tiles import Tiles
+from toolbox.view import View
+
+# What a network is shown around a hole: times the hole's own side, and pixels at least. Training shows holes of a
+# quarter of the picture's side; measured, more around them and a smaller scale fill them better than full detail.
+AROUND = 1.5
+CONTEXT = 64
+
+Box = tuple[slice, slice]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """A part of the photograph with some of its holes.
+
+    Attributes:
+        shown: rows and columns that the network is shown.
+        inner: those of the holes with two pixels around them.
+        own: (h, w) bool, the holes' pixels in `inner`.
+        side: `shown` is brought to the square of so many pixels at most.
+    """
+
+    shown: Box
+    inner: Box
+    own: np.ndarray
+    side: int
+
+
+def fill(out: np.ndarray, view: View, tiles: Tiles, side: int) -> None:
+    """Write what the network makes of every hole into `out`.
+
+    Args:
+        out: (H, W) luma or (H, W, 3) RGB, uint8 or uint16, right wherever nothing is lost; changed elsewhere alone.
+        view: the photograph.
+        tiles: the network.
+        side: to the square of so many pixels a hole with its surroundings is brought if it is larger. What the
+            network makes of it there is enlarged: it is no sharper than that scale.
+    """
+    for region in regions(view.mask, side, tiles.side):
+        part = view.part(*region.shown)
+        height, width = part.size
+        scale = min(1.0, region.side / math.sqrt(height * width))
+        small = part.scaled(max(1, int(height * scale)), max(1, int(width * scale)))
+        values = _as(out, tiles.whole(small))
+        place = [one.start - whole.start for one, whole in zip(region.inner, region.shown, strict=True)]
+        values = _enlarged(values, (height, width), place, region.own.shape)
+        join(out[region.inner], values, region.own, view.mask[region.inner])
+
+
+def join(out: np.ndarray, values: np.ndarray, own: np.ndarray, lost: np.ndarray) -> None:
+    """Write what was found for some holes of a picture into it, shifted smoothly so that it meets what is known.
+
+    Args:
+        out: (h, w) luma or (h, w, 3) RGB, uint8 or uint16.
+        values: (h, w) luma or (h, w, 3) RGB in [0, 1], what was found.
+        own: (h, w) bool, where it is written.
+        lost: (h, w) bool, all that is not known; it holds `own`.
+    """
+    top = float(np.iinfo(out.dtype).max)
+    found = _as(out, values) * np.float32(top)
+    found += _membrane(out, found, own, lost)
+    out[own] = np.rint(found[own]).clip(0, top)
+
+
+def regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
+    """Yield all holes of a mask (H, W) with what a network should see of their surroundings.
+
+    Holes that are small against `side`, as the dust on a scan, go together with their neighbours, at full size, in
+    crops of about `tile` pixels a side.
+    """
+    if not mask.any():
+        return
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    boxes = stats[1:, [1, 0, 3, 2]].astype(np.int64)
+    boxes[:, 2:] += boxes[:, :2]
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    large = sides > side // 8
+    cells = boxes[:, :2] // max(1, tile // 2)
+    # A cell of its own for each that is not small.
+    cells[large] = -1 - np.flatnonzero(large)[:, None]
+    _, groups = np.unique(cells, axis=0, return_inverse=True)
+    for members in np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups.ravel()))[:-1]):
+        first, last = boxes[members, :2].min(0), boxes[members, 2:].max(0)
+        inner = _grown(first, last, 2, mask.shape)
+        chosen = np.zeros(count, bool)
+        chosen[members + 1] = True
+        around = max(CONTEXT, int(AROUND * sides[members].max()))
+        yield Region(
+            shown=_grown(first, last, around, mask.shape),
+            inner=inner,
+            own=chosen[labels[inner]],
+            side=side if large[members[0]] else max(side, tile),
+        )
+
+
+def _grown(first: np.ndarray, last: np.ndarray, by: int, shape: tuple[int, ...]) -> Box:
+    rows, columns = (
+        slice(max(0, int(start) - by), min(length, int(stop) + by))
+        for start, stop, length in zip(first, last, shape, strict=True)
+    )
+    return rows, columns
+
+
+def _as(out: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return RGB (h, w, 3) as luma where `out` is that."""
+    return values @ (np.array(SHARES, np.float32) / 65536) if out.ndim < values.ndim else values
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, int], place: list[int], wanted: tuple[int, ...]) -> np.ndarray:
+    """Return a part of `values` enlarged to `size`: `wanted` height and width from the pixel `place` on."""
+    if values.shape[:2] == size:
+        return values[place[0] : place[0] + wanted[0], place[1] : place[1] + wanted[1]]
+    down, across = values.shape[0] / size[0], values.shape[1] / size[1]
+    rows, columns = ((start + 0.5) * scale - 0.5 for start, scale in zip(place, (down, across), strict=True))
+    back = np.array([[across, 0, columns], [0, down, rows]])
+    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(values, back, (wanted[1], wanted[0]), flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _membrane(out: np.ndarray, found: np.ndarray, own: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return what to add to `found` in `own` so that it meets `out` where that is known.
+
+    Along the holes' borders it is the mean difference, smoothed along the border; inwards it fades out.
+    """
+    known = (~lost).astype(np.float32)
+    near = cv2.boxFilter(known, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    border = own & (near > 0)
+    if not border.any():
+        return np.zeros_like(found)
+    depth = cv2.distanceTransform(own.view(np.uint8), cv2.DIST_L2, 3)
+    width = float(np.clip(depth.max() / 2, 8, 48))
+    shown = _planes(out.astype(np.float32), known)
+    outer = cv2.boxFilter(shown, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    weight: np.ndarray = border.astype(np.float32)
+    step: np.ndarray = _planes(outer, weight / np.maximum(near, 1)) - _planes(found, weight)
+    for side in (2 * int(width) + 1, int(width) | 1):
+        step = cv2.boxFilter(step, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        weight = cv2.boxFilter(weight, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return _planes(step, np.exp((1 - depth) / width) / np.maximum(weight, 1e-6))
+
+
+def _planes(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return values * (weight if values.ndim == 2 else weight[..., None])
