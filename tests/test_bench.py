@@ -48,7 +48,7 @@ def test_the_table_says_how_to_use_the_fastest():
     assert result.exit_code == 0, result.output
     assert "Recipe 'default' on cpu: 32 pixels, batch 6, 30 photographs" in result.output
     assert "To use it: toolbox run --set training.precision=" in result.output
-    for part in ("restore and judge", "generator's update", "discriminator", "waiting for data"):
+    for part in ("restore and judge", "discriminator's losses and gradients", "updates", "waiting for data"):
         assert f"  {part} " in result.output
 
 

@@ -74,13 +74,19 @@ def test_overhead_compares_equal_steps():
     assert 0 <= found["share_waiting_for_data"] < 1
 
 
+def test_scaling_counts_the_published_step():
+    said = bench("scaling", "--step", "0.1")
+    assert "100.0 ms a step (given)" in said and "125.5 MB and 11.1 MB a step" in said
+    assert said.count("| NVLink 4 | 400 Gb/s x1 | ") == 2
+
+
 def test_mask(shared):
     assert "rectangle" in bench("mask", "--photos", shared / "photos" / "train", "--count", 6, "--size", 128)
 
 
 def test_the_help_lists_every_benchmark():
     listed = bench("--help")
-    for name in ("loader", "mask", "overhead", "score", "ssim", "startup", "step", "trials"):
+    for name in ("loader", "mask", "overhead", "scaling", "score", "ssim", "startup", "step", "trials"):
         assert f"  {name} " in listed
     assert "_measure" not in listed
 

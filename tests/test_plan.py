@@ -90,9 +90,12 @@ def test_all_faults_at_once_each_with_place_choices_and_nearest_name(catalog):
 
 
 def test_another_optimizer_is_refused_by_its_own_params(catalog):
-    assert "momentum" in faults(catalog, "generator.optimizer.name=sgd", "generator.optimizer.betas=[0.1, 0.2]")[
-        "generator.optimizer.betas"
-    ]
+    assert (
+        "momentum"
+        in faults(catalog, "generator.optimizer.name=sgd", "generator.optimizer.betas=[0.1, 0.2]")[
+            "generator.optimizer.betas"
+        ]
+    )
     assert "Known: adamw, adam, sgd" in faults(catalog, "generator.optimizer.name=lion")["generator.optimizer"]
 
 

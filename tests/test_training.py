@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partialmethod
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -81,6 +82,18 @@ def test_a_generator_that_follows_the_discriminator_leaves_no_gradient_in_it():
     training.step(built, batch(2), power, number=0, random=torch.Generator())
     assert all(weight.grad is None for weight in built.discriminator.network.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.network.parameters(), strict=True))
+
+
+def test_in_fp16_the_scale_changes_once_both_sides_have_moved():
+    weights = [nn.Parameter(torch.ones(1)) for _ in range(2)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+    for weight in weights:
+        scaler.scale(weight.sum()).backward()
+    wrapped = [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0)) for weight in weights]
+    engine.move(SimpleNamespace(scaler=scaler), wrapped)
+    # A gradient of 1 each, whatever it was scaled by.
+    assert [float(weight) for weight in weights] == [0, 0]
+    assert scaler.get_scale() == 8
 
 
 def test_a_compiled_generator_takes_the_same_step(monkeypatch):

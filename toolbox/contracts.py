@@ -27,8 +27,8 @@ class Generator(Protocol):
         """Restore `image` (B, 3, H, W) with `mask` (B, 1, H, W) into RGB of the same H, W.
 
         It may add named auxiliary outputs, as its spec declares. Losses reach one by ``on = "name"``: an
-        output of one channel is compared with the truth's luma, one of three with the truth itself, at
-        the output's own size. A generator that has no use for the mask takes and ignores it.
+        output of one channel is compared with the truth's luma, any other with the truth itself, at the
+        output's own size. A generator that has no use for the mask takes and ignores it.
         """
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
+from torch.optim import Optimizer
 
 from toolbox.errors import UsageError
 
@@ -33,11 +37,11 @@ def make(device: str | None = None, precision: str = "fp32", *, several: bool = 
         UsageError: the device is not there, or can't compute in that precision; several processes without `several`.
     """
     mixed = precision if precision in ("bf16", "fp16") else "no"
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    launched = _launched()
     if launched > 1 and not several:
         raise UsageError(f"This was started as {launched} processes; it takes one. `toolbox run` trains in several.")
     # accelerate keeps one state a process and refuses a second with other settings; each run sets its own.
-    AcceleratorState._reset_state(reset_partial_state=launched == 1)
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     if device is not None:
         _demand(device)
     if launched > 1:
@@ -47,6 +51,23 @@ def make(device: str | None = None, precision: str = "fp32", *, several: bool = 
         return Accelerator(cpu=device == "cpu", mixed_precision=mixed, kwargs_handlers=[meeting])
     except ValueError as error:
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
+
+
+def place(device: str | None = None) -> torch.device:
+    """Return the device for work that a process does by itself; of several on a machine each takes its own GPU.
+
+    Raises:
+        UsageError: the device is not there.
+    """
+    if _launched() == 1:
+        return make(device).device
+    if device is not None:
+        _demand(device)
+    if device not in (None, "cuda"):
+        return torch.device(device)
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def dtype(precision: str) -> torch.dtype:
@@ -59,6 +80,22 @@ def scaled(power: Accelerator, loss: Tensor) -> Tensor:
     return loss if power.scaler is None else power.scaler.scale(loss)
 
 
+def move(power: Accelerator, optimizers: Iterable[Optimizer]) -> None:
+    """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last."""
+    for optimizer in optimizers:
+        if power.scaler is None:
+            optimizer.step()
+        else:
+            # accelerate's own would change the scale after the first.
+            power.scaler.step(cast(AcceleratedOptimizer, optimizer).optimizer)
+    if power.scaler is not None:
+        power.scaler.update()
+
+
+def _launched() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _demand(device: str) -> None:
     kind = device.partition(":")[0]
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -69,7 +106,7 @@ def _demand(device: str) -> None:
         raise UsageError(f"--device {device} is not a device. Here: {choices}.") from error
     if not there.get(kind, False) or (kind == "cuda" and index >= torch.cuda.device_count()):
         raise UsageError(f"--device {device} is not here. Here: {choices}. See `toolbox doctor`.")
-    if kind == "cuda" and "WORLD_SIZE" not in os.environ:
+    if kind == "cuda" and _launched() == 1:
         torch.cuda.set_device(index)
 
 

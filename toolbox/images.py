@@ -87,8 +87,16 @@ def read_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def rgb_of(photo: Photo) -> np.ndarray:
     """Return a photo as (H, W, 3) uint8 RGB: gray thrice, 16 bits rounded to 8, transparency left out."""
-    pixels = _to8(photo.pixels)
+    pixels = eight_bits(photo.pixels)
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Return uint8 or uint16 pixels as uint8, 16 bits rounded."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    # 65535 = 255 x 257, so this rounds to the nearest of the 256 levels.
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def read_gray(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -100,7 +108,7 @@ def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read a mask as (H, W) bool, True where the picture is lost: white (from 128 on), or transparent."""
     photo = read(path, max_pixels=max_pixels)
     lost = _gray(photo) >= 128
-    return lost if photo.alpha is None else lost | (_to8(photo.alpha) < 128)
+    return lost if photo.alpha is None else lost | (eight_bits(photo.alpha) < 128)
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -148,15 +156,8 @@ def write_png(
     files.write_bytes(path, encode_png(pixels, alpha=alpha, exif=exif))
 
 
-def _to8(pixels: np.ndarray) -> np.ndarray:
-    if pixels.dtype == np.uint8:
-        return pixels
-    # 65535 = 255 x 257, so this rounds to the nearest of the 256 levels.
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def _gray(photo: Photo) -> np.ndarray:
-    pixels = _to8(photo.pixels)
+    pixels = eight_bits(photo.pixels)
     return luma(pixels) if pixels.ndim == 3 else pixels
 
 

@@ -25,7 +25,7 @@ def synchronise(network: nn.Module) -> None:
     """
     for module in network.modules():
         if isinstance(module, _BatchNorm):
-            module.forward = _over_all(module, module.forward)  # type: ignore[method-assign]
+            module.forward = _over_all(module, module.forward)  # type: ignore[assignment, method-assign]
 
 
 def batch_norm(

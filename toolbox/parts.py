@@ -80,6 +80,11 @@ class Parts:
         """The generator that is validated and handed out: the average where there is one."""
         return self.generator.network if self.average is None else self.average.module
 
+    def generators(self) -> tuple[nn.Module, ...]:
+        """Return the generator, and its average where there is one."""
+        network = self.generator.network
+        return (network,) if self.average is None else (network, self.average.module)
+
     def stateful(self) -> dict[str, nn.Module]:
         """Return every module whose state a checkpoint must hold, by a name that is stable."""
         found = {"generator": self.generator.network}
@@ -148,8 +153,9 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
 
     def side(bound: Bound) -> Side:
         # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
-        network = place(component(bound, fresh=fresh)).to(memory_format=torch.channels_last)
         section = cast(s.Network, bound.place)
+        named = isinstance(section, s.Generator) and section.init != ""
+        network = place(component(bound, fresh=fresh and not named)).to(memory_format=torch.channels_last)
         optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
         schedule = _schedule(section.schedule, optimizer, epochs)
         return Side(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)

@@ -17,12 +17,12 @@ from toolbox.catalog import Catalog, Entry
 from toolbox.errors import Fault, RecipeError, UsageError, nearest
 from toolbox.faults import explain
 from toolbox.recipe import MANY, SINGLE, Recipe, Tree
-from toolbox.settings import LossTerm, Network, PenaltyTerm, Plain, Section, Settings
+from toolbox.settings import Generator, LossTerm, Network, PenaltyTerm, Plain, Section, Settings
 from toolbox.specs import GeneratorSpec, LossSpec, Params, Ref, Spec
 
 # What the recipe itself says of the components in a table, and the kind that the table holds.
 TABLES: dict[str, tuple[str, type[Section]]] = {
-    "generator": ("generator", Network),
+    "generator": ("generator", Generator),
     "discriminator": ("discriminator", Network),
     "losses": ("loss", LossTerm),
     "penalties": ("penalty", PenaltyTerm),
@@ -106,8 +106,11 @@ class Plan:
         if faults:
             raise RecipeError(self.name, faults)
 
-    def tree(self) -> Tree:
-        """Return the recipe as bound: every value explicit, so that a later default changes nothing."""
+    def tree(self, *, initial: bool = True) -> Tree:
+        """Return the recipe as bound: every value explicit, so that a later default changes nothing.
+
+        With `initial` False without what only chooses the weights to start from, as a file of one machine.
+        """
         tree = _plain(self.settings)
         tree["requires"] = {
             bound.entry.plugin: bound.entry.origin for bound in self.components() if bound.entry.plugin != "default"
@@ -115,9 +118,9 @@ class Plan:
         for single in SINGLE:
             bound = getattr(self, single)
             if bound is not None:
-                tree[single] = _written(bound)
+                tree[single] = _written(bound, initial)
         for many in MANY:
-            tree[many] = {bound.label: _written(bound) for bound in getattr(self, many)}
+            tree[many] = {bound.label: _written(bound, initial) for bound in getattr(self, many)}
         return {key: value for key, value in tree.items() if value not in ({}, "")}
 
 
@@ -125,10 +128,14 @@ def _plain(model: BaseModel) -> Tree:
     return model.model_dump(mode="json", exclude_none=True)
 
 
-def _written(bound: Bound) -> Tree:
+def _written(bound: Bound, initial: bool) -> Tree:
+    left_out = () if initial else bound.spec.initial
+    params = {key: value for key, value in _plain(bound.params).items() if key not in left_out}
     place = {key: value for key, value in _plain(bound.place).items() if key != "enabled"}
-    children = {key: _written(child) for key, child in bound.children.items()}
-    return {"name": bound.spec.name} | _plain(bound.params) | place | children
+    if not initial:
+        place.pop("init", None)
+    children = {key: _written(child, initial) for key, child in bound.children.items()}
+    return {"name": bound.spec.name} | params | place | children
 
 
 @dataclass(kw_only=True)

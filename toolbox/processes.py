@@ -6,8 +6,10 @@ processes, of gradients before an update, of figures for the record. In a single
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +19,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 from toolbox.data import Place
-from toolbox.errors import ToolboxError, TrainingError
+from toolbox.errors import ToolboxError, TrainingError, UsageError
 
+BROKEN = ("gloo", "NCCL", "peer")  # in the messages of errors that come of another process's end
 BUCKET = 32 << 20  # bytes a message: long enough for the full rate of a link, short enough that several overlap
 
 
@@ -47,6 +50,15 @@ def place(whole: int) -> tuple[slice, Place]:
     if start == stop:
         return slice(whole - 1, whole), Place(first=whole - 1, whole=whole, share=0.0)
     return slice(start, stop), Place(first=start, whole=whole, share=(stop - start) / whole)
+
+
+def demand_rows(whole: int) -> None:
+    """Raise UsageError if a batch of `whole` pictures can't be shared out."""
+    if whole < count():
+        raise UsageError(
+            f"A batch of {whole} is too small for {count()} processes, which share it out: set --batch to {count()} or "
+            "more, or start fewer."
+        )
 
 
 def summed(tensors: Iterable[Tensor]) -> Callable[[], None]:
@@ -162,12 +174,19 @@ def demand_equal(state: Mapping[str, Iterable[Tensor]]) -> None:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Say in one line what a process sees when another one has ended."""
+    """Begin and end with the others: part from them at the end, and say in one line if one of them has ended before."""
     try:
         yield
-    except RuntimeError as error:
-        known = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "peer"))
-        if count() == 1 or not known:
+        if dist.is_initialized():
+            dist.barrier()  # a launcher takes who ends early for lost, and ends the rest
+            dist.destroy_process_group()
+    except BaseException as error:
+        if count() == 1:
+            raise
+        # What a broken group leaves behind, threads and messages under way, hangs or aborts the interpreter's own end.
+        lost = isinstance(error, RuntimeError) and any(word in str(error) for word in BROKEN)
+        atexit.register(_end, 1 if lost else getattr(error, "exit_code", getattr(error, "code", 1)))
+        if not lost:
             raise
         raise everywhere(
             TrainingError(
@@ -177,11 +196,10 @@ def together() -> Iterator[None]:
         ) from error
 
 
-def leave() -> None:
-    """Wait for the others at the end, so that a launcher takes nobody for lost, and part from them."""
-    if count() > 1:
-        dist.barrier()
-        dist.destroy_process_group()
+def _end(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:

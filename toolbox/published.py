@@ -9,6 +9,8 @@ from typing import cast
 from toolbox import files, registry
 from toolbox.catalog import Catalog
 from toolbox.errors import UsageError, WeightsError, unknown
+from toolbox.plan import Plan
+from toolbox.settings import Generator
 from toolbox.specs import WeightsSpec
 
 
@@ -23,7 +25,7 @@ class Published:
 
 def published(catalog: Catalog) -> list[Published]:
     """Return all published weights, those that ship first."""
-    root = registry.shipped_path().parent
+    root = Path(__file__).parent
     ours = [
         Published(
             spec=WeightsSpec(
@@ -52,6 +54,13 @@ def verify(spec: WeightsSpec) -> str | None:
     if not path.is_file():
         return f"{path} is missing"
     return None if files.sha256(path) == spec.sha256 else f"{path} has changed: its sha256 is another"
+
+
+def initial(plan: Plan, catalog: Catalog) -> Path | None:
+    """Return the verified file that the generator of `plan` starts from, None if its recipe names none; as `find`."""
+    section = plan.generator.place
+    name = section.init.removeprefix("weights:") if isinstance(section, Generator) else ""
+    return find(catalog, name) if name else None
 
 
 def find(catalog: Catalog, name: str) -> Path:

@@ -126,7 +126,7 @@ def load(
         raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEPS)}.")
     if tile is not None and tile < least:
         raise UsageError(f"A tile of {tile} pixels is too small; take at least {least}.")
-    place = engine.make(device).device
+    place = engine.place(device)
     trained = load_trained(weights, place, catalog)
     settings = trained.plan.settings
     chosen = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})

@@ -1,4 +1,7 @@
-"""The whole run, told from top to bottom."""
+"""The whole run, told from top to bottom.
+
+Several processes go through it together, each with its rows of every batch; the first alone writes.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from accelerate import Accelerator
 
-from toolbox import checkpoint, data, engine, metrics, parts, recipe, report, restore, runfolder, validation
+from toolbox import checkpoint, data, engine, metrics, parts, processes, recipe, report, restore, runfolder, validation
 from toolbox import training as loop
 from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
@@ -43,14 +47,16 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
 
 def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     # 1. Build everything, from the seed; what a checkpoint brings is not fetched first.
-    saved, passed = checkpoint.newest(options.folder / runfolder.CHECKPOINTS)
-    for line in passed:
-        screen.say(line)
-    bench = _set_up(plan, options, screen, fresh=saved is None)
-    bench.keep_decoded()
+    power = engine.make(options.device, plan.settings.training.precision, several=True)
+    saved = processes.from_first(lambda: _newest(options.folder, screen))
+    # What is fetched or decoded is there for a machine's other processes once its first has it.
+    with power.local_main_process_first():
+        bench = _set_up(plan, options, screen, power, fresh=saved is None)
+        bench.keep_decoded()
 
     # 2. Continue where the run stood, or measure what there is to beat.
-    progress = _resume(bench, saved)
+    progress = _resume(bench, None if saved is None else Path(saved))
+    processes.demand_equal(bench.parts.state())
     bench = replace(bench, began=bench.began - progress.seconds)
     _measure_before(bench)
 
@@ -60,20 +66,22 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
         while progress.step < total and not bench.time_up():
             progress = _train(bench, progress, total, advance)
             # An epoch that is whole is closed even then: what continues must find its schedules stepped.
-            if progress.batch == 0 or (not options.stop() and (progress.step >= total or bench.time_up())):
+            if progress.batch == 0 or (not bench.stopped() and (progress.step >= total or bench.time_up())):
                 progress = _close_epoch(bench, progress)
-            checkpoint.save_state(options.folder / runfolder.CHECKPOINTS, bench.parts, progress)
-            if options.stop():
+            _save(bench, progress)
+            if bench.stopped():
                 break
 
     # 4. Restore the test photographs from the best weights, and say what came of it all.
-    if options.stop():
+    if bench.stopped():
         return _result(bench, progress, None)
     checkpoint.load_weights(options.folder / runfolder.BEST, bench.parts.restorer)
     archive = _submit(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST)
-    figures = runfolder.summary(options.folder)
-    figures["pixel_loss"]["after"] = validation.pixel_loss(bench.parts, next(bench.validation()))
-    runfolder.write_summary(options.folder, figures)
+    after = validation.pixel_loss(bench.parts, next(bench.validation()))
+    if processes.first():
+        figures = runfolder.summary(options.folder)
+        figures["pixel_loss"]["after"] = after
+        runfolder.write_summary(options.folder, figures)
     return _result(bench, progress, archive)
 
 
@@ -95,16 +103,27 @@ def recipe_for_data(plan: Plan) -> data.Recipe:
     )
 
 
-def _set_up(plan: Plan, options: Options, screen: Screen, *, fresh: bool) -> Bench:
+def _newest(folder: Path, screen: Screen) -> str | None:
+    saved, passed = checkpoint.newest(folder / runfolder.CHECKPOINTS)
+    for line in passed:
+        screen.say(line)
+    return None if saved is None else str(saved)
+
+
+def _set_up(plan: Plan, options: Options, screen: Screen, power: Accelerator, *, fresh: bool) -> Bench:
     precision = plan.settings.training.precision
-    power = engine.make(options.device, precision)
     how = recipe_for_data(plan)
+    built = parts.build(plan, power, engine.dtype(precision), fresh=fresh)
+    if fresh and options.initial is not None:
+        for network in built.generators():
+            checkpoint.load_weights(options.initial, network)
+        screen.say(f"The generator starts from {options.initial.name}.")
     return Bench(
         plan=plan,
         options=options,
         screen=screen,
         engine=power,
-        parts=parts.build(plan, power, engine.dtype(precision), fresh=fresh),
+        parts=built,
         how=how,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
@@ -115,22 +134,30 @@ def _set_up(plan: Plan, options: Options, screen: Screen, *, fresh: bool) -> Ben
 
 def _resume(bench: Bench, saved: Path | None) -> Progress:
     folder = bench.options.folder
-    runfolder.prepare(folder)
     progress = Progress() if saved is None else checkpoint.load_state(saved, bench.parts)
     if saved is not None:
         bench.screen.say(f"Continuing after step {progress.step} of {bench.steps()}.")
-    report.rewind(folder, progress.step)
+    if processes.first():
+        runfolder.prepare(folder)
+        report.rewind(folder, progress.step)
     return progress
+
+
+def _save(bench: Bench, progress: Progress) -> None:
+    processes.demand_equal(bench.parts.state())
+    target = bench.options.folder / runfolder.CHECKPOINTS
+    processes.from_first(lambda: str(checkpoint.save_state(target, bench.parts, progress)))
 
 
 def _measure_before(bench: Bench) -> None:
     folder = bench.options.folder
-    if runfolder.summary(folder):
+    if processes.from_first(lambda: bool(runfolder.summary(folder))):
         return
     before = _first_look(bench, next(bench.validation()))
     rows = validation.baselines(bench.validation())
     figures = {name: asdict(score) for name, score in rows.items()}
-    runfolder.write_summary(folder, {"pixel_loss": {"before": before}, "baselines": figures})
+    if processes.first():
+        runfolder.write_summary(folder, {"pixel_loss": {"before": before}, "baselines": figures})
 
 
 def _first_look(bench: Bench, batch: Batch) -> float:
@@ -160,14 +187,16 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
     settings = bench.plan.settings
     keys = bench.order(progress.epoch)
     left = keys[progress.batch : progress.batch + total - progress.step]
-    batches = data.batches(bench.training, left, settings.data.workers, bench.engine.device, bench.dtype)
+    batches = bench.batches(bench.training, left)
     save_at = time.monotonic() + 60 * settings.training.checkpoint_minutes
 
     def pause() -> bool:
-        return bench.options.stop() or bench.time_up() or time.monotonic() > save_at
+        # Anyone may be told to stop; of the clocks the first process's counts.
+        return bench.options.stop() or (processes.first() and (bench.late() or time.monotonic() > save_at))
 
     for record in loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause):
-        report.append(bench.options.folder, {"step": record.step, "epoch": progress.epoch, **record.terms})
+        if processes.first():
+            report.append(bench.options.folder, {"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
             progress,
             step=record.step + 1,
@@ -182,7 +211,8 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
 
 
 def _say_unlike(bench: Bench) -> None:
-    names = bench.training.unlike | bench.held_out.unlike
+    found = processes.gathered(sorted(bench.training.unlike | bench.held_out.unlike))
+    names = {name for part in found for name in part}
     if names:
         bench.screen.say(
             f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray formula): "
@@ -203,12 +233,14 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
     outcome = None
     if last or number % shown.every == 0:
         outcome = validation.validate(bench.parts, bench.validation(), bench.engine, bench.measures, shown.previews)
-        report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
-        report.append(folder, report.validation_record(progress.step, number, outcome))
+        if processes.first():
+            report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
+            report.append(folder, report.validation_record(progress.step, number, outcome))
         figure = -outcome.loss if outcome.score.score is None else outcome.score.score
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step)
-            _keep_best(bench, progress, outcome)
+            if processes.first():
+                _keep_best(bench, progress, outcome)
     if number == 1:
         _say_unlike(bench)
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
@@ -238,12 +270,16 @@ def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
     restorer = restore.restorer(
         bench.parts.restorer, bench.parts.keep, bench.engine.device, bench.plan.settings.restoring
     )
-    with bench.screen.bar("restoring the test photos", len(tests)) as advance:
-        return submit(restorer, tests, bench.how, folder, archive, advance)
+
+    def restored() -> str:
+        with bench.screen.bar("restoring the test photos", len(tests)) as advance:
+            return str(submit(restorer, tests, bench.how, folder, archive, advance))
+
+    return Path(processes.from_first(restored))
 
 
 def _result(bench: Bench, progress: Progress, archive: Path | None) -> Result:
-    figures = runfolder.summary(bench.options.folder)
+    figures = processes.from_first(lambda: runfolder.summary(bench.options.folder))
     rows = {name: metrics.Score(**values) for name, values in figures["baselines"].items()}
     if "best" in figures:
         best = dict(figures["best"])

@@ -40,6 +40,7 @@ class Options:
         folder: the run folder, begun by `toolbox.runfolder.begin`.
         device: see `toolbox.engine.make`.
         stop: asked after every step; True ends the run with a checkpoint.
+        initial: the weight file that a new run's generator starts from, or None.
     """
 
     source: Source
@@ -47,6 +48,7 @@ class Options:
     folder: Path
     device: str | None = None
     stop: Callable[[], bool] = lambda: False
+    initial: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

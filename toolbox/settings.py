@@ -181,6 +181,16 @@ class Network(Section):
     schedule: Schedule = Field(Constant(), description="how its learning rate changes by the epoch")
 
 
+class Generator(Network):
+    """What a recipe says of the generator besides its params."""
+
+    init: str = Field(
+        "",
+        pattern=r"^(weights:[a-z][a-z0-9-]*)?$",
+        description="the weights that a new run starts from: weights:NAME, a published name; empty for none",
+    )
+
+
 class LossTerm(Section):
     """What a recipe says of a loss besides its params."""
 

@@ -22,7 +22,7 @@ from toolbox import processes
 from toolbox.color import luma
 from toolbox.contracts import Judgement
 from toolbox.data import Batch, Place
-from toolbox.engine import scaled
+from toolbox.engine import move, scaled
 from toolbox.parts import Loss, Parts, restore
 from toolbox.records import Measured, Record, Terms, measured, record
 
@@ -130,26 +130,24 @@ def step(
         shown += [one] if one.fake_maps else []
         mark("generator's losses and gradients")
 
-    generator_summed = _sum_gradients(generator.network)
-
     # 3. Differentiate the discriminator's: tell real from fake, held in check by the penalties.
+    moved, sums = [generator], [_sum_gradients(generator.network)]
     state = random.get_state()
-    for one in shown:
-        assert discriminator is not None
-        _differentiate_discriminator(parts, discriminator.network, one, engine, number, random.set_state(state), terms)
-    mark("discriminator")
-
-    # 4. Move both, by the gradients of all processes.
     if discriminator is not None and shown:
-        _sum_gradients(discriminator.network)()
-        discriminator.optimizer.step()
-        mark("discriminator")
-    generator_summed()
-    generator.optimizer.step()
+        for one in shown:
+            drawn = random.set_state(state)
+            _differentiate_discriminator(parts, discriminator.network, one, engine, number, drawn, terms)
+        moved, sums = [*moved, discriminator], [*sums, _sum_gradients(discriminator.network)]
+        mark("discriminator's losses and gradients")
+
+    # 4. Move both, by the gradients of all processes, which travel meanwhile.
+    for finish in sums:
+        finish()
+    move(engine, [side.optimizer for side in moved])
     processes.mix(parts.buffers(), batch.place.share)
     if parts.average is not None:
         parts.average.update_parameters(generator.network)
-    mark("generator's update")
+    mark("updates")
     return terms
 
 

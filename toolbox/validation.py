@@ -70,7 +70,8 @@ def validate(
         with engine.autocast():
             outputs = restore(parts.restorer, parts.keep, batch.image, batch.mask)
         losses.append((_loss(parts, outputs, batch), place.share * place.whole))
-        for number, sample, restored in zip(_numbers(batch, seen), _samples(batch), to_uint8(outputs["restored"])):
+        pictures = zip(_numbers(batch, seen), _samples(batch), to_uint8(outputs["restored"]), strict=False)
+        for number, sample, restored in pictures:
             score = metrics.score(restored, sample.truth, sample.mask)
             figures = [measure(restored, sample.truth, sample.mask) for measure in measures.values()]
             rows.append((number, astuple(score), figures))
@@ -94,7 +95,7 @@ def baselines(batches: Iterable[Batch]) -> dict[str, metrics.Score]:
     rows: list[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = []
     seen = 0
     for batch in batches:
-        for number, sample in zip(_numbers(batch, seen), _samples(batch)):
+        for number, sample in zip(_numbers(batch, seen), _samples(batch), strict=False):
             asis = metrics.score(sample.image, sample.truth, sample.mask)
             telea = metrics.score(inpaint_gray(sample), sample.truth, sample.mask)
             rows.append((number, astuple(asis), astuple(telea)))

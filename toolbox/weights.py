@@ -48,6 +48,24 @@ def load(weights: str | Path, device: torch.device, catalog: Catalog | None = No
     return Trained(network=network.eval(), plan=plan, path=path)
 
 
+def export(weights: str | Path, target: Path, catalog: Catalog, *, half: bool) -> None:
+    """Write weights as a file for others: without the training state, and without this machine's paths.
+
+    Args:
+        weights: see `load`.
+        target: the safetensors file.
+        catalog: the components.
+        half: whether in half precision, which takes half the space and is loaded as float32 again.
+
+    Raises:
+        OutputError: `target` can't be written.
+    """
+    trained = load(weights, torch.device("cpu"), catalog)
+    facts = checkpoint.read_facts(trained.path)
+    facts["recipe"] = recipe.dump(trained.plan.tree(initial=False))
+    checkpoint.save_weights(target, trained.network.half() if half else trained.network, facts)
+
+
 def locate(weights: str | Path, catalog: Catalog) -> Path:
     """Return the file that `weights` means: a path if it looks like one, else a published name; errors as `load`."""
     path = Path(weights)

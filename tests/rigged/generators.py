@@ -154,9 +154,9 @@ GENERATORS = [
         words="its spec does not declare",
     ),
     Rig(
-        what="an auxiliary output of two channels",
-        spec=rigged_generator(lambda s, f, x, m: (f(x, m), {"gray": f(x, m)[:, :2]}), auxiliary=("gray",)),
+        what="an auxiliary output without its channels",
+        spec=rigged_generator(lambda s, f, x, m: (f(x, m), {"gray": f(x, m)[:, 0]}), auxiliary=("gray",)),
         check="auxiliary outputs",
-        words="must be (B, 1, h, w)",
+        words="must be (B, C, h, w)",
     ),
 ]

@@ -13,11 +13,13 @@ import sys
 import click
 
 from toolbox import __version__
+from toolbox.cli.common import say_error
 from toolbox.errors import ToolboxError, nearest
 
 # Each command's module, so that only the one that runs is imported.
 COMMANDS = {
     "run": "run",
+    "restore": "restore",
     "list": "list",
     "show": "show",
     "plugins": "plugins",
@@ -60,7 +62,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except ToolboxError as error:
-            click.echo(f"toolbox: {error}", err=True)
+            say_error(error)
             context.exit(error.exit_code)
         except (ImportError, RuntimeError) as error:  # torchvision's missing operators are a RuntimeError
             from toolbox.environment import explain_import

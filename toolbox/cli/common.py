@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from toolbox.errors import ToolboxError, UsageError
+
 if TYPE_CHECKING:
     from toolbox.catalog import Catalog
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def first_process() -> bool:
+    """Return whether this is the first of the processes that a launcher has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def say_error(error: ToolboxError) -> None:
+    """Print an error as one message on stderr; what all processes of a machine meet is said by one of them."""
+    if first_process():
+        click.echo(f"toolbox: {error}", err=True)
+    elif not isinstance(error, UsageError) or os.environ.get("LOCAL_RANK", "0") == "0":
+        click.echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
 
 
 def load_catalog(context: click.Context) -> Catalog:
@@ -21,7 +37,7 @@ def load_catalog(context: click.Context) -> Catalog:
 
     loaded = catalog.load(third_party=context.find_root().obj["third_party"])
     for record in loaded.plugins:
-        if record.status == "failed":
+        if record.status == "failed" and first_process():
             click.echo(
                 f"toolbox: the plugin '{record.name}' was set aside: {record.cause}. "
                 f"See `toolbox plugins`{record.remedy}",

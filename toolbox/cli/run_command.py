@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.common import as_json, first_process, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,10 +75,9 @@ def command(
             recipe_name or "default", lambda name: recipe_path(catalog, name), changes, sample=data is None
         )
     plan = bind(read, catalog)
-    folder = resume or runfolder.choose(out, plan.name)
-    if resume is not None and changes and not dry_run:
-        runfolder.write_recipe(folder, plan)  # so that the next --resume finds them
-    _go(catalog, plan, data, folder, device, resume is not None, dry_run, as_json)
+    if resume is not None and changes and not dry_run and first_process():
+        runfolder.write_recipe(resume, plan)  # so that the next --resume finds them
+    _go(catalog, plan, data, out, resume, device, dry_run, as_json)
 
 
 def _as_setting(key: str, value: object) -> str:
@@ -89,41 +89,71 @@ def _go(
     catalog: Catalog,
     plan: Plan,
     data: Path | None,
-    folder: Path,
+    out: Path | None,
+    resume: Path | None,
     device: str | None,
-    resume: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    from toolbox import engine, report, runfolder, runner, sources, split
+    from toolbox import processes
+
+    with processes.together():
+        stopped = _run(catalog, plan, data, out, resume, device, dry_run, as_json)
+    if stopped is not None:
+        raise SystemExit(128 + stopped)
+
+
+def _run(
+    catalog: Catalog,
+    plan: Plan,
+    data: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    device: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int | None:
+    """Run, and return the signal that stopped it before its end, None if it came there."""
+    from toolbox import engine, processes, published, report, runfolder, runner, sources, split
     from toolbox.cli.screen import Screen, stop_on_signals
 
-    screen = Screen(quiet=as_json)
+    screen = Screen(quiet=as_json, mute=not first_process())
     for line in plan.warnings:
         screen.say(f"warning: {line}")
-    if not resume:
+    initial = None
+    if resume is None:
         plan.check()
+        initial = published.initial(plan, catalog)
     source = sources.open_folder(data)
     if source.kind == "sample":
         screen.say(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
-    sides = split.share_out(source.items, plan.settings.split, screen.say)
-    chosen = engine.make(device, plan.settings.training.precision).device
-    for line in _outline(plan, source, sides, str(chosen), folder):
+    power = engine.make(device, plan.settings.training.precision, several=True)
+    processes.demand_rows(plan.settings.training.batch)
+    with power.local_main_process_first():  # the scenes are then in the machine's cache
+        sides = split.share_out(source.items, plan.settings.split, screen.say)
+    chosen = f"{power.device.type} in {power.num_processes} processes" if power.num_processes > 1 else str(power.device)
+    folder = resume or Path(processes.from_first(lambda: str(runfolder.choose(out, plan.name))))
+    for line in _outline(plan, source, sides, chosen, folder):
         screen.say(line)
     if dry_run:
         screen.say("Dry run: nothing was written.")
-        return
-    if not resume:
-        runfolder.begin(folder, plan, data, str(chosen))
+        return None
+    if resume is None:
+        processes.from_first(lambda: runfolder.begin(folder, plan, data, chosen))
     with stop_on_signals() as stopped:
         options = runner.Options(
-            source=source, sides=sides, folder=folder, device=device, stop=lambda: stopped.signal is not None
+            source=source,
+            sides=sides,
+            folder=folder,
+            device=device,
+            stop=lambda: stopped.signal is not None,
+            initial=initial,
         )
         result = runner.run(plan, options, screen)
     if not result.finished:
         screen.say(f"Stopped after step {result.steps}. To go on: toolbox run --resume {folder}")
-        raise SystemExit(128 + (stopped.signal or 2))
-    if as_json:
+        return stopped.signal or signal.SIGINT
+    if as_json and processes.first():
         scores = {name: asdict(score) for name, score in result.scores.items()}
         print_json(
             {
@@ -134,7 +164,8 @@ def _go(
                 "submission": str(result.submission) if result.submission else None,
             }
         )
-        return
+    if as_json:
+        return None
     before, after = result.pixel_loss
     screen.say(f"\nScore on {len(sides.validation)} validation photographs at {plan.settings.data.size} pixels:")
     screen.say(report.table(result.scores))
@@ -144,6 +175,7 @@ def _go(
     else:
         screen.say("No test photographs (test_input/), so there is no submission.")
     screen.say(f"Run folder: {folder}")
+    return None
 
 
 def _outline(plan: Plan, source: Source, sides: Sides, device: str, folder: Path) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,17 +13,21 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from toolbox.cli.common import first_process
+
 
 class Screen:
-    """Says lines on stdout (stderr if `quiet`, where stdout is for JSON) and draws bars on stderr."""
+    """Says lines on stdout (stderr if `quiet`, where stdout is for JSON), draws bars on stderr; neither if `mute`."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, mute: bool = False) -> None:
         self.quiet = quiet
+        self.mute = mute
         self.console = Console(stderr=True)
 
     def say(self, line: str) -> None:
         """Show a line."""
-        click.echo(line, err=self.quiet)
+        if not self.mute:
+            click.echo(line, err=self.quiet)
 
     @contextmanager
     def bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
@@ -35,7 +40,8 @@ class Screen:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self.console, disable=not self.console.is_terminal, transient=True) as shown:
+        hidden = self.mute or not self.console.is_terminal
+        with Progress(*columns, console=self.console, disable=hidden, transient=True) as shown:
             task = shown.add_task(title, total=total, completed=done)
             yield lambda: shown.advance(task)
 
@@ -49,14 +55,23 @@ class Stopped:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stopped]:
-    """Note the first SIGINT or SIGTERM, for the loop to end with a checkpoint; a second one ends at once."""
+    """Note the first SIGINT or SIGTERM, for the loop to end with a checkpoint; a second one ends at once.
+
+    Not among several processes: their launcher sends each signal on to those that have it already, and kills in the
+    end what does not end by itself.
+    """
     stopped = Stopped()
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
 
     def note(number: int, frame: FrameType | None) -> None:
         if stopped.signal is not None:
+            if several:
+                return
             raise SystemExit(128 + number)
         stopped.signal = number
-        click.echo("Stopping after this step, with a checkpoint; once more to stop at once.", err=True)
+        if first_process():
+            again = "" if several else "; once more to stop at once"
+            click.echo(f"Stopping after this step, with a checkpoint{again}.", err=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

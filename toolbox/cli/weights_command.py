@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+from toolbox.errors import UsageError
 
 
-@click.command("weights")
+@click.group("weights", invoke_without_command=True)
 @as_json
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
     """List the published weights and verify each file. Exit code 1 if one is missing or has changed."""
+    if context.invoked_subcommand is not None:
+        return
     from toolbox.published import published, verify
 
     found = [(one, verify(one.spec)) for one in published(load_catalog(context))]
@@ -42,3 +47,19 @@ def command(context: click.Context, as_json: bool) -> None:
         print_table(rows, ("NAME", "RECIPE", "LICENCE", "FROM", "FILE"))
     if any(fault for _, fault in found):
         context.exit(1)
+
+
+@command.command("export")
+@click.argument("weights")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--half", is_flag=True, help="In half precision: half the size, loaded as float32 again.")
+@click.pass_context
+def export(context: click.Context, weights: str, file: Path, half: bool) -> None:
+    """Write WEIGHTS (a run folder, a file, a published name) to FILE for others, and print its sha256."""
+    from toolbox import files
+    from toolbox import weights as trained
+
+    if file.suffix != ".safetensors":
+        raise UsageError(f"{file}: the name must end in .safetensors.")
+    trained.export(weights, file, load_catalog(context), half=half)
+    click.echo(f"{files.sha256(file)}  {file}")

@@ -103,7 +103,7 @@ def value_range(case: Network) -> str:
 
 @torch.no_grad()
 def auxiliary_outputs(case: Network) -> str:
-    """The named outputs are those that the spec declares, of one channel or three."""
+    """The named outputs are those that the spec declares."""
     spec = case.subject.bound.spec
     assert isinstance(spec, GeneratorSpec)
     for network in (case.restless(), case.restless().eval()):
@@ -114,8 +114,8 @@ def auxiliary_outputs(case: Network) -> str:
         demand(not missing, f"in {mode} mode it gives no {named(missing)}, which its spec's auxiliary declares")
         demand(not more, f"it gives {named(more)}, which its spec does not declare; add auxiliary = (…) there")
         for name, value in found.items():
-            if value.dim() != 4 or len(value) != len(case.pairs().image) or value.shape[1] not in (1, 3):
-                raise Broken(f"{name} is {list(value.shape)}; it must be (B, 1, h, w) or (B, 3, h, w)")
+            if value.dim() != 4 or len(value) != len(case.pairs().image):
+                raise Broken(f"{name} is {list(value.shape)}; it must be (B, C, h, w)")
     return ", ".join(spec.auxiliary) or "none"
 
 

@@ -1,0 +1,198 @@
+"""What `test_processes` runs in one process and in two: `python several.py PHOTOS FOLDER`, started once a process."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from timm.layers import BatchNormAct2d
+from torch import nn
+
+from toolbox import catalog, checkpoint, engine, norms, parts, processes, runfolder, runner, sources, split, training
+from toolbox.checkpoint import Progress
+from toolbox.data import Batch
+from toolbox.errors import TrainingError
+from toolbox.plan import bind
+from toolbox.recipe import read
+
+SMALL = ["generator.width=4", "generator.levels=3", "discriminator.width=4", "training.average=0.9"]
+PLAIN = ["discriminator.name=patchgan", "discriminator.width=4", "discriminator.layers=2"]
+# Not the published one: the bias before its norm has a gradient of rounding alone, which Adam makes large.
+BATCH_NORM = [*PLAIN, "discriminator.norm=batch"]
+NO_PENALTY = "penalties.gradient.enabled=false"
+# By name: settings, pictures a batch, whether the run is resumed half-way.
+CASES = {
+    "norm none": ([*PLAIN, "discriminator.norm=none"], 4, False),
+    "norm none, no penalty": ([*PLAIN, "discriminator.norm=none", NO_PENALTY], 4, False),
+    "norm instance, resumed": ([*PLAIN, "discriminator.norm=instance"], 4, True),
+    "norm spectral, an odd batch": ([*PLAIN, "discriminator.norm=spectral"], 5, False),
+    "batch norm": (BATCH_NORM, 4, False),
+    "batch norm, no penalty, resumed": ([*BATCH_NORM, NO_PENALTY], 4, True),
+    "in parts": ([*PLAIN, "discriminator.norm=none", "training.accumulate=2"], 5, False),
+    "fewer pictures than processes": ([*PLAIN, "discriminator.norm=none"], 1, False),
+    "float32": ([*PLAIN, "discriminator.norm=none", "training.precision=fp32"], 4, False),
+}
+
+
+def plan(*settings):
+    loaded = catalog.load(third_party=False)
+    changes = [*SMALL, "training.precision=fp64", *settings]
+    return bind(read("default", lambda name: loaded.recipe(name).path, changes), loaded)
+
+
+def build(chosen):
+    precision = chosen.settings.training.precision
+    power = engine.make("cpu", precision, several=True)
+    return parts.build(chosen, power, engine.dtype(precision)), power, engine.dtype(precision)
+
+
+def batches(first, last, count, dtype):
+    """Yield this process's rows of each step's batch of `count` pictures."""
+    for number in range(first, last):
+        draw = torch.Generator().manual_seed(number)
+        pictures = torch.rand((2, count, 3, 32, 32), generator=draw, dtype=torch.float64).to(dtype)
+        rows, place = processes.place(count)
+        image, truth = pictures[:, rows]
+        names = tuple(f"photo {index}" for index in range(count))[rows]
+        yield Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names, part=place)
+
+
+def trajectory(settings, count, resumed, folder):
+    """Return the terms of ten steps, a row a step, and every weight, running average and buffer after them."""
+    chosen = plan(*settings)
+    built, power, dtype = build(chosen)
+    processes.demand_equal(built.state())
+    rows = []
+    for first, last in ((0, 5), (5, 10)) if resumed else ((0, 10),):
+        given = batches(first, last, count, dtype)
+        rows += [list(one.terms.values()) for one in training.train(built, given, power, seed=7, first=first)]
+        processes.demand_equal(built.state())
+        if resumed:
+            state = built, Progress(step=last)
+            saved = processes.from_first(lambda state=state: str(checkpoint.save_state(folder, *state)))
+            built, power, _ = build(chosen)
+            checkpoint.load_state(Path(saved), built)
+    values = [value for tensors in built.state().values() for value in tensors]
+    return np.array(rows), np.concatenate([value.double().numpy().ravel() for value in values])
+
+
+class Silent:
+    def say(self, line):
+        pass
+
+    def bar(self, title, total, done=0):
+        return nullcontext(lambda: None)
+
+
+def run(photos, folder, **more):
+    """Train through the runner, two epochs of which the last batch is short; return what it says."""
+    chosen = plan("data.size=32", "training.batch=3", "training.epochs=2", "validation.previews=2")
+    source = sources.open_folder(photos)
+    sides = split.share_out(source.items, chosen.settings.split, print)
+    if processes.first():
+        runfolder.begin(folder, chosen, photos, "cpu")
+    options = runner.Options(source=source, sides=sides, folder=folder, device="cpu", **more)
+    result = asdict(runner.run(chosen, options, Silent()))
+    return {name: result[name] for name in ("finished", "steps", "scores", "pixel_loss")}
+
+
+def stopped():
+    """Return after how many of ten steps all end when the last process asks at the third."""
+    built, power, dtype = build(plan())
+    steps = iter(range(10))
+
+    def pause():
+        return next(steps) == 2 and processes.index() == processes.count() - 1
+
+    given = batches(0, 10, 4, dtype)
+    return len(list(training.train(built, given, power, seed=7, first=0, pause=pause)))
+
+
+def broken():
+    """Return after how many steps all end, and how, when a picture of the last process is not finite in the third."""
+    built, power, dtype = build(plan(*PLAIN, "discriminator.norm=none"))
+
+    def given():
+        for number, batch in enumerate(batches(0, 10, 4, dtype)):
+            last = number == 2 and processes.index() == processes.count() - 1
+            yield replace(batch, truth=batch.truth * math.nan) if last else batch
+
+    seen = []
+    try:
+        seen.extend(one.step for one in training.train(built, given(), power, seed=7, first=0))
+    except (TrainingError, SystemExit) as error:
+        return len(seen), type(error).__name__, str(error)
+    return len(seen), "", ""
+
+
+def drifted():
+    """Return how a weight that differs in one process ends the run."""
+    built, _, _ = build(plan())
+    with torch.no_grad():
+        next(built.generator.network.parameters())[0, 0, 0, 0] += 1e-12 * processes.index()
+    try:
+        processes.demand_equal(built.state())
+    except (TrainingError, SystemExit) as error:
+        return type(error).__name__, str(error)
+    return "", ""
+
+
+def normed():
+    """Return what a BatchNorm with an activation gives, its running variance, and a second derivative."""
+    layer = BatchNormAct2d(3, act_layer=nn.Tanh).double().train()
+    if processes.count() > 1:
+        norms.synchronise(layer)
+    draw = torch.Generator().manual_seed(0)
+    rows, _ = processes.place(5)
+    x = torch.randn(5, 3, 4, 4, generator=draw, dtype=torch.float64)[rows].requires_grad_()
+    y = layer(x)
+    (slope,) = torch.autograd.grad(y.exp().sum(), x, create_graph=True)
+    slope.square().sum().backward()
+    found = [layer.weight.grad, layer.bias.grad]
+    processes.summed(found)()
+    pictures = [np.concatenate(processes.gathered(one.tolist())).ravel() for one in (y, slope, x.grad)]
+    return np.concatenate([*pictures, *(one.numpy() for one in [*found, layer.running_mean, layer.running_var])])
+
+
+def writes(folder):
+    """Return a list that takes the name of whatever this process writes below `folder` from here on."""
+    found = []
+
+    def hear(event, arguments):
+        writing = event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        changing = event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+        if (writing or changing) and str(arguments[0]).startswith(str(folder)):
+            found.append(str(arguments[0]))
+
+    sys.addaudithook(hear)
+    return found
+
+
+def main(photos, folder):
+    torch.set_num_threads(1)
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    for name, (settings, count, resumed) in CASES.items():
+        rows, weights = trajectory(settings, count, resumed, folder / "checkpoints")
+        np.savez(folder / f"{name} {processes.index()}.npz", rows=rows, weights=weights)
+    np.savez(folder / f"normed {processes.index()}.npz", rows=normed())
+    written = writes(folder / "run")
+    told = {
+        "run": run(photos, folder / "run"),
+        "written": written,
+        "stopped": stopped(),
+        "broken": broken(),
+        "drifted": drifted(),
+    }
+    (folder / f"told {processes.index()}.json").write_text(json.dumps(told), "utf-8")
+
+
+if __name__ == "__main__":
+    with processes.together():
+        main(Path(sys.argv[1]), Path(sys.argv[2]))

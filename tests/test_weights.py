@@ -1,0 +1,182 @@
+"""Trained weights by name, file and run folder, and every way in which they can't be had. Some 3 s."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from helpers import default_catalog, plugin
+from rigged.sound import Generator
+from safetensors.torch import load_file, save_file
+
+import toolbox
+from toolbox import GeneratorSpec, catalog, checkpoint, recipe, registry, restore, weights
+from toolbox.cli import main
+from toolbox.errors import UsageError, WeightsError
+from toolbox.plan import bind
+
+TINY = ["generator.width=4", "generator.levels=2", "keep=luma", "restoring.size=32", "restoring.tile=256"]
+
+
+def read(*overrides):
+    return recipe.read("default", lambda name: default_catalog().recipe(name).path, [*TINY, *overrides])
+
+
+def save(path, plan, network, dtype=torch.float32):
+    facts = {"recipe": recipe.dump(plan.tree()), "recipe_name": plan.name, "step": 1}
+    checkpoint.save_weights(path, network.to(dtype), facts)
+    return path
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Write the weights of a tiny U-Net as a run does, and return the file."""
+    torch.manual_seed(1)
+    plan = bind(read(), default_catalog())
+    return save(tmp_path / "mine.safetensors", plan, weights.parts.generator(plan, torch.device("cpu")))
+
+
+@pytest.fixture
+def photo():
+    return np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+
+
+def test_a_file_a_run_folder_and_a_name_give_the_same_restorer(trained, photo, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(trained, folder / "best.safetensors")
+    listed = registry.Weights(
+        name="mine",
+        file=str(trained),
+        sha256=hashlib.sha256(trained.read_bytes()).hexdigest(),
+        licence="CC0-1.0",
+        recipe="default",
+    )
+    shipped = registry._parse(registry.shipped_path(), registry.Registry)
+    found = shipped.model_copy(update={"weights": [listed]})
+    monkeypatch.setattr(registry, "read", lambda: registry.Registries(shipped=found, user=registry.UserRegistry()))
+    results = [toolbox.load_restorer(one, device="cpu")(photo) for one in (trained, str(trained), folder, "mine")]
+    assert all(np.array_equal(results[0], other) for other in results[1:])
+    assert results[0].shape == (40, 50, 3) and len(np.unique(results[0][..., 0] - results[0][..., 1])) > 1
+    with pytest.raises(UsageError, match="Did you mean 'mine'"):
+        restore.load("mien", device="cpu")
+
+
+def test_what_the_recipe_says_is_what_the_restorer_does_unless_told(trained):
+    restorer = restore.load(trained, device="cpu")
+    assert (restorer.keep, restorer.size, restorer.tile, restorer.multiple) == ("luma", 32, 256, 1)
+    assert not restorer.network.training
+    other = restore.load(trained, device="cpu", keep="rgb", tile=64)
+    assert (other.keep, other.size, other.tile) == ("rgb", 32, 64)
+
+
+def test_half_precision_weights_are_used_in_full(trained, photo, tmp_path):
+    half = {name: value.half() for name, value in load_file(trained).items()}
+    facts = checkpoint.read_facts(trained)
+    save_file(half, tmp_path / "half.safetensors", {"toolbox": json.dumps(facts)})
+    full, small = (restore.load(path, device="cpu") for path in (trained, tmp_path / "half.safetensors"))
+    assert {value.dtype for value in small.network.state_dict().values()} == {torch.float32}
+    assert np.abs(full(photo).astype(int) - small(photo)).max() <= 2
+
+
+def test_weights_of_a_real_run_restore(tmp_path, photo):
+    options = ["--recipe", "default", "--device", "cpu", "--size", "32", "--steps", "1", "--out", str(tmp_path / "run")]
+    sets = [word for one in (*TINY, "discriminator.width=4") for word in ("--set", one)]
+    result = CliRunner().invoke(main, ["run", *options, *sets])
+    assert result.exit_code == 0, result.output
+    restored = toolbox.load_restorer(tmp_path / "run", device="cpu")(photo)
+    assert np.array_equal(toolbox.load_restorer(tmp_path / "run" / "best.safetensors", device="cpu")(photo), restored)
+
+
+def broken(kind, path):
+    if kind == "missing":
+        return "nowhere.safetensors"
+    if kind == "a folder without":
+        (path.parent / "empty").mkdir()
+        return path.parent / "empty"
+    if kind == "not safetensors":
+        path.write_bytes(b"not at all")
+    if kind == "cut short":
+        path.write_bytes(path.read_bytes()[:-9])
+    if kind in ("not safetensors", "cut short"):
+        return path
+    tensors, facts = load_file(path), checkpoint.read_facts(path)
+    if kind == "no recipe":
+        facts = {"step": 1}
+    if kind == "not TOML":
+        facts["recipe"] = "= ="
+    if kind == "unknown generator":
+        facts["recipe"] = facts["recipe"].replace('"inpainting-unet"', '"inpainting-unets"')
+    if kind == "other shapes":
+        facts["recipe"] = facts["recipe"].replace("width = 4", "width = 5")
+    if kind == "not finite":
+        next(iter(tensors.values())).view(-1)[0] = float("nan")
+    save_file(tensors, path, {"toolbox": json.dumps(facts)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "says"),
+    [
+        ("missing", UsageError, r"There is no weight file nowhere.safetensors. .* toolbox weights"),
+        ("a folder without", UsageError, r"empty has no best.safetensors"),
+        ("not safetensors", WeightsError, r"mine.safetensors can't be read as safetensors"),
+        ("cut short", WeightsError, r"mine.safetensors can't be read as safetensors"),
+        ("no recipe", WeightsError, r"mine.safetensors is not a weight file of toolbox"),
+        ("not TOML", WeightsError, r"mine.safetensors can't be used: the recipe in its header is not valid TOML"),
+        ("unknown generator", WeightsError, r"mine.safetensors can't be used here: generator.name: .*Did you mean"),
+        ("other shapes", WeightsError, r"mine.safetensors does not fit"),
+        ("not finite", WeightsError, r"mine.safetensors does not fit: .* is not finite"),
+    ],
+)
+def test_every_fault_is_one_line_that_names_the_file(trained, kind, error, says):
+    with pytest.raises(error, match=says) as raised:
+        restore.load(broken(kind, trained), device="cpu")
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_of_an_absent_plugin_name_it(tmp_path):
+    spec = GeneratorSpec(name="theirs", summary="Theirs", build=lambda params: Generator())
+    manager = catalog.managers.load(third_party=False)
+    manager.pm.register(plugin(toolbox_generators=lambda: [spec]), name="their-plugin")
+    manager.records.append(
+        catalog.PluginRecord(name="their-plugin", origin="package", source="theirs", distribution="theirs", version="2")
+    )
+    own = read("generator.enabled=true")
+    own.tree["generator"] = {"name": "theirs"}
+    plan = bind(own, catalog.build(manager))
+    path = save(tmp_path / "theirs.safetensors", plan, Generator())
+    with pytest.raises(
+        WeightsError, match=r"theirs.safetensors can't be used here: .*the plugin 'their-plugin' \(theirs"
+    ):
+        restore.load(path, device="cpu")
+    assert restore.load(path, device="cpu", catalog=catalog.build(manager)).multiple == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"keep": "colour"}, "keep is 'colour'; it must be one of none, luma, rgb"),
+        ({"tile": 10}, "A tile of 10 pixels is too small; take at least 64"),
+        ({"device": "tpu"}, "--device tpu is not"),
+    ],
+)
+def test_options_that_can_not_be(trained, options, says):
+    with pytest.raises(UsageError, match=re.escape(says)):
+        restore.load(trained, **options)
+
+
+def test_a_folder_of_a_name_is_taken_where_no_weights_have_it(trained, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    Path("mine").mkdir()
+    with pytest.raises(UsageError, match="mine has no best.safetensors"):
+        restore.load("mine", device="cpu")
+    shutil.copy(trained, "mine/best.safetensors")
+    assert restore.load("mine", device="cpu").keep == "luma"

@@ -1,0 +1,173 @@
+"""`toolbox restore`: photographs in, restored photographs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.batch import Job
+    from toolbox.photos import Outcome
+
+WEIGHTS = "luma"
+
+
+@click.command("restore")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|DIR...")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder for the results.")
+@click.option("--weights", default=WEIGHTS, show_default=True, help="A published name, a .safetensors file, or a run.")
+@click.option(
+    "--mask", "mask", default="auto", show_default=True, metavar="auto|none|FILE|DIR", help="What is lost, in white."
+)
+@click.option("--color", help="What has this colour is lost, as '#ffffff'.")
+@click.option("--tolerance", type=click.IntRange(0, 255), default=12, show_default=True, help="How near to --color.")
+@click.option("--grow", type=click.IntRange(0, 200), default=0, help="Widen the lost part by so many pixels.")
+@click.option(
+    "--keep",
+    type=click.Choice(["auto", "luma", "rgb", "none"]),
+    default="auto",
+    show_default=True,
+    help="What stays as it is: the luma of a gray photo, all of a colour one.",
+)
+@click.option(
+    "--tone",
+    type=click.Choice(["colour", "keep"]),
+    default="colour",
+    show_default=True,
+    help="A sepia photo: give it colours, or keep its tone.",
+)
+@click.option("--tile", type=click.IntRange(64), help="Side of the tiles of a large photo, in pixels.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best there is]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["lossless", "keep"]),
+    default="lossless",
+    show_default=True,
+    help="PNG and TIFF stay, others become PNG; or each keeps its own.",
+)
+@click.option("--before-after", is_flag=True, help="Write each photo and its result side by side too.")
+@click.option("--overwrite", is_flag=True, help="Make results again that are there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--max-pixels", type=click.IntRange(1), default=50_000_000, show_default=True, help="Refuse larger ones.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context,
+    photos: tuple[Path, ...],
+    out: Path,
+    weights: str,
+    mask: str,
+    color: str | None,
+    tolerance: int,
+    grow: int,
+    keep: str,
+    tone: str,
+    tile: int | None,
+    device: str | None,
+    form: str,
+    before_after: bool,
+    overwrite: bool,
+    dry_run: bool,
+    max_pixels: int,
+    as_json: bool,
+) -> None:
+    """Colour gray photographs and fill in what is lost; every original stays as it is."""
+    from toolbox import batch
+    from toolbox.cli.screen import Screen
+    from toolbox.masks import Choice, parse_color
+
+    screen = Screen(quiet=as_json)
+    jobs, rank = batch.share(batch.plan(photos, out, keep_format=form == "keep"))
+    choice = Choice(
+        given=_given(mask, len(jobs), color),
+        color=None if color is None else parse_color(color),
+        tolerance=tolerance,
+        grow=grow,
+        max_pixels=max_pixels,
+    )
+    if dry_run:
+        _say_plan(jobs, overwrite, screen.say)
+        return
+    from toolbox import photos as work
+    from toolbox import restore
+    from toolbox.cli.screen import stop_on_signals
+
+    how = work.How(
+        choice=choice,
+        keep=cast(Any, keep),
+        tone=tone == "keep",
+        before_after=before_after,
+        overwrite=overwrite,
+        max_pixels=max_pixels,
+    )
+    if form == "keep" and any(job.target.suffix.lower() in (".jpg", ".jpeg", ".webp") for job in jobs):
+        screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
+    work.demand_writable(out)
+    restorer = restore.load(weights, device=device, tile=tile, catalog=load_catalog(context))
+    outcomes: list[Outcome] = []
+    with stop_on_signals() as stopped, screen.bar("restoring", len(jobs)) as advance:
+        for outcome in work.restore_all(jobs, restorer, how, lambda: stopped.signal is not None):
+            outcomes.append(outcome)
+            screen.say(_line(outcome))
+            advance()
+    report = out / ("report.json" if rank is None else f"report.{rank}.json")
+    work.write_report(report, outcomes)
+    if as_json:
+        print_json([vars(outcome) for outcome in outcomes])
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if len(jobs) > 1:
+        _say_report(outcomes, failed, report, screen.say)
+    if stopped.signal is not None:
+        screen.say(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
+        raise SystemExit(128 + stopped.signal)
+    if failed:
+        context.exit(1 if len(jobs) == 1 else 3)
+
+
+def _given(mask: str, count: int, color: str | None) -> Path | bool | None:
+    if mask in ("auto", "none"):
+        return None if mask == "auto" else False
+    path = Path(mask)
+    if color is not None:
+        raise UsageError("--color and a --mask file exclude each other; leave one out.")
+    if not path.exists():
+        raise UsageError(f"--mask {mask}: there is no such file or folder; auto finds what is lost, none is nothing.")
+    if path.is_file() and count > 1:
+        raise UsageError(f"--mask {mask} is one mask, and there are {count} photos; give a folder with one for each.")
+    return path
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.status == "failed":
+        return f"{outcome.photo}: failed: {outcome.reason}"
+    if outcome.status == "left as it is":
+        return f"{outcome.photo}: left as it is: {outcome.reason}"
+    if outcome.status == "there already":
+        return f"{outcome.photo}: there already: {outcome.result}"
+    notes = "".join(f"; {note}" for note in outcome.notes)
+    return f"{outcome.photo} -> {outcome.result} ({outcome.kind}, {100 * outcome.lost:.1f} % lost{notes})"
+
+
+def _say_plan(jobs: list[Job], overwrite: bool, say: Callable[[str], None]) -> None:
+    from toolbox.photos import there
+
+    for job in jobs:
+        what = "there already" if there(job) and not overwrite else "would be written"
+        say(f"{job.photo} -> {job.target} ({what})")
+    say("Dry run: nothing was written.")
+
+
+def _say_report(outcomes: list[Outcome], failed: list[Outcome], report: Path, say: Callable[[str], None]) -> None:
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    say(", ".join(f"{count} {status}" for status, count in counts.items()) + f". Report: {report}")
+    for outcome in failed:
+        say(f"  failed: {outcome.photo}: {outcome.reason}")
