@@ -176,6 +176,7 @@ def writes(folder):
 
 
 def main(photos, folder):
+    """Run everything, and return the exit code."""
     torch.set_num_threads(1)
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     for name, (settings, count, resumed) in CASES.items():
@@ -191,8 +192,8 @@ def main(photos, folder):
         "drifted": drifted(),
     }
     (folder / f"told {processes.index()}.json").write_text(json.dumps(told), "utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    with processes.together():
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    processes.together(lambda: main(Path(sys.argv[1]), Path(sys.argv[2])))

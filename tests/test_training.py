@@ -92,7 +92,7 @@ def test_in_fp16_the_scale_changes_once_both_sides_have_moved():
     wrapped = [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0)) for weight in weights]
     engine.move(SimpleNamespace(scaler=scaler), wrapped)
     # A gradient of 1 each, whatever it was scaled by.
-    assert [float(weight) for weight in weights] == [0, 0]
+    assert [weight.item() for weight in weights] == [0, 0]
     assert scaler.get_scale() == 8
 
 

@@ -107,10 +107,7 @@ class Plan:
             raise RecipeError(self.name, faults)
 
     def tree(self, *, initial: bool = True) -> Tree:
-        """Return the recipe as bound: every value explicit, so that a later default changes nothing.
-
-        With `initial` False without what only chooses the weights to start from, as a file of one machine.
-        """
+        """Return the recipe as bound, every value explicit; `initial` False leaves out which weights it starts from."""
         tree = _plain(self.settings)
         tree["requires"] = {
             bound.entry.plugin: bound.entry.origin for bound in self.components() if bound.entry.plugin != "default"
@@ -129,11 +126,9 @@ def _plain(model: BaseModel) -> Tree:
 
 
 def _written(bound: Bound, initial: bool) -> Tree:
-    left_out = () if initial else bound.spec.initial
+    left_out = ("enabled",) if initial else ("enabled", "init", *bound.spec.initial)
     params = {key: value for key, value in _plain(bound.params).items() if key not in left_out}
-    place = {key: value for key, value in _plain(bound.place).items() if key != "enabled"}
-    if not initial:
-        place.pop("init", None)
+    place = {key: value for key, value in _plain(bound.place).items() if key not in left_out}
     children = {key: _written(child, initial) for key, child in bound.children.items()}
     return {"name": bound.spec.name} | params | place | children
 

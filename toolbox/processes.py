@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -172,20 +171,24 @@ def demand_equal(state: Mapping[str, Iterable[Tensor]]) -> None:
         )
 
 
-@contextmanager
-def together() -> Iterator[None]:
-    """Begin and end with the others: part from them at the end, and say in one line if one of them has ended before."""
+def together(work: Callable[[], int]) -> int:
+    """Do all of a program's work, which gives its exit code, and end with the others.
+
+    Raises:
+        TrainingError: another process has ended before.
+    """
+    code = 1
     try:
-        yield
-        if dist.is_initialized():
+        code = work()
+        if count() > 1:
             dist.barrier()  # a launcher takes who ends early for lost, and ends the rest
-            dist.destroy_process_group()
+        return code
     except BaseException as error:
-        if count() == 1:
-            raise
-        # What a broken group leaves behind, threads and messages under way, hangs or aborts the interpreter's own end.
-        lost = isinstance(error, RuntimeError) and any(word in str(error) for word in BROKEN)
-        atexit.register(_end, 1 if lost else getattr(error, "exit_code", getattr(error, "code", 1)))
+        lost = count() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in BROKEN)
+        if isinstance(error, ToolboxError):
+            code = error.exit_code
+        elif isinstance(error, SystemExit) and isinstance(error.code, int):
+            code = error.code
         if not lost:
             raise
         raise everywhere(
@@ -194,6 +197,10 @@ def together() -> Iterator[None]:
                 "The last checkpoint is whole: --resume the run."
             )
         ) from error
+    finally:
+        if dist.is_initialized():
+            # Threads and messages of a group, a broken one above all, hang or abort the interpreter's own end.
+            atexit.register(_end, code)
 
 
 def _end(code: int) -> None:

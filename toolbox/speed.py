@@ -16,7 +16,7 @@ from toolbox.plan import Plan
 from toolbox.runner import recipe_for_data
 from toolbox.sources import Item
 
-WARM_UP = 2
+WARM_UP = 1
 MOST_STEPS = 10_000
 
 

@@ -77,30 +77,16 @@ def command(
     plan = bind(read, catalog)
     if resume is not None and changes and not dry_run and first_process():
         runfolder.write_recipe(resume, plan)  # so that the next --resume finds them
-    _go(catalog, plan, data, out, resume, device, dry_run, as_json)
+    from toolbox import processes
+
+    code = processes.together(lambda: _run(catalog, plan, data, out, resume, device, dry_run, as_json))
+    if code:
+        raise SystemExit(code)
 
 
 def _as_setting(key: str, value: object) -> str:
     table = "data" if key == "size" else "" if key == "seed" else "training"
     return f"{table}.{key}={value}" if table else f"{key}={value}"
-
-
-def _go(
-    catalog: Catalog,
-    plan: Plan,
-    data: Path | None,
-    out: Path | None,
-    resume: Path | None,
-    device: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    from toolbox import processes
-
-    with processes.together():
-        stopped = _run(catalog, plan, data, out, resume, device, dry_run, as_json)
-    if stopped is not None:
-        raise SystemExit(128 + stopped)
 
 
 def _run(
@@ -112,8 +98,8 @@ def _run(
     device: str | None,
     dry_run: bool,
     as_json: bool,
-) -> int | None:
-    """Run, and return the signal that stopped it before its end, None if it came there."""
+) -> int:
+    """Run, and return the exit code: 0, or 128 and the signal that stopped it before its end."""
     from toolbox import engine, processes, published, report, runfolder, runner, sources, split
     from toolbox.cli.screen import Screen, stop_on_signals
 
@@ -137,7 +123,7 @@ def _run(
         screen.say(line)
     if dry_run:
         screen.say("Dry run: nothing was written.")
-        return None
+        return 0
     if resume is None:
         processes.from_first(lambda: runfolder.begin(folder, plan, data, chosen))
     with stop_on_signals() as stopped:
@@ -152,7 +138,7 @@ def _run(
         result = runner.run(plan, options, screen)
     if not result.finished:
         screen.say(f"Stopped after step {result.steps}. To go on: toolbox run --resume {folder}")
-        return stopped.signal or signal.SIGINT
+        return 128 + (stopped.signal or signal.SIGINT)
     if as_json and processes.first():
         scores = {name: asdict(score) for name, score in result.scores.items()}
         print_json(
@@ -165,7 +151,7 @@ def _run(
             }
         )
     if as_json:
-        return None
+        return 0
     before, after = result.pixel_loss
     screen.say(f"\nScore on {len(sides.validation)} validation photographs at {plan.settings.data.size} pixels:")
     screen.say(report.table(result.scores))
@@ -175,7 +161,7 @@ def _run(
     else:
         screen.say("No test photographs (test_input/), so there is no submission.")
     screen.say(f"Run folder: {folder}")
-    return None
+    return 0
 
 
 def _outline(plan: Plan, source: Source, sides: Sides, device: str, folder: Path) -> Sequence[str]:
