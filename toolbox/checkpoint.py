@@ -52,9 +52,11 @@ class Progress:
 
 def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
     """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written."""
-    target = folder / f"step-{progress.step:08d}"
-    if target.exists():
-        shutil.rmtree(target)
+    first = target = folder / f"step-{progress.step:08d}"
+    number = 1
+    while target.exists():  # of the same step again: beside the old one, which must stay until the new one is whole
+        number += 1
+        target = first.with_name(f"{first.name}-{number}")
     files.write_folder(target, lambda aside: _fill(aside, parts, progress))
     for old in _saved(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)

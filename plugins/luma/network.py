@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -41,12 +43,16 @@ class LumaUNet(nn.Module):
     std: Tensor
     centres: Tensor
 
-    def __init__(self, backbone: Backbone, *, width: int) -> None:
-        """Make a network over `backbone`, whose maps have strides 2 to 32; `width` scales the decoders."""
+    def __init__(self, backbone: Backbone, *, width: int, frozen: bool) -> None:
+        """Make a network over `backbone`, whose maps have strides 2 to 32.
+
+        `width` scales the decoders; a `frozen` encoder stays as it was loaded, its running statistics too.
+        """
         super().__init__()
         demand_strides(backbone)
         two, four, eight, sixteen, deep = backbone.channels
-        self.encoder = backbone.network
+        self.encoder = backbone.network.requires_grad_(not frozen)
+        self.frozen = frozen
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("centres", centres(), persistent=False)
@@ -62,6 +68,12 @@ class LumaUNet(nn.Module):
         self.classes = nn.Conv2d(2 * width, COUNT, 1)
         self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
         self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        self.encoder.train(mode and not self.frozen)
+        return self
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Restore `image` (B, 3, H, W) with `mask` (B, 1, H, W), H and W multiples of 32.

@@ -27,6 +27,7 @@ class LumaUNetParams(Params):
     weights: str | None = Field(
         None, description="Start the encoder from this safetensors file, with the keys of timm's network."
     )
+    frozen: bool = Field(False, description="Leave the encoder as it is loaded: on few photographs it forgets less.")
     width: int = Field(32, ge=4, le=512, multiple_of=2, description="Half the channels where colours are told.")
 
     @model_validator(mode="after")
@@ -61,7 +62,7 @@ def build_luma_unet(params: LumaUNetParams) -> nn.Module:
 
     backbone = create(params.backbone, 4)
     load(backbone, params.backbone, pretrained=params.pretrained, weights=params.weights)
-    return LumaUNet(backbone, width=params.width)
+    return LumaUNet(backbone, width=params.width, frozen=params.frozen)
 
 
 def build_color_classes(params: ColorClassesParams) -> ReconstructionLoss:

@@ -79,3 +79,14 @@ def test_the_loss_is_the_divergence_by_hand():
     perfect = color_classes(2)(wanted.log(), truth, truth[:, :1])
     # Shares below 1e-8 count as that.
     assert abs(float(perfect)) < 1e-6
+
+
+def test_a_frozen_encoder_stays_as_it_is():
+    torch.manual_seed(0)
+    network = build_luma_unet(LumaUNetParams(width=4, frozen=True)).train()
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    network(torch.rand(2, 3, 64, 64), torch.zeros(2, 1, 64, 64))[0].sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in network.encoder.state_dict().items())
+    assert all(weight.grad is None for weight in network.encoder.parameters())
+    assert all(weight.grad is not None for weight in network.levels.parameters())
+    assert network.levels[0].training and not network.encoder.training

@@ -1,0 +1,148 @@
+"""Drills on checkpoints: the process killed while it saves, files with a bit turned or an end cut off."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+
+from toolbox import catalog, checkpoint, engine, files, parts, runfolder
+from toolbox.checkpoint import Progress
+from toolbox.plan import bind
+from toolbox.recipe import read
+
+TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4", "training.average=0.9"]
+
+# A short form in every run of the tests, the full one as a drill.
+KILLS = [8, pytest.param(200, marks=pytest.mark.drill)]
+FLIPS = [40, pytest.param(2000, marks=pytest.mark.drill)]
+
+
+@pytest.fixture(scope="module")
+def built():
+    loaded = catalog.load(third_party=False)
+    plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
+    return parts.build(plan, engine.make("cpu"))
+
+
+def mark(built, number):
+    """Make the state tell its number: every weight has it."""
+    with torch.no_grad():
+        for weight in built.generator.network.parameters():
+            weight.fill_(number)
+
+
+def child_saves(built, folder, first):
+    """Fork a process that saves one checkpoint after the other, and return its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        for number in itertools.count(first):
+            mark(built, number)
+            checkpoint.save_state(folder, built, Progress(step=number))
+    finally:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("count", KILLS)
+def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, count):
+    chance = random.Random(count)
+    folder = tmp_path / runfolder.CHECKPOINTS
+    runfolder.prepare(tmp_path)
+    step, cut = 0, 0
+    for _ in range(count):
+        child = child_saves(built, folder, step)
+        time.sleep(chance.uniform(0.005, 0.12))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        cut += any(path.name.endswith(".tmp") for path in folder.iterdir())
+        runfolder.prepare(tmp_path)
+        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        newest, passed = checkpoint.newest(folder)
+        assert not passed
+        if newest is None:
+            assert step == 0
+            continue
+        progress = checkpoint.load_state(newest, built)
+        assert all(bool((weight == progress.step).all()) for weight in built.generator.network.parameters())
+        assert progress.step >= step
+        step = progress.step
+    # A kill while old ones are taken away leaves them to the next save.
+    checkpoint.save_state(folder, built, Progress(step=step + 1))
+    assert len(list(folder.iterdir())) == checkpoint.KEPT
+    assert step > 0
+    assert cut > 0, "no kill fell into a save, so this showed nothing"
+
+
+@pytest.mark.parametrize("count", FLIPS)
+def test_a_bit_turned_or_an_end_cut_off_is_noticed_and_named(tmp_path, built, count):
+    chance = random.Random(count)
+    for step in (1, 2):
+        mark(built, step)
+        checkpoint.save_state(tmp_path, built, Progress(step=step))
+    newest, older = tmp_path / "step-00000002", tmp_path / "step-00000001"
+    for number in range(count):
+        path = chance.choice(sorted(newest.iterdir()))
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        if number % 4 == 0:
+            del damaged[chance.randrange(len(damaged)) :]
+        else:
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        found, passed = checkpoint.newest(tmp_path)
+        if path.name == checkpoint.MANIFEST and found == newest:
+            # A manifest that says the same in other bytes (a space for a line break) is as good.
+            assert checkpoint.verify(newest) is None
+        else:
+            assert found == older
+            assert len(passed) == 1 and newest.name in passed[0]
+            # A damaged manifest has another file look changed or missing.
+            assert path.name in passed[0] or path.name == checkpoint.MANIFEST
+        path.write_bytes(whole)
+    assert checkpoint.newest(tmp_path) == (newest, ())
+
+
+def test_a_second_save_of_a_step_leaves_the_first_until_it_is_whole(tmp_path, built, monkeypatch):
+    mark(built, 1)
+    checkpoint.save_state(tmp_path, built, Progress(step=1))
+    monkeypatch.setattr(files, "write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(Exception, match="No space left|full"):
+        checkpoint.save_state(tmp_path, built, Progress(step=1))
+    monkeypatch.undo()
+    assert checkpoint.newest(tmp_path)[0] == tmp_path / "step-00000001"
+    mark(built, 5)
+    checkpoint.save_state(tmp_path, built, Progress(step=1))
+    newest, _ = checkpoint.newest(tmp_path)
+    checkpoint.load_state(newest, built)
+    assert float(next(built.generator.network.parameters()).flatten()[0].detach()) == 5
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_byte_for_byte(tmp_path, built, monkeypatch):
+    mark(built, 1)
+    saved = checkpoint.save_state(tmp_path, built, Progress(step=1))
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    real, calls = files.write_bytes, itertools.count()
+    total = len(before)
+    for fails in range(total):
+        calls = itertools.count()
+
+        def write(path, data, fails=fails, calls=calls):
+            if next(calls) == fails:
+                raise OSError(28, "No space left on device")
+            real(path, data)
+
+        monkeypatch.setattr(files, "write_bytes", write)
+        with pytest.raises(Exception, match="No space left|full"):
+            checkpoint.save_state(tmp_path, built, Progress(step=2))
+        monkeypatch.undo()
+        assert [path.name for path in tmp_path.iterdir()] == [saved.name]
+        assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    shutil.rmtree(tmp_path)
