@@ -12,8 +12,10 @@ from torch import nn
 
 from toolbox import catalog, engine, parts, training
 from toolbox.data import Batch
+from toolbox.errors import TrainingError
 from toolbox.plan import bind
 from toolbox.recipe import read
+from toolbox.records import measured, record
 
 SMALL = ["generator.width=4", "generator.levels=3", "training.precision=fp64"]
 # A discriminator without a norm: one that looks across the samples sees another batch in each part.
@@ -90,7 +92,7 @@ def test_in_fp16_the_scale_changes_once_both_sides_have_moved():
     for weight in weights:
         scaler.scale(weight.sum()).backward()
     wrapped = [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0)) for weight in weights]
-    engine.move(SimpleNamespace(scaler=scaler), wrapped)
+    engine.move(SimpleNamespace(scaler=scaler), wrapped, torch.zeros(()))
     # A gradient of 1 each, whatever it was scaled by.
     assert [weight.item() for weight in weights] == [0, 0]
     assert scaler.get_scale() == 8
@@ -102,3 +104,44 @@ def test_a_compiled_generator_takes_the_same_step(monkeypatch):
     plain, compiled = steps(number=1), steps("training.compile=true", number=1)
     assert plain[0][0] == pytest.approx(compiled[0][0], rel=1e-9)
     torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=1e-9)
+
+
+SPOILED = ["input", "loss.mse", "loss.lsgan", "loss.ssim", "penalty.gradient", "gradient g", "gradient d"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", SPOILED)
+def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value):
+    built, power = build("training.average=0.9")
+    given = batch(2)
+
+    def once(number):
+        return training.step(built, given, power, number=number, random=torch.Generator().manual_seed(number))
+
+    once(0)
+    before = {name: [t.clone() for t in tensors] for name, tensors in built.state().items() if name != "average"}
+    if where == "input":
+        given.image[1, 0, 3, 3] = value
+    elif where.startswith("gradient "):
+        side = built.sides()["generator" if where.endswith("g") else "discriminator"]
+        next(side.network.parameters()).register_hook(lambda gradient: gradient * value)
+    elif where.startswith("penalty"):
+        (penalty,) = built.penalties
+        real = penalty.call
+        object.__setattr__(penalty, "call", lambda judgement: real(judgement) * value)
+    else:
+        (loss,) = [one for one in built.losses if f"loss.{one.label}" == where]
+        real = loss.call
+        if loss.adversarial:
+            monkeypatch.setattr(type(real), "generator", lambda self, *maps: maps[0][0].mean() * value)
+        else:
+            object.__setattr__(loss, "call", lambda *pictures: real(*pictures) * value)
+    terms = once(1)
+    after = built.state()
+    for name, tensors in before.items():
+        assert all(torch.equal(one, other) for one, other in zip(tensors, after[name], strict=True)), name
+    with pytest.raises(TrainingError, match="Step 1: .* is not finite, and no weight was moved. Batch: a, b") as raised:
+        record(measured(1, terms, given.names, False))
+    assert where in ("input", "gradient g", "gradient d") or where in str(raised.value)
+    if where.startswith("gradient "):
+        assert f"gradient.{where[-1]} is not finite" in str(raised.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -80,10 +80,19 @@ def scaled(power: Accelerator, loss: Tensor) -> Tensor:
     return loss if power.scaler is None else power.scaler.scale(loss)
 
 
-def move(power: Accelerator, optimizers: Iterable[Optimizer]) -> None:
-    """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last."""
+def move(power: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> None:
+    """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last.
+
+    Args:
+        power: the engine.
+        optimizers: fused ones.
+        wrong: a scalar on the device; where it is not 0, no weight moves. Nothing waits for it.
+    """
     for optimizer in optimizers:
         if power.scaler is None:
+            # What torch's own GradScaler tells a fused optimiser; in fp16 it does so itself.
+            inner = cast(Any, getattr(optimizer, "optimizer", optimizer))
+            inner.grad_scale, inner.found_inf = None, wrong
             optimizer.step()
         else:
             # accelerate's own would change the scale after the first.

@@ -184,12 +184,11 @@ def together(work: Callable[[], int]) -> int:
             dist.barrier()  # a launcher takes who ends early for lost, and ends the rest
         return code
     except BaseException as error:
-        lost = count() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in BROKEN)
         if isinstance(error, ToolboxError):
             code = error.exit_code
         elif isinstance(error, SystemExit) and isinstance(error.code, int):
             code = error.code
-        if not lost:
+        if not lost(error):
             raise
         raise everywhere(
             TrainingError(
@@ -201,6 +200,11 @@ def together(work: Callable[[], int]) -> int:
         if dist.is_initialized():
             # Threads and messages of a group, a broken one above all, hang or abort the interpreter's own end.
             atexit.register(_end, code)
+
+
+def lost(error: BaseException) -> bool:
+    """Return whether an error comes of another process's end."""
+    return count() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in BROKEN)
 
 
 def _end(code: int) -> None:

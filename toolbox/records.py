@@ -22,7 +22,7 @@ class Record:
         step: the number of the step, from 0.
         terms: figures by name: ``g`` and ``d`` are the totals, ``loss.LABEL`` and ``penalty.LABEL`` the terms
             without their weights, ``d.real`` and ``d.fake`` the discriminator's two sides, ``on_real`` and
-            ``on_fake`` the means of its maps.
+            ``on_fake`` the means of its maps, ``gradient.g`` and ``gradient.d`` the norms of the gradients.
         names: the photographs of the batch.
     """
 
@@ -62,7 +62,8 @@ def record(taken: Measured) -> tuple[Record, bool]:
         names = [name for part in processes.gathered(taken.names) for name in part]
         raise processes.everywhere(
             TrainingError(
-                f"Step {taken.number}: {', '.join(wrong)} is not finite. Batch: {', '.join(names)}. "
+                f"Step {taken.number}: {', '.join(wrong)} is not finite, and no weight was moved. "
+                f"Batch: {', '.join(names)}. "
                 "A smaller learning rate or weight helps; the last good checkpoint is in the run folder."
             )
         )

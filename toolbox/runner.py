@@ -169,7 +169,7 @@ def _first_look(bench: Bench, batch: Batch) -> float:
             with torch.inference_mode():
                 loop.judge(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
-        if _memory(error):
+        if _memory(error) or processes.lost(error):
             raise
         size, text = bench.plan.settings.data.size, " ".join(str(error).split())
         raise UsageError(

@@ -17,13 +17,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.nn.utils import get_total_norm
 
 from toolbox import processes
 from toolbox.color import luma
 from toolbox.contracts import Judgement
 from toolbox.data import Batch, Place
 from toolbox.engine import move, scaled
-from toolbox.parts import Loss, Parts, restore
+from toolbox.parts import Loss, Parts, Side, restore
 from toolbox.records import Measured, Record, Terms, measured, record
 
 
@@ -117,6 +118,7 @@ def step(
         side.optimizer.zero_grad(set_to_none=True)
     terms: Terms = {}
     shown: list[Shown] = []
+    learned = [(value, value.clone()) for value in parts.buffers() if value.is_floating_point()]
     for part in _parts_of(batch, parts.accumulate):
         # 1. Restore the pictures, and let the discriminator judge them.
         with engine.autocast():
@@ -143,7 +145,10 @@ def step(
     # 4. Move both, by the gradients of all processes, which travel meanwhile.
     for finish in sums:
         finish()
-    move(engine, [side.optimizer for side in moved])
+    wrong = _not_finite(moved, terms)
+    move(engine, [side.optimizer for side in moved], wrong)
+    for value, before in learned:
+        value.copy_(torch.where(wrong > 0, before, value))
     processes.mix(parts.buffers(), batch.place.share)
     if parts.average is not None:
         parts.average.update_parameters(generator.network)
@@ -169,6 +174,17 @@ def judge(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tensor]:
 
 def _sum_gradients(network: nn.Module) -> Callable[[], None]:
     return processes.summed(weight.grad for weight in network.parameters() if weight.grad is not None)
+
+
+def _not_finite(moved: list[Side], terms: Terms) -> Tensor:
+    """Note the norms of the gradients, and return 1 where one of them or a total is not finite, else 0."""
+    for name, side in zip(("g", "d"), moved, strict=False):
+        gradients = [weight.grad for weight in side.network.parameters() if weight.grad is not None]
+        if gradients:
+            # The same in every process, and summed over them like every term.
+            terms[f"gradient.{name}"] = get_total_norm(gradients).detach() / processes.count()
+    seen = [value for name, value in terms.items() if name.startswith("gradient.") or processes.count() == 1]
+    return (~torch.stack([value.float() for value in seen]).isfinite()).any().float()
 
 
 def _parts_of(batch: Batch, count: int) -> Iterator[Batch]:
