@@ -14,13 +14,13 @@ class Benchmarks(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the benchmarks by name."""
         here = Path(__file__).parent
-        return sorted(path.stem for path in here.glob("*.py") if not path.stem.startswith("_"))
+        return sorted(path.stem.replace("_", "-") for path in here.glob("*.py") if not path.stem.startswith("_"))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import and return one benchmark."""
         if name not in self.list_commands(context):
             return None
-        return importlib.import_module(f"benchmarks.{name}").command
+        return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").command
 
 
 @click.group(cls=Benchmarks)

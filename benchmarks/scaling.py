@@ -15,10 +15,9 @@ import click
 import numpy as np
 import torch
 from toolbox_plugins.default import unet
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from benchmarks import _measure, step
+from benchmarks._work import Counter
 from toolbox import training
 
 # Published rates, one direction, in GB/s: NVLink 4 has 18 links of 25; PCIe x16; a network card by its name.
@@ -58,21 +57,9 @@ class Link:
     cards: int
 
 
-class Counter(TorchDispatchMode):
-    """Counts the operations of convolutions and products; FlopCounterMode fails where gradients are taken twice."""
-
-    total = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        count = flop_registry.get(function._overloadpacket)
-        self.total += count(*args, **(kwargs or {}), out_val=result) if count else 0
-        return result
-
-
 def counted() -> tuple[float, float, int, int]:
     """Return a published step's operations a pixel, the discriminator's share of them, the weights of both sides."""
-    built, batch, power = step.build("ours", COUNTED_SIDE, 1, "cpu")
+    built, batch, power = step.build(COUNTED_SIDE, 1, "cpu")
     spent: dict[str, int] = {}
     counter = Counter()
     unet.pays = lambda x: False  # the way that a CPU takes for small pictures

@@ -269,6 +269,24 @@ def test_a_pair_made_smaller_keeps_its_hole_whole_and_flat(tmp_path):
     assert small.image[~small.mask].min() > 100
 
 
+def test_a_run_that_gets_no_better_ends_and_hands_out_the_best(tmp_path, photos):
+    out = tmp_path / "out"
+    # A learning rate that spoils what the first epoch reached.
+    hurt = ["--set", "generator.optimizer.lr=0.5", "--set", "validation.patience=2"]
+    result = run("--data", photos, "--out", out, "--size", 32, "--epochs", 30, "--batch", 2, *hurt)
+    assert "No better figure in 2 validations (validation.patience): the run ends here." in result.output
+    figures = [record["validation"]["score"] for record in records(out) if "validation" in record]
+    best = max(range(len(figures)), key=figures.__getitem__)
+    assert len(figures) == best + 3 < 30
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert summary["best"]["score"] == figures[best] and (out / "submission.zip").exists() is False
+    # It has ended; going on takes another word.
+    again = run("--resume", out)
+    assert len(steps(out)) == 2 * len(figures) and "Continuing" in again.output
+    run("--resume", out, "--set", "validation.patience=4")
+    assert len(steps(out)) == 2 * (best + 5)
+
+
 def test_sigterm_leaves_a_checkpoint_and_the_run_goes_on(tmp_path, photos):
     out = tmp_path / "out"
     arguments = [*TINY, "--data", str(photos), "--out", str(out), "--size", "32", "--batch", "1", "--epochs", "2000"]

@@ -38,6 +38,7 @@ class Progress:
         sums: the sum and the count of each figure over the steps of that epoch so far.
         best: the figure of the best weights so far, the more the better.
         best_step: after how many steps those were reached.
+        stale: the validations since then.
         seconds: the time spent so far, over all sessions.
     """
 
@@ -47,6 +48,7 @@ class Progress:
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
     best: float | None = None
     best_step: int | None = None
+    stale: int = 0
     seconds: float = 0.0
 
 

@@ -63,7 +63,7 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     # 3. Train; after every epoch step the schedules, validate, keep the best; save.
     total = bench.steps()
     with screen.bar("training", total, progress.step) as advance:
-        while progress.step < total and not bench.time_up():
+        while progress.step < total and not bench.time_up() and not bench.gave_up(progress.stale):
             progress = _train(bench, progress, total, advance)
             # An epoch that is whole is closed even then: what continues must find its schedules stepped.
             if progress.batch == 0 or (not bench.stopped() and (progress.step >= total or bench.time_up())):
@@ -237,13 +237,16 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
             report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
             report.append(folder, report.validation_record(progress.step, number, outcome))
         figure = -outcome.loss if outcome.score.score is None else outcome.score.score
+        progress = replace(progress, stale=progress.stale + 1)
         if progress.best is None or figure > progress.best:
-            progress = replace(progress, best=figure, best_step=progress.step)
+            progress = replace(progress, best=figure, best_step=progress.step, stale=0)
             if processes.first():
                 _keep_best(bench, progress, outcome)
     if number == 1:
         _say_unlike(bench)
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
+    if bench.gave_up(progress.stale):
+        bench.screen.say(f"No better figure in {progress.stale} validations (validation.patience): the run ends here.")
     if shown.submit_every and number % shown.submit_every == 0 and not last:
         name = f"epoch-{number:03d}"
         _submit(bench, folder / "submissions" / f"{name}.zip", folder / "submissions" / name)

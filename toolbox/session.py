@@ -137,6 +137,10 @@ class Bench:
         full = limits.epochs * math.ceil(samples / limits.batch)
         return min(full, limits.steps or full)
 
+    def gave_up(self, stale: int) -> bool:
+        """Return whether so many validations without a better figure are as many as the recipe waits for."""
+        return 0 < self.plan.settings.validation.patience <= stale
+
     def seconds(self) -> float:
         """Return the time spent so far, over all sessions."""
         return time.monotonic() - self.began

@@ -77,6 +77,9 @@ class Validation(Section):
     """What is measured and shown after an epoch."""
 
     every: int = Field(1, ge=1, description="epochs between validations; the last epoch always validates")
+    patience: int = Field(
+        0, ge=0, description="validations without a better figure after which a run ends; 0 goes to the end"
+    )
     previews: int = Field(4, ge=0, le=64, description="validation pictures in the preview: input, restored, truth")
     submit_every: int = Field(
         0, ge=0, description="epochs between submissions; 0 writes one at the end, from the best weights"
