@@ -58,9 +58,9 @@ def wait(device: torch.device) -> None:
 
 
 def convolution_rates(batch: int, size: int, width: int, device: torch.device, rounds: int = 3) -> dict[str, float]:
-    """Return the operations a second of bare 3x3 convolutions, forward and backward, as the levels of a U-Net have them.
+    """Return the operations a second of bare 3x3 convolutions, forward and backward, of the sizes in a U-Net.
 
-    The channels are last in memory; `width` is that of the first level, at the full size, and five levels are measured.
+    The channels are last in memory; `width` is that of the first of five levels, at the full size.
     """
     rates = {}
     for level in range(5):
@@ -77,7 +77,7 @@ def convolution_rates(batch: int, size: int, width: int, device: torch.device, r
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, side: int, rounds: int = 20) -> float:
-    """Return the operations a second of products of square matrices of `side`, the device kept busy by ten at a time."""
+    """Return the operations a second of products of square matrices of `side`, ten launched at a time."""
     a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
 
     def once() -> None:

@@ -96,7 +96,7 @@ def measure(size: int, batch: int, rounds: int, device: str | None, changes: Seq
         "device": str(power.device),
         "largest_relative_difference_of_the_first_step": apart,
         **_measure.summary(times),
-        "processor": _measure.summary(spent),
+        "processor_time": _measure.summary(spent),
     }
 
 

@@ -287,6 +287,15 @@ def test_a_run_that_gets_no_better_ends_and_hands_out_the_best(tmp_path, photos)
     assert len(steps(out)) == 2 * (best + 5)
 
 
+def test_a_disk_without_room_for_the_checkpoints_is_said_before_the_first_step(tmp_path, photos, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    result = run("--data", photos, "--out", tmp_path / "out", "--size", 32, code=1)
+    assert "has room for 0 MB and the checkpoints of this run take up to" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "metrics.jsonl").exists()
+
+
 def test_sigterm_leaves_a_checkpoint_and_the_run_goes_on(tmp_path, photos):
     out = tmp_path / "out"
     arguments = [*TINY, "--data", str(photos), "--out", str(out), "--size", "32", "--batch", "1", "--epochs", "2000"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from toolbox import files
-from toolbox.errors import WeightsError
+from toolbox.errors import OutputError, WeightsError
 from toolbox.parts import Parts
 
 MANIFEST = "manifest.json"
@@ -63,6 +63,23 @@ def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
     for old in _saved(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def demand_space(folder: Path, parts: Parts) -> None:
+    """See that the disk has room for the checkpoints of a run; OutputError with both figures if it has not.
+
+    While one is written the ones to keep lie there still. The optimisers are counted with two values a weight.
+    """
+    tensors = [value for module in parts.stateful().values() for value in module.state_dict().values()]
+    tensors += [weight for side in parts.sides().values() for weight in side.network.parameters() for _ in range(2)]
+    needed = (KEPT + 1) * sum(value.numel() * value.element_size() for value in tensors)
+    there = sum(file.stat().st_size for saved in _saved(folder) for file in saved.iterdir())
+    free = shutil.disk_usage(folder).free + there
+    if free < needed:
+        raise OutputError(
+            f"{files.shown(folder)} has room for {free / 1e6:.0f} MB and the checkpoints of this run take up to "
+            f"{needed / 1e6:.0f} MB. Free some, or choose another disk with --out."
+        )
 
 
 def newest(folder: Path) -> tuple[Path | None, tuple[str, ...]]:

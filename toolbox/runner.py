@@ -139,6 +139,7 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
         bench.screen.say(f"Continuing after step {progress.step} of {bench.steps()}.")
     if processes.first():
         runfolder.prepare(folder)
+        checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
         report.rewind(folder, progress.step)
     return progress
 
