@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
-import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
-from toolbox import images
+from toolbox import decoding, images
 from toolbox.errors import OutputError
 
 # What a file of each ending is written as.
@@ -19,14 +19,22 @@ LOSSY = ("JPEG", "WEBP")
 # JPEG and WebP at a quality where no further loss is seen, JPEG's colours at full resolution.
 QUALITY = 95
 OPTIONS: dict[str, dict[str, Any]] = {
-    "TIFF": {"compression": "tiff_adobe_deflate"},
     "JPEG": {"quality": QUALITY, "subsampling": 0},
     "WEBP": {"quality": QUALITY, "method": 4},
 }
 
+# A JPEG segment's length is told in two bytes, which count themselves.
+_MOST_JPEG_EXIF = 65533
+_TIFF_LEVEL = 3
+_STRIP_BYTES = 1 << 20
+# TIFF 6.0, sections 8 and 14, and Adobe's Photoshop TIFF technical notes for Deflate.
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
+_DEFLATE, _RGB, _INTERLEAVED, _DIFFERENCES = 8, 2, 1, 2
+
 
 def encode(pixels: np.ndarray, kind: str, exif: bytes | None = None) -> tuple[bytes, tuple[str, ...]]:
-    """Encode (H, W, 3) RGB, uint8 or uint16.
+    """Encode (H, W, 3) RGB, uint8 or uint16; the same picture gives the same bytes.
 
     Args:
         pixels: the picture.
@@ -41,13 +49,16 @@ def encode(pixels: np.ndarray, kind: str, exif: bytes | None = None) -> tuple[by
     """
     if kind == "PNG":
         return images.encode_png(pixels, exif=exif), ()
-    notes: tuple[str, ...] = ()
+    if kind == "TIFF":
+        return _tiff(pixels, exif)
+    notes = []
     if pixels.dtype == np.uint16:
-        if kind == "TIFF":
-            return _tiff16(pixels), ("EXIF left out: a TIFF of 16 bits is written without",) if exif else ()
-        pixels, notes = images.eight_bits(pixels), (f"16 bits became 8: {kind} has no more",)
+        pixels = images.eight_bits(pixels)
+        notes.append(f"16 bits became 8: {kind} has no more")
     options = dict(OPTIONS[kind])
-    if exif:
+    if exif and kind == "JPEG" and len(exif) > _MOST_JPEG_EXIF:
+        notes.append("EXIF left out: it is longer than a JPEG can hold")
+    elif exif:
         options["exif"] = exif
     stream = io.BytesIO()
     try:
@@ -55,9 +66,56 @@ def encode(pixels: np.ndarray, kind: str, exif: bytes | None = None) -> tuple[by
     except (ValueError, OSError) as error:
         height, width = pixels.shape[:2]
         raise OutputError(f"{width}x{height} can't be written as {kind}: {error}") from error
-    return stream.getvalue(), notes
+    return stream.getvalue(), tuple(notes)
 
 
-def _tiff16(pixels: np.ndarray) -> bytes:
-    lzw = [cv2.IMWRITE_TIFF_COMPRESSION, 5]
-    return cv2.imencode(".tiff", np.ascontiguousarray(pixels[..., ::-1]), lzw)[1].tobytes()
+def _tiff(pixels: np.ndarray, exif: bytes | None) -> tuple[bytes, tuple[str, ...]]:
+    """Encode as TIFF by our own hand: Pillow knows no 16-bit RGB, and OpenCV no EXIF."""
+    height, width, samples = pixels.shape
+    rows = max(1, _STRIP_BYTES // pixels[:1].nbytes)
+    strips = [_strip(pixels[start : start + rows]) for start in range(0, height, rows)]
+    sizes = tuple(len(strip) for strip in strips)
+    layout: dict[int, Any] = {
+        _WIDTH: width,
+        _HEIGHT: height,
+        _BITS: (8 * pixels.itemsize,) * samples,
+        _COMPRESSION: _DEFLATE,
+        _PHOTOMETRIC: _RGB,
+        # From the end of the directory on, to which Pillow moves them.
+        _OFFSETS: tuple(int(place) for place in np.cumsum((0, *sizes[:-1]))),
+        _SAMPLES: samples,
+        _ROWS: rows,
+        _COUNTS: sizes,
+        _PLANES: _INTERLEAVED,
+        _PREDICTOR: _DIFFERENCES,
+    }
+    notes: tuple[str, ...] = ()
+    try:
+        head = _directory(layout, exif)
+    except Exception:  # EXIF comes from anywhere; a result isn't refused for it
+        head, notes = _directory(layout, None), ("EXIF left out: it can't be written in a TIFF",)
+    return b"".join([head, *strips]), notes
+
+
+def _strip(rows: np.ndarray) -> bytes:
+    """Deflate the differences of neighbours along each row, modulo 256 or 65536."""
+    apart = rows.astype(rows.dtype.newbyteorder("<"))
+    apart[:, 1:] -= rows[:, :-1]
+    return zlib.compress(apart.tobytes(), _TIFF_LEVEL)
+
+
+def _directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
+    directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
+    if exif:
+        given = Image.Exif()
+        given.load(exif)
+        # What another file's EXIF says of that file's layout would be taken for this one's.
+        for tag in set(given) & decoding._PHOTO_TAGS:
+            directory[tag] = given.get_ifd(tag) if tag in (34665, 34853) else given[tag]
+    for tag, value in layout.items():
+        directory[tag] = value
+        if tag in (_OFFSETS, _COUNTS):
+            directory.tagtype[tag] = 4  # 32 bits, whatever the first values need
+    stream = io.BytesIO()
+    directory.save(stream)
+    return stream.getvalue()

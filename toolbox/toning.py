@@ -10,13 +10,14 @@ import numpy as np
 
 from toolbox import images
 
-# In steps of 255: how far, at the 99th of a hundred pixels, the colour of a gray photograph may lie from gray, and
-# that of a toned one from the curve of its tone. Figures in docs/restore.md.
+# In steps of 255, at the 99th of a hundred pixels: how far the colour of a gray photograph may lie from gray, and how
+# far, meant over squares of 5 pixels, that of a toned one from the curve of its tone. Figures in docs/restore.md.
 NEAR = 8.0
+TONED = 7.0
 SHARE = 99.0
+SQUARE = 5
 
 SIDE = 512
-LEVELS = 32
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,33 +34,39 @@ class Toning:
 
 
 def judge(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
-    """Judge (H, W, 3) uint8 RGB by what is not `lost`, (H, W) bool, looked at no larger than 512 px a side."""
+    """Judge (H, W, 3) uint8 RGB by what is not `lost`, (H, W) bool, looked at no larger than 1,024 px a side."""
+    gray = Toning(kind="gray", curve=np.zeros((256, 2)))
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
-        return Toning(kind="gray", curve=np.zeros((256, 2)))
-    known = np.ones(rgb.shape[:2], bool) if lost is None or lost.all() else ~lost
-    # Every n-th pixel: a mean over several would hide the noise that JPEG leaves, which is to be judged as well.
+        return gray
     step = max(1, max(rgb.shape[:2]) // SIDE)
-    small = cv2.blur(rgb, (step, step))[::step, ::step] if step > 1 else rgb
-    pixels = small[known[::step, ::step]].astype(np.float32).reshape(-1, 3)
-    if not len(pixels):
-        pixels = small.astype(np.float32).reshape(-1, 3)
-    luma, chroma = _parted(pixels)
-    if _far(chroma) <= NEAR:
-        return Toning(kind="gray", curve=np.zeros((256, 2)))
-    curve = _curve(luma, chroma)
+    small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
+    known = np.ones(small.shape[:2], bool)
+    if lost is not None and not lost.all():
+        # What the mean over `step` pixels has taken in of what is lost does not count either.
+        known = ~(cv2.dilate(lost.view(np.uint8), np.ones((step, step), np.uint8)) if step > 1 else lost)[::step, ::step]
+        known = known.astype(bool) if known.dtype != bool else known
+    if not known.any():
+        known[:] = True
+    luma, chroma = _parted(small)
+    if _far(chroma[known]) <= NEAR:
+        return gray
+    curve = _curve(luma[known], chroma[known])
     # Brown: less blue and more red than gray. A blue fog or a sea by night have one tone by nature.
-    warm = bool((curve[luma].mean(axis=0) * (-1, 1) > 0).all())
-    return Toning(kind="toned" if warm and _far(chroma - curve[luma]) <= NEAR else "colour", curve=curve)
+    warm = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
+    # JPEG and grain shake single pixels; colours of its own stand out over several.
+    rest = cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (SQUARE, SQUARE))
+    return Toning(kind="toned" if warm and _far(rest[known]) <= TONED else "colour", curve=curve)
 
 
 def toned(gray: np.ndarray, toning: Toning) -> np.ndarray:
-    """Return (H, W) uint8 gray as (H, W, 3) uint8 RGB in a photograph's tone."""
-    table = np.arange(256, dtype=np.float32)
-    cb, cr = toning.curve[:, 0], toning.curve[:, 1]
+    """Return (H, W) gray, uint8 or uint16, as (H, W, 3) RGB of the same type in a photograph's tone."""
+    top = int(np.iinfo(gray.dtype).max)
+    table = np.linspace(0, 255, top + 1)
+    cb, cr = (np.interp(table, np.arange(256), toning.curve[:, index]) for index in range(2))
     red, blue = table + 1.402 * cr, table + 1.772 * cb
     green = table - (0.299 * 1.402 * cr + 0.114 * 1.772 * cb) / 0.587
-    colours = np.clip(np.rint(np.stack([red, green, blue], axis=1)), 0, 255).astype(np.uint8)
-    return colours[gray]
+    colours = np.rint(np.stack([red, green, blue], axis=1) * (top / 255))
+    return colours.clip(0, top).astype(gray.dtype)[gray]
 
 
 def gray_of(rgb: np.ndarray) -> np.ndarray:
@@ -70,8 +77,10 @@ def gray_of(rgb: np.ndarray) -> np.ndarray:
 
 
 def _parted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    chroma = np.stack([(pixels[:, 2] - luma) / 1.772, (pixels[:, 0] - luma) / 1.402], axis=1)
+    """Return luma (H, W) in whole steps and Cb and Cr (H, W, 2) of (H, W, 3) RGB, ITU-R BT.601 in full range."""
+    values = pixels.astype(np.float32)
+    luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
+    chroma = np.stack([(values[..., 2] - luma) / 1.772, (values[..., 0] - luma) / 1.402], axis=-1)
     return np.clip(np.rint(luma), 0, 255).astype(np.intp), chroma
 
 
@@ -80,10 +89,12 @@ def _far(chroma: np.ndarray) -> float:
 
 
 def _curve(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """Return the mean colour of each luma, (256, 2): means over 32 levels, straight lines between."""
-    level = luma * LEVELS // 256
-    count = np.bincount(level, minlength=LEVELS)
-    there = count > 0
-    centres = (np.bincount(level, luma, LEVELS)[there]) / count[there]
-    means = [np.bincount(level, chroma[:, index], LEVELS)[there] / count[there] for index in range(2)]
-    return np.stack([np.interp(np.arange(256), centres, mean) for mean in means], axis=1)
+    """Return the mean colour of each luma, (256, 2), of (N,) and (N, 2): of its neighbours as well, weighed by bells.
+
+    Fine enough for a tone that bends where a channel is full; straight lines where there is no such luma.
+    """
+    count = np.bincount(luma, minlength=256)
+    sums = np.stack([count, *(np.bincount(luma, chroma[:, index], 256) for index in range(2))], axis=1)
+    near = cv2.GaussianBlur(sums.astype(np.float64), (1, 7), 1.0, borderType=cv2.BORDER_CONSTANT)
+    there = np.flatnonzero(near[:, 0] > 1e-3)
+    return np.stack([np.interp(np.arange(256), there, near[there, index] / near[there, 0]) for index in (1, 2)], axis=1)

@@ -6,17 +6,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .upsampled import conv_of_upsampled, pays
+from .upsampled import conv_at_the_large_size, conv_of_upsampled, pays
 
 
-def double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels, the size kept."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outputs, outputs, 3, padding=1),
-        nn.ReLU(inplace=True),
-    )
+class Fall(nn.Sequential):
+    """A level on the way down: two 3x3 convolutions with ReLU, of what is at half the size but for the first level.
+
+    The pooling is a part of it so that `training.recompute` keeps nothing of it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, pooled: bool) -> None:
+        """Make a level from `inputs` to `outputs` channels; `pooled` halves the size first."""
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+        self.pooled = pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, K, h, w) of `x` (B, C, H, W)."""
+        # ceil_mode changes nothing where the side is even, and lets odd sides through.
+        return super().forward(F.max_pool2d(x, 2, ceil_mode=True) if self.pooled else x)
 
 
 class Rise(nn.Module):
@@ -49,7 +61,9 @@ class InpaintingUNet(nn.Module):
         """Make a U-Net of `levels` levels with `width`, 2 `width`, 4 `width`, … channels."""
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
-        self.down = nn.ModuleList(double_conv(above, here) for above, here in zip([3, *widths], widths, strict=False))
+        self.down = nn.ModuleList(
+            Fall(above, here, above != 3) for above, here in zip([3, *widths], widths, strict=False)
+        )
         self.up = nn.ModuleList(Rise(below, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.head = nn.Conv2d(width, 3, 1)
 
@@ -58,8 +72,7 @@ class InpaintingUNet(nn.Module):
         skips: list[Tensor] = []
         x = image
         for block in self.down:
-            # ceil_mode changes nothing where the side is even, and lets odd sides through.
-            x = block(F.max_pool2d(x, 2, ceil_mode=True) if skips else x)
+            x = block(x)
             skips.append(x)
         skips.pop()
         for block in self.up:
@@ -70,12 +83,11 @@ class InpaintingUNet(nn.Module):
 def joined(layer: nn.Conv2d, x: Tensor, skip: Tensor) -> Tensor:
     """Return ``layer(torch.cat([u, skip], dim=1))``, u being `x` made as large as `skip`, bilinear, corners aligned.
 
-    Neither is u copied into one tensor with the skip, which would be kept for the backward pass, nor is it made
-    where `upsampled` has a cheaper way.
+    Neither is u copied into one tensor with the skip nor kept for the backward pass, nor is it made where `upsampled`
+    has a cheaper way.
     """
     below, beside = layer.weight.split([x.shape[1], skip.shape[1]], dim=1)
     size = (skip.shape[2], skip.shape[3])
     result = F.conv2d(skip, beside, layer.bias, padding=1)
-    if pays(x):
-        return result.add_(conv_of_upsampled(x, below, size))
-    return result.add_(F.conv2d(F.interpolate(x, size=size, mode="bilinear", align_corners=True), below, padding=1))
+    conv = conv_of_upsampled if pays(x) else conv_at_the_large_size
+    return result.add_(conv(x, below, size))

@@ -43,6 +43,29 @@ def conv_of_upsampled(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tenso
     return _Spread.apply(small, size).permute(0, 3, 1, 2)
 
 
+def conv_at_the_large_size(x: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the same, upsampled first and convolved then; any device and dtype, autocast included.
+
+    What is made larger is the largest tensor of a level. It is not kept for the backward pass, but made again there.
+    """
+    large = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    small, shape = x.detach(), large.shape
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling() or shape == weight.shape:
+        return F.conv2d(large, weight, padding=1)
+
+    def pack(kept: Tensor) -> Tensor | torch.dtype:
+        # Under autocast it is a copy in another dtype that would be kept.
+        return kept.dtype if kept.shape == shape else kept
+
+    def unpack(packed: Tensor | torch.dtype) -> Tensor:
+        if isinstance(packed, Tensor):
+            return packed
+        return F.interpolate(small, size=size, mode="bilinear", align_corners=True).to(packed)
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        return F.conv2d(large, weight, padding=1)
+
+
 class _Spread(torch.autograd.Function):
     """Enlarges the nine taps (B, h, w, 3, 3, K) and adds them up, each moved by its place: (B, H, W, K)."""
 
