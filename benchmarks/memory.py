@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from benchmarks import _measure, _work
 from benchmarks._published import pictures, planned, published, published_step
 from benchmarks.step import build, our_step
+from toolbox import engine
 from toolbox.inspection import peak_memory
 
 KINDS = {"published": (), "ours": (), "ours, recomputed": ("training.recompute=true",)}
@@ -32,19 +33,25 @@ def one(kind: str, size: int, batch: int, device: str | None, changes: tuple[str
     from skimage.metrics import structural_similarity  # noqa: F401 - so that it counts as an import of both sides
 
     imports = peak_memory()
-    ours, given, power = build(size, batch, device, changes=(*changes, *KINDS[kind]))
-    place = power.device
-    random = torch.Generator().manual_seed(0)
     if kind == "published":
-        theirs = published(planned("published", size, batch, changes), power)
+        plan = planned("published", size, batch, changes)
+        power = engine.make(device)
+        theirs = published(plan, power)
+        plain = pictures(size, batch, power.device, torch.contiguous_format)
         networks, optimizers = (theirs.generator, theirs.discriminator), theirs.optimizers
-        del ours
-        plain = pictures(size, batch, place, torch.contiguous_format)
-        call = lambda: published_step(theirs, plain, random)  # noqa: E731
+
+        def call() -> object:
+            return published_step(theirs, plain, torch.Generator())
+
     else:
+        ours, given, power = build(size, batch, device, changes=(*changes, *KINDS[kind]))
         networks = tuple(side.network for side in ours.sides().values())
         optimizers = tuple(side.optimizer for side in ours.sides().values())
-        call = lambda: our_step(ours, given, power)  # noqa: E731
+
+        def call() -> object:
+            return our_step(ours, given, power)
+
+    place = power.device
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     for _ in range(STEPS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -38,17 +39,8 @@ def sides() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     return found
 
 
-@click.command("ssim")
-@click.option("--batch", default=8, show_default=True, help="Pictures.")
-@click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--rounds", default=9, show_default=True, help="Times of each, in turn.")
-@click.option("--device", help="The device; the best there is if not given.")
-@_measure.quick
-@_measure.json_path
-def command(batch: int, size: int, rounds: int, device: str | None, quick: bool, path: Path | None) -> None:
-    """Time SSIM, forward and backward, against pytorch-msssim and torchmetrics; print JSON."""
-    if quick:
-        batch, size, rounds = 1, 32, 1
+def measure(batch: int, size: int, rounds: int, device: str | None) -> dict[str, Any]:
+    """Return the seconds of each library, forward and backward, in turn, and what it computed."""
     place = engine.make(device).device
     draw = torch.Generator().manual_seed(0)
     truth = torch.rand((batch, 3, size, size), generator=draw).to(place)
@@ -70,15 +62,25 @@ def command(batch: int, size: int, rounds: int, device: str | None, quick: bool,
 
     found = sides()
     times = _measure.in_turn({name: timed(name, call) for name, call in found.items()}, rounds)
-    missing = sorted({"pytorch-msssim", "torchmetrics"} - found.keys())
-    _measure.report(
-        {
-            "shape": list(truth.shape),
-            "device": str(place),
-            "window": f"Gaussian, {WINDOW}x{WINDOW}, sigma {SIGMA}",
-            "not_installed": missing,
-            "values": values,
-            **_measure.summary(times),
-        },
-        path,
-    )
+    return {
+        "shape": list(truth.shape),
+        "device": str(place),
+        "window": f"Gaussian, {WINDOW}x{WINDOW}, sigma {SIGMA}",
+        "not_installed": sorted({"pytorch-msssim", "torchmetrics"} - found.keys()),
+        "values": values,
+        **_measure.summary(times),
+    }
+
+
+@click.command("ssim")
+@click.option("--batch", default=8, show_default=True, help="Pictures.")
+@click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--rounds", default=9, show_default=True, help="Times of each, in turn.")
+@click.option("--device", help="The device; the best there is if not given.")
+@_measure.quick
+@_measure.json_path
+def command(batch: int, size: int, rounds: int, device: str | None, quick: bool, path: Path | None) -> None:
+    """Time SSIM, forward and backward, against pytorch-msssim and torchmetrics; print JSON."""
+    if quick:
+        batch, size, rounds = 1, 32, 1
+    _measure.report(measure(batch, size, rounds, device), path)

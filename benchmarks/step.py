@@ -73,9 +73,14 @@ def bound(size: int, batch: int, device: torch.device, rounds: int, changes: Seq
     }
 
 
-def measure(size: int, batch: int, rounds: int, device: str | None, changes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the seconds of both steps, in turn, and how far the first step's terms lie apart."""
-    ours, given, power = build(size, batch, device, changes=changes)
+def measure(
+    size: int, batch: int, rounds: int, device: str | None, changes: Sequence[str] = (), ours_alone: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the seconds of both steps, in turn, and how far the first step's terms lie apart.
+
+    `changes` go to both recipes, `ours_alone` to ours.
+    """
+    ours, given, power = build(size, batch, device, changes=(*changes, *ours_alone))
     theirs = published(planned("published", size, batch, changes), power)
     plain = pictures(size, batch, power.device, torch.contiguous_format)
     first: dict[str, dict[str, float]] = {}
@@ -94,6 +99,7 @@ def measure(size: int, batch: int, rounds: int, device: str | None, changes: Seq
         "size": size,
         "batch": batch,
         "device": str(power.device),
+        "set": list(ours_alone),
         "largest_relative_difference_of_the_first_step": apart,
         **_measure.summary(times),
         "processor_time": _measure.summary(spent),
@@ -106,14 +112,24 @@ def measure(size: int, batch: int, rounds: int, device: str | None, changes: Seq
 @click.option("--rounds", default=5, show_default=True, help="Steps of each kind, in turn.")
 @click.option("--device", help="The device; the best there is if not given.")
 @click.option("--bound/--no-bound", "near", default=True, help="Say how near to its bound the step comes.")
+@click.option("--set", "ours_alone", multiple=True, help="Change our recipe, such as training.recompute=true.")
 @_measure.quick
 @_measure.json_path
-def command(size: int, batch: int, rounds: int, device: str | None, near: bool, quick: bool, path: Path | None) -> None:
+def command(
+    size: int,
+    batch: int,
+    rounds: int,
+    device: str | None,
+    near: bool,
+    ours_alone: tuple[str, ...],
+    quick: bool,
+    path: Path | None,
+) -> None:
     """Time our training step against the published step's operations; print JSON."""
     changes: list[str] = []
     if quick:
         size, batch, rounds, changes = 32, 1, 1, ["generator.width=8", "discriminator.width=8"]
-    result = measure(size, batch, rounds, device, changes)
+    result = measure(size, batch, rounds, device, changes, ours_alone)
     if near:
         result["bound"] = bound(size, batch, torch.device(result["device"]), min(3, rounds), changes)
     _measure.report(result, path)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,10 +31,57 @@ def bench(*arguments):
 
 
 def test_step_compares_equal_numerics():
-    found = json.loads(bench("step", "--size", 32, "--batch", 1, "--pairs", 1, "--device", "cpu"))
+    found = json.loads(bench("step", "--quick", "--device", "cpu"))
     assert found["largest_relative_difference_of_the_first_step"] < 1e-4
-    assert 0 < found["convolution_share_of_our_step"] < 1
-    assert found["ratio"]["median"] > 0 and found["peak_bytes"]["ours"] > 0
+    assert set(found["times_as_fast"]) == set(found["processor_time"]["times_as_fast"]) == {"published"}
+    bound = found["bound"]
+    assert 0 < bound["convolution_share_of_our_step"] < 1
+    # The published U-Net at width 8 and 32 px, counted by hand: multiplications of a convolution forward and back.
+    widths, sides = [8, 16, 32, 64, 128], [32, 16, 8, 4, 2]
+    layers = [(3, 8, 32), *((a, b, s) for a, b, s in zip(widths, widths[1:], sides[1:], strict=False))]
+    layers += [(b, b, s) for b, s in zip(widths, sides, strict=True)]
+    layers += [(3 * b, b, s) for b, s in zip(widths[:4], sides, strict=False)]
+    layers += [(b, b, s) for b, s in zip(widths[:4], sides, strict=False)]
+    each = [9 * a * b * s * s for a, b, s in layers] + [8 * 3 * 32 * 32]
+    # Each three times: forward, by the weights, by the input, but the first of all, whose input has no gradient.
+    assert bound["multiply_accumulates"]["generator"]["published"] == 3 * sum(each) - each[0]
+    assert bound["multiply_accumulates"]["generator"]["ours"] < 3 * sum(each) - each[0]
+
+
+def test_memory_is_that_of_a_process_of_its_own():
+    found = json.loads(bench("memory", "--quick", "--device", "cpu", "--only", "ours, recomputed"))
+    assert found["peak"] == sum(found[part] for part in ("imports", "weights", "optimizers", "step"))
+    # AdamW keeps two values a weight, and its count of steps; BatchNorm's statistics are no weights.
+    assert 2 * found["weights"] < found["optimizers"] < 2.01 * found["weights"]
+
+
+def test_two_stage_begins_as_lightning_does():
+    found = json.loads(bench("two-stage", "--quick", "--device", "cpu"))
+    losses = found["first_loss"]
+    assert losses["ours"] > 0 and ("Lightning" in losses) == (not found["not_installed"])
+    assert abs(losses.get("Lightning", losses["ours"]) - losses["ours"]) < 1e-5
+    assert set(found["pieces"]) == {"channels last", "fused optimiser", "a batch from disk"}
+
+
+def test_the_rows_of_a_gpu_run_on_a_cpu(tmp_path):
+    said = bench("gpu", "--quick", "--json", tmp_path / "gpu.json")
+    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    rows = {"step", "compiled", "arithmetic", "two-stage", "ssim", "memory", "waiting"}
+    assert rows <= set(found) and not any("fault" in found[row] for row in rows)
+    assert set(found["step"]["times_as_fast"]) == {"published", "fp32", "bf16, recomputed"}
+    assert found["arithmetic"]["operations"]["step"] > found["arithmetic"]["operations"]["generator"]
+    assert set(found["memory"]["share_of_the_published"]) == {"ours", "ours, recomputed"}
+    assert 0 <= found["waiting"]["share_waiting"] < 1 and found["waiting"]["steps"] == 2
+    assert f"| share of a step waiting for data | {found['waiting']['share_waiting']:.2%} | 2 % |" in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_its_rows_are_not_measured(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-m", "benchmarks", "gpu", "--json", str(tmp_path / "gpu.json")]
+    done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1) and done.stdout.startswith("There is no GPU here")
+    assert not list(tmp_path.iterdir())
 
 
 def test_startup():
@@ -86,7 +134,19 @@ def test_mask(shared):
 
 def test_the_help_lists_every_benchmark():
     listed = bench("--help")
-    for name in ("loader", "mask", "overhead", "scaling", "score", "ssim", "startup", "step", "trials"):
+    for name in (
+        "gpu",
+        "loader",
+        "mask",
+        "memory",
+        "overhead",
+        "scaling",
+        "score",
+        "ssim",
+        "startup",
+        "step",
+        "two-stage",
+    ):
         assert f"  {name} " in listed
     assert "_measure" not in listed
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from toolbox import images, sample
-from toolbox.toning import judge, toned
+from toolbox.toning import gray_of, judge, toned
 
 SEPIA = (1.07, 0.95, 0.78)
 
@@ -32,6 +32,12 @@ def sepia(gray):
     return np.clip(gray[..., None] * np.array(SEPIA), 0, 255).astype(np.uint8)
 
 
+def filtered(photo):
+    """What image editors call sepia: one weighing of the channels, thrice scaled, cut at white."""
+    rows = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
+    return (photo @ rows.T).clip(0, 255).astype(np.uint8)
+
+
 def test_real_photographs_are_in_colour():
     assert [judge(photo).kind for photo in photos()] == ["colour"] * 8
 
@@ -48,13 +54,38 @@ def test_a_scan_with_noise_is_gray():
         assert judge(np.clip(noisy, 0, 255).round().astype(np.uint8)).kind == "gray"
 
 
-def test_sepia_is_toned_and_its_tone_can_be_given_back():
+@pytest.mark.parametrize("quality", [None, 80, 60])
+def test_sepia_is_toned(quality):
     for photo in photos():
-        print_ = sepia(images.luma(photo))
-        found = judge(print_)
-        assert found.kind == "toned"
-        again = toned(images.luma(print_), found)
-        assert np.abs(again.astype(int) - print_).max() <= 6
+        for print_ in (sepia(images.luma(photo)), filtered(photo)):
+            assert judge(print_ if quality is None else jpeg(print_, quality)).kind == "toned"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tone_can_be_given_back(kind):
+    scale = np.iinfo(kind).max // 255
+    for photo in photos():
+        for print_ in (sepia(images.luma(photo)), filtered(photo)):
+            found = judge(print_)
+            deep = print_.astype(kind) * kind(scale)
+            again = toned(gray_of(deep), found)
+            assert again.dtype == kind
+            # The last steps before white, where single channels are full, are told apart by less than a step of luma.
+            assert np.percentile(np.abs(again.astype(int) - deep), 99) <= 6 * scale
+            assert np.abs(gray_of(again).astype(int) - gray_of(deep)).max() <= 6 * scale
+
+
+def test_16_bits_are_toned_between_the_steps_of_8():
+    level = np.arange(65536, dtype=np.uint16)[None]
+    found = toned(level, judge(sepia(np.arange(256, dtype=np.uint8)[None])))
+    assert len(np.unique(found[0, :60000, 1])) > 50_000
+    assert np.diff(found[0].astype(int), axis=0).min() >= -1
+
+
+def test_what_glows_is_in_colour():
+    photo = images.luma(photos(1)[0]) / 255
+    sunset = np.stack([photo**0.3, photo, photo**4], axis=-1)
+    assert judge((255 * sunset).astype(np.uint8)).kind == "colour"
 
 
 def test_a_blue_photograph_of_one_tone_is_in_colour():

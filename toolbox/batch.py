@@ -116,17 +116,20 @@ def _demand_results(out: Path, folder: Path) -> None:
 
 def _below(folder: Path, out: Path | None) -> list[Path]:
     """Return the photographs below `folder`, sorted; folders are not entered twice, whatever links there are."""
-    seen, found, waiting = set(), [], [folder]
-    while waiting:
-        here = waiting.pop()
+    seen: set[str] = set()
+    found: list[Path] = []
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        # Links last, so that what a link leads to keeps its own place if it is here too.
+        here = folders.pop() if folders else links.pop()
         real = os.path.realpath(here)
         if real in seen or (out is not None and same(here, out)):
             continue
         seen.add(real)
         found += images.find(here)
-        # The last is taken next: so a link to a folder is met after the folder, if they lie side by side.
-        inner = [path for path in here.iterdir() if path.is_dir() and not path.name.startswith(".")]
-        waiting += sorted(inner, key=lambda path: (not path.is_symlink(), path), reverse=True)
+        for path in sorted(here.iterdir(), reverse=True):
+            if path.is_dir() and not path.name.startswith("."):
+                (links if path.is_symlink() else folders).append(path)
     return sorted(found)
 
 

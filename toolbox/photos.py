@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from toolbox import encoding, files, images, masks, toning
-from toolbox.batch import Job
+from toolbox.batch import REPORTS, Job
 from toolbox.errors import DataError, OutputError, ToolboxError
 from toolbox.images import Photo
 from toolbox.masks import Choice
 from toolbox.restore import Restorer
 
-BESIDE = ".before-after"
 GAP = 8
+Status = Literal["restored", "there already", "left as it is", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Outcome:
     Attributes:
         photo: it.
         result: the file of its result.
-        status: "restored"; "there already"; "left as it is", where nothing is lost of a colour photograph; "failed".
+        status: "restored"; "there already"; "left as it is", where there is nothing to do; "failed".
         reason: why it failed or was left.
         kind: "gray", "toned" or "colour", as it was judged.
         lost: the share of it that was lost.
@@ -59,7 +59,7 @@ class Outcome:
 
     photo: str
     result: str
-    status: Literal["restored", "there already", "left as it is", "failed"]
+    status: Status
     reason: str = ""
     kind: str = ""
     lost: float = 0.0
@@ -67,88 +67,151 @@ class Outcome:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What all photographs share: a restorer for each `keep`, what these say, and what must not be written to."""
+
+    restorers: Mapping[str, Restorer]
+    said: list[str]
+    how: How
+    originals: frozenset[tuple[int, int] | None]
+    homes: frozenset[tuple[int, int] | None]
+
+
 def restore_all(
-    jobs: Sequence[Job], restorer: Restorer, how: How, stop: Callable[[], bool] = lambda: False
+    jobs: Sequence[Job],
+    restorer: Restorer,
+    how: How,
+    *,
+    among: Sequence[Job] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
-    """Restore the photographs one after the other and yield what became of each; `stop` is asked before each."""
-    own = {_identity(job.photo) for job in jobs} - {None}
+    """Restore the photographs one after the other and yield what became of each; `stop` is asked before each.
+
+    `among` are the photographs of all processes, none of which is written to; None if these are all.
+    """
+    photos = [job.photo for job in (jobs if among is None else among)]
+    given = [how.choice.given] if isinstance(how.choice.given, Path) else []
+    said: list[str] = []
+    work = _Work(
+        restorers={keep: replace(restorer, keep=keep, say=said.append) for keep in ("luma", "rgb", "none")},
+        said=said,
+        how=how,
+        originals=frozenset(_identity(path) for path in [*photos, *given]) - {None},
+        homes=frozenset(_identity(path) for path in {path.parent for path in photos}) - {None},
+    )
     for job in jobs:
         if stop():
             return
         started = time.monotonic()
+        said.clear()
         try:
-            outcome = _one(job, restorer, how, own)
+            outcome = _one(job, work)
         except ToolboxError as error:
-            outcome = _outcome(job, status="failed", reason=" ".join(str(error).split()))
-        except (MemoryError, RuntimeError) as error:
-            outcome = _outcome(job, status="failed", reason=f"can't be restored: {' '.join(str(error).split())}")
+            # Most errors open with the photograph's name, which the outcome has already.
+            outcome = _outcome(
+                job, status="failed", reason=_line(str(error)).removeprefix(f"{files.shown(job.photo)} ")
+            )
+        except Exception as error:  # one photograph must not end the others', whatever a decoder or a device raises
+            outcome = _outcome(job, status="failed", reason=f"{type(error).__name__}: {_line(str(error))}")
         yield replace(outcome, seconds=round(time.monotonic() - started, 3))
 
 
-def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write what became of all as JSON; raises OutputError."""
-    counts = {status: sum(one.status == status for one in outcomes) for status in ("restored", "failed")}
-    files.write_json(path, {**counts, "photos": [asdict(one) for one in outcomes]})
+def report(outcomes: Sequence[Outcome], total: int) -> dict[str, Any]:
+    """Return what became of all of `total` photographs, for JSON: how many of each status, and a record each."""
+    counts = {status: sum(one.status == status for one in outcomes) for status in get_args(Status)}
+    return {**counts, "not reached": total - len(outcomes), "photos": [asdict(one) for one in outcomes]}
 
 
-def there(job: Job) -> bool:
-    """Return whether a photograph's result is there already; it is whole, since it was renamed into its place."""
-    return job.target.exists()
+def begin(out: Path, path: Path, jobs: Sequence[Job]) -> None:
+    """Make the folder of the results, with a report that tells it for one; raises OutputError or DataError."""
+    if out.exists() and not out.is_dir():
+        raise DataError(f"-o {files.shown(out)} is a file; results go into a folder.")
+    files.ensure_folder(out)
+    for folder in {out, *(job.target.parent for job in jobs)}:
+        files.remove_stale(folder)
+    if not any(out.glob(REPORTS)):
+        files.write_json(path, report([], len(jobs)))
 
 
-def _one(job: Job, restorer: Restorer, how: How, own: set[tuple[int, int] | None]) -> Outcome:
-    if _identity(job.target) in own and not job.target.is_symlink():
-        raise OutputError(f"{files.shown(job.target)} is one of the photographs itself; choose another folder with -o")
-    if there(job) and not how.overwrite:
+def done(job: Job, how: How) -> bool:
+    """Return whether nothing is to be made of a photograph; what is there is whole: it was renamed into its place."""
+    return not how.overwrite and job.target.exists() and (job.beside.exists() or not how.before_after)
+
+
+def _one(job: Job, work: _Work) -> Outcome:
+    how = work.how
+    for path in (job.target, job.beside):
+        _demand_safe(path, work)
+    if done(job, how):
         return _outcome(job, status="there already")
     photo = images.read(job.photo, max_pixels=how.max_pixels)
     rgb = images.rgb_of(photo)
-    toned = toning.judge(rgb, None if photo.alpha is None else photo.alpha == 0)
-    gray = toned.kind != "colour"
-    mask = masks.lost(photo, job.photo, rgb, gray, how.choice)
-    keep = ("luma" if gray else "rgb") if how.keep == "auto" else how.keep
-    if keep == "rgb" and not mask.any():
-        reason = "in colour, and nothing of it is lost; tell what is with --mask, or recolour it with --keep luma"
+    if job.target.exists() and not how.overwrite:
+        _write_beside(job, rgb, images.read_rgb(job.target, max_pixels=how.max_pixels))
+        return _outcome(job, status="there already", notes=("before and after written",))
+    toned, mask = _judged(job, photo, rgb, how.choice)
+    keep = ("rgb" if toned.kind == "colour" else "luma") if how.keep == "auto" else how.keep
+    tone = how.tone and toned.kind == "toned" and keep == "luma"
+    if (keep == "rgb" or tone) and not mask.any():
+        what = "its tone is kept" if tone else "in colour" if toned.kind == "colour" else "--keep rgb"
+        instead = "leave out --tone keep" if tone else "recolour it with --keep luma"
+        reason = f"{what}, and nothing of it is lost; tell what is with --mask, or {instead}"
         return _outcome(job, status="left as it is", reason=reason, kind=toned.kind)
-    pixels, notes = _restored(photo, rgb, mask, keep, toned, restorer, how)
-    data, more = encoding.encode(pixels, encoding.KINDS[job.target.suffix.lower()], photo.exif)
+    pixels = _restored(photo, mask, keep, toned if tone else None, work.restorers[keep])
+    data, notes = encoding.encode(pixels, encoding.KINDS[job.target.suffix.lower()], photo.exif)
     files.ensure_folder(job.target.parent)
     files.write_bytes(job.target, data)
     if how.before_after:
-        beside = job.target.with_name(f"{job.target.name}{BESIDE}.png")
-        images.write_png(beside, side_by_side(rgb, images.eight_bits(pixels)))
-    return _outcome(
-        job,
-        status="restored",
-        kind=toned.kind,
-        lost=float(mask.mean()),
-        notes=(*photo.notes, *notes, *more),
-    )
+        _write_beside(job, rgb, images.eight_bits(pixels))
+    if toned.kind == "toned" and keep == "luma":
+        notes = ("its tone kept" if tone else "its tone taken for gray", *notes)
+    notes = (*photo.notes, *work.said, *notes)
+    return _outcome(job, status="restored", kind=toned.kind, lost=float(mask.mean()), notes=notes)
 
 
-def _restored(
-    photo: Photo, rgb: np.ndarray, mask: np.ndarray, keep: str, toned: toning.Toning, restorer: Restorer, how: How
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    notes: list[str] = []
-    able = replace(restorer, keep=keep, say=notes.append)
-    given = photo.pixels
-    if keep == "luma" and given.ndim == 3:
-        given = toning.gray_of(given)
-    result = able(given, mask)
-    if how.tone and toned.kind == "toned" and keep == "luma":
-        known = images.eight_bits(photo.pixels) if photo.pixels.ndim == 3 else rgb
-        tinted = toning.toned(images.luma(images.eight_bits(result)), toned)
-        result = np.where(mask[..., None], tinted, known)
-        notes.append("its tone kept")
-    elif toned.kind == "toned" and keep == "luma":
-        notes.append("its tone taken for gray")
-    return result, tuple(notes)
+def _judged(job: Job, photo: Photo, rgb: np.ndarray, choice: Choice) -> tuple[toning.Toning, np.ndarray]:
+    """Return what a photograph's colours are, and what of it is lost; the one tells the other."""
+    told = masks.grown(masks.told(photo, job.photo, job.place, rgb, choice), choice.grow)
+    toned = toning.judge(rgb, told)
+    if not choice.finds:
+        return toned, told
+    painted = masks.painted(rgb)
+    if not painted.any():
+        return toned, told
+    both = told | masks.grown(painted, choice.grow)
+    # A shape in a colour of its own made a gray photograph look coloured; in a coloured one it belongs to the picture.
+    beside = toning.judge(rgb, both)
+    return (toned, told) if beside.kind == "colour" else (beside, both)
 
 
-def side_by_side(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return two (H, W, 3) uint8 pictures beside each other, a white strip between."""
+def _restored(photo: Photo, mask: np.ndarray, keep: str, tone: toning.Toning | None, restorer: Restorer) -> np.ndarray:
+    given = toning.gray_of(photo.pixels) if keep == "luma" and photo.pixels.ndim == 3 else photo.pixels
+    result = restorer(given, mask)
+    if tone is None:
+        return result
+    return np.where(mask[..., None], toning.toned(toning.gray_of(result), tone), photo.pixels)
+
+
+def _write_beside(job: Job, before: np.ndarray, after: np.ndarray) -> None:
+    """Write two (H, W, 3) uint8 pictures beside each other, a white strip between."""
+    if before.shape != after.shape:
+        raise DataError(
+            f"{files.shown(job.target)} is there already and of another size than its photo; --overwrite makes it anew"
+        )
     strip = np.full((len(before), GAP, 3), 255, np.uint8)
-    return np.hstack([before, strip, after])
+    images.write_png(job.beside, np.hstack([before, strip, after]))
+
+
+def _demand_safe(path: Path, work: _Work) -> None:
+    """Raise OutputError if a result would go where a photograph is, or can't go anywhere."""
+    # A link in the result's place would be replaced, and what it leads to left alone.
+    if _identity(path) in work.originals and not path.is_symlink():
+        raise OutputError(f"{files.shown(path)} is one of the photographs itself; choose another folder with -o")
+    if _identity(path.parent) in work.homes:
+        raise OutputError(f"{files.shown(path)} would lie among the photographs; choose another folder with -o")
+    if path.is_dir():
+        raise OutputError(f"{files.shown(path)} can't be written: a folder has that name; choose another with -o")
 
 
 def _outcome(job: Job, **facts: object) -> Outcome:
@@ -159,14 +222,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
     """Return what tells a file from every other, whatever it is called; None if it is not there."""
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return state.st_dev, state.st_ino
 
 
-def demand_writable(out: Path) -> None:
-    """Make the folder of the results, and refuse one that can't be; raises OutputError or DataError."""
-    if out.exists() and not out.is_dir():
-        raise DataError(f"-o {files.shown(out)} is a file; results go into a folder.")
-    files.ensure_folder(out)
-    files.remove_stale(out)
+def _line(text: str) -> str:
+    return files.shown(" ".join(text.split()))

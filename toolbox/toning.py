@@ -11,13 +11,17 @@ import numpy as np
 from toolbox import images
 
 # In steps of 255, at the 99th of a hundred pixels: how far the colour of a gray photograph may lie from gray, and how
-# far, meant over squares of 5 pixels, that of a toned one from the curve of its tone. Figures in docs/restore.md.
+# far, meant over squares of 5 pixels, that of a toned one from the curve of its tone; and the strongest tone, which no
+# print reaches and sunsets go beyond. Figures in docs/restore.md.
 NEAR = 8.0
 TONED = 7.0
+STRONGEST = 50.0
 SHARE = 99.0
 SQUARE = 5
 
 SIDE = 512
+# 16 bits are reckoned in wider integers, so many rows at a time.
+ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,20 +46,21 @@ def judge(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
     known = np.ones(small.shape[:2], bool)
     if lost is not None and not lost.all():
-        # What the mean over `step` pixels has taken in of what is lost does not count either.
-        known = ~(cv2.dilate(lost.view(np.uint8), np.ones((step, step), np.uint8)) if step > 1 else lost)[::step, ::step]
-        known = known.astype(bool) if known.dtype != bool else known
+        # What the means have taken in of what is lost does not count either.
+        known = cv2.dilate(lost.astype(np.uint8), np.ones((step, step), np.uint8))[::step, ::step] == 0
     if not known.any():
         known[:] = True
     luma, chroma = _parted(small)
-    if _far(chroma[known]) <= NEAR:
+    strength = _far(chroma[known])
+    if strength <= NEAR:
         return gray
     curve = _curve(luma[known], chroma[known])
     # Brown: less blue and more red than gray. A blue fog or a sea by night have one tone by nature.
     warm = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
     # JPEG and grain shake single pixels; colours of its own stand out over several.
     rest = cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (SQUARE, SQUARE))
-    return Toning(kind="toned" if warm and _far(rest[known]) <= TONED else "colour", curve=curve)
+    print_ = warm and strength <= STRONGEST and _far(rest[known]) <= TONED
+    return Toning(kind="toned" if print_ else "colour", curve=curve)
 
 
 def toned(gray: np.ndarray, toning: Toning) -> np.ndarray:
@@ -73,7 +78,12 @@ def gray_of(rgb: np.ndarray) -> np.ndarray:
     """Return the luma of (H, W, 3) uint8 or uint16 RGB, (H, W) of the same type."""
     from toolbox.color import integer_luma
 
-    return images.luma(rgb) if rgb.dtype == np.uint8 else integer_luma(rgb)
+    if rgb.dtype == np.uint8:
+        return images.luma(rgb)
+    gray = np.empty(rgb.shape[:2], rgb.dtype)
+    for start in range(0, len(rgb), ROWS):
+        gray[start : start + ROWS] = integer_luma(rgb[start : start + ROWS])
+    return gray
 
 
 def _parted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,20 +9,25 @@ from torch.nn import functional as F
 from .upsampled import conv_at_the_large_size, conv_of_upsampled, pays
 
 
-class Fall(nn.Sequential):
-    """A level on the way down: two 3x3 convolutions with ReLU, of what is at half the size but for the first level.
+def double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels, the size kept."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
 
-    The pooling is a part of it so that `training.recompute` keeps nothing of it.
+
+class Fall(nn.Sequential):
+    """A level on the way down: two convolutions, of what is at half the size unless it is the first level.
+
+    The pooling is a part of it so that `training.recompute` keeps nothing of the pooling either.
     """
 
     def __init__(self, inputs: int, outputs: int, pooled: bool) -> None:
         """Make a level from `inputs` to `outputs` channels; `pooled` halves the size first."""
-        super().__init__(
-            nn.Conv2d(inputs, outputs, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1),
-            nn.ReLU(inplace=True),
-        )
+        super().__init__(*double_conv(inputs, outputs))
         self.pooled = pooled
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +67,7 @@ class InpaintingUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(
-            Fall(above, here, above != 3) for above, here in zip([3, *widths], widths, strict=False)
+            Fall(above, here, level > 0) for level, (above, here) in enumerate(zip([3, *widths], widths, strict=False))
         )
         self.up = nn.ModuleList(Rise(below, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.head = nn.Conv2d(width, 3, 1)

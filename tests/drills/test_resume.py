@@ -10,10 +10,10 @@ import time
 
 import pytest
 import torch
+from forking import begin, finish
 from safetensors.torch import load_file
 
 from toolbox import images, runfolder, sample
-from toolbox.cli import main
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "data.zoom=2"]
@@ -31,29 +31,6 @@ def photos(tmp_path):
     for path in images.find(sample.folder() / "photos")[:7]:
         images.write_png(folder / f"{path.stem}.png", images.read_rgb(path)[:48, :64])
     return folder
-
-
-def begin(*arguments):
-    """Fork a process that runs the command, and return its number."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        silent = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(silent, 1)
-        os.dup2(silent, 2)
-        torch.set_num_threads(1)
-        code = main.main(["run", *map(str, arguments)], standalone_mode=False) or 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    finally:
-        os._exit(code)
-
-
-def finish(child):
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def outcome(folder):
@@ -77,7 +54,7 @@ def test_a_killed_run_comes_to_the_same_weights(tmp_path, photos, workers, lengt
     runs, kills = length
     options = [*OPTIONS, "--data", photos, "--set", f"data.workers={workers}"]
     started = time.monotonic()
-    assert finish(begin("--out", tmp_path / "whole", *options)) == 0
+    assert finish(begin("run", "--out", tmp_path / "whole", *options)) == 0
     duration = time.monotonic() - started
     expected = outcome(tmp_path / "whole")
     chance = random.Random(workers + runs)
@@ -96,4 +73,4 @@ def test_a_killed_run_comes_to_the_same_weights(tmp_path, photos, workers, lengt
 
 
 def again(out, options):
-    return begin("--resume", out) if (out / runfolder.FACTS).is_file() else begin("--out", out, *options)
+    return begin("run", "--resume", out) if (out / runfolder.FACTS).is_file() else begin("run", "--out", out, *options)

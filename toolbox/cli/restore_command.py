@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
+from click.core import ParameterSource
 
 from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
     from toolbox.batch import Job
-    from toolbox.photos import Outcome
+    from toolbox.photos import How, Outcome
 
 WEIGHTS = "luma"
 
@@ -81,23 +84,22 @@ def command(
     """Colour gray photographs and fill in what is lost; every original stays as it is."""
     from toolbox import batch
     from toolbox.cli.screen import Screen
+    from toolbox.encoding import KINDS, LOSSY
     from toolbox.masks import Choice, parse_color
 
     screen = Screen(quiet=as_json)
-    jobs, rank = batch.share(batch.plan(photos, out, keep_format=form == "keep"))
+    every = batch.plan(photos, out, keep_format=form == "keep")
+    jobs, rank = batch.share(every)
+    if color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
+        raise UsageError("--tolerance tells how near to --color; give that as well, as --color '#ffffff'.")
     choice = Choice(
-        given=_given(mask, len(jobs), color),
+        given=_given(mask, len(every), color, out),
         color=None if color is None else parse_color(color),
         tolerance=tolerance,
         grow=grow,
         max_pixels=max_pixels,
     )
-    if dry_run:
-        _say_plan(jobs, overwrite, screen.say)
-        return
     from toolbox import photos as work
-    from toolbox import restore
-    from toolbox.cli.screen import stop_on_signals
 
     how = work.How(
         choice=choice,
@@ -107,40 +109,53 @@ def command(
         overwrite=overwrite,
         max_pixels=max_pixels,
     )
-    if form == "keep" and any(job.target.suffix.lower() in (".jpg", ".jpeg", ".webp") for job in jobs):
+    if dry_run:
+        _say_plan(jobs, how, as_json, screen.say)
+        return
+    from toolbox import files, restore
+    from toolbox.cli.screen import stop_on_signals
+
+    if form == "keep" and not rank and any(KINDS.get(job.target.suffix.lower()) in LOSSY for job in every):
         screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
-    work.demand_writable(out)
-    restorer = restore.load(weights, device=device, tile=tile, catalog=load_catalog(context))
-    outcomes: list[Outcome] = []
-    with stop_on_signals() as stopped, screen.bar("restoring", len(jobs)) as advance:
-        for outcome in work.restore_all(jobs, restorer, how, lambda: stopped.signal is not None):
-            outcomes.append(outcome)
-            screen.say(_line(outcome))
-            advance()
     report = out / ("report.json" if rank is None else f"report.{rank}.json")
-    work.write_report(report, outcomes)
-    if as_json:
-        print_json([vars(outcome) for outcome in outcomes])
+    outcomes: list[Outcome] = []
+    with stop_on_signals() as stopped:
+        restorer = restore.load(weights, device=device, tile=tile, catalog=load_catalog(context))
+        work.begin(out, report, jobs)
+        # Several processes have one terminal, and one bar.
+        bar = nullcontext(lambda: None) if rank else screen.bar("restoring", len(jobs))
+        with bar as advance:
+            for outcome in work.restore_all(jobs, restorer, how, among=every, stop=lambda: stopped.signal is not None):
+                outcomes.append(outcome)
+                screen.say(_line(outcome))
+                advance()
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if len(jobs) > 1:
-        _say_report(outcomes, failed, report, screen.say)
+    if len(every) > 1:
+        _say_report(outcomes, failed, screen.say)
+    found = work.report(outcomes, len(jobs))
+    if as_json:
+        print_json(found)
+    files.write_json(report, found)
     if stopped.signal is not None:
         screen.say(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
         raise SystemExit(128 + stopped.signal)
     if failed:
-        context.exit(1 if len(jobs) == 1 else 3)
+        context.exit(1 if len(every) == 1 else 3)
 
 
-def _given(mask: str, count: int, color: str | None) -> Path | bool | None:
+def _given(mask: str, count: int, color: str | None, out: Path) -> Path | bool | None:
+    from toolbox import batch
+
     if mask in ("auto", "none"):
         return None if mask == "auto" else False
     path = Path(mask)
     if color is not None:
         raise UsageError("--color and a --mask file exclude each other; leave one out.")
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"--mask {mask}: there is no such file or folder; auto finds what is lost, none is nothing.")
     if path.is_file() and count > 1:
         raise UsageError(f"--mask {mask} is one mask, and there are {count} photos; give a folder with one for each.")
+    batch.demand_apart(out, path if path.is_dir() else path.parent, "the masks'")
     return path
 
 
@@ -155,19 +170,30 @@ def _line(outcome: Outcome) -> str:
     return f"{outcome.photo} -> {outcome.result} ({outcome.kind}, {100 * outcome.lost:.1f} % lost{notes})"
 
 
-def _say_plan(jobs: list[Job], overwrite: bool, say: Callable[[str], None]) -> None:
-    from toolbox.photos import there
+def _say_plan(jobs: list[Job], how: How, as_json: bool, say: Callable[[str], None]) -> None:
+    from toolbox import files
+    from toolbox.photos import done
 
-    for job in jobs:
-        what = "there already" if there(job) and not overwrite else "would be written"
-        say(f"{job.photo} -> {job.target} ({what})")
+    planned = [
+        {
+            "photo": files.shown(job.photo),
+            "result": files.shown(job.target),
+            "status": "there already" if done(job, how) else "would be written",
+        }
+        for job in jobs
+    ]
+    if as_json:
+        print_json({"photos": planned})
+        return
+    for one in planned:
+        say(f"{one['photo']} -> {one['result']} ({one['status']})")
     say("Dry run: nothing was written.")
 
 
-def _say_report(outcomes: list[Outcome], failed: list[Outcome], report: Path, say: Callable[[str], None]) -> None:
+def _say_report(outcomes: list[Outcome], failed: list[Outcome], say: Callable[[str], None]) -> None:
     counts: dict[str, int] = {}
     for outcome in outcomes:
         counts[outcome.status] = counts.get(outcome.status, 0) + 1
-    say(", ".join(f"{count} {status}" for status, count in counts.items()) + f". Report: {report}")
+    say(", ".join(f"{count} {status}" for status, count in counts.items()))
     for outcome in failed:
         say(f"  failed: {outcome.photo}: {outcome.reason}")

@@ -1,0 +1,48 @@
+"""The drill on batches: `toolbox restore` killed at random moments leaves whole results alone, and a rerun the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+from forking import begin, finish
+
+from toolbox import images, sample
+
+KILLS = [2, pytest.param(50, marks=pytest.mark.drill)]
+PHOTOS = 24
+
+
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
+    folder, out, whole = tmp_path / "in", tmp_path / "out", tmp_path / "whole"
+    folder.mkdir()
+    photo = images.luma(images.read_rgb(images.find(sample.folder() / "photos")[0]))[:96, :128]
+    for index in range(PHOTOS):
+        images.write_png(folder / f"{index:02d}.png", np.roll(photo, 3 * index, axis=1))
+    before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    words = ["restore", folder, "--mask", "none", "--before-after", "--device", "cpu", "-o"]
+    started = time.monotonic()
+    assert finish(begin(*words, whole)) == 0
+    duration = time.monotonic() - started
+    expected = {path.name: path.read_bytes() for path in whole.glob("*.png")}
+    assert len(expected) == 2 * PHOTOS
+    chance = random.Random(kills)
+    killed = 0
+    for _ in range(kills):
+        child = begin(*words, out, *(["--overwrite"] if chance.random() < 0.5 else []))
+        time.sleep(chance.uniform(0.2, 1) * duration)
+        os.kill(child, signal.SIGKILL)
+        killed += finish(child) == -signal.SIGKILL
+        for path in out.glob("*.png") if out.is_dir() else ():
+            assert path.read_bytes() == expected[path.name], path.name
+    assert killed >= kills / 2
+    assert finish(begin(*words, out)) == 0
+    assert {path.name for path in out.glob("*.png")} == set(expected)
+    assert not list(out.glob(".*"))
+    assert before == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
