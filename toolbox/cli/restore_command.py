@@ -119,7 +119,7 @@ def command(
         screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
     report = out / ("report.json" if rank is None else f"report.{rank}.json")
     outcomes: list[Outcome] = []
-    with stop_on_signals() as stopped:
+    with stop_on_signals("this photo") as stopped:
         restorer = restore.load(weights, device=device, tile=tile, catalog=load_catalog(context))
         work.begin(out, report, jobs)
         # Several processes have one terminal, and one bar.

@@ -126,7 +126,7 @@ def _run(
         return 0
     if resume is None:
         processes.from_first(lambda: runfolder.begin(folder, plan, data, chosen))
-    with stop_on_signals() as stopped:
+    with stop_on_signals("this step, with a checkpoint") as stopped:
         options = runner.Options(
             source=source,
             sides=sides,

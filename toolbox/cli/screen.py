@@ -54,8 +54,8 @@ class Stopped:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stopped]:
-    """Note the first SIGINT or SIGTERM, for the loop to end with a checkpoint; a second one ends at once.
+def stop_on_signals(after: str) -> Iterator[Stopped]:
+    """Note the first SIGINT or SIGTERM, for the loop to end `after` what is in hand; a second one ends at once.
 
     Not among several processes: their launcher sends each signal on to those that have it already, and kills in the
     end what does not end by itself.
@@ -71,7 +71,7 @@ def stop_on_signals() -> Iterator[Stopped]:
         stopped.signal = number
         if first_process():
             again = "" if several else "; once more to stop at once"
-            click.echo(f"Stopping after this step, with a checkpoint{again}.", err=True)
+            click.echo(f"Stopping after {after}{again}.", err=True)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
