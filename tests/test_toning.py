@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from toolbox import images, sample
-from toolbox.toning import gray_of, judge, toned
+from toolbox.color import integer_luma
+from toolbox.toning import judge, toned
 
 SEPIA = (1.07, 0.95, 0.78)
 
@@ -68,11 +69,11 @@ def test_a_tone_can_be_given_back(kind):
         for print_ in (sepia(images.luma(photo)), filtered(photo)):
             found = judge(print_)
             deep = print_.astype(kind) * kind(scale)
-            again = toned(gray_of(deep), found)
+            again = toned(integer_luma(deep), found)
             assert again.dtype == kind
             # The last steps before white, where single channels are full, are told apart by less than a step of luma.
             assert np.percentile(np.abs(again.astype(int) - deep), 99) <= 6 * scale
-            assert np.abs(gray_of(again).astype(int) - gray_of(deep)).max() <= 6 * scale
+            assert np.abs(integer_luma(again).astype(int) - integer_luma(deep)).max() <= 6 * scale
 
 
 def test_16_bits_are_toned_between_the_steps_of_8():

@@ -19,6 +19,8 @@ WEIGHTS = (0.299, 0.587, 0.114)
 # Pillow's, in 65536ths: their sum is 65536, so that one level more in every channel is one level more of luma.
 SHARES = (19595, 38470, 7471)
 
+ROWS = 64
+
 
 def luma(picture: Tensor) -> Tensor:
     """Return the luma (B, 1, H, W) of RGB (B, 3, H, W): 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601)."""
@@ -57,9 +59,14 @@ def with_luma(picture: Tensor, target: Tensor) -> Tensor:
 def integer_luma(rgb: np.ndarray) -> np.ndarray:
     """Return the luma (H, W) of integers (H, W, 3): (19595 R + 38470 G + 7471 B + 32768) >> 16.
 
-    On uint8 that is Pillow's ``convert("L")`` to the last bit; on uint16 the same formula in wider integers.
+    On uint8 that is Pillow's ``convert("L")`` to the last bit; on uint16 the same formula in wider integers. It goes by
+    strips, since those take several times the memory of the picture.
     """
-    return _integer_luma([channel.astype(_wide(rgb.dtype)) for channel in cv2.split(rgb)]).astype(rgb.dtype)
+    gray = np.empty(rgb.shape[:2], rgb.dtype)
+    for start in range(0, len(rgb), ROWS):
+        rows = slice(start, start + ROWS)
+        gray[rows] = _integer_luma([channel.astype(_wide(rgb.dtype)) for channel in cv2.split(rgb[rows])])
+    return gray
 
 
 def exact_luma(candidate: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolbox import encoding, files, images, masks, toning
 from toolbox.batch import REPORTS, Job
+from toolbox.color import integer_luma
 from toolbox.errors import DataError, OutputError, ToolboxError
 from toolbox.images import Photo
 from toolbox.masks import Choice
@@ -186,11 +187,11 @@ def _judged(job: Job, photo: Photo, rgb: np.ndarray, choice: Choice) -> tuple[to
 
 
 def _restored(photo: Photo, mask: np.ndarray, keep: str, tone: toning.Toning | None, restorer: Restorer) -> np.ndarray:
-    given = toning.gray_of(photo.pixels) if keep == "luma" and photo.pixels.ndim == 3 else photo.pixels
+    given = integer_luma(photo.pixels) if keep == "luma" and photo.pixels.ndim == 3 else photo.pixels
     result = restorer(given, mask)
     if tone is None:
         return result
-    return np.where(mask[..., None], toning.toned(toning.gray_of(result), tone), photo.pixels)
+    return np.where(mask[..., None], toning.toned(integer_luma(result), tone), photo.pixels)
 
 
 def _write_beside(job: Job, before: np.ndarray, after: np.ndarray) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from toolbox import engine, holes
 from toolbox.color import integer_luma
-from toolbox.composing import STRIP, chroma, compose, enlarge
+from toolbox.composing import chroma, compose, enlarge
 from toolbox.damage import find_lost_region
 from toolbox.errors import PluginError, UsageError
 from toolbox.parts import restore
@@ -173,7 +173,7 @@ def _filled(given: View, tiles: Tiles, side: int | None) -> np.ndarray:
 
 
 def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> np.ndarray:
-    target = given.image.copy() if given.image.ndim == 2 else _luma(given.image)
+    target = given.image.copy() if given.image.ndim == 2 else integer_luma(given.image)
     to = working_size(given.size, size)
     if to == given.size and tiles.fits(to):
         rgb = tiles.whole(given)
@@ -183,13 +183,6 @@ def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> n
     if to == given.size:
         return compose(target, ((rows, chroma(rgb)) for rows, rgb in tiles.bands(given)))
     return compose(target, enlarge(chroma(tiles.whole(given.scaled(*to))), target))
-
-
-def _luma(image: np.ndarray) -> np.ndarray:
-    luma = np.empty(image.shape[:2], image.dtype)
-    for start in range(0, len(image), STRIP):
-        luma[start : start + STRIP] = integer_luma(image[start : start + STRIP])
-    return luma
 
 
 def working_size(size: tuple[int, int], short: int | None) -> tuple[int, int]:

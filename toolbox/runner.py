@@ -25,6 +25,7 @@ from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
 from toolbox.specs import DegradationSpec
 from toolbox.submission import submit
+from toolbox.tiles import out_of_memory
 
 
 def run(plan: Plan, options: Options, screen: Screen) -> Result:
@@ -36,7 +37,7 @@ def run(plan: Plan, options: Options, screen: Screen) -> Result:
     try:
         return _run(plan, options, screen)
     except (MemoryError, RuntimeError) as error:
-        if not _memory(error):
+        if not out_of_memory(error):
             raise
         size, batch = plan.settings.data.size, plan.settings.training.batch
         raise TrainingError(
@@ -170,17 +171,13 @@ def _first_look(bench: Bench, batch: Batch) -> float:
             with torch.inference_mode():
                 loop.judge(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
-        if _memory(error) or processes.lost(error):
+        if out_of_memory(error) or processes.lost(error):
             raise
         size, text = bench.plan.settings.data.size, " ".join(str(error).split())
         raise UsageError(
             f"The networks of recipe '{bench.plan.name}' don't work at {size} pixels: {text}. Try another --size."
         ) from error
     return before
-
-
-def _memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:

@@ -17,7 +17,6 @@ from toolbox.runner import recipe_for_data
 from toolbox.sources import Item
 
 WARM_UP = 1
-MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def _measure(plan: Plan, items: tuple[Item, ...], device: str | None, settings: 
         torch.cuda.reset_peak_memory_stats(power.device)
     built = parts.build(plan, power, engine.dtype(chosen.precision))
     samples = Samples(items=items, recipe=recipe_for_data(plan), stream=Stream.TRAIN)
-    keys = list(itertools.islice(_endless(len(items), plan), MOST_STEPS))
+    keys = _endless(len(items), plan)
     batches = data.batches(samples, keys, plan.settings.data.workers, power.device, engine.dtype(chosen.precision))
     clock = _Clock(power.device)
     shown = steps = 0

@@ -8,8 +8,6 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from toolbox import images
-
 # In steps of 255, at the 99th of a hundred pixels: how far the colour of a gray photograph may lie from gray, and how
 # far, meant over squares of 5 pixels, that of a toned one from the curve of its tone; and the strongest tone, which no
 # print reaches and sunsets go beyond. Figures in docs/restore.md.
@@ -20,8 +18,6 @@ SHARE = 99.0
 SQUARE = 5
 
 SIDE = 512
-# 16 bits are reckoned in wider integers, so many rows at a time.
-ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,18 +68,6 @@ def toned(gray: np.ndarray, toning: Toning) -> np.ndarray:
     green = table - (0.299 * 1.402 * cr + 0.114 * 1.772 * cb) / 0.587
     colours = np.rint(np.stack([red, green, blue], axis=1) * (top / 255))
     return colours.clip(0, top).astype(gray.dtype)[gray]
-
-
-def gray_of(rgb: np.ndarray) -> np.ndarray:
-    """Return the luma of (H, W, 3) uint8 or uint16 RGB, (H, W) of the same type."""
-    from toolbox.color import integer_luma
-
-    if rgb.dtype == np.uint8:
-        return images.luma(rgb)
-    gray = np.empty(rgb.shape[:2], rgb.dtype)
-    for start in range(0, len(rgb), ROWS):
-        gray[start : start + ROWS] = integer_luma(rgb[start : start + ROWS])
-    return gray
 
 
 def _parted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -191,9 +192,7 @@ def _say_plan(jobs: list[Job], how: How, as_json: bool, say: Callable[[str], Non
 
 
 def _say_report(outcomes: list[Outcome], failed: list[Outcome], say: Callable[[str], None]) -> None:
-    counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.status] = counts.get(outcome.status, 0) + 1
+    counts = Counter(outcome.status for outcome in outcomes)
     say(", ".join(f"{count} {status}" for status, count in counts.items()))
     for outcome in failed:
         say(f"  failed: {outcome.photo}: {outcome.reason}")
