@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from toolbox.backbones import Backbone, features
 
 from .classes import COUNT, centres
+from .diffusion import diffused
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -31,10 +32,10 @@ class Level(nn.Module):
 class LumaUNet(nn.Module):
     """A U-Net over a pretrained encoder that leaves the luma outside the lost region as it is.
 
-    The encoder sees the gray picture, the lost region blanked out, and the mask. A decoder over it, with the mean
+    The encoder sees the gray picture, what is lost filled smoothly from its borders, and the mask. A decoder over it, with the mean
     of the whole picture, says for every 4x4 pixels how likely each class of colour is; the mean colour of the
-    classes is the colour there. A second, narrow decoder goes on to the full size and gives the luma of what is
-    lost. The result has the input's luma elsewhere; colours that would leave [0, 1] lose saturation.
+    classes is the colour there. A second, narrow decoder goes on to the full size and gives what the luma of the
+    smooth filling lacks. The result has the input's luma elsewhere; colours that would leave [0, 1] lose saturation.
 
     Reference: classes of colour after Zhang et al., "Colorful Image Colorization", ECCV 2016.
     """
@@ -68,6 +69,9 @@ class LumaUNet(nn.Module):
         self.classes = nn.Conv2d(2 * width, COUNT, 1)
         self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
         self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
+        # It begins with the smooth filling as it is.
+        nn.init.zeros_(self.lost.weight)
+        nn.init.zeros_(self.lost.bias)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen encoder stays in eval mode."""
@@ -89,8 +93,8 @@ class LumaUNet(nn.Module):
             raise ValueError(f"luma-unet takes sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
         red, green, blue = image.split(1, dim=1)
         gray = 0.299 * red + 0.587 * green + 0.114 * blue
-        blank = gray * (1 - mask) + 0.5 * mask
-        given = (blank - self.mean) / self.std
+        filled = diffused(gray, mask)
+        given = (filled - self.mean) / self.std
         two, four, eight, sixteen, deep = features(self.encoder, torch.cat([given, mask], dim=1))
         x = self.bottom(deep)
         x = x + self.whole(x.mean((2, 3)))[:, :, None, None]
@@ -99,9 +103,9 @@ class LumaUNet(nn.Module):
         logits = self.classes(x)
         small = torch.einsum("bkhw,kc->bchw", logits.float().softmax(1), self.centres.float())
         chroma = interpolate(small, gray.shape[-2:], mode="bilinear", align_corners=False).to(gray.dtype)
-        for level, skip in zip(self.fine, (two, torch.cat([blank - 0.5, mask], dim=1)), strict=True):
+        for level, skip in zip(self.fine, (two, torch.cat([filled - 0.5, mask], dim=1)), strict=True):
             x = level(x, skip)
-        luma = gray + mask * (torch.sigmoid(self.lost(x)) - gray)
+        luma = filled + mask * self.lost(x)
         return to_rgb(luma, chroma), {"classes": logits}
 
 

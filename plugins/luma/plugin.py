@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from pydantic import model_validator
 
-from toolbox import Field, GeneratorSpec, LossSpec, Params, RecipeSpec, ReconstructionLoss, hookimpl
+from toolbox import (
+    Degradation,
+    DegradationSpec,
+    Field,
+    GeneratorSpec,
+    LossSpec,
+    Params,
+    RecipeSpec,
+    ReconstructionLoss,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +53,14 @@ class ColorClassesParams(Params):
     vivid: float = Field(2.0, ge=0, le=100, description="How much more a vivid pixel counts than a gray one.")
 
 
+class WhiteBalanceParams(Params):
+    """Params of `white-balance`."""
+
+    red: float = Field(1.0, gt=0, le=4, description="What red is multiplied by, on average.")
+    blue: float = Field(1.0, gt=0, le=4, description="What blue is multiplied by, on average.")
+    spread: float = Field(0.1, ge=0, le=1, description="Deviation of the logarithm of both around that.")
+
+
 def check_luma_unet(params: LumaUNetParams) -> None:
     """See whether the backbone exists, has the strides and takes any size, and whether the file is there."""
     from toolbox.backbones import examine
@@ -70,6 +88,13 @@ def build_color_classes(params: ColorClassesParams) -> ReconstructionLoss:
     from .losses import color_classes
 
     return color_classes(params.vivid)
+
+
+def build_white_balance(params: WhiteBalanceParams) -> Degradation:
+    """Build the augmentation."""
+    from .white_balance import white_balance
+
+    return white_balance(params.red, params.blue, params.spread)
 
 
 @hookimpl
@@ -100,6 +125,21 @@ def toolbox_losses() -> list[LossSpec]:
             params=ColorClassesParams,
             build=build_color_classes,
             reference="Zhang et al., Colorful Image Colorization, ECCV 2016",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_degradations() -> list[DegradationSpec]:
+    """Return the augmentation."""
+    return [
+        DegradationSpec(
+            name="white-balance",
+            summary="Gives the truth another white balance at the same luma",
+            role="augment",
+            params=WhiteBalanceParams,
+            build=build_white_balance,
+            reference="Afifi and Brown, What Else Can Fool Deep Learning?, ICCV 2019 (white balance as augmentation)",
         )
     ]
 
