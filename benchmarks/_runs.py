@@ -20,5 +20,5 @@ def trained(folder: Path, options: Sequence[str | Path]) -> Path:
         return folder
     there = (folder / "checkpoints").is_dir()
     what = ["--resume", folder] if there else ["--out", folder, *options]
-    subprocess.run([sys.executable, "-m", "toolbox", "run", *map(str, what)], check=True)
+    subprocess.run([sys.executable, "-m", "toolbox", "run", *map(str, what)], check=True, stdout=sys.stderr)
     return folder

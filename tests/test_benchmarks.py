@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,6 +131,75 @@ def test_scaling_counts_the_published_step():
 
 def test_mask(shared):
     assert "rectangle" in bench("mask", "--photos", shared / "photos" / "train", "--count", 6, "--size", 128)
+
+
+@pytest.fixture
+def table(tmp_path):
+    """What the tables of recipes need: photographs, one pair, and an encoder's weights, drawn at random."""
+    import cv2
+    import timm
+    from safetensors.torch import save_file
+
+    from toolbox import images, sample
+
+    photos = images.find(sample.folder() / "photos")
+    (tmp_path / "photos").mkdir()
+    for photo in photos[:8]:
+        small = cv2.resize(images.read_rgb(photo), (64, 64), interpolation=cv2.INTER_AREA)
+        images.write_png(tmp_path / "photos" / f"{photo.stem}.png", small)
+    truth = images.read_rgb(photos[9])[:64, :64]
+    lost = np.zeros((64, 64), np.uint8)
+    lost[20:40, 10:30] = 255
+    gray = images.luma(truth)
+    gray[lost > 0] = 50
+    for name, picture in (("truth", truth), ("input", gray), ("masks", lost)):
+        (tmp_path / "pairs" / name).mkdir(parents=True)
+        images.write_png(tmp_path / "pairs" / name / "one.png", picture)
+    network = timm.create_model("tf_efficientnet_lite0")
+    save_file(
+        {name: value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "lite0.safetensors"
+    )
+    return ["--data", tmp_path / "photos", "--pairs", tmp_path / "pairs", "--encoder", tmp_path / "lite0.safetensors"]
+
+
+def test_equal_time_trains_a_row_once(tmp_path, table):
+    words = ["equal-time", *table, "--out", tmp_path / "runs", "--only", "luma", "--quick"]
+    found = json.loads(bench(*words))
+    assert set(found["rows"]) == {"luma"} and found["pairs"] == 1
+    weights = tmp_path / "runs" / "luma" / "best.safetensors"
+    made = weights.stat().st_mtime_ns
+    assert json.loads(bench(*words))["rows"] == found["rows"]
+    assert weights.stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize("module", ["equal_time", "ablation"])
+def test_every_row_of_the_tables_is_a_recipe_that_stands(tmp_path, table, monkeypatch, module):
+    from click.testing import CliRunner
+
+    from toolbox.cli import main
+
+    monkeypatch.syspath_prepend(str(ROOT))
+    rows = importlib.import_module(f"benchmarks.{module}")
+    if module == "equal_time":
+        options = list(rows.rows(table[-1]).values())
+    else:
+        options = [["--recipe", "luma", *(f"--set={one}" for one in settings)] for settings in rows.ROWS.values()]
+    assert len(options) >= 5
+    for one in options:
+        done = CliRunner().invoke(main, ["run", "--dry-run", "--data", str(tmp_path / "photos"), *map(str, one)])
+        assert done.exit_code == 0, done.output
+
+
+def test_prior_moves_the_mean_colour_to_what_is_asked(tmp_path, table):
+    found = json.loads(bench("prior", "luma", tmp_path / "warm.safetensors", "--data", table[1], "--skip", 1))
+    # ImageNet's mean, (0.485, 0.456, 0.406), by hand.
+    luma = 0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406
+    assert np.allclose(found["cbcr_after"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-4)
+    assert not np.allclose(found["cbcr_before"], found["cbcr_after"], atol=1e-3)
+    again = json.loads(
+        bench("prior", tmp_path / "warm.safetensors", tmp_path / "b.safetensors", "--data", table[1], "--skip", 1)
+    )
+    assert np.allclose(again["cbcr_before"], found["cbcr_after"], atol=1e-3)
 
 
 def test_the_help_lists_every_benchmark():

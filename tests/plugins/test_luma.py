@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from toolbox_plugins.luma.classes import COUNT, cbcr, centres, shares
+from toolbox_plugins.luma.diffusion import diffused
 from toolbox_plugins.luma.losses import color_classes
 from toolbox_plugins.luma.network import to_rgb
 from toolbox_plugins.luma.plugin import LumaUNetParams, build_luma_unet, check_luma_unet
+from toolbox_plugins.luma.white_balance import balanced, white_balance
 
+from toolbox import Sample, images
 from toolbox.color import luma
 
 DRAW = torch.Generator().manual_seed(0)
@@ -90,3 +94,69 @@ def test_a_frozen_encoder_stays_as_it_is():
     assert all(weight.grad is None for weight in network.encoder.parameters())
     assert all(weight.grad is not None for weight in network.levels.parameters())
     assert network.levels[0].training and not network.encoder.training
+
+
+def hole(height, width):
+    mask = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    mask[..., height // 4 : height // 2, width // 3 : 2 * width // 3] = 1
+    return mask
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 61), (3, 5), (1, 1), (2, 300)])
+def test_a_smooth_filling_keeps_what_is_known_and_stays_between_it(size):
+    picture, mask = pictures(2, 1, *size), hole(*size).expand(2, -1, -1, -1)
+    filled = diffused(picture, mask)
+    torch.testing.assert_close(filled * (1 - mask), picture * (1 - mask), rtol=0, atol=0)
+    known = picture[mask == 0]
+    assert float(known.min()) - 1e-9 <= float(filled.min()) and float(filled.max()) <= float(known.max()) + 1e-9
+    # What lies under the mask is not looked at.
+    assert torch.equal(diffused(picture + mask, mask), filled)
+
+
+def test_a_smooth_filling_goes_on_with_a_slope():
+    """A plane solves Laplace's equation, so that it is what lies in a hole of a plane."""
+    plane = torch.linspace(0, 1, 96, dtype=torch.float64).expand(1, 1, 64, 96)
+    mask = hole(64, 96)
+    inside = mask == 1
+    off = (diffused(plane, mask) - plane)[inside].abs()
+    flat = (plane[mask == 0].mean() - plane)[inside].abs()
+    assert float(off.mean()) < 0.1 * float(flat.mean())
+
+
+def test_a_smooth_filling_of_nothing_but_holes_is_black():
+    assert not diffused(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)).any()
+
+
+def test_before_it_learns_the_network_fills_smoothly():
+    torch.manual_seed(0)
+    network = build_luma_unet(LumaUNetParams(width=4)).double().eval()
+    image, mask = pictures(1, 1, 64, 96), hole(64, 96)
+    with torch.inference_mode():
+        restored = network(image.expand(-1, 3, -1, -1), mask)[0]
+    torch.testing.assert_close(luma(restored), diffused(image, mask), rtol=0, atol=1e-9)
+
+
+def test_another_white_balance_keeps_the_luma_and_goes_the_right_way():
+    photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    warm = balanced(photo, np.array([1.2, 1, 0.8], np.float32))
+    apart = images.luma(warm).astype(int) - images.luma(photo)
+    assert abs(apart).max() <= 1
+    before, after = (one.astype(float).mean((0, 1)) for one in (photo, warm))
+    assert after[0] > before[0] and after[2] < before[2]
+    assert np.array_equal(balanced(photo, np.ones(3, np.float32)), photo)
+    gray = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    ends = balanced(gray, np.array([1.2, 1, 0.8], np.float32))[0, [0, 255]]
+    assert np.array_equal(ends, [[0, 0, 0], [255, 255, 255]])
+
+
+def test_the_white_balance_is_drawn_around_its_gains():
+    gray = np.full((4, 4, 3), 128, np.uint8)
+    sample = Sample(image=gray, mask=np.zeros((4, 4), bool), truth=gray)
+    degrade, random = white_balance(1.05, 0.92, 0.05), np.random.default_rng(0)
+    drawn = [degrade(sample, random) for _ in range(300)]
+    assert all(one.image is gray for one in drawn)
+    ratios = np.array([one.truth[0, 0].astype(float) for one in drawn])
+    assert np.allclose((ratios[:, [0, 2]] / ratios[:, 1:2]).mean(0), (1.05, 0.92), atol=0.02)
+    assert 0.03 < np.log(ratios[:, 0] / ratios[:, 1]).std() < 0.07
+    same = white_balance(1.05, 0.92, 0.0)
+    assert np.array_equal(same(sample, random).truth, same(sample, random).truth)
