@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cv2
+import numpy as np
 
 from benchmarks import _measure, _runs, quality
-from toolbox import restore
+from toolbox import images, restore
 
 TWO_STAGE = "generator.{stage}.{key}={value}"
 # ImageNet's mean colour, which those who publish weights for it state as (0.485, 0.456, 0.406), is that of photographs
@@ -41,6 +43,7 @@ def rows(encoder: Path) -> dict[str, list[str]]:
 @click.option("--minutes", default=30.0, show_default=True, help="Of training a row, validation included.")
 @click.option("--only", multiple=True, help="Rows by name.  [default: all]")
 @click.option("--lpips", type=click.Path(path_type=Path), help="As in `quality`.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write every third pair by every row as a picture.")
 @_measure.quick
 @_measure.json_path
 def command(
@@ -51,6 +54,7 @@ def command(
     minutes: float,
     only: tuple[str, ...],
     lpips: Path | None,
+    sheet: Path | None,
     quick: bool,
     path: Path | None,
 ) -> None:
@@ -61,12 +65,18 @@ def command(
     samples = list(quality.load(pairs).values())[: 1 if quick else None]
     distance = None if lpips is None else quality.Lpips(lpips)
     result: dict[str, dict[str, float]] = {}
+    pictures: list[list[np.ndarray]] = []
     for name, options in rows(encoder).items():
         if only and name not in only:
             continue
         folder = _runs.trained(out / name, [*common, *options])
         way = quality.restoring(restore.load(folder))
-        result[name] = quality.figures([way(sample) for sample in samples], samples, distance)
+        results = [way(sample) for sample in samples]
+        result[name] = quality.figures(results, samples, distance)
+        pictures.append(results[::3])
+    if sheet is not None:
+        pictures = [[one.image for one in samples[::3]], *pictures, [one.truth for one in samples[::3]]]
+        cv2.imwrite(str(sheet), quality.contact(pictures, side=160)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     _measure.report({"minutes": minutes, "pairs": len(samples), "rows": result}, path)
 
 

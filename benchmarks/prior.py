@@ -1,10 +1,10 @@
 """The mean colour that weights of `luma-unet` paint, moved to that of the photographs they are for.
 
-A restorer learns how often each colour comes in what it was trained on. Where those photographs are colder or warmer
-than the ones that it shall restore, its probabilities p(class | picture) are off by the ratio of the two frequencies,
-and are corrected by it (Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori Probabilities", 2002). The
-ratio is taken to be exp(l . c) for the colour c of a class, with the l that gives the wanted mean; its logarithm goes
-into the bias of the classes.
+A restorer learns how often each colour comes in what it was trained on. Where those photographs are colder or
+warmer than the ones that it shall restore, its probabilities p(class | picture) are off by the ratio of the two
+frequencies, and are corrected by it (Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori
+Probabilities", 2002). The ratio is taken to be exp(l . c) for the colour c of a class, with the l that gives the
+wanted mean; its logarithm goes into the bias of the classes.
 """
 
 from __future__ import annotations

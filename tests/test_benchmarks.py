@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from toolbox import images
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -163,9 +165,11 @@ def table(tmp_path):
 
 
 def test_equal_time_trains_a_row_once(tmp_path, table):
-    words = ["equal-time", *table, "--out", tmp_path / "runs", "--only", "luma", "--quick"]
+    sheet = tmp_path / "sheet.jpg"
+    words = ["equal-time", *table, "--out", tmp_path / "runs", "--only", "luma", "--quick", "--sheet", sheet]
     found = json.loads(bench(*words))
     assert set(found["rows"]) == {"luma"} and found["pairs"] == 1
+    assert images.read_rgb(sheet).shape == (160, 3 * 160, 3)
     weights = tmp_path / "runs" / "luma" / "best.safetensors"
     made = weights.stat().st_mtime_ns
     assert json.loads(bench(*words))["rows"] == found["rows"]

@@ -32,10 +32,11 @@ class Level(nn.Module):
 class LumaUNet(nn.Module):
     """A U-Net over a pretrained encoder that leaves the luma outside the lost region as it is.
 
-    The encoder sees the gray picture, what is lost filled smoothly from its borders, and the mask. A decoder over it,
-    with the mean of the whole picture, says for every 4x4 pixels how likely each class of colour is; the mean colour
-    of the classes is the colour there. A second, narrow decoder goes on to the full size and gives what the luma of
-    the smooth filling lacks. The result has the input's luma elsewhere; colours that would leave [0, 1] lose saturation.
+    The encoder sees the gray picture, what is lost filled smoothly from its borders, and the mask. A decoder over
+    it, with the mean of the whole picture, says for every 4x4 pixels how likely each class of colour is; the mean
+    colour of the classes is the colour there. A second, narrow decoder goes on to the full size and gives what the
+    luma of the smooth filling lacks. The result has the input's luma elsewhere; colours that would leave [0, 1]
+    lose saturation.
 
     Reference: classes of colour after Zhang et al., "Colorful Image Colorization", ECCV 2016.
     """
