@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from benchmarks import _measure, _runs, quality
-from toolbox import images, restore
+from toolbox import restore
 
 TWO_STAGE = "generator.{stage}.{key}={value}"
 # ImageNet's mean colour, which those who publish weights for it state as (0.485, 0.456, 0.406), is that of photographs

@@ -71,8 +71,8 @@ class LumaUNet(nn.Module):
         self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
         self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
         # It begins with the smooth filling as it is.
-        nn.init.zeros_(self.lost.weight)
-        nn.init.zeros_(self.lost.bias)
+        for weight in self.lost.parameters():
+            nn.init.zeros_(weight)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen encoder stays in eval mode."""
