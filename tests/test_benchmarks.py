@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from toolbox import images
+from toolbox.checkpoint import read_facts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -194,16 +195,19 @@ def test_every_row_of_the_tables_is_a_recipe_that_stands(tmp_path, table, monkey
         assert done.exit_code == 0, done.output
 
 
-def test_prior_moves_the_mean_colour_to_what_is_asked(tmp_path, table):
-    found = json.loads(bench("prior", "luma", tmp_path / "warm.safetensors", "--data", table[1], "--skip", 1))
+def test_calibrate_moves_the_mean_colour_to_what_is_asked(tmp_path, table):
+    fitted = tmp_path / "fitted.safetensors"
+    bench("calibrate", "luma", *table[:2], "--temperature", 2, "--saturation", 1.5, "--out", fitted)
+    words = ["calibrate", fitted, *table[:2], "--temperature", 1, "--temperature", 3]
+    found = json.loads(bench(*words))
     # ImageNet's mean, (0.485, 0.456, 0.406), by hand.
     luma = 0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406
-    assert np.allclose(found["cbcr_after"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-4)
-    assert not np.allclose(found["cbcr_before"], found["cbcr_after"], atol=1e-3)
-    again = json.loads(
-        bench("prior", tmp_path / "warm.safetensors", tmp_path / "b.safetensors", "--data", table[1], "--skip", 1)
-    )
-    assert np.allclose(again["cbcr_before"], found["cbcr_after"], atol=1e-3)
+    assert np.allclose(found["wanted"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-6)
+    assert [row["temperature"] for row in found["rows"]] == [1, 3]
+    # It is there already, so that nothing is left to correct.
+    again = json.loads(bench("calibrate", fitted, *table[:2], "--out", tmp_path / "again.safetensors"))
+    assert np.allclose(again["rows"][-1]["slope"], 0, atol=0.02)
+    assert "saturation = 1.5" in read_facts(fitted)["recipe"]
 
 
 def test_the_help_lists_every_benchmark():

@@ -45,16 +45,18 @@ class LumaUNet(nn.Module):
     std: Tensor
     centres: Tensor
 
-    def __init__(self, backbone: Backbone, *, width: int, frozen: bool) -> None:
+    def __init__(self, backbone: Backbone, *, width: int, frozen: bool, saturation: float = 1.0) -> None:
         """Make a network over `backbone`, whose maps have strides 2 to 32.
 
-        `width` scales the decoders; a `frozen` encoder stays as it was loaded, its running statistics too.
+        `width` scales the decoders; a `frozen` encoder stays as it was loaded, its running statistics too; the mean
+        colour of the classes is multiplied by `saturation`.
         """
         super().__init__()
         demand_strides(backbone)
         two, four, eight, sixteen, deep = backbone.channels
         self.encoder = backbone.network.requires_grad_(not frozen)
         self.frozen = frozen
+        self.saturation = saturation
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("centres", centres(), persistent=False)
@@ -102,7 +104,7 @@ class LumaUNet(nn.Module):
         for level, skip in zip(self.levels, (sixteen, eight, four), strict=True):
             x = level(x, skip)
         logits = self.classes(x)
-        small = torch.einsum("bkhw,kc->bchw", logits.float().softmax(1), self.centres.float())
+        small = self.saturation * torch.einsum("bkhw,kc->bchw", logits.float().softmax(1), self.centres.float())
         chroma = interpolate(small, gray.shape[-2:], mode="bilinear", align_corners=False).to(gray.dtype)
         for level, skip in zip(self.fine, (two, torch.cat([filled - 0.5, mask], dim=1)), strict=True):
             x = level(x, skip)

@@ -38,6 +38,12 @@ class LumaUNetParams(Params):
         None, description="Start the encoder from this safetensors file, with the keys of timm's network."
     )
     frozen: bool = Field(False, description="Leave the encoder as it is loaded: on few photographs it forgets less.")
+    saturation: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="What colours are multiplied by in the result, as `benchmarks calibrate` finds it.",
+    )
     width: int = Field(32, ge=4, le=512, multiple_of=2, description="Half the channels where colours are told.")
 
     @model_validator(mode="after")
@@ -80,7 +86,7 @@ def build_luma_unet(params: LumaUNetParams) -> nn.Module:
 
     backbone = create(params.backbone, 4)
     load(backbone, params.backbone, pretrained=params.pretrained, weights=params.weights)
-    return LumaUNet(backbone, width=params.width, frozen=params.frozen)
+    return LumaUNet(backbone, width=params.width, frozen=params.frozen, saturation=params.saturation)
 
 
 def build_color_classes(params: ColorClassesParams) -> ReconstructionLoss:
