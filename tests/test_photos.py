@@ -115,6 +115,34 @@ def test_results_are_upright_with_their_exif(tmp_path, restore, name, orientatio
     assert np.abs(found.astype(int) - upright).max() <= (4 if kind == "JPEG" else 0)
 
 
+@pytest.mark.parametrize("form", ["lossless", "keep"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+def test_text_of_exif_comes_out_byte_for_byte(tmp_path, restore, name, form):
+    words = "großmutter, 할머니".encode()
+    exif = Image.Exif()
+    # As cameras and editors write it: UTF-8 (or any other) in a field of ASCII, in the photo's part and the camera's.
+    inner = {0xA430: Latin(words.decode("latin-1"))}
+    exif[0x010E], exif[0x8298], exif[0x8769] = words, words, inner
+    exif.load(exif.tobytes())  # Pillow asks for a part that was read before it writes it into a TIFF
+    exif[0x010E], exif[0x8298], exif[0x8769] = words, words, inner
+    exif.get_ifd(0x8769).update(inner)
+    Image.fromarray(gray()).save(tmp_path / name, exif=exif)
+    assert (tmp_path / name).read_bytes().count(words) == 3
+    restore(tmp_path / name, "-o", "out", "--mask", "none", "--format", form)
+    (path,) = [path for path in Path("out").iterdir() if path.stem == "a"]
+    with Image.open(path) as opened:
+        found = opened.getexif()
+        # Pillow gives text as Latin-1, whatever it is, and what is no text as bytes.
+        assert found[0x010E] == found[0x8298] == found.get_ifd(0x8769)[0xA430] == words.decode("latin-1")
+
+
+class Latin(str):
+    """Text whose bytes Pillow takes as they are."""
+
+    def encode(self, *_):
+        return super().encode("latin-1")
+
+
 def test_a_gray_profile_becomes_srgb(tmp_path, restore):
     (tmp_path / "a.png").write_bytes(saved(gray(), "PNG", icc_profile=profile(b"GRAY")))
     result = restore(tmp_path / "a.png", "-o", "out", "--mask", "none")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,117 @@ def test_weights_of_a_real_run_restore(tmp_path, photo):
     assert result.exit_code == 0, result.output
     restored = toolbox.load_restorer(tmp_path / "run", device="cpu")(photo)
     assert np.array_equal(toolbox.load_restorer(tmp_path / "run" / "best.safetensors", device="cpu")(photo), restored)
+
+
+def raw(path, header, body=b"", length=None):
+    """Write a safetensors file by hand: the header's length in 8 bytes, the header, the values."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + body)
+
+
+def entry(first, last, shape=(2,), dtype="F32"):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [first, last]}
+
+
+def facts_of(text):
+    return {"__metadata__": {"toolbox": text}}
+
+
+def npz():
+    stream = io.BytesIO()
+    np.savez(stream, a=np.zeros(2))
+    return stream.getvalue()
+
+
+DEEP = "[" * 200_000
+HOSTILE = {
+    "a length of 2^40": lambda path: raw(path, {"a": entry(0, 8)}, bytes(8), 2**40),
+    "a length of 2^64": lambda path: raw(path, {"a": entry(0, 8)}, bytes(8), 2**64 - 1),
+    "longer than the file": lambda path: raw(path, {"a": entry(0, 8)}, bytes(8), 500),
+    "overlapping": lambda path: raw(path, {"a": entry(0, 8), "b": entry(4, 12)}, bytes(12)),
+    "the same place": lambda path: raw(path, {"a": entry(0, 8), "b": entry(0, 8)}, bytes(8)),
+    "out of the file": lambda path: raw(path, {"a": entry(0, 2**42, [2**40])}, bytes(8)),
+    "backwards": lambda path: raw(path, {"a": entry(8, 0)}, bytes(8)),
+    "a gap": lambda path: raw(path, {"a": entry(8, 16)}, bytes(16)),
+    "a shape beyond counting": lambda path: raw(path, {"a": entry(0, 8, [2**62, 2**62])}, bytes(8)),
+    "no such type": lambda path: raw(path, {"a": entry(0, 8, dtype="OBJECT")}, bytes(8)),
+    "deep in brackets": lambda path: raw(path, DEEP.encode()),
+    "facts deep in brackets": lambda path: raw(path, facts_of(DEEP)),
+    "facts of no JSON": lambda path: raw(path, facts_of("{'recipe': 1}")),
+    "empty": lambda path: path.write_bytes(b""),
+    "a pickle": lambda path: torch.save({"a": torch.zeros(2)}, path),
+    "a pickle of old": lambda path: torch.save({"a": torch.zeros(2)}, path, _use_new_zipfile_serialization=False),
+    "a zip of arrays": lambda path: path.write_bytes(npz()),
+}
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_is_no_safetensors_file_is_refused_in_one_line(tmp_path, kind, ending):
+    path = tmp_path / f"theirs{ending}"
+    HOSTILE[kind](path)
+    with pytest.raises(WeightsError, match=rf"theirs{ending} can't be read as safetensors: ") as raised:
+        restore.load(path, device="cpu")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
+
+
+def changed(path, kind):
+    """Change the tensors of a file that fits, and write it again as it was otherwise."""
+    tensors, facts = load_file(path), checkpoint.read_facts(path)
+    name = min(tensors)
+    if kind == "missing":
+        del tensors[name]
+    elif kind == "unexpected":
+        tensors["a\nb"] = torch.zeros(2)
+    elif kind == "another shape":
+        tensors[name] = torch.zeros(3, 5)
+    elif kind in ("int64", "complex64", "bool"):
+        tensors[name] = tensors[name].to(getattr(torch, kind))
+    else:
+        tensors[name] = torch.full_like(tensors[name], float(kind))
+    save_file(tensors, path, {"toolbox": json.dumps(facts)})
+    return name
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("missing", "{} is missing"),
+        ("unexpected", r"a\nb is not expected"),
+        ("another shape", "{} is [3, 5], not ["),
+        ("int64", "{} is torch.int64, not torch.float32"),
+        ("complex64", "{} is torch.complex64, not torch.float32"),
+        ("bool", "{} is torch.bool, not torch.float32"),
+        ("inf", "{} is not finite"),
+        ("-inf", "{} is not finite"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(trained, kind, says):
+    name = changed(trained, kind)
+    with pytest.raises(WeightsError) as raised:
+        restore.load(trained, device="cpu")
+    assert str(raised.value).startswith(f"{trained} does not fit: ") and says.format(name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_name_twice_in_the_header_is_refused(trained):
+    data = trained.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    name = next(name for name in header if name != "__metadata__")
+    # The very entry again: safetensors takes the last of them.
+    text = json.dumps(header)[:-1] + f", {json.dumps(name)}: {json.dumps(header[name])}}}"
+    raw(trained, text.encode(), data[8 + length :])
+    with pytest.raises(WeightsError, match="can't be read as safetensors: a name stands twice in its header"):
+        restore.load(trained, device="cpu")
+
+
+def test_a_recipe_deep_in_brackets_is_refused(trained):
+    facts = checkpoint.read_facts(trained)
+    save_file(load_file(trained), trained, {"toolbox": json.dumps(facts | {"recipe": f"a = {DEEP}"})})
+    with pytest.raises(WeightsError, match="can't be used: the recipe in its header is not valid TOML") as raised:
+        restore.load(trained, device="cpu")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
 
 def broken(kind, path):

@@ -130,10 +130,10 @@ def read_facts(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as opened:
             header = (opened.metadata() or {}).get(HEADER, "{}")
         facts = json.loads(header)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise WeightsError(f"{path} can't be read as safetensors: {error}") from error
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise WeightsError(_unreadable(path, error)) from error
     if not isinstance(facts, dict) or "recipe" not in facts:
-        raise WeightsError(f"{path} is not a weight file of toolbox: its header names no recipe.")
+        raise WeightsError(f"{files.shown(path)} is not a weight file of toolbox: its header names no recipe.")
     return facts
 
 
@@ -141,10 +141,29 @@ def load_weights(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`; WeightsError with what does not fit."""
     try:
         tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} can't be read as safetensors: {error}") from error
+        _demand_once(path)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(_unreadable(path, error)) from error
     _demand_fit(path, network, tensors)
     network.load_state_dict(tensors)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{files.shown(path)} can't be read as safetensors: {files.shown(str(error))}"
+
+
+def _demand_once(path: Path) -> None:
+    """Raise ValueError if a header that safetensors has taken has a name twice: readers differ in which one counts."""
+
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise ValueError("a name stands twice in its header")
+        return found
+
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        json.loads(stream.read(length), object_pairs_hook=counted)
 
 
 def _demand_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -156,10 +175,16 @@ def _demand_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -
         for name in own.keys() & tensors.keys()
         if own[name].shape != tensors[name].shape
     ]
+    faults += [
+        f"{name} is {tensors[name].dtype}, not {own[name].dtype}"
+        for name in own.keys() & tensors.keys()
+        if own[name].is_floating_point() != tensors[name].is_floating_point()
+    ]
     faults += [f"{name} is not finite" for name, value in tensors.items() if not torch.isfinite(value).all()]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise WeightsError(f"{path} does not fit: {'; '.join(sorted(faults)[:3])}{more}.")
+        listed = files.shown("; ".join(sorted(faults)[:3]))
+        raise WeightsError(f"{files.shown(path)} does not fit: {listed}{more}.")
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -120,7 +120,7 @@ def read_png(data: bytes) -> Png:
             raise Broken("is cut short: the end of the PNG is missing")
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
-        shown = kind.decode("ascii", "backslashreplace")
+        shown = repr(kind)[2:-1]
         if end > len(data):
             raise Broken(f"is cut short: its part '{shown}' is not whole")
         if not header and (kind, length) != (b"IHDR", 13):

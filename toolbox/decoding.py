@@ -43,6 +43,22 @@ _ORIENTATION, _PHOTOMETRIC, _PLANES, _EXTRA_SAMPLES = 274, 262, 284, 338
 _PHOTO_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853, *range(40091, 40096)}
 
 
+class _Bytes(str):
+    """Text that is written as the bytes that it was read from.
+
+    Pillow reads any text of EXIF as Latin-1 and would write "?" for what is not ASCII; given bytes instead, it would
+    no longer call them text.
+    """
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        return super().encode("latin-1")
+
+
+def as_read(value: object) -> object:
+    """Return a value of EXIF in such a form that Pillow writes the very bytes that it read."""
+    return _Bytes(value) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """An image file that was checked as far as it can be without decoding.
@@ -251,7 +267,8 @@ def _exif(image: ImageFile.ImageFile) -> tuple[int, bytes | None, tuple[str, ...
         kept = Image.Exif()
         for tag, value in exif.items():
             if tag != _ORIENTATION and (not is_tiff or tag in _PHOTO_TAGS):
-                kept[tag] = exif.get_ifd(tag) if tag in (34665, 34853) else value
+                inner = tag in (34665, 34853)
+                kept[tag] = {k: as_read(v) for k, v in exif.get_ifd(tag).items()} if inner else as_read(value)
         return orientation, kept.tobytes() if len(kept) else None, ()
     except Exception:  # EXIF comes from anywhere; a photo isn't refused for it
         return orientation, None, ("unreadable EXIF left out",)

@@ -104,11 +104,6 @@ def _strip(rows: np.ndarray) -> bytes:
     return zlib.compress(apart.tobytes(), _TIFF_LEVEL)
 
 
-def _raw(value: object) -> object:
-    """Return text that is not ASCII as the bytes that it was read from: Pillow reads any, and writes "?"."""
-    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
-
-
 def _directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
     if exif:
@@ -117,7 +112,8 @@ def _directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
         # What another file's EXIF says of that file's layout would be taken for this one's.
         for tag in set(given) & decoding._PHOTO_TAGS:
             inner = tag in (34665, 34853)
-            directory[tag] = {k: _raw(v) for k, v in given.get_ifd(tag).items()} if inner else _raw(given[tag])
+            read = decoding.as_read
+            directory[tag] = {k: read(v) for k, v in given.get_ifd(tag).items()} if inner else read(given[tag])
     for tag, value in layout.items():
         directory[tag] = value
         if tag in (_OFFSETS, _COUNTS):

@@ -29,6 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 # Room for text, profiles and previews beside eight bytes a pixel, the most that a picture can need.
 _SIDE_BYTES = 64 << 20
 _PNG_LEVEL = 3
+_STRIP = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,8 +96,13 @@ def eight_bits(pixels: np.ndarray) -> np.ndarray:
     """Return uint8 or uint16 pixels as uint8, 16 bits rounded."""
     if pixels.dtype == np.uint8:
         return pixels
-    # 65535 = 255 x 257, so this rounds to the nearest of the 256 levels.
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    small = np.empty(pixels.shape, np.uint8)
+    # By strips, since it takes several times the memory of the picture.
+    for start in range(0, len(pixels), _STRIP):
+        rows = slice(start, start + _STRIP)
+        # 65535 = 255 x 257, so this rounds to the nearest of the 256 levels.
+        small[rows] = (pixels[rows].astype(np.uint32) + 128) // 257
+    return small
 
 
 def read_gray(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -159,12 +159,16 @@ def _one(job: Job, work: _Work) -> Outcome:
         instead = "leave out --tone keep" if tone else "recolour it with --keep luma"
         reason = f"{what}, and nothing of it is lost; tell what is with --mask, or {instead}"
         return _outcome(job, status="left as it is", reason=reason, kind=toned.kind)
+    # Of a large photograph each of these is hundreds of megabytes: what is no longer needed goes.
+    before = rgb if how.before_after else None
+    del rgb
     pixels = _restored(photo, mask, keep, toned if tone else None, work.restorers[keep])
+    photo = replace(photo, pixels=pixels, alpha=None)
     data, notes = encoding.encode(pixels, encoding.KINDS[job.target.suffix.lower()], photo.exif)
     files.ensure_folder(job.target.parent)
     files.write_bytes(job.target, data)
-    if how.before_after:
-        _write_beside(job, rgb, images.eight_bits(pixels))
+    if before is not None:
+        _write_beside(job, before, images.eight_bits(pixels))
     if toned.kind == "toned" and keep == "luma":
         notes = ("its tone kept" if tone else "its tone taken for gray", *notes)
     notes = (*photo.notes, *work.said, *notes)

@@ -76,6 +76,8 @@ def parse(text: str, origin: str) -> Tree:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{origin} is not valid TOML: its brackets go too deep") from error
 
 
 def dump(tree: Mapping[str, Any]) -> str:

@@ -77,7 +77,9 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     if bench.stopped():
         return _result(bench, progress, None)
     checkpoint.load_weights(options.folder / runfolder.BEST, bench.parts.restorer)
-    archive = _submit(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST)
+    archive = _submit(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST, options.stop)
+    if bench.stopped():
+        return _result(bench, progress, None)
     after = validation.pixel_loss(bench.parts, next(bench.validation()))
     if processes.first():
         figures = runfolder.summary(options.folder)
@@ -264,7 +266,7 @@ def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) ->
     runfolder.write_summary(folder, figures)
 
 
-def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
+def _submit(bench: Bench, archive: Path, folder: Path, stop: Callable[[], bool] = lambda: False) -> Path | None:
     tests = bench.options.source.tests
     if not tests:
         return None
@@ -272,11 +274,11 @@ def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
         bench.parts.restorer, bench.parts.keep, bench.engine.device, bench.plan.settings.restoring
     )
 
-    def restored() -> str:
+    def restored() -> bool:
         with bench.screen.bar("restoring the test photos", len(tests)) as advance:
-            return str(submit(restorer, tests, bench.how, folder, archive, advance))
+            return submit(restorer, tests, bench.how, folder, archive, advance, stop) is not None
 
-    return Path(processes.from_first(restored))
+    return archive if processes.from_first(restored) else None
 
 
 def _result(bench: Bench, progress: Progress, archive: Path | None) -> Result:

@@ -95,6 +95,9 @@ def _competition(folder: Path) -> Source:
         raise DataError(f"{folder / 'train.csv'} names {unknown[0]}, which is not in {folder / 'train_input'}.")
     tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
     test_names = _listed(folder / "test.csv", folder) or sorted(tests)
+    astray = next((name for name in test_names if name not in tests), None)
+    if astray is not None:
+        raise DataError(f"{folder / 'test.csv'} names {astray}, which is not in {folder / 'test_input'}.")
     return Source(
         kind="pairs",
         folder=folder,

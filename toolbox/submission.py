@@ -18,8 +18,9 @@ def submit(
     folder: Path,
     archive: Path,
     advance: Callable[[], None] = lambda: None,
-) -> Path:
-    """Restore `items` into `folder` and write `archive` with all of them.
+    stop: Callable[[], bool] = lambda: False,
+) -> Path | None:
+    """Restore `items` into `folder` and write `archive` with all of them; None if `stop`, asked before each, says so.
 
     Raises:
         DataError: two test photographs that would have one name as PNG, or one that can't be read.
@@ -33,6 +34,8 @@ def submit(
     files.ensure_folder(archive.parent)
     written = []
     for index, (item, name) in enumerate(zip(items, names, strict=True)):
+        if stop():
+            return None
         sample = data.unpaired(item, how, index)
         restored = restorer(sample.image, sample.mask)
         images.write_png(folder / name, restored)

@@ -7,7 +7,9 @@ import os
 import random
 import shutil
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,32 +41,66 @@ def mark(built, number):
 
 
 def child_saves(built, folder, first):
-    """Fork a process that saves one checkpoint after the other, and return its number."""
+    """Fork a process that saves one checkpoint after the other, each the best so far, and return its number."""
     child = os.fork()
     if child:
         return child
     try:
         for number in itertools.count(first):
             mark(built, number)
-            checkpoint.save_state(folder, built, Progress(step=number))
+            facts = {"recipe": "", "step": number}
+            checkpoint.save_weights(folder.parent / runfolder.BEST, built.generator.network, facts)
+            checkpoint.save_state(folder, built, Progress(step=number, best=float(number), best_step=number))
     finally:
         os._exit(1)
 
 
+@pytest.fixture(params=["here", "elsewhere"])
+def temporary(request, tmp_path, monkeypatch):
+    """Have the system's temporary folder on the disk of the run, or on another; return it."""
+    place = tmp_path / "temporary"
+    if request.param == "elsewhere":
+        memory = Path("/dev/shm")
+        if not os.access(memory, os.W_OK) or memory.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("needs a second filesystem to write to (/dev/shm), which is not here")
+        place = Path(tempfile.mkdtemp(dir=memory))
+        request.addfinalizer(lambda: shutil.rmtree(place))
+    place.mkdir(exist_ok=True)
+    for name in ("TMPDIR", "TMP", "TEMP"):
+        monkeypatch.setenv(name, str(place))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    assert tempfile.gettempdir() == str(place)
+    return place
+
+
+def demand_best(folder, built, least):
+    """See that the best weights are whole and no older than `least`; return of which step they are, None if none."""
+    path = folder / runfolder.BEST
+    if not path.is_file():
+        assert least is None
+        return None
+    checkpoint.load_weights(path, built.generator.network)
+    step = checkpoint.read_facts(path)["step"]
+    assert all(bool((weight == step).all()) for weight in built.generator.network.parameters())
+    assert least is None or step >= least
+    return step
+
+
 @pytest.mark.parametrize("count", KILLS)
-def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, count):
+def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, count, temporary):
     chance = random.Random(count)
     folder = tmp_path / runfolder.CHECKPOINTS
     runfolder.prepare(tmp_path)
-    step, cut = 0, 0
+    step, cut, best = 0, 0, None
     for _ in range(count):
-        child = child_saves(built, folder, step)
+        child = child_saves(built, folder, step + 1)
         time.sleep(chance.uniform(0.005, 0.12))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         cut += any(path.name.endswith(".tmp") for path in folder.iterdir())
         runfolder.prepare(tmp_path)
-        assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+        assert not [path for place in (folder, tmp_path) for path in place.iterdir() if path.name.startswith(".")]
+        best = demand_best(tmp_path, built, best)
         newest, passed = checkpoint.newest(folder)
         assert not passed
         if newest is None:
@@ -74,11 +110,14 @@ def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, co
         assert all(bool((weight == progress.step).all()) for weight in built.generator.network.parameters())
         assert progress.step >= step
         step = progress.step
+        assert progress.best_step == step <= best
     # A kill while old ones are taken away leaves them to the next save.
     checkpoint.save_state(folder, built, Progress(step=step + 1))
     assert len(list(folder.iterdir())) == checkpoint.KEPT
     assert step > 0
     assert cut > 0, "no kill fell into a save, so this showed nothing"
+    # Written aside in the same folder, so that renaming is enough wherever the temporary folder is.
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("count", FLIPS)

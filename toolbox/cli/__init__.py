@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 import click
@@ -72,6 +73,9 @@ class Commands(click.Group):
                 raise
             click.echo(f"toolbox: {line}", err=True)
             context.exit(1)
+        except KeyboardInterrupt:  # where no command has taken the signal over
+            click.echo("toolbox: stopped.", err=True)
+            context.exit(128 + signal.SIGINT)
         except BrokenPipeError:
             # The reader (head, less) has gone; python must not complain at exit about what it can't flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,9 +18,16 @@ from toolbox.errors import UsageError
 @click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks: white is lost.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="Folder of damaged inputs, to find the masks in.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the figures of each image to this file.")
+@click.option("--overwrite", is_flag=True, help="Write the file of --csv again if it is there.")
 @as_json
 def command(
-    predictions: Path, truth: Path, masks: Path | None, inputs: Path | None, table: Path | None, as_json: bool
+    predictions: Path,
+    truth: Path,
+    masks: Path | None,
+    inputs: Path | None,
+    table: Path | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Score PREDICTIONS, a folder or a submission zip, against TRUTH by the competition's formula.
 
@@ -30,6 +38,8 @@ def command(
         raise UsageError("Give --masks or --inputs, not both.")
     from toolbox import scoring
 
+    if table is not None:
+        _demand_free(table, overwrite, [place for place in (predictions, truth, masks, inputs) if place])
     scored = scoring.score_files(predictions, truth, masks=masks, inputs=inputs)
     if table is not None:
         scoring.write_csv(table, scored.images)
@@ -42,6 +52,17 @@ def command(
     print_table(rows, ("IMAGE", "S", "M", "C", "SCORE"))
     for note in scored.notes:
         click.echo(f"note: {note}", err=True)
+
+
+def _demand_free(table: Path, overwrite: bool, given: list[Path]) -> None:
+    """Raise UsageError if the table would go over what is scored, or over anything else unless that is asked for."""
+    from toolbox import batch, images
+
+    read = [path for place in given for path in (images.find(place) if place.is_dir() else [place])]
+    if table.exists() and any(batch.same(table, path) for path in read):
+        raise UsageError(f"--csv {table} is one of the files that are scored; choose another name.")
+    if os.path.lexists(table) and not overwrite:
+        raise UsageError(f"--csv {table} is there already; choose another name, or --overwrite it.")
 
 
 def _figure(value: float | None) -> str:

@@ -1,0 +1,207 @@
+"""Properties of restoring, with the generators that ship: sizes, depths, channels, the luma kept, tiles. Some 20 s."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from helpers import default_catalog
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_tiles import NETWORKS, of
+from torch import nn
+
+import toolbox
+from toolbox import batch, color, images, parts, photos, restore
+from toolbox.masks import Choice
+from toolbox.parts import component
+from toolbox.plan import bind_component
+from toolbox.tiles import OVERLAP, cut, probe_reach
+from toolbox.view import view
+
+CPU = torch.device("cpu")
+FEW = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+MANY = settings(FEW, max_examples=400)
+LENGTHS = [FEW, pytest.param(MANY, marks=pytest.mark.drill)]
+
+
+@pytest.fixture(scope="module")
+def restorers():
+    """Return the shipped restorer, and the default U-Net at the published width and with small random weights."""
+    torch.manual_seed(0)
+    unet = component(bind_component(default_catalog(), "generator", "inpainting-unet", {"width": 8}))
+    return {"luma": toolbox.load_restorer("luma", device="cpu"), "unet": restore.restorer(unet, "luma", CPU, Working())}
+
+
+class Working:
+    """How the U-Net works: at the photograph's own size, in tiles from 128 pixels a side on."""
+
+    size, fill, tile = None, None, 128
+
+
+def picture(size, channels, dtype, seed):
+    random = np.random.default_rng(seed)
+    top = np.iinfo(dtype).max
+    y, x = (np.linspace(0, 1, side) for side in size)
+    smooth = 0.5 + 0.5 * np.sin(6 * y[:, None, None] + 5 * x[None, :, None] + np.arange(channels))
+    noise = random.random((*size, channels)) - 0.5
+    return np.rint((smooth + 0.2 * noise).clip(0, 1) * top).astype(dtype)
+
+
+def pillow(rgb):
+    return np.array(Image.fromarray(rgb).convert("L"))
+
+
+def restored(restorer, pixels, alpha, mask, keep, folder):
+    """Send a picture through a file and the batch, as `toolbox restore` does, and return what comes back."""
+    images.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
+    images.write_png(folder / "m.png", mask)
+    how = photos.How(choice=Choice(given=folder / "m.png"), keep=keep, overwrite=True)
+    (one,) = photos.restore_all(batch.plan([folder / "in" / "a.png"], folder / "out"), restorer, how)
+    if one.status == "left as it is":
+        assert keep == "rgb" and not mask.any() and (alpha is None or (alpha >= alpha.max()).all())
+        return None
+    assert one.status == "restored", one
+    return images.read(folder / "out" / "a.png").pixels
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name", ["luma", "unet"])
+def test_any_picture_comes_back_whole(restorers, tmp_path, name, length):
+    (tmp_path / "in").mkdir()
+
+    @length
+    @given(
+        size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+        channels=st.integers(1, 4),
+        dtype=st.sampled_from([np.uint8, np.uint16]),
+        keep=st.sampled_from(["luma", "luma", "rgb", "none"]),
+        lost=st.sampled_from([0.0, 0.01, 0.3, 1.0]),
+        seed=st.integers(0, 99),
+    )
+    @example(size=(1, 1), channels=4, dtype=np.uint16, keep="luma", lost=0.0, seed=0)
+    @example(size=(300, 300), channels=1, dtype=np.uint8, keep="luma", lost=0.3, seed=0)
+    @example(size=(1, 300), channels=2, dtype=np.uint16, keep="luma", lost=0.3, seed=0)
+    def holds(size, channels, dtype, keep, lost, seed):
+        whole = picture(size, channels, dtype, seed)
+        alpha = np.ascontiguousarray(whole[..., -1]) if channels in (2, 4) else None
+        pixels = whole[..., 0] if channels < 3 else whole[..., :3]
+        pixels = np.ascontiguousarray(pixels)
+        mask = np.zeros(size, bool)
+        side = [int(np.ceil(length * lost)) for length in size]
+        mask[: side[0], : side[1]] = lost > 0
+        found = restored(restorers[name], pixels, alpha, mask, keep, tmp_path)
+        if found is None:
+            return
+        assert found.shape == (*size, 3) and found.dtype == dtype
+        gone = mask if alpha is None else mask | (alpha < np.iinfo(dtype).max // 2 + 1)
+        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        if keep == "luma":
+            assert np.array_equal(color.integer_luma(found)[~gone], color.integer_luma(rgb)[~gone])
+            if dtype == np.uint8:
+                assert np.array_equal(pillow(found)[~gone], pillow(rgb)[~gone])
+        if keep == "rgb":
+            assert np.array_equal(found[~gone], rgb[~gone])
+
+    holds()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name", ["luma", "unet"])
+def test_what_the_generator_makes_is_finite_and_in_range(restorers, name, length):
+    network, multiple = restorers[name].network, restorers[name].multiple
+
+    @length
+    @given(
+        size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+        gray=st.booleans(),
+        dtype=st.sampled_from([np.uint8, np.uint16]),
+        tile=st.sampled_from([64, 160, 640]),
+        seed=st.integers(0, 99),
+    )
+    def holds(size, gray, dtype, tile, seed):
+        pixels = picture(size, 1 if gray else 3, dtype, seed)
+        shown = view(pixels[..., 0] if gray else pixels, np.random.default_rng(seed).random(size) < 0.1)
+        values = of(network, multiple, max(tile, multiple)).whole(shown)
+        assert values.shape == (*size, 3) and np.isfinite(values).all()
+        assert values.min() >= 0 and values.max() <= 1
+
+    holds()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tiles_give_what_the_whole_gives_at_any_size(name, length):
+    network, multiple, reach = NETWORKS[name]
+    assert probe_reach(network, CPU, multiple) == reach < OVERLAP / 2
+
+    @length
+    @given(
+        size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+        # A tile has room for the whole overlap from twice its size on.
+        tile=st.integers(2 * OVERLAP, 256),
+        seed=st.integers(0, 99),
+    )
+    def holds(size, tile, seed):
+        shown = view(picture(size, 3, np.uint8, seed), np.random.default_rng(seed).random(size) < 0.1)
+        whole = of(network, multiple, 4096).whole(shown)
+        assert np.abs(of(network, multiple, tile, reach).whole(shown) - whole).max() < 1e-5
+
+    holds()
+
+
+def steps_at_borders(restorer, tile, gray, mask):
+    """Return the steps of the colours at the borders of tiles, the middles of overlaps, and those elsewhere."""
+    values = of(restorer.network, restorer.multiple, tile, restorer.reach).whole(view(gray, mask))
+    away = np.stack([values[..., 0] - values[..., 1], values[..., 2] - values[..., 1]], axis=-1)
+    at, elsewhere = [], []
+    for axis in (0, 1):
+        step = np.abs(np.diff(away, axis=axis)).max(-1)
+        starts = [start for start, _ in cut(gray.shape[axis], tile, restorer.multiple, restorer.reach)]
+        places = np.zeros(gray.shape[axis] - 1, bool)
+        for before, after in zip(starts, starts[1:], strict=False):
+            places[[after - 1, (after + before + tile) // 2 - 1, min(before + tile, len(places)) - 1]] = True
+        at.append(np.compress(places, step, axis=axis).ravel())
+        elsewhere.append(np.compress(~places, step, axis=axis).ravel())
+    return np.concatenate(at), np.concatenate(elsewhere)
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(24, marks=pytest.mark.drill)])
+def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers, shared, count, capsys):
+    folder = shared / "benchmarks" / "kodak24-damaged"
+    shares = []
+    for path in images.find(folder / "input")[:count]:
+        gray, mask = images.read_gray(path), images.read_mask(folder / "masks" / path.name)
+        at, elsewhere = steps_at_borders(restorers["luma"], 256, gray, mask)
+        assert len(at) > 1000
+        shares.append(np.mean(at) / np.percentile(elsewhere, 99))
+        # One step in a hundred would be larger if a border were a place like any other.
+        assert np.percentile(at, 95) < np.percentile(elsewhere, 99), path.name
+    with capsys.disabled():
+        print(
+            f"mean step at borders by the 99th percentile elsewhere: {np.mean(shares):.2f}, at most {max(shares):.2f}"
+        )
+    assert max(shares) < 1
+
+
+def test_a_step_at_a_border_would_be_seen(restorers, shared):
+    folder = shared / "benchmarks" / "kodak24-damaged"
+    path = images.find(folder / "input")[0]
+    gray, mask = images.read_gray(path), images.read_mask(folder / "masks" / path.name)
+
+    class Shifting(nn.Module):
+        """Adds to the red of a tile what tells it from its neighbours: their mean."""
+
+        def __init__(self):
+            super().__init__()
+            self.network = restorers["luma"].network
+
+        def forward(self, image, mask):
+            made = parts.restore(self.network, "none", image, mask)["restored"]
+            return made + image.new_tensor([1.0, 0, 0]).view(1, 3, 1, 1) * 2 * (image.mean() - 0.5)
+
+    rigged = restore.Restorer(network=Shifting(), keep="none", device=CPU, multiple=restorers["luma"].multiple)
+    object.__setattr__(rigged, "reach", 47)
+    at, elsewhere = steps_at_borders(rigged, 256, gray, mask)
+    assert np.percentile(at, 95) > np.percentile(elsewhere, 99)
