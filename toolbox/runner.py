@@ -148,7 +148,7 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
 def _save(bench: Bench, progress: Progress) -> None:
     processes.demand_equal(bench.parts.state())
     target = bench.options.folder / runfolder.CHECKPOINTS
-    processes.from_first(lambda: str(checkpoint.save_state(target, bench.parts, progress)))
+    checkpoint.save_state(target, bench.parts, progress)
 
 
 def _measure_before(bench: Bench) -> None:
@@ -238,8 +238,7 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
         progress = replace(progress, stale=progress.stale + 1)
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step, stale=0)
-            if processes.first():
-                _keep_best(bench, progress, outcome)
+            _keep_best(bench, progress, outcome)
     if number == 1:
         _say_unlike(bench)
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
@@ -260,19 +259,19 @@ def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) ->
         "score": asdict(outcome.score),
     }
     checkpoint.save_weights(folder / runfolder.BEST, bench.parts.restorer, facts)
-    figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
-    runfolder.write_summary(folder, figures)
+    if processes.first():
+        figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
+        runfolder.write_summary(folder, figures)
 
 
 def _submit(bench: Bench, archive: Path, folder: Path) -> Path | None:
     tests = bench.options.source.tests
     if not tests:
         return None
-    restorer = restore.restorer(
-        bench.parts.restorer, bench.parts.keep, bench.engine.device, bench.plan.settings.restoring
-    )
+    network, device = parts.ordinary(bench.parts.restorer, bench.plan, bench.engine.device)
 
     def restored() -> str:
+        restorer = restore.restorer(network, bench.parts.keep, device, bench.plan.settings.restoring)
         with bench.screen.bar("restoring the test photos", len(tests)) as advance:
             return str(submit(restorer, tests, bench.how, folder, archive, advance))
 
