@@ -41,9 +41,9 @@ CASES = {
 }
 
 
-def plan(*settings):
+def plan(*settings, small=SMALL):
     loaded = catalog.load(third_party=False)
-    changes = [*SMALL, "training.precision=fp64", *settings]
+    changes = [*small, "training.precision=fp64", *settings]
     return bind(read("default", lambda name: loaded.recipe(name).path, changes), loaded)
 
 

@@ -174,9 +174,10 @@ def _first_look(bench: Bench, batch: Batch) -> float:
         if out_of_memory(error) or processes.lost(error):
             raise
         size, text = bench.plan.settings.data.size, " ".join(str(error).split())
-        raise UsageError(
-            f"The networks of recipe '{bench.plan.name}' don't work at {size} pixels: {text}. Try another --size."
-        ) from error
+        fault = f"don't work at {size} pixels: {text}. Try another --size."
+        if "DTensor" in text:
+            fault = f"read a block's weights outside of its call: {text} Set training.shard=false."
+        raise processes.everywhere(UsageError(f"The networks of recipe '{bench.plan.name}' {fault}")) from error
     return before
 
 
