@@ -41,9 +41,9 @@ CASES = {
 }
 
 
-def plan(*settings):
+def plan(*settings, small=SMALL):
     loaded = catalog.load(third_party=False)
-    changes = [*SMALL, "training.precision=fp64", *settings]
+    changes = [*small, "training.precision=fp64", *settings]
     return bind(read("default", lambda name: loaded.recipe(name).path, changes), loaded)
 
 
@@ -75,10 +75,9 @@ def trajectory(settings, count, resumed, folder):
         rows += [list(one.terms.values()) for one in training.train(built, given, power, seed=7, first=first)]
         processes.demand_equal(built.state())
         if resumed:
-            state = built, Progress(step=last)
-            saved = processes.from_first(lambda state=state: str(checkpoint.save_state(folder, *state)))
+            saved = checkpoint.save_state(folder, built, Progress(step=last))
             built, power, _ = build(chosen)
-            checkpoint.load_state(Path(saved), built)
+            checkpoint.load_state(saved, built)
     values = [value for tensors in built.state().values() for value in tensors]
     return np.array(rows), np.concatenate([value.double().numpy().ravel() for value in values])
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from toolbox import files
+from toolbox import files, processes, sharding
 from toolbox.errors import OutputError, WeightsError
 from toolbox.parts import Parts
 
@@ -53,13 +53,22 @@ class Progress:
 
 
 def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
-    """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written."""
-    first = target = folder / f"step-{progress.step:08d}"
+    """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written.
+
+    All processes call it, each gives its part of what is spread over them, and the first writes.
+    """
+    tensors, plain = _held(parts)
+    state = {"progress": asdict(progress), "sides": plain}
+    return Path(processes.from_first(lambda: str(_write(folder, tensors, state, progress.step))))
+
+
+def _write(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], step: int) -> Path:
+    first = target = folder / f"step-{step:08d}"
     number = 1
     while target.exists():  # of the same step again: beside the old one, which must stay until the new one is whole
         number += 1
         target = first.with_name(f"{first.name}-{number}")
-    files.write_folder(target, lambda aside: _fill(aside, parts, progress))
+    files.write_folder(target, lambda aside: _fill(aside, tensors, state))
     for old in _saved(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -112,7 +121,7 @@ def verify(saved: Path) -> str | None:
 
 
 def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> None:
-    """Write a network's weights as one safetensors file that says itself what it is.
+    """Write a network's weights as one safetensors file that says itself what it is; see `save_state` for who does.
 
     Args:
         path: the file, written aside and renamed.
@@ -121,7 +130,8 @@ def save_weights(path: Path, network: nn.Module, facts: Mapping[str, Any]) -> No
     """
     # One entry alone: safetensors writes several in no fixed order, and the same weights should be the same bytes.
     header = {HEADER: json.dumps(dict(facts))}
-    files.write_bytes(path, save(_tensors(network.state_dict()), metadata=header))
+    state = sharding.whole(network.state_dict())
+    processes.from_first(lambda: files.write_bytes(path, save(_tensors(state), metadata=header)))
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -145,7 +155,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
     _demand_fit(path, network, tensors)
-    network.load_state_dict(tensors)
+    own = network.state_dict()
+    network.load_state_dict({name: sharding.like(value, own[name]) for name, value in tensors.items()})
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -196,15 +207,20 @@ def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
 
 
-def _fill(folder: Path, parts: Parts, progress: Progress) -> None:
-    for name, module in parts.stateful().items():
-        files.write_bytes(folder / f"{name}.safetensors", save(_tensors(module.state_dict())))
-    plain: dict[str, Any] = {}
+def _held(parts: Parts) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Return the tensors of a checkpoint by file, whole in the first process, and what JSON holds of the sides."""
+    tensors = {name: module.state_dict() for name, module in parts.stateful().items()}
+    plain = {}
     for name, side in parts.sides().items():
-        tensors, rest = _split(side.optimizer)
-        files.write_bytes(folder / f"{name}-optimizer.safetensors", save(_tensors(tensors)))
+        tensors[f"{name}-optimizer"], rest = _split(side.optimizer)
         plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
-    files.write_json(folder / "state.json", {"progress": asdict(progress), "sides": plain})
+    return {name: sharding.whole(state) for name, state in tensors.items()}, plain
+
+
+def _fill(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+    for name, values in tensors.items():
+        files.write_bytes(folder / f"{name}.safetensors", save(_tensors(values)))
+    files.write_json(folder / "state.json", state)
     digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
     files.write_json(folder / MANIFEST, {"sha256": digests})
 
@@ -234,9 +250,13 @@ def load_state(saved: Path, parts: Parts) -> Progress:
         rest = state["sides"][name]
         values: dict[int, dict[str, Any]] = {}
         tensors = load_file(saved / f"{name}-optimizer.safetensors")
+        weights = [weight for group in side.optimizer.param_groups for weight in group["params"]]
         for place, value in [*tensors.items(), *rest["optimizer"]["plain"].items()]:
             index, _, key = place.partition(".")
-            values.setdefault(int(index), {})[key] = value
+            weight = weights[int(index)]
+            # Before it goes to the device, where the whole of it may have no room.
+            as_is = not isinstance(value, Tensor) or value.shape != weight.shape
+            values.setdefault(int(index), {})[key] = value if as_is else sharding.like(value, weight)
         side.optimizer.load_state_dict({"state": values, "param_groups": rest["optimizer"]["groups"]})
         _lay_out(side.optimizer)
         side.schedule.load_state_dict(rest["schedule"])

@@ -48,7 +48,9 @@ def make(device: str | None = None, precision: str = "fp32", *, several: bool = 
         _demand_one_each(device)
     try:
         meeting = InitProcessGroupKwargs(timeout=PATIENCE)
-        return Accelerator(cpu=device == "cpu", mixed_precision=mixed, kwargs_handlers=[meeting])
+        # Without a GPU, several processes that were not told of the CPU would not meet.
+        cpu = device == "cpu" or (launched > 1 and not torch.cuda.is_available())
+        return Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=[meeting])
     except ValueError as error:
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
 

@@ -13,12 +13,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from toolbox import processes
 from toolbox import settings as s
 from toolbox.color import keep
 from toolbox.errors import PluginError, ToolboxError
 from toolbox.norms import synchronise
 from toolbox.plan import Bound, Plan
 from toolbox.recompute import recompute
+from toolbox.sharding import own, shard, sharded, whole
 from toolbox.specs import LossSpec
 
 
@@ -151,28 +153,39 @@ def build(plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *
     def place(built: Any) -> Any:  # noqa: ANN401
         return built.to(device=engine.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
-    def side(bound: Bound) -> Side:
-        # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
+    def network(bound: Bound) -> nn.Module:
+        named = isinstance(bound.place, s.Generator) and bound.place.init != ""
+        return cast(nn.Module, component(bound, fresh=fresh and not named))
+
+    def side(bound: Bound, network: nn.Module) -> Side:
         section = cast(s.Network, bound.place)
-        named = isinstance(section, s.Generator) and section.init != ""
-        network = place(component(bound, fresh=fresh and not named)).to(memory_format=torch.channels_last)
         optimizer = _optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
         schedule = _schedule(section.schedule, optimizer, epochs)
         return Side(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)
 
-    moved = side(plan.generator)
+    def laid_out(network: nn.Module) -> nn.Module:
+        # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
+        return cast(nn.Module, place(network)).to(memory_format=torch.channels_last)
+
     training = plan.settings.training
-    averaged = None if training.average is None else average(moved.network, training.average)
+    spread = training.shard and engine.num_processes > 1
+    # What is spread goes to the device in parts, since there may be no room for all of it.
+    restoring = network(plan.generator).to(dtype=dtype) if spread else laid_out(network(plan.generator))
+    averaged = None if training.average is None else average(restoring, training.average)
     # After the copy for the average, which needs neither.
     if training.recompute:
-        recompute(moved.network)
+        recompute(restoring)
     if training.compile:
-        moved.network.compile()
-    against = side(plan.discriminator) if plan.discriminator else None
+        restoring.compile()
+    if spread:
+        for one in (restoring, *([] if averaged is None else [averaged.module])):
+            shard(one, engine.device)
+    moved = side(plan.generator, restoring)
+    against = side(plan.discriminator, laid_out(network(plan.discriminator))) if plan.discriminator else None
     if engine.num_processes > 1:
-        for one in (moved, against):
-            if one is not None:
-                synchronise(one.network)
+        for trained in (moved, against):
+            if trained is not None:
+                synchronise(trained.network)
     return Parts(
         generator=moved,
         average=averaged,
@@ -194,7 +207,7 @@ def average(network: nn.Module, decay: float) -> AveragedModel:
     def mix(old: Any, new: Any, _: Any) -> None:  # noqa: ANN401 - as torch declares it
         # Its own counter stays on the CPU, so that reading it waits for no device.
         count = int(averaged.n_averaged)
-        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(old, new, None)
+        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(own(old), own(new), None)
 
     averaged = AveragedModel(network, multi_avg_fn=mix, use_buffers=True)
     return averaged.requires_grad_(False)
@@ -203,6 +216,21 @@ def average(network: nn.Module, decay: float) -> AveragedModel:
 def generator(plan: Plan, device: torch.device) -> nn.Module:
     """Build the generator alone, for weights to be loaded into it."""
     return cast(nn.Module, component(plan.generator, fresh=False)).to(device)
+
+
+def ordinary(network: nn.Module, plan: Plan, device: torch.device) -> tuple[nn.Module, torch.device]:
+    """Return a generator as the first process can call it alone, and the device that it is on; all of them call this.
+
+    It is the same one, or of one that is spread over them a whole copy on the CPU: a GPU may have no room for that.
+    """
+    if not sharded(network):
+        return network, device
+    state = whole(network.state_dict())
+    if processes.first():
+        alone = generator(plan, torch.device("cpu")).to(next(network.parameters()).dtype)
+        alone.load_state_dict(state)
+        return alone, torch.device("cpu")
+    return network, device
 
 
 def restore(network: Callable[..., Any], mode: str, image: Tensor, mask: Tensor) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.tensor import DTensor
 
 from toolbox.data import Place
 from toolbox.errors import ToolboxError, TrainingError, UsageError
@@ -149,15 +150,20 @@ def everywhere(error: ToolboxError) -> BaseException:
     return error if first() else SystemExit(error.exit_code)
 
 
+def replicated(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield those tensors that every process has for itself, not spread over them; see `toolbox.sharding`."""
+    return (tensor for tensor in tensors if not isinstance(tensor, DTensor))
+
+
 def demand_equal(state: Mapping[str, Iterable[Tensor]]) -> None:
-    """End the run if a part of its state is not the same, to the bit, in all processes.
+    """End the run if a part of its state is not the same, to the bit, in all processes that each have it.
 
     Raises:
         TrainingError: naming the parts.
     """
     if count() == 1:
         return
-    sums = [sum((_checksum(tensor) for tensor in tensors), start=_nothing()) for tensors in state.values()]
+    sums = [sum((_checksum(tensor) for tensor in replicated(tensors)), start=_nothing()) for tensors in state.values()]
     both = torch.stack([*sums, *(-one for one in sums)])
     dist.all_reduce(both, op=dist.ReduceOp.MAX)
     most, least = both.view(2, -1)

@@ -150,7 +150,7 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
 def _save(bench: Bench, progress: Progress) -> None:
     processes.demand_equal(bench.parts.state())
     target = bench.options.folder / runfolder.CHECKPOINTS
-    processes.from_first(lambda: str(checkpoint.save_state(target, bench.parts, progress)))
+    checkpoint.save_state(target, bench.parts, progress)
 
 
 def _measure_before(bench: Bench) -> None:
@@ -176,9 +176,10 @@ def _first_look(bench: Bench, batch: Batch) -> float:
         if out_of_memory(error) or processes.lost(error):
             raise
         size, text = bench.plan.settings.data.size, " ".join(str(error).split())
-        raise UsageError(
-            f"The networks of recipe '{bench.plan.name}' don't work at {size} pixels: {text}. Try another --size."
-        ) from error
+        fault = f"don't work at {size} pixels: {text}. Try another --size."
+        if "DTensor" in text:
+            fault = f"read a block's weights outside of its call: {text} Set training.shard=false."
+        raise processes.everywhere(UsageError(f"The networks of recipe '{bench.plan.name}' {fault}")) from error
     return before
 
 
@@ -240,8 +241,7 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
         progress = replace(progress, stale=progress.stale + 1)
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step, stale=0)
-            if processes.first():
-                _keep_best(bench, progress, outcome)
+            _keep_best(bench, progress, outcome)
     if number == 1:
         _say_unlike(bench)
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
@@ -262,19 +262,19 @@ def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) ->
         "score": asdict(outcome.score),
     }
     checkpoint.save_weights(folder / runfolder.BEST, bench.parts.restorer, facts)
-    figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
-    runfolder.write_summary(folder, figures)
+    if processes.first():
+        figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
+        runfolder.write_summary(folder, figures)
 
 
 def _submit(bench: Bench, archive: Path, folder: Path, stop: Callable[[], bool] = lambda: False) -> Path | None:
     tests = bench.options.source.tests
     if not tests:
         return None
-    restorer = restore.restorer(
-        bench.parts.restorer, bench.parts.keep, bench.engine.device, bench.plan.settings.restoring
-    )
+    network, device = parts.ordinary(bench.parts.restorer, bench.plan, bench.engine.device)
 
     def restored() -> bool:
+        restorer = restore.restorer(network, bench.parts.keep, device, bench.plan.settings.restoring)
         with bench.screen.bar("restoring the test photos", len(tests)) as advance:
             return submit(restorer, tests, bench.how, folder, archive, advance, stop) is not None
 

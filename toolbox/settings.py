@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Section(BaseModel):
@@ -61,6 +61,11 @@ class Training(Section):
         False, description="compile the generator by torch.compile: a slow first step; needs a C++ compiler on a CPU"
     )
     precision: Literal["fp64", "fp32", "bf16", "fp16"] = Field("fp32", description="arithmetic of the networks")
+    shard: bool = Field(
+        False,
+        description="spread the generator's weights over the processes, for one that does not fit on a GPU (FSDP); "
+        "nothing changes in one process",
+    )
     average: float | None = Field(
         None,
         gt=0,
@@ -71,6 +76,13 @@ class Training(Section):
     checkpoint_minutes: float = Field(
         10, ge=0, description="minutes between checkpoints inside an epoch; every epoch ends with one"
     )
+
+    @field_validator("shard")
+    @classmethod
+    def _without_scale(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("precision") == "fp16":
+            raise ValueError("it does not go with precision fp16, whose scale the processes would not share; take bf16")
+        return value
 
 
 class Validation(Section):

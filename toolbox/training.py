@@ -17,9 +17,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torch.nn.utils import get_total_norm
 
-from toolbox import processes
+from toolbox import processes, sharding
 from toolbox.color import luma
 from toolbox.contracts import Judgement
 from toolbox.data import Batch, Place
@@ -146,7 +145,8 @@ def step(
     for finish in sums:
         finish()
     wrong = _not_finite(moved, terms)
-    move(engine, [side.optimizer for side in moved], wrong)
+    with sharding.Own():
+        move(engine, [side.optimizer for side in moved], wrong)
     for value, before in learned:
         value.copy_(torch.where(wrong > 0, before, value))
     processes.mix(parts.buffers(), batch.place.share)
@@ -173,7 +173,9 @@ def judge(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tensor]:
 
 
 def _sum_gradients(network: nn.Module) -> Callable[[], None]:
-    return processes.summed(weight.grad for weight in network.parameters() if weight.grad is not None)
+    # What is spread over the processes was summed on its way to them.
+    gradients = (weight.grad for weight in network.parameters() if weight.grad is not None)
+    return processes.summed(processes.replicated(gradients))
 
 
 def _not_finite(moved: list[Side], terms: Terms) -> Tensor:
@@ -182,7 +184,7 @@ def _not_finite(moved: list[Side], terms: Terms) -> Tensor:
         gradients = [weight.grad for weight in side.network.parameters() if weight.grad is not None]
         if gradients:
             # The same in every process, and summed over them like every term.
-            terms[f"gradient.{name}"] = get_total_norm(gradients).detach() / processes.count()
+            terms[f"gradient.{name}"] = sharding.norm(gradients).detach() / processes.count()
     seen = [value for name, value in terms.items() if name.startswith("gradient.") or processes.count() == 1]
     return (~torch.stack([value.float() for value in seen]).isfinite()).any().float()
 

@@ -47,7 +47,7 @@ class Outcome:
     previews: tuple[Preview, ...] = ()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def validate(
     parts: Parts, batches: Iterable[Batch], engine: Accelerator, measures: dict[str, Any], previews: int = 0
 ) -> Outcome:
@@ -112,7 +112,7 @@ def inpaint_gray(sample: Sample) -> np.ndarray:
     return np.repeat(filled[:, :, None], 3, axis=2)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def pixel_loss(parts: Parts, batch: Batch) -> float:
     """Return the mean squared error of one batch, of all processes, in eval mode: it shows that a run trains."""
     parts.restorer.eval()
