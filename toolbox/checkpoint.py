@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from toolbox import files
+from toolbox.conditions import conditions
 from toolbox.errors import OutputError, WeightsError
 from toolbox.parts import Parts
 
@@ -179,7 +180,8 @@ def _fill(folder: Path, parts: Parts, progress: Progress) -> None:
         tensors, rest = _split(side.optimizer)
         files.write_bytes(folder / f"{name}-optimizer.safetensors", save(_tensors(tensors)))
         plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
-    files.write_json(folder / "state.json", {"progress": asdict(progress), "sides": plain})
+    made = conditions(parts.device)
+    files.write_json(folder / "state.json", {"progress": asdict(progress), "sides": plain, "conditions": made})
     digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
     files.write_json(folder / MANIFEST, {"sha256": digests})
 

@@ -18,6 +18,7 @@ from toolbox import checkpoint, data, engine, metrics, parts, processes, recipe,
 from toolbox import training as loop
 from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
+from toolbox.conditions import unlike
 from toolbox.contracts import Degradation
 from toolbox.data import Batch, Stream
 from toolbox.errors import TrainingError, UsageError
@@ -137,7 +138,8 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
     folder = bench.options.folder
     progress = Progress() if saved is None else checkpoint.load_state(saved, bench.parts)
     if saved is not None:
-        bench.screen.say(f"Continuing after step {progress.step} of {bench.steps()}.")
+        for line in (f"Continuing after step {progress.step} of {bench.steps()}.", *unlike(saved, bench.engine.device)):
+            bench.screen.say(line)
     if processes.first():
         runfolder.prepare(folder)
         checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
@@ -208,16 +210,6 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
     return progress
 
 
-def _say_unlike(bench: Bench) -> None:
-    found = processes.gathered(sorted(bench.training.unlike | bench.held_out.unlike))
-    names = {name for part in found for name in part}
-    if names:
-        bench.screen.say(
-            f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray formula): "
-            "their lost region is found in the input alone."
-        )
-
-
 def _close_epoch(bench: Bench, progress: Progress) -> Progress:
     plan, folder = bench.plan, bench.options.folder
     limits, shown = plan.settings.training, plan.settings.validation
@@ -241,7 +233,7 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
             if processes.first():
                 _keep_best(bench, progress, outcome)
     if number == 1:
-        _say_unlike(bench)
+        bench.say_unlike()
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
     if bench.gave_up(progress.stale):
         bench.screen.say(f"No better figure in {progress.stale} validations (validation.patience): the run ends here.")

@@ -141,6 +141,16 @@ class Bench:
         """Return whether so many validations without a better figure are as many as the recipe waits for."""
         return 0 < self.plan.settings.validation.patience <= stale
 
+    def say_unlike(self) -> None:
+        """Say how many pairs, of all processes, are not what competition data are."""
+        found = processes.gathered(sorted(self.training.unlike | self.held_out.unlike))
+        names = {name for part in found for name in part}
+        if names:
+            self.screen.say(
+                f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray "
+                "formula): their lost region is found in the input alone."
+            )
+
     def seconds(self) -> float:
         """Return the time spent so far, over all sessions."""
         return time.monotonic() - self.began
