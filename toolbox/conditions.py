@@ -24,7 +24,8 @@ Conditions = dict[str, str | int]
 
 def conditions(device: torch.device) -> Conditions:
     """Return the versions, the device by its name, the number of processes and, on a CPU, of threads."""
-    found: Conditions = {name: _version(name) for name in PACKAGES} | {"opencv": cv2.__version__}
+    found: Conditions = {name: _version(name) for name in PACKAGES}
+    found["opencv"] = cv2.__version__
     found["device"] = _name(device)
     found["processes"] = processes.count()
     if device.type == "cpu":

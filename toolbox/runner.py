@@ -22,6 +22,7 @@ from toolbox.conditions import unlike
 from toolbox.contracts import Degradation
 from toolbox.data import Batch, Stream
 from toolbox.errors import TrainingError, UsageError
+from toolbox.misstep import kept
 from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
 from toolbox.specs import DegradationSpec
@@ -194,7 +195,8 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
         # Anyone may be told to stop; of the clocks the first process's counts.
         return bench.options.stop() or (processes.first() and (bench.late() or time.monotonic() > save_at))
 
-    for record in loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause):
+    taken = loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause)
+    for record in kept(taken, bench, progress):
         if processes.first():
             report.append(bench.options.folder, {"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
