@@ -16,6 +16,7 @@ from accelerate import Accelerator
 
 from toolbox import checkpoint, data, engine, metrics, parts, processes, recipe, report, restore, runfolder, validation
 from toolbox import training as loop
+from toolbox.balance import watch
 from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
 from toolbox.conditions import unlike
@@ -131,6 +132,7 @@ def _set_up(plan: Plan, options: Options, screen: Screen, power: Accelerator, *,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
         measures={bound.label: parts.component(bound) for bound in plan.metrics},
+        watch=watch(built.losses),
         began=time.monotonic(),
     )
 
@@ -145,6 +147,8 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
         runfolder.prepare(folder)
         checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
         report.rewind(folder, progress.step)
+        for record in report.records(folder):
+            bench.watch.see(record)
     return progress
 
 
@@ -197,8 +201,7 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
 
     taken = loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause)
     for record in kept(taken, bench, progress):
-        if processes.first():
-            report.append(bench.options.folder, {"step": record.step, "epoch": progress.epoch, **record.terms})
+        bench.log({"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
             progress,
             step=record.step + 1,
@@ -227,7 +230,7 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
         outcome = validation.validate(bench.parts, bench.validation(), bench.engine, bench.measures, shown.previews)
         if processes.first():
             report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
-            report.append(folder, report.validation_record(progress.step, number, outcome))
+        bench.log(report.validation_record(progress.step, number, outcome))
         figure = -outcome.loss if outcome.score.score is None else outcome.score.score
         progress = replace(progress, stale=progress.stale + 1)
         if progress.best is None or figure > progress.best:
