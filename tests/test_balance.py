@@ -51,6 +51,20 @@ def test_the_beginning_is_forgotten():
     assert said(records) == [(200 + 108 - 1, "discriminator-won")]
 
 
+@pytest.mark.parametrize(("fall", "called"), [(0.93, False), (0.97, True), (1.2, True)])
+def test_nor_is_one_whose_generator_gets_better_meanwhile(fall, called):
+    # The losses of a window's second half are those of the first times `fall`.
+    half = WINDOW // 2
+    records = [step(number, 1.0, 0.1 * fall ** (number // half)) for number in range(6 * half)]
+    # In between the halves mix; the lowest and the highest ratio are at their ends.
+    assert bool(said(records)) == called
+
+
+def test_without_other_losses_the_verdicts_alone_decide():
+    records = [step(number, 1.0) for number in range(WINDOW)]
+    assert said(records, Watch({})) == [(WINDOW - 1, "discriminator-won")]
+
+
 def test_one_that_takes_the_restored_for_the_true_is_another_cause():
     assert said([step(number, 0.0) for number in range(WINDOW)]) == [(WINDOW - 1, "discriminator-reversed")]
 

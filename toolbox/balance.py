@@ -14,11 +14,13 @@ from typing import Any
 from toolbox.parts import Loss
 
 # A discriminator has won if in MOST of the last WINDOW steps it was right in SURE of all places, and on average in
-# RIGHT: one that learns together with its generator is now and then as sure, where few places are judged above all.
+# RIGHT (where few places are judged it is sometimes right in all of them by chance), while the generator's other losses
+# stayed above STILL of what they were in the window's first half: many a sound run begins with such a discriminator.
 WINDOW = 120
 MOST = 2 / 3
 SURE = 0.99
 RIGHT = 0.95
+STILL = 0.95
 # Validations in a row that are worse than the best by this factor while training has become better by the other.
 ROW = 3
 WORSE = 1.1
@@ -40,6 +42,7 @@ class Watch:
         """Watch a run whose reconstruction losses have these `weights`, by the terms' names in its records."""
         self.weights = weights
         self.told: deque[float] = deque(maxlen=WINDOW)
+        self.pictures: deque[float] = deque(maxlen=WINDOW)
         self.losses: list[float] = []
         self.best: tuple[float, float, int] | None = None
         self.worse = 0
@@ -60,9 +63,10 @@ class Watch:
         if "told" not in record:
             return []
         self.told.append(record["told"])
+        self.pictures.append(self.losses[-1])
         if len(self.told) < WINDOW:
             return []
-        if one_sided(self.told):
+        if one_sided(self.told) and stands_still(self.pictures):
             return [_won(sum(self.told) / WINDOW)]
         if one_sided(1 - share for share in self.told):
             return [_reversed(1 - sum(self.told) / WINDOW)]
@@ -91,6 +95,14 @@ def one_sided(told: Iterable[float]) -> bool:
     return sure >= MOST * len(shares) and sum(shares) >= RIGHT * len(shares)
 
 
+def stands_still(losses: Iterable[float]) -> bool:
+    """Return whether the second half of a window of losses is not clearly lower than the first."""
+    values = list(losses)
+    half = len(values) // 2
+    before, after = sum(values[:half]) / half, sum(values[half:]) / (len(values) - half)
+    return before - after <= (1 - STILL) * abs(before)
+
+
 def watch(losses: Iterable[Loss]) -> Watch:
     """Return a watch on a run with these losses."""
     return Watch({f"loss.{loss.label}": loss.weight for loss in losses if not loss.adversarial})
@@ -99,7 +111,7 @@ def watch(losses: Iterable[Loss]) -> Watch:
 def _won(share: float) -> Alarm:
     line = (
         f"The discriminator has won: for {WINDOW} steps it has told true pictures from restored ones in {share:.1%} of "
-        "all places, and what it tells the generator helps no more. What helps: a lower discriminator.optimizer.lr, a "
+        "all places, and the generator got no better meanwhile. What helps: a lower discriminator.optimizer.lr, a "
         "penalty or more weight of one, a higher generator.optimizer.lr. See docs/trouble.md."
     )
     return Alarm(cause="discriminator-won", line=line)
