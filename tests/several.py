@@ -9,13 +9,27 @@ import sys
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from toolbox import catalog, checkpoint, engine, norms, parts, processes, runfolder, runner, sources, split, training
+from toolbox import (
+    catalog,
+    checkpoint,
+    engine,
+    misstep,
+    norms,
+    parts,
+    processes,
+    runfolder,
+    runner,
+    sources,
+    split,
+    training,
+)
 from toolbox.checkpoint import Progress
 from toolbox.data import Batch
 from toolbox.errors import TrainingError
@@ -114,9 +128,12 @@ def stopped():
     return len(list(training.train(built, given, power, seed=7, first=0, pause=pause)))
 
 
-def broken():
+def broken(folder):
     """Return after how many steps all end, and how, when a picture of the last process is not finite in the third."""
-    built, power, dtype = build(plan(*PLAIN, "discriminator.norm=none"))
+    chosen = plan(*PLAIN, "discriminator.norm=none")
+    built, power, dtype = build(chosen)
+    options = SimpleNamespace(folder=folder)
+    bench = SimpleNamespace(plan=chosen, parts=built, options=options, order=lambda epoch: [[(epoch, 0)]] * 10)
 
     def given():
         for number, batch in enumerate(batches(0, 10, 4, dtype)):
@@ -125,7 +142,8 @@ def broken():
 
     seen = []
     try:
-        seen.extend(one.step for one in training.train(built, given(), power, seed=7, first=0))
+        records = training.train(built, given(), power, seed=chosen.settings.seed, first=0)
+        seen.extend(one.step for one in misstep.kept(records, bench, Progress()))
     except (TrainingError, SystemExit) as error:
         return len(seen), type(error).__name__, str(error)
     return len(seen), "", ""
@@ -187,7 +205,7 @@ def main(photos, folder):
         "run": run(photos, folder / "run"),
         "written": written,
         "stopped": stopped(),
-        "broken": broken(),
+        "broken": broken(folder),
         "drifted": drifted(),
     }
     (folder / f"told {processes.index()}.json").write_text(json.dumps(told), "utf-8")

@@ -114,6 +114,19 @@ def test_ssim_computes_the_same_as_the_libraries():
         assert abs(values["pytorch-msssim"] - ours) < 1e-4
 
 
+def test_balance_keeps_the_logs_and_judges_them(tmp_path):
+    found = json.loads(bench("balance", "--quick", "--out", tmp_path, "--json", tmp_path / "deep" / "balance.json"))
+    assert json.loads((tmp_path / "deep" / "balance.json").read_text("utf-8")) == found
+    sound, rigged = found["runs"]
+    assert (sound["expected"], rigged["expected"]) == ("", "discriminator-won")
+    assert [row["said"] for row in found["runs"]] == [{}, {}] and sound["steps"] == 3
+    logs = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.jsonl")}
+    assert sorted(path.name for path in logs) == ["fixed-default-1.jsonl", "fixed-default-rigged-1.jsonl"]
+    # What is there is not done again.
+    bench("balance", "--quick", "--out", tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.jsonl")} == logs
+
+
 def test_score_gives_the_formulas_figures():
     found = json.loads(bench("score", "--quick"))
     assert all(found["largest_difference"][name] < 1e-6 for name in "SMC")
@@ -213,6 +226,7 @@ def test_calibrate_moves_the_mean_colour_to_what_is_asked(tmp_path, table):
 def test_the_help_lists_every_benchmark():
     listed = bench("--help")
     for name in (
+        "balance",
         "gpu",
         "loader",
         "mask",

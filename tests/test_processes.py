@@ -5,6 +5,7 @@ Some 40 seconds on two cores.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ import torch
 from click.testing import CliRunner
 from launching import ended, start
 
-from toolbox import engine, images, processes, sample
+from toolbox import engine, images, misstep, processes, repeat, sample, training
 from toolbox.cli import main
 from toolbox.data import Place
 from toolbox.errors import UsageError
@@ -120,6 +121,23 @@ def test_all_end_in_the_same_step_when_a_loss_of_one_is_not_finite(both):
     assert message.startswith("Step 2: ") and "loss.mse" in message
     assert "Batch: photo 0, photo 1, photo 2, photo 3." in message
     assert told(two, 1)["broken"] == [2, "SystemExit", "1"]
+
+
+def test_what_several_leave_of_a_step_that_was_not_finite_is_repeated_by_one(both):
+    _, two = both
+    folder = two / "not-finite" / "step-00000002"
+    assert told(two)["broken"][2].endswith(f"toolbox doctor --repeat {folder}")
+    chosen = several.plan(*several.PLAIN, "discriminator.norm=none")
+    built, power, _ = several.build(chosen)
+    built = dataclasses.replace(built, average=None)
+    given = misstep.load(folder, built)
+    # Those of the last process, whatever the other had.
+    assert [bool(picture.isfinite().all()) for picture in given.truth] == [True, True, False, False]
+    then = {name: float(value) for name, value in misstep.read(folder)["terms"].items()}
+    terms = training.step(built, given, power, number=2, random=training.randomness(chosen.settings.seed, 2))
+    assert {name: value.item() for name, value in terms.items()} == pytest.approx(then, rel=1e-9, nan_ok=True)
+    *_, last = repeat.look(folder, several.build(chosen)[0], power)
+    assert last.ok or "processes 2 then, 1 now" in last.detail
 
 
 def test_weights_that_drift_apart_end_the_run(both):

@@ -12,10 +12,9 @@ from torch import nn
 
 from toolbox import catalog, engine, parts, training
 from toolbox.data import Batch
-from toolbox.errors import TrainingError
 from toolbox.plan import bind
 from toolbox.recipe import read
-from toolbox.records import measured, record
+from toolbox.records import NotFinite, measured, record, verdicts
 
 SMALL = ["generator.width=4", "generator.levels=3", "training.precision=fp64"]
 # A discriminator without a norm: one that looks across the samples sees another batch in each part.
@@ -106,20 +105,20 @@ def test_a_compiled_generator_takes_the_same_step(monkeypatch):
     torch.testing.assert_close(compiled[1], plain[1], rtol=0, atol=1e-9)
 
 
+def test_in_fp16_what_is_not_finite_moves_nothing_either():
+    weight = nn.Parameter(torch.ones(1))
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scaler.scale(weight.sum()).backward()
+    wrapped = SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))
+    engine.move(SimpleNamespace(scaler=scaler), [wrapped], torch.ones(()))
+    assert weight.item() == 1
+
+
 SPOILED = ["input", "loss.mse", "loss.lsgan", "loss.ssim", "penalty.gradient", "gradient g", "gradient d"]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("where", SPOILED)
-def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value):
-    built, power = build("training.average=0.9")
-    given = batch(2)
-
-    def once(number):
-        return training.step(built, given, power, number=number, random=torch.Generator().manual_seed(number))
-
-    once(0)
-    before = {name: [t.clone() for t in tensors] for name, tensors in built.state().items() if name != "average"}
+def spoil(where, value, built, given, monkeypatch):
+    """Have a value that is not finite come up in a step on `given`."""
     if where == "input":
         given.image[1, 0, 3, 3] = value
     elif where.startswith("gradient "):
@@ -136,12 +135,58 @@ def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value
             monkeypatch.setattr(type(real), "generator", lambda self, *maps: maps[0][0].mean() * value)
         else:
             object.__setattr__(loss, "call", lambda *pictures: real(*pictures) * value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("where", SPOILED)
+def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value):
+    built, power = build("training.average=0.9")
+    given = batch(2)
+
+    def once(number):
+        return training.step(built, given, power, number=number, random=torch.Generator().manual_seed(number))
+
+    once(0)
+    before = {name: [t.clone() for t in tensors] for name, tensors in built.state().items() if name != "average"}
+    spoil(where, value, built, given, monkeypatch)
     terms = once(1)
     after = built.state()
     for name, tensors in before.items():
         assert all(torch.equal(one, other) for one, other in zip(tensors, after[name], strict=True)), name
-    with pytest.raises(TrainingError, match="Step 1: .* is not finite, and no weight was moved. Batch: a, b") as raised:
-        record(measured(1, terms, given.names, False))
+    with pytest.raises(NotFinite, match="Step 1: .* is not finite, and no weight was moved. Batch: a, b") as raised:
+        record(measured(1, terms, given, False))
     assert where in ("input", "gradient g", "gradient d") or where in str(raised.value)
     if where.startswith("gradient "):
         assert f"gradient.{where[-1]} is not finite" in str(raised.value)
+
+
+def test_the_step_under_way_when_it_is_noticed_moves_nothing_either():
+    built, power = build("training.average=0.9", "discriminator.norm=batch")
+    spoiled = batch(2)
+    spoiled.image[0, 0, 0, 0] = torch.nan
+    seen = []
+
+    def given():
+        yield batch(2)
+        yield spoiled
+        seen.append({name: [one.clone() for one in tensors] for name, tensors in built.state().items()})
+        yield batch(2)
+        seen.append(None)
+
+    with pytest.raises(NotFinite, match="Step 1: "):
+        list(training.train(built, given(), power, seed=0, first=0))
+    (before,) = seen
+    after = built.state()
+    assert any(name.startswith("discriminator") for name in after)
+    for name in before.keys() - {"average"}:
+        assert all(torch.equal(one, other) for one, other in zip(before[name], after[name], strict=True)), name
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_what_the_discriminator_tells_does_not_depend_on_the_scale_of_its_maps(scale):
+    real = [torch.tensor([[1.0, 2, 3, 4]]) * scale, torch.tensor([[5.0, 5]]) * scale]
+    fake = [torch.tensor([[0.0, 2, 9, 3]]) * scale, torch.tensor([[4.0, 1]]) * scale]
+    # Of the first map two of four and a draw, of the second both.
+    assert verdicts(real, fake)["told"].item() == ((2 + 0.5) / 4 + 1) / 2
+    assert verdicts(real, real)["told"].item() == 0.5
+    assert verdicts(real, fake)["on_real"].item() == pytest.approx((2.5 + 5) / 2 * scale)

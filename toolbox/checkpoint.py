@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from toolbox import files, processes, sharding
+from toolbox.conditions import conditions
 from toolbox.errors import OutputError, WeightsError
 from toolbox.parts import Parts
 
@@ -52,23 +53,45 @@ class Progress:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a checkpoint holds: tensors by file and name, and what JSON holds of the rest."""
+
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    state: Mapping[str, Any]
+
+
 def save_state(folder: Path, parts: Parts, progress: Progress) -> Path:
     """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written.
 
     All processes call it, each gives its part of what is spread over them, and the first writes.
     """
-    tensors, plain = _held(parts)
-    state = {"progress": asdict(progress), "sides": plain}
-    return Path(processes.from_first(lambda: str(_write(folder, tensors, state, progress.step))))
+    snapshot = gather(parts, progress)
+    return Path(processes.from_first(lambda: str(write(folder, snapshot))))
 
 
-def _write(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], step: int) -> Path:
-    first = target = folder / f"step-{step:08d}"
+def gather(parts: Parts, progress: Progress) -> Snapshot:
+    """Return what a checkpoint holds, whole in the first process; all of them call it. It is no copy of the weights."""
+    tensors = {name: module.state_dict() for name, module in parts.stateful().items()}
+    plain = {}
+    for name, side in parts.sides().items():
+        tensors[f"{name}-optimizer"], rest = _split(side.optimizer)
+        plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
+    state = {"progress": asdict(progress), "sides": plain, "conditions": conditions(parts.device)}
+    return Snapshot(
+        step=progress.step, tensors={name: sharding.whole(values) for name, values in tensors.items()}, state=state
+    )
+
+
+def write(folder: Path, snapshot: Snapshot) -> Path:
+    """Write a checkpoint as `save_state` does, by this process alone."""
+    first = target = folder / f"step-{snapshot.step:08d}"
     number = 1
     while target.exists():  # of the same step again: beside the old one, which must stay until the new one is whole
         number += 1
         target = first.with_name(f"{first.name}-{number}")
-    files.write_folder(target, lambda aside: _fill(aside, tensors, state))
+    files.write_folder(target, lambda aside: _fill(aside, snapshot))
     for old in _saved(folder)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -207,20 +230,10 @@ def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
 
 
-def _held(parts: Parts) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Return the tensors of a checkpoint by file, whole in the first process, and what JSON holds of the sides."""
-    tensors = {name: module.state_dict() for name, module in parts.stateful().items()}
-    plain = {}
-    for name, side in parts.sides().items():
-        tensors[f"{name}-optimizer"], rest = _split(side.optimizer)
-        plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
-    return {name: sharding.whole(state) for name, state in tensors.items()}, plain
-
-
-def _fill(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-    for name, values in tensors.items():
+def _fill(folder: Path, snapshot: Snapshot) -> None:
+    for name, values in snapshot.tensors.items():
         files.write_bytes(folder / f"{name}.safetensors", save(_tensors(values)))
-    files.write_json(folder / "state.json", state)
+    files.write_json(folder / "state.json", snapshot.state)
     digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
     files.write_json(folder / MANIFEST, {"sha256": digests})
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
@@ -91,14 +90,18 @@ def move(power: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> 
         wrong: a scalar on the device; where it is not 0, no weight moves. Nothing waits for it.
     """
     for optimizer in optimizers:
+        inner = cast(Any, getattr(optimizer, "optimizer", optimizer))
         if power.scaler is None:
             # What torch's own GradScaler tells a fused optimiser; in fp16 it does so itself.
-            inner = cast(Any, getattr(optimizer, "optimizer", optimizer))
             inner.grad_scale, inner.found_inf = None, wrong
             optimizer.step()
         else:
+            # A scaler goes by the gradients alone, and one of them is enough.
+            weights = [weight for group in inner.param_groups for weight in group["params"]]
+            for gradient in [weight.grad for weight in weights if weight.grad is not None][:1]:
+                gradient.add_(torch.where(wrong > 0, torch.inf, 0.0))
             # accelerate's own would change the scale after the first.
-            power.scaler.step(cast(AcceleratedOptimizer, optimizer).optimizer)
+            power.scaler.step(inner)
     if power.scaler is not None:
         power.scaler.update()
 

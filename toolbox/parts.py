@@ -82,6 +82,11 @@ class Parts:
         """The generator that is validated and handed out: the average where there is one."""
         return self.generator.network if self.average is None else self.average.module
 
+    @property
+    def device(self) -> torch.device:
+        """Where it trains."""
+        return next(self.generator.network.parameters()).device
+
     def generators(self) -> tuple[nn.Module, ...]:
         """Return the generator, and its average where there is one."""
         network = self.generator.network

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from toolbox import processes
+from toolbox.data import Batch
 from toolbox.errors import TrainingError
 
 Terms = dict[str, Tensor]
@@ -21,8 +22,8 @@ class Record:
     Attributes:
         step: the number of the step, from 0.
         terms: figures by name: ``g`` and ``d`` are the totals, ``loss.LABEL`` and ``penalty.LABEL`` the terms
-            without their weights, ``d.real`` and ``d.fake`` the discriminator's two sides, ``on_real`` and
-            ``on_fake`` the means of its maps, ``gradient.g`` and ``gradient.d`` the norms of the gradients.
+            without their weights, ``d.real`` and ``d.fake`` the discriminator's two sides, ``on_real``, ``on_fake``
+            and ``told`` its `verdicts`, ``gradient.g`` and ``gradient.d`` the norms of the gradients.
         names: the photographs of the batch.
     """
 
@@ -38,33 +39,61 @@ class Measured:
     number: int
     terms: tuple[str, ...]
     values: Tensor
-    names: tuple[str, ...]
+    batch: Batch
 
 
-def measured(number: int, terms: Terms, names: tuple[str, ...], asked: bool) -> Measured:
+class NotFinite(TrainingError):
+    """A step's terms are not all finite.
+
+    Attributes:
+        taken: the record of the step.
+        wrong: the terms that are not finite, in the order in which they were computed.
+        batch: what the step was taken on, of this process.
+    """
+
+    def __init__(self, taken: Record, wrong: tuple[str, ...], batch: Batch) -> None:
+        names = [name for part in processes.gathered(taken.names) for name in part]
+        super().__init__(
+            f"Step {taken.step}: {', '.join(wrong)} is not finite, and no weight was moved. Batch: {', '.join(names)}. "
+            "A smaller learning rate or weight helps; the last good checkpoint is in the run folder."
+        )
+        self.taken, self.wrong, self.batch = taken, wrong, batch
+
+
+def verdicts(real: list[Tensor], fake: list[Tensor]) -> Terms:
+    """Return what the discriminator thinks of true and of restored pictures, by its maps of both.
+
+    ``on_real`` and ``on_fake`` are the means; ``told`` is the share of places where the true picture is to it more
+    real than the restored one, a draw being half: 1/2 where it can't tell, 1 where it never errs, under any loss.
+    """
+    said = [((r > f).double() + (r >= f).double()).mean() / 2 for r, f in zip(real, fake, strict=True)]
+    means = {name: torch.stack([one.mean() for one in maps]).mean() for name, maps in (("real", real), ("fake", fake))}
+    return {"on_real": means["real"], "on_fake": means["fake"], "told": torch.stack(said).mean()}
+
+
+def measured(number: int, terms: Terms, batch: Batch, asked: bool) -> Measured:
     """Sum a step's terms over the processes, and with them whether this one asks for a pause, without waiting."""
     values = [value.double() for value in terms.values()]
     together = torch.stack([*values, values[0].new_full((), asked)])
     processes.summed([together])()
-    return Measured(number=number, terms=tuple(terms), values=together, names=names)
+    return Measured(number=number, terms=tuple(terms), values=together, batch=batch)
 
 
 def record(taken: Measured) -> tuple[Record, bool]:
     """Return the record of a step, and whether a process asked for a pause then. Waits for the device.
 
     Raises:
-        TrainingError: a term is not finite; the message names the step, the terms and the photographs.
+        NotFinite: a term is not, in every process; the message names the step, the terms and the photographs.
     """
-    *values, asked = taken.values.tolist()
-    figures = dict(zip(taken.terms, values, strict=True))
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    terms, asked = figures(taken)
+    told = Record(step=taken.number, terms=terms, names=taken.batch.names)
+    wrong = tuple(name for name, value in terms.items() if not math.isfinite(value))
     if wrong:
-        names = [name for part in processes.gathered(taken.names) for name in part]
-        raise processes.everywhere(
-            TrainingError(
-                f"Step {taken.number}: {', '.join(wrong)} is not finite, and no weight was moved. "
-                f"Batch: {', '.join(names)}. "
-                "A smaller learning rate or weight helps; the last good checkpoint is in the run folder."
-            )
-        )
-    return Record(step=taken.number, terms=figures, names=taken.names), asked > 0
+        raise NotFinite(told, wrong, taken.batch)
+    return told, asked
+
+
+def figures(taken: Measured) -> tuple[dict[str, float], bool]:
+    """Return a step's terms, finite or not, and whether a process asked for a pause then. Waits for the device."""
+    *values, asked = taken.values.tolist()
+    return dict(zip(taken.terms, values, strict=True)), asked > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,22 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
 
 def rewind(folder: Path, step: int) -> None:
     """Take the records of `step` and later out of metrics.jsonl, which a continued run writes again."""
+    if (folder / runfolder.METRICS).is_file():
+        kept = [json.dumps(record) + "\n" for record in records(folder) if record.get("step", 0) < step]
+        files.write_text(folder / runfolder.METRICS, "".join(kept))
+
+
+def records(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of metrics.jsonl in their order, but for a line that a sudden end cut short."""
     path = folder / runfolder.METRICS
     if not path.is_file():
         return
-    kept = []
-    for line in path.read_text("utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue  # the line that a sudden end cut short
-        if record.get("step", 0) < step:
-            kept.append(line)
-    files.write_text(path, "".join(f"{line}\n" for line in kept))
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
 
 
 def preview(path: Path, rows: Sequence[Preview]) -> None:

@@ -24,6 +24,7 @@ CHECKPOINTS = "checkpoints"
 PREVIEWS = "previews"
 TEST = "test"  # the restored test photographs
 SUBMISSION = "submission.zip"
+NOT_FINITE = "not-finite"  # what is needed to take a step again that was not finite
 
 PACKAGES = ("toolbox-restore", "torch", "torchvision", "timm", "accelerate", "numpy", "opencv-python", "pillow")
 

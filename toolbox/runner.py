@@ -16,11 +16,14 @@ from accelerate import Accelerator
 
 from toolbox import checkpoint, data, engine, metrics, parts, processes, recipe, report, restore, runfolder, validation
 from toolbox import training as loop
+from toolbox.balance import watch
 from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
+from toolbox.conditions import unlike
 from toolbox.contracts import Degradation
 from toolbox.data import Batch, Stream
 from toolbox.errors import TrainingError, UsageError
+from toolbox.misstep import kept
 from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
 from toolbox.specs import DegradationSpec
@@ -131,6 +134,7 @@ def _set_up(plan: Plan, options: Options, screen: Screen, power: Accelerator, *,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
         measures={bound.label: parts.component(bound) for bound in plan.metrics},
+        watch=watch(built.losses),
         began=time.monotonic(),
     )
 
@@ -139,11 +143,14 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
     folder = bench.options.folder
     progress = Progress() if saved is None else checkpoint.load_state(saved, bench.parts)
     if saved is not None:
-        bench.screen.say(f"Continuing after step {progress.step} of {bench.steps()}.")
+        for line in (f"Continuing after step {progress.step} of {bench.steps()}.", *unlike(saved, bench.engine.device)):
+            bench.screen.say(line)
     if processes.first():
         runfolder.prepare(folder)
         checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
         report.rewind(folder, progress.step)
+        for record in report.records(folder):
+            bench.watch.see(record)
     return progress
 
 
@@ -195,9 +202,9 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
         # Anyone may be told to stop; of the clocks the first process's counts.
         return bench.options.stop() or (processes.first() and (bench.late() or time.monotonic() > save_at))
 
-    for record in loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause):
-        if processes.first():
-            report.append(bench.options.folder, {"step": record.step, "epoch": progress.epoch, **record.terms})
+    taken = loop.train(bench.parts, batches, bench.engine, seed=settings.seed, first=progress.step, pause=pause)
+    for record in kept(taken, bench, progress):
+        bench.log({"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
             progress,
             step=record.step + 1,
@@ -209,16 +216,6 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
-
-
-def _say_unlike(bench: Bench) -> None:
-    found = processes.gathered(sorted(bench.training.unlike | bench.held_out.unlike))
-    names = {name for part in found for name in part}
-    if names:
-        bench.screen.say(
-            f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray formula): "
-            "their lost region is found in the input alone."
-        )
 
 
 def _close_epoch(bench: Bench, progress: Progress) -> Progress:
@@ -236,14 +233,14 @@ def _close_epoch(bench: Bench, progress: Progress) -> Progress:
         outcome = validation.validate(bench.parts, bench.validation(), bench.engine, bench.measures, shown.previews)
         if processes.first():
             report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
-            report.append(folder, report.validation_record(progress.step, number, outcome))
+        bench.log(report.validation_record(progress.step, number, outcome))
         figure = -outcome.loss if outcome.score.score is None else outcome.score.score
         progress = replace(progress, stale=progress.stale + 1)
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step, stale=0)
             _keep_best(bench, progress, outcome)
     if number == 1:
-        _say_unlike(bench)
+        bench.say_unlike()
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
     if bench.gave_up(progress.stale):
         bench.screen.say(f"No better figure in {progress.stale} validations (validation.patience): the run ends here.")

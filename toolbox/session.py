@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
 
-from toolbox import data, engine, metrics, parts, prepared, processes
+from toolbox import data, engine, metrics, parts, prepared, processes, report, runfolder
+from toolbox.balance import Watch
 from toolbox.data import Batch
 from toolbox.plan import Plan
 from toolbox.sources import Source
@@ -84,6 +85,7 @@ class Bench:
     training: data.Samples
     held_out: data.Samples
     measures: dict[str, Any]
+    watch: Watch
     began: float
 
     @property
@@ -140,6 +142,29 @@ class Bench:
     def gave_up(self, stale: int) -> bool:
         """Return whether so many validations without a better figure are as many as the recipe waits for."""
         return 0 < self.plan.settings.validation.patience <= stale
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Add a record to the log, of several processes by the first, and say what the watch finds in it."""
+        if not processes.first():
+            return
+        folder = self.options.folder
+        report.append(folder, record)
+        for alarm in self.watch.see(record):
+            self.screen.say(f"warning: {alarm.line}")
+            report.append(folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(alarm)})
+            figures = runfolder.summary(folder)
+            warned = figures.get("warnings", {}) | {alarm.cause: alarm.line}
+            runfolder.write_summary(folder, figures | {"warnings": warned})
+
+    def say_unlike(self) -> None:
+        """Say how many pairs, of all processes, are not what competition data are."""
+        found = processes.gathered(sorted(self.training.unlike | self.held_out.unlike))
+        names = {name for part in found for name in part}
+        if names:
+            self.screen.say(
+                f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray "
+                "formula): their lost region is found in the input alone."
+            )
 
     def seconds(self) -> float:
         """Return the time spent so far, over all sessions."""

@@ -24,7 +24,7 @@ from toolbox.contracts import Judgement
 from toolbox.data import Batch, Place
 from toolbox.engine import move, scaled
 from toolbox.parts import Loss, Parts, Side, restore
-from toolbox.records import Measured, Record, Terms, measured, record
+from toolbox.records import Measured, Record, Terms, measured, record, verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +65,14 @@ def train(
             processes one that asks is enough: with its record the others read of it, so all take one step more.
 
     Raises:
-        TrainingError: a term is not finite; the message names the step, the terms and the photographs.
+        NotFinite: a term is not; what trains is then as it was before that step.
     """
     pending: Measured | None = None
+    halted = torch.zeros((), device=engine.device)
     for number, batch in enumerate(batches, start=first):
-        terms = step(parts, batch, engine, number=number, random=randomness(seed, number))
+        terms = step(parts, batch, engine, number=number, random=randomness(seed, number), halted=halted)
         asks = pause()
-        taken = measured(number, terms, batch.names, asks)
+        taken = measured(number, terms, batch, asks)
         # Among several processes what all of them read of a step decides, so that all end after the same one.
         ending = asks and processes.count() == 1
         if pending is not None:
@@ -104,12 +105,15 @@ def step(
     number: int,
     random: torch.Generator,
     mark: Callable[[str], None] = lambda part: None,
+    halted: Tensor | None = None,
 ) -> Terms:
     """Move the generator and then the discriminator by one step; return the terms, still on the device.
 
     The discriminator looks at the restored pictures once: the generator's side and its own are two ends of the
     same maps, since its weights do not change between the two. `mark` is told the name of each part of the step
     when it has been launched, for measuring. Among several processes the terms are this one's part of the sums.
+    `halted`, a scalar on the device, becomes 1 once a step is not finite, and where it is 1 nothing moves: the host
+    learns of such a step when the next is under way.
     """
     generator, discriminator = parts.generator, parts.discriminator
     for side in parts.sides().values():
@@ -117,7 +121,7 @@ def step(
         side.optimizer.zero_grad(set_to_none=True)
     terms: Terms = {}
     shown: list[Shown] = []
-    learned = [(value, value.clone()) for value in parts.buffers() if value.is_floating_point()]
+    learned = [(value, value.clone()) for value in parts.buffers()]
     for part in _parts_of(batch, parts.accumulate):
         # 1. Restore the pictures, and let the discriminator judge them.
         with engine.autocast():
@@ -144,7 +148,7 @@ def step(
     # 4. Move both, by the gradients of all processes, which travel meanwhile.
     for finish in sums:
         finish()
-    wrong = _not_finite(moved, terms)
+    wrong = _not_finite(moved, terms, halted)
     with sharding.Own():
         move(engine, [side.optimizer for side in moved], wrong)
     for value, before in learned:
@@ -178,15 +182,16 @@ def _sum_gradients(network: nn.Module) -> Callable[[], None]:
     return processes.summed(processes.replicated(gradients))
 
 
-def _not_finite(moved: list[Side], terms: Terms) -> Tensor:
-    """Note the norms of the gradients, and return 1 where one of them or a total is not finite, else 0."""
+def _not_finite(moved: list[Side], terms: Terms, halted: Tensor | None) -> Tensor:
+    """Note the norms of the gradients; return 1 where one of them or a term is not finite, or was before, else 0."""
     for name, side in zip(("g", "d"), moved, strict=False):
         gradients = [weight.grad for weight in side.network.parameters() if weight.grad is not None]
         if gradients:
             # The same in every process, and summed over them like every term.
             terms[f"gradient.{name}"] = sharding.norm(gradients).detach() / processes.count()
     seen = [value for name, value in terms.items() if name.startswith("gradient.") or processes.count() == 1]
-    return (~torch.stack([value.float() for value in seen]).isfinite()).any().float()
+    wrong = (~torch.stack([value.float() for value in seen]).isfinite()).any().float()
+    return wrong if halted is None else halted.copy_(torch.maximum(halted, wrong))
 
 
 def _parts_of(batch: Batch, count: int) -> Iterator[Batch]:
@@ -221,8 +226,7 @@ def _show(parts: Parts, batch: Batch, fake: Tensor, engine: Accelerator) -> Show
 
 def _differentiate_generator(parts: Parts, outputs: Terms, shown: Shown, engine: Accelerator, terms: Terms) -> None:
     batch = shown.batch
-    nothing = batch.truth.new_zeros(())
-    adversarial, pictures = nothing, nothing
+    adversarial = pictures = batch.truth.new_zeros(())
     for loss in parts.losses:
         if loss.adversarial:
             value = loss.call.generator(shown.fake_maps, shown.real_maps if loss.sees_real else None)
@@ -257,8 +261,8 @@ def _differentiate_discriminator(
     if real_maps is None:
         with engine.autocast():
             real_maps = judge(network, batch.truth, batch)
-    _add(terms, "on_real", _mean(real_maps), shown.batch.place.share)
-    _add(terms, "on_fake", _mean(fake_maps), shown.batch.place.share)
+    for name, value in verdicts(real_maps, fake_maps).items():
+        _add(terms, name, value, shown.batch.place.share)
     on_fake, on_real = batch.truth.new_zeros(()), batch.truth.new_zeros(())
     for loss in parts.losses:
         if loss.adversarial:
@@ -292,7 +296,3 @@ def _differentiate_discriminator(
 def _add(terms: Terms, name: str, value: Tensor, share: float) -> None:
     value = value.detach() if share == 1 else value.detach() * share
     terms[name] = terms[name] + value if name in terms else value
-
-
-def _mean(maps: list[Tensor]) -> Tensor:
-    return torch.stack([values.mean() for values in maps]).mean()

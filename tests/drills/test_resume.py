@@ -1,76 +1,143 @@
-"""The drill on resuming: a run killed at random moments comes to the very weights of the one that was left alone."""
+"""The drill on resuming: a run killed at random moments comes to the very weights of the one that was left alone.
+
+The moments: any, and in turn ones in each phase of a run, which a byte shared with the child tells.
+"""
 
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import random
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 from forking import begin, finish
 from safetensors.torch import load_file
+from toolbox_plugins.default import unet
+from toolbox_plugins.default.lost_region import damage
+from torch import nn
 
-from toolbox import images, runfolder, sample
+from toolbox import checkpoint, files, images, runfolder, runner, sample, training, validation
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "data.zoom=2"]
 OPTIONS += ["--set", "generator.schedule.every=1", "--set", "training.checkpoint_minutes=0.0005"]
 OPTIONS += ["--set", "degradations.flip.horizontal=0.5", "--set", "validation.submit_every=2"]
 
+PHASES = ["start-up", "step", "save", "validate", "restore", "zip"]
 # Runs, and the kills of each.
-LENGTHS = [(1, 3), pytest.param((17, 3), marks=pytest.mark.drill)]
+LENGTHS = [(1, 2), pytest.param((25, 3), marks=pytest.mark.drill)]
 
 
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for path in images.find(sample.folder() / "photos")[:7]:
-        images.write_png(folder / f"{path.stem}.png", images.read_rgb(path)[:48, :64])
+def pairs(tmp_path):
+    """Lay out a competition folder of seven pairs and three photographs to restore."""
+    random_ = np.random.default_rng(0)
+    folder = tmp_path / "pairs"
+    for index, path in enumerate(images.find(sample.folder() / "photos")[:10]):
+        truth = images.read_rgb(path)[:48, :64]
+        role, name = ("train", f"TRAIN_{index}.png") if index < 7 else ("test", f"TEST_{index}.png")
+        for part, pixels in ((f"{role}_input", damage(truth, random_)[0]), ("train_gt", truth)):
+            if role == "train" or part == "test_input":
+                (folder / part).mkdir(parents=True, exist_ok=True)
+                images.write_png(folder / part / name, pixels)
     return folder
 
 
+@pytest.fixture
+def phase(monkeypatch):
+    """Have a run in a forked child tell its phase by a shared byte, and its generator drop a tenth of its values."""
+    shared = mmap.mmap(-1, 1)
+
+    def telling(owner, name, title):
+        real = getattr(owner, name)
+
+        def call(*arguments, **named):
+            before, shared[0] = shared[0], PHASES.index(title)
+            try:
+                return real(*arguments, **named)
+            finally:
+                shared[0] = before
+
+        monkeypatch.setattr(owner, name, call)
+
+    telling(training, "step", "step")
+    telling(checkpoint, "save_state", "save")
+    telling(validation, "validate", "validate")
+    telling(runner, "submit", "restore")
+    telling(files, "zip_flat", "zip")
+    plain = unet.double_conv
+    monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))
+    return shared
+
+
 def outcome(folder):
-    """Return all that must be the same: weights, optimisers, averages, every step's figures, the best, the zip."""
+    """Return all that must be the same: weights, optimisers, averages, every step's figures, the best, the zips."""
     saved = max((folder / runfolder.CHECKPOINTS).iterdir())
     tensors = {path.name: load_file(path) for path in saved.glob("*.safetensors")}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     best = load_file(folder / runfolder.BEST)
-    return tensors, lines, best
+    zips = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.zip"))}
+    return tensors, lines, best, zips
 
 
 def same(one, other):
     assert one[1] == other[1]
     for a, b in ((one[2], other[2]), *((one[0][name], other[0][name]) for name in one[0])):
         assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert one[3] == other[3] and len(one[3]) == 2
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_a_killed_run_comes_to_the_same_weights(tmp_path, photos, workers, length):
+def test_a_killed_run_comes_to_the_same_weights(tmp_path, pairs, phase, workers, length):
     runs, kills = length
-    options = [*OPTIONS, "--data", photos, "--set", f"data.workers={workers}"]
+    options = [*OPTIONS, "--data", pairs, "--set", f"data.workers={workers}"]
     started = time.monotonic()
     assert finish(begin("run", "--out", tmp_path / "whole", *options)) == 0
     duration = time.monotonic() - started
     expected = outcome(tmp_path / "whole")
     chance = random.Random(workers + runs)
-    killed = 0
-    for number in range(runs):
-        out = tmp_path / f"run-{number}"
+    hit, middles, number = [], 0, 0
+    for run in range(runs):
+        out = tmp_path / f"run-{run}"
         for _ in range(kills):
+            phase[0] = 0
             child = again(out, options)
-            # Towards the end of what is left too, and at the very start.
-            time.sleep(chance.uniform(0, 0.7 * duration))
+            # Every second one at any moment, towards the end of what is left too, and at the very start.
+            wait(child, phase, None if number % 2 else (5 - number // 2) % 6, chance, duration)
+            number += 1
             os.kill(child, signal.SIGKILL)
-            killed += finish(child) == -signal.SIGKILL
+            if finish(child) == -signal.SIGKILL:
+                hit.append(PHASES[phase[0]])
+            newest, _ = checkpoint.newest(out / runfolder.CHECKPOINTS)
+            middles += newest is not None and json.loads((newest / "state.json").read_text())["progress"]["batch"] > 0
         assert finish(again(out, options)) == 0
         same(outcome(out), expected)
-    assert killed >= runs
+    assert len(hit) >= runs
+    if runs > 1:
+        assert set(hit) == set(PHASES), hit
+        assert middles > 0, "no run went on in the middle of an epoch"
 
 
 def again(out, options):
     return begin("run", "--resume", out) if (out / runfolder.FACTS).is_file() else begin("run", "--out", out, *options)
+
+
+def wait(child, phase, wanted, chance, duration):
+    """Wait for a moment to kill: in the phase `wanted`, if the child comes to it, or any."""
+    if wanted is None:
+        time.sleep(chance.uniform(0, 0.7 * duration))
+        return
+    # The phases of the end come late, and some of them more than once.
+    after = time.monotonic() + (chance.uniform(0, 0.5 * duration) if PHASES[wanted] != "start-up" else 0)
+    ended = None
+    while ended is None and (phase[0] != wanted or time.monotonic() < after):
+        ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        time.sleep(0.0002)
+    if PHASES[wanted] in ("start-up", "step", "validate"):
+        time.sleep(chance.uniform(0, 0.01))

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @click.option("--data", "data", type=click.Path(path_type=Path), help="Look through this data folder too.")
 @click.option("--recipe", "recipe_name", help="Take one step of this recipe and say its time and peak memory.")
+@click.option(
+    "--repeat",
+    type=click.Path(path_type=Path),
+    help="Take a step again that was not finite: RUN/not-finite/step-…, as a run says when it ends so.",
+)
 @click.option("--device", help="The device for the step.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
 @as_json
@@ -26,6 +31,7 @@ def command(
     context: click.Context,
     data: Path | None,
     recipe_name: str | None,
+    repeat: Path | None,
     device: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -44,6 +50,8 @@ def command(
         sections["data"] = inspect_folder(data)
     if recipe_name is not None and sound:
         sections["step"] = [_step(load_catalog(context), recipe_name, overrides, device)]
+    if repeat is not None and sound:
+        sections["repeat"] = _repeat(load_catalog(context), repeat, overrides, device)
     if as_json:
         print_json({name: [asdict(finding) for finding in found] for name, found in sections.items()})
     else:
@@ -67,3 +75,12 @@ def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str |
     size, batch = plan.settings.data.size, plan.settings.training.batch
     detail = f"{seconds:.2f} s a step, peak memory {memory / 2**30:.2f} GiB ({where}), {size} pixels, batch {batch}"
     return Finding(what=f"recipe '{plan.name}'", ok=True, detail=detail)
+
+
+def _repeat(catalog: Catalog, folder: Path, overrides: tuple[str, ...], device: str | None) -> list[Finding]:
+    from toolbox import misstep, recipe, repeat, runfolder
+    from toolbox.plan import bind
+
+    misstep.read(folder)
+    read = recipe.read(str(folder / runfolder.RECIPE), lambda known: recipe_path(catalog, known), overrides)
+    return repeat.repeat(folder, bind(read, catalog), device)
