@@ -129,7 +129,7 @@ def watch(losses: Iterable[Loss], *, trained: bool) -> Watch:
 def _won(share: float, since: str) -> Alarm:
     line = (
         f"The discriminator has won: for {WINDOW} steps it has told true pictures from restored ones in {share:.1%} of "
-        "all places, and the generator got no better {since}. What helps: a lower discriminator.optimizer.lr, a "
+        f"all places, and the generator got no better {since}. What helps: a lower discriminator.optimizer.lr, a "
         "penalty or more weight of one, a higher generator.optimizer.lr. See docs/trouble.md."
     )
     return Alarm(cause="discriminator-won", line=line)
