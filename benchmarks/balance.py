@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks import _measure
 from toolbox import report
-from toolbox.balance import MOST, RIGHT, STILL, SURE, WINDOW, Watch
+from toolbox.balance import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, Watch
 from toolbox.cli import main
 
 WITHIN = 200  # steps in which a rigged run is to be called out
@@ -65,7 +65,7 @@ class Run:
 def runs() -> Iterator[Run]:
     """Yield every run, those that the thresholds were fixed on first."""
     for judged in (False, True):
-        first = 11 if judged else 1
+        first = 31 if judged else 1
 
         def pair(
             what: str,
@@ -110,16 +110,8 @@ def command(out: Path, quick: bool, path: Path | None) -> None:
         if not log.is_file():
             train(run, log, 3 if quick else run.steps)
         found.append(judge(run, log))
-    result = {
-        "window": WINDOW,
-        "most": MOST,
-        "sure": SURE,
-        "right": RIGHT,
-        "still": STILL,
-        "within": WITHIN,
-        "runs": found,
-        **_measure.facts(),
-    }
+    thresholds = {"most": MOST, "sure": SURE, "right": RIGHT, "still": STILL, "ahead": AHEAD, "never": NEVER}
+    result = {"window": WINDOW, **thresholds, "within": WITHIN, "runs": found, **_measure.facts()}
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
@@ -151,15 +143,17 @@ def judge(run: Run, log: Path) -> dict[str, object]:
     folder.mkdir(exist_ok=True)
     shutil.copyfile(log, folder / "metrics.jsonl")
     weights = {f"loss.{name}": 50.0 for name in ("mse", "ssim")}
-    watch, said, told = Watch(weights), {}, []
+    watch, said, told, losses = Watch(weights), {}, [], []
     for record in report.records(folder):
         if "warning" in record:
             continue
         for alarm in watch.see(record):
             said[alarm.cause] = record["step"] + 1
-        told += [record["told"]] if "told" in record else []
+        if "told" in record:
+            told.append(record["told"])
+            losses.append(sum(weight * record[name] for name, weight in weights.items()))
     shutil.rmtree(folder)
-    sure, right = (mean(values) for values in (np.array(told) >= SURE, np.array(told)))
+    sure, right = (means(values) for values in (np.array(told) >= SURE, np.array(told)))
     early = slice(0, max(1, WITHIN - WINDOW + 1))
     return {
         "judged": run.judged,
@@ -169,27 +163,29 @@ def judge(run: Run, log: Path) -> dict[str, object]:
         "steps": len(told),
         "expected": run.expected,
         "said": said,
-        "most_sure": round(float(sure.max()), 4),
-        "most_sure_within": round(float(sure[early].max()), 4),
-        "most_right": round(float(right.max()), 4),
+        "highest_share_of_sure_steps": round(float(sure.max()), 4),
+        "highest_told": round(float(right.max()), 4),
+        "highest_told_within": round(float(right[early].max()), 4),
+        "losses_at_the_end": round(float(np.mean(losses[-HALF:]) / np.mean(losses[:HALF])), 4),
         "as_expected": sorted(said) == ([run.expected] if run.expected else []),
     }
 
 
-def mean(values: np.ndarray) -> np.ndarray:
+def means(values: np.ndarray) -> np.ndarray:
     """Return the means over the watch's window, step by step."""
     return np.convolve(values, np.ones(WINDOW) / WINDOW, "valid") if len(values) >= WINDOW else np.zeros(1)
 
 
 def table(found: list[dict[str, object]]) -> list[str]:
     """Return rows of Markdown: a row a kind of run."""
-    lines = ["| runs | called out, after step | highest share of sure steps in a window |", "|---|---|---|"]
+    lines = ["| runs | called out, after step | highest mean of `told` | losses at the end |", "|---|---|---|---|"]
     kinds = {(row["judged"], row["what"]): None for row in found}
     for judged, what in kinds:
         rows = [row for row in found if (row["judged"], row["what"]) == (judged, what)]
-        said = [f"{cause} {step}" for row in rows for cause, step in row["said"].items()]
-        most = [row["most_sure"] for row in rows]
-        shown = ", ".join(said) or "none"
-        name = f"{'judged' if judged else 'fixed'}: {what}, {len(rows)}"
-        lines.append(f"| {name} | {shown} | {min(most):.2f} to {max(most):.2f} |")
+        said = ", ".join(str(step) for row in rows for step in row["said"].values()) or "none"
+        told, losses = (
+            f"{min(values):.2f} to {max(values):.2f}" if min(values) < max(values) else f"{values[0]:.2f}"
+            for values in ([row[key] for row in rows] for key in ("highest_told", "losses_at_the_end"))
+        )
+        lines.append(f"| {'judged' if judged else 'fixed'}: {what}, {len(rows)} | {said} | {told} | {losses} |")
     return lines

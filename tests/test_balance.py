@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolbox.balance import ROW, WINDOW, Watch
+from toolbox.balance import HALF, ROW, WINDOW, Watch
 
 WEIGHTS = {"loss.mse": 50.0}
 
@@ -20,7 +20,7 @@ def validation(number, loss):
 
 def said(records, watch=None):
     """Return the causes by the place of the record that they are said at."""
-    watch = watch or Watch(WEIGHTS)
+    watch = watch or Watch(WEIGHTS, trained=True)
     return [(place, alarm.cause) for place, record in enumerate(records) for alarm in watch.see(record)]
 
 
@@ -60,9 +60,30 @@ def test_nor_is_one_whose_generator_gets_better_meanwhile(fall, called):
     assert bool(said(records)) == called
 
 
+@pytest.mark.parametrize(
+    ("told", "fall", "called"), [(0.8, 0.98, True), (0.8, 0.96, False), (0.68, 1.0, False), (0.3, 1.0, False)]
+)
+def test_one_that_is_ahead_of_a_generator_that_never_got_better_is_called_out(told, fall, called):
+    records = [step(number, told, 0.1 if number < HALF else 0.1 * fall) for number in range(4 * WINDOW)]
+    expected = [(WINDOW - 1, "discriminator-won")] if called else []
+    assert said(records, Watch(WEIGHTS)) == expected
+    # With trained weights a generator need not get better.
+    assert said(records, Watch(WEIGHTS, trained=True)) == []
+
+
+def test_the_two_ways_of_winning_are_told_apart():
+    watch = Watch(WEIGHTS)
+    (alarm,) = [alarm for number in range(WINDOW) for alarm in watch.see(step(number, 0.8))]
+    assert "in 80.0% of all places, and the generator got no better since the run began" in alarm.line
+    watch = Watch(WEIGHTS)
+    (alarm,) = [alarm for number in range(WINDOW) for alarm in watch.see(step(number, 1.0))]
+    assert "in 100.0% of all places, and the generator got no better meanwhile" in alarm.line
+
+
 def test_without_other_losses_the_verdicts_alone_decide():
     records = [step(number, 1.0) for number in range(WINDOW)]
     assert said(records, Watch({})) == [(WINDOW - 1, "discriminator-won")]
+    assert said([step(number, 0.8) for number in range(WINDOW)], Watch({})) == []
 
 
 def test_one_that_takes_the_restored_for_the_true_is_another_cause():

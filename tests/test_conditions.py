@@ -65,6 +65,18 @@ def test_a_checkpoint_from_before_they_were_recorded_goes_on_in_silence(begun):
     assert "Continuing after step 1" in said and WORDS not in said
 
 
+def test_how_many_threads_load_data_changes_no_bit(begun):
+    # So it is not recorded.
+    out, _ = begun
+    logs = []
+    for workers in (0, 2):
+        folder = out.with_name(f"workers-{workers}")
+        options = ["--size", 32, "--batch", 2, "--epochs", 2, "--set", f"data.workers={workers}"]
+        run("--data", out.with_name("photos"), "--out", folder, *options)
+        logs.append((folder / "metrics.jsonl").read_bytes() + (folder / "best.safetensors").read_bytes()[-4096:])
+    assert logs[0] == logs[1]
+
+
 def test_what_is_not_there_any_more_is_a_difference():
     assert differences({"device": "CPU", "threads": 4}, {"device": "GPU"}) == [
         "device CPU then, GPU now",

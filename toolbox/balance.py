@@ -17,10 +17,15 @@ from toolbox.parts import Loss
 # RIGHT (where few places are judged it is sometimes right in all of them by chance), while the generator's other losses
 # stayed above STILL of what they were in the window's first half: many a sound run begins with such a discriminator.
 WINDOW = 120
+HALF = WINDOW // 2
 MOST = 2 / 3
 SURE = 0.99
 RIGHT = 0.95
 STILL = 0.95
+# It has won from the beginning if it is right in AHEAD of all places and those losses are above NEVER of what they were
+# in the first HALF steps of all. A run that starts from trained weights may well be so.
+AHEAD = 0.7
+NEVER = 0.97
 # Validations in a row that are worse than the best by this factor while training has become better by the other.
 ROW = 3
 WORSE = 1.1
@@ -38,9 +43,14 @@ class Alarm:
 class Watch:
     """What was seen of a run so far. Nothing in it depends on the scale of an adversarial loss."""
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        """Watch a run whose reconstruction losses have these `weights`, by the terms' names in its records."""
+    def __init__(self, weights: Mapping[str, float], *, trained: bool = False) -> None:
+        """Watch a run whose reconstruction losses have these `weights`, by the terms' names in its records.
+
+        With `trained` its generator starts from trained weights, so that it need not get better.
+        """
         self.weights = weights
+        self.trained = trained
+        self.first: list[float] = []
         self.told: deque[float] = deque(maxlen=WINDOW)
         self.pictures: deque[float] = deque(maxlen=WINDOW)
         self.losses: list[float] = []
@@ -64,18 +74,22 @@ class Watch:
             return []
         self.told.append(record["told"])
         self.pictures.append(self.losses[-1])
+        self.first += [self.losses[-1]] * (len(self.first) < HALF)
         if len(self.told) < WINDOW:
             return []
-        if one_sided(self.told) and stands_still(self.pictures):
-            return [_won(sum(self.told) / WINDOW)]
+        right, recent = mean(self.told), list(self.pictures)[HALF:]
+        if one_sided(self.told) and not fell(list(self.pictures)[:HALF], recent, STILL):
+            return [_won(right, "meanwhile")]
+        if not self.trained and any(self.first) and right >= AHEAD and not fell(self.first, recent, NEVER):
+            return [_won(right, "since the run began")]
         if one_sided(1 - share for share in self.told):
-            return [_reversed(1 - sum(self.told) / WINDOW)]
+            return [_reversed(1 - right)]
         return []
 
     def _validated(self, record: Mapping[str, Any]) -> list[Alarm]:
         if not self.losses:
             return []
-        training, validation = sum(self.losses) / len(self.losses), record["validation"]["loss"]
+        training, validation = mean(self.losses), record["validation"]["loss"]
         self.losses = []
         if self.best is None or validation < self.best[1]:
             self.best, self.worse = (training, validation, record["step"] + 1), 0
@@ -95,23 +109,27 @@ def one_sided(told: Iterable[float]) -> bool:
     return sure >= MOST * len(shares) and sum(shares) >= RIGHT * len(shares)
 
 
-def stands_still(losses: Iterable[float]) -> bool:
-    """Return whether the second half of a window of losses is not clearly lower than the first."""
-    values = list(losses)
-    half = len(values) // 2
-    before, after = sum(values[:half]) / half, sum(values[half:]) / (len(values) - half)
-    return before - after <= (1 - STILL) * abs(before)
+def fell(before: Iterable[float], after: Iterable[float], to: float) -> bool:
+    """Return whether losses fell, on average, to below the share `to` of what they were."""
+    return mean(before) - mean(after) > (1 - to) * abs(mean(before))
 
 
-def watch(losses: Iterable[Loss]) -> Watch:
-    """Return a watch on a run with these losses."""
-    return Watch({f"loss.{loss.label}": loss.weight for loss in losses if not loss.adversarial})
+def mean(values: Iterable[float]) -> float:
+    """Return the mean of some values."""
+    found = list(values)
+    return sum(found) / len(found)
 
 
-def _won(share: float) -> Alarm:
+def watch(losses: Iterable[Loss], *, trained: bool) -> Watch:
+    """Return a watch on a run with these losses; `trained` as `Watch` has it."""
+    weights = {f"loss.{loss.label}": loss.weight for loss in losses if not loss.adversarial}
+    return Watch(weights, trained=trained)
+
+
+def _won(share: float, since: str) -> Alarm:
     line = (
         f"The discriminator has won: for {WINDOW} steps it has told true pictures from restored ones in {share:.1%} of "
-        "all places, and the generator got no better meanwhile. What helps: a lower discriminator.optimizer.lr, a "
+        f"all places, and the generator got no better {since}. What helps: a lower discriminator.optimizer.lr, a "
         "penalty or more weight of one, a higher generator.optimizer.lr. See docs/trouble.md."
     )
     return Alarm(cause="discriminator-won", line=line)

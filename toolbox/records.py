@@ -66,7 +66,7 @@ def verdicts(real: list[Tensor], fake: list[Tensor]) -> Terms:
     ``on_real`` and ``on_fake`` are the means; ``told`` is the share of places where the true picture is to it more
     real than the restored one, a draw being half: 1/2 where it can't tell, 1 where it never errs, under any loss.
     """
-    said = [((r > f).double() + (r >= f).double()).mean() / 2 for r, f in zip(real, fake, strict=True)]
+    said = [((r > f).to(r.dtype) + (r >= f).to(r.dtype)).mean() / 2 for r, f in zip(real, fake, strict=True)]
     means = {name: torch.stack([one.mean() for one in maps]).mean() for name, maps in (("real", real), ("fake", fake))}
     return {"on_real": means["real"], "on_fake": means["fake"], "told": torch.stack(said).mean()}
 

@@ -26,6 +26,7 @@ from toolbox.errors import TrainingError, UsageError
 from toolbox.misstep import kept
 from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
+from toolbox.settings import Generator
 from toolbox.specs import DegradationSpec
 from toolbox.submission import submit
 from toolbox.tiles import out_of_memory
@@ -134,7 +135,7 @@ def _set_up(plan: Plan, options: Options, screen: Screen, power: Accelerator, *,
         training=data.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
         held_out=data.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
         measures={bound.label: parts.component(bound) for bound in plan.metrics},
-        watch=watch(built.losses),
+        watch=watch(built.losses, trained=cast(Generator, plan.generator.place).init != ""),
         began=time.monotonic(),
     )
 
