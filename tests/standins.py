@@ -46,7 +46,7 @@ def standing(monkeypatch):
 def restored(*words, code=0):
     """Run `toolbox restore` and demand its exit code."""
     result = CliRunner().invoke(main, ["restore", *map(str, words)])
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code, (result.output, result.exception)
     return result
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,61 @@ def test_a_folder_in_the_place_of_a_result(album, restore):
         assert (
             "a.png: failed: out/a.png can't be written: a folder has that name; choose another with -o" in result.output
         )
+
+
+def test_names_that_are_one_for_some_disk_or_differ_in_their_ending_come_out_apart(tmp_path, restore):
+    album = tmp_path / "album"
+    album.mkdir()
+    shades = {"a.jpg": 40, "a.png": 80, "A.png": 120, "b.png": 160, "\u00e9.png": 200, "e\u0301.png": 220}
+    for name, shade in shades.items():
+        Image.fromarray(np.full((16, 16), shade, np.uint8)).save(album / name)
+    before = digests(album)
+    restore(album, "-o", "out", "--mask", "none")
+    found = {Path(one["photo"]).name: Path(one["result"]) for one in report(Path("out"))["photos"]}
+    assert {name: int(images.read_rgb(found[name]).mean()) for name in shades} == shades
+    folded = {unicodedata.normalize("NFC", path.name).casefold() for path in found.values()}
+    assert len(folded) == len(shades) and digests(album) == before
+
+
+def descend(folder, length, monkeypatch):
+    """Make folders in folders below `folder` until the path has `length` bytes, step by step; go there."""
+    monkeypatch.chdir(folder)
+    left = length - len(os.fsencode(folder))
+    while left > 2:
+        name = "\u00fc" * (min(left - 1, 200) // 2)
+        os.mkdir(name)
+        os.chdir(name)
+        left -= 1 + len(os.fsencode(name))
+
+
+def test_a_path_as_long_as_a_system_takes(tmp_path, restore, monkeypatch):
+    album = tmp_path / "album"
+    album.mkdir()
+    # With the name of an aside, and of the result's folder, this is as near to 4,095 bytes as it can be.
+    descend(album, 4000, monkeypatch)
+    images.write_png("a.png", gray())
+    monkeypatch.chdir(tmp_path)
+    restore(album, "-o", "out", "--mask", "none")
+    (path,) = Path("out").rglob("*.png")
+    assert np.array_equal(images.read_rgb(path)[..., 0], gray())
+    # Where the results lie deeper there is no room for this one: it is said of it in one line, and the others come.
+    images.write_png(album / "b.png", gray())
+    out = tmp_path / ("u" * 200)
+    result = restore(album, "-o", out, "--mask", "none", code=3)
+    assert "1 failed" in result.output and "File name too long" in result.output and report(out)["restored"] == 1
+
+
+def test_folders_deeper_than_a_path_may_be_long_are_said_in_one_line(tmp_path, restore, monkeypatch):
+    album = tmp_path / "album"
+    album.mkdir()
+    for depth in (4094, 4300):
+        descend(album, depth, monkeypatch)
+        images.write_png("a.png", gray())
+        monkeypatch.chdir(tmp_path)
+        result = restore(album, "-o", "out", "--mask", "none", code=1)
+        assert "File name too long" in result.output and len(result.output.splitlines()) == 1
+        shutil.rmtree(album)
+        album.mkdir()
 
 
 # ---- many photographs

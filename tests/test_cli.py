@@ -134,6 +134,14 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path):
 # ---- the listing commands
 
 
+def test_ctrl_c_before_a_command_is_in_charge_is_one_line_and_130(monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("toolbox.catalog.load", interrupted)
+    assert line(call("list", code=130)) == "toolbox: stopped."
+
+
 def test_every_command_is_in_the_help_with_a_line():
     listed = call("--help").stdout
     for name in COMMANDS:

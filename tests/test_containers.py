@@ -55,6 +55,15 @@ def test_damage_inside_a_png_is_refused():
         images.decode(head + part(b"CgBI", b"") + part(b"IDAT", short) + part(b"IEND", b""), "a")
 
 
+def test_the_name_of_a_part_fits_in_one_line():
+    data = bytearray(saved(scene(), "PNG"))
+    at = data.index(b"IDAT")
+    data[at : at + 4] = b"\n\x1b'\xff"
+    with pytest.raises(DataError) as raised:
+        images.decode(bytes(data), "a")
+    assert str(raised.value) == r"""a is damaged: its part '\n\x1b'\xff' fails its checksum"""
+
+
 def test_too_large_is_refused_before_decoding():
     header = part(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(bytes(10**6))) + part(b"IEND", b"")

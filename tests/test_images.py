@@ -74,6 +74,14 @@ def test_luma_is_the_601_formula_in_integers():
     assert found.dtype == np.uint8
 
 
+@pytest.mark.parametrize("shape", [(65536, 1), (1, 65536), (256, 256), (513, 7, 3)])
+def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(shape):
+    values = np.resize(np.arange(65536, dtype=np.uint16), shape)
+    found = images.eight_bits(values)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.rint(values / 257))
+
+
 def test_mask(tmp_path):
     gray = np.array([[0, 127, 128, 255]], np.uint8)
     images.write_png(tmp_path / "gray.png", gray)

@@ -127,9 +127,14 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
             continue
         seen.add(real)
         found += images.find(here)
-        for path in sorted(here.iterdir(), reverse=True):
-            if path.is_dir() and not path.name.startswith("."):
-                (links if path.is_symlink() else folders).append(path)
+        try:
+            for path in sorted(here.iterdir(), reverse=True):
+                if path.is_dir() and not path.name.startswith("."):
+                    (links if path.is_symlink() else folders).append(path)
+        except OSError as error:  # deeper than a path may be long
+            raise DataError(
+                f"{files.shown(here)} can't be gone through: {error.strerror}; give it from a folder nearer to it"
+            ) from error
     return sorted(found)
 
 

@@ -103,7 +103,11 @@ def remove_stale(folder: str | Path) -> list[Path]:
         What was removed, sorted. A folder that is not there holds nothing stale.
     """
     removed = []
-    for path in sorted(Path(folder).glob(".*.tmp")):
+    try:
+        found = sorted(Path(folder).glob(".*.tmp"))
+    except OSError:  # a path that is too long: nothing was ever written there
+        return []
+    for path in found:
         match = _ASIDE.fullmatch(path.name)
         if match and path not in _in_hand and not _may_be_at_work(int(match[1]), path):
             _remove(path)

@@ -130,9 +130,9 @@ def find(folder: str | Path) -> list[Path]:
     """
     try:
         entries = sorted(Path(folder).iterdir())
+        return [p for p in entries if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file()]
     except OSError as error:
         raise DataError(f"{files.shown(folder)} can't be read as a folder: {error.strerror}") from error
-    return [p for p in entries if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file()]
 
 
 def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None) -> bytes:
