@@ -73,7 +73,7 @@ def printed(photo, look, random):
     if look == "faded":
         y, x = np.mgrid[: gray.shape[0], : gray.shape[1]]
         gray = 50 + 0.6 * gray + 15 * np.hypot(y / gray.shape[0] - 0.5, x / gray.shape[1] - 0.5)
-    gray = gray.clip(6, 244)
+    gray = gray.clip(16, 238)  # neither the paper nor the ink of a print is at the ends
     if look == "sepia":
         return np.rint(gray[..., None] * SEPIA).clip(0, 250).astype(np.uint8)
     return np.rint(gray).astype(np.uint8)
