@@ -17,6 +17,8 @@ from toolbox.view import View
 # quarter of the picture's side; measured, more around them and a smaller scale fill them better than full detail.
 AROUND = 1.5
 CONTEXT = 64
+# Rounds of smoothing at each scale, where what was found is made to meet what is known.
+ROUNDS = 8
 
 Box = tuple[slice, slice]
 
@@ -70,7 +72,7 @@ def join(out: np.ndarray, values: np.ndarray, own: np.ndarray, lost: np.ndarray)
     """
     top = float(np.iinfo(out.dtype).max)
     found = _as(out, values) * np.float32(top)
-    found += _membrane(out, found, own, lost)
+    found += _membrane(out, found, lost)
     out[own] = np.rint(found[own]).clip(0, top)
 
 
@@ -129,26 +131,30 @@ def _enlarged(values: np.ndarray, size: tuple[int, int], place: list[int], wante
     return cv2.warpAffine(values, back, (wanted[1], wanted[0]), flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _membrane(out: np.ndarray, found: np.ndarray, own: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Return what to add to `found` in `own` so that it meets `out` where that is known.
+def _membrane(out: np.ndarray, found: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return what to add to `found` so that it meets `out` where that is known: the difference there, spread smoothly.
 
-    Along the holes' borders it is the mean difference, smoothed along the border; inwards it fades out.
+    Nearly the solution of Laplace's equation, as in Pérez et al., "Poisson Image Editing", 2003: the known differences
+    are averaged to half the size, spread there in turn, and smoothed in the holes at every size on the way back.
     """
     known = (~lost).astype(np.float32)
-    near = cv2.boxFilter(known, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    border = own & (near > 0)
-    if not border.any():
-        return np.zeros_like(found)
-    depth = cv2.distanceTransform(own.view(np.uint8), cv2.DIST_L2, 3)
-    width = float(np.clip(depth.max() / 2, 8, 48))
-    shown = _planes(out.astype(np.float32), known)
-    outer = cv2.boxFilter(shown, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    weight: np.ndarray = border.astype(np.float32)
-    step: np.ndarray = _planes(outer, weight / np.maximum(near, 1)) - _planes(found, weight)
-    for side in (2 * int(width) + 1, int(width) | 1):
-        step = cv2.boxFilter(step, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        weight = cv2.boxFilter(weight, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-    return _planes(step, np.exp((1 - depth) / width) / np.maximum(weight, 1e-6))
+    return _spread(_planes(out - found, known), known)
+
+
+def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return `values` (h, w) or (h, w, 3), 0 where `known` (h, w) is 0, with those filled from the others."""
+    if known.all() or min(known.shape) < 4:
+        return values
+    half = known.shape[1] // 2, known.shape[0] // 2
+    share = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
+    small = _spread(_planes(small, 1 / np.maximum(share, 1e-6)), (share > 0).astype(np.float32))
+    filled = cv2.resize(small, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    filled = values + _planes(filled, 1 - known)
+    for _ in range(ROUNDS):
+        around = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
+        filled = values + _planes(around, 1 - known)
+    return filled
 
 
 def _planes(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
