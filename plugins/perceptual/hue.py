@@ -19,7 +19,7 @@ TINY = 1e-12
 HALF_UP = 1e-3
 
 
-def hue_histogram(softness: float, spread: float, damping: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def hue_histogram(softness: float, spread: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss 1 - r, averaged over the batch; r the correlation of `histogram` of the two pictures.
 
     r = sum (a - mean a)(b - mean b) / sqrt(sum (a - mean a)^2 * sum (b - mean b)^2) over the 180 bins, -1 to 1.
@@ -27,14 +27,13 @@ def hue_histogram(softness: float, spread: float, damping: float) -> Callable[[T
     hue histograms, the competition's C. A picture of one channel has one hue: 0.
 
     A hue moves by the inverse of the pixel's span, the difference of its greatest and least channel, so that nearly
-    gray pixels have by far the greatest gradients, and can hold a network at gray. With `damping`, in levels of 255,
-    the gradient of a pixel's hue is multiplied by span / (span + damping); the loss itself stays the same.
+    gray pixels have by far the greatest gradients.
     """
 
     def loss(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             wanted = histogram(truth, softness, spread)
-        return (1 - correlation(histogram(restored, softness, spread, damping), wanted)).mean()
+        return (1 - correlation(histogram(restored, softness, spread), wanted)).mean()
 
     return loss
 
@@ -45,21 +44,16 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).sum(1) / (a.square().sum(1) * b.square().sum(1)).clamp_min(TINY).sqrt()
 
 
-def histogram(picture: Tensor, softness: float, spread: float, damping: float = 0.0) -> Tensor:
+def histogram(picture: Tensor, softness: float, spread: float) -> Tensor:
     """Return the soft histogram of the hue, (B, 180), of RGB (B, 3 or 1, H, W) in [0, 1]; each row sums to 1.
 
     A pixel's hue h lies between two bins, at a share t of the way; it counts for them by 1 - s and s with
     s = clip((t - 0.5) / softness + 0.5, 0, 1): linearly for a softness of 1, for the nearer bin alone towards 0.
     A pixel whose greatest and least channel differ by less than one of 255 levels counts for hue 0 by what is
     missing to a level, since in 8 bits it would be gray, whose hue is 0. `spread` is the deviation in bins of a
-    Gaussian by which the bins are mixed round the circle, so that hues attract each other from further away; `damping`
-    is of the gradient, see `hue_histogram`.
+    Gaussian by which the bins are mixed round the circle, so that hues attract each other from further away.
     """
     hue, span = hue_of(picture.expand(-1, 3, -1, -1))
-    if damping:
-        with torch.no_grad():
-            share = span / (span + damping)
-        hue = hue.detach() + share * (hue - hue.detach())
     hue, colour = hue + HALF_UP, span.clamp_max(1)
     below = hue.detach().floor()
     share = ((hue - below - 0.5) / softness + 0.5).clamp(0, 1)

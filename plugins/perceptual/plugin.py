@@ -80,9 +80,6 @@ class HueHistogramParams(Params):
     spread: float = Field(
         1.0, ge=0, le=30, description="Deviation in bins of a Gaussian that mixes the bins; 0 mixes none."
     )
-    damping: float = Field(
-        0.0, ge=0, le=255, description="Levels of saturation below which a hue's gradient is weakened; 0 leaves it."
-    )
 
 
 def check_perceptual(params: PerceptualParams) -> None:
@@ -161,7 +158,7 @@ def build_hue_histogram(params: HueHistogramParams) -> ReconstructionLoss:
     """Build the soft form of the competition's C."""
     from .hue import hue_histogram
 
-    return hue_histogram(params.softness, params.spread, params.damping)
+    return hue_histogram(params.softness, params.spread)
 
 
 @hookimpl

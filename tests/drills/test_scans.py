@@ -51,8 +51,8 @@ def test_a_damaged_print_is_restored(tmp_path, kind, look):
     assert done.exit_code == 0, done.output
     restored = images.read_rgb(folder / "restored" / "old.png")
     assert restored.shape == (*scan.lost.shape, 3)
-    # Right at its border what is filled in is nearer to the print than the damage was, by half at least; what was in the
-    # middle of a large hole nobody can know.
+    # Right at its border what is filled in is nearer to the print than the damage was, by half at least; what was in
+    # the middle of a large hole nobody can know.
     whole = images.luma(np.repeat(sound[..., None], 3, 2) if sound.ndim == 2 else sound)
     found, lost = images.luma(restored), scan.lost
     border = lost & cv2.dilate((~lost).astype(np.uint8), np.ones((3, 3))).astype(bool)
