@@ -65,7 +65,7 @@ class Run:
 def runs() -> Iterator[Run]:
     """Yield every run, those that the thresholds were fixed on first."""
     for judged in (False, True):
-        first = 31 if judged else 1
+        first = 51 if judged else 1
 
         def pair(
             what: str,
@@ -154,7 +154,7 @@ def judge(run: Run, log: Path) -> dict[str, object]:
             losses.append(sum(weight * record[name] for name, weight in weights.items()))
     shutil.rmtree(folder)
     sure, right = (means(values) for values in (np.array(told) >= SURE, np.array(told)))
-    early = slice(0, max(1, WITHIN - WINDOW + 1))
+    early = slice(0, max(1, WITHIN - HALF + 1))
     return {
         "judged": run.judged,
         "what": run.what,
@@ -165,15 +165,15 @@ def judge(run: Run, log: Path) -> dict[str, object]:
         "said": said,
         "highest_share_of_sure_steps": round(float(sure.max()), 4),
         "highest_told": round(float(right.max()), 4),
-        "highest_told_within": round(float(right[early].max()), 4),
+        "highest_told_within": round(float(means(np.array(told), HALF)[early].max()), 4),
         "losses_at_the_end": round(float(np.mean(losses[-HALF:]) / np.mean(losses[:HALF])), 4),
         "as_expected": sorted(said) == ([run.expected] if run.expected else []),
     }
 
 
-def means(values: np.ndarray) -> np.ndarray:
+def means(values: np.ndarray, window: int = WINDOW) -> np.ndarray:
     """Return the means over the watch's window, step by step."""
-    return np.convolve(values, np.ones(WINDOW) / WINDOW, "valid") if len(values) >= WINDOW else np.zeros(1)
+    return np.convolve(values, np.ones(window) / window, "valid") if len(values) >= window else np.zeros(1)
 
 
 def table(found: list[dict[str, object]]) -> list[str]:

@@ -61,7 +61,7 @@ def test_nor_is_one_whose_generator_gets_better_meanwhile(fall, called):
 
 
 @pytest.mark.parametrize(
-    ("told", "fall", "called"), [(0.8, 0.98, True), (0.8, 0.96, False), (0.68, 1.0, False), (0.3, 1.0, False)]
+    ("told", "fall", "called"), [(0.8, 0.98, True), (0.8, 0.96, False), (0.6, 1.0, False), (0.3, 1.0, False)]
 )
 def test_one_that_is_ahead_of_a_generator_that_never_got_better_is_called_out(told, fall, called):
     records = [step(number, told, 0.1 if number < HALF else 0.1 * fall) for number in range(4 * WINDOW)]

@@ -222,7 +222,8 @@ def test_a_hole_too_large_for_a_tile_is_filled_at_a_smaller_scale():
     luma = pillow(restorer(np.where(mask, 255, image).astype(np.uint8), mask))
     assert max(seen) <= 200**2
     assert np.array_equal(luma[~mask], image[~mask])
-    assert np.abs(luma[300:600, 300:600].astype(int) - 127).max() <= 30
+    # One gray that meets its surroundings by a smooth spreading of the difference is, on a slope, that slope.
+    assert np.abs(luma.astype(int) - image)[mask].max() <= 4
 
 
 def test_a_part_is_enlarged_as_the_whole_is():

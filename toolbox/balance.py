@@ -22,9 +22,10 @@ MOST = 2 / 3
 SURE = 0.99
 RIGHT = 0.95
 STILL = 0.95
-# It has won from the beginning if it is right in AHEAD of all places and those losses are above NEVER of what they were
-# in the first HALF steps of all. A run that starts from trained weights may well be so.
-AHEAD = 0.7
+# It has won from the beginning if, after a window, it was right in AHEAD of all places in the last HALF steps and those
+# losses are above NEVER of what they were in the first HALF steps of all. A run that starts from trained weights may
+# well be so.
+AHEAD = 0.62
 NEVER = 0.97
 # Validations in a row that are worse than the best by this factor while training has become better by the other.
 ROW = 3
@@ -77,11 +78,11 @@ class Watch:
         self.first += [self.losses[-1]] * (len(self.first) < HALF)
         if len(self.told) < WINDOW:
             return []
-        right, recent = mean(self.told), list(self.pictures)[HALF:]
+        right, lately, recent = mean(self.told), mean(list(self.told)[HALF:]), list(self.pictures)[HALF:]
         if one_sided(self.told) and not fell(list(self.pictures)[:HALF], recent, STILL):
-            return [_won(right, "meanwhile")]
-        if not self.trained and any(self.first) and right >= AHEAD and not fell(self.first, recent, NEVER):
-            return [_won(right, "since the run began")]
+            return [_won(right, WINDOW, "meanwhile")]
+        if not self.trained and any(self.first) and lately >= AHEAD and not fell(self.first, recent, NEVER):
+            return [_won(lately, HALF, "since the run began")]
         if one_sided(1 - share for share in self.told):
             return [_reversed(1 - right)]
         return []
@@ -126,9 +127,9 @@ def watch(losses: Iterable[Loss], *, trained: bool) -> Watch:
     return Watch(weights, trained=trained)
 
 
-def _won(share: float, since: str) -> Alarm:
+def _won(share: float, steps: int, since: str) -> Alarm:
     line = (
-        f"The discriminator has won: for {WINDOW} steps it has told true pictures from restored ones in {share:.1%} of "
+        f"The discriminator has won: for {steps} steps it has told true pictures from restored ones in {share:.1%} of "
         f"all places, and the generator got no better {since}. What helps: a lower discriminator.optimizer.lr, a "
         "penalty or more weight of one, a higher generator.optimizer.lr. See docs/trouble.md."
     )

@@ -143,9 +143,9 @@ def _membrane(out: np.ndarray, found: np.ndarray, lost: np.ndarray) -> np.ndarra
 
 def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return `values` (h, w) or (h, w, 3), 0 where `known` (h, w) is 0, with those filled from the others."""
-    if known.all() or min(known.shape) < 4:
+    if known.all() or known.size == 1:
         return values
-    half = known.shape[1] // 2, known.shape[0] // 2
+    half = max(1, known.shape[1] // 2), max(1, known.shape[0] // 2)
     share = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
     small = _spread(_planes(small, 1 / np.maximum(share, 1e-6)), (share > 0).astype(np.float32))
