@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -173,8 +173,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`; WeightsError with what does not fit."""
     try:
-        tensors = load_file(path)
-        _demand_once(path)
+        tensors = _read(path)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
     _demand_fit(path, network, tensors)
@@ -186,7 +185,22 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{files.shown(path)} can't be read as safetensors: {files.shown(str(error))}"
 
 
-def _demand_once(path: Path) -> None:
+def _read(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Not as a memory map, under which a file that is cut meanwhile ends the process; and by that way safetensors (0.5 to
+    0.8) keeps some bytes of every tensor for ever.
+
+    Raises:
+        OSError, SafetensorError, ValueError: it can't be read, or a name stands in it twice.
+    """
+    data = path.read_bytes()
+    tensors: dict[str, Tensor] = load(data)
+    _demand_once(data)
+    return tensors
+
+
+def _demand_once(data: bytes) -> None:
     """Raise ValueError if a header that safetensors has taken has a name twice: readers differ in which one counts."""
 
     def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -195,9 +209,8 @@ def _demand_once(path: Path) -> None:
             raise ValueError("a name stands twice in its header")
         return found
 
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        json.loads(stream.read(length), object_pairs_hook=counted)
+    length = int.from_bytes(data[:8], "little")
+    json.loads(data[8 : 8 + length], object_pairs_hook=counted)
 
 
 def _demand_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -262,7 +275,7 @@ def load_state(saved: Path, parts: Parts) -> Progress:
     for name, side in parts.sides().items():
         rest = state["sides"][name]
         values: dict[int, dict[str, Any]] = {}
-        tensors = load_file(saved / f"{name}-optimizer.safetensors")
+        tensors = _read(saved / f"{name}-optimizer.safetensors")
         weights = [weight for group in side.optimizer.param_groups for weight in group["params"]]
         for place, value in [*tensors.items(), *rest["optimizer"]["plain"].items()]:
             index, _, key = place.partition(".")

@@ -17,6 +17,9 @@ from toolbox.view import View
 # quarter of the picture's side; measured, more around them and a smaller scale fill them better than full detail.
 AROUND = 1.5
 CONTEXT = 64
+# Holes of so many pixels a side, and that share of the picture's, are dust: filled smoothly, without the network.
+SPECK = 16
+SPECK_SHARE = 1 / 32
 # Rounds of smoothing at each scale, where what was found is made to meet what is known.
 ROUNDS = 8
 
@@ -31,7 +34,7 @@ class Region:
         shown: rows and columns that the network is shown.
         inner: those of the holes with two pixels around them.
         own: (h, w) bool, the holes' pixels in `inner`.
-        side: `shown` is brought to the square of so many pixels at most.
+        side: `shown` is brought to the square of so many pixels at most; 0 where the network is not asked.
     """
 
     shown: Box
@@ -51,6 +54,10 @@ def fill(out: np.ndarray, view: View, tiles: Tiles, side: int) -> None:
             network makes of it there is enlarged: it is no sharper than that scale.
     """
     for region in regions(view.mask, side, tiles.side):
+        if not region.side:
+            around = out[region.inner]
+            join(around, np.zeros(around.shape, np.float32), region.own, view.mask[region.inner])
+            continue
         part = view.part(*region.shown)
         height, width = part.size
         scale = min(1.0, region.side / math.sqrt(height * width))
@@ -79,8 +86,8 @@ def join(out: np.ndarray, values: np.ndarray, own: np.ndarray, lost: np.ndarray)
 def regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
     """Yield all holes of a mask (H, W) with what a network should see of their surroundings.
 
-    Holes that are small against `side`, as the dust on a scan, go together with their neighbours, at full size, in
-    crops of about `tile` pixels a side.
+    Holes that are small against `side` go together with their neighbours, at full size, in crops of about `tile` pixels
+    a side; so does dust, which the network is not asked for.
     """
     if not mask.any():
         return
@@ -88,8 +95,9 @@ def regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
     boxes = stats[1:, [1, 0, 3, 2]].astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    large = sides > side // 8
-    cells = boxes[:, :2] // max(1, tile // 2)
+    dust = sides <= min(SPECK, SPECK_SHARE * max(mask.shape))
+    large = (sides > side // 8) & ~dust
+    cells = np.column_stack([boxes[:, :2] // max(1, tile // 2), dust])
     # A cell of its own for each that is not small.
     cells[large] = -1 - np.flatnonzero(large)[:, None]
     _, groups = np.unique(cells, axis=0, return_inverse=True)
@@ -98,12 +106,13 @@ def regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
         inner = _grown(first, last, 2, mask.shape)
         chosen = np.zeros(count, bool)
         chosen[members + 1] = True
-        around = max(CONTEXT, int(AROUND * sides[members].max()))
+        speck, alone = dust[members[0]], large[members[0]]
+        around = 2 if speck else max(CONTEXT, int(AROUND * sides[members].max()))
         yield Region(
             shown=_grown(first, last, around, mask.shape),
             inner=inner,
             own=chosen[labels[inner]],
-            side=side if large[members[0]] else max(side, tile),
+            side=0 if speck else side if alone else max(side, tile),
         )
 
 
