@@ -34,14 +34,20 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     assert len(expected) == 2 * PHOTOS
     chance = random.Random(kills)
     killed = 0
-    for _ in range(kills):
+    for _ in range(4 * kills):
+        if killed == kills:
+            break
         child = begin(*words, out, *(["--overwrite"] if chance.random() < 0.5 else []))
         time.sleep(chance.uniform(0.2, 1) * duration)
         os.kill(child, signal.SIGKILL)
-        killed += finish(child) == -signal.SIGKILL
+        if finish(child) == -signal.SIGKILL:
+            killed += 1
+        else:
+            # It was through before: the first one took its time, or the machine has more of it now.
+            duration *= 0.9
         for path in out.glob("*.png") if out.is_dir() else ():
             assert path.read_bytes() == expected[path.name], path.name
-    assert killed >= kills / 2
+    assert killed == kills
     assert finish(begin(*words, out)) == 0
     assert {path.name for path in out.glob("*.png")} == set(expected)
     assert not list(out.glob(".*"))
