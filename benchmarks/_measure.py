@@ -75,7 +75,10 @@ def facts() -> dict[str, Any]:
             versions[name] = None
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
-        "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
+        # Where they lie on this machine says nothing elsewhere.
+        "command": " ".join(
+            ["python -m benchmarks", *(Path(word).name if "/" in word else word for word in sys.argv[1:])]
+        ),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
