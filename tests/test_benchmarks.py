@@ -133,6 +133,12 @@ def test_score_gives_the_formulas_figures():
     assert found["times_as_fast"]["scikit-image and OpenCV"]["median"] > 0
 
 
+def test_restoring_takes_a_small_and_a_large_photograph():
+    found = json.loads(bench("restoring", "--quick"))
+    assert found["by_the_processors_time"]["times_as_fast"]["published"]["median"] > 0
+    assert found["large"]["size"] == [200, 300] and found["large"]["peak"] > 1e8
+
+
 def test_overhead_compares_equal_steps():
     found = json.loads(bench("overhead", "--quick", "--device", "cpu"))
     assert found["largest_difference_of_the_first_step"] < 1e-4
