@@ -146,25 +146,30 @@ def _membrane(out: np.ndarray, found: np.ndarray, lost: np.ndarray) -> np.ndarra
     Nearly the solution of Laplace's equation, as in Pérez et al., "Poisson Image Editing", 2003: the known differences
     are averaged to half the size, spread there in turn, and smoothed in the holes at every size on the way back.
     """
-    known = (~lost).astype(np.float32)
-    return _spread(_planes(out - found, known), known)
+    apart: np.ndarray = out - found
+    apart[lost] = 0
+    return _spread(apart, ~lost)
 
 
 def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return `values` (h, w) or (h, w, 3), 0 where `known` (h, w) is 0, with those filled from the others."""
+    """Return `values` (h, w) or (h, w, 3), 0 where they are not `known` (h, w), with those filled from the others."""
     if known.all() or known.size == 1:
         return values
     half = max(1, known.shape[1] // 2), max(1, known.shape[0] // 2)
-    share = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
-    small = _spread(_planes(small, 1 / np.maximum(share, 1e-6)), (share > 0).astype(np.float32))
-    filled = cv2.resize(small, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    filled = values + _planes(filled, 1 - known)
+    small /= _over(np.maximum(share, 1e-6), values)
+    filled = cv2.resize(_spread(small, share > 0), known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    known = _over(known, values)
+    np.copyto(filled, values, where=known)
+    around = np.empty_like(filled)
     for _ in range(ROUNDS):
-        around = cv2.blur(filled, (3, 3), borderType=cv2.BORDER_REPLICATE)
-        filled = values + _planes(around, 1 - known)
+        cv2.blur(filled, (3, 3), dst=around, borderType=cv2.BORDER_REPLICATE)
+        np.copyto(around, values, where=known)
+        filled, around = around, filled
     return filled
 
 
-def _planes(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return values * (weight if values.ndim == 2 else weight[..., None])
+def _over(plane: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a plane (h, w) so that it stands for every channel of `values`."""
+    return plane if values.ndim == 2 else plane[..., None]
