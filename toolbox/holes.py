@@ -146,7 +146,7 @@ def _membrane(out: np.ndarray, found: np.ndarray, lost: np.ndarray) -> np.ndarra
     Nearly the solution of Laplace's equation, as in Pérez et al., "Poisson Image Editing", 2003: the known differences
     are averaged to half the size, spread there in turn, and smoothed in the holes at every size on the way back.
     """
-    apart: np.ndarray = out - found
+    apart = out - found
     apart[lost] = 0
     return _spread(apart, ~lost)
 
@@ -158,7 +158,7 @@ def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     half = max(1, known.shape[1] // 2), max(1, known.shape[0] // 2)
     share = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
-    small /= _over(np.maximum(share, 1e-6), values)
+    np.divide(small, _over(np.maximum(share, 1e-6), values), out=small)
     filled = cv2.resize(_spread(small, share > 0), known.shape[::-1], interpolation=cv2.INTER_LINEAR)
     known = _over(known, values)
     np.copyto(filled, values, where=known)
