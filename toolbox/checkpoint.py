@@ -195,7 +195,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         OSError, SafetensorError, ValueError: it can't be read, or a name stands in it twice.
     """
     data = path.read_bytes()
-    tensors: dict[str, Tensor] = load(data)
+    # They come in an order that changes from process to process; sums over processes go by the order.
+    tensors = dict(sorted(load(data).items()))
     _demand_once(data)
     return tensors
 
