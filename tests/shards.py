@@ -64,17 +64,27 @@ def held():
 
 
 def moved():
-    """Return the largest move of a value of this process in a step, and in one where a picture of the last is NaN."""
+    """Return the largest move of a value of this process in a step, in one where a picture of the last is NaN, and in
+    one where a loss of the last is infinite and has gradients all the same.
+    """
     built, power, dtype = several.build(plan(True, *PLAIN))
     found = []
-    for number, batch in enumerate(several.batches(0, 2, 4, dtype)):
-        if number and processes.index() == processes.count() - 1:
+    for number, batch in enumerate(several.batches(0, 3, 4, dtype)):
+        last = processes.index() == processes.count() - 1
+        if number == 1 and last:
             batch = replace(batch, truth=batch.truth * math.nan)
+        if number == 2 and last:
+            built = replace(built, losses=[*map(infinite, built.losses)])
         values = [value for side in built.sides().values() for value in sharding.own(side.network.parameters())]
         before = [value.detach().clone() for value in values]
         training.step(built, batch, power, number=number, random=training.randomness(7, number))
         found.append(max(float((a - b).abs().max()) for a, b in zip(values, before, strict=True) if a.numel()))
     return found
+
+
+def infinite(loss):
+    """Return a loss that is infinite with finite gradients, if it is of reconstruction."""
+    return loss if loss.adversarial else replace(loss, call=lambda *given: loss.call(*given) + math.inf)
 
 
 class Scalar(nn.Module):

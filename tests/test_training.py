@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partialmethod
 from types import SimpleNamespace
 
@@ -112,6 +113,19 @@ def test_in_fp16_what_is_not_finite_moves_nothing_either():
     wrapped = SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))
     engine.move(SimpleNamespace(scaler=scaler), [wrapped], torch.ones(()))
     assert weight.item() == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "norm", "found", "wrong"),
+    [(1024.0, 2048.0, 2.0, 0), (1024.0, math.inf, 0.0, 0), (1.0, math.inf, math.inf, 1), (None, math.inf, math.inf, 1)],
+)
+def test_in_fp16_a_scale_that_was_too_large_does_not_end_the_run(scale, norm, found, wrong):
+    weight = nn.Parameter(torch.ones(1))
+    scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
+    weight.grad = torch.tensor([norm])
+    side, terms = SimpleNamespace(network=nn.ParameterList([weight])), {}
+    halted = training._halted([side], terms, torch.zeros(()), torch.zeros(()), SimpleNamespace(scaler=scaler))
+    assert (terms["gradient.g"].item(), halted.item()) == (found, wrong)
 
 
 SPOILED = ["input", "loss.mse", "loss.lsgan", "loss.ssim", "penalty.gradient", "gradient g", "gradient d"]

@@ -81,6 +81,18 @@ def scaled(power: Accelerator, loss: Tensor) -> Tensor:
     return loss if power.scaler is None else power.scaler.scale(loss)
 
 
+def unscaled(power: Accelerator, norm: Tensor) -> Tensor:
+    """Return the norm of gradients of `scaled` losses as it is without the scale.
+
+    In fp16 it is 0 where the scale was too large for it: the scaler then lowers the scale and moves nothing by it.
+    A scale of 1 or less is no cause of what is not finite.
+    """
+    if power.scaler is None:
+        return norm
+    scale = power.scaler.scale(torch.ones_like(norm))
+    return torch.where(norm.isfinite() | (scale <= 1), norm / scale, 0.0)
+
+
 def move(power: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> None:
     """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last.
 

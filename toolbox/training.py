@@ -22,7 +22,7 @@ from toolbox import processes, sharding
 from toolbox.color import luma
 from toolbox.contracts import Judgement
 from toolbox.data import Batch, Place
-from toolbox.engine import move, scaled
+from toolbox.engine import move, scaled, unscaled
 from toolbox.parts import Loss, Parts, Side, restore
 from toolbox.records import Measured, Record, Terms, measured, record, verdicts
 
@@ -145,10 +145,11 @@ def step(
         moved, sums = [*moved, discriminator], [*sums, _sum_gradients(discriminator.network)]
         mark("discriminator's losses and gradients")
 
-    # 4. Move both, by the gradients of all processes, which travel meanwhile.
-    for finish in sums:
+    # 4. Move both, by the gradients of all processes, which travel meanwhile; so does whether a term of one is wrong.
+    wrong = (~torch.stack([value.float() for value in terms.values()]).isfinite()).any().float()
+    for finish in [*sums, processes.summed([wrong])]:
         finish()
-    wrong = _not_finite(moved, terms, halted)
+    wrong = _halted(moved, terms, wrong, halted, engine)
     with sharding.Own():
         move(engine, [side.optimizer for side in moved], wrong)
     for value, before in learned:
@@ -182,15 +183,15 @@ def _sum_gradients(network: nn.Module) -> Callable[[], None]:
     return processes.summed(processes.replicated(gradients))
 
 
-def _not_finite(moved: list[Side], terms: Terms, halted: Tensor | None) -> Tensor:
-    """Note the norms of the gradients; return 1 where one of them or a term is not finite, or was before, else 0."""
+def _halted(moved: list[Side], terms: Terms, wrong: Tensor, halted: Tensor | None, engine: Accelerator) -> Tensor:
+    """Note the gradients' norms; return what is not 0 where one is not finite, or a term, or one was before."""
     for name, side in zip(("g", "d"), moved, strict=False):
         gradients = [weight.grad for weight in side.network.parameters() if weight.grad is not None]
         if gradients:
+            norm = unscaled(engine, sharding.norm(gradients).detach())
+            wrong = torch.maximum(wrong, (~norm.isfinite()).to(wrong))
             # The same in every process, and summed over them like every term.
-            terms[f"gradient.{name}"] = sharding.norm(gradients).detach() / processes.count()
-    seen = [value for name, value in terms.items() if name.startswith("gradient.") or processes.count() == 1]
-    wrong = (~torch.stack([value.float() for value in seen]).isfinite()).any().float()
+            terms[f"gradient.{name}"] = norm / processes.count()
     return wrong if halted is None else halted.copy_(torch.maximum(halted, wrong))
 
 
