@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from standins import album_at, digests, gray, report, restored, standing
 
-from toolbox import images
+from toolbox import files, images
 from toolbox.cli import restore_command
 
 
@@ -145,8 +145,8 @@ def test_folders_deeper_than_a_path_may_be_long_are_said_in_one_line(tmp_path, r
 
 def test_a_rerun_adds_before_and_after_and_touches_nothing_else(album, restore, stand):
     restore(album, "-o", "out", "--mask", "none")
-    Path("out/.a.png.999999.tmp").touch()
-    Path("out/sub/.c.png.999999.tmp").touch()
+    files._aside_of(Path("out/a.png"), pid=999999).touch()
+    files._aside_of(Path("out/sub/c.png"), pid=999999).touch()
     first = digests("out")
     restore(album, "-o", "out", "--mask", "none", "--before-after")
     assert len(stand.calls) == 3 and report(Path("out"))["there already"] == 3

@@ -153,7 +153,7 @@ def test_an_interrupted_start_leaves_whole_entries_and_goes_on(photos):
     making = prepared.keep(photos, form, kept)
     next(making)
     making.close()
-    aside = entries()[0].parent / ".entry.bin.999999999.tmp"  # of a process that was killed
+    aside = files._aside_of(entries()[0].parent / "entry.bin", pid=999999999)  # of a process that was killed
     aside.write_bytes(b"half")
     again = cache.open_cache()
     assert not aside.exists()

@@ -91,7 +91,7 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "original").write_bytes(b"original")
     (tmp_path / "link").symlink_to("original")
-    (tmp_path / f".x.{os.getpid()}.tmp").symlink_to("original")
+    files._aside_of(tmp_path / "x").symlink_to("original")
     files.write_bytes(tmp_path / "link", b"new")
     files.write_bytes(tmp_path / "x", b"new")
     assert (tmp_path / "original").read_bytes() == b"original"
@@ -157,16 +157,25 @@ def test_ensure_folder(tmp_path, monkeypatch):
 
 
 def test_only_what_the_dead_left_is_removed(tmp_path):
-    gone = dead_pid()
-    (tmp_path / f".dead.{gone}.tmp").write_text("x")
-    (tmp_path / f".deadfolder.{gone}.tmp").mkdir()
-    (tmp_path / f".deadfolder.{gone}.tmp" / "a").write_text("x")
-    (tmp_path / f".mine.{os.getpid()}.tmp").write_text("left by an earlier process of this number")
-    kept = [f".alive.{os.getppid()}.tmp", ".other.tmp", f"plain.{gone}.tmp", ".config"]
+    gone, other = dead_pid(), "0123abcd"
+
+    def aside(name, **whose):
+        return files._aside_of(tmp_path / name, **whose)
+
+    aside("dead", pid=gone).write_text("x")
+    aside("deadfolder", pid=gone).mkdir()
+    (aside("deadfolder", pid=gone) / "a").write_text("x")
+    aside("mine").write_text("left by an earlier process of this number")
+    kept = [aside("alive", pid=os.getppid()).name, ".other.tmp", f"plain.{gone}.tmp", ".config"]
+    # On another machine that number may be of a process at work.
+    kept += [aside("elsewhere", host=other, pid=gone).name]
     for name in kept:
         (tmp_path / name).write_text("x")
     assert len(files.remove_stale(tmp_path)) == 3
     assert names(tmp_path) == sorted(kept)
+    old = aside("elsewhere", host=other, pid=gone)
+    os.utime(old, (0, 0))
+    assert files.remove_stale(tmp_path) == [old]
     assert files.remove_stale(tmp_path / "none") == []
 
 

@@ -316,6 +316,20 @@ def test_dust_goes_together_and_every_hole_once():
 
 
 @pytest.mark.parametrize("keep", ["luma", "rgb"])
+def test_a_hole_is_brought_to_the_size_that_is_asked_for_in_a_small_photograph_too(keep):
+    seen = []
+
+    class Sees(Gray):
+        def forward(self, image, mask):
+            seen.append((image.shape[-2:].numel(), bool(mask.any())))
+            return super().forward(image, mask)
+
+    given = ramp(500, 500) if keep == "luma" else np.repeat(ramp(500, 500)[..., None], 3, axis=2)
+    Restorer(network=Sees(0.5), keep=keep, device=CPU, multiple=1, fill=128)(given, box(500, 500, (100, 100, 400, 400)))
+    assert [size for size, lost in seen if lost][0] <= 128**2
+
+
+@pytest.mark.parametrize("keep", ["luma", "rgb"])
 def test_dust_is_filled_smoothly_without_the_network(keep):
     image = ramp(600, 700)
     mask = box(600, 700, *((y, x, y + 16, x + 9) for y in range(50, 550, 60) for x in range(50, 650, 60)))

@@ -1,6 +1,6 @@
 """Atomic writing for everything the project writes: a file is there whole, or not at all.
 
-Everything is written aside in the same folder (``.NAME.PID.tmp``), flushed to the disk, and renamed. A
+Everything is written aside in the same folder (``.NAME.HOST-PID.tmp``), flushed to the disk, and renamed. A
 process that is killed leaves at most such an aside, which `remove_stale` takes away at the next start.
 """
 
@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import time
@@ -21,8 +22,11 @@ from typing import IO, Any
 
 from toolbox.errors import DataError, OutputError
 
-_ASIDE = re.compile(r"\..+\.(\d+)\.tmp")
+_ASIDE = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
 _LONGEST_NAME = 255
+# Several machines may write to one folder, and a PID says something on its own machine alone.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_DAY = 86_400
 # What this process has in hand right now: after a restart in a container the same PID means nothing.
 _in_hand: set[Path] = set()
 
@@ -97,7 +101,7 @@ def ensure_folder(path: str | Path) -> Path:
 
 
 def remove_stale(folder: str | Path) -> list[Path]:
-    """Remove from `folder` what dead processes left aside there (PIDs are those of this machine).
+    """Remove from `folder` what dead processes left aside there, those of other machines after a day.
 
     Returns:
         What was removed, sorted. A folder that is not there holds nothing stale.
@@ -109,7 +113,7 @@ def remove_stale(folder: str | Path) -> list[Path]:
         return []
     for path in found:
         match = _ASIDE.fullmatch(path.name)
-        if match and path not in _in_hand and not _may_be_at_work(int(match[1]), path):
+        if match and path not in _in_hand and not _may_be_at_work(match[1], int(match[2]), path):
             _remove(path)
             removed.append(path)
     return removed
@@ -166,8 +170,8 @@ def _aside_file(path: Path) -> Iterator[IO[bytes]]:
         _sync_folder(path.parent)
 
 
-def _aside_of(path: Path) -> Path:
-    tail = f".{os.getpid()}.tmp"
+def _aside_of(path: Path, host: str = _HOST, pid: int | None = None) -> Path:
+    tail = f".{host}-{os.getpid() if pid is None else pid}.tmp"
     name = path.name
     if len(os.fsencode(name)) + len(tail) + 1 > _LONGEST_NAME:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -230,11 +234,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _may_be_at_work(pid: int, aside: Path) -> bool:
-    if pid == os.getpid():
+def _may_be_at_work(host: str, pid: int, aside: Path) -> bool:
+    if (host, pid) == (_HOST, os.getpid()):
         return False
-    if os.name == "nt":  # there, signal 0 would not ask but interrupt; a day is longer than any write
-        return time.time() - aside.stat().st_mtime < 86_400
+    # Of another machine's processes nothing is known, and on Windows signal 0 would not ask but interrupt; a day is
+    # longer than any write.
+    if host != _HOST or os.name == "nt":
+        with contextlib.suppress(OSError):
+            return time.time() - aside.stat().st_mtime < _DAY
+        return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

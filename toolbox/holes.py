@@ -101,7 +101,8 @@ def regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
     # A cell of its own for each that is not small.
     cells[large] = -1 - np.flatnonzero(large)[:, None]
     _, groups = np.unique(cells, axis=0, return_inverse=True)
-    for members in np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups.ravel()))[:-1]):
+    groups = groups.ravel()  # numpy 2.0.0 alone gives a column
+    for members in np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1]):
         first, last = boxes[members, :2].min(0), boxes[members, 2:].max(0)
         inner = _grown(first, last, 2, mask.shape)
         chosen = np.zeros(count, bool)

@@ -165,7 +165,7 @@ def _filled(given: View, tiles: Tiles, side: int | None) -> np.ndarray:
     result = np.repeat(given.image[..., None], 3, axis=2) if gray else given.image.copy()
     if not given.mask.any():
         return result
-    if side is None and tiles.fits(given.size):
+    if _at_once(given, tiles, side):
         holes.join(result, tiles.whole(given), given.mask, given.mask)
     else:
         holes.fill(result, given, tiles, side or tiles.side)
@@ -175,7 +175,7 @@ def _filled(given: View, tiles: Tiles, side: int | None) -> np.ndarray:
 def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> np.ndarray:
     target = given.image.copy() if given.image.ndim == 2 else integer_luma(given.image)
     to = working_size(given.size, size)
-    if to == given.size and tiles.fits(to):
+    if to == given.size and _at_once(given, tiles, side):
         rgb = tiles.whole(given)
         holes.join(target, rgb, given.mask, given.mask)
         return compose(target, [(slice(0, len(rgb)), chroma(rgb))])
@@ -183,6 +183,11 @@ def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> n
     if to == given.size:
         return compose(target, ((rows, chroma(rgb)) for rows, rgb in tiles.bands(given)))
     return compose(target, enlarge(chroma(tiles.whole(given.scaled(*to))), target))
+
+
+def _at_once(given: View, tiles: Tiles, side: int | None) -> bool:
+    height, width = given.size
+    return tiles.fits(given.size) and (side is None or height * width <= side * side)
 
 
 def working_size(size: tuple[int, int], short: int | None) -> tuple[int, int]:

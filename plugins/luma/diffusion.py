@@ -22,7 +22,7 @@ def diffused(picture: Tensor, mask: Tensor) -> Tensor:
     found = avg_pool2d(known, 2, ceil_mode=True)
     small = avg_pool2d(picture * known, 2, ceil_mode=True) / found.clamp_min(1e-6)
     lost = (found == 0).to(mask)
-    if min(mask.shape[-2:]) > 2:
+    if max(mask.shape[-2:]) > 2:
         small = diffused(small, lost)
     filled = picture * known + mask * interpolate(small, mask.shape[-2:], mode="bilinear", align_corners=False)
     for _ in range(ROUNDS):

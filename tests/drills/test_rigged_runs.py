@@ -52,6 +52,8 @@ def test_a_rigged_run_is_called_out_within_200_steps_and_once(tmp_path, case):
     assert summary == {"discriminator-won": record["warning"]["line"]}
     # A run that goes on knows what was said.
     result = CliRunner().invoke(main, ["run", "--resume", str(out), "--steps", str(case[2] + 5)])
+    assert result.exit_code == 0, result.output
+    assert json.loads((out / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"] >= case[2]
     assert warnings(out, result.output) == ([], [record], summary)
 
 

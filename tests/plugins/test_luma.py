@@ -127,6 +127,12 @@ def test_a_smooth_filling_of_nothing_but_holes_is_black():
     assert not diffused(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)).any()
 
 
+def test_a_hole_over_the_whole_height_of_a_long_picture_is_filled():
+    picture, mask = torch.full((1, 1, 64, 1024), 0.8), torch.zeros(1, 1, 64, 1024)
+    mask[..., 256:768] = 1
+    torch.testing.assert_close(diffused(picture * (1 - mask), mask), picture)
+
+
 def test_before_it_learns_the_network_fills_smoothly():
     torch.manual_seed(0)
     network = build_luma_unet(LumaUNetParams(width=4)).double().eval()
