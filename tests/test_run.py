@@ -166,6 +166,9 @@ def test_a_run_whose_every_checkpoint_is_damaged_says_so_and_begins_again(tmp_pa
     result = run("--resume", out)
     assert "is damaged (manifest.json can't be read) and was passed over" in result.output
     assert steps(out) == before
+    # The ones that were passed over lie aside, and what was saved since is what the next one goes on from.
+    assert [path.name for path in (out / "checkpoints").glob("damaged-*")] == ["damaged-step-00000001"]
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
 
 
 def test_the_competitions_folder(tmp_path, competition):

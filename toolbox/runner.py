@@ -114,6 +114,7 @@ def _newest(folder: Path, screen: Screen) -> str | None:
     saved, passed = checkpoint.newest(folder / runfolder.CHECKPOINTS)
     for line in passed:
         screen.say(line)
+    checkpoint.set_aside(folder / runfolder.CHECKPOINTS)
     return None if saved is None else str(saved)
 
 
