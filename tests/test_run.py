@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, sources
+from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, session, sources
 from toolbox.cli import main
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
@@ -125,6 +125,38 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, photos, wo
         for name in ("whole", "parts")
     )
     assert all(bool((one[key] == other[key]).all()) for key in one)
+
+
+@pytest.mark.parametrize("batch", [1, 2], ids=["inside an epoch", "at its end"])
+def test_minutes_that_run_out_while_a_checkpoint_is_saved_still_end_in_a_validation(
+    tmp_path, photos, monkeypatch, batch
+):
+    out, over = tmp_path / "out", []
+    monkeypatch.setattr(session.Bench, "late", lambda bench: bool(over))
+    save = checkpoint.save_state
+
+    def slow(folder, parts, progress):
+        if progress.step == 2:
+            over.append(True)
+        return save(folder, parts, progress)
+
+    monkeypatch.setattr(checkpoint, "save_state", slow)
+    options = ["--size", 32, "--epochs", 9, "--batch", batch, "--set", "validation.every=5"]
+    run("--data", photos, "--out", out, *options, "--minutes", 100, "--set", "training.checkpoint_minutes=0")
+    assert [line["step"] for line in records(out) if "validation" in line] == [1]
+    assert checkpoint.read_facts(out / "best.safetensors")["step"] == len(steps(out)) == 2
+    before = records(out)
+    run("--resume", out)
+    assert records(out) == before
+    # Ended after that validation and before it was saved: it is there once all the same.
+    shutil.rmtree(max((out / "checkpoints").iterdir()))
+    run("--resume", out)
+    assert records(out) == before
+
+
+def test_however_few_the_minutes_they_are_a_step(tmp_path, photos):
+    run("--data", photos, "--out", tmp_path / "out", "--size", 32, "--minutes", 1e-9)
+    assert len(steps(tmp_path / "out")) == 1 and (tmp_path / "out" / "best.safetensors").is_file()
 
 
 def test_what_is_changed_on_resuming_stays(tmp_path, photos):

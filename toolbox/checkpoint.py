@@ -42,6 +42,7 @@ class Progress:
         best: the figure of the best weights so far, the more the better.
         best_step: after how many steps those were reached.
         stale: the validations since then.
+        validated: after how many steps the last validation was.
         seconds: the time spent so far, over all sessions.
     """
 
@@ -52,6 +53,7 @@ class Progress:
     best: float | None = None
     best_step: int | None = None
     stale: int = 0
+    validated: int = 0
     seconds: float = 0.0
 
 
@@ -289,4 +291,7 @@ def load_state(saved: Path, parts: Parts) -> Progress:
     for name, side in parts.sides().items():
         tensors = _read(saved / f"{name}-optimizer.safetensors")
         moves.load(side, tensors, state["sides"][name])
-    return Progress(**state["progress"])
+    found = state["progress"]
+    # Those of before it was recorded: a whole epoch was validated before it was saved.
+    known = found["step"] if found["batch"] == 0 and found["best"] is not None else 0
+    return Progress(**{"validated": known, **found})
