@@ -167,6 +167,16 @@ def test_what_is_changed_on_resuming_stays(tmp_path, photos):
     assert "Continuing after step 2 of 2" in run("--resume", out).output
 
 
+def test_what_does_not_fit_the_checkpoint_is_not_kept(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = (out / "recipe.toml").read_bytes()
+    result = CliRunner().invoke(main, ["run", "--resume", str(out), "--set", "generator.width=6"])
+    assert result.exit_code == 1 and "does not fit" in result.stderr
+    assert (out / "recipe.toml").read_bytes() == before
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
+
+
 def test_a_run_without_a_checkpoint_is_continued_from_its_beginning(tmp_path, photos):
     out = tmp_path / "out"
     run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)

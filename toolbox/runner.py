@@ -154,6 +154,8 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
             bench.screen.say(line)
     if processes.first():
         runfolder.prepare(folder)
+        if bench.options.changed:
+            runfolder.write_recipe(folder, bench.plan)
         checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
         report.rewind(folder, progress.step, progress.validated)
         for record in report.records(folder):
