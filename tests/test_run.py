@@ -167,6 +167,25 @@ def test_what_is_changed_on_resuming_stays(tmp_path, photos):
     assert "Continuing after step 2 of 2" in run("--resume", out).output
 
 
+def test_a_learning_rate_that_is_set_on_resuming_counts(tmp_path, photos):
+    for name in ("as it was", "set"):
+        run("--data", photos, "--out", tmp_path / name, "--size", 32, "--epochs", 1)
+    one, other = (load_file(newest(tmp_path / name)) for name in ("as it was", "set"))
+    assert all(bool((one[key] == other[key]).all()) for key in one)
+    run("--resume", tmp_path / "as it was", "--epochs", 2)
+    # So little that no weight of float32 moves.
+    still = ["--set", "generator.optimizer.lr=1e-30", "--set", "generator.optimizer.weight_decay=0"]
+    run("--resume", tmp_path / "set", "--epochs", 2, *still)
+    moved, stayed = (load_file(newest(tmp_path / name)) for name in ("as it was", "set"))
+    weights = [key for key in one if "running" not in key and "num_batches" not in key]
+    assert all(bool((stayed[key] == one[key]).all()) for key in weights if one[key].any())
+    assert not all(bool((moved[key] == one[key]).all()) for key in weights)
+
+
+def newest(folder):
+    return max((folder / "checkpoints").iterdir()) / "generator.safetensors"
+
+
 def test_what_does_not_fit_the_checkpoint_is_not_kept(tmp_path, photos):
     out = tmp_path / "out"
     run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
