@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, session, sources
+from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, session, sources, validation
 from toolbox.cli import main
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
@@ -230,6 +231,54 @@ def test_a_run_whose_every_checkpoint_is_damaged_says_so_and_begins_again(tmp_pa
     # The ones that were passed over lie aside, and what was saved since is what the next one goes on from.
     assert [path.name for path in (out / "checkpoints").glob("damaged-*")] == ["damaged-step-00000001"]
     assert "Continuing after step 1 of 1" in run("--resume", out).output
+
+
+def scored(monkeypatch, figures):
+    """Have the validation after each step give these scores, by the step, whatever the weights are."""
+    real = validation.validate
+    seen = []
+
+    def validate(*given):
+        outcome = real(*given)
+        seen.append(len(seen))
+        return replace(outcome, score=replace(outcome.score, score=figures[seen[-1]]))
+
+    monkeypatch.setattr(validation, "validate", validate)
+
+
+def best(folder):
+    figures = json.loads((folder / "summary.json").read_text("utf-8"))["best"]
+    return checkpoint.read_facts(folder / "best.safetensors")["step"], figures["step"], figures["score"]
+
+
+def test_a_run_that_begins_again_leaves_better_weights_until_its_own_are_better(tmp_path, photos, monkeypatch):
+    out = tmp_path / "out"
+    scored(monkeypatch, [0.3, 0.9, 0.5, 0.2, 0.6, 0.5, 0.95, 0.95])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 3)
+    assert best(out) == (2, 2, 0.9)
+    for saved in (out / "checkpoints").iterdir():
+        (saved / "manifest.json").write_text("{", "utf-8")
+    run("--resume", out)
+    assert best(out) == (2, 2, 0.9)
+    assert "this run, after step 2" in run("--resume", out).output
+    run("--resume", out, "--epochs", 4)
+    assert best(out) == (4, 4, 0.95)
+    # Ended before that was saved: the same figure again is the same best, and no validation without a better one.
+    shutil.rmtree(out / "checkpoints" / "step-00000004")
+    run("--resume", out)
+    progress = json.loads((max((out / "checkpoints").glob("step-*")) / "state.json").read_text("utf-8"))["progress"]
+    assert (progress["best"], progress["best_step"], progress["stale"]) == (0.95, 4, 0)
+    assert best(out) == (4, 4, 0.95)
+
+
+@pytest.mark.parametrize("change", ["generator.width=6", "data.size=48", "seed=9"])
+def test_better_weights_that_can_not_be_compared_make_room(tmp_path, photos, monkeypatch, change):
+    out = tmp_path / "out"
+    scored(monkeypatch, [0.9, 0.2])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    shutil.rmtree(out / "checkpoints")
+    run("--resume", out, "--set", change)
+    assert best(out) == (1, 1, 0.2)
 
 
 def test_the_competitions_folder(tmp_path, competition):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from toolbox import checkpoint, parts, processes, recipe, report, restore, runfolder, validation
 from toolbox.checkpoint import Progress
+from toolbox.errors import ToolboxError
+from toolbox.plan import Plan
 from toolbox.session import Bench
 from toolbox.submission import submit
 
@@ -38,11 +41,11 @@ def close(bench: Bench, progress: Progress, *, late: bool = False) -> Progress:
         if processes.first():
             report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
         bench.log(report.validation_record(progress.step, number, outcome))
-        figure = -outcome.loss if outcome.score.score is None else outcome.score.score
+        figure = _figure(outcome.score.score, outcome.loss)
         progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
         if progress.best is None or figure > progress.best:
             progress = replace(progress, best=figure, best_step=progress.step, stale=0)
-            _keep_best(bench, progress, outcome)
+            _keep_best(bench, progress, outcome, figure)
     if number == 1:
         bench.say_unlike()
     bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
@@ -54,18 +57,48 @@ def close(bench: Bench, progress: Progress, *, late: bool = False) -> Progress:
     return replace(progress, sums={}) if whole else progress
 
 
-def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) -> None:
+def _figure(score: float | None, loss: float) -> float:
+    return -loss if score is None else score
+
+
+def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome, figure: float) -> None:
+    """Write the best weights and say so in the summary, unless the file there is better still.
+
+    It can be where the run went on from an earlier state than the one that it is of.
+    """
     folder = bench.options.folder
+    if processes.from_first(lambda: _held(folder / runfolder.BEST, bench.plan) > figure):
+        return
     facts = {
         "recipe": recipe.dump(bench.plan.tree()),
         "recipe_name": bench.plan.name,
         "step": progress.step,
         "score": asdict(outcome.score),
+        "loss": outcome.loss,
     }
     checkpoint.save_weights(folder / runfolder.BEST, bench.parts.restorer, facts)
     if processes.first():
         figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
         runfolder.write_summary(folder, figures)
+
+
+def _held(path: Path, plan: Plan) -> float:
+    """Return the figure of a weight file, minus infinity if there is none or it can't be compared with `plan`'s."""
+    if not path.is_file():
+        return -math.inf
+    try:
+        facts = checkpoint.read_facts(path)
+        if _measured(recipe.parse(facts["recipe"], "")) != _measured(recipe.parse(recipe.dump(plan.tree()), "")):
+            return -math.inf
+        return _figure(facts["score"]["score"], facts.get("loss", math.inf))
+    except (ToolboxError, KeyError, TypeError):
+        return -math.inf
+
+
+def _measured(tree: recipe.Tree) -> list[object]:
+    """Return what of a recipe two figures must have in common to be compared: the network, and what it is shown."""
+    network = {key: value for key, value in tree["generator"].items() if key not in ("init", "optimizer", "schedule")}
+    return [network, tree["data"]["size"], *(tree.get(key) for key in ("keep", "seed", "split", "degradations"))]
 
 
 def submission(bench: Bench, archive: Path, folder: Path, stop: Callable[[], bool] = lambda: False) -> Path | None:
