@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, sources
+from toolbox import checkpoint, data, images, metrics, prepared, runfolder, sample, session, sources, validation
 from toolbox.cli import main
 
 TINY = ["--set", "generator.width=4", "--set", "discriminator.width=4", "--device", "cpu"]
@@ -127,12 +128,73 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, photos, wo
     assert all(bool((one[key] == other[key]).all()) for key in one)
 
 
+@pytest.mark.parametrize("batch", [1, 2], ids=["inside an epoch", "at its end"])
+def test_minutes_that_run_out_while_a_checkpoint_is_saved_still_end_in_a_validation(
+    tmp_path, photos, monkeypatch, batch
+):
+    out, over = tmp_path / "out", []
+    monkeypatch.setattr(session.Bench, "late", lambda bench: bool(over))
+    save = checkpoint.save_state
+
+    def slow(folder, parts, progress):
+        if progress.step == 2:
+            over.append(True)
+        return save(folder, parts, progress)
+
+    monkeypatch.setattr(checkpoint, "save_state", slow)
+    options = ["--size", 32, "--epochs", 9, "--batch", batch, "--set", "validation.every=5"]
+    run("--data", photos, "--out", out, *options, "--minutes", 100, "--set", "training.checkpoint_minutes=0")
+    assert [line["step"] for line in records(out) if "validation" in line] == [1]
+    assert checkpoint.read_facts(out / "best.safetensors")["step"] == len(steps(out)) == 2
+    before = records(out)
+    run("--resume", out)
+    assert records(out) == before
+    # Ended after that validation and before it was saved: it is there once all the same.
+    shutil.rmtree(max((out / "checkpoints").iterdir()))
+    run("--resume", out)
+    assert records(out) == before
+
+
+def test_however_few_the_minutes_they_are_a_step(tmp_path, photos):
+    run("--data", photos, "--out", tmp_path / "out", "--size", 32, "--minutes", 1e-9)
+    assert len(steps(tmp_path / "out")) == 1 and (tmp_path / "out" / "best.safetensors").is_file()
+
+
 def test_what_is_changed_on_resuming_stays(tmp_path, photos):
     out = tmp_path / "out"
     run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
     run("--resume", out, "--epochs", 2)
     assert len(steps(out)) == 2
     assert "Continuing after step 2 of 2" in run("--resume", out).output
+
+
+def test_a_learning_rate_that_is_set_on_resuming_counts(tmp_path, photos):
+    for name in ("as it was", "set"):
+        run("--data", photos, "--out", tmp_path / name, "--size", 32, "--epochs", 1)
+    one, other = (load_file(newest(tmp_path / name)) for name in ("as it was", "set"))
+    assert all(bool((one[key] == other[key]).all()) for key in one)
+    run("--resume", tmp_path / "as it was", "--epochs", 2)
+    # So little that no weight of float32 moves.
+    still = ["--set", "generator.optimizer.lr=1e-30", "--set", "generator.optimizer.weight_decay=0"]
+    run("--resume", tmp_path / "set", "--epochs", 2, *still)
+    moved, stayed = (load_file(newest(tmp_path / name)) for name in ("as it was", "set"))
+    weights = [key for key in one if "running" not in key and "num_batches" not in key]
+    assert all(bool((stayed[key] == one[key]).all()) for key in weights if one[key].any())
+    assert not all(bool((moved[key] == one[key]).all()) for key in weights)
+
+
+def newest(folder):
+    return max((folder / "checkpoints").iterdir()) / "generator.safetensors"
+
+
+def test_what_does_not_fit_the_checkpoint_is_not_kept(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = (out / "recipe.toml").read_bytes()
+    result = CliRunner().invoke(main, ["run", "--resume", str(out), "--set", "generator.width=6"])
+    assert result.exit_code == 1 and "does not fit" in result.stderr
+    assert (out / "recipe.toml").read_bytes() == before
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
 
 
 def test_a_run_without_a_checkpoint_is_continued_from_its_beginning(tmp_path, photos):
@@ -166,6 +228,57 @@ def test_a_run_whose_every_checkpoint_is_damaged_says_so_and_begins_again(tmp_pa
     result = run("--resume", out)
     assert "is damaged (manifest.json can't be read) and was passed over" in result.output
     assert steps(out) == before
+    # The ones that were passed over lie aside, and what was saved since is what the next one goes on from.
+    assert [path.name for path in (out / "checkpoints").glob("damaged-*")] == ["damaged-step-00000001"]
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
+
+
+def scored(monkeypatch, figures):
+    """Have the validation after each step give these scores, by the step, whatever the weights are."""
+    real = validation.validate
+    seen = []
+
+    def validate(*given):
+        outcome = real(*given)
+        seen.append(len(seen))
+        return replace(outcome, score=replace(outcome.score, score=figures[seen[-1]]))
+
+    monkeypatch.setattr(validation, "validate", validate)
+
+
+def best(folder):
+    figures = json.loads((folder / "summary.json").read_text("utf-8"))["best"]
+    return checkpoint.read_facts(folder / "best.safetensors")["step"], figures["step"], figures["score"]
+
+
+def test_a_run_that_begins_again_leaves_better_weights_until_its_own_are_better(tmp_path, photos, monkeypatch):
+    out = tmp_path / "out"
+    scored(monkeypatch, [0.3, 0.9, 0.5, 0.2, 0.6, 0.5, 0.95, 0.95])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 3)
+    assert best(out) == (2, 2, 0.9)
+    for saved in (out / "checkpoints").iterdir():
+        (saved / "manifest.json").write_text("{", "utf-8")
+    run("--resume", out)
+    assert best(out) == (2, 2, 0.9)
+    assert "this run, after step 2" in run("--resume", out).output
+    run("--resume", out, "--epochs", 4)
+    assert best(out) == (4, 4, 0.95)
+    # Ended before that was saved: the same figure again is the same best, and no validation without a better one.
+    shutil.rmtree(out / "checkpoints" / "step-00000004")
+    run("--resume", out)
+    progress = json.loads((max((out / "checkpoints").glob("step-*")) / "state.json").read_text("utf-8"))["progress"]
+    assert (progress["best"], progress["best_step"], progress["stale"]) == (0.95, 4, 0)
+    assert best(out) == (4, 4, 0.95)
+
+
+@pytest.mark.parametrize("change", ["generator.width=6", "data.size=48", "seed=9"])
+def test_better_weights_that_can_not_be_compared_make_room(tmp_path, photos, monkeypatch, change):
+    out = tmp_path / "out"
+    scored(monkeypatch, [0.9, 0.2])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    shutil.rmtree(out / "checkpoints")
+    run("--resume", out, "--set", change)
+    assert best(out) == (1, 1, 0.2)
 
 
 def test_the_competitions_folder(tmp_path, competition):

@@ -6,6 +6,7 @@ A checkpoint is written aside and renamed; its manifest, written last, holds the
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,9 +17,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from toolbox import files, processes, sharding
+from toolbox import files, moves, processes, sharding
 from toolbox.conditions import conditions
 from toolbox.errors import OutputError, WeightsError
 from toolbox.parts import Parts
@@ -26,6 +26,8 @@ from toolbox.parts import Parts
 MANIFEST = "manifest.json"
 KEPT = 2
 HEADER = "toolbox"
+NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number: which save of that step, 1 if there is none
+DAMAGED = "damaged-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ class Progress:
         best: the figure of the best weights so far, the more the better.
         best_step: after how many steps those were reached.
         stale: the validations since then.
+        validated: after how many steps the last validation was.
         seconds: the time spent so far, over all sessions.
     """
 
@@ -50,6 +53,7 @@ class Progress:
     best: float | None = None
     best_step: int | None = None
     stale: int = 0
+    validated: int = 0
     seconds: float = 0.0
 
 
@@ -76,8 +80,7 @@ def gather(parts: Parts, progress: Progress) -> Snapshot:
     tensors = {name: module.state_dict() for name, module in parts.stateful().items()}
     plain = {}
     for name, side in parts.sides().items():
-        tensors[f"{name}-optimizer"], rest = _split(side.optimizer)
-        plain[name] = {"optimizer": rest, "schedule": side.schedule.state_dict()}
+        tensors[f"{name}-optimizer"], plain[name] = moves.split(side)
     state = {"progress": asdict(progress), "sides": plain, "conditions": conditions(parts.device)}
     return Snapshot(
         step=progress.step, tensors={name: sharding.whole(values) for name, values in tensors.items()}, state=state
@@ -86,15 +89,34 @@ def gather(parts: Parts, progress: Progress) -> Snapshot:
 
 def write(folder: Path, snapshot: Snapshot) -> Path:
     """Write a checkpoint as `save_state` does, by this process alone."""
-    first = target = folder / f"step-{snapshot.step:08d}"
-    number = 1
-    while target.exists():  # of the same step again: beside the old one, which must stay until the new one is whole
-        number += 1
-        target = first.with_name(f"{first.name}-{number}")
+    first = folder / f"step-{snapshot.step:08d}"
+    # Of the same step again: beside the old one, which must stay until the new one is whole, and newer by its name.
+    again = max((_place(path)[1] for path in _saved(folder) if _place(path)[0] == snapshot.step), default=0) + 1
+    target = first if again == 1 else first.with_name(f"{first.name}-{again}")
     files.write_folder(target, lambda aside: _fill(aside, snapshot))
-    for old in _saved(folder)[KEPT:]:
+    for old in [path for path in _saved(folder) if path != target][KEPT - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def set_aside(folder: Path) -> None:
+    """Rename the checkpoints below `folder` that `newest` passes over, so that they count as newer than none.
+
+    Not removed: what can't be read today, from a disk that is not there, may be whole tomorrow.
+
+    Raises:
+        OutputError: one can't be renamed.
+    """
+    for saved in _saved(folder):
+        if verify(saved) is None:
+            return
+        target = saved.with_name(DAMAGED + saved.name)
+        try:
+            if target.exists():
+                shutil.rmtree(target)
+            saved.rename(target)
+        except OSError as error:
+            raise OutputError(f"{files.shown(saved)} can't be renamed: {error.strerror or error}") from error
 
 
 def demand_space(folder: Path, parts: Parts) -> None:
@@ -236,8 +258,15 @@ def _demand_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -
 
 
 def _saved(folder: Path) -> list[Path]:
-    found = folder.glob("step-*") if folder.is_dir() else ()
-    return sorted((path for path in found if path.is_dir()), reverse=True)
+    """Return the checkpoints below `folder`, the newest first."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((path for path in found if NAME.fullmatch(path.name) and path.is_dir()), key=_place, reverse=True)
+
+
+def _place(saved: Path) -> tuple[int, int]:
+    """Return of which step a checkpoint is, and which save of it."""
+    found = NAME.fullmatch(saved.name)
+    return (0, 0) if found is None else (int(found[1]), int(found[2] or 1))
 
 
 def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -252,19 +281,6 @@ def _fill(folder: Path, snapshot: Snapshot) -> None:
     files.write_json(folder / MANIFEST, {"sha256": digests})
 
 
-def _split(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Part an optimiser's state into tensors, named INDEX.KEY, and what JSON can hold."""
-    state = optimizer.state_dict()
-    tensors, plain = {}, {}
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value
-            else:
-                plain[f"{index}.{key}"] = value
-    return tensors, {"groups": state["param_groups"], "plain": plain}
-
-
 def load_state(saved: Path, parts: Parts) -> Progress:
     """Load a checkpoint that verifies into `parts` and return where the run stood; WeightsError if it does not fit."""
     for name, module in parts.stateful().items():
@@ -274,25 +290,9 @@ def load_state(saved: Path, parts: Parts) -> Progress:
         load_weights(path, module)
     state = json.loads((saved / "state.json").read_text("utf-8"))
     for name, side in parts.sides().items():
-        rest = state["sides"][name]
-        values: dict[int, dict[str, Any]] = {}
         tensors = _read(saved / f"{name}-optimizer.safetensors")
-        weights = [weight for group in side.optimizer.param_groups for weight in group["params"]]
-        for place, value in [*tensors.items(), *rest["optimizer"]["plain"].items()]:
-            index, _, key = place.partition(".")
-            weight = weights[int(index)]
-            # Before it goes to the device, where the whole of it may have no room.
-            as_is = not isinstance(value, Tensor) or value.shape != weight.shape
-            values.setdefault(int(index), {})[key] = value if as_is else sharding.like(value, weight)
-        side.optimizer.load_state_dict({"state": values, "param_groups": rest["optimizer"]["groups"]})
-        _lay_out(side.optimizer)
-        side.schedule.load_state_dict(rest["schedule"])
-    return Progress(**state["progress"])
-
-
-def _lay_out(optimizer: Optimizer) -> None:
-    """Bring the loaded state into its weights' memory layout: the fused kernels step through both as they lie."""
-    for weight, values in optimizer.state.items():
-        for key, value in values.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+        moves.load(side, tensors, state["sides"][name])
+    found = state["progress"]
+    # Those of before it was recorded: a whole epoch was validated before it was saved.
+    known = found["step"] if found["batch"] == 0 and found["best"] is not None else 0
+    return Progress(**{"validated": known, **found})

@@ -26,10 +26,19 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def rewind(folder: Path, step: int) -> None:
-    """Take the records of `step` and later out of metrics.jsonl, which a continued run writes again."""
+def rewind(folder: Path, step: int, validated: int) -> None:
+    """Take out of metrics.jsonl what a continued run writes again.
+
+    That is the records of `step` and later, and the validation before `step` if the last that counts, after `validated`
+    steps, is another: its run ended before it was saved.
+    """
     if (folder / runfolder.METRICS).is_file():
-        kept = [json.dumps(record) + "\n" for record in records(folder) if record.get("step", 0) < step]
+
+        def known(record: dict[str, Any]) -> bool:
+            last = "validation" in record and record.get("step", 0) == step - 1
+            return record.get("step", 0) < step and not (last and validated != step)
+
+        kept = [json.dumps(record) + "\n" for record in records(folder) if known(record)]
         files.write_text(folder / runfolder.METRICS, "".join(kept))
 
 

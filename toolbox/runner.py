@@ -14,11 +14,12 @@ from typing import cast
 import torch
 from accelerate import Accelerator
 
-from toolbox import checkpoint, data, engine, metrics, parts, processes, recipe, report, restore, runfolder, validation
+from toolbox import checkpoint, data, engine, metrics, parts, processes, report, runfolder, validation
 from toolbox import training as loop
 from toolbox.balance import watch
 from toolbox.cache import open_cache
 from toolbox.checkpoint import Progress
+from toolbox.closing import close, submission
 from toolbox.conditions import unlike
 from toolbox.contracts import Degradation
 from toolbox.data import Batch, Stream
@@ -28,7 +29,6 @@ from toolbox.plan import Plan
 from toolbox.session import Bench, Options, Result, Screen
 from toolbox.settings import Generator
 from toolbox.specs import DegradationSpec
-from toolbox.submission import submit
 from toolbox.tiles import out_of_memory
 
 
@@ -68,20 +68,25 @@ def _run(plan: Plan, options: Options, screen: Screen) -> Result:
     # 3. Train; after every epoch step the schedules, validate, keep the best; save.
     total = bench.steps()
     with screen.bar("training", total, progress.step) as advance:
-        while progress.step < total and not bench.time_up() and not bench.gave_up(progress.stale):
+        # However few the minutes, they are enough for a step.
+        while progress.step < total and not (progress.step and bench.time_up()) and not bench.gave_up(progress.stale):
             progress = _train(bench, progress, total, advance)
             # An epoch that is whole is closed even then: what continues must find its schedules stepped.
             if progress.batch == 0 or (not bench.stopped() and (progress.step >= total or bench.time_up())):
-                progress = _close_epoch(bench, progress)
+                progress = close(bench, progress)
             _save(bench, progress)
             if bench.stopped():
                 break
+    # Stopped in its last step, or out of time while it was saved: what ends here has not been validated.
+    if not bench.stopped() and progress.validated != progress.step:
+        progress = close(bench, progress, late=True)
+        _save(bench, progress)
 
     # 4. Restore the test photographs from the best weights, and say what came of it all.
     if bench.stopped():
         return _result(bench, progress, None)
     checkpoint.load_weights(options.folder / runfolder.BEST, bench.parts.restorer)
-    archive = _submit(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST, options.stop)
+    archive = submission(bench, options.folder / runfolder.SUBMISSION, options.folder / runfolder.TEST, options.stop)
     if bench.stopped():
         return _result(bench, progress, None)
     after = validation.pixel_loss(bench.parts, next(bench.validation()))
@@ -114,6 +119,7 @@ def _newest(folder: Path, screen: Screen) -> str | None:
     saved, passed = checkpoint.newest(folder / runfolder.CHECKPOINTS)
     for line in passed:
         screen.say(line)
+    checkpoint.set_aside(folder / runfolder.CHECKPOINTS)
     return None if saved is None else str(saved)
 
 
@@ -148,8 +154,10 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
             bench.screen.say(line)
     if processes.first():
         runfolder.prepare(folder)
+        if bench.options.changed:
+            runfolder.write_recipe(folder, bench.plan)
         checkpoint.demand_space(folder / runfolder.CHECKPOINTS, bench.parts)
-        report.rewind(folder, progress.step)
+        report.rewind(folder, progress.step, progress.validated)
         for record in report.records(folder):
             bench.watch.see(record)
     return progress
@@ -217,66 +225,6 @@ def _train(bench: Bench, progress: Progress, total: int, advance: Callable[[], N
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
-
-
-def _close_epoch(bench: Bench, progress: Progress) -> Progress:
-    plan, folder = bench.plan, bench.options.folder
-    limits, shown = plan.settings.training, plan.settings.validation
-    whole = progress.batch == 0
-    number = progress.epoch if whole else progress.epoch + 1
-    last = progress.step >= bench.steps() or bench.time_up()
-    if whole:
-        for side in bench.parts.sides().values():
-            if side.optimizer.state:
-                side.schedule.step()
-    outcome = None
-    if last or number % shown.every == 0:
-        outcome = validation.validate(bench.parts, bench.validation(), bench.engine, bench.measures, shown.previews)
-        if processes.first():
-            report.preview(folder / runfolder.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
-        bench.log(report.validation_record(progress.step, number, outcome))
-        figure = -outcome.loss if outcome.score.score is None else outcome.score.score
-        progress = replace(progress, stale=progress.stale + 1)
-        if progress.best is None or figure > progress.best:
-            progress = replace(progress, best=figure, best_step=progress.step, stale=0)
-            _keep_best(bench, progress, outcome)
-    if number == 1:
-        bench.say_unlike()
-    bench.screen.say(report.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
-    if bench.gave_up(progress.stale):
-        bench.screen.say(f"No better figure in {progress.stale} validations (validation.patience): the run ends here.")
-    if shown.submit_every and number % shown.submit_every == 0 and not last:
-        name = f"epoch-{number:03d}"
-        _submit(bench, folder / "submissions" / f"{name}.zip", folder / "submissions" / name)
-    return replace(progress, sums={}) if whole else progress
-
-
-def _keep_best(bench: Bench, progress: Progress, outcome: validation.Outcome) -> None:
-    folder = bench.options.folder
-    facts = {
-        "recipe": recipe.dump(bench.plan.tree()),
-        "recipe_name": bench.plan.name,
-        "step": progress.step,
-        "score": asdict(outcome.score),
-    }
-    checkpoint.save_weights(folder / runfolder.BEST, bench.parts.restorer, facts)
-    if processes.first():
-        figures = runfolder.summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
-        runfolder.write_summary(folder, figures)
-
-
-def _submit(bench: Bench, archive: Path, folder: Path, stop: Callable[[], bool] = lambda: False) -> Path | None:
-    tests = bench.options.source.tests
-    if not tests:
-        return None
-    network, device = parts.ordinary(bench.parts.restorer, bench.plan, bench.engine.device)
-
-    def restored() -> bool:
-        restorer = restore.restorer(network, bench.parts.keep, device, bench.plan.settings.restoring)
-        with bench.screen.bar("restoring the test photos", len(tests)) as advance:
-            return submit(restorer, tests, bench.how, folder, archive, advance, stop) is not None
-
-    return archive if processes.from_first(restored) else None
 
 
 def _result(bench: Bench, progress: Progress, archive: Path | None) -> Result:

@@ -42,6 +42,7 @@ class Options:
         device: see `toolbox.engine.make`.
         stop: asked after every step; True ends the run with a checkpoint.
         initial: the weight file that a new run's generator starts from, or None.
+        changed: whether the plan is not the recipe in the folder; it is written there once the checkpoint has gone in.
     """
 
     source: Source
@@ -50,6 +51,7 @@ class Options:
     device: str | None = None
     stop: Callable[[], bool] = lambda: False
     initial: Path | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from toolbox_plugins.default import unet
 from toolbox_plugins.default.lost_region import damage
 from torch import nn
 
-from toolbox import checkpoint, files, images, runfolder, runner, sample, training, validation
+from toolbox import checkpoint, closing, files, images, runfolder, sample, training, validation
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "data.zoom=2"]
@@ -68,7 +68,7 @@ def phase(monkeypatch):
     telling(training, "step", "step")
     telling(checkpoint, "save_state", "save")
     telling(validation, "validate", "validate")
-    telling(runner, "submit", "restore")
+    telling(closing, "submit", "restore")
     telling(files, "zip_flat", "zip")
     plain = unet.double_conv
     monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))

@@ -29,6 +29,8 @@ PHASES = {
     "the first step": ("toolbox.training.step", 1),
     "a step": ("toolbox.training.step", 5),
     "the last step": ("toolbox.training.step", 8),
+    "the last step, inside an epoch": ("toolbox.training.step", 7),
+    "saving the last step, inside an epoch": ("toolbox.checkpoint._fill", 7),
     "saving": ("toolbox.checkpoint._fill", 2),
     "old checkpoints removed": ("shutil.rmtree", 2),
     "validating": ("toolbox.validation.validate", 2),
@@ -40,7 +42,8 @@ PHASES = {
     "test photographs at the end": ("toolbox.data.unpaired", 3),
     "zipping at the end": ("toolbox.files.zip_flat", 2),
 }
-SHORT = ("saving", "zipping at the end")
+INSIDE = ["--steps", "7"]  # the last epoch has a step more
+SHORT = ("saving", "the last step, inside an epoch", "zipping at the end")
 ASKED = [pytest.param(name, marks=[] if name in SHORT else pytest.mark.drill) for name in PHASES]
 # Asked once by one signal or the other, and twice.
 WAYS = {name: ((signal.SIGTERM, signal.SIGINT)[place % 2],) for place, name in enumerate(PHASES)}
@@ -49,7 +52,7 @@ TWICE = (signal.SIGINT, signal.SIGTERM)
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Lay out a competition of six pairs and two test inputs, train on it, and return its folder and the run's."""
+    """Lay out a competition of six pairs and two test inputs, train on it, and return its folder and the runs'."""
     folder = tmp_path_factory.mktemp("signals")
     random = np.random.default_rng(0)
     for name in ("train_input", "train_gt", "test_input"):
@@ -62,8 +65,9 @@ def whole(tmp_path_factory):
         if index < 6:
             images.write_png(folder / "competition" / "train_gt" / f"{index}.png", truth)
     data = folder / "competition"
-    assert finish(begin("run", "--out", folder / "whole", "--data", data, *OPTIONS)) == 0
-    return data, folder / "whole"
+    for name, more in (("whole", []), ("inside", INSIDE)):
+        assert finish(begin("run", "--out", folder / name, "--data", data, *OPTIONS, *more)) == 0
+    return data, folder
 
 
 def sending(target, call, numbers):
@@ -102,11 +106,13 @@ def recorded(out):
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("phase", ASKED)
 def test_a_signal_in_any_phase_loses_nothing(tmp_path, whole, phase, twice):
-    data, expected = whole
+    data, runs = whole
+    inside = phase.endswith("inside an epoch")
+    expected = runs / ("inside" if inside else "whole")
     numbers = TWICE if twice else WAYS[phase]
     target, call = PHASES[phase]
     out = tmp_path / "run"
-    options = ["--data", data, *OPTIONS]
+    options = ["--data", data, *OPTIONS, *(INSIDE if inside else [])]
     code = finish(begin("run", "--out", out, *options, rig=sending(target, call, numbers)))
     if phase == "opening the photographs":
         # Before the run is in charge the first one ends it, or the second where that comes before it was heeded;

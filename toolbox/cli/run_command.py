@@ -75,11 +75,10 @@ def command(
             recipe_name or "default", lambda name: recipe_path(catalog, name), changes, sample=data is None
         )
     plan = bind(read, catalog)
-    if resume is not None and changes and not dry_run and first_process():
-        runfolder.write_recipe(resume, plan)  # so that the next --resume finds them
     from toolbox import processes
 
-    code = processes.together(lambda: _run(catalog, plan, data, out, resume, device, dry_run, as_json))
+    changed = resume is not None and bool(changes)
+    code = processes.together(lambda: _run(catalog, plan, data, out, resume, device, dry_run, as_json, changed))
     if code:
         raise SystemExit(code)
 
@@ -98,6 +97,7 @@ def _run(
     device: str | None,
     dry_run: bool,
     as_json: bool,
+    changed: bool,
 ) -> int:
     """Run, and return the exit code: 0, or 128 and the signal that stopped it before its end."""
     from toolbox import engine, processes, published, report, runfolder, runner, sources, split
@@ -134,6 +134,7 @@ def _run(
             device=device,
             stop=lambda: stopped.signal is not None,
             initial=initial,
+            changed=changed,
         )
         result = runner.run(plan, options, screen)
     if not result.finished:
