@@ -6,8 +6,9 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save
 
-from toolbox import catalog, engine, moves, parts
+from toolbox import catalog, checkpoint, engine, moves, parts
 from toolbox.errors import UsageError
 from toolbox.plan import bind
 from toolbox.recipe import read
@@ -86,3 +87,12 @@ def test_an_optimizer_that_remembers_other_things_is_refused(loaded):
     before = side(loaded, epochs=1)
     with pytest.raises(UsageError, match="optimizer.name"):
         moves.load(side(loaded, "generator.optimizer.name=sgd"), *moves.split(before))
+
+
+def test_the_state_is_in_one_order_however_a_file_gives_it(loaded, tmp_path):
+    # Several processes gather what is spread over them, and are compared, in the order in which each has it.
+    path = tmp_path / "state.safetensors"
+    tensors, _ = moves.split(side(loaded, epochs=1))
+    path.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
+    names = list(checkpoint._read(path))
+    assert len(names) > 8 and names == sorted(names)

@@ -217,8 +217,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         OSError, SafetensorError, ValueError: it can't be read, or a name stands in it twice.
     """
     data = path.read_bytes()
-    # They come in an order that changes from process to process; sums over processes go by the order.
-    tensors = dict(sorted(load(data).items()))
+    # Sorted: their order is another in every process, and what walks through an optimiser's state goes by it.
+    tensors: dict[str, Tensor] = dict(sorted(load(data).items()))
     _demand_once(data)
     return tensors
 
