@@ -9,6 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def place(out: Path, quick: bool) -> Path:
+    """Return where the runs lie: quick ones apart, which a full table must not take for its own."""
+    return out / "quick" if quick else out
+
+
 def trained(folder: Path, options: Sequence[str | Path]) -> Path:
     """Train in `folder` by the options of `toolbox run`, or go on with what is there; nothing where that is done.
 

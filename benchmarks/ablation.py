@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from benchmarks import _measure, _runs, quality
+from benchmarks.equal_time import WARMER
 from toolbox import restore
 
 ROWS: dict[str, tuple[str, ...]] = {
@@ -33,7 +34,7 @@ ROWS: dict[str, tuple[str, ...]] = {
 @click.option("--encoder", type=click.Path(path_type=Path), required=True, help="tf_efficientnet_lite0, safetensors.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder for the runs.")
 @click.option("--minutes", default=10.0, show_default=True, help="Of training a run, validation included.")
-@click.option("--epochs", default=12, show_default=True, help="Over which the learning rate falls; fit for the time.")
+@click.option("--epochs", default=10, show_default=True, help="Over which the learning rate falls; fit for the time.")
 @click.option("--seeds", default=3, show_default=True, help="Runs a row.")
 @_measure.quick
 @_measure.json_path
@@ -51,7 +52,9 @@ def command(
     """Train every row over the seeds, restore the pairs, print means and spreads; go on where it stopped."""
     samples = list(quality.load(pairs).values())[: 1 if quick else None]
     common = ["generator.init=", f"generator.weights={encoder}"]
+    common += [f"degradations.white-balance.{one}" for one in WARMER]
     found: dict[str, list[dict[str, float]]] = {name: [] for name in ROWS}
+    runs = _runs.place(out, quick)
     # Seed by seed, so that what is there is always a whole table.
     for seed in range(seeds):
         for name, settings in ROWS.items():
@@ -60,7 +63,7 @@ def command(
             options += ["--size", "32"] if quick else []
             for setting in (*common, *settings):
                 options += ["--set", setting]
-            way = quality.restoring(restore.load(_runs.trained(out / f"{name.replace(' ', '-')}-{seed}", options)))
+            way = quality.restoring(restore.load(_runs.trained(runs / f"{name.replace(' ', '-')}-{seed}", options)))
             found[name].append(quality.figures([way(sample) for sample in samples], samples, None))
     _measure.report(
         {"minutes": minutes, "epochs": epochs, "seeds": seeds, "pairs": len(samples), "rows": spreads(found)}, path

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks import _measure
+from benchmarks import _measure, _runs
 from toolbox import report
 from toolbox.balance import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, Watch
 from toolbox.cli import main
@@ -106,7 +106,7 @@ def command(out: Path, quick: bool, path: Path | None) -> None:
     chosen = list(runs())
     found = []
     for run in chosen[:2] if quick else chosen:
-        log = out / f"{run.name}.jsonl"
+        log = _runs.place(out, quick) / f"{run.name}.jsonl"
         if not log.is_file():
             train(run, log, 3 if quick else run.steps)
         found.append(judge(run, log))

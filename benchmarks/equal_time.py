@@ -69,7 +69,7 @@ def command(
     for name, options in rows(encoder).items():
         if only and name not in only:
             continue
-        folder = _runs.trained(out / name, [*common, *options])
+        folder = _runs.trained(_runs.place(out, quick) / name, [*common, *options])
         way = quality.restoring(restore.load(folder))
         results = [way(sample) for sample in samples]
         result[name] = quality.figures(results, samples, distance)

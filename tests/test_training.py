@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partialmethod
 from types import SimpleNamespace
@@ -96,6 +97,28 @@ def test_in_fp16_the_scale_changes_once_both_sides_have_moved():
     # A gradient of 1 each, whatever it was scaled by.
     assert [weight.item() for weight in weights] == [0, 0]
     assert scaler.get_scale() == 8
+
+
+def test_fp16_goes_on_with_the_scale_that_it_had():
+    grown, new, plain = (
+        SimpleNamespace(scaler=scaler)
+        for scaler in (
+            torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2),
+            torch.amp.GradScaler("cpu", init_scale=64.0),
+            None,
+        )
+    )
+    for _ in range(3):
+        weight = nn.Parameter(torch.ones(1))
+        grown.scaler.scale(weight.sum()).backward()
+        engine.move(grown, [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))], torch.zeros(()))
+    engine.set_scale(new, json.loads(json.dumps(engine.scale(grown))))
+    assert engine.scale(new) == engine.scale(grown)
+    assert (new.scaler.get_scale(), engine.scale(new)["_growth_tracker"]) == (8, 1)
+    # A run that goes on in another precision.
+    engine.set_scale(new, engine.scale(plain))
+    engine.set_scale(plain, engine.scale(new))
+    assert (new.scaler.get_scale(), engine.scale(plain)) == (8, {})
 
 
 def test_a_compiled_generator_takes_the_same_step(monkeypatch):

@@ -44,6 +44,7 @@ class Progress:
         stale: the validations since then.
         validated: after how many steps the last validation was.
         seconds: the time spent so far, over all sessions.
+        scale: what fp16's scale is and when it grows, see `toolbox.engine.scale`; empty elsewhere.
     """
 
     step: int = 0
@@ -55,6 +56,7 @@ class Progress:
     stale: int = 0
     validated: int = 0
     seconds: float = 0.0
+    scale: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,6 +118,17 @@ def move(power: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> 
         power.scaler.update()
 
 
+def scale(power: Accelerator) -> dict[str, float]:
+    """Return what fp16's scale is and when it grows, for a checkpoint; empty in other precisions."""
+    return {} if power.scaler is None else power.scaler.state_dict()
+
+
+def set_scale(power: Accelerator, saved: dict[str, float]) -> None:
+    """Bring fp16's scale to what `scale` gave; where one of the two is not of fp16, leave it as it is."""
+    if power.scaler is not None and saved:
+        power.scaler.load_state_dict(saved)
+
+
 def _launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 

@@ -149,6 +149,7 @@ def _set_up(plan: Plan, options: Options, screen: Screen, power: Accelerator, *,
 def _resume(bench: Bench, saved: Path | None) -> Progress:
     folder = bench.options.folder
     progress = Progress() if saved is None else checkpoint.load_state(saved, bench.parts)
+    engine.set_scale(bench.engine, progress.scale)
     if saved is not None:
         for line in (f"Continuing after step {progress.step} of {bench.steps()}.", *unlike(saved, bench.engine.device)):
             bench.screen.say(line)
@@ -166,7 +167,7 @@ def _resume(bench: Bench, saved: Path | None) -> Progress:
 def _save(bench: Bench, progress: Progress) -> None:
     processes.demand_equal(bench.parts.state())
     target = bench.options.folder / runfolder.CHECKPOINTS
-    checkpoint.save_state(target, bench.parts, progress)
+    checkpoint.save_state(target, bench.parts, replace(progress, scale=engine.scale(bench.engine)))
 
 
 def _measure_before(bench: Bench) -> None:
