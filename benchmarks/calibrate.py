@@ -53,15 +53,9 @@ def command(
 ) -> None:
     """Fit the weights of RUN (a run folder or a file) to photographs, and print what every choice gives on them."""
     trained = weights.load(run, torch.device("cpu"))
-    small = trained.plan.settings.restoring.size or 128
     photos = [square(file) for file in images.find(data)[::skip]]
-    pictures = torch.cat([gray(photo, small) for photo in photos])
-    with torch.inference_mode():
-        logits = torch.cat([trained.network(x, torch.zeros_like(x[:, :1]))[1]["classes"] for x in pictures.split(16)])
-    wanted = torch.tensor(
-        np.mean([photo.mean((0, 1)) for photo in photos], 0) / 255 if mean == "own" else numbers(mean)
-    )
-    wanted = cbcr(wanted.float().view(1, 3, 1, 1)).flatten()
+    logits = told(trained, photos)
+    wanted = wished(mean, photos)
     rows = []
     for warmth in temperature:
         slope = solved(logits / warmth, wanted)
@@ -72,6 +66,28 @@ def command(
         write(out, trained, temperature[0], slope, saturation[0])
         rows.append({"temperature": temperature[0], "saturation": saturation[0], "slope": slope.tolist()})
     _measure.report({"photographs": len(photos), "wanted": wanted.tolist(), "rows": rows}, path)
+
+
+def moved(run: Path, data: Path, out: Path) -> Path:
+    """Write the weights of `run` with the mean colour that they give `data` moved to ImageNet's, and return `out`."""
+    trained = weights.load(str(run), torch.device("cpu"))
+    photos = [square(file) for file in images.find(data)]
+    write(out, trained, 1.0, solved(told(trained, photos), wished(IMAGENET, photos)), 1.0)
+    return out
+
+
+def told(trained: weights.Trained, photos: list[np.ndarray]) -> torch.Tensor:
+    """Return the classes' logits of photographs, (B, COUNT, h, w), each seen gray and whole."""
+    small = trained.plan.settings.restoring.size or 128
+    pictures = torch.cat([gray(photo, small) for photo in photos])
+    with torch.inference_mode():
+        return torch.cat([trained.network(x, torch.zeros_like(x[:, :1]))[1]["classes"] for x in pictures.split(16)])
+
+
+def wished(mean: str, photos: list[np.ndarray]) -> torch.Tensor:
+    """Return the mean Cb and Cr, (2,), of a colour given as text, or of the photographs where it is 'own'."""
+    color = np.mean([photo.mean((0, 1)) for photo in photos], 0) / 255 if mean == "own" else numbers(mean)
+    return cbcr(torch.tensor(color).float().view(1, 3, 1, 1)).flatten()
 
 
 def numbers(text: str) -> list[float]:

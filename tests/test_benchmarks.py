@@ -189,7 +189,8 @@ def test_equal_time_trains_a_row_once(tmp_path, table):
     sheet = tmp_path / "sheet.jpg"
     words = ["equal-time", *table, "--out", tmp_path / "runs", "--only", "luma", "--quick", "--sheet", sheet]
     found = json.loads(bench(*words))
-    assert set(found["rows"]) == {"luma"} and found["pairs"] == 1
+    assert set(found["rows"]) == {"luma", "luma-moved"} and found["pairs"] == 1
+    assert found["rows"]["luma"]["ab"] != found["rows"]["luma-moved"]["ab"]
     assert images.read_rgb(sheet).shape == (160, 3 * 160, 3)
     # Apart, since a full table takes what is there for done.
     weights = tmp_path / "runs" / "quick" / "luma" / "best.safetensors"
