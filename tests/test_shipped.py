@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 
+import cv2
 import numpy as np
 import pytest
 from toolbox_plugins.default.lost_region import damage
@@ -41,13 +43,47 @@ def test_every_file_there_is_listed():
     assert {f"shipped/{path.name}" for path in FOLDER.glob("*.safetensors")} == {one.file for one in SHIPPED}
 
 
-def test_no_photograph_of_the_benchmark_was_trained_on(shared):
-    truths = images.find(shared / "benchmarks" / "kodak24-damaged" / "truth")
-    names = [row["file"] for row in listed("luma")]
-    paths = [shared / "photos" / "train" / name for name in names]
-    labels = scenes.group([scenes.fingerprint(images.read_rgb(path)) for path in [*truths, *paths]])
-    assert len(truths) == 24
+def middle(photo):
+    """Return what the list holds of a photograph: the luma of its middle square at 12x12."""
+    luma = images.luma(photo)
+    height, width = luma.shape
+    least = min(height, width)
+    top, left = (height - least) // 2, (width - least) // 2
+    return cv2.resize(luma[top : top + least, left : left + least], (12, 12), interpolation=cv2.INTER_AREA)
+
+
+def normalised(middles):
+    flat = np.stack([one.ravel() for one in middles]).astype(np.float64)
+    flat -= flat.mean(1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.fixture
+def truths(shared):
+    found = [images.read_rgb(path) for path in images.find(shared / "benchmarks" / "kodak24-damaged" / "truth")]
+    assert len(found) == 24
+    return found
+
+
+def test_nothing_near_a_photograph_of_the_benchmark_was_trained_on(truths):
+    listed_ones = [np.frombuffer(base64.b64decode(row["middle"]), np.uint8).reshape(12, 12) for row in listed("luma")]
+    known = normalised([middle(truth) for truth in truths])
+    assert (known @ normalised(listed_ones).T).max() < 0.95
+    # Eight pixels cut off all around, and another brightness, would be found.
+    cut = [(0.8 * truth[8:-8, 8:-8]).astype(np.uint8) for truth in truths]
+    assert (known * normalised([middle(one) for one in cut])).sum(1).min() > 0.95
+
+
+def test_no_scene_of_the_benchmark_was_trained_on(shared, truths):
+    paths = {path.name: path for path in images.find(shared / "photos" / "train")}
+    rows = [row for row in listed("luma") if row["file"] in paths]
+    photos = [images.read_rgb(paths[row["file"]]) for row in rows]
+    labels = scenes.group([scenes.fingerprint(photo) for photo in [*truths, *photos]])
     assert not set(labels[: len(truths)]) & set(labels[len(truths) :])
+    # The middles that the list holds are theirs.
+    held = [np.frombuffer(base64.b64decode(row["middle"]), np.uint8).astype(int) for row in rows]
+    apart = [abs(middle(photo).ravel() - one).max() for photo, one in zip(photos, held, strict=True)]
+    assert len(rows) > 700 and max(apart) <= 2
 
 
 def test_a_gray_photograph_gets_colours_that_are_nearer_than_gray():
