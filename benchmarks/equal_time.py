@@ -81,7 +81,8 @@ def command(
             way = quality.restoring(restore.load(weights))
             results = [way(sample) for sample in samples]
             result[which] = quality.figures(results, samples, distance)
-        pictures.append(results[::3])
+            if which == name:
+                pictures.append(results[::3])
     if sheet is not None:
         pictures = [[one.image for one in samples[::3]], *pictures, [one.truth for one in samples[::3]]]
         cv2.imwrite(str(sheet), quality.contact(pictures, side=160)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
