@@ -27,6 +27,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+COMPARED = ("score", "ab", "colourfulness")
+
 
 @click.command("ablation")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Photographs to train on.")
@@ -64,16 +66,22 @@ def command(
             for setting in (*common, *settings):
                 options += ["--set", setting]
             way = quality.restoring(restore.load(_runs.trained(runs / f"{name.replace(' ', '-')}-{seed}", options)))
-            found[name].append(quality.figures([way(sample) for sample in samples], samples, None))
+            figures = quality.figures([way(sample) for sample in samples], samples, None)
+            # The first row is the whole recipe; runs of one seed start alike, and are compared with one another.
+            whole = figures if name == "luma" else found["luma"][seed]
+            found[name].append(figures | {f"{key}, difference": figures[key] - whole[key] for key in COMPARED})
     _measure.report(
         {"minutes": minutes, "epochs": epochs, "seeds": seeds, "pairs": len(samples), "rows": spreads(found)}, path
     )
 
 
 def spreads(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Return mean and standard deviation over the seeds of every figure of every row."""
+    """Return mean and standard deviation (of a sample; None for one seed) of every row's figures over the seeds."""
     return {
-        name: {key: (statistics.mean(values), statistics.pstdev(values)) for key, values in columns(runs).items()}
+        name: {
+            key: (statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None)
+            for key, values in columns(runs).items()
+        }
         for name, runs in found.items()
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 
 from benchmarks import _measure, _runs, calibrate, quality
@@ -85,7 +84,7 @@ def command(
                 pictures.append(results[::3])
     if sheet is not None:
         pictures = [[one.image for one in samples[::3]], *pictures, [one.truth for one in samples[::3]]]
-        cv2.imwrite(str(sheet), quality.contact(pictures, side=160)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+        quality.contact(sheet, [list(row) for row in zip(*pictures, strict=True)])
     _measure.report({"minutes": minutes, "pairs": len(samples), "rows": result}, path)
 
 

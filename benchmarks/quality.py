@@ -27,7 +27,7 @@ LAYERS = (2, 2, 3, 3, 3)
 )
 @click.option("--weights", multiple=True, help="Published names, files or runs.  [default: luma]")
 @click.option("--lpips", type=click.Path(path_type=Path), help="VGG16 and the LPIPS 0.1 heads, as safetensors.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write input, results and truth of all as a picture.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="A JPEG of every third: input, results, truth.")
 @_measure.quick
 @_measure.json_path
 def command(
@@ -55,7 +55,7 @@ def command(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1), "utf-8")
     if sheet is not None:
-        images.write_png(sheet, contact(pictures))
+        contact(sheet, [each[::3] for each in pictures])
     click.echo(json.dumps(result, indent=1))
     names = list(next(iter(rows.values())))
     click.echo("| what | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|", err=True)
@@ -147,7 +147,10 @@ class Lpips:
         return total
 
 
-def contact(columns: list[list[np.ndarray]], side: int = 256) -> np.ndarray:
-    """Return the pictures small, a row a photograph, in columns."""
-    small = [[cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in each] for each in columns]
-    return np.vstack([np.hstack(row) for row in zip(*small, strict=True)])
+def contact(path: Path, grid: list[list[np.ndarray]], side: int = 160) -> None:
+    """Write the pictures small into one JPEG, row by row as the grid has them."""
+    small = [[cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in row] for row in grid]
+    whole = np.vstack([np.hstack(row) for row in small])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), whole[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
+        raise click.ClickException(f"{path} could not be written.")

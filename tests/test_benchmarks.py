@@ -263,3 +263,19 @@ def test_a_ratio_is_that_of_a_pair(measure):
     found = measure.summary({"ours": [1.0, 2.0, 4.0], "other": [3.0, 4.0, 20.0]})
     assert found["times_as_fast"] == {"other": {"median": 3.0, "least": 2.0, "most": 5.0}}
     assert measure.rows(found)[1] == "| other | 4.0000 (3.0000 to 20.0000) | 3.00 (2.00 to 5.00) |"
+
+
+def test_quality_compares_with_the_truth(tmp_path, table):
+    sheet = tmp_path / "sheet.jpg"
+    found = json.loads(bench("quality", "--pairs", table[3], "--quick", "--sheet", sheet))["rows"]
+    assert set(found) == {"input as it is", "OpenCV Telea in gray", "luma"}
+    assert found["luma"]["luma"] == 0 and found["luma"]["colourfulness"] > 0
+    assert found["input as it is"]["colourfulness"] == 0 and found["input as it is"]["M"] < found["luma"]["M"]
+    assert images.read_rgb(sheet).shape == (3 * 160, 160, 3)
+
+
+def test_ablation_gives_mean_and_spread(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    ablation = importlib.import_module("benchmarks.ablation")
+    found = ablation.spreads({"luma": [{"score": 0.5}, {"score": 0.7}], "one": [{"score": 0.4}]})
+    assert found == {"luma": {"score": (0.6, pytest.approx(0.02**0.5))}, "one": {"score": (0.4, None)}}
