@@ -16,6 +16,12 @@ def _root(judgement):
     return gradient.square().flatten(1).sum(1).sqrt().mean()
 
 
+def _one_stream(judgement):
+    real = judgement.real
+    noise = torch.rand(real.shape, generator=judgement.random).to(real)
+    return slope(judgement, (real + 0.1 * noise).requires_grad_()).square().mean()
+
+
 class RemembersPenalty:
     """Adds the mean of the real maps of the call before."""
 
@@ -57,7 +63,13 @@ PENALTIES = [
         what="global random numbers",
         spec=rigged_penalty(_from_global_numbers),
         check="random numbers",
-        words="judgement.random",
+        words="judgement.uniform",
+    ),
+    Rig(
+        what="one stream for all pictures",
+        spec=rigged_penalty(_one_stream),
+        check="shared batch",
+        words="judgement.uniform",
     ),
     Rig(
         what="noise made on the CPU",

@@ -19,7 +19,7 @@ SIDE = 16
 
 def check(subject: Subject) -> list[Check]:
     """Return every check of a penalty."""
-    return perform(subject, [gradient_flow, finite, inputs_untouched, random_numbers, device, checkpoint])
+    return perform(subject, [gradient_flow, finite, inputs_untouched, random_numbers, shared_batch, device, checkpoint])
 
 
 def judgement(
@@ -84,7 +84,7 @@ def inputs_untouched(subject: Subject) -> str:
 
 
 def random_numbers(subject: Subject) -> str:
-    """Every draw comes from judgement.random, so that a continued run draws the same."""
+    """Every draw comes through the judgement, so that a continued run draws the same."""
 
     def value(seed: int) -> float:
         torch.manual_seed(seed)
@@ -92,9 +92,49 @@ def random_numbers(subject: Subject) -> str:
 
     before = global_random()
     gradients.doubled(subject.build())(judgement(SmoothDiscriminator()))
-    demand(before == global_random(), "it draws from the global random numbers; pass generator=judgement.random")
-    demand(value(0) == value(1), "it depends on the global seed; pass generator=judgement.random")
-    return "from judgement.random alone, or none"
+    demand(before == global_random(), "it draws from the global random numbers; draw by judgement.uniform")
+    demand(value(0) == value(1), "it depends on the global seed; draw by judgement.uniform")
+    return "through the judgement alone, or none"
+
+
+def shared_batch(subject: Subject) -> str:
+    """A picture is looked at in the same places, whether its batch is here whole, in parts, or over processes."""
+    real, fake = (examples.picture(SIDE, SIDE, batch=1, seed=one, dtype=torch.float64) for one in (0, 1))
+
+    def looks(pictures: int, first: int) -> list[Tensor]:
+        """Return the places (pictures, 3, H, W) of every look at `pictures` of a batch of two equal ones."""
+        found: list[Tensor] = []
+        network = SmoothDiscriminator()
+
+        def discriminate(picture: Tensor) -> list[Tensor]:
+            found.append(picture.detach())
+            return network(picture)
+
+        both = [one.repeat(pictures, 1, 1, 1) for one in (real, fake)]
+        gradients.doubled(subject.build())(
+            Judgement(
+                discriminate=discriminate,
+                real=both[0],
+                fake=both[1],
+                real_maps=network(both[0]),
+                fake_maps=network(both[1]),
+                random=torch.Generator().manual_seed(0),
+                first=first,
+                whole=2,
+            )
+        )
+        return [one for one in found if len(one) == pictures]
+
+    whole, parts = looks(2, 0), [looks(1, 0), looks(1, 1)]
+    for index, part in enumerate(parts):
+        for place, alone in zip(whole, part, strict=False):
+            # Equal pictures: what is taken over the batch, as a deviation, hardly differs; a draw does.
+            moved_by = (place[index] - real[0]).norm() + (place[index] - fake[0]).norm()
+            demand(
+                (place[index] - alone[0]).norm() <= 0.01 * moved_by,
+                "it draws other numbers for a picture when the batch is shared out; draw by judgement.uniform",
+            )
+    return "the same places in parts as in the whole batch" if whole else "it asks for no other places"
 
 
 def device(subject: Subject) -> str:
