@@ -178,8 +178,13 @@ def test_show_has_params_with_defaults_and_help():
 
 def test_every_component_can_be_shown():
     for row in json.loads(call("list", "--json").stdout):
-        if row["kind"] != "recipe":
+        if row["kind"] not in ("recipe", "weights"):
             call("show", row["kind"], row["name"])
+
+
+def test_weights_that_ship_are_listed_among_the_rest():
+    assert "luma" in call("list", "weights").stdout
+    assert line(call("show", "weights", "luma", code=2)) == "toolbox: For weights: toolbox weights"
 
 
 def test_recipe_show_validate_copy_schema(tmp_path):

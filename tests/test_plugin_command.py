@@ -146,6 +146,14 @@ def test_a_new_package_installs_is_listed_and_runs(installed, tmp_path):
     assert bound["requires"] == {"halo-loss": "halo-loss 0.1.0"}
 
 
+def test_a_package_that_is_not_installed_is_told_from_a_stranger_s():
+    call("plugin", "new", "edge-loss")
+    install = "pip install -e ./edge-loss"
+    assert install in refused("plugin", "check", "edge-loss") and install in refused("plugin", "add", "edge-loss")
+    for words in (["plugin", "check"], ["plugin", "add"]):
+        assert "is part of a package" in refused(*words, "edge-loss/src/edge_loss/plugin.py")
+
+
 def test_a_recipe_names_the_plugin_that_is_absent(tmp_path):
     call("plugin", "new", "edge-loss")
     recipe = "edge-loss/src/edge_loss/recipes/edge-loss.toml"
@@ -180,7 +188,7 @@ def test_a_distribution_is_listed_with_its_name_and_version(installed, monkeypat
         ("surely-absent[a,b]>=2,<3", "pip install 'surely-absent[a,b]>=2,<3'"),
         ("git+https://example.org/x", "To install a package: pip install git+https://example.org/x"),
         ("click", "is installed and brings no plugin"),
-        (".", "neither a Python file nor a package's name. To install a package: pip install ."),
+        (".", "is a folder. If it is a package: pip install -e ."),
         ("nowhere.py", "There is no file nowhere.py"),
         ("two words", "neither a Python file nor a requirement"),
     ],

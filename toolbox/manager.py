@@ -114,7 +114,8 @@ def file_loader(name: str, path: Path) -> Callable[[], Any]:
     return load
 
 
-def _own_version() -> str:
+def own_version() -> str:
+    """Return the version of this distribution, nothing where it is not installed."""
     try:
         return version(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
@@ -123,7 +124,7 @@ def _own_version() -> str:
 
 def find(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
     """Yield every plugin that there is, in the order of loading; none is imported yet."""
-    own = _own_version()
+    own = own_version()
     user = registries.user
     for bundle in registries.shipped.bundles:
         record = PluginRecord(

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from toolbox import files, registry
-from toolbox.catalog import Catalog
+from toolbox import files, manager, registry
+from toolbox.catalog import Catalog, Entry
 from toolbox.errors import UsageError, WeightsError, unknown
 from toolbox.plan import Plan
 from toolbox.settings import Generator
 from toolbox.specs import WeightsSpec
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """Weights with where they come from."""
-
-    spec: WeightsSpec
-    plugin: str
-    origin: str
-
-
-def published(catalog: Catalog) -> list[Published]:
+def published(catalog: Catalog) -> list[Entry]:
     """Return all published weights, those that ship first."""
-    root = Path(__file__).parent
+    root, version = Path(__file__).parent, manager.own_version()
     ours = [
-        Published(
+        Entry(
+            kind="weights",
             spec=WeightsSpec(
                 name=one.name,
                 summary=one.summary,
@@ -37,23 +28,25 @@ def published(catalog: Catalog) -> list[Published]:
                 recipe=one.recipe,
             ),
             plugin="toolbox",
-            origin="ships with toolbox",
+            distribution=manager.DISTRIBUTION,
+            version=version,
         )
         for one in registry.read().shipped.weights
     ]
-    theirs = [
-        Published(spec=cast(WeightsSpec, entry.spec), plugin=entry.plugin, origin=entry.origin)
-        for entry in catalog.entries("weights")
-    ]
-    return ours + theirs
+    return ours + catalog.entries("weights")
 
 
-def verify(spec: WeightsSpec) -> str | None:
+def spec(entry: Entry) -> WeightsSpec:
+    """Return what is known of published weights."""
+    return cast(WeightsSpec, entry.spec)
+
+
+def verify(known: WeightsSpec) -> str | None:
     """Return what is wrong with a published file, or None."""
-    path = spec.path
+    path = known.path
     if not path.is_file():
         return f"{path} is missing"
-    return None if files.sha256(path) == spec.sha256 else f"{path} has changed: its sha256 is another"
+    return None if files.sha256(path) == known.sha256 else f"{path} has changed: its sha256 is another"
 
 
 def initial(plan: Plan, catalog: Catalog) -> Path | None:
@@ -73,7 +66,7 @@ def find(catalog: Catalog, name: str) -> Path:
     every = {one.spec.name: one for one in reversed(published(catalog))}
     if name not in every:
         raise UsageError(unknown("weights", name, every, "toolbox weights"))
-    fault = verify(every[name].spec)
+    fault = verify(spec(every[name]))
     if fault is not None:
         raise WeightsError(f"Weights '{name}' of '{every[name].plugin}': {fault}. Reinstall what brings them.")
-    return every[name].spec.path
+    return spec(every[name]).path

@@ -55,6 +55,8 @@ def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) ->
     name = file.stem if name is None else name
     if not file.is_file():
         raise UsageError(f"There is no file {file}.")
+    if file.with_name("__init__.py").is_file():
+        raise UsageError(f"{file} is part of a package: install that, and its plugins are found without being added.")
     file = file.resolve()
     try:
         str(file).encode("utf-8")
@@ -109,6 +111,13 @@ def look_for(requirement: str) -> dict[str, Any]:
     from toolbox import manager
 
     pip = f"pip install {shlex.quote(requirement)}"
+    if Path(requirement).is_dir():
+        # A bare name would be looked for in the registry, and may be a stranger's there.
+        folder = requirement if re.search(r"^\.|[/\\]", requirement) else f"./{requirement}"
+        raise UsageError(
+            f"{requirement} is a folder. If it is a package: pip install -e {shlex.quote(folder)}. "
+            "Its plugins are found then."
+        )
     if Path(requirement).exists() or re.search(r"[/\\]", requirement.partition("@")[0]):
         raise UsageError(f"{requirement} is neither a Python file nor a package's name. To install a package: {pip}")
     match = REQUIREMENT.fullmatch(requirement.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
         if target.endswith(".py"):
             if not Path(target).is_file():
                 raise UsageError(f"There is no file {target}.")
+            if Path(target).with_name("__init__.py").is_file():
+                raise UsageError(f"{target} is part of a package: install that, and check its plugin by name.")
             results |= check_plugin(Path(target).resolve())
         else:
             results |= _named(loaded, target)
@@ -71,6 +74,8 @@ def _named(catalog: Catalog, target: str) -> Results:
         entries = [catalog.find(kinds[kind], name)]
     else:
         entries = [entry for entry in catalog.entries() if entry.spec.name == target]
+    if not entries and Path(target, "pyproject.toml").is_file():
+        raise UsageError(f"'{target}' is a package that is not installed: pip install -e {shlex.quote(f'./{target}')}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
         raise UsageError(unknown("plugin or component", target, known, "toolbox list"))

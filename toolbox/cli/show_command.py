@@ -21,10 +21,12 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
     kinds = {plural(known): known for known in KINDS} | {known: known for known in KINDS}
     if kind not in kinds:
         raise UsageError(unknown("kind", kind, KINDS))
+    if kinds[kind] == "weights":
+        raise UsageError("For weights: toolbox weights")
     entry = load_catalog(context).find(kinds[kind], name)
     spec = entry.spec
     if not isinstance(spec, Spec):
-        raise UsageError(f"For a recipe: toolbox recipe show {name}. For weights: toolbox weights")
+        raise UsageError(f"For a recipe: toolbox recipe show {name}")
     facts = {
         "kind": entry.kind,
         "name": spec.name,

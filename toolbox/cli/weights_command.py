@@ -17,35 +17,35 @@ def command(context: click.Context, as_json: bool) -> None:
     """List the published weights and verify each file. Exit code 1 if one is missing or has changed."""
     if context.invoked_subcommand is not None:
         return
-    from toolbox.published import published, verify
+    from toolbox.published import published, spec, verify
 
-    found = [(one, verify(one.spec)) for one in published(load_catalog(context))]
+    found = [(one, spec(one), verify(spec(one))) for one in published(load_catalog(context))]
     if as_json:
         print_json(
             [
                 {
-                    "name": one.spec.name,
-                    "summary": one.spec.summary,
-                    "recipe": one.spec.recipe,
-                    "licence": one.spec.licence,
+                    "name": known.name,
+                    "summary": known.summary,
+                    "recipe": known.recipe,
+                    "licence": known.licence,
                     "plugin": one.plugin,
                     "origin": one.origin,
-                    "file": str(one.spec.path),
-                    "sha256": one.spec.sha256,
+                    "file": str(known.path),
+                    "sha256": known.sha256,
                     "fault": fault,
                 }
-                for one, fault in found
+                for one, known, fault in found
             ]
         )
     elif not found:
         click.echo("No weights are published here. A run leaves its own in best.safetensors.")
     else:
         rows = [
-            (one.spec.name, one.spec.recipe, one.spec.licence, one.origin or one.plugin, fault or "whole")
-            for one, fault in found
+            (known.name, known.recipe, known.licence, one.origin or one.plugin, fault or "whole")
+            for one, known, fault in found
         ]
         print_table(rows, ("NAME", "RECIPE", "LICENCE", "FROM", "FILE"))
-    if any(fault for _, fault in found):
+    if any(fault for *_, fault in found):
         context.exit(1)
 
 
