@@ -342,3 +342,10 @@ def test_mask_writes_the_lost_region_of_a_folder_and_goes_on_past_bad_files(tmp_
         assert found[mask].all()
         assert (found & ~mask).mean() <= 0.001
     assert "own folder" in line(call("mask", "in", "-o", "in", code=2))
+    # A mask may have been mended by hand.
+    mended = tmp_path / "out" / f"{next(iter(truths))}.png"
+    images.write_png(mended, np.zeros((4, 4), np.uint8))
+    assert "there already" in call("mask", "in", "-o", "out", code=3).stdout
+    assert images.read_gray(mended).shape == (4, 4)
+    call("mask", "in", "-o", "out", "--overwrite", code=3)
+    assert images.read_gray(mended).shape != (4, 4)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -69,6 +70,40 @@ def test_a_gray_photo_comes_back_in_colour_with_its_luma_untouched(tmp_path, gra
     assert not np.array_equal(images.luma(restored)[mask], pixels[mask])
     assert f"{100 * mask.mean():.1f} % lost" in result.output and "(gray," in result.output
     assert digest(path) == before
+
+
+def test_where_nothing_lost_is_found_it_says_how_to_tell(tmp_path, restore):
+    (tmp_path / "in").mkdir()
+    images.write_png(tmp_path / "in" / "sound.png", images.luma(truth()))
+    said = "No lost part was found in 1 of 1; tears and spots are told by --color or --mask."
+    assert said in restore(tmp_path / "in", "-o", tmp_path / "out").output
+    assert said not in restore(tmp_path / "in", "-o", tmp_path / "other", "--mask", "none").output
+
+
+def test_the_results_go_into_a_submission(tmp_path, gray, restore):
+    shutil.copy(gray[0], gray[0].with_name("two.png"))
+    archive = tmp_path / "zips" / "submission.zip"
+    assert f"Submission: {archive}" in restore(gray[0].parent, "-o", tmp_path / "out", "--zip", archive).output
+    with zipfile.ZipFile(archive) as zipped:
+        assert zipped.namelist() == ["old.png", "two.png"]
+        assert zipped.read("old.png") == (tmp_path / "out" / "old.png").read_bytes()
+    words = [gray[0].parent, "-o", tmp_path / "out", "--zip"]
+    assert "is there already" in restore(*words, archive, code=2).stderr
+    # Nothing that is not a new zip is ever written to.
+    assert "has to end on .zip" in restore(*words, gray[0], code=2).stderr
+    # What can't be zipped is said before anything is restored.
+    Image.fromarray(gray[1]).save(gray[0].with_name("three.tif"))
+    assert "three.tif becomes .tif" in restore(*words, tmp_path / "new.zip", code=1).stderr
+    Image.fromarray(gray[1]).save(gray[0].with_name("two.jpg"))
+    assert "would both be two.png" in restore(*words, tmp_path / "new.zip", code=1).stderr
+    assert not (tmp_path / "out" / "three.tif").exists() and not (tmp_path / "new.zip").exists()
+
+
+def test_a_submission_lacks_no_photograph(tmp_path, gray, restore):
+    images.write_png(gray[0].with_name("sound.png"), truth(1))
+    words = [gray[0].parent, "-o", tmp_path / "out", "--zip", tmp_path / "new.zip"]
+    assert "sound.png has no result, so there is no submission" in restore(*words, code=1).stderr
+    assert not (tmp_path / "new.zip").exists()
 
 
 def test_a_colour_photo_with_a_mask_keeps_what_is_known_bit_for_bit(tmp_path, restore):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from toolbox import data, files, images
-from toolbox.errors import DataError
+from toolbox.errors import DataError, UsageError
 from toolbox.restore import Restorer
 from toolbox.sources import Item
 
@@ -26,10 +28,7 @@ def submit(
         DataError: two test photographs that would have one name as PNG, or one that can't be read.
         OutputError: a result that can't be written.
     """
-    names = [f"{Path(item.name).stem}.png" for item in items]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"Two test photographs would both be {twice} in the submission; rename one of them.")
+    names = named([Path(item.name) for item in items])
     files.ensure_folder(folder)
     files.ensure_folder(archive.parent)
     written = []
@@ -43,3 +42,44 @@ def submit(
         advance()
     files.zip_flat(archive, written)
     return archive
+
+
+def demand_fits(results: Mapping[Path, Path], archive: Path) -> None:
+    """Raise if the results of photographs, given as photograph to result, can't be put into `archive`.
+
+    Raises:
+        UsageError: the archive is there, or has not the ending of one.
+        DataError: two results would have one name, or one is no PNG.
+    """
+    if archive.suffix.lower() != ".zip":
+        raise UsageError(f"--zip {files.shown(archive)} has to end on .zip.")
+    if os.path.lexists(archive):
+        raise UsageError(f"--zip {files.shown(archive)} is there already; remove it, or choose another name.")
+    named(list(results))
+    for photo, result in results.items():
+        if result.suffix.lower() != ".png":
+            raise DataError(f"A submission takes PNG alone, and {files.shown(photo)} becomes {result.suffix}.")
+
+
+def collect(results: Mapping[Path, Path], archive: Path) -> None:
+    """Write `archive` with the results of photographs, given as photograph to result.
+
+    Raises:
+        UsageError, DataError: as `demand_fits`; or a photograph has no result.
+        OutputError: the archive can't be written.
+    """
+    demand_fits(results, archive)
+    for photo, result in results.items():
+        if not result.is_file():
+            raise DataError(f"{files.shown(photo)} has no result, so there is no submission.")
+    files.ensure_folder(archive.parent)
+    files.zip_flat(archive, list(zip(named(list(results)), results.values(), strict=True)))
+
+
+def named(photos: Sequence[Path]) -> list[str]:
+    """Return the name of each photograph's result in a submission; DataError if two would have one."""
+    names = [f"{photo.stem}.png" for photo in photos]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise DataError(f"Two photographs would both be {twice} in the submission; rename one of them.")
+    return names

@@ -13,10 +13,14 @@ from toolbox.errors import DataError, UsageError
 @click.command("mask")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder for the masks.")
+@click.option("--overwrite", is_flag=True, help="Make masks again that are there.")
 @as_json
 @click.pass_context
-def command(context: click.Context, photo: Path, out: Path, as_json: bool) -> None:
-    """Write the lost region found in PHOTO, a file or a folder of them, as PNG of the same name: white is lost."""
+def command(context: click.Context, photo: Path, out: Path, overwrite: bool, as_json: bool) -> None:
+    """Write the lost region found in PHOTO, a file or a folder of them, as PNG of the same name: white is lost.
+
+    A mask that is there already, perhaps mended by hand, stays as it is.
+    """
     import numpy as np
 
     from toolbox import damage, files, images
@@ -34,6 +38,12 @@ def command(context: click.Context, photo: Path, out: Path, as_json: bool) -> No
     report: list[dict[str, object]] = []
     failed = False
     for path in photos:
+        target = out / f"{path.name if path.stem in twice else path.stem}.png"
+        if target.exists() and not overwrite:
+            report.append({"file": str(path), "mask": str(target), "there already": True})
+            if not as_json:
+                click.echo(f"{target}: there already; --overwrite makes it again")
+            continue
         try:
             mask = damage.find_lost_region(images.read_gray(path))
         except DataError as error:
@@ -41,7 +51,6 @@ def command(context: click.Context, photo: Path, out: Path, as_json: bool) -> No
             report.append({"file": str(path), "error": str(error)})
             click.echo(f"toolbox: {error}", err=True)
             continue
-        target = out / f"{path.name if path.stem in twice else path.stem}.png"
         images.write_png(target, mask.astype(np.uint8) * 255)
         share = float(mask.mean())
         report.append({"file": str(path), "mask": str(target), "lost": share})

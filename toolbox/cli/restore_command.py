@@ -57,6 +57,7 @@ WEIGHTS = "luma"
     help="PNG and TIFF stay, others become PNG; or each keeps its own.",
 )
 @click.option("--before-after", is_flag=True, help="Write each photo and its result side by side too.")
+@click.option("--zip", "archive", type=click.Path(path_type=Path), help="Put the results into a submission zip too.")
 @click.option("--overwrite", is_flag=True, help="Make results again that are there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @click.option("--max-pixels", type=click.IntRange(1), default=50_000_000, show_default=True, help="Refuse larger ones.")
@@ -77,6 +78,7 @@ def command(
     device: str | None,
     form: str,
     before_after: bool,
+    archive: Path | None,
     overwrite: bool,
     dry_run: bool,
     max_pixels: int,
@@ -91,6 +93,13 @@ def command(
     screen = Screen(quiet=as_json)
     every = batch.plan(photos, out, keep_format=form == "keep")
     jobs, rank = batch.share(every)
+    results = {job.photo: job.target for job in every}
+    if archive is not None:
+        from toolbox import submission
+
+        if rank is not None:
+            raise UsageError("--zip is of all photographs, and this process has a share; zip in one process after.")
+        submission.demand_fits(results, archive)
     if color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance tells how near to --color; give that as well, as --color '#ffffff'.")
     choice = Choice(
@@ -137,11 +146,19 @@ def command(
     if as_json:
         print_json(found)
     files.write_json(report, found)
+    unfound = sum(outcome.status == "restored" and not outcome.lost for outcome in outcomes)
+    if choice.finds and unfound:
+        screen.say(
+            f"No lost part was found in {unfound} of {len(jobs)}; tears and spots are told by --color or --mask."
+        )
     if stopped.signal is not None:
         screen.say(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
         raise SystemExit(128 + stopped.signal)
     if failed:
         context.exit(1 if len(every) == 1 else 3)
+    if archive is not None:
+        submission.collect(results, archive)
+        screen.say(f"Submission: {archive}")
 
 
 def _given(mask: str, count: int, color: str | None, out: Path) -> Path | bool | None:
