@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,7 +15,6 @@ from toolbox_plugins.default.lost_region import damage
 import toolbox
 from toolbox import images, published, registry, sample, scenes
 from toolbox.checkpoint import read_facts
-from toolbox.published import Path
 
 FOLDER = Path(published.__file__).parent / "shipped"
 SHIPPED = registry.read().shipped.weights
@@ -41,6 +42,14 @@ def test_each_is_small_and_has_a_card_and_a_list(one):
 
 def test_every_file_there_is_listed():
     assert {f"shipped/{path.name}" for path in FOLDER.glob("*.safetensors")} == {one.file for one in SHIPPED}
+
+
+def test_the_figures_told_are_those_measured():
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    row = json.loads((docs / "performance" / "quality.json").read_text("utf-8"))["rows"]["luma"]
+    told = "| {S:.3f} | {M:.3f} | {C:.3f} | {score:.3f} | {psnr:.2f} | {ab:.1f} | {colourfulness:.2f} | {lpips:.3f} |"
+    for page in (docs / "results.md", FOLDER / "luma.md"):
+        assert told.format(**row) in page.read_text("utf-8"), page.name
 
 
 def middle(photo):
