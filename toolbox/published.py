@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from toolbox import files, manager, registry
 from toolbox.catalog import Catalog, Entry
 from toolbox.errors import UsageError, WeightsError, unknown
-from toolbox.plan import Plan
-from toolbox.settings import Generator
 from toolbox.specs import WeightsSpec
+
+if TYPE_CHECKING:
+    from toolbox.plan import Plan
 
 
 def published(catalog: Catalog) -> list[Entry]:
@@ -41,16 +42,18 @@ def spec(entry: Entry) -> WeightsSpec:
     return cast(WeightsSpec, entry.spec)
 
 
-def verify(known: WeightsSpec) -> str | None:
+def verify(entry: Entry) -> str | None:
     """Return what is wrong with a published file, or None."""
-    path = known.path
+    path = spec(entry).path
     if not path.is_file():
         return f"{path} is missing"
-    return None if files.sha256(path) == known.sha256 else f"{path} has changed: its sha256 is another"
+    return None if files.sha256(path) == spec(entry).sha256 else f"{path} has changed: its sha256 is another"
 
 
 def initial(plan: Plan, catalog: Catalog) -> Path | None:
     """Return the verified file that the generator of `plan` starts from, None if its recipe names none; as `find`."""
+    from toolbox.settings import Generator  # what lists weights needs no recipes
+
     section = plan.generator.place
     name = section.init.removeprefix("weights:") if isinstance(section, Generator) else ""
     return find(catalog, name) if name else None
@@ -66,7 +69,7 @@ def find(catalog: Catalog, name: str) -> Path:
     every = {one.spec.name: one for one in reversed(published(catalog))}
     if name not in every:
         raise UsageError(unknown("weights", name, every, "toolbox weights"))
-    fault = verify(spec(every[name]))
+    fault = verify(every[name])
     if fault is not None:
         raise WeightsError(f"Weights '{name}' of '{every[name].plugin}': {fault}. Reinstall what brings them.")
     return spec(every[name]).path

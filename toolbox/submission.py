@@ -44,8 +44,8 @@ def submit(
     return archive
 
 
-def demand_fits(results: Mapping[Path, Path], archive: Path) -> None:
-    """Raise if the results of photographs, given as photograph to result, can't be put into `archive`.
+def members(results: Mapping[Path, Path], archive: Path) -> list[tuple[str, Path]]:
+    """Return name and file of all that goes into `archive`: the results of photographs, given as photograph to result.
 
     Raises:
         UsageError: the archive is there, or has not the ending of one.
@@ -55,25 +55,26 @@ def demand_fits(results: Mapping[Path, Path], archive: Path) -> None:
         raise UsageError(f"--zip {files.shown(archive)} has to end on .zip.")
     if os.path.lexists(archive):
         raise UsageError(f"--zip {files.shown(archive)} is there already; remove it, or choose another name.")
-    named(list(results))
+    names = named(list(results))
     for photo, result in results.items():
         if result.suffix.lower() != ".png":
             raise DataError(f"A submission takes PNG alone, and {files.shown(photo)} becomes {result.suffix}.")
+    return list(zip(names, results.values(), strict=True))
 
 
 def collect(results: Mapping[Path, Path], archive: Path) -> None:
     """Write `archive` with the results of photographs, given as photograph to result.
 
     Raises:
-        UsageError, DataError: as `demand_fits`; or a photograph has no result.
+        UsageError, DataError: as `members`; or a photograph has no result.
         OutputError: the archive can't be written.
     """
-    demand_fits(results, archive)
+    inside = members(results, archive)
     for photo, result in results.items():
         if not result.is_file():
             raise DataError(f"{files.shown(photo)} has no result, so there is no submission.")
     files.ensure_folder(archive.parent)
-    files.zip_flat(archive, list(zip(named(list(results)), results.values(), strict=True)))
+    files.zip_flat(archive, inside)
 
 
 def named(photos: Sequence[Path]) -> list[str]:

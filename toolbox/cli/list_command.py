@@ -18,8 +18,6 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> None:
 
     KIND is generators, discriminators, losses, penalties, degradations, metrics, recipes or weights.
     """
-    from toolbox.published import published
-
     kinds = {plural(name): name for name in KINDS}
     if kind is not None and kind not in kinds and kind not in KINDS:
         raise UsageError(unknown("kind", kind, kinds))
@@ -27,6 +25,8 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     wanted = kinds.get(kind, kind) if kind else None
     entries = [one for one in catalog.entries(wanted) if one.kind != "weights"]
     if wanted in (None, "weights"):
+        from toolbox.published import published
+
         entries += published(catalog)
     if as_json:
         print_json(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # A comma would split it in TOOLBOX_DISABLE; a dash in front would make it an option.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # A requirement as pip takes it: a distribution's name, extras, and what else is said of the version.
+FOUND = "Its plugins are found then."
 REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*?)\s*(?:\[[^\]]*\])?\s*([<>=!~;@(].*)?")
 
 
@@ -32,6 +33,20 @@ def records(name: str | None = None) -> list[PluginRecord]:
 def whose(record: PluginRecord) -> str:
     """Return what brought a plugin: the distribution with its version, or its file."""
     return f"{record.distribution} {record.version}".strip() or record.source
+
+
+def install(folder: str) -> str:
+    """Return the command that installs a folder; a bare name might be taken for a stranger's package."""
+    path = folder if re.search(r"^[.]|[/\\]", folder) else f"./{folder}"
+    return f"pip install -e {shlex.quote(path)}"
+
+
+def demand_loose(file: Path) -> None:
+    """Raise UsageError if there is no such file, or it is part of a package and can't be imported by itself."""
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    if file.with_name("__init__.py").is_file():
+        raise UsageError(f"{file} is part of a package: install that, and its plugins are found by their names.")
 
 
 def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) -> dict[str, Any]:
@@ -53,10 +68,7 @@ def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) ->
     from toolbox import registry
 
     name = file.stem if name is None else name
-    if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
-    if file.with_name("__init__.py").is_file():
-        raise UsageError(f"{file} is part of a package: install that, and its plugins are found without being added.")
+    demand_loose(file)
     file = file.resolve()
     try:
         str(file).encode("utf-8")
@@ -112,12 +124,7 @@ def look_for(requirement: str) -> dict[str, Any]:
 
     pip = f"pip install {shlex.quote(requirement)}"
     if Path(requirement).is_dir():
-        # A bare name would be looked for in the registry, and may be a stranger's there.
-        folder = requirement if re.search(r"^\.|[/\\]", requirement) else f"./{requirement}"
-        raise UsageError(
-            f"{requirement} is a folder. If it is a package: pip install -e {shlex.quote(folder)}. "
-            "Its plugins are found then."
-        )
+        raise UsageError(f"{requirement} is a folder. If it is a package: {install(requirement)}. {FOUND}")
     if Path(requirement).exists() or re.search(r"[/\\]", requirement.partition("@")[0]):
         raise UsageError(f"{requirement} is neither a Python file nor a package's name. To install a package: {pip}")
     match = REQUIREMENT.fullmatch(requirement.strip())
@@ -126,7 +133,7 @@ def look_for(requirement: str) -> dict[str, Any]:
     try:
         found = distribution(match[1])
     except PackageNotFoundError:
-        raise UsageError(f"{match[1]} is not installed. To install it: {pip}. Its plugins are found then.") from None
+        raise UsageError(f"{match[1]} is not installed. To install it: {pip}. {FOUND}") from None
     plugins = sorted(point.name for point in found.entry_points.select(group=manager.GROUP))
     if not plugins:
         raise UsageError(

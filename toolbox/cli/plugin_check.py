@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolbox.cli.common import print_json
+from toolbox.cli.plugin_add import demand_loose, install
 from toolbox.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     results: Results = {}
     for target in targets or [record.name for record in loaded.plugins]:
         if target.endswith(".py"):
-            if not Path(target).is_file():
-                raise UsageError(f"There is no file {target}.")
-            if Path(target).with_name("__init__.py").is_file():
-                raise UsageError(f"{target} is part of a package: install that, and check its plugin by name.")
+            demand_loose(Path(target))
             results |= check_plugin(Path(target).resolve())
         else:
             results |= _named(loaded, target)
@@ -75,7 +72,7 @@ def _named(catalog: Catalog, target: str) -> Results:
     else:
         entries = [entry for entry in catalog.entries() if entry.spec.name == target]
     if not entries and Path(target, "pyproject.toml").is_file():
-        raise UsageError(f"'{target}' is a package that is not installed: pip install -e {shlex.quote(f'./{target}')}")
+        raise UsageError(f"'{target}' is a package that is not installed: {install(target)}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
         raise UsageError(unknown("plugin or component", target, known, "toolbox list"))

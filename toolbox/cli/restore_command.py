@@ -99,7 +99,7 @@ def command(
 
         if rank is not None:
             raise UsageError("--zip is of all photographs, and this process has a share; zip in one process after.")
-        submission.demand_fits(results, archive)
+        submission.members(results, archive)
     if color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance tells how near to --color; give that as well, as --color '#ffffff'.")
     choice = Choice(

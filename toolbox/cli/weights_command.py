@@ -19,7 +19,7 @@ def command(context: click.Context, as_json: bool) -> None:
         return
     from toolbox.published import published, spec, verify
 
-    found = [(one, spec(one), verify(spec(one))) for one in published(load_catalog(context))]
+    found = [(one, spec(one), verify(one)) for one in published(load_catalog(context))]
     if as_json:
         print_json(
             [

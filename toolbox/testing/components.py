@@ -59,7 +59,7 @@ def check_component(
     if isinstance(entry.spec, RecipeSpec):
         return recipes.check(catalog, entry.spec.path)
     if isinstance(entry.spec, WeightsSpec):
-        fault = verify(entry.spec)
+        fault = verify(entry)
         return [Check(name="sha256", status="failed" if fault else "ok", detail=fault or "the file is whole")]
     raw = dict(params or {})
     missing = [

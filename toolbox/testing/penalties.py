@@ -28,6 +28,13 @@ def judgement(
     """Return what a penalty sees of `network`, a discriminator in float64, on two pictures of 16 pixels."""
     device = where or torch.device("cpu")
     real, fake = (examples.picture(SIDE, SIDE, seed=2 * seed + one, dtype=torch.float64).to(device) for one in (0, 1))
+    return judged(network, real, fake, draw=draw)
+
+
+def judged(
+    network: torch.nn.Module, real: Tensor, fake: Tensor, *, draw: int = 0, first: int = 0, whole: int | None = None
+) -> Judgement:
+    """Return what a penalty sees of `network` on pictures, which may be a part of the batch."""
     return Judgement(
         discriminate=network,
         real=real,
@@ -35,6 +42,8 @@ def judgement(
         real_maps=network(real),
         fake_maps=network(fake),
         random=torch.Generator().manual_seed(draw),
+        first=first,
+        whole=whole,
     )
 
 
@@ -105,24 +114,10 @@ def shared_batch(subject: Subject) -> str:
         """Return the places (pictures, 3, H, W) of every look at `pictures` of a batch of two equal ones."""
         found: list[Tensor] = []
         network = SmoothDiscriminator()
-
-        def discriminate(picture: Tensor) -> list[Tensor]:
-            found.append(picture.detach())
-            return network(picture)
-
-        both = [one.repeat(pictures, 1, 1, 1) for one in (real, fake)]
-        gradients.doubled(subject.build())(
-            Judgement(
-                discriminate=discriminate,
-                real=both[0],
-                fake=both[1],
-                real_maps=network(both[0]),
-                fake_maps=network(both[1]),
-                random=torch.Generator().manual_seed(0),
-                first=first,
-                whole=2,
-            )
-        )
+        both = (one.repeat(pictures, 1, 1, 1) for one in (real, fake))
+        given = judged(network, *both, first=first, whole=2)
+        network.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0].detach()))
+        gradients.doubled(subject.build())(given)
         return [one for one in found if len(one) == pictures]
 
     whole, parts = looks(2, 0), [looks(1, 0), looks(1, 1)]
