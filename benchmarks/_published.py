@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 
-from toolbox import catalog, engine, parts
-from toolbox.data import Batch
-from toolbox.plan import Plan, bind
-from toolbox.recipe import read
+from toolbox.config.plan import Plan, bind
+from toolbox.config.recipe import read
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.training import state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +69,9 @@ def pictures(size: int, batch: int, device: torch.device, layout: torch.memory_f
     return Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names)
 
 
-def published(plan: Plan, power: engine.Accelerator) -> Published:
+def published(plan: Plan, power: accelerator.Accelerator) -> Published:
     """Return the parts of the published step, its weights drawn as those of `plan`."""
-    built = parts.build(plan, power)
+    built = state.build_state(plan, power)
     assert built.discriminator is not None
     optimizers = []
     for side in built.sides().values():

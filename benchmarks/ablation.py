@@ -10,7 +10,7 @@ import click
 
 from benchmarks import _measure, _runs, quality
 from benchmarks.equal_time import WARMER
-from toolbox import restore
+from toolbox.inference import restorer
 
 ROWS: dict[str, tuple[str, ...]] = {
     "luma": (),
@@ -65,7 +65,9 @@ def command(
             options += ["--size", "32"] if quick else []
             for setting in (*common, *settings):
                 options += ["--set", setting]
-            way = quality.restoring(restore.load(_runs.trained(runs / f"{name.replace(' ', '-')}-{seed}", options)))
+            way = quality.restoring(
+                restorer.load_restorer(_runs.trained(runs / f"{name.replace(' ', '-')}-{seed}", options))
+            )
             figures = quality.figures([way(sample) for sample in samples], samples, None)
             # The first row is the whole recipe; runs of one seed start alike, and are compared with one another.
             whole = figures if name == "luma" else found["luma"][seed]

@@ -15,9 +15,9 @@ import click
 import numpy as np
 
 from benchmarks import _measure, _runs
-from toolbox import report
-from toolbox.balance import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, Watch
 from toolbox.cli import main
+from toolbox.training import metric_log
+from toolbox.training.gan_monitor import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, GanMonitor
 
 WITHIN = 200  # steps in which a rigged run is to be called out
 
@@ -143,8 +143,8 @@ def judge(run: Run, log: Path) -> dict[str, object]:
     folder.mkdir(exist_ok=True)
     shutil.copyfile(log, folder / "metrics.jsonl")
     weights = {f"loss.{name}": 50.0 for name in ("mse", "ssim")}
-    watch, said, told, losses = Watch(weights), {}, [], []
-    for record in report.records(folder):
+    watch, said, told, losses = GanMonitor(weights), {}, [], []
+    for record in metric_log.read_records(folder):
         if "warning" in record:
             continue
         for alarm in watch.see(record):

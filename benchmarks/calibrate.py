@@ -13,6 +13,7 @@ what every pair of them gives there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from toolbox_plugins.luma.classes import cbcr, centres
 from torch.nn.functional import interpolate
 
 from benchmarks import _measure, quality
-from toolbox import checkpoint, images, metrics, recipe, weights
-from toolbox.color import exact_luma
+from toolbox.config import recipe
+from toolbox.evaluation import metrics
+from toolbox.imaging import io
+from toolbox.imaging.color import exact_luma
+from toolbox.models import weight_file, weights
 
 # What those who publish weights for ImageNet state as its mean, RGB.
 IMAGENET = "0.485,0.456,0.406"
@@ -52,8 +56,8 @@ def command(
     path: Path | None,
 ) -> None:
     """Fit the weights of RUN (a run folder or a file) to photographs, and print what every choice gives on them."""
-    trained = weights.load(run, torch.device("cpu"))
-    photos = [square(file) for file in images.find(data)[::skip]]
+    trained = weights.load_trained(run, torch.device("cpu"))
+    photos = [square(file) for file in io.find(data)[::skip]]
     logits = told(trained, photos)
     wanted = wished(mean, photos)
     rows = []
@@ -70,8 +74,8 @@ def command(
 
 def moved(run: Path, data: Path, out: Path) -> Path:
     """Write the weights of `run` with the mean colour that they give `data` moved to ImageNet's, and return `out`."""
-    trained = weights.load(str(run), torch.device("cpu"))
-    photos = [square(file) for file in images.find(data)]
+    trained = weights.load_trained(str(run), torch.device("cpu"))
+    photos = [square(file) for file in io.find(data)]
     write(out, trained, 1.0, solved(told(trained, photos), wished(IMAGENET, photos)), 1.0)
     return out
 
@@ -97,7 +101,7 @@ def numbers(text: str) -> list[float]:
 
 def square(file: Path) -> np.ndarray:
     """Return the middle of a photograph, (SIDE, SIDE, 3) uint8."""
-    photo = images.read_rgb(file)
+    photo = io.read_rgb(file)
     height, width = photo.shape[:2]
     least = min(height, width)
     top, left = (height - least) // 2, (width - least) // 2
@@ -107,7 +111,7 @@ def square(file: Path) -> np.ndarray:
 
 def gray(photo: np.ndarray, side: int) -> torch.Tensor:
     """Return a photograph as the network sees it, (1, 3, side, side) in [0, 1]."""
-    small = cv2.resize(images.luma(photo), (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(io.luma(photo), (side, side), interpolation=cv2.INTER_AREA)
     return torch.from_numpy(small.astype(np.float32) / 255).expand(1, 3, -1, -1)
 
 
@@ -140,7 +144,7 @@ def painted(
     nothing = np.zeros((SIDE, SIDE), bool)
     for photo, moved in zip(photos, chroma, strict=True):
         cb, cr = np.moveaxis(moved, -1, 0)
-        luma = images.luma(photo)
+        luma = io.luma(photo)
         red, blue = luma + 1.402 * cr, luma + 1.772 * cb
         green = (luma - 0.299 * red - 0.114 * blue) / 0.587
         result = exact_luma(np.dstack([red, green, blue]), luma)
@@ -158,5 +162,5 @@ def write(path: Path, trained: Any, warmth: float, slope: torch.Tensor, much: fl
         last.bias.copy_(last.bias / warmth + centres() @ slope)
     tree = trained.plan.tree()
     tree["generator"]["saturation"] = much
-    facts = checkpoint.read_facts(trained.path) | {"recipe": recipe.dump(tree)}
-    checkpoint.save_weights(path, trained.network, facts)
+    header = replace(weight_file.read_header(trained.path), recipe=recipe.dump(tree))
+    weight_file.write_weights(path, trained.network.state_dict(), header)

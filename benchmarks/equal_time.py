@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from benchmarks import _measure, _runs, calibrate, quality
-from toolbox import restore
+from toolbox.inference import restorer
 
 TWO_STAGE = "generator.{stage}.{key}={value}"
 # ImageNet's mean colour, which those who publish weights for it state as (0.485, 0.456, 0.406), is that of photographs
@@ -77,7 +77,7 @@ def command(
             # It is through its epochs before the time is over; this takes less than a minute of the rest.
             made["luma-moved"] = calibrate.moved(folder, data, folder / "moved.safetensors")
         for which, weights in made.items():
-            way = quality.restoring(restore.load(weights))
+            way = quality.restoring(restorer.load_restorer(weights))
             results = [way(sample) for sample in samples]
             result[which] = quality.figures(results, samples, distance)
             if which == name:

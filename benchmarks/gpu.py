@@ -22,7 +22,10 @@ from benchmarks import _measure, _work, memory, ssim, step, two_stage
 from benchmarks._published import pictures, planned, published, published_step
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
 from benchmarks.overhead import waiting
-from toolbox import data, engine, parts, runner, sample, training
+from toolbox.data import loader, sample
+from toolbox.distributed import accelerator
+from toolbox.training import run, state
+from toolbox.training.step import take_steps
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "performance" / "gpu.json"
 SMALL = ("generator.width=8", "discriminator.width=8")
@@ -54,7 +57,7 @@ VARIANTS = {
 
 def step_row(one: Setting) -> dict[str, Any]:
     """Time the step of `default` in its settings against the published step in float32, in turn."""
-    power = engine.make(one.device)
+    power = accelerator.make_accelerator(one.device)
     theirs = published(planned("published", one.size, one.batch, one.changes), power)
     plain = pictures(one.size, one.batch, power.device, torch.contiguous_format)
     sides: dict[str, Callable[[], object]] = {
@@ -145,15 +148,15 @@ def waiting_row(one: Setting) -> dict[str, Any]:
     epochs, workers = (2, 0) if one.quick else (6, 8)
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
     plan = planned("default", one.size, one.batch, (*one.changes, "training.precision=bf16"))
-    power = engine.make(one.device, "bf16")
+    power = accelerator.make_accelerator(one.device, "bf16")
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
         count = one.batch * (2 if one.quick else 25)
         items = make_pairs(Path(made), photos, count, one.size)
-        samples = data.Samples(items=items, recipe=runner.recipe_for_data(plan), stream=data.Stream.TRAIN)
-        keys = [data.order(count, 1, one.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
+        samples = loader.Samples(items=items, recipe=run.sample_recipe(plan), stream=loader.Stream.TRAIN)
+        keys = [loader.shuffled_batches(count, 1, one.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
         seconds: list[float] = []
-        batches = data.batches(samples, itertools.chain(*keys), workers, power.device)
-        records = training.train(parts.build(plan, power), waiting(batches, seconds), power, seed=0, first=0)
+        batches = loader.iterate_batches(samples, itertools.chain(*keys), workers, power.device)
+        records = take_steps(state.build_state(plan, power), waiting(batches, seconds), power, seed=0, first=0)
         first = len(keys[0])  # in the first epoch they are decoded
         times = [spent for spent, _ in _timed(records)][first:]
     return {"workers": workers, "steps": len(times), "share_waiting": sum(seconds[first:]) / sum(times)}

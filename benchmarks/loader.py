@@ -22,7 +22,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import _measure
-from toolbox import cache, data, images, prepared, sample, sources
+from toolbox.data import decoded_cache, folders, loader, preprocessing, sample
+from toolbox.imaging import io
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos" / "train"
 BATCH = 8
@@ -31,7 +32,7 @@ BATCH = 8
 class Published(Dataset):
     """Pairs as the published script reads them."""
 
-    def __init__(self, items: tuple[sources.Item, ...]) -> None:
+    def __init__(self, items: tuple[folders.Item, ...]) -> None:
         self.items = items
 
     def __len__(self) -> int:
@@ -49,7 +50,7 @@ class Published(Dataset):
 class InProcesses(Dataset):
     """Our samples a batch at a time, for worker processes in the place of threads."""
 
-    def __init__(self, samples: data.Samples, keys: list[list[tuple[int, int]]]) -> None:
+    def __init__(self, samples: loader.Samples, keys: list[list[tuple[int, int]]]) -> None:
         self.samples, self.keys = samples, keys
 
     def __len__(self) -> int:
@@ -61,31 +62,31 @@ class InProcesses(Dataset):
         return list(self.samples.load(self.keys[index])[:3])
 
 
-def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[sources.Item, ...]:
+def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folders.Item, ...]:
     """Lay out `count` pairs as the competition does: squares cut out of photographs at random, damaged once."""
-    found = images.find(photos)
+    found = io.find(photos)
 
     def one(number: int) -> None:
         random = np.random.default_rng(number)
-        truth = prepared.square(images.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
+        truth = preprocessing.crop_square(io.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
         gray, _ = damage(truth, random)
-        images.write_png(folder / "train_gt" / f"{number:05d}.png", truth)
-        images.write_png(folder / "train_input" / f"{number:05d}.png", gray)
+        io.write_png(folder / "train_gt" / f"{number:05d}.png", truth)
+        io.write_png(folder / "train_input" / f"{number:05d}.png", gray)
 
     for name in ("train_gt", "train_input"):
         (folder / name).mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, range(count)))
-    return sources.open_folder(folder).items
+    return folders.open_folder(folder).items
 
 
 @contextmanager
-def cache_in(folder: Path) -> Iterator[cache.Cache]:
+def cache_in(folder: Path) -> Iterator[decoded_cache.Cache]:
     """Give a cache of its own below `folder`, that of the user left alone."""
     before = os.environ.get("TOOLBOX_CACHE")
     os.environ["TOOLBOX_CACHE"] = str(folder)
     try:
-        yield cache.open_cache()
+        yield decoded_cache.open_cache()
     finally:
         del os.environ["TOOLBOX_CACHE"]
         if before is not None:
@@ -118,14 +119,14 @@ def command(
     with tempfile.TemporaryDirectory() as made:
         items = make_pairs(Path(made), photos, count, size)
         with cache_in(Path(made) / "cache") as kept:
-            how = data.Recipe(size=size, seed=0, damage=(), augment=(), cache=kept)
-            ours = data.Samples(items=items, recipe=how, stream=data.Stream.TRAIN)
+            how = loader.SampleRecipe(size=size, seed=0, damage=(), augment=(), cache=kept)
+            ours = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
             published = DataLoader(Published(items), batch_size=BATCH, shuffle=True, num_workers=4)
             epochs = iter(range(1 << 20))
 
             def our_epoch() -> None:
-                keys = data.order(count, 1, BATCH, 0, next(epochs))
-                seen = sum(len(b.names) for b in data.batches(ours, keys, workers, torch.device("cpu")))
+                keys = loader.shuffled_batches(count, 1, BATCH, 0, next(epochs))
+                seen = sum(len(b.names) for b in loader.iterate_batches(ours, keys, workers, torch.device("cpu")))
                 assert seen == count
 
             def published_epoch() -> None:
@@ -133,7 +134,7 @@ def command(
 
             def epoch_in_processes() -> None:
                 seen = 0
-                numbered = InProcesses(ours, data.order(count, 1, BATCH, 0, next(epochs)))
+                numbered = InProcesses(ours, loader.shuffled_batches(count, 1, BATCH, 0, next(epochs)))
                 for pictures in DataLoader(numbered, batch_size=None, num_workers=processes):
                     image, _, _ = (one.float() / 255 for one in pictures)
                     seen += len(image)

@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox.damage import find_lost_region
-from toolbox.images import luma
+from toolbox.imaging.io import luma
+from toolbox.masks.lost_region import find_lost_region
 
 SHAPES = ("rectangle", "circle", "polygon")
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos" / "train"

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from benchmarks import _measure, _work
 from benchmarks._published import pictures, planned, published, published_step
 from benchmarks.step import build, our_step
-from toolbox import engine
-from toolbox.inspection import peak_memory
+from toolbox.distributed import accelerator
+from toolbox.utils.memory import peak_memory
 
 KINDS = {"published": (), "ours": (), "ours, recomputed": ("training.recompute=true",)}
 SMALL = ("generator.width=8", "discriminator.width=8")
@@ -35,7 +35,7 @@ def one(kind: str, size: int, batch: int, device: str | None, changes: tuple[str
     imports = peak_memory()
     if kind == "published":
         plan = planned("published", size, batch, changes)
-        power = engine.make(device)
+        power = accelerator.make_accelerator(device)
         theirs = published(plan, power)
         plain = pictures(size, batch, power.device, torch.contiguous_format)
         networks, optimizers = (theirs.generator, theirs.discriminator), theirs.optimizers

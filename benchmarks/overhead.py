@@ -17,14 +17,17 @@ from torch import Tensor
 
 from benchmarks import _measure
 from benchmarks.loader import cache_in
-from toolbox import catalog, data, engine, parts, report, runner, sources, training
-from toolbox.contracts import Judgement
-from toolbox.data import Batch
-from toolbox.plan import Plan, bind
-from toolbox.recipe import read
+from toolbox.config.plan import Plan, bind
+from toolbox.config.recipe import read
+from toolbox.data import folders, loader
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.hooks.protocols import PenaltyContext
+from toolbox.training import metric_log, run, state, step
 
 
-def bare_step(built: parts.Parts, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def bare_step(built: state.TrainState, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
     """Take a step of both sides by hand, the discriminator's maps of what was restored used by both; the totals."""
     assert built.discriminator is not None
     generator, discriminator = built.generator.network, built.discriminator.network
@@ -43,7 +46,7 @@ def bare_step(built: parts.Parts, batch: Batch, random: torch.Generator) -> tupl
 
     real_maps = discriminator(batch.truth, batch.image, batch.mask)
     judged = torch.stack([sum(loss.call.discriminator(fake_maps, real_maps)) for loss in adversarial]).sum()
-    judgement = Judgement(
+    judgement = PenaltyContext(
         discriminate=lambda picture: discriminator(picture, batch.image, batch.mask),
         real=batch.truth,
         fake=fake.detach(),
@@ -85,20 +88,20 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
     """Time a step of the recipe `default` on the sample photographs against its bare mathematics; print JSON."""
     plan = small("default", quick)
     rounds = 2 if quick else rounds
-    power = engine.make(device)
+    power = accelerator.make_accelerator(device)
     settings = plan.settings
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
-        how = runner.recipe_for_data(plan)
-        items = sources.open_folder(None).items
-        samples = data.Samples(items=items, recipe=how, stream=data.Stream.TRAIN)
-        keys = data.order(len(items), rounds, settings.training.batch, settings.seed, epoch=0)
+        how = run.sample_recipe(plan)
+        items = folders.open_folder(None).items
+        samples = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
+        keys = loader.shuffled_batches(len(items), rounds, settings.training.batch, settings.seed, epoch=0)
         seconds: list[float] = []
-        batches = data.batches(samples, keys, settings.data.workers, power.device)
-        built = parts.build(plan, power)
-        records = training.train(built, waiting(batches, seconds), power, seed=settings.seed, first=0)
-        by_hand = parts.build(plan, power)
-        given = next(data.batches(samples, keys, 0, power.device))
-        totals = bare_step(by_hand, given, training.randomness(settings.seed, 0))
+        batches = loader.iterate_batches(samples, keys, settings.data.workers, power.device)
+        built = state.build_state(plan, power)
+        records = step.take_steps(built, waiting(batches, seconds), power, seed=settings.seed, first=0)
+        by_hand = state.build_state(plan, power)
+        given = next(loader.iterate_batches(samples, keys, 0, power.device))
+        totals = bare_step(by_hand, given, step.seed_step(settings.seed, 0))
         record = next(records)  # of the same step, from the same weights and the same batch
         apart = max(abs(float(a) - record.terms[name]) for a, name in zip(totals, ("g", "d"), strict=True))
         sums: dict[str, tuple[float, int]] = {}
@@ -106,8 +109,8 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
         def loop() -> None:
             nonlocal sums
             record = next(records)
-            report.append(Path(made), {"step": record.step, "epoch": 0, **record.terms})
-            sums = report.add(sums, record.terms)
+            metric_log.append_record(Path(made), {"step": record.step, "epoch": 0, **record.terms})
+            sums = metric_log.add_to_sums(sums, record.terms)
 
         def bare() -> None:
             bare_step(by_hand, given, torch.Generator().manual_seed(0))

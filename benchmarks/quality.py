@@ -14,9 +14,11 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import _measure
-from toolbox import images, metrics, restore
-from toolbox.contracts import Sample
-from toolbox.validation import inpaint_gray
+from toolbox.evaluation import metrics
+from toolbox.hooks.protocols import Sample
+from toolbox.imaging import io
+from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.training.validate import inpaint_gray
 
 LAYERS = (2, 2, 3, 3, 3)
 
@@ -41,7 +43,7 @@ def command(
         "OpenCV Telea in gray": inpaint_gray,
     }
     for name in weights or ("luma",):
-        ways[name] = restoring(restore.load(name))
+        ways[name] = restoring(load_restorer(name))
     rows, pictures = {}, [[sample.image for sample in samples]]
     for name, way in ways.items():
         started = time.perf_counter()
@@ -66,17 +68,17 @@ def command(
 def load(folder: Path) -> dict[str, Sample]:
     """Return the pairs of a folder by name."""
     found = {}
-    for truth in images.find(folder / "truth"):
-        gray = images.read_gray(folder / "input" / truth.name)
+    for truth in io.find(folder / "truth"):
+        gray = io.read_gray(folder / "input" / truth.name)
         found[truth.stem] = Sample(
             image=np.repeat(gray[..., None], 3, axis=2),
-            mask=images.read_mask(folder / "masks" / truth.name),
-            truth=images.read_rgb(truth),
+            mask=io.read_mask(folder / "masks" / truth.name),
+            truth=io.read_rgb(truth),
         )
     return found
 
 
-def restoring(restorer: restore.Restorer) -> Callable[[Sample], np.ndarray]:
+def restoring(restorer: Restorer) -> Callable[[Sample], np.ndarray]:
     """Return a way that restores by what is known in use: the gray photograph and its mask."""
     return lambda sample: restorer(np.ascontiguousarray(sample.image[..., 0]), sample.mask)
 
@@ -90,7 +92,7 @@ def figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips | Non
     found["ab"] = mean(colour_distance(one, sample.truth) for one, sample in pairs)
     found["colourfulness"] = mean(colourfulness(one) / colourfulness(sample.truth) for one, sample in pairs)
     found["luma"] = max(
-        int(np.abs(images.luma(one).astype(int) - sample.image[..., 0])[~sample.mask].max()) for one, sample in pairs
+        int(np.abs(io.luma(one).astype(int) - sample.image[..., 0])[~sample.mask].max()) for one, sample in pairs
     )
     if lpips is not None:
         found["lpips"] = mean(lpips(one, sample.truth) for one, sample in pairs)

@@ -18,7 +18,9 @@ from toolbox_plugins.default.unet import InpaintingUNet
 
 from benchmarks import _measure
 from benchmarks._published import PublishedUNet
-from toolbox import images, restore, sample
+from toolbox.data import sample
+from toolbox.imaging import io
+from toolbox.inference.restorer import load_restorer
 
 CHANNELS = 64
 LOST = 255
@@ -26,7 +28,7 @@ LOST = 255
 
 def damaged(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a gray photograph of the sample at a size, and its mask: a square of a quarter of the shorter side."""
-    photo = images.luma(images.read_rgb(images.find(sample.folder() / "photos")[0]))
+    photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))
     photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
     side = min(height, width) // 4
     mask = np.zeros(photo.shape, bool)
@@ -36,7 +38,7 @@ def damaged(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measure(size: int, rounds: int, width: int) -> dict[str, Any]:
     """Return the processor's seconds of both sides for one photograph of `size` pixels a side, in turn, on the CPU."""
-    restorer = restore.load("luma", device="cpu")
+    restorer = load_restorer("luma", device="cpu")
     published = PublishedUNet(InpaintingUNet(width=width)).eval()
     photo, mask = damaged(size, size)
     given = torch.from_numpy(photo.astype(np.float32) / 255).expand(1, 3, -1, -1).contiguous()
@@ -58,7 +60,7 @@ def large(height: int, width: int) -> dict[str, Any]:
     """Return what `toolbox restore` takes for one photograph, in a process of its own, start and files included."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images.write_png(folder / "photo.png", damaged(height, width)[0])
+        io.write_png(folder / "photo.png", damaged(height, width)[0])
         words = [
             sys.executable,
             "-m",

@@ -18,7 +18,7 @@ from toolbox_plugins.default import unet
 
 from benchmarks import _measure, step
 from benchmarks._work import Counter
-from toolbox import training
+from toolbox.training.step import take_step
 
 # Published rates, one direction, in GB/s: NVLink 4 has 18 links of 25; PCIe x16; a network card by its name.
 INSIDE = {"NVLink 4": 450.0, "PCIe 5 x16": 64.0, "PCIe 4 x16": 32.0}
@@ -68,7 +68,7 @@ def counted() -> tuple[float, float, int, int]:
         spent[part] = counter.total - sum(spent.values())
 
     with counter:
-        training.step(built, batch, power, number=0, random=torch.Generator(), mark=mark)
+        take_step(built, batch, power, number=0, random=torch.Generator(), mark=mark)
     total = sum(spent.values())
     sizes = [sum(weight.numel() for weight in side.network.parameters()) for side in built.sides().values()]
     share = spent["discriminator's losses and gradients"] / total

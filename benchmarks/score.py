@@ -10,7 +10,9 @@ import numpy as np
 from toolbox_plugins.default.lost_region import damage
 
 from benchmarks import _measure
-from toolbox import images, metrics, prepared, sample
+from toolbox.data import preprocessing, sample
+from toolbox.evaluation import metrics
+from toolbox.imaging import io
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos" / "train"
 Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -33,11 +35,11 @@ def formula(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[
 
 def triples(photos: Path, count: int, size: int) -> list[Triple]:
     """Return restored, truth and mask of `count` photographs; restored are JPEGs of the truth with other colours."""
-    found = images.find(photos)
+    found = io.find(photos)
     made = []
     for number in range(count):
         random = np.random.default_rng(number)
-        truth = prepared.square(images.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
+        truth = preprocessing.crop_square(io.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
         lossy = cv2.imencode(".jpg", truth, [cv2.IMWRITE_JPEG_QUALITY, 20])[1]
         shift = random.integers(-9, 10, 3)
         restored = (cv2.imdecode(lossy, cv2.IMREAD_COLOR).astype(np.int16) + shift).clip(0, 255).astype(np.uint8)

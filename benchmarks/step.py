@@ -12,8 +12,9 @@ from torch.nn.functional import mse_loss
 
 from benchmarks import _measure, _work
 from benchmarks._published import PublishedUNet, pictures, planned, published, published_step
-from toolbox import engine, parts, training
-from toolbox.data import Batch
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.training import state, step
 
 # The numerics of both sides of a pair are the same in the published recipe alone.
 TERMS = ("g", "d.real", "d.fake", "penalty.gradient")
@@ -21,16 +22,16 @@ TERMS = ("g", "d.real", "d.fake", "penalty.gradient")
 
 def build(
     size: int, batch: int, device: str | None, recipe: str = "published", changes: Sequence[str] = ()
-) -> tuple[parts.Parts, Batch, engine.Accelerator]:
+) -> tuple[state.TrainState, Batch, accelerator.Accelerator]:
     """Return the parts of a recipe, drawn from its seed, and a batch of random pictures."""
     plan = planned(recipe, size, batch, changes)
-    power = engine.make(device, plan.settings.training.precision)
-    return parts.build(plan, power), pictures(size, batch, power.device, torch.channels_last), power
+    power = accelerator.make_accelerator(device, plan.settings.training.precision)
+    return state.build_state(plan, power), pictures(size, batch, power.device, torch.channels_last), power
 
 
-def our_step(built: parts.Parts, batch: Batch, power: engine.Accelerator, number: int = 0) -> training.Terms:
+def our_step(built: state.TrainState, batch: Batch, power: accelerator.Accelerator, number: int = 0) -> step.Terms:
     """Take our step, as the loop does; the terms are still on the device."""
-    return training.step(built, batch, power, number=number, random=torch.Generator().manual_seed(number))
+    return step.take_step(built, batch, power, number=number, random=torch.Generator().manual_seed(number))
 
 
 def counting(call: Callable[[int], object]) -> Callable[[], None]:

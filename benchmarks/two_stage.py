@@ -25,10 +25,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import _measure, _work
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
-from toolbox import catalog, data, engine, parts, runner, sample, training
-from toolbox.color import luma
-from toolbox.plan import Plan, bind
-from toolbox.recipe import read
+from toolbox.config.plan import Plan, bind
+from toolbox.config.recipe import read
+from toolbox.data import sample
+from toolbox.data.batch import Batch
+from toolbox.data.loader import Samples, Stream, iterate_batches, shuffled_batches
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.imaging.color import luma
+from toolbox.training import run, state, step
 
 RECIPE = """
 [data]
@@ -62,7 +67,7 @@ Pictures = tuple[Tensor, Tensor, Tensor]
 class Pairs(Dataset):
     """Pairs with their masks, read from PNG as plain scripts do: what `samples` gives for `keys`, in that order."""
 
-    def __init__(self, folder: Path, samples: data.Samples, keys: list[list[tuple[int, int]]]) -> None:
+    def __init__(self, folder: Path, samples: Samples, keys: list[list[tuple[int, int]]]) -> None:
         self.folder, self.count = folder, 0
         folder.mkdir()
         for batch in keys:
@@ -134,7 +139,7 @@ def fit(network: nn.Module, loader: DataLoader, steps: int, device: torch.device
         trainer.fit(Module(), loader)
 
 
-def pieces(built: parts.Parts, batch: data.Batch, rounds: int) -> dict[str, Any]:
+def pieces(built: state.TrainState, batch: Batch, rounds: int) -> dict[str, Any]:
     """Return what differs between the two, piece by piece on the same weights and batch, in turn; seconds."""
     ours = built.generator.network
     plain = copy.deepcopy(ours).to(memory_format=torch.contiguous_format)
@@ -172,20 +177,20 @@ def measure(
 
     Without Lightning the loop of ours alone is timed, and `not_installed` says so.
     """
-    power = engine.make(device, precision)
+    power = accelerator.make_accelerator(device, precision)
     steps = rounds + WARM_UP
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
         plan = planned(Path(made), size, batch, precision)
         items = make_pairs(Path(made), photos, batch * (steps + 1), size)
-        samples = data.Samples(items=items, recipe=runner.recipe_for_data(plan), stream=data.Stream.TRAIN)
-        keys = data.order(len(items), 1, batch, plan.settings.seed, epoch=0)
+        samples = Samples(items=items, recipe=run.sample_recipe(plan), stream=Stream.TRAIN)
+        keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
         theirs = Pairs(Path(made) / "png", samples, keys)
         loader = DataLoader(theirs, batch_size=batch)
-        built = parts.build(plan, power)
+        built = state.build_state(plan, power)
         network = copy.deepcopy(built.generator.network).to(memory_format=torch.contiguous_format)
-        batches = data.batches(samples, keys, workers, power.device)
-        records = training.train(built, batches, power, seed=plan.settings.seed, first=0)
+        batches = iterate_batches(samples, keys, workers, power.device)
+        records = step.take_steps(built, batches, power, seed=plan.settings.seed, first=0)
         first: dict[str, float] = {}
         clocks = {"seconds": time.perf_counter, "processor": time.process_time}
         times: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "Lightning": []} for kind in clocks}
@@ -217,11 +222,11 @@ def measure(
             fit(network, loader, steps, power.device, after)
         records.close()
         loading = {
-            "ours": lambda: next(data.batches(samples, keys, 0, power.device)),
+            "ours": lambda: next(iterate_batches(samples, keys, 0, power.device)),
             "plain": lambda: next(iter(loader)),
         }
         apart = _measure.summary(_measure.in_turn(loading, rounds))
-        given = next(data.batches(samples, keys, 0, power.device))
+        given = next(iterate_batches(samples, keys, 0, power.device))
     counted = {kind: {side: values[WARM_UP:] for side, values in one.items() if values} for kind, one in times.items()}
     return {
         "size": size,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from toolbox_plugins.default.lost_region import damage
+
+from toolbox.data import sample
+from toolbox.imaging import io
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -24,3 +30,37 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TOOLBOX_DISABLE", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Lay out a folder of six small colour photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in io.find(sample.folder() / "photos")[:6]:
+        io.write_png(folder / f"{path.stem}.png", io.read_rgb(path)[:48, :64])
+    return folder
+
+
+@pytest.fixture
+def competition(tmp_path):
+    """Lay out a competition folder of six pairs and two test inputs, csv files included."""
+    folder = tmp_path / "competition"
+    for name in ("train_input", "train_gt", "test_input"):
+        (folder / name).mkdir(parents=True)
+    random = np.random.default_rng(0)
+    rows = []
+    for index, path in enumerate(io.find(sample.folder() / "photos")[:8]):
+        truth = io.read_rgb(path)[:64, :64]
+        gray, _ = damage(truth, random)
+        name = f"{'TRAIN' if index < 6 else 'TEST'}_{index:03d}.png"
+        io.write_png(folder / ("train_input" if index < 6 else "test_input") / name, gray)
+        if index < 6:
+            io.write_png(folder / "train_gt" / name, truth)
+            rows.append([f"./train_input/{name}", f"./train_gt/{name}"])
+    with (folder / "train.csv").open("w", newline="", encoding="utf-8") as lines:
+        csv.writer(lines).writerows([["input_image_path", "gt_image_path"], *rows])
+    with (folder / "test.csv").open("w", newline="", encoding="utf-8") as lines:
+        names = sorted(path.name for path in (folder / "test_input").iterdir())
+        csv.writer(lines).writerows([["input_image_path"], *([f"./test_input/{name}"] for name in names)])
+    return folder

@@ -12,11 +12,41 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "timm", "cv2", "segmentation_models_pytorch", "torchvision", "accelerate", "numpy")
-LIGHT = (
-    *("__init__", "errors", "contracts", "specs", "hookspecs", "recipe", "settings", "registry", "manager", "catalog"),
-    *("plan", "faults", "schema"),
+# The folders of the core, lowest first. A folder imports itself and those of the rows above it.
+LAYERS = (
+    ("errors",),
+    ("utils",),
+    ("distributed",),
+    ("hooks", "imaging"),
+    ("config", "masks"),
+    ("data",),
+    ("models",),
+    ("inference",),
+    ("evaluation",),
+    ("testing",),
+    ("training",),
+    ("diagnostics",),
+    ("cli",),
 )
-ENGINE = ("training", "parts", "restore", "validation", "checkpoint", "data")
+# The public face imports from these folders when it is imported; the rest is imported inside its functions.
+FACE = {"hooks", "inference"}
+LIGHT = (
+    *("__init__", "errors", "utils/files", "utils/paths"),
+    *(f"hooks/{name}" for name in ("protocols", "specs", "hookspecs", "registry", "manager", "catalog")),
+    *(f"config/{name}" for name in ("recipe", "settings", "plan", "messages", "json_schema")),
+)
+# What a run and a restoration are made of must not know where components come from.
+ENGINE = (
+    *("training/step", "training/state", "training/validate", "training/checkpoint"),
+    *(
+        "models/build",
+        "models/forward",
+        "models/weight_file",
+        "data/loader",
+        "inference/tiling",
+        "inference/hole_filling",
+    ),
+)
 
 
 def imported(path: Path, *, top_only: bool = False) -> set[str]:
@@ -45,12 +75,33 @@ def sources(folder: str) -> list[Path]:
     return found
 
 
-@pytest.mark.parametrize("path", sources("toolbox"), ids=lambda path: path.stem)
-def test_the_core_imports_no_bundle_and_nothing_imports_the_cli(path):
+def folder_of(path: Path) -> str:
+    inside = path.relative_to(ROOT / "toolbox").parts
+    return inside[0] if len(inside) > 1 else path.stem
+
+
+def test_every_folder_of_the_core_has_its_layer():
+    found = {folder_of(path) for path in sources("toolbox")} - {"__init__", "__main__"}
+    public = {path.stem for path in (ROOT / "toolbox").glob("*.py")} - {"__init__", "__main__"}
+    assert found - {name for row in LAYERS for name in row} <= public
+    assert len(list((ROOT / "toolbox").glob("*.py"))) <= 8
+
+
+@pytest.mark.parametrize("path", sources("toolbox"), ids=lambda path: str(path.relative_to(ROOT / "toolbox")))
+def test_the_core_imports_downwards_only(path):
     names = imported(path)
     assert not [name for name in names if name.startswith(("toolbox_plugins", "plugins"))]
-    if "cli" not in path.parts and path.stem != "__main__":
-        assert not [name for name in names if name.startswith("toolbox.cli")]
+    own = folder_of(path)
+    used = {name.split(".")[1] for name in names if name.startswith("toolbox.")} - {own, "__version__"}
+    if own == "__init__":
+        assert used <= FACE
+        return
+    rows = [row for row in LAYERS if own in row]
+    if not rows:  # __main__, and the public names of what lies in a folder
+        assert used <= {"cli"} if own == "__main__" else used <= {"imaging", "models"}
+        return
+    allowed = {name for row in LAYERS[: LAYERS.index(rows[0])] for name in row}
+    assert used <= allowed
 
 
 @pytest.mark.parametrize("path", sources("plugins"), ids=lambda path: "/".join(path.parts[-2:]))
@@ -82,7 +133,7 @@ def test_no_plugin_module_imports_anything_heavy(path):
 @pytest.mark.parametrize("name", ENGINE)
 def test_the_engine_knows_no_plugins_files_or_click(name):
     names = imported(ROOT / "toolbox" / f"{name}.py")
-    assert not names & {"click", "toolbox.manager", "toolbox.recipe", "toolbox.catalog", "pluggy"}
+    assert not names & {"click", "toolbox.hooks.manager", "toolbox.config.recipe", "toolbox.hooks.catalog", "pluggy"}
 
 
 @pytest.mark.parametrize("command", [["list"], ["plugins"], ["show", "loss", "ssim"], ["recipe", "show", "default"]])
@@ -109,9 +160,9 @@ BANNED = {
     "pandas.read_pickle",
 }
 BUILTINS = {"eval", "exec", "compile"}
-# Accelerate's write and read pickles; ours, of the same names, are functions of the module `checkpoint`.
+# Accelerate's write and read pickles; ours, of the same names, are functions of `toolbox.training.checkpoint`.
 STATES = {"save_state", "load_state"}
-OURS = "toolbox.checkpoint"
+OURS = "toolbox.training.checkpoint"
 
 
 def forbidden(text: str) -> list[str]:
@@ -205,8 +256,8 @@ def test_what_opens_pickles_or_runs_text_is_seen(text):
         "self.network.eval().to(device)",
         "re.compile('a')",
         "torch.compile(network)",
-        "from toolbox import checkpoint\ncheckpoint.save_state(folder, parts, progress)",
-        "from toolbox import checkpoint\ncheckpoint.load_state(saved, parts)",
+        "from toolbox.training import checkpoint\ncheckpoint.save_state(folder, parts, progress)",
+        "from toolbox.training import checkpoint\ncheckpoint.load_state(saved, parts)",
         "def save_state(folder): ...\nsave_state(1)",
         "import yaml\nyaml.safe_load(text)",
         "import json\njson.load(stream)",

@@ -9,24 +9,25 @@ Nothing heavy is imported; torch is loaded by the parts that need it.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from toolbox.contracts import (
+from toolbox.hooks.hookspecs import HOOK_API, hookimpl
+from toolbox.hooks.protocols import (
     AdversarialLoss,
     Degradation,
     Discriminator,
     Generator,
-    Judgement,
     Metric,
     Penalty,
+    PenaltyContext,
     ReconstructionLoss,
     Sample,
 )
-from toolbox.hookspecs import HOOK_API, hookimpl
-from toolbox.specs import (
+from toolbox.hooks.specs import (
     DegradationSpec,
     DiscriminatorRef,
     DiscriminatorSpec,
@@ -43,7 +44,7 @@ from toolbox.specs import (
 )
 
 if TYPE_CHECKING:
-    from toolbox.restore import Restorer
+    from toolbox.inference.restorer import Restorer
 
 __version__ = "0.1.0"
 
@@ -59,13 +60,13 @@ __all__ = [
     "Generator",
     "GeneratorRef",
     "GeneratorSpec",
-    "Judgement",
     "LossRef",
     "LossSpec",
     "Metric",
     "MetricSpec",
     "Params",
     "Penalty",
+    "PenaltyContext",
     "PenaltyRef",
     "PenaltySpec",
     "RecipeSpec",
@@ -80,7 +81,26 @@ __all__ = [
 def load_restorer(
     name_or_path: str | Path, *, device: str | None = None, keep: str | None = None, tile: int | None = None
 ) -> Restorer:
-    """Return a function that restores photographs: `load_restorer("NAME")(image)`; see `toolbox.restore.load`."""
-    from toolbox.restore import load
+    """Return a restorer: call it with a photograph and, if you have one, a mask.
 
-    return load(name_or_path, device=device, keep=keep, tile=tile)
+    See `toolbox.inference.restorer.load_restorer` for the arguments and errors.
+    """
+    from toolbox.inference import restorer
+
+    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile)
+
+
+# Names of version 0.1 that have changed. They keep working, with a warning.
+_RENAMED = {"Judgement": "PenaltyContext"}
+
+
+def __getattr__(name: str) -> object:
+    """Return a renamed name's new object, with a DeprecationWarning."""
+    if name in _RENAMED:
+        warnings.warn(
+            f"toolbox.{name} is now toolbox.{_RENAMED[name]}; the old name goes with version 0.4",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return globals()[_RENAMED[name]]
+    raise AttributeError(f"module 'toolbox' has no attribute '{name}'")

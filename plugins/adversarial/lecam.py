@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .games import mean
 
 if TYPE_CHECKING:
-    from toolbox import Judgement
+    from toolbox import PenaltyContext
 
 
 class LeCam(nn.Module):
@@ -38,7 +38,7 @@ class LeCam(nn.Module):
         self.register_buffer("fake", torch.zeros(()))
         self.register_buffer("uses", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, judgement: Judgement) -> Tensor:
+    def forward(self, judgement: PenaltyContext) -> Tensor:
         """Take the batch into the running means and return the penalty, a scalar."""
         with torch.no_grad():
             # A tensor on the device, so that no step waits for its value.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from toolbox import Judgement
+    from toolbox import PenaltyContext
 
 
 def slopes(discriminate: Callable[[Tensor], list[Tensor]], pictures: Tensor) -> Tensor:
@@ -24,7 +24,7 @@ def slopes(discriminate: Callable[[Tensor], list[Tensor]], pictures: Tensor) -> 
     return gradient.flatten(1)
 
 
-def r1(judgement: Judgement) -> Tensor:
+def r1(judgement: PenaltyContext) -> Tensor:
     """Return mean |dD/dx|^2 / 2 at real pictures x; the recipe's weight is the paper's gamma.
 
     Reference: Mescheder et al., "Which Training Methods for GANs do actually Converge?", ICML 2018.
@@ -32,7 +32,7 @@ def r1(judgement: Judgement) -> Tensor:
     return slopes(judgement.discriminate, judgement.real).square().sum(1).mean() / 2
 
 
-def r2(judgement: Judgement) -> Tensor:
+def r2(judgement: PenaltyContext) -> Tensor:
     """Return mean |dD/dx|^2 / 2 at restored pictures x; the recipe's weight is the paper's gamma.
 
     Reference: Mescheder et al., "Which Training Methods for GANs do actually Converge?", ICML 2018.
@@ -40,7 +40,7 @@ def r2(judgement: Judgement) -> Tensor:
     return slopes(judgement.discriminate, judgement.fake).square().sum(1).mean() / 2
 
 
-def dragan(*, spread: float, target: float) -> Callable[[Judgement], Tensor]:
+def dragan(*, spread: float, target: float) -> Callable[[PenaltyContext], Tensor]:
     """Return the penalty mean (|dD/dp|_2 - target)^2 at points p near real pictures.
 
     p = x + a spread s u: x real, s the standard deviation of all values of the batch, u ~ U(0, 1) a value,
@@ -49,7 +49,7 @@ def dragan(*, spread: float, target: float) -> Callable[[Judgement], Tensor]:
     Reference: Kodali et al., "On Convergence and Stability of GANs", 2017, with the noise of its code.
     """
 
-    def penalty(judgement: Judgement) -> Tensor:
+    def penalty(judgement: PenaltyContext) -> Tensor:
         real = judgement.real
         amount, noise = judgement.uniform(1, 1, 1), judgement.uniform(*real.shape[1:])
         near = real + amount * spread * real.std() * noise

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from toolbox import Judgement
+    from toolbox import PenaltyContext
 
 
-def gradient_penalty(target: float) -> Callable[[Judgement], Tensor]:
+def gradient_penalty(target: float) -> Callable[[PenaltyContext], Tensor]:
     """Return the penalty mean (|dD/dp|_2 - target)^2 at points p between real and restored pictures.
 
     p = a real + (1 - a) fake with one a ~ U(0, 1) a sample; D is the sum over all maps and patches, so that
@@ -21,7 +21,7 @@ def gradient_penalty(target: float) -> Callable[[Judgement], Tensor]:
     Reference: Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017.
     """
 
-    def penalty(judgement: Judgement) -> Tensor:
+    def penalty(judgement: PenaltyContext) -> Tensor:
         real, fake = judgement.real, judgement.fake
         alpha = judgement.uniform(1, 1, 1)
         between = (alpha * real + (1 - alpha) * fake).requires_grad_()

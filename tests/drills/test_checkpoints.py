@@ -14,10 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolbox import catalog, checkpoint, engine, files, parts, runfolder
-from toolbox.checkpoint import Progress
-from toolbox.plan import bind
-from toolbox.recipe import read
+from toolbox.config.plan import bind
+from toolbox.config.recipe import read
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.models import weight_file
+from toolbox.models.weight_file import WeightsHeader
+from toolbox.training import checkpoint, run_dir, state
+from toolbox.training.checkpoint import Progress
+from toolbox.utils import files
 
 TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4", "training.average=0.9"]
 
@@ -30,7 +35,7 @@ FLIPS = [40, pytest.param(2000, marks=pytest.mark.drill)]
 def built():
     loaded = catalog.load(third_party=False)
     plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
-    return parts.build(plan, engine.make("cpu"))
+    return state.build_state(plan, accelerator.make_accelerator("cpu"))
 
 
 def mark(built, number):
@@ -48,9 +53,9 @@ def child_saves(built, folder, first):
     try:
         for number in itertools.count(first):
             mark(built, number)
-            facts = {"recipe": "", "step": number}
-            checkpoint.save_weights(folder.parent / runfolder.BEST, built.generator.network, facts)
-            checkpoint.save_state(folder, built, Progress(step=number, best=float(number), best_step=number))
+            header = WeightsHeader(recipe="", step=number)
+            checkpoint.save_network(folder.parent / weight_file.BEST, built.generator.network, header)
+            checkpoint.save_checkpoint(folder, built, Progress(step=number, best=float(number), best_step=number))
     finally:
         os._exit(1)
 
@@ -75,12 +80,12 @@ def temporary(request, tmp_path, monkeypatch):
 
 def demand_best(folder, built, least):
     """See that the best weights are whole and no older than `least`; return of which step they are, None if none."""
-    path = folder / runfolder.BEST
+    path = folder / weight_file.BEST
     if not path.is_file():
         assert least is None
         return None
-    checkpoint.load_weights(path, built.generator.network)
-    step = checkpoint.read_facts(path)["step"]
+    checkpoint.load_network(path, built.generator.network)
+    step = weight_file.read_header(path).step
     assert all(bool((weight == step).all()) for weight in built.generator.network.parameters())
     assert least is None or step >= least
     return step
@@ -89,8 +94,8 @@ def demand_best(folder, built, least):
 @pytest.mark.parametrize("count", KILLS)
 def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, count, temporary):
     chance = random.Random(count)
-    folder = tmp_path / runfolder.CHECKPOINTS
-    runfolder.prepare(tmp_path)
+    folder = tmp_path / run_dir.CHECKPOINTS
+    run_dir.prepare_run_dir(tmp_path)
     step, cut, best, longest = 0, 0, None, 0.12
     for _ in range(count):
         child = child_saves(built, folder, step + 1)
@@ -98,22 +103,22 @@ def test_killed_while_saving_the_newest_whole_state_is_there(tmp_path, built, co
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         cut += any(path.name.endswith(".tmp") for path in folder.iterdir())
-        runfolder.prepare(tmp_path)
+        run_dir.prepare_run_dir(tmp_path)
         assert not [path for place in (folder, tmp_path) for path in place.iterdir() if path.name.startswith(".")]
         best = demand_best(tmp_path, built, best)
-        newest, passed = checkpoint.newest(folder)
+        newest, passed = checkpoint.newest_checkpoint(folder)
         assert not passed
         if newest is None:
             assert step == 0
             longest *= 1.5  # the machine is slow: not one save was through
             continue
-        progress = checkpoint.load_state(newest, built)
+        progress = checkpoint.load_checkpoint(newest, built)
         assert all(bool((weight == progress.step).all()) for weight in built.generator.network.parameters())
         assert progress.step >= step
         step = progress.step
         assert progress.best_step == step <= best
     # A kill while old ones are taken away leaves them to the next save.
-    checkpoint.save_state(folder, built, Progress(step=step + 1))
+    checkpoint.save_checkpoint(folder, built, Progress(step=step + 1))
     assert len(list(folder.iterdir())) == checkpoint.KEPT
     assert step > 0
     assert cut > 0, "no kill fell into a save, so this showed nothing"
@@ -126,7 +131,7 @@ def test_a_bit_turned_or_an_end_cut_off_is_noticed_and_named(tmp_path, built, co
     chance = random.Random(count)
     for step in (1, 2):
         mark(built, step)
-        checkpoint.save_state(tmp_path, built, Progress(step=step))
+        checkpoint.save_checkpoint(tmp_path, built, Progress(step=step))
     newest, older = tmp_path / "step-00000002", tmp_path / "step-00000001"
     for number in range(count):
         path = chance.choice(sorted(newest.iterdir()))
@@ -137,67 +142,67 @@ def test_a_bit_turned_or_an_end_cut_off_is_noticed_and_named(tmp_path, built, co
         else:
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
         path.write_bytes(damaged)
-        found, passed = checkpoint.newest(tmp_path)
+        found, passed = checkpoint.newest_checkpoint(tmp_path)
         if path.name == checkpoint.MANIFEST and found == newest:
             # A manifest that says the same in other bytes (a space for a line break) is as good.
-            assert checkpoint.verify(newest) is None
+            assert checkpoint.find_damage(newest) is None
         else:
             assert found == older
             assert len(passed) == 1 and newest.name in passed[0]
             # A damaged manifest has another file look changed or missing.
             assert path.name in passed[0] or path.name == checkpoint.MANIFEST
         path.write_bytes(whole)
-    assert checkpoint.newest(tmp_path) == (newest, ())
+    assert checkpoint.newest_checkpoint(tmp_path) == (newest, ())
 
 
 def test_a_second_save_of_a_step_leaves_the_first_until_it_is_whole(tmp_path, built, monkeypatch):
     mark(built, 1)
-    checkpoint.save_state(tmp_path, built, Progress(step=1))
+    checkpoint.save_checkpoint(tmp_path, built, Progress(step=1))
     monkeypatch.setattr(files, "write_json", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(Exception, match="No space left|full"):
-        checkpoint.save_state(tmp_path, built, Progress(step=1))
+        checkpoint.save_checkpoint(tmp_path, built, Progress(step=1))
     monkeypatch.undo()
-    assert checkpoint.newest(tmp_path)[0] == tmp_path / "step-00000001"
+    assert checkpoint.newest_checkpoint(tmp_path)[0] == tmp_path / "step-00000001"
     mark(built, 5)
-    checkpoint.save_state(tmp_path, built, Progress(step=1))
-    newest, _ = checkpoint.newest(tmp_path)
-    checkpoint.load_state(newest, built)
+    checkpoint.save_checkpoint(tmp_path, built, Progress(step=1))
+    newest, _ = checkpoint.newest_checkpoint(tmp_path)
+    checkpoint.load_checkpoint(newest, built)
     assert float(next(built.generator.network.parameters()).flatten()[0].detach()) == 5
 
 
 def test_a_save_never_removes_what_it_has_just_written(tmp_path, built):
     for step in (200, 300):
-        checkpoint.save_state(tmp_path, built, Progress(step=step))
+        checkpoint.save_checkpoint(tmp_path, built, Progress(step=step))
         (tmp_path / f"step-{step:08d}" / checkpoint.MANIFEST).write_text("{", "utf-8")
-    saved = checkpoint.save_state(tmp_path, built, Progress(step=50))
-    assert checkpoint.verify(saved) is None
-    assert checkpoint.newest(tmp_path)[0] == saved
+    saved = checkpoint.save_checkpoint(tmp_path, built, Progress(step=50))
+    assert checkpoint.find_damage(saved) is None
+    assert checkpoint.newest_checkpoint(tmp_path)[0] == saved
     # What a run does that goes on: the damaged ones are out of the way, and hold no place any more.
-    checkpoint.set_aside(tmp_path)
-    later = [checkpoint.save_state(tmp_path, built, Progress(step=step)) for step in (60, 70)]
+    checkpoint.rename_damaged(tmp_path)
+    later = [checkpoint.save_checkpoint(tmp_path, built, Progress(step=step)) for step in (60, 70)]
     names = ["damaged-step-00000300", *(path.name for path in later)]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert checkpoint.newest(tmp_path) == (later[1], ())
+    assert checkpoint.newest_checkpoint(tmp_path) == (later[1], ())
 
 
 def test_damaged_checkpoints_older_than_a_whole_one_stay(tmp_path, built):
-    saved = [checkpoint.save_state(tmp_path, built, Progress(step=step)) for step in (1, 2)]
+    saved = [checkpoint.save_checkpoint(tmp_path, built, Progress(step=step)) for step in (1, 2)]
     (saved[0] / checkpoint.MANIFEST).write_text("{", "utf-8")
-    checkpoint.set_aside(tmp_path)
+    checkpoint.rename_damaged(tmp_path)
     assert sorted(tmp_path.iterdir()) == saved
 
 
 def test_of_many_saves_of_one_step_the_last_is_the_newest(tmp_path, built):
     for number in range(1, 13):
-        saved = checkpoint.save_state(tmp_path, built, Progress(step=7, seconds=number))
-        assert checkpoint.newest(tmp_path) == (saved, ())
-        assert checkpoint.load_state(saved, built).seconds == number
+        saved = checkpoint.save_checkpoint(tmp_path, built, Progress(step=7, seconds=number))
+        assert checkpoint.newest_checkpoint(tmp_path) == (saved, ())
+        assert checkpoint.load_checkpoint(saved, built).seconds == number
         assert len(list(tmp_path.iterdir())) == min(number, checkpoint.KEPT)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_byte_for_byte(tmp_path, built, monkeypatch):
     mark(built, 1)
-    saved = checkpoint.save_state(tmp_path, built, Progress(step=1))
+    saved = checkpoint.save_checkpoint(tmp_path, built, Progress(step=1))
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     real, calls = files.write_bytes, itertools.count()
     total = len(before)
@@ -211,7 +216,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_byte_for_byte(tmp_path, built, mo
 
         monkeypatch.setattr(files, "write_bytes", write)
         with pytest.raises(Exception, match="No space left|full"):
-            checkpoint.save_state(tmp_path, built, Progress(step=2))
+            checkpoint.save_checkpoint(tmp_path, built, Progress(step=2))
         monkeypatch.undo()
         assert [path.name for path in tmp_path.iterdir()] == [saved.name]
         assert {path.name: path.read_bytes() for path in saved.iterdir()} == before

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from forking import begin, finish
 
-from toolbox import images, sample
+from toolbox.data import sample
+from toolbox.imaging import io
 
 KILLS = [2, pytest.param(50, marks=pytest.mark.drill)]
 PHOTOS = 24
@@ -22,9 +23,9 @@ PHOTOS = 24
 def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     folder, out, whole = tmp_path / "in", tmp_path / "out", tmp_path / "whole"
     folder.mkdir()
-    photo = images.luma(images.read_rgb(images.find(sample.folder() / "photos")[0]))[:96, :128]
+    photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))[:96, :128]
     for index in range(PHOTOS):
-        images.write_png(folder / f"{index:02d}.png", np.roll(photo, 3 * index, axis=1))
+        io.write_png(folder / f"{index:02d}.png", np.roll(photo, 3 * index, axis=1))
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     words = ["restore", folder, "--mask", "none", "--before-after", "--device", "cpu", "-o"]
     started = time.monotonic()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import default_catalog
+from catalogs import default_catalog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_tiles import NETWORKS, of
+from tiled_networks import NETWORKS, of
 from torch import nn
 
 import toolbox
-from toolbox import batch, color, images, parts, photos, restore
-from toolbox.masks import Choice
-from toolbox.parts import component
-from toolbox.plan import bind_component
-from toolbox.tiles import OVERLAP, cut, probe_reach
-from toolbox.view import view
+from toolbox.config.plan import bind_component
+from toolbox.imaging import color, io
+from toolbox.inference import output_paths
+from toolbox.inference.batch import RestoreOptions, restore_all
+from toolbox.inference.photo_view import view
+from toolbox.inference.restorer import Restorer, make_restorer
+from toolbox.inference.tiling import OVERLAP, cut, probe_receptive_radius
+from toolbox.masks.sources import MaskOptions
+from toolbox.models.build import build_component
+from toolbox.models.forward import run_generator
 
 CPU = torch.device("cpu")
 FEW = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
@@ -30,8 +34,8 @@ LENGTHS = [FEW, pytest.param(MANY, marks=pytest.mark.drill)]
 def restorers():
     """Return the shipped restorer, and the default U-Net at the published width and with small random weights."""
     torch.manual_seed(0)
-    unet = component(bind_component(default_catalog(), "generator", "inpainting-unet", {"width": 8}))
-    return {"luma": toolbox.load_restorer("luma", device="cpu"), "unet": restore.restorer(unet, "luma", CPU, Working())}
+    unet = build_component(bind_component(default_catalog(), "generator", "inpainting-unet", {"width": 8}))
+    return {"luma": toolbox.load_restorer("luma", device="cpu"), "unet": make_restorer(unet, "luma", CPU, Working())}
 
 
 class Working:
@@ -55,15 +59,15 @@ def pillow(rgb):
 
 def restored(restorer, pixels, alpha, mask, keep, folder):
     """Send a picture through a file and the batch, as `toolbox restore` does, and return what comes back."""
-    images.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
-    images.write_png(folder / "m.png", mask)
-    how = photos.How(choice=Choice(given=folder / "m.png"), keep=keep, overwrite=True)
-    (one,) = photos.restore_all(batch.plan([folder / "in" / "a.png"], folder / "out"), restorer, how)
+    io.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
+    io.write_png(folder / "m.png", mask)
+    how = RestoreOptions(choice=MaskOptions(given=folder / "m.png"), keep=keep, overwrite=True)
+    (one,) = restore_all(output_paths.plan_jobs([folder / "in" / "a.png"], folder / "out"), restorer, how)
     if one.status == "left as it is":
         assert keep == "rgb" and not mask.any() and (alpha is None or (alpha >= alpha.max()).all())
         return None
     assert one.status == "restored", one
-    return images.read(folder / "out" / "a.png").pixels
+    return io.read(folder / "out" / "a.png").pixels
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -134,7 +138,7 @@ def test_what_the_generator_makes_is_finite_and_in_range(restorers, name, length
 @pytest.mark.parametrize("name", NETWORKS)
 def test_tiles_give_what_the_whole_gives_at_any_size(name, length):
     network, multiple, reach = NETWORKS[name]
-    assert probe_reach(network, CPU, multiple) == reach < OVERLAP / 2
+    assert probe_receptive_radius(network, CPU, multiple) == reach < OVERLAP / 2
 
     @length
     @given(
@@ -171,8 +175,8 @@ def steps_at_borders(restorer, tile, gray, mask):
 def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers, shared, count, capsys):
     folder = shared / "benchmarks" / "kodak24-damaged"
     shares = []
-    for path in images.find(folder / "input")[:count]:
-        gray, mask = images.read_gray(path), images.read_mask(folder / "masks" / path.name)
+    for path in io.find(folder / "input")[:count]:
+        gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
         at, elsewhere = steps_at_borders(restorers["luma"], 256, gray, mask)
         assert len(at) > 1000
         shares.append(np.mean(at) / np.percentile(elsewhere, 99))
@@ -187,8 +191,8 @@ def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers,
 
 def test_a_step_at_a_border_would_be_seen(restorers, shared):
     folder = shared / "benchmarks" / "kodak24-damaged"
-    path = images.find(folder / "input")[0]
-    gray, mask = images.read_gray(path), images.read_mask(folder / "masks" / path.name)
+    path = io.find(folder / "input")[0]
+    gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
 
     class Shifting(nn.Module):
         """Adds to the red of a tile what tells it from its neighbours: their mean."""
@@ -198,10 +202,10 @@ def test_a_step_at_a_border_would_be_seen(restorers, shared):
             self.network = restorers["luma"].network
 
         def forward(self, image, mask):
-            made = parts.restore(self.network, "none", image, mask)["restored"]
+            made = run_generator(self.network, "none", image, mask)["restored"]
             return made + image.new_tensor([1.0, 0, 0]).view(1, 3, 1, 1) * 2 * (image.mean() - 0.5)
 
-    rigged = restore.Restorer(network=Shifting(), keep="none", device=CPU, multiple=restorers["luma"].multiple)
+    rigged = Restorer(network=Shifting(), keep="none", device=CPU, multiple=restorers["luma"].multiple)
     object.__setattr__(rigged, "reach", 47)
     at, elsewhere = steps_at_borders(rigged, 256, gray, mask)
     assert np.percentile(at, 95) > np.percentile(elsewhere, 99)

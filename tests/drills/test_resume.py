@@ -15,14 +15,16 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from forking import begin, finish
-from safetensors.torch import load_file
+from run_outcomes import outcome, same
 from toolbox_plugins.default import unet
 from toolbox_plugins.default.lost_region import damage
 from torch import nn
 
-from toolbox import checkpoint, closing, files, images, runfolder, sample, training, validation
+from toolbox.data import sample
+from toolbox.imaging import io
+from toolbox.training import checkpoint, epoch_end, run_dir, step, validate
+from toolbox.utils import files
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "data.zoom=2"]
@@ -39,13 +41,13 @@ def pairs(tmp_path):
     """Lay out a competition folder of seven pairs and three photographs to restore."""
     random_ = np.random.default_rng(0)
     folder = tmp_path / "pairs"
-    for index, path in enumerate(images.find(sample.folder() / "photos")[:10]):
-        truth = images.read_rgb(path)[:48, :64]
+    for index, path in enumerate(io.find(sample.folder() / "photos")[:10]):
+        truth = io.read_rgb(path)[:48, :64]
         role, name = ("train", f"TRAIN_{index}.png") if index < 7 else ("test", f"TEST_{index}.png")
         for part, pixels in ((f"{role}_input", damage(truth, random_)[0]), ("train_gt", truth)):
             if role == "train" or part == "test_input":
                 (folder / part).mkdir(parents=True, exist_ok=True)
-                images.write_png(folder / part / name, pixels)
+                io.write_png(folder / part / name, pixels)
     return folder
 
 
@@ -66,33 +68,14 @@ def phase(monkeypatch):
 
         monkeypatch.setattr(owner, name, call)
 
-    telling(training, "step", "step")
-    telling(checkpoint, "save_state", "save")
-    telling(validation, "validate", "validate")
-    telling(closing, "submit", "restore")
+    telling(step, "take_step", "step")
+    telling(checkpoint, "save_checkpoint", "save")
+    telling(validate, "validate", "validate")
+    telling(epoch_end, "restore_and_zip", "restore")
     telling(files, "zip_flat", "zip")
     plain = unet.double_conv
     monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))
     return shared
-
-
-def outcome(folder):
-    """Return all that must be the same: weights, optimisers, averages, schedules, every step's figures, best, zips."""
-    saved, _ = checkpoint.newest(folder / runfolder.CHECKPOINTS)
-    tensors = {path.name: load_file(path) for path in saved.glob("*.safetensors")}
-    state = json.loads((saved / "state.json").read_text("utf-8"))
-    state["progress"].pop("seconds")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
-    best = load_file(folder / runfolder.BEST)
-    zips = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.zip"))}
-    return {"best": best, **tensors}, lines, zips, state["sides"], state["progress"]
-
-
-def same(one, other):
-    assert one[1:] == other[1:] and len(one[2]) == 2
-    assert one[0].keys() == other[0].keys() and "average.safetensors" in one[0]
-    for a, b in ((one[0][name], other[0][name]) for name in one[0]):
-        assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -113,7 +96,7 @@ def test_a_killed_run_comes_to_the_same_weights(tmp_path, pairs, phase, workers,
             wanted = None if number % 2 else (5 - number // 2) % 6
             hit.append(killed(out, options, phase, wanted, chance, duration))
             number += 1
-            newest, _ = checkpoint.newest(out / runfolder.CHECKPOINTS)
+            newest, _ = checkpoint.newest_checkpoint(out / run_dir.CHECKPOINTS)
             middles += newest is not None and json.loads((newest / "state.json").read_text())["progress"]["batch"] > 0
         assert finish(again(out, options)) == 0
         same(outcome(out), expected)
@@ -143,7 +126,7 @@ def killed(out, options, phase, wanted, chance, duration):
 
 
 def again(out, options):
-    return begin("run", "--resume", out) if (out / runfolder.FACTS).is_file() else begin("run", "--out", out, *options)
+    return begin("run", "--resume", out) if (out / run_dir.RUN_INFO).is_file() else begin("run", "--out", out, *options)
 
 
 def wait(child, phase, wanted, chance, duration):

@@ -11,10 +11,12 @@ import signal
 import numpy as np
 import pytest
 from forking import begin, finish
-from test_resume import outcome, same
+from run_outcomes import outcome, same
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox import checkpoint, images, runfolder, sample
+from toolbox.data import sample
+from toolbox.imaging import io
+from toolbox.training import checkpoint, run_dir
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "validation.submit_every=2"]
@@ -22,25 +24,25 @@ OPTIONS += ["--set", "generator.schedule.every=1", "--set", "training.checkpoint
 
 # Where in a run: a function, and which of its calls.
 PHASES = {
-    "opening the photographs": ("toolbox.sources.open_folder", 1),
-    "building the networks": ("toolbox.parts.build", 1),
-    "decoding": ("toolbox.prepared.load", 2),
-    "measuring before": ("toolbox.validation.baselines", 1),
-    "the first step": ("toolbox.training.step", 1),
-    "a step": ("toolbox.training.step", 5),
-    "the last step": ("toolbox.training.step", 8),
-    "the last step, inside an epoch": ("toolbox.training.step", 7),
-    "saving the last step, inside an epoch": ("toolbox.checkpoint._fill", 7),
-    "saving": ("toolbox.checkpoint._fill", 2),
+    "opening the photographs": ("toolbox.data.folders.open_folder", 1),
+    "building the networks": ("toolbox.training.state.build_state", 1),
+    "decoding": ("toolbox.data.preprocessing.load", 2),
+    "measuring before": ("toolbox.training.validate.baseline_scores", 1),
+    "the first step": ("toolbox.training.step.take_step", 1),
+    "a step": ("toolbox.training.step.take_step", 5),
+    "the last step": ("toolbox.training.step.take_step", 8),
+    "the last step, inside an epoch": ("toolbox.training.step.take_step", 7),
+    "saving the last step, inside an epoch": ("toolbox.training.checkpoint._write_files", 7),
+    "saving": ("toolbox.training.checkpoint._write_files", 2),
     "old checkpoints removed": ("shutil.rmtree", 2),
-    "validating": ("toolbox.validation.validate", 2),
-    "validating at the end": ("toolbox.validation.validate", 4),
-    "previewing": ("toolbox.report.preview", 2),
-    "keeping the best": ("toolbox.checkpoint.save_weights", 1),
-    "test photographs": ("toolbox.data.unpaired", 2),
-    "zipping": ("toolbox.files.zip_flat", 1),
-    "test photographs at the end": ("toolbox.data.unpaired", 3),
-    "zipping at the end": ("toolbox.files.zip_flat", 2),
+    "validating": ("toolbox.training.validate.validate", 2),
+    "validating at the end": ("toolbox.training.validate.validate", 4),
+    "previewing": ("toolbox.training.metric_log.write_preview", 2),
+    "keeping the best": ("toolbox.training.checkpoint.save_network", 1),
+    "test photographs": ("toolbox.data.loader.load_test_photo", 2),
+    "zipping": ("toolbox.utils.files.zip_flat", 1),
+    "test photographs at the end": ("toolbox.data.loader.load_test_photo", 3),
+    "zipping at the end": ("toolbox.utils.files.zip_flat", 2),
 }
 INSIDE = ["--steps", "7"]  # the last epoch has a step more
 SHORT = ("saving", "the last step, inside an epoch", "zipping at the end")
@@ -57,13 +59,13 @@ def whole(tmp_path_factory):
     random = np.random.default_rng(0)
     for name in ("train_input", "train_gt", "test_input"):
         (folder / "competition" / name).mkdir(parents=True)
-    for index, path in enumerate(images.find(sample.folder() / "photos")[:8]):
-        truth = images.read_rgb(path)[:48, :48]
+    for index, path in enumerate(io.find(sample.folder() / "photos")[:8]):
+        truth = io.read_rgb(path)[:48, :48]
         gray, _ = damage(truth, random)
         side = "train_input" if index < 6 else "test_input"
-        images.write_png(folder / "competition" / side / f"{index}.png", gray)
+        io.write_png(folder / "competition" / side / f"{index}.png", gray)
         if index < 6:
-            images.write_png(folder / "competition" / "train_gt" / f"{index}.png", truth)
+            io.write_png(folder / "competition" / "train_gt" / f"{index}.png", truth)
     data = folder / "competition"
     for name, more in (("whole", []), ("inside", INSIDE)):
         assert finish(begin("run", "--out", folder / name, "--data", data, *OPTIONS, *more)) == 0
@@ -95,9 +97,9 @@ def zips(folder):
 
 def recorded(out):
     """Return how many steps the record has, and the step of the newest checkpoint."""
-    path = out / runfolder.METRICS
+    path = out / run_dir.METRICS
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
-    newest, passed = checkpoint.newest(out / runfolder.CHECKPOINTS)
+    newest, passed = checkpoint.newest_checkpoint(out / run_dir.CHECKPOINTS)
     assert not passed
     step = 0 if newest is None else json.loads((newest / "state.json").read_text("utf-8"))["progress"]["step"]
     return sum("validation" not in line for line in lines), step
@@ -123,7 +125,7 @@ def test_a_signal_in_any_phase_loses_nothing(tmp_path, whole, phase, twice):
     steps, saved = recorded(out)
     # Asked once, every step is in a checkpoint; asked twice, all but those since the last one.
     assert saved == steps if len(numbers) == 1 else steps - 1 <= saved <= steps
-    started = (out / runfolder.FACTS).is_file()
+    started = (out / run_dir.RUN_INFO).is_file()
     assert finish(begin("run", "--resume", out) if started else begin("run", "--out", out, *options)) == 0
     same(outcome(out), outcome(expected))
     assert zips(out) == zips(expected) and len(zips(out)) == 2

@@ -17,12 +17,19 @@ import numpy as np
 import pytest
 
 import toolbox
-from toolbox import batch, catalog, checkpoint, data, engine, images, parts, photos, runner, sample, sources, validation
-from toolbox import training as loop
-from toolbox.checkpoint import Progress
-from toolbox.masks import Choice
-from toolbox.plan import bind
-from toolbox.recipe import read
+from toolbox.config.plan import bind
+from toolbox.config.recipe import read
+from toolbox.data import folders, loader, sample
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.imaging import io
+from toolbox.inference import output_paths
+from toolbox.inference.batch import RestoreOptions, restore_all
+from toolbox.masks.sources import MaskOptions
+from toolbox.models import build
+from toolbox.training import checkpoint, run, state, validate
+from toolbox.training import step as loop
+from toolbox.training.checkpoint import Progress
 
 MINUTES = [0.15, pytest.param(float(os.environ.get("TOOLBOX_SOAK_MINUTES", "30")), marks=pytest.mark.soak)]
 TINY = ["generator.width=8", "discriminator.width=8", "training.average=0.9", "data.size=64", "data.workers=2"]
@@ -50,34 +57,34 @@ class Round:
     def __init__(self, folder):
         loaded = catalog.load(third_party=False)
         plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
-        self.engine = engine.make("cpu")
-        self.parts = parts.build(plan, self.engine)
-        how = runner.recipe_for_data(plan)
-        items = tuple(sources.open_folder(None).items)
-        self.training = data.Samples(items=items, recipe=how, stream=data.Stream.TRAIN)
-        self.held_out = data.Samples(items=items[:4], recipe=how, stream=data.Stream.VALIDATION)
-        self.measures = {bound.label: parts.component(bound) for bound in plan.metrics}
+        self.engine = accelerator.make_accelerator("cpu")
+        self.parts = state.build_state(plan, self.engine)
+        how = run.sample_recipe(plan)
+        items = tuple(folders.open_folder(None).items)
+        self.training = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
+        self.held_out = loader.Samples(items=items[:4], recipe=how, stream=loader.Stream.VALIDATION)
+        self.measures = {bound.label: build.build_component(bound) for bound in plan.metrics}
         self.restorer = toolbox.load_restorer("luma", device="cpu")
         self.folder, self.step = folder, 0
         self.random = np.random.default_rng(0)
-        self.photo = images.luma(images.read_rgb(images.find(sample.folder() / "photos")[0]))
+        self.photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))
         (folder / "in").mkdir()
 
     def __call__(self):
         keys = [[(self.step, 2 * index), (self.step, 2 * index + 1)] for index in range(STEPS)]
-        batches = data.batches(self.training, keys, 2, self.engine.device)
-        for record in loop.train(self.parts, batches, self.engine, seed=1, first=self.step):
+        batches = loader.iterate_batches(self.training, keys, 2, self.engine.device)
+        for record in loop.take_steps(self.parts, batches, self.engine, seed=1, first=self.step):
             self.step = record.step + 1
-        held_out = data.batches(self.held_out, data.in_order(4, 2), 0, self.engine.device)
-        validation.validate(self.parts, held_out, self.engine, self.measures, previews=2)
-        saved = checkpoint.save_state(self.folder / "checkpoints", self.parts, Progress(step=self.step))
-        assert checkpoint.load_state(saved, self.parts).step == self.step
+        held_out = loader.iterate_batches(self.held_out, loader.ordered_batches(4, 2), 0, self.engine.device)
+        validate.validate(self.parts, held_out, self.engine, self.measures, previews=2)
+        saved = checkpoint.save_checkpoint(self.folder / "checkpoints", self.parts, Progress(step=self.step))
+        assert checkpoint.load_checkpoint(saved, self.parts).step == self.step
         for index in range(PHOTOS):
             height, width = self.random.integers(16, self.photo.shape)
-            images.write_png(self.folder / "in" / f"{index}.png", self.photo[:height, :width])
+            io.write_png(self.folder / "in" / f"{index}.png", self.photo[:height, :width])
         (self.folder / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        how = photos.How(choice=Choice(color=(0, 0, 0)), overwrite=True, before_after=True)
-        outcomes = photos.restore_all(batch.plan([self.folder / "in"], self.folder / "out"), self.restorer, how)
+        how = RestoreOptions(choice=MaskOptions(color=(0, 0, 0)), overwrite=True, before_after=True)
+        outcomes = restore_all(output_paths.plan_jobs([self.folder / "in"], self.folder / "out"), self.restorer, how)
         assert [one.status for one in outcomes] == ["restored"] * PHOTOS + ["failed"]
 
 

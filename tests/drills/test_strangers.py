@@ -18,8 +18,11 @@ from forking import apart
 from pictures import saved
 from standins import Stand, restored, standing
 
-from toolbox import batch, images, photos
 from toolbox.errors import DataError
+from toolbox.imaging import io
+from toolbox.inference import output_paths
+from toolbox.inference.batch import RestoreOptions, restore_all
+from toolbox.masks.sources import MaskOptions
 
 CUTS = [60, pytest.param(600, marks=pytest.mark.drill)]
 MANY = [100, pytest.param(10_000, marks=pytest.mark.drill)]
@@ -42,8 +45,8 @@ def batch_apart(folder, out, log, how):
 
     def work():
         before = resident()
-        jobs = batch.plan([folder], out)
-        outcomes = photos.restore_all(jobs, Quick(), how)
+        jobs = output_paths.plan_jobs([folder], out)
+        outcomes = restore_all(jobs, Quick(), how)
         with log.open("w") as lines:
             for job in jobs:
                 started = time.process_time()
@@ -94,14 +97,14 @@ def test_every_cut_is_refused(kind, count):
     chance = random.Random(count)
     makes = hostile.jpegs() if kind == "jpg" else hostile.pngs()
     for name, data in makes.items():
-        assert images.decode(data, name).pixels.size
+        assert io.decode(data, name).pixels.size
     for number in range(count):
         name = list(makes)[number % len(makes)]
         # Every tenth of each make lacks its last bytes alone.
         tail = (number // len(makes)) % 10 == 0
         kept = len(makes[name]) - chance.randint(1, 12) if tail else chance.randrange(len(makes[name]))
         with pytest.raises(DataError, match=f"^{name} "):
-            images.decode(makes[name][:kept], name)
+            io.decode(makes[name][:kept], name)
 
 
 @pytest.mark.parametrize("count", MANY)
@@ -112,7 +115,7 @@ def test_mutated_files_are_restored_or_refused(tmp_path, count, capsys):
     for number in range(count):
         name = list(makes)[number % len(makes)]
         (tmp_path / "in" / f"{number:05d}-{name}").write_bytes(hostile.mutated(makes[name], chance))
-    how = photos.How(keep="luma")
+    how = RestoreOptions(keep="luma")
     found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", how)
     assert len(found) == count
     with capsys.disabled():
@@ -129,7 +132,7 @@ def test_the_fuzz_corpus_is_restored_or_refused(tmp_path, shared, every, capsys)
     for path in paths[::every]:
         kind = ".jpg" if path.parent.name == "jpeg" else ".png"
         (tmp_path / "in" / f"{path.name}{kind}").write_bytes(path.read_bytes())
-    found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", photos.How(keep="luma"))
+    found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", RestoreOptions(keep="luma"))
     assert len(found) == len(paths[::every])
     with capsys.disabled():
         counts = demand_restored_or_refused(found, peak, f"{len(found)} files of the fuzz corpus")
@@ -148,13 +151,13 @@ def test_the_largest_photo_takes_less_than_a_gigabyte(tmp_path, kind, capsys):
         if kind.endswith("jpg"):
             path.write_bytes(saved(level if kind == "gray.jpg" else rgb, "JPEG"))
         elif kind == "alpha.png":
-            images.write_png(path, rgb, alpha=np.full_like(level, 200))
+            io.write_png(path, rgb, alpha=np.full_like(level, 200))
         else:
-            images.write_png(path, rgb.astype(np.uint16) * 257)
+            io.write_png(path, rgb.astype(np.uint16) * 257)
 
     # Made in a process of its own too, so that its memory is not there to be used again.
     assert apart(write, tmp_path / "written") == (0, "")
-    how = photos.How(keep="luma", choice=photos.Choice(given=False))
+    how = RestoreOptions(keep="luma", choice=MaskOptions(given=False))
     found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", how)
     assert [status for _, status, *_ in found] == ["restored"]
     with capsys.disabled():

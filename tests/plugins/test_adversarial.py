@@ -5,19 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from toolbox_plugins.adversarial import plugin
 from toolbox_plugins.adversarial.patchgan import Multiscale, PatchGan
 from toolbox_plugins.adversarial.unet import UNetDiscriminator
 from toolbox_plugins.default.patch import LsganPatch
 from torch import nn
 
-from toolbox import catalog, engine, manager, parts, training
-from toolbox.data import Batch
-from toolbox.plan import bind
-from toolbox.recipe import read
-from toolbox.registry import Bundle
+from toolbox.config.plan import bind
+from toolbox.config.recipe import read
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
 from toolbox.testing import assert_conforms
+from toolbox.training import state
+from toolbox.training.step import seed_step, take_step
 
 
 def double(*shape, seed=0):
@@ -196,7 +199,7 @@ MIXES = {
 def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     # A named component drops the params of the one before it, so the small sizes come last.
     plan = plan_of(shelf, *MIXES[mix], *SMALL)
-    built = parts.build(plan, engine.make("cpu"))
+    built = state.build_state(plan, accelerator.make_accelerator("cpu"))
     truth = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
@@ -206,7 +209,7 @@ def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     terms = []
     for number in range(2):
         terms.append(
-            training.step(built, batch, engine.make("cpu"), number=number, random=training.randomness(0, number))
+            take_step(built, batch, accelerator.make_accelerator("cpu"), number=number, random=seed_step(0, number))
         )
     assert all(value.isfinite() for step in terms for value in step.values())
     for name, one in networks.items():

@@ -21,7 +21,7 @@ from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from toolbox import Judgement
+from toolbox import PenaltyContext
 
 GAMES = {
     "hinge": Hinge(),
@@ -42,7 +42,7 @@ def maps(*values):
 
 
 def judgement(discriminate, real, fake, seed=0):
-    return Judgement(
+    return PenaltyContext(
         discriminate=discriminate,
         real=real,
         fake=fake,
@@ -174,7 +174,7 @@ def test_dragan_looks_near_real_pictures():
 
     real = double(64, 3, 8, 8)
     at = judgement(square, real, real)
-    at = Judgement(**{**vars(at), "discriminate": recorded})
+    at = PenaltyContext(**{**vars(at), "discriminate": recorded})
     dragan(spread=0.5, target=1.0)(at)
     away = (seen[0] - real) / (0.5 * np.std(real.numpy(), ddof=1))
     # a u with a and u from U(0, 1): within [0, 1), and of a picture's own a, so that its mean is about a / 2.
@@ -193,7 +193,7 @@ def lecam_step(penalty, real, fake):
     made = [torch.tensor(one, dtype=torch.float64, requires_grad=True) for one in (real, fake)]
     pictures = torch.zeros(1, 3, 1, 1)
     value = penalty(
-        Judgement(
+        PenaltyContext(
             discriminate=square,
             real=pictures,
             fake=pictures,
@@ -222,7 +222,7 @@ def test_lecam_weighs_maps_alike():
     penalty = LeCam().double()
     pictures = torch.zeros(1, 3, 1, 1)
     value = penalty(
-        Judgement(
+        PenaltyContext(
             discriminate=square,
             real=pictures,
             fake=pictures,

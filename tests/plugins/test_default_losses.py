@@ -17,7 +17,7 @@ from toolbox_plugins.default.unet import InpaintingUNet
 from torch import nn
 from torch.autograd import gradcheck
 
-from toolbox import Judgement, Sample
+from toolbox import PenaltyContext, Sample
 
 SSIM = {
     "per-channel": {},
@@ -32,7 +32,7 @@ def double(*shape, seed=0):
 
 
 def judgement(discriminate, real, fake, seed=0):
-    return Judgement(
+    return PenaltyContext(
         discriminate=discriminate,
         real=real,
         fake=fake,

@@ -15,7 +15,7 @@ from toolbox_plugins.default.gradient_penalty import gradient_penalty
 from toolbox_plugins.default.patch import LsganPatch
 from toolbox_plugins.default.unet import InpaintingUNet
 
-from toolbox import Judgement
+from toolbox import PenaltyContext
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "published_step.npz"
 
@@ -89,7 +89,7 @@ def test_gradient_penalty(reference, discriminator, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *size, generator: reference["gradient_penalty_alpha"].view(size))
     real, fake = reference["y"], reference["generator_output"]
     got = gradient_penalty(1.0)(
-        Judgement(
+        PenaltyContext(
             discriminate=lambda picture: discriminator(picture, real, real[:, :1]),
             real=real,
             fake=fake,

@@ -12,8 +12,9 @@ from toolbox_plugins.luma.network import to_rgb
 from toolbox_plugins.luma.plugin import LumaUNetParams, build_luma_unet, check_luma_unet
 from toolbox_plugins.luma.white_balance import balanced, white_balance
 
-from toolbox import Sample, images
-from toolbox.color import luma
+from toolbox import Sample
+from toolbox.imaging import io
+from toolbox.imaging.color import luma
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -145,7 +146,7 @@ def test_before_it_learns_the_network_fills_smoothly():
 def test_another_white_balance_keeps_the_luma_and_goes_the_right_way():
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     warm = balanced(photo, np.array([1.2, 1, 0.8], np.float32))
-    apart = images.luma(warm).astype(int) - images.luma(photo)
+    apart = io.luma(warm).astype(int) - io.luma(photo)
     assert abs(apart).max() <= 1
     before, after = (one.astype(float).mean((0, 1)) for one in (photo, warm))
     assert after[0] > before[0] and after[2] < before[2]

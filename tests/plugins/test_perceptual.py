@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from skimage.color import rgb2lab
@@ -20,9 +20,11 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from toolbox import catalog, manager, parts, plan, recipe
+from toolbox.config import plan, recipe
 from toolbox.errors import RecipeError
-from toolbox.registry import Bundle
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
+from toolbox.models.build import build_component
 
 BUNDLE = Bundle(name="perceptual", module="toolbox_plugins.perceptual.plugin")
 SMALL = "test_efficientnet"
@@ -41,7 +43,7 @@ def make(loaded):
         table = {"generator": {"name": "inpainting-unet"}, "losses": {name: params}}
         (loss,) = plan.bind(recipe.Recipe(name="test", tree=table), loaded).losses
         torch.manual_seed(0)
-        return parts.component(loss)
+        return build_component(loss)
 
     return build
 
@@ -98,7 +100,7 @@ def test_recipe_binds_builds_and_every_loss_is_tested(loaded):
     assert [one.label for one in bound.losses] == [
         "lsgan", "ms-ssim", "hole", "charbonnier", "chroma", "hue-histogram",
     ]  # fmt: skip
-    assert all(parts.component(one) is not None for one in bound.losses)
+    assert all(build_component(one) is not None for one in bound.losses)
     ours = {entry.spec.name for entry in loaded.entries("loss") if entry.plugin == "perceptual"}
     assert ours == set(LOSSES)
     assert all(loaded.spec("loss", name).reference for name in ours)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from PIL import Image
 from pydantic import ValidationError
 from toolbox_plugins.default.unet import InpaintingUNet, double_conv
@@ -20,12 +20,15 @@ from toolbox_plugins.published_trials.unet import Gated, Residual, UNet, double_
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from toolbox import Sample, catalog, engine, manager, parts, training
-from toolbox.data import Batch
-from toolbox.plan import bind
-from toolbox.recipe import read
-from toolbox.registry import Bundle
+from toolbox import Sample
+from toolbox.config.plan import bind
+from toolbox.config.recipe import read
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
 from toolbox.testing import assert_conforms
+from toolbox.training import state, step
 
 RECIPES = [spec.name for spec in plugin.toolbox_recipes()]
 PILLOW = {
@@ -271,13 +274,13 @@ def test_what_the_trials_change(shelf):
 @pytest.mark.parametrize("name", ["trial-residual", "trial-gated"])
 def test_a_step_through_the_loop_moves_the_generator(shelf, name):
     plan = plan_of(shelf, name, "generator.width=4", "generator.levels=3", "discriminator.width=4")
-    built = parts.build(plan, engine.make("cpu"))
+    built = state.build_state(plan, accelerator.make_accelerator("cpu"))
     truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
     )
     weights = list(built.generator.network.parameters())
     before = [one.detach().clone() for one in weights]
-    terms = training.step(built, batch, engine.make("cpu"), number=0, random=training.randomness(0, 0))
+    terms = step.take_step(built, batch, accelerator.make_accelerator("cpu"), number=0, random=step.seed_step(0, 0))
     assert all(value.isfinite() for value in terms.values())
     assert all(not torch.equal(old, new) for old, new in zip(before, weights, strict=True))

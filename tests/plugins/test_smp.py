@@ -7,15 +7,16 @@ import pytest
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from toolbox_plugins.smp import joins, params, plugin, pretrained
 
-from toolbox import catalog, manager, plan, recipe
+from toolbox.config import plan, recipe
 from toolbox.errors import RecipeError
-from toolbox.registry import Bundle
-from toolbox.restore import probe_multiple
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
+from toolbox.models.forward import probe_multiple
 
 SPECS = {spec.name: spec for spec in plugin.toolbox_generators()}
 CONVOLUTIONAL = ("resnet18", "mobilenet_v2", "mit_b0", "tu-convnext_atto")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from toolbox_plugins.spandrel_models import plugin
 
-from toolbox.restore import probe_multiple
+from toolbox.models.forward import probe_multiple
 
 (SPEC,) = plugin.toolbox_generators()
 

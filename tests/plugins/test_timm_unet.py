@@ -9,16 +9,19 @@ import huggingface_hub
 import pytest
 import timm
 import torch
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from toolbox_plugins.timm_unet.blocks import ACTIVATIONS, upsampling
 from toolbox_plugins.timm_unet.plugin import TimmUNetParams, build_timm_unet, check_timm_unet
 from torchvision.transforms import Normalize
 
-from toolbox import backbones, catalog, manager, parts, plan, recipe
+from toolbox import backbones
+from toolbox.config import plan, recipe
 from toolbox.errors import PluginError, RecipeError
-from toolbox.registry import Bundle
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
+from toolbox.models.build import build_component
 
 BUNDLE = Bundle(name="timm_unet", module="toolbox_plugins.timm_unet.plugin")
 SMALL = "test_efficientnet"
@@ -250,7 +253,7 @@ def test_no_network_is_one_line(loaded, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
     chosen = bound(loaded, "generator.pretrained=true").generator
     with pytest.raises(PluginError) as caught:
-        parts.component(chosen)
+        build_component(chosen)
     text = str(caught.value)
     assert "\n" not in text
     assert "generator 'timm-unet'" in text.lower()

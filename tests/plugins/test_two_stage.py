@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import DEFAULT, registries
+from catalogs import DEFAULT, registries
 from PIL import Image
 from toolbox_plugins.two_stage import plugin
 from toolbox_plugins.two_stage.stages import TwoStage, luma
 from torch import nn
 
-from toolbox import catalog, engine, manager, parts, plan, recipe, training
-from toolbox.data import Batch
+from toolbox.config import plan, recipe
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
 from toolbox.errors import RecipeError
-from toolbox.registry import Bundle
-from toolbox.specs import GeneratorRef
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle
+from toolbox.hooks.specs import GeneratorRef
+from toolbox.training import state, step
 
 SMP = Bundle(name="smp", module="toolbox_plugins.smp.plugin")
 TWO = Bundle(name="two_stage", module="toolbox_plugins.two_stage.plugin")
@@ -124,8 +127,8 @@ def test_without_the_smp_bundle_the_recipe_names_it():
 
 def test_a_step_of_the_recipe_moves_both_stages():
     whole = bound(bundles(SMP), *TINY, "discriminator.width=4")
-    power = engine.make("cpu", "fp32")
-    built = parts.build(whole, power)
+    power = accelerator.make_accelerator("cpu", "fp32")
+    built = state.build_state(whole, power)
     network = built.generator.network
     before = {name: value.clone() for name, value in network.named_parameters()}
     truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -133,7 +136,7 @@ def test_a_step_of_the_recipe_moves_both_stages():
     mask[..., 8:20, 8:20] = 1
     image = luma(truth).expand(-1, 3, -1, -1) * (1 - mask)
     batch = Batch(image=image, mask=mask, truth=truth, names=())
-    terms = training.step(built, batch, power, number=0, random=training.randomness(0, 0))
+    terms = step.take_step(built, batch, power, number=0, random=step.seed_step(0, 0))
     with torch.no_grad():
         gray = luma(truth)[mask.bool()]
     assert 0 < float(terms["loss.gray"]) < float(gray.square().mean() + 1)

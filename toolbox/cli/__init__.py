@@ -17,21 +17,10 @@ from toolbox import __version__
 from toolbox.cli.common import say_error
 from toolbox.errors import ToolboxError, nearest
 
-# Each command's module, so that only the one that runs is imported.
-COMMANDS = {
-    "run": "run",
-    "restore": "restore",
-    "list": "list",
-    "show": "show",
-    "plugins": "plugins",
-    "plugin": "plugin",
-    "recipe": "recipe",
-    "weights": "weights",
-    "bench": "bench",
-    "doctor": "doctor",
-    "mask": "mask",
-    "score": "score",
-}
+# In the order of the help. A command's module has its name, and only the one that runs is imported.
+COMMANDS = (
+    *("run", "restore", "list", "show", "plugins", "plugin", "recipe", "weights", "bench", "doctor", "mask", "score"),
+)
 
 
 class Commands(click.Group):
@@ -39,13 +28,13 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the commands in the order of the help."""
-        return list(COMMANDS)
+        return [*COMMANDS]  # the module toolbox.cli.list hides the built-in here
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Import and return one command."""
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"toolbox.cli.{COMMANDS[name]}_command")
+        module = importlib.import_module(f"toolbox.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
         return command
@@ -66,7 +55,7 @@ class Commands(click.Group):
             say_error(error)
             context.exit(error.exit_code)
         except (ImportError, RuntimeError) as error:  # torchvision's missing operators are a RuntimeError
-            from toolbox.environment import explain_import
+            from toolbox.diagnostics.environment import explain_import
 
             line = explain_import(error)
             if line is None:

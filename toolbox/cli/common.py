@@ -13,7 +13,7 @@ import click
 from toolbox.errors import ToolboxError, UsageError
 
 if TYPE_CHECKING:
-    from toolbox.catalog import Catalog
+    from toolbox.hooks.catalog import Catalog
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -33,7 +33,7 @@ def say_error(error: ToolboxError) -> None:
 
 def load_catalog(context: click.Context) -> Catalog:
     """Load the plugins as the main options say; complain on stderr of each that broke."""
-    from toolbox import catalog
+    from toolbox.hooks import catalog
 
     loaded = catalog.load(third_party=context.find_root().obj["third_party"])
     for record in loaded.plugins:

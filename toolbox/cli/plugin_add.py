@@ -13,7 +13,7 @@ import click
 from toolbox.errors import PluginError, UsageError
 
 if TYPE_CHECKING:
-    from toolbox.manager import PluginRecord
+    from toolbox.hooks.manager import PluginRecord
 
 # A comma would split it in TOOLBOX_DISABLE; a dash in front would make it an option.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -24,7 +24,7 @@ REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*?)\s*(?:\[[^\]]*\])?\s*([<
 
 def records(name: str | None = None) -> list[PluginRecord]:
     """Return what was found, or only what has that name; nothing is imported."""
-    from toolbox import manager, registry
+    from toolbox.hooks import manager, registry
 
     found = [candidate.record for candidate in manager.find(registry.read(), third_party=True)]
     return [record for record in found if name in (None, record.name)]
@@ -65,7 +65,7 @@ def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) ->
         UsageError: no such file, or a name that can't be had.
         PluginError: it breaks, or the registry can't be read; nothing was changed.
     """
-    from toolbox import registry
+    from toolbox.hooks import registry
 
     name = file.stem if name is None else name
     demand_loose(file)
@@ -85,7 +85,7 @@ def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) ->
 
 
 def _refuse(name: str, file: Path) -> None:
-    from toolbox import registry
+    from toolbox.hooks import registry
 
     if not NAME.fullmatch(name):
         raise UsageError(f"'{name}' can't be a plugin's name: letters, digits, - and _ alone. Choose one with --name")
@@ -98,7 +98,7 @@ def _refuse(name: str, file: Path) -> None:
 
 def _try(name: str, file: Path, third_party: bool) -> PluginRecord:
     """Load the file behind all others, as every later command will, and say what became of it."""
-    from toolbox import catalog, manager
+    from toolbox.hooks import catalog, manager
 
     loaded = manager.load(third_party=third_party)
     record = manager.PluginRecord(name=name, origin="file", source=str(file))
@@ -120,7 +120,7 @@ def look_for(requirement: str) -> dict[str, Any]:
     Raises:
         UsageError: it is not installed, with the command that installs it, or it brings no plugin.
     """
-    from toolbox import manager
+    from toolbox.hooks import manager
 
     pip = f"pip install {shlex.quote(requirement)}"
     if Path(requirement).is_dir():

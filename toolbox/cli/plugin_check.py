@@ -13,8 +13,8 @@ from toolbox.cli.plugin_add import demand_loose, install
 from toolbox.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from toolbox.catalog import Catalog
-    from toolbox.manager import PluginRecord
+    from toolbox.hooks.catalog import Catalog
+    from toolbox.hooks.manager import PluginRecord
     from toolbox.testing import Check
 
     Results = dict[str, list[Check]]
@@ -35,7 +35,7 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     Raises:
         UsageError: a target that is not known, or a file that is not there.
     """
-    from toolbox import catalog
+    from toolbox.hooks import catalog
     from toolbox.testing import check_plugin
     from toolbox.testing.table import plain, table
 
@@ -57,7 +57,7 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
 
 
 def _named(catalog: Catalog, target: str) -> Results:
-    from toolbox.specs import KINDS, plural
+    from toolbox.hooks.specs import KINDS, plural
     from toolbox.testing import check_component
 
     record = next((record for record in catalog.plugins if record.name == target), None)

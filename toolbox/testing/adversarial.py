@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toolbox.contracts import AdversarialLoss
-from toolbox.specs import LossSpec
+from toolbox.hooks.protocols import AdversarialLoss
+from toolbox.hooks.specs import LossSpec
 from toolbox.testing import gradients
 from toolbox.testing.checks import Check, Noted, demand, perform
 from toolbox.testing.devices import moved, placed

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from toolbox import catalog as catalogs
-from toolbox.catalog import Catalog, Entry
+from toolbox.config.plan import bind_component
 from toolbox.errors import InstallationError, RecipeError, ToolboxError
-from toolbox.plan import bind_component
-from toolbox.published import verify
-from toolbox.specs import AnySpec, LossSpec, RecipeSpec, Spec, WeightsSpec
+from toolbox.hooks import catalog as catalogs
+from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.hooks.specs import AnySpec, LossSpec, RecipeSpec, Spec, WeightsSpec
+from toolbox.models.published import find_weight_damage
 from toolbox.testing import (
     adversarial,
     degradations,
@@ -59,7 +59,7 @@ def check_component(
     if isinstance(entry.spec, RecipeSpec):
         return recipes.check(catalog, entry.spec.path)
     if isinstance(entry.spec, WeightsSpec):
-        fault = verify(entry)
+        fault = find_weight_damage(entry)
         return [Check(name="sha256", status="failed" if fault else "ok", detail=fault or "the file is whole")]
     raw = dict(params or {})
     missing = [

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from toolbox.contracts import Degradation, Sample
-from toolbox.specs import DegradationSpec
+from toolbox.hooks.protocols import Degradation, Sample
+from toolbox.hooks.specs import DegradationSpec
 from toolbox.testing import examples
 from toolbox.testing.checks import Check, Noted, demand, global_random, perform
 from toolbox.testing.subject import Subject

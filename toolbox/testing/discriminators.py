@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from toolbox.contracts import Discriminator
-from toolbox.data import Batch
+from toolbox.data.batch import Batch
+from toolbox.hooks.protocols import Discriminator
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
 from toolbox.testing.networks import Network

@@ -1,6 +1,6 @@
 """Small pictures, masks, photographs and a discriminator to test components on, the same ones every time.
 
-Letters as in `toolbox.contracts`: B batch, C channels, H, W pixels; pictures in [0, 1].
+Letters as in `toolbox.hooks.protocols`: B batch, C channels, H, W pixels; pictures in [0, 1].
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from toolbox.color import luma
-from toolbox.contracts import Sample
-from toolbox.data import Batch
+from toolbox.data.batch import Batch
+from toolbox.hooks.protocols import Sample
+from toolbox.imaging.color import luma
 
 
 def picture(height: int, width: int, *, batch: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from toolbox.contracts import Generator
-from toolbox.data import Batch
-from toolbox.restore import Restorer, probe_multiple
-from toolbox.specs import GeneratorSpec
+from toolbox.data.batch import Batch
+from toolbox.hooks.protocols import Generator
+from toolbox.hooks.specs import GeneratorSpec
+from toolbox.inference.restorer import Restorer
+from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
 from toolbox.testing.networks import Network

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from toolbox.specs import MetricSpec
+from toolbox.hooks.specs import MetricSpec
 from toolbox.testing import examples
 from toolbox.testing.checks import Check, Noted, demand, global_random, perform
 from toolbox.testing.subject import Subject

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from toolbox.data import Batch
+from toolbox.data.batch import Batch
 from toolbox.testing import examples
 from toolbox.testing.checks import Noted, demand
 from toolbox.testing.devices import moved

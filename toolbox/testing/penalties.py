@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from toolbox.contracts import Judgement, Penalty
+from toolbox.hooks.protocols import Penalty, PenaltyContext
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, demand, global_random, perform
 from toolbox.testing.devices import moved, placed
@@ -24,7 +24,7 @@ def check(subject: Subject) -> list[Check]:
 
 def judgement(
     network: torch.nn.Module, *, seed: int = 0, draw: int = 0, where: torch.device | None = None
-) -> Judgement:
+) -> PenaltyContext:
     """Return what a penalty sees of `network`, a discriminator in float64, on two pictures of 16 pixels."""
     device = where or torch.device("cpu")
     real, fake = (examples.picture(SIDE, SIDE, seed=2 * seed + one, dtype=torch.float64).to(device) for one in (0, 1))
@@ -33,9 +33,9 @@ def judgement(
 
 def judged(
     network: torch.nn.Module, real: Tensor, fake: Tensor, *, draw: int = 0, first: int = 0, whole: int | None = None
-) -> Judgement:
+) -> PenaltyContext:
     """Return what a penalty sees of `network` on pictures, which may be a part of the batch."""
-    return Judgement(
+    return PenaltyContext(
         discriminate=network,
         real=real,
         fake=fake,
@@ -146,7 +146,7 @@ def device(subject: Subject) -> str:
 def checkpoint(subject: Subject) -> str:
     """What it remembers from call to call is in the checkpoint."""
 
-    def use(penalty: Callable[[Judgement], Tensor], number: int) -> list[Tensor]:
+    def use(penalty: Callable[[PenaltyContext], Tensor], number: int) -> list[Tensor]:
         torch.manual_seed(0)
         return [penalty(judgement(SmoothDiscriminator(), seed=number)).detach()]
 

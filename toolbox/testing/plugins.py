@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from toolbox import catalog as catalogs
-from toolbox import manager as managers
-from toolbox import registry
-from toolbox.catalog import Catalog
-from toolbox.manager import Candidate, PluginRecord, file_loader, register
+from toolbox.hooks import catalog as catalogs
+from toolbox.hooks import manager as managers
+from toolbox.hooks import registry
+from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.manager import Candidate, PluginRecord, file_loader, register
 from toolbox.testing.checks import Check
 
 # What `toolbox list` has no time for.

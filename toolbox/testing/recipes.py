@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from toolbox.catalog import Catalog
-from toolbox.plan import Plan, bind
-from toolbox.recipe import Recipe, dump, parse, read
+from toolbox.config.plan import Plan, bind
+from toolbox.config.recipe import Recipe, dump, parse, read
+from toolbox.hooks.catalog import Catalog
 from toolbox.testing.checks import Check, Noted, demand, perform
 
 

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toolbox.catalog import Catalog, Entry
-from toolbox.checkpoint import load_weights, save_weights
-from toolbox.parts import component
-from toolbox.plan import Bound, bind_component
-from toolbox.recipe import dump, parse
+from toolbox.config.plan import Bound, bind_component
+from toolbox.config.recipe import dump, parse
+from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.models.build import build_component
+from toolbox.models.weight_file import WeightsHeader, load_weights, write_weights
 from toolbox.testing.checks import Noted, demand
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A component under test; see `toolbox.plan.Bound`."""
+    """A component under test; see `toolbox.config.plan.Bound`."""
 
     catalog: Catalog
     bound: Bound
@@ -30,7 +30,7 @@ class Subject:
         """Build the component anew, its weights drawn from `seed`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return component(self.bound)
+            return build_component(self.bound)
 
     @cached_property
     def built(self) -> Any:  # noqa: ANN401
@@ -109,7 +109,7 @@ def carried_over(source: nn.Module, target: nn.Module) -> None:
     """Save the state of `source` as a weight file and load it into `target`, as checkpoints do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.safetensors")
-        save_weights(path, source, {"recipe": ""})
+        write_weights(path, source.state_dict(), WeightsHeader(recipe=""))
         load_weights(path, target)
 
 

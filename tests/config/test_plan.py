@@ -1,0 +1,135 @@
+"""Binding: every param typed, every fault at once, and the bound recipe binds to itself."""
+
+from __future__ import annotations
+
+import pytest
+from catalogs import default_catalog
+
+from toolbox.config import recipe
+from toolbox.config.plan import bind
+from toolbox.errors import RecipeError
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return default_catalog()
+
+
+def bound(catalog, *overrides, name="default", sample=False):
+    return bind(recipe.read(name, lambda known: catalog.recipe(known).path, overrides, sample=sample), catalog)
+
+
+def faults(catalog, *overrides, name="default"):
+    with pytest.raises(RecipeError) as caught:
+        bound(catalog, *overrides, name=name)
+    return {fault.place: fault.message for fault in caught.value.faults}
+
+
+def test_default_is_the_published_setup_as_its_write_up_means_it(catalog):
+    plan = bound(catalog)
+    assert {loss.label: loss.place.weight for loss in plan.losses} == {"lsgan": 1, "mse": 50, "ssim": 50}
+    assert {penalty.label: penalty.place.weight for penalty in plan.penalties} == {"gradient": 10}
+    assert (plan.settings.training.epochs, plan.settings.training.batch, plan.settings.data.size) == (50, 8, 512)
+    split = plan.settings.split
+    assert (split.method, split.seed, split.validation) == ("random", 42, 0.2)
+    assert (split.train_limit, split.validation_limit) == (10_000, 3_000)
+    sides = {"generator": plan.generator.place, "discriminator": plan.discriminator.place}
+    assert {k: v.optimizer.name for k, v in sides.items()} == {"generator": "adamw", "discriminator": "adamw"}
+    assert {k: v.optimizer.lr for k, v in sides.items()} == {"generator": 1e-4, "discriminator": 1e-4}
+    assert {k: v.optimizer.betas for k, v in sides.items()} == {
+        "generator": (0.5, 0.9),
+        "discriminator": (0.5, 0.999),
+    }
+    assert {k: (v.schedule.every, v.schedule.factor) for k, v in sides.items()} == {
+        "generator": (10, 0.5),
+        "discriminator": (15, 0.5),
+    }
+    assert plan.warnings == ()
+
+
+def test_published_differs_by_its_defects_and_limits_alone(catalog):
+    ours, theirs = bound(catalog).tree(), bound(catalog, name="published").tree()
+    assert theirs["losses"]["ssim"] == ours["losses"]["ssim"] | {"window": "volume", "detach": True}
+    assert theirs["split"] == ours["split"] | {"train_limit": 0, "validation_limit": 0}
+    assert theirs["validation"] == ours["validation"] | {"submit_every": 1}
+    changed = {key for key in ours if ours[key] != theirs[key]}
+    assert changed == {"losses", "split", "validation", "summary"}
+
+
+def test_all_faults_at_once_each_with_place_choices_and_nearest_name(catalog):
+    found = faults(
+        catalog,
+        "generator.optimizer.lr=-1",
+        "generator.schedule.evry=3",
+        "generator.widht=3",
+        "losses.ssim.side=0",
+        "losses.ssim.window=volum",
+        'losses.mse.weight="5"',
+        "losses.l2.weight=1",
+        "sampel.x=1",
+        "training.precision=fp8",
+        "data.size=3.5",
+        "discriminator.name=lsgan-path",
+        "split.train_limit=-1",
+        "penalties=3",
+    )
+    assert "greater than 0" in found["generator.optimizer.lr"]
+    assert "Did you mean 'every'?" in found["generator.schedule.evry"]
+    assert "Did you mean 'width'?" in found["generator.widht"]
+    assert "greater than or equal to" in found["losses.ssim.side"]
+    assert "'per-channel' or 'volume'" in found["losses.ssim.window"]
+    assert found["losses.mse.weight"] == "is '5'; it must be a number"
+    assert "Loss 'l2' is not known" in found["losses.l2"] and "Known: lsgan, mse, ssim" in found["losses.l2"]
+    assert "Did you mean 'sample'?" in found["sampel"]
+    assert "'fp32'" in found["training.precision"]
+    assert found["data.size"] == "is 3.5; it must be a whole number"
+    assert "Did you mean 'lsgan-patch'?" in found["discriminator.name"]
+    assert "greater than or equal to 0" in found["split.train_limit"]
+    assert "not a table" in found["penalties"]
+    assert len(found) == 13
+
+
+def test_another_optimizer_is_refused_by_its_own_params(catalog):
+    assert (
+        "momentum"
+        in faults(catalog, "generator.optimizer.name=sgd", "generator.optimizer.betas=[0.1, 0.2]")[
+            "generator.optimizer.betas"
+        ]
+    )
+    assert "Known: adamw, adam, sgd" in faults(catalog, "generator.optimizer.name=lion")["generator.optimizer"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        (["discriminator.enabled=false"], "losses.lsgan"),
+        (["discriminator.enabled=false"], "penalties"),
+        (["losses.mse.on=gray"], "losses.mse.on"),
+        (["losses.mse.enabled=false", "losses.ssim.enabled=false", "losses.lsgan.enabled=false"], "losses"),
+    ],
+)
+def test_components_that_do_not_fit_together_are_faults(catalog, overrides, place):
+    assert place in faults(catalog, *overrides)
+
+
+def test_a_discriminator_that_nothing_uses_is_a_warning(catalog):
+    plan = bound(catalog, "losses.lsgan.enabled=false")
+    assert plan.warnings == ("discriminator: no adversarial loss uses it, so it does not train",)
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_the_bound_recipe_binds_to_itself(catalog, sample):
+    plan = bound(catalog, "generator.width=8", name="published", sample=sample)
+    again = recipe.Recipe(name="published", tree=recipe.parse(recipe.dump(plan.tree()), "bound"))
+    assert bind(again, catalog).tree() == plan.tree()
+
+
+def test_a_recipe_that_needs_an_absent_plugin_names_it_and_where_it_is_from(catalog):
+    found = faults(catalog, "requires.my-losses='my-losses 1.2'", "losses.fancy.weight=1")
+    assert "'my-losses' (my-losses 1.2)" in found["losses.fancy"]
+
+
+def test_an_empty_recipe_says_what_is_missing(catalog):
+    with pytest.raises(RecipeError) as caught:
+        bind(recipe.Recipe(name="empty", tree={}), catalog)
+    assert "generator: is missing. Known: inpainting-unet" in str(caught.value)

@@ -1,0 +1,67 @@
+"""Sources of plugin files that work, and of ones that break."""
+
+from __future__ import annotations
+
+GOOD = """
+from toolbox import LossSpec, hookimpl
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="{loss}", summary="A loss", build=lambda params: None)]
+"""
+
+
+# What breaks, the plugin's source, and what the cause must say.
+BROKEN = {
+    "raises at import": ("raise RuntimeError('no luck')", "import failed: RuntimeError: no luck"),
+    "ends the program at import": ("import sys; sys.exit(3)", "SystemExit"),
+    "syntax error": ("def (", "SyntaxError"),
+    "missing dependency": ("import surely_absent.part", "pip install surely_absent"),
+    "argument in a hook": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(catalog): return []",
+        "toolbox_losses(catalog) takes arguments",
+    ),
+    "misspelt hooks": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_loses(): return []\n"
+        "@hookimpl\ndef toolbox_penaltys(): return []",
+        "toolbox_loses is not a hook. Did you mean 'toolbox_losses'?",
+    ),
+    "no marker": ("def toolbox_losses(): return []", "toolbox_losses has no @hookimpl"),
+    "no hooks": ("x = 1", "it has no hooks"),
+    "a wrapper": (
+        "from toolbox import hookimpl\n@hookimpl(wrapper=True)\ndef toolbox_losses():\n    return (yield)",
+        "is a hook wrapper",
+    ),
+    "a generator": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses():\n    yield 1",
+        "is a generator function; return a list",
+    ),
+    "wrong type": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): return {'a': 1}",
+        "toolbox_losses returned dict, not a list of LossSpec",
+    ),
+    "wrong item": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): return ['mse']",
+        "a list with str, not LossSpec",
+    ),
+    "raises in a hook": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): raise KeyError('x')",
+        "toolbox_losses raised KeyError",
+    ),
+    "ends the program in a hook": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): raise SystemExit(1)",
+        "toolbox_losses raised SystemExit",
+    ),
+    "a second hook raises": (
+        GOOD.format(loss="half") + "\n@hookimpl\ndef toolbox_metrics(): raise ValueError('late')",
+        "toolbox_metrics raised ValueError: late",
+    ),
+    "a spec that is none": (
+        "from toolbox import LossSpec, hookimpl\n@hookimpl\ndef toolbox_losses():\n"
+        "    return [LossSpec(name='Bad Name', summary='x', build=print)]",
+        "'Bad Name' is not lower-case words",
+    ),
+    "a name twice": (GOOD.format(loss="twin").replace("[LossSpec", "2 * [LossSpec"), "brings loss 'twin' twice"),
+    "a taken name": (GOOD.format(loss="mse"), "loss 'mse' is already brought by the plugin 'default'"),
+    "another API": ("TOOLBOX_API = 99\n" + GOOD.format(loss="new"), "made for hook API 99, this toolbox has 1: update"),
+}

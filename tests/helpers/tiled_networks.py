@@ -1,0 +1,47 @@
+"""Networks whose receptive radius is known, and tiles over them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from toolbox.inference.tiling import Tiles
+
+CPU = torch.device("cpu")
+
+
+class Stack(nn.Module):
+    """Convolutions, each looking so many pixels far, after pooling by `multiple` and before going back."""
+
+    def __init__(self, *reaches, multiple=1):
+        super().__init__()
+        torch.manual_seed(0)
+        channels = [4, *[6] * (len(reaches) - 1), 3]
+        pairs = zip(channels, channels[1:], reaches, strict=False)
+        self.layers = nn.Sequential(*(nn.Conv2d(a, b, 3, padding=r, dilation=r) for a, b, r in pairs))
+        self.multiple = multiple
+
+    def forward(self, image, mask):
+        x = torch.cat([image, mask], 1)
+        if self.multiple > 1:
+            x = nn.functional.avg_pool2d(x, self.multiple)
+        x = torch.sigmoid(4 * self.layers(x))
+        return nn.functional.interpolate(x, scale_factor=self.multiple) if self.multiple > 1 else x
+
+
+class Mean(Stack):
+    def forward(self, image, mask):
+        return image.mean().expand_as(image)
+
+
+NETWORKS = {
+    "one pixel": (Stack(1), 1, 1),
+    "three": (Stack(1, 3, 7), 1, 11),
+    # Two places of 8 pixels each, counted from where a tile may begin.
+    "pooled": (Stack(1, 1, multiple=8), 8, 16),
+    "wide": (Stack(1, 15, 31), 1, 47),
+}
+
+
+def of(network, multiple, side, reach=None, say=print):
+    return Tiles(network=network, device=CPU, multiple=multiple, side=side, reach=lambda: reach, say=say)

@@ -1,0 +1,162 @@
+"""Plugins that break: each is set aside whole, with its cause, and everything else works."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from catalogs import DEFAULT, registries
+from click.testing import CliRunner
+from plugin_sources import BROKEN, GOOD
+
+from toolbox.cli import main
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.registry import Bundle, UserFile, UserRegistry
+
+
+def load(tmp_path, *sources, user=None):
+    """Load the default bundle and plugin files a, b, … with these sources."""
+    files = []
+    for name, source in zip("abc", sources, strict=False):
+        path = tmp_path / f"{name}.py"
+        path.write_text(source, "utf-8")
+        files.append(UserFile(name=name, file=path))
+    own = (user or UserRegistry()).model_copy(update={"files": files})
+    return catalog.build(manager.load(registries=registries(DEFAULT, user=own)))
+
+
+def record(loaded, name):
+    return next(record for record in loaded.plugins if record.name == name)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Give the commands a configuration folder of their own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("TOOLBOX_HOME", str(folder))
+    return folder
+
+
+def add(home, tmp_path, source, name="stranger"):
+    path = tmp_path / f"{name}.py"
+    path.write_text(source, "utf-8")
+    with (home / "registry.toml").open("a", encoding="utf-8") as lines:
+        lines.write(f'[[files]]\nname = "{name}"\nfile = {json.dumps(str(path))}\n')
+
+
+def test_a_good_plugin_stands_beside_ours(tmp_path):
+    loaded = load(tmp_path, GOOD.format(loss="fancy"))
+    assert loaded.find("loss", "fancy").plugin == "a"
+    assert record(loaded, "a").components == [("loss", "fancy")]
+
+
+@pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=list(BROKEN))
+def test_a_broken_plugin_is_set_aside_whole(tmp_path, source, cause):
+    modules = set(sys.modules)
+    loaded = load(tmp_path, source, GOOD.format(loss="fancy"))
+    broken = record(loaded, "a")
+    assert broken.status == "failed"
+    assert cause in broken.cause and "\n" not in broken.cause
+    assert broken.components == []
+    assert not [entry for entry in loaded.entries() if entry.plugin == "a"]
+    assert record(loaded, "b").status == record(loaded, "default").status == "ok"
+    assert {"fancy", "mse"} <= set(loaded.names("loss"))
+    for name in set(sys.modules) - modules:
+        if name.startswith("toolbox_user_plugins"):
+            del sys.modules[name]
+
+
+def test_every_misspelt_hook_is_named(tmp_path):
+    cause = record(load(tmp_path, BROKEN["misspelt hooks"][0]), "a").cause
+    assert "toolbox_loses" in cause and "toolbox_penaltys" in cause
+
+
+def test_two_plugins_with_one_component_keep_the_first_and_name_both(tmp_path):
+    loaded = load(tmp_path, GOOD.format(loss="same"), GOOD.format(loss="same"))
+    assert loaded.find("loss", "same").plugin == "a"
+    assert "already brought by the plugin 'a'" in record(loaded, "b").cause
+
+
+def distribution(folder, name, entry, module, source):
+    """Lay out an installed distribution with an entry point."""
+    (folder / f"{module}.py").write_text(source, "utf-8")
+    info = folder / f"{name}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", "utf-8")
+    (info / "entry_points.txt").write_text(f"[toolbox.plugins]\n{entry} = {module}\n", "utf-8")
+
+
+def test_two_distributions_with_one_entry_point_name_keep_the_first_and_name_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    distribution(tmp_path, "alpha", "shared-name", "alpha_plugin_t", GOOD.format(loss="alpha"))
+    distribution(tmp_path, "beta", "shared-name", "beta_plugin_t", GOOD.format(loss="beta"))
+    loaded = catalog.build(manager.load(registries=registries(DEFAULT)))
+    mine = [r for r in loaded.plugins if r.name == "shared-name"]
+    assert [(r.distribution, r.version, r.status) for r in mine] == [("alpha", "1.2", "ok"), ("beta", "1.2", "failed")]
+    assert "alpha 1.2" in mine[1].cause
+    assert "beta_plugin_t" not in sys.modules
+    assert loaded.find("loss", "alpha").origin == "alpha 1.2"
+    assert "beta" not in loaded.names("loss")
+
+
+@pytest.mark.parametrize("how", ["registry", "environment", "bundle"])
+def test_a_disabled_plugin_is_never_imported(tmp_path, monkeypatch, how):
+    source = "raise AssertionError('imported')"
+    if how == "environment":
+        monkeypatch.setenv("TOOLBOX_DISABLE", "x, a")
+        from toolbox.hooks import registry
+
+        monkeypatch.setenv("TOOLBOX_HOME", str(tmp_path))
+        given = registries(DEFAULT)
+        given = type(given)(
+            shipped=given.shipped,
+            user=UserRegistry(files=[UserFile(name="a", file=tmp_path / "a.py")]),
+            disabled_by_environment=registry.read().disabled_by_environment,
+        )
+        (tmp_path / "a.py").write_text(source, "utf-8")
+        loaded = catalog.build(manager.load(registries=given))
+    elif how == "registry":
+        loaded = load(tmp_path, source, user=UserRegistry(disabled=["a"]))
+    else:
+        off = Bundle(name="a", module="surely_absent", enabled=False)
+        loaded = catalog.build(manager.load(registries=registries(DEFAULT, off)))
+    assert record(loaded, "a").status == "disabled"
+    assert record(loaded, "a").seconds == 0
+
+
+def test_a_slow_import_is_named_with_its_time(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(manager, "SLOW_SECONDS", 0.05)
+    add(home, tmp_path, "import time; time.sleep(0.1)\n" + GOOD.format(loss="fancy"))
+    result = CliRunner().invoke(main, ["plugins"])
+    line = next(line for line in result.stdout.splitlines() if line.startswith("stranger"))
+    assert "slow to import, 0." in line
+
+
+def test_plugins_shows_a_line_for_each_and_strict_fails(home, tmp_path):
+    add(home, tmp_path, "raise RuntimeError('no luck')")
+    result = CliRunner().invoke(main, ["plugins"])
+    assert result.exit_code == 0
+    line = next(line for line in result.stdout.splitlines() if line.startswith("stranger"))
+    assert "failed" in line and "no luck" in line and "toolbox plugin disable stranger" in line
+    assert CliRunner().invoke(main, ["plugins", "--strict"]).exit_code == 1
+    listed = json.loads(CliRunner().invoke(main, ["plugins", "--json"]).stdout)
+    assert {row["name"]: row["status"] for row in listed}["stranger"] == "failed"
+
+
+def test_without_plugins_nobody_elses_is_loaded(home, tmp_path):
+    add(home, tmp_path, "raise AssertionError('imported')")
+    result = CliRunner().invoke(main, ["--no-plugins", "plugins", "--strict"])
+    assert result.exit_code == 0
+    assert "stranger" not in result.stdout
+
+
+@pytest.mark.parametrize("text", ["[[files]\n", "[[files]]\nname = 3\nfile = 'x'\n", "unknown = 1\n"])
+def test_a_broken_user_registry_stops_nothing(home, text):
+    (home / "registry.toml").write_text(text, "utf-8")
+    result = CliRunner().invoke(main, ["plugins"])
+    assert result.exit_code == 0
+    assert "user-registry" in result.stdout and "registry.toml" in result.stdout
+    listed = CliRunner().invoke(main, ["list", "losses"])
+    assert listed.exit_code == 0 and "mse" in listed.stdout

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import io
+import os
+
+import numpy as np
+import pytest
+from pictures import exif_of, png16, saved, scene, smooth
+from PIL import Image
+
+from toolbox.errors import DataError, OutputError
+from toolbox.imaging.io import (
+    decode,
+    eight_bits,
+    encode_png,
+    find,
+    luma,
+    read,
+    read_gray,
+    read_mask,
+    read_rgb,
+    size_of,
+    write_png,
+)
+
+
+def test_memory_that_runs_out_is_said(monkeypatch):
+    def full(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr("toolbox.imaging.io.pixels_of", full)
+    with pytest.raises(DataError, match="photo needs more memory"):
+        decode(saved(scene(), "PNG"), "photo")
+
+
+def test_paths_that_are_no_photo(tmp_path):
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_text("no photo at all")
+    (tmp_path / "gif.png").write_bytes(saved(scene()[..., 0], "GIF"))
+    (tmp_path / "folder.png").mkdir()
+    cases = {"none.png": "is not there", "empty.png": "is empty", "text.png": "not an image"}
+    cases |= {"gif.png": "not an image", "folder.png": "is a folder", "n" * 300 + ".png": "can't be read"}
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+        cases["pipe.png"] = "not a plain file"
+    for name, words in cases.items():
+        for reader in (read, size_of, read_gray):
+            with pytest.raises(DataError) as caught:
+                reader(tmp_path / name)
+            assert words in str(caught.value) and name in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(DataError, match=r"a\\nb"):
+        read(tmp_path / "a\nb.png")
+
+
+def test_no_permission_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(saved(scene(), "PNG"))
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "read_bytes", refuse)
+    with pytest.raises(DataError, match="no permission"):
+        read(path)
+
+
+def test_readers(tmp_path):
+    rgb, path = smooth(), tmp_path / "사진.png"
+    path.write_bytes(saved(rgb, "PNG"))
+    np.testing.assert_array_equal(read_rgb(path), rgb)
+    np.testing.assert_array_equal(read_gray(path), np.asarray(Image.fromarray(rgb).convert("L")))
+    assert size_of(path) == (37, 24)
+    path.write_bytes(saved(rgb[..., 0], "PNG"))
+    np.testing.assert_array_equal(read_gray(path), rgb[..., 0])
+    np.testing.assert_array_equal(read_rgb(path), np.dstack([rgb[..., 0]] * 3))
+    deep = scene(dtype=np.uint16)
+    path.write_bytes(png16(deep))
+    np.testing.assert_array_equal(read_rgb(path), np.round(deep / 257).astype(np.uint8))
+
+
+def test_luma_is_the_601_formula_in_integers():
+    rgb = scene(100, 100)
+    red, green, blue = np.moveaxis(rgb.astype(np.int64), -1, 0)
+    found = luma(rgb)
+    np.testing.assert_array_equal(found, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
+    assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(65536, 1), (1, 65536), (256, 256), (513, 7, 3)])
+def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(shape):
+    values = np.resize(np.arange(65536, dtype=np.uint16), shape)
+    found = eight_bits(values)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.rint(values / 257))
+
+
+def test_mask(tmp_path):
+    gray = np.array([[0, 127, 128, 255]], np.uint8)
+    write_png(tmp_path / "gray.png", gray)
+    assert read_mask(tmp_path / "gray.png").tolist() == [[False, False, True, True]]
+    alpha = np.array([[255, 0, 255, 127]], np.uint8)
+    write_png(tmp_path / "alpha.png", gray, alpha=alpha)
+    assert read_mask(tmp_path / "alpha.png").tolist() == [[False, True, True, True]]
+    write_png(tmp_path / "bool.png", gray > 127)
+    assert read_mask(tmp_path / "bool.png").tolist() == [[False, False, True, True]]
+
+
+def test_find(tmp_path):
+    for name in ["b.png", "a.JPG", "c.tiff", ".hidden.png", "notes.txt", "d.webp"]:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    assert [p.name for p in find(tmp_path)] == ["a.JPG", "b.png", "c.tiff", "d.webp"]
+    for wrong in (tmp_path / "none", tmp_path / "b.png"):
+        with pytest.raises(DataError, match=wrong.name):
+            find(wrong)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_what_is_encoded_comes_back(channels, dtype, tmp_path):
+    pixels, alpha = scene(channels=channels, dtype=dtype), scene(channels=1, dtype=dtype, seed=1)
+    data = encode_png(pixels)
+    assert data == encode_png(np.asfortranarray(pixels))
+    np.testing.assert_array_equal(decode(data, "a").pixels, pixels)
+    if dtype == np.uint8:
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
+    photo = decode(encode_png(pixels, alpha=alpha, exif=exif_of(1).tobytes()), "a")
+    np.testing.assert_array_equal(photo.alpha, alpha)
+    colours = photo.pixels if channels == 3 else photo.pixels[..., 0]
+    np.testing.assert_array_equal(colours, pixels)
+    assert photo.exif is not None
+    write_png(tmp_path / "a.png", pixels)
+    assert (tmp_path / "a.png").read_bytes() == data
+    with pytest.raises(OutputError, match="none"):
+        write_png(tmp_path / "none" / "a.png", pixels)

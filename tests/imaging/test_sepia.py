@@ -1,0 +1,111 @@
+"""Gray, toned or in colour: real photographs and what printing, scanning and JPEG make of them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toolbox.data import sample
+from toolbox.imaging.color import integer_luma
+from toolbox.imaging.io import find, luma, read_rgb
+from toolbox.imaging.sepia import apply_toning, measure_toning
+
+SEPIA = (1.07, 0.95, 0.78)
+
+
+def photos(count=8):
+    return [read_rgb(path) for path in find(sample.folder() / "photos")[:count]]
+
+
+def jpeg(pixels, quality):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return np.array(Image.open(stream).convert("RGB"))
+
+
+def three(gray):
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def sepia(gray):
+    return np.clip(gray[..., None] * np.array(SEPIA), 0, 255).astype(np.uint8)
+
+
+def filtered(photo):
+    """What image editors call sepia: one weighing of the channels, thrice scaled, cut at white."""
+    rows = np.array([[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]])
+    return (photo @ rows.T).clip(0, 255).astype(np.uint8)
+
+
+def test_real_photographs_are_in_colour():
+    assert [measure_toning(photo).kind for photo in photos()] == ["colour"] * 8
+
+
+@pytest.mark.parametrize("quality", [60, 90])
+def test_a_gray_photograph_saved_as_colour_jpeg_is_gray(quality):
+    assert {measure_toning(jpeg(three(luma(photo)), quality)).kind for photo in photos()} == {"gray"}
+
+
+def test_a_scan_with_noise_is_gray():
+    random = np.random.default_rng(0)
+    for photo in photos(4):
+        noisy = three(luma(photo)) + random.normal(0, 2, photo.shape)
+        assert measure_toning(np.clip(noisy, 0, 255).round().astype(np.uint8)).kind == "gray"
+
+
+@pytest.mark.parametrize("quality", [None, 80, 60])
+def test_sepia_is_toned(quality):
+    for photo in photos():
+        for print_ in (sepia(luma(photo)), filtered(photo)):
+            assert measure_toning(print_ if quality is None else jpeg(print_, quality)).kind == "toned"
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tone_can_be_given_back(kind):
+    scale = np.iinfo(kind).max // 255
+    for photo in photos():
+        for print_ in (sepia(luma(photo)), filtered(photo)):
+            found = measure_toning(print_)
+            deep = print_.astype(kind) * kind(scale)
+            again = apply_toning(integer_luma(deep), found)
+            assert again.dtype == kind
+            # The last steps before white, where single channels are full, are told apart by less than a step of luma.
+            assert np.percentile(np.abs(again.astype(int) - deep), 99) <= 6 * scale
+            assert np.abs(integer_luma(again).astype(int) - integer_luma(deep)).max() <= 6 * scale
+
+
+def test_16_bits_are_toned_between_the_steps_of_8():
+    level = np.arange(65536, dtype=np.uint16)[None]
+    found = apply_toning(level, measure_toning(sepia(np.arange(256, dtype=np.uint8)[None])))
+    assert len(np.unique(found[0, :60000, 1])) > 50_000
+    assert np.diff(found[0].astype(int), axis=0).min() >= -1
+
+
+def test_what_glows_is_in_colour():
+    photo = luma(photos(1)[0]) / 255
+    sunset = np.stack([photo**0.3, photo, photo**4], axis=-1)
+    assert measure_toning((255 * sunset).astype(np.uint8)).kind == "colour"
+
+
+def test_a_blue_photograph_of_one_tone_is_in_colour():
+    blue = np.clip(luma(photos(1)[0])[..., None] * np.array([0.8, 0.95, 1.15]), 0, 255).astype(np.uint8)
+    assert measure_toning(blue).kind == "colour"
+
+
+def test_what_is_lost_does_not_count():
+    gray = three(luma(photos(1)[0]))
+    lost = np.zeros(gray.shape[:2], bool)
+    lost[: len(lost) // 2] = True
+    gray[lost] = (255, 0, 0)
+    assert measure_toning(gray).kind == "colour"
+    assert measure_toning(gray, lost).kind == "gray"
+
+
+def test_the_smallest_and_the_emptiest():
+    for pixels in (np.zeros((1, 1, 3), np.uint8), np.full((1, 700, 3), 255, np.uint8)):
+        assert measure_toning(pixels).kind == "gray"
+    red = np.zeros((2, 2, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    assert measure_toning(red, np.ones((2, 2), bool)).kind in ("colour", "toned")

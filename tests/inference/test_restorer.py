@@ -1,0 +1,403 @@
+"""Restoring photographs of any size: what is known comes out untouched, holes join, weights are found. Some 15 s."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from catalogs import default_catalog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+import toolbox
+from toolbox.config.plan import bind_component
+from toolbox.imaging import chroma_upsampling, color
+from toolbox.inference import hole_filling
+from toolbox.inference import restorer as restorer_module
+from toolbox.inference.restorer import Restorer, working_size
+from toolbox.masks import lost_region
+from toolbox.models.build import build_component
+from toolbox.models.forward import probe_multiple
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def unet():
+    """Return the default bundle's U-Net, very narrow, with random weights; it takes multiples of 16."""
+    torch.manual_seed(0)
+    return build_component(bind_component(default_catalog(), "generator", "inpainting-unet", {"width": 4})).eval()
+
+
+class Gray(nn.Module):
+    """Gives the gray of `level` everywhere, or what it is shown plus `more`, tinted."""
+
+    def __init__(self, level=None, more=0.0, tint=(0.0, 0.0, 0.0)):
+        super().__init__()
+        self.level, self.more, self.tint = level, more, tint
+
+    def forward(self, image, mask):
+        shown = image if self.level is None else torch.full_like(image, self.level)
+        return (shown + self.more + image.new_tensor(self.tint).view(1, 3, 1, 1)).clamp(0, 1)
+
+
+def of(network, keep, **more):
+    multiple = probe_multiple(network, CPU)
+    return Restorer(network=network, keep=keep, device=CPU, multiple=multiple, **more)
+
+
+def photo(height, width, *, channels=None, dtype=np.uint8, seed=0):
+    random = np.random.default_rng(seed)
+    shape = (height, width) if channels is None else (height, width, channels)
+    return random.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+
+
+def ramp(height, width):
+    """A smooth gray photograph of 30 to 220."""
+    y, x = np.mgrid[:height, :width]
+    return (30 + 95 * y / height + 95 * x / width).astype(np.uint8)
+
+
+def pillow(rgb):
+    return np.array(Image.fromarray(rgb).convert("L"))
+
+
+def box(height, width, *boxes):
+    mask = np.zeros((height, width), bool)
+    for top, left, bottom, right in boxes:
+        mask[top:bottom, left:right] = True
+    return mask
+
+
+# ---- what is known
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    keep=st.sampled_from(["none", "luma", "rgb"]),
+    channels=st.sampled_from([None, 3]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+    short=st.sampled_from([None, 16, 64]),
+    tile=st.sampled_from([64, 100, 640]),
+    lost=st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_whatever_comes_in_the_known_comes_out(unet, size, keep, channels, dtype, short, tile, lost, seed):
+    image = photo(*size, channels=channels, dtype=dtype, seed=seed)
+    mask = np.random.default_rng(seed).random(size) < lost
+    before = image.copy(), mask.copy()
+    restored = of(unet, keep, size=short, tile=tile)(image, mask)
+    assert np.array_equal(image, before[0]) and np.array_equal(mask, before[1])
+    assert restored.shape == (*size, 3) and restored.dtype == dtype
+    rgb = image if channels else np.repeat(image[..., None], 3, axis=2)
+    if keep == "rgb":
+        assert np.array_equal(restored[~mask], rgb[~mask])
+    if keep == "luma":
+        wanted = color.integer_luma(rgb)
+        assert np.array_equal(color.integer_luma(restored)[~mask], wanted[~mask])
+        if dtype == np.uint8:
+            assert np.array_equal(pillow(restored)[~mask], wanted[~mask])
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (2, 2), (17, 900)])
+@pytest.mark.parametrize("keep", ["none", "luma", "rgb"])
+def test_any_aspect(unet, size, keep):
+    image = photo(*size)
+    mask = box(*size, (0, 0, 1, 1))
+    restored = of(unet, keep, size=32, tile=64)(image, mask)
+    assert restored.shape == (*size, 3)
+    if keep != "none":
+        assert np.array_equal(pillow(restored)[~mask], image[~mask])
+
+
+def test_colours_are_those_of_the_generator_whatever_the_scale():
+    image = ramp(400, 600) // 2 + 40
+    tinted = Gray(tint=(0.2, -0.1, -0.0877))
+    for short in (None, 64):
+        restored = of(tinted, "luma", size=short)(image, np.zeros(image.shape, bool)).astype(int)
+        assert np.abs(restored[..., 0] - restored[..., 1] - 0.3 * 255).max() <= 1.5
+        assert np.abs(restored[..., 2] - restored[..., 1] - 0.0123 * 255).max() <= 1.5
+
+
+def test_a_colour_edge_stays_where_the_luma_has_it():
+    """Red left of column 203, gray right of it; colours found at a sixteenth of the side."""
+    image = np.full((512, 512), 100, np.uint8)
+    image[:, 203:] = 180
+
+    class Colors(nn.Module):
+        def forward(self, image, mask):
+            red = (image[:, :1] < 0.55).to(image.dtype) * 0.3
+            return torch.cat([image[:, :1] + red, image[:, 1:]], 1).clamp(0, 1)
+
+    restored = of(Colors(), "luma", size=32)(image, np.zeros(image.shape, bool)).astype(int)
+    away = restored[..., 0] - restored[..., 1]
+    assert away[:, :202].min() > 70
+    # Enlarged bilinearly it would be half of 77 here, and gone two pixels of 16 further on only.
+    assert away[:, 204:].max() < 25 and away[:, 204 + 32 :].max() == 0
+
+
+def test_strips_give_what_the_whole_gives(unet, monkeypatch):
+    image = ramp(301, 222)
+    mask = box(301, 222, (100, 50, 170, 120))
+    restorer = of(unet, "luma", size=48)
+    one = restorer(image, mask)
+    monkeypatch.setattr(chroma_upsampling, "STRIP", 1000)
+    assert np.array_equal(restorer(image, mask), one)
+
+
+def test_small_tiles_give_what_the_whole_gives():
+    convolution = nn.Conv2d(3, 3, 5, padding=2)
+
+    class Convolution(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = convolution
+
+        def forward(self, image, mask):
+            return torch.sigmoid(self.layer(image))
+
+    image = photo(300, 500, channels=3)
+    nothing = np.zeros((300, 500), bool)
+    for keep in ("none", "luma"):
+        one, other = (of(Convolution(), keep, tile=tile)(image, nothing).astype(int) for tile in (640, 128))
+        assert np.abs(one - other).max() <= 1
+
+
+# ---- what is lost
+
+HOLES = {
+    "in the middle": [(100, 80, 190, 200)],
+    "at a side": [(0, 100, 60, 160)],
+    "in a corner": [(240, 300, 300, 400)],
+    "many": [(10, 10, 14, 14), (30, 300, 50, 310), (150, 20, 230, 140), (151, 160, 250, 360), (299, 0, 300, 2)],
+}
+
+
+@pytest.mark.parametrize("keep", ["luma", "rgb"])
+@pytest.mark.parametrize("name", HOLES)
+def test_holes_meet_what_is_around_them(keep, name):
+    """A generator that fills every hole with one gray far from the truth; steps at borders as small as elsewhere."""
+    image = ramp(300, 400)
+    mask = box(300, 400, *HOLES[name])
+    damaged = np.where(mask, 0, image).astype(np.uint8)
+    given = damaged if keep == "luma" else np.repeat(damaged[..., None], 3, axis=2)
+    restored = of(Gray(0.6), keep, size=64, tile=256)(given, mask)
+    luma = pillow(restored).astype(int)
+    assert np.array_equal(luma[~mask], image[~mask])
+    steps = [np.abs(np.diff(luma, axis=axis)) for axis in (0, 1)]
+    borders = [np.diff(mask.astype(int), axis=axis) != 0 for axis in (0, 1)]
+    at_borders = np.concatenate([step[border] for step, border in zip(steps, borders, strict=True)])
+    assert at_borders.mean() < 6 and at_borders.max() <= 25
+    off = np.abs(0.6 * 255 - image[mask].astype(int)).mean()
+    assert at_borders.mean() < off / 4
+
+
+def test_a_hole_that_is_filled_right_stays_right():
+    image = ramp(300, 400)
+    mask = box(300, 400, (60, 60, 200, 300))
+    truth = torch.from_numpy(image.astype(np.float32) / 255)
+
+    class Knows(nn.Module):
+        def forward(self, image, mask):
+            return truth[: image.shape[2], : image.shape[3]].expand_as(image)
+
+    restored = Restorer(network=Knows(), keep="luma", device=CPU, multiple=1, tile=640)(
+        np.where(mask, 0, image).astype(np.uint8), mask
+    )
+    assert np.abs(pillow(restored).astype(int) - image).max() <= 2
+
+
+def test_a_hole_too_large_for_a_tile_is_filled_at_a_smaller_scale():
+    image = ramp(900, 900)
+    mask = box(900, 900, (100, 100, 800, 800))
+    seen = []
+
+    class Sees(Gray):
+        def forward(self, image, mask):
+            seen.append(image.shape[-2:].numel())
+            return super().forward(image, mask)
+
+    restorer = of(Sees(0.5), "luma", size=64, tile=200)
+    seen.clear()
+    luma = pillow(restorer(np.where(mask, 255, image).astype(np.uint8), mask))
+    assert max(seen) <= 200**2
+    assert np.array_equal(luma[~mask], image[~mask])
+    # One gray that meets its surroundings by a smooth spreading of the difference is, on a slope, that slope.
+    assert np.abs(luma.astype(int) - image)[mask].max() <= 4
+
+
+def test_a_part_is_enlarged_as_the_whole_is():
+    small = cv2.GaussianBlur(np.random.default_rng(0).random((40, 61, 3), dtype=np.float32), (0, 0), 1)
+    whole = cv2.resize(small, (500, 333), interpolation=cv2.INTER_CUBIC)
+    part = hole_filling._enlarged(small, (333, 500), [100, 50], (200, 300))
+    # A thirty-second of a pixel of `small` is the finest that OpenCV's warp places; one of `whole` is four of them.
+    moved = np.abs(np.diff(whole, axis=1)).max()
+    assert np.abs(part - whole[100:300, 50:350]).max() < moved / 4
+    assert np.array_equal(hole_filling._enlarged(whole, (333, 500), [100, 50], (200, 300)), whole[100:300, 50:350])
+
+
+@pytest.mark.parametrize(
+    ("size", "fill", "largest"), [(None, None, 640), (64, None, 64), (64, 128, 128), (None, 96, 96)]
+)
+def test_a_hole_is_shown_at_the_scale_that_the_recipe_says(size, fill, largest):
+    seen = []
+
+    class Sees(Gray):
+        def forward(self, image, mask):
+            if mask.any():
+                seen.append(image.shape[-2:].numel())
+            return super().forward(image, mask)
+
+    restorer = of(Sees(0.5), "rgb", size=size, fill=fill)
+    restorer(np.repeat(ramp(600, 600)[..., None], 3, axis=2), box(600, 600, (200, 200, 400, 380)))
+    assert 0.9 * min(largest, 600) ** 2 < max(seen) <= largest**2
+
+
+def test_everything_lost_is_what_the_generator_makes_of_it():
+    for keep in ("luma", "rgb", "none"):
+        restored = of(Gray(0.25), keep)(photo(60, 70), np.ones((60, 70), bool))
+        assert set(np.unique(restored)) == {64}
+
+
+def test_the_lost_region_is_shown_flat_whatever_lies_under_the_mask():
+    seen = []
+
+    class Sees(Gray):
+        def forward(self, image, mask):
+            seen.append((image.clone(), mask.clone()))
+            return super().forward(image, mask)
+
+    image = photo(50, 60)
+    mask = box(50, 60, (10, 10, 20, 30))
+    image[12:14, 10:30] = 99
+    restorer = of(Sees(0.5), "luma")
+    seen.clear()
+    restorer(image, mask)
+    (shown, lost), *_ = seen
+    assert np.array_equal(lost[0, 0, :50, :60].numpy() > 0, mask)
+    assert torch.allclose(shown[0, :, 10:20, 10:30], torch.tensor(99 / 255))
+
+
+def test_without_a_mask_the_lost_region_of_a_gray_photograph_is_found():
+    image = ramp(200, 200) // 2 + np.random.default_rng(0).integers(0, 20, (200, 200)).astype(np.uint8)
+    mask = box(200, 200, (60, 70, 110, 130))
+    image[mask] = 3
+    assert np.array_equal(lost_region.find_lost_region(image), mask)
+    for given_image in (image, np.repeat(image[..., None], 3, axis=2), image.astype(np.uint16) * 257):
+        restored = of(Gray(0.9), "rgb")(given_image)
+        top = np.iinfo(given_image.dtype).max
+        assert (restored[mask][:, 0] > 0.15 * top).all()
+        gray = given_image if given_image.ndim == 2 else given_image[..., 0]
+        assert np.array_equal(restored[~mask][:, 0], gray[~mask])
+
+
+def test_without_a_mask_nothing_of_a_colour_photograph_is_lost():
+    image = photo(80, 80, channels=3)
+    image[20:60, 20:60] = 7
+    assert np.array_equal(of(Gray(0.5), "rgb")(image), image)
+
+
+def test_dust_goes_together_and_every_hole_once():
+    mask = np.zeros((600, 700), bool)
+    random = np.random.default_rng(0)
+    for size, count in ((2, 100), (26, 30)):
+        for y, x in zip(random.integers(0, 600 - size, count), random.integers(0, 700 - size, count), strict=True):
+            mask[y : y + size, x : x + size] = True
+    mask[100:400, 300:500] = True
+    found = list(hole_filling.hole_regions(mask, 256, 512))
+    total = np.zeros(mask.shape, int)
+    for region in found:
+        assert (region.own <= mask[region.inner]).all()
+        total[region.inner] += region.own
+    assert np.array_equal(total, mask.astype(int))
+    of_side = {side: [region for region in found if region.side == side] for side in (0, 512, 256)}
+    assert all(1 < len(of_side[side]) <= 3 * 3 for side in (0, 512))
+    assert sum(map(len, of_side.values())) == len(found)
+
+
+@pytest.mark.parametrize("keep", ["luma", "rgb"])
+def test_a_hole_is_brought_to_the_size_that_is_asked_for_in_a_small_photograph_too(keep):
+    seen = []
+
+    class Sees(Gray):
+        def forward(self, image, mask):
+            seen.append((image.shape[-2:].numel(), bool(mask.any())))
+            return super().forward(image, mask)
+
+    given = ramp(500, 500) if keep == "luma" else np.repeat(ramp(500, 500)[..., None], 3, axis=2)
+    Restorer(network=Sees(0.5), keep=keep, device=CPU, multiple=1, fill=128)(given, box(500, 500, (100, 100, 400, 400)))
+    assert [size for size, lost in seen if lost][0] <= 128**2
+
+
+@pytest.mark.parametrize("keep", ["luma", "rgb"])
+def test_dust_is_filled_smoothly_without_the_network(keep):
+    image = ramp(600, 700)
+    mask = box(600, 700, *((y, x, y + 16, x + 9) for y in range(50, 550, 60) for x in range(50, 650, 60)))
+    damaged = np.where(mask, 255, image).astype(np.uint8)
+    given = damaged if keep == "luma" else np.repeat(damaged[..., None], 3, axis=2)
+
+    class Luma(Gray):
+        def forward(self, image, mask):
+            assert keep == "luma" and not seen, "asked for more than the colours"
+            seen.append(image.shape)
+            return super().forward(image, mask)
+
+    seen = []
+    restorer = Restorer(network=Luma(0.0), keep=keep, device=CPU, multiple=1, size=64, tile=256)
+    restored = restorer(given, mask)
+    assert np.abs(pillow(restored).astype(int) - image).max() <= 2
+
+
+# ---- sizes, types
+
+
+@pytest.mark.parametrize(
+    ("size", "short", "found"),
+    [
+        ((4000, 6000), 256, (256, 384)),
+        ((100, 80), 256, (100, 80)),
+        ((1000, 300), None, (1000, 300)),
+        ((100, 10_000), 100, (4, 400)),
+        ((1, 3000), 16, (1, 64)),
+    ],
+)
+def test_the_working_size(size, short, found):
+    assert working_size(size, short) == found
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)]
+)
+def test_other_arrays_are_refused(image):
+    with pytest.raises(ValueError, match="is"):
+        of(Gray(0.5), "none")(image, np.zeros(image.shape[:2], bool))
+
+
+def test_a_mask_of_another_size_or_type_is_refused():
+    for mask in (np.zeros((4, 5), bool), np.zeros((4, 4), np.uint8)):
+        with pytest.raises(ValueError, match="A mask is bool of the photograph's size"):
+            of(Gray(0.5), "none")(np.zeros((4, 4), np.uint8), mask)
+
+
+def test_a_note_is_a_warning_unless_someone_listens():
+    class Hungry(Gray):
+        def forward(self, image, mask):
+            if image.shape[-2:].numel() > 200**2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().forward(image, mask)
+
+    restorer = of(Hungry(0.25), "none")
+    with pytest.warns(UserWarning, match="going on in tiles of"):
+        restored = restorer(photo(256, 256), np.zeros((256, 256), bool))
+    assert set(np.unique(restored)) == {64}
+
+
+def test_the_public_face_is_the_same_function(monkeypatch):
+    seen = []
+    monkeypatch.setattr(restorer_module, "load_restorer", lambda *given, **more: seen.append((given, more)))
+    toolbox.load_restorer("luma", tile=128)
+    assert seen == [(("luma",), {"device": None, "keep": None, "tile": 128})]

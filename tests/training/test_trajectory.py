@@ -1,0 +1,93 @@
+"""The `published` recipe's first six steps, through the real loop, against the published functions' figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from toolbox.config.plan import bind
+from toolbox.config.recipe import read
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.hooks import catalog
+from toolbox.training import state, step
+from toolbox.utils import devices
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "published_step.npz"
+COLUMNS = ("g", "loss.lsgan", "loss.mse", "loss.ssim", "d", "d.real", "d.fake", "penalty.gradient")
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Fill the weights by the reference's rule."""
+    with torch.no_grad():
+        for k, weight in enumerate(network.parameters()):
+            values = np.random.RandomState(1000 + k).standard_normal(weight.numel()).reshape(weight.shape)
+            if weight.dim() == 4:
+                values = values * np.sqrt(2 / np.prod(weight.shape[1:]))
+            else:
+                values = 1 + 0.1 * values if _is_norm(network, weight) else 0.01 * values
+            # The reference filled float32 weights, for its float64 run too.
+            weight.copy_(torch.from_numpy(values.astype(np.float32)))
+
+
+def _is_norm(network: torch.nn.Module, weight: torch.Tensor) -> bool:
+    return any(isinstance(m, torch.nn.BatchNorm2d) and m.weight is weight for m in network.modules())
+
+
+def steps(precision: str, count: int) -> np.ndarray:
+    """Return the terms of the first steps, a row a step."""
+    loaded = catalog.load(third_party=False)
+    recipe = read("published", lambda name: loaded.recipe(name).path, [f"training.precision={precision}"])
+    plan = bind(recipe, loaded)
+    power = accelerator.make_accelerator("cpu", precision)
+    dtype = devices.weight_dtype(precision)
+    built = state.build_state(plan, power, dtype)
+    fill(built.generator.network)
+    fill(built.discriminator.network)
+    with np.load(REFERENCE) as reference:
+        x, y = (torch.from_numpy(reference[key]).to(dtype) for key in ("x", "y"))
+    batch = Batch(image=x, mask=torch.zeros_like(x[:, :1]), truth=y, names=("a", "b"))
+    rows = []
+    for number in range(count):
+        random = torch.Generator().manual_seed(100 + number)
+        terms = step.take_step(built, batch, power, number=number, random=random)
+        rows.append([float(terms[name]) for name in COLUMNS])
+    return np.array(rows)
+
+
+def test_six_steps_in_float64_follow_the_published_script_to_1e_8():
+    with np.load(REFERENCE) as reference:
+        expected = reference["trajectory_float64"]
+    np.testing.assert_allclose(steps("fp64", 6), expected, rtol=1e-8)
+
+
+def test_two_steps_in_float32_follow_it_to_1e_3():
+    with np.load(REFERENCE) as reference:
+        expected = reference["trajectory_float32"][:2]
+    np.testing.assert_allclose(steps("fp32", 2), expected, rtol=1e-3)
+
+
+def test_the_published_recipe_warns_that_its_ssim_moves_nothing():
+    loaded = catalog.load(third_party=False)
+    plan = bind(read("published", lambda name: loaded.recipe(name).path), loaded)
+    assert [line for line in plan.warnings if line.startswith("losses.ssim") and "detach" in line]
+
+
+@pytest.mark.parametrize("label", ["lsgan", "mse", "ssim"])
+def test_each_loss_of_default_moves_the_generator(label):
+    loaded = catalog.load(third_party=False)
+    others = [name for name in ("lsgan", "mse", "ssim") if name != label]
+    overrides = ["generator.width=4", *(f"losses.{name}.weight=0" for name in others)]
+    plan = bind(read("default", lambda name: loaded.recipe(name).path, overrides), loaded)
+    power = accelerator.make_accelerator("cpu")
+    built = state.build_state(plan, power)
+    before = [weight.detach().clone() for weight in built.generator.network.parameters()]
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=("a", "b"))
+    step.take_step(built, batch, power, number=0, random=torch.Generator().manual_seed(0))
+    grads = [weight.grad.abs().sum() for weight in built.generator.network.parameters()]
+    assert all(grad > 0 for grad in grads)
+    assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.network.parameters(), strict=True))

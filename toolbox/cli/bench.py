@@ -1,0 +1,95 @@
+"""`toolbox bench`: which settings of a recipe are the fastest on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+
+if TYPE_CHECKING:
+    from toolbox.diagnostics.benchmark import BenchmarkRow
+
+
+@click.command("bench")
+@click.option("--recipe", "name", default="default", show_default=True, help="A recipe's name, or a path to a .toml.")
+@click.option("--data", type=click.Path(path_type=Path), help="Photographs; the package's sample if not given.")
+@click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best there is]")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="How long to measure each way."
+)
+@click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile too, which takes a minute or more.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context,
+    name: str,
+    data: Path | None,
+    size: int | None,
+    batch: int | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+    seconds: float,
+    compiled: bool,
+    as_json: bool,
+) -> None:
+    """Train a recipe for some seconds in each of several ways, and say what each costs on this machine."""
+    from toolbox.config import recipe
+    from toolbox.config.plan import bind
+    from toolbox.data import folders
+    from toolbox.diagnostics import benchmark
+    from toolbox.distributed import accelerator
+
+    catalog = load_catalog(context)
+    limits = {"data.size": size, "training.batch": batch}
+    given = [*(f"{key}={value}" for key, value in limits.items() if value is not None), *overrides]
+    items = folders.open_folder(data).items
+    kind = accelerator.make_accelerator(device).device.type
+    rows: list[benchmark.BenchmarkRow] = []
+    for settings in benchmark.variants(kind, compiled=compiled):
+        changes = [*given, *settings]
+        read = recipe.read(name, lambda each: recipe_path(catalog, each), changes, sample=data is None)
+        plan = bind(read, catalog)
+        if not rows and not as_json:
+            chosen = plan.settings
+            click.echo(
+                f"Recipe '{plan.name}' on {kind}: {chosen.data.size} pixels, batch {chosen.training.batch}, "
+                f"{len(items)} photographs, {chosen.data.workers} data workers.\n\n{HEADER}"
+            )
+        rows.append(benchmark.measure_settings(plan, items, device, settings, seconds))
+        if not as_json:
+            click.echo(_line(rows[-1]))
+    fastest = benchmark.fastest(rows)
+    if as_json:
+        print_json({"device": kind, "rows": [asdict(row) for row in rows], "best": fastest and fastest.settings})
+    elif fastest is not None:
+        _say_best(fastest, kind)
+    if fastest is None:
+        context.exit(1)
+
+
+HEADER = f"{'settings':<48} {'pictures/s':>10} {'ms a step':>10} {'waiting':>8} {'peak MB':>8}"
+
+
+def _line(row: BenchmarkRow) -> str:
+    settings = " ".join(one.removeprefix("training.") for one in row.settings)
+    if row.fault is not None:
+        return f"{settings:<48} not here: {row.fault}"
+    peak = f"{row.peak / 1e6:.0f}" if row.peak else "-"
+    return f"{settings:<48} {row.pictures:>10.2f} {1000 * row.seconds:>10.0f} {row.waiting:>8.1%} {peak:>8}"
+
+
+def _say_best(row: BenchmarkRow, kind: str) -> None:
+    click.echo("\nThe fastest, by part of a step:")
+    for part, spent in row.parts.items():
+        click.echo(f"  {part:<36} {1000 * spent:>8.0f} ms  {spent / row.seconds:>6.1%}")
+    click.echo(f"  {'waiting for data':<36} {1000 * row.waiting * row.seconds:>8.0f} ms  {row.waiting:>6.1%}")
+    click.echo("\nTo use it: toolbox run " + " ".join(f"--set {one}" for one in row.settings))
+    if kind == "cpu":
+        click.echo("The peak is of the whole process. Other work on the machine changes every figure.")

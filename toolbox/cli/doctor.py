@@ -1,0 +1,88 @@
+"""`toolbox doctor`: is everything here, is a data folder sound, does a step of a recipe fit."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+
+if TYPE_CHECKING:
+    from toolbox.diagnostics.environment import Finding
+    from toolbox.hooks.catalog import Catalog
+
+
+@click.command("doctor")
+@click.option("--data", "data", type=click.Path(path_type=Path), help="Look through this data folder too.")
+@click.option("--recipe", "recipe_name", help="Take one step of this recipe and say its time and peak memory.")
+@click.option(
+    "--repeat",
+    type=click.Path(path_type=Path),
+    help="Take a step again that was not finite: RUN/not-finite/step-…, as a run says when it ends so.",
+)
+@click.option("--device", help="The device for the step.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context,
+    data: Path | None,
+    recipe_name: str | None,
+    repeat: Path | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Check the installation, the devices, a data folder, one step of a recipe. Exit code 1 if anything is wrong."""
+    from toolbox.diagnostics import environment
+
+    sections: dict[str, list[Finding]] = {"environment": environment.check_packages()}
+    sound = all(finding.ok for finding in sections["environment"])
+    if sound:
+        sections["devices"] = environment.check_devices()
+    sections["folders"] = environment.check_folders()
+    if data is not None and sound:
+        from toolbox.diagnostics.data_folder import inspect_folder
+
+        sections["data"] = inspect_folder(data)
+    if recipe_name is not None and sound:
+        sections["step"] = [_step(load_catalog(context), recipe_name, overrides, device)]
+    if repeat is not None and sound:
+        sections["repeat"] = _repeat(load_catalog(context), repeat, overrides, device)
+    if as_json:
+        print_json({name: [asdict(finding) for finding in found] for name, found in sections.items()})
+    else:
+        for name, found in sections.items():
+            click.echo(f"{name}:")
+            for finding in found:
+                click.echo(f"  {'ok' if finding.ok else '!!'}  {finding.what}: {finding.detail}")
+    if not all(finding.ok for found in sections.values() for finding in found):
+        context.exit(1)
+
+
+def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str | None) -> Finding:
+    from toolbox.config import recipe
+    from toolbox.config.plan import bind
+    from toolbox.diagnostics.environment import Finding
+    from toolbox.diagnostics.trial_step import try_step
+
+    plan = bind(recipe.read(name, lambda known: recipe_path(catalog, known), overrides), catalog)
+    plan.check()
+    seconds, memory, where = try_step(plan, device)
+    size, batch = plan.settings.data.size, plan.settings.training.batch
+    detail = f"{seconds:.2f} s a step, peak memory {memory / 2**30:.2f} GiB ({where}), {size} pixels, batch {batch}"
+    return Finding(what=f"recipe '{plan.name}'", ok=True, detail=detail)
+
+
+def _repeat(catalog: Catalog, folder: Path, overrides: tuple[str, ...], device: str | None) -> list[Finding]:
+    from toolbox.config import recipe
+    from toolbox.config.plan import bind
+    from toolbox.diagnostics import replay_step
+    from toolbox.training import nonfinite, run_dir
+
+    nonfinite.read_step_folder(folder)
+    read = recipe.read(str(folder / run_dir.RECIPE), lambda known: recipe_path(catalog, known), overrides)
+    return replay_step.replay_step(folder, bind(read, catalog), device)

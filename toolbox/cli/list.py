@@ -1,0 +1,47 @@
+"""`toolbox list`: every component, by kind."""
+
+from __future__ import annotations
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+from toolbox.errors import UsageError, unknown
+from toolbox.hooks.specs import KINDS, plural
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@as_json
+@click.pass_context
+def command(context: click.Context, kind: str | None, as_json: bool) -> None:
+    """List the components that recipes can name.
+
+    KIND is generators, discriminators, losses, penalties, degradations, metrics, recipes or weights.
+    """
+    kinds = {plural(name): name for name in KINDS}
+    if kind is not None and kind not in kinds and kind not in KINDS:
+        raise UsageError(unknown("kind", kind, kinds))
+    catalog = load_catalog(context)
+    wanted = kinds.get(kind, kind) if kind else None
+    entries = [one for one in catalog.entries(wanted) if one.kind != "weights"]
+    if wanted in (None, "weights"):
+        from toolbox.models.published import list_published
+
+        entries += list_published(catalog)
+    if as_json:
+        print_json(
+            [
+                {
+                    "kind": entry.kind,
+                    "name": entry.spec.name,
+                    "summary": entry.spec.summary,
+                    "plugin": entry.plugin,
+                    "distribution": entry.distribution,
+                    "version": entry.version,
+                }
+                for entry in entries
+            ]
+        )
+        return
+    rows = [(entry.kind, entry.spec.name, entry.plugin, entry.spec.summary) for entry in entries]
+    print_table(rows, ("KIND", "NAME", "PLUGIN", "SUMMARY"))

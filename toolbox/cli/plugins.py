@@ -1,0 +1,48 @@
+"""`toolbox plugins`: what was found, what works, what broke and why."""
+
+from __future__ import annotations
+
+import click
+
+from toolbox.cli.common import as_json, print_json, print_table
+
+
+@click.command("plugins")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a plugin broke.")
+@as_json
+@click.pass_context
+def command(context: click.Context, strict: bool, as_json: bool) -> None:
+    """List the plugins: where each is from, whether it works, what it brings, how long it took."""
+    from toolbox.hooks import catalog
+
+    records = catalog.load(third_party=context.find_root().obj["third_party"]).plugins
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": record.name,
+                    "origin": record.origin,
+                    "source": record.source,
+                    "distribution": record.distribution,
+                    "version": record.version,
+                    "status": record.status,
+                    "cause": record.cause,
+                    "seconds": round(record.seconds, 4),
+                    "components": [{"kind": kind, "name": name} for kind, name in record.components],
+                }
+                for record in records
+            ]
+        )
+    else:
+        rows = []
+        for record in records:
+            notes = record.cause if record.status != "ok" else ", ".join(name for _, name in record.components)
+            if record.status == "failed":
+                notes += record.remedy
+            if record.slow:
+                notes += f"; slow to import, {record.seconds:.1f} s"
+            where = f"{record.distribution} {record.version}".strip() or record.source
+            rows.append((record.name, record.origin, where, record.status, f"{1000 * record.seconds:.0f} ms", notes))
+        print_table(rows, ("NAME", "FROM", "DISTRIBUTION", "STATUS", "TIME", "COMPONENTS OR CAUSE"))
+    if strict and any(record.status == "failed" for record in records):
+        context.exit(1)

@@ -1,0 +1,105 @@
+"""`toolbox recipe`: show, validate, copy, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.config.plan import Plan
+    from toolbox.hooks.catalog import Catalog
+
+
+@click.group("recipe")
+def command() -> None:
+    """Look at recipes, check them, start one of your own."""
+
+
+def _bind(catalog: Catalog, name: str, overrides: tuple[str, ...]) -> Plan:
+    from toolbox.config import recipe
+    from toolbox.config.plan import bind
+
+    return bind(recipe.read(name, lambda known: recipe_path(catalog, known), overrides), catalog)
+
+
+overrides_option = click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting.")
+
+
+@command.command("show")
+@click.argument("name")
+@overrides_option
+@as_json
+@click.pass_context
+def show(context: click.Context, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print a recipe as bound: what it extends put in, every value explicit."""
+    from toolbox.config import recipe
+
+    tree = _bind(load_catalog(context), name, overrides).tree()
+    if as_json:
+        print_json(tree)
+    else:
+        click.echo(recipe.dump(tree), nl=False)
+
+
+@command.command("validate")
+@click.argument("name")
+@overrides_option
+@as_json
+@click.pass_context
+def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check a recipe, by name or path, and say everything that is wrong with it."""
+    from toolbox.errors import RecipeError
+
+    try:
+        plan = _bind(load_catalog(context), name, overrides)
+        plan.check()
+    except RecipeError as error:
+        if as_json:
+            faults = [{"place": fault.place, "message": fault.message} for fault in error.faults]
+            print_json({"recipe": error.recipe, "valid": False, "faults": faults, "warnings": []})
+            context.exit(error.exit_code)
+        raise
+    if as_json:
+        print_json({"recipe": plan.name, "valid": True, "faults": [], "warnings": list(plan.warnings)})
+        return
+    for line in plan.warnings:
+        click.echo(f"warning: {line}")
+    click.echo(f"Recipe '{plan.name}' is valid.")
+
+
+@command.command("copy")
+@click.argument("name")
+@click.argument("target", type=click.Path(path_type=Path))
+@as_json
+@click.pass_context
+def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None:
+    """Copy a recipe's file to TARGET, to change it there."""
+    from toolbox.utils import files
+
+    source = recipe_path(load_catalog(context), name)
+    if target.is_dir():
+        target = target / source.name
+    if target.suffix != ".toml":
+        raise UsageError(f"{target}: a recipe's file ends in .toml")
+    if target.exists():
+        raise UsageError(f"{target} is there already; choose another name.")
+    files.write_text(target, source.read_text("utf-8"))
+    if as_json:
+        print_json({"recipe": name, "file": str(target)})
+    else:
+        click.echo(f"Wrote {target}. To run it: toolbox run --recipe {target}")
+
+
+@command.command("schema")
+@as_json
+@click.pass_context
+def schema(context: click.Context, as_json: bool) -> None:
+    """Print the JSON schema of recipes, with every component that is installed."""
+    from toolbox.config.json_schema import recipe_schema
+
+    print_json(recipe_schema(load_catalog(context)))

@@ -1,0 +1,86 @@
+"""`toolbox show`: one component, whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+from toolbox.errors import UsageError, unknown
+from toolbox.hooks.specs import KINDS, Ref, Spec, plural
+
+
+@click.command("show")
+@click.argument("kind")
+@click.argument("name")
+@as_json
+@click.pass_context
+def command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
+    """Show a component: its params with defaults and help, its reference, where it comes from."""
+    kinds = {plural(known): known for known in KINDS} | {known: known for known in KINDS}
+    if kind not in kinds:
+        raise UsageError(unknown("kind", kind, KINDS))
+    if kinds[kind] == "weights":
+        raise UsageError("For weights: toolbox weights")
+    entry = load_catalog(context).find(kinds[kind], name)
+    spec = entry.spec
+    if not isinstance(spec, Spec):
+        raise UsageError(f"For a recipe: toolbox recipe show {name}")
+    facts = {
+        "kind": entry.kind,
+        "name": spec.name,
+        "summary": spec.summary,
+        "reference": spec.reference,
+        "licence": spec.licence,
+        "plugin": entry.plugin,
+        "distribution": entry.distribution,
+        "version": entry.version,
+        "params": params(spec),
+    }
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"{spec.name} ({entry.kind}): {spec.summary}")
+    if spec.reference:
+        click.echo(f"Reference: {spec.reference}")
+    if spec.licence:
+        click.echo(f"Licence: {spec.licence}")
+    click.echo(f"From: plugin '{entry.plugin}'{f', {entry.origin}' if entry.origin else ''}")
+    if not facts["params"]:
+        click.echo("It has no params.")
+        return
+    rows = [(p["name"], p["type"], str(p["default"]), p["help"]) for p in params(spec)]
+    print_table(rows, ("PARAM", "TYPE", "DEFAULT", "HELP"))
+
+
+def params(spec: Spec) -> list[dict[str, Any]]:
+    """Return a spec's params as plain values: name, type, default, help."""
+    described = spec.params.model_json_schema().get("properties", {})
+    return [
+        {
+            "name": name,
+            "type": _type(described[name], field.annotation),
+            "default": "required" if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+            "help": field.description or "",
+        }
+        for name, field in spec.params.model_fields.items()
+    ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any default
+    if isinstance(value, Ref):
+        return value.name
+    return list(value) if isinstance(value, tuple) else value if isinstance(value, int | float | bool) else str(value)
+
+
+def _type(schema: dict[str, Any], annotation: Any) -> str:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, Ref):
+        return annotation.kind
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " | ".join(_type(choice, None) for choice in schema["anyOf"])
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema]
+    return " ".join([str(schema.get("type", "any")), *limits])

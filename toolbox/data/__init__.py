@@ -1,0 +1,1 @@
+"""Photographs in, batches out: folders, preprocessing, cache, split, loader."""

@@ -1,0 +1,1 @@
+"""What `toolbox doctor` and `toolbox bench` measure."""

@@ -1,0 +1,38 @@
+"""Looks at what a run would use: a data folder's files, and one step of a recipe."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from toolbox.config.plan import Plan
+from toolbox.data.batch import Batch
+from toolbox.distributed import accelerator
+from toolbox.training import state, step
+from toolbox.utils import devices
+from toolbox.utils.memory import peak_memory
+
+
+def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
+    """Take two steps on random pictures and measure the second.
+
+    Returns:
+        Its time in seconds, the peak memory in bytes, and what that memory is of ("device" or "process").
+    """
+    settings = plan.settings
+    power = accelerator.make_accelerator(device, settings.training.precision)
+    dtype = devices.weight_dtype(settings.training.precision)
+    built = state.build_state(plan, power, dtype)
+    shape = (settings.training.batch, 3, settings.data.size, settings.data.size)
+    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(power.device, dtype)
+    batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=())
+    seconds = 0.0
+    for number in range(2):
+        started = time.perf_counter()
+        terms = step.take_step(built, batch, power, number=number, random=step.seed_step(settings.seed, number))
+        float(terms["g"])  # waits for the device
+        seconds = time.perf_counter() - started
+    if power.device.type == "cuda":
+        return seconds, torch.cuda.max_memory_allocated(power.device), "device"
+    return seconds, peak_memory(), "process"

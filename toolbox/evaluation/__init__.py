@@ -1,0 +1,1 @@
+"""The competition's score, PSNR and SSIM, scored files, submissions."""

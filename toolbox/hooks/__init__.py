@@ -1,0 +1,1 @@
+"""What plugins see and how they are loaded: protocols, specs, hooks, registry, manager, catalog."""

@@ -1,0 +1,1 @@
+"""Image files and colours: decoding, encoding, ICC profiles, luma and chroma."""

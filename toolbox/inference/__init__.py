@@ -1,0 +1,1 @@
+"""Restoring photographs of any size with a trained generator."""

@@ -1,0 +1,1 @@
+"""Where a photograph is lost: finding one flat shape, reading masks, marking colours."""

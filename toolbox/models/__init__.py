@@ -1,0 +1,1 @@
+"""Generators and their weights: building, calling, weight files, published weights."""

@@ -1,0 +1,30 @@
+"""`Plan` to what trains: modules, losses, penalties, optimisers and schedules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+
+from toolbox.config import settings as s
+
+
+def build_optimizer(section: s.Optimizer, weights: list[nn.Parameter]) -> Optimizer:
+    """Return the optimizer of a recipe section over `weights`."""
+    options = section.model_dump(exclude={"name"})
+    kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    # One kernel over all weights instead of several a weight.
+    return kinds[section.name](weights, **options, fused=True)
+
+
+def build_schedule(section: s.Schedule, optimizer: Optimizer, epochs: int) -> LRScheduler:
+    """Return the learning-rate schedule of a recipe section; it is stepped once an epoch."""
+    if isinstance(section, s.Step):
+        return StepLR(optimizer, step_size=section.every, gamma=section.factor)
+    if isinstance(section, s.Cosine):
+        lowest = section.final * optimizer.param_groups[0]["lr"]
+        return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=lowest)
+    return StepLR(optimizer, step_size=epochs + 1, gamma=1.0)
