@@ -69,9 +69,9 @@ def pictures(size: int, batch: int, device: torch.device, layout: torch.memory_f
     return Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names)
 
 
-def published(plan: Plan, power: accelerator.Accelerator) -> Published:
+def published(plan: Plan, accelerator: accelerator.Accelerator) -> Published:
     """Return the parts of the published step, its weights drawn as those of `plan`."""
-    built = state.build_state(plan, power)
+    built = state.build_state(plan, accelerator)
     assert built.discriminator is not None
     optimizers = []
     for side in built.sides().values():

@@ -149,8 +149,8 @@ def judge(run: Run, log: Path) -> dict[str, object]:
             continue
         for alarm in watch.see(record):
             said[alarm.cause] = record["step"] + 1
-        if "told" in record:
-            told.append(record["told"])
+        if "d_accuracy" in record:
+            told.append(record["d_accuracy"])
             losses.append(sum(weight * record[name] for name, weight in weights.items()))
     shutil.rmtree(folder)
     sure, right = (means(values) for values in (np.array(told) >= SURE, np.array(told)))

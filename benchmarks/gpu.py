@@ -23,7 +23,7 @@ from benchmarks._published import pictures, planned, published, published_step
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
 from benchmarks.overhead import waiting
 from toolbox.data import loader, sample
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import run, state
 from toolbox.training.step import take_steps
 
@@ -43,7 +43,7 @@ class Setting:
     quick: bool
 
     @property
-    def place(self) -> torch.device:
+    def torch_device(self) -> torch.device:
         """The device as torch has it."""
         return torch.device(self.device)
 
@@ -57,9 +57,9 @@ VARIANTS = {
 
 def step_row(one: Setting) -> dict[str, Any]:
     """Time the step of `default` in its settings against the published step in float32, in turn."""
-    power = accelerator.make_accelerator(one.device)
-    theirs = published(planned("published", one.size, one.batch, one.changes), power)
-    plain = pictures(one.size, one.batch, power.device, torch.contiguous_format)
+    accelerator = make_accelerator(one.device)
+    theirs = published(planned("published", one.size, one.batch, one.changes), accelerator)
+    plain = pictures(one.size, one.batch, accelerator.device, torch.contiguous_format)
     sides: dict[str, Callable[[], object]] = {
         "published": step.counting(lambda number: published_step(theirs, plain, torch.Generator().manual_seed(number)))
     }
@@ -69,11 +69,11 @@ def step_row(one: Setting) -> dict[str, Any]:
 
 
 def _step_of(one: Setting, changes: tuple[str, ...], number: int | None = None) -> Callable[[], object]:
-    built, given, power = step.build(one.size, one.batch, one.device, "default", (*one.changes, *changes))
+    built, given, accelerator = step.build(one.size, one.batch, one.device, "default", (*one.changes, *changes))
 
     def take(count: int) -> None:
-        step.our_step(built, given, power, count if number is None else number)
-        _work.wait(power.device)
+        step.our_step(built, given, accelerator, count if number is None else number)
+        _work.wait(accelerator.device)
 
     return step.counting(take)
 
@@ -91,26 +91,26 @@ def arithmetic_row(one: Setting) -> dict[str, Any]:
     bf16 = VARIANTS["bf16"]
     side = 64 if one.quick else 8192
     rates = {
-        "bf16": _work.matrix_rate(one.place, torch.bfloat16, side),
-        "float32": _work.matrix_rate(one.place, torch.float32, side, 3),
+        "bf16": _work.matrix_rate(one.torch_device, torch.bfloat16, side),
+        "float32": _work.matrix_rate(one.torch_device, torch.float32, side, 3),
     }
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True
-    rates["TF32"] = _work.matrix_rate(one.place, torch.float32, side)
+    rates["TF32"] = _work.matrix_rate(one.torch_device, torch.float32, side)
     torch.backends.cuda.matmul.allow_tf32 = before
 
-    built, given, power = step.build(one.size, one.batch, one.device, "default", (*one.changes, *bf16))
+    built, given, accelerator = step.build(one.size, one.batch, one.device, "default", (*one.changes, *bf16))
     network = built.generator.network.train()
 
     def generator() -> None:
-        with power.autocast():
+        with accelerator.autocast():
             restored = network(given.image, given.mask)
         mse_loss(restored.float(), given.truth).backward()
 
     whole = _step_of(one, bf16)
     work = {"generator": _work.operations(generator), "step": _work.operations(whole)}
     times = {
-        "generator": _work.seconds(generator, one.place, one.rounds),
+        "generator": _work.seconds(generator, one.torch_device, one.rounds),
         **{
             name: min(values)
             for name, values in _measure.in_turn(
@@ -148,15 +148,17 @@ def waiting_row(one: Setting) -> dict[str, Any]:
     epochs, workers = (2, 0) if one.quick else (6, 8)
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
     plan = planned("default", one.size, one.batch, (*one.changes, "training.precision=bf16"))
-    power = accelerator.make_accelerator(one.device, "bf16")
+    accelerator = make_accelerator(one.device, "bf16")
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
         count = one.batch * (2 if one.quick else 25)
         items = make_pairs(Path(made), photos, count, one.size)
         samples = loader.Samples(items=items, recipe=run.sample_recipe(plan), stream=loader.Stream.TRAIN)
         keys = [loader.shuffled_batches(count, 1, one.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
         seconds: list[float] = []
-        batches = loader.iterate_batches(samples, itertools.chain(*keys), workers, power.device)
-        records = take_steps(state.build_state(plan, power), waiting(batches, seconds), power, seed=0, first=0)
+        batches = loader.iterate_batches(samples, itertools.chain(*keys), workers, accelerator.device)
+        records = take_steps(
+            state.build_state(plan, accelerator), waiting(batches, seconds), accelerator, seed=0, first=0
+        )
         first = len(keys[0])  # in the first epoch they are decoded
         times = [spent for spent, _ in _timed(records)][first:]
     return {"workers": workers, "steps": len(times), "share_waiting": sum(seconds[first:]) / sum(times)}

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from benchmarks import _measure, _work
 from benchmarks._published import pictures, planned, published, published_step
 from benchmarks.step import build, our_step
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.utils.memory import peak_memory
 
 KINDS = {"published": (), "ours": (), "ours, recomputed": ("training.recompute=true",)}
@@ -35,23 +35,23 @@ def one(kind: str, size: int, batch: int, device: str | None, changes: tuple[str
     imports = peak_memory()
     if kind == "published":
         plan = planned("published", size, batch, changes)
-        power = accelerator.make_accelerator(device)
-        theirs = published(plan, power)
-        plain = pictures(size, batch, power.device, torch.contiguous_format)
+        accelerator = make_accelerator(device)
+        theirs = published(plan, accelerator)
+        plain = pictures(size, batch, accelerator.device, torch.contiguous_format)
         networks, optimizers = (theirs.generator, theirs.discriminator), theirs.optimizers
 
         def call() -> object:
             return published_step(theirs, plain, torch.Generator())
 
     else:
-        ours, given, power = build(size, batch, device, changes=(*changes, *KINDS[kind]))
+        ours, given, accelerator = build(size, batch, device, changes=(*changes, *KINDS[kind]))
         networks = tuple(side.network for side in ours.sides().values())
         optimizers = tuple(side.optimizer for side in ours.sides().values())
 
         def call() -> object:
-            return our_step(ours, given, power)
+            return our_step(ours, given, accelerator)
 
-    place = power.device
+    place = accelerator.device
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     for _ in range(STEPS):

@@ -21,7 +21,7 @@ from toolbox.config.plan import Plan, bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, loader
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.training import metric_log, run, state, step
@@ -88,7 +88,7 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
     """Time a step of the recipe `default` on the sample photographs against its bare mathematics; print JSON."""
     plan = small("default", quick)
     rounds = 2 if quick else rounds
-    power = accelerator.make_accelerator(device)
+    accelerator = make_accelerator(device)
     settings = plan.settings
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
         how = run.sample_recipe(plan)
@@ -96,11 +96,11 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
         samples = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
         keys = loader.shuffled_batches(len(items), rounds, settings.training.batch, settings.seed, epoch=0)
         seconds: list[float] = []
-        batches = loader.iterate_batches(samples, keys, settings.data.workers, power.device)
-        built = state.build_state(plan, power)
-        records = step.take_steps(built, waiting(batches, seconds), power, seed=settings.seed, first=0)
-        by_hand = state.build_state(plan, power)
-        given = next(loader.iterate_batches(samples, keys, 0, power.device))
+        batches = loader.iterate_batches(samples, keys, settings.data.workers, accelerator.device)
+        built = state.build_state(plan, accelerator)
+        records = step.take_steps(built, waiting(batches, seconds), accelerator, seed=settings.seed, first=0)
+        by_hand = state.build_state(plan, accelerator)
+        given = next(loader.iterate_batches(samples, keys, 0, accelerator.device))
         totals = bare_step(by_hand, given, step.seed_step(settings.seed, 0))
         record = next(records)  # of the same step, from the same weights and the same batch
         apart = max(abs(float(a) - record.terms[name]) for a, name in zip(totals, ("g", "d"), strict=True))
@@ -114,7 +114,7 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
 
         def bare() -> None:
             bare_step(by_hand, given, torch.Generator().manual_seed(0))
-            if power.device.type == "cuda":
+            if accelerator.device.type == "cuda":
                 torch.cuda.synchronize()
 
         spent: dict[str, list[float]] = {"ours": [], "bare": []}
@@ -142,7 +142,7 @@ def command(rounds: int, device: str | None, quick: bool, path: Path | None) -> 
             "recipe": plan.name,
             "size": settings.data.size,
             "batch": settings.training.batch,
-            "device": str(power.device),
+            "device": str(accelerator.device),
             "overhead": overhead,
             "share_waiting_for_data": waited,
             "largest_difference_of_the_first_step": apart,

@@ -59,7 +59,7 @@ class Link:
 
 def counted() -> tuple[float, float, int, int]:
     """Return a published step's operations a pixel, the discriminator's share of them, the weights of both sides."""
-    built, batch, power = step.build(COUNTED_SIDE, 1, "cpu")
+    built, batch, accelerator = step.build(COUNTED_SIDE, 1, "cpu")
     spent: dict[str, int] = {}
     counter = Counter()
     unet.pays = lambda x: False  # the way that a CPU takes for small pictures
@@ -68,7 +68,7 @@ def counted() -> tuple[float, float, int, int]:
         spent[part] = counter.total - sum(spent.values())
 
     with counter:
-        take_step(built, batch, power, number=0, random=torch.Generator(), mark=mark)
+        take_step(built, batch, accelerator, number=0, random=torch.Generator(), mark=mark)
     total = sum(spent.values())
     sizes = [sum(weight.numel() for weight in side.network.parameters()) for side in built.sides().values()]
     share = spent["discriminator's losses and gradients"] / total

@@ -12,7 +12,7 @@ from toolbox_plugins.default.ssim import ssim
 from torch import Tensor
 
 from benchmarks import _measure
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 
 WINDOW, SIGMA = 11, 1.5
 
@@ -41,7 +41,7 @@ def sides() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
 
 def measure(batch: int, size: int, rounds: int, device: str | None) -> dict[str, Any]:
     """Return the seconds of each library, forward and backward, in turn, and what it computed."""
-    place = accelerator.make_accelerator(device).device
+    place = make_accelerator(device).device
     draw = torch.Generator().manual_seed(0)
     truth = torch.rand((batch, 3, size, size), generator=draw).to(place)
     # Smooth and near to each other, as restored pictures are; the values do not change what is computed.

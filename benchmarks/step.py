@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 import torch
+from accelerate import Accelerator
 from torch.nn.functional import mse_loss
 
 from benchmarks import _measure, _work
 from benchmarks._published import PublishedUNet, pictures, planned, published, published_step
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import state, step
 
 # The numerics of both sides of a pair are the same in the published recipe alone.
@@ -22,16 +23,20 @@ TERMS = ("g", "d.real", "d.fake", "penalty.gradient")
 
 def build(
     size: int, batch: int, device: str | None, recipe: str = "published", changes: Sequence[str] = ()
-) -> tuple[state.TrainState, Batch, accelerator.Accelerator]:
+) -> tuple[state.TrainState, Batch, Accelerator]:
     """Return the parts of a recipe, drawn from its seed, and a batch of random pictures."""
     plan = planned(recipe, size, batch, changes)
-    power = accelerator.make_accelerator(device, plan.settings.training.precision)
-    return state.build_state(plan, power), pictures(size, batch, power.device, torch.channels_last), power
+    accelerator = make_accelerator(device, plan.settings.training.precision)
+    return (
+        state.build_state(plan, accelerator),
+        pictures(size, batch, accelerator.device, torch.channels_last),
+        accelerator,
+    )
 
 
-def our_step(built: state.TrainState, batch: Batch, power: accelerator.Accelerator, number: int = 0) -> step.Terms:
+def our_step(built: state.TrainState, batch: Batch, accelerator: Accelerator, number: int = 0) -> step.Terms:
     """Take our step, as the loop does; the terms are still on the device."""
-    return step.take_step(built, batch, power, number=number, random=torch.Generator().manual_seed(number))
+    return step.take_step(built, batch, accelerator, number=number, random=torch.Generator().manual_seed(number))
 
 
 def counting(call: Callable[[int], object]) -> Callable[[], None]:
@@ -42,8 +47,8 @@ def counting(call: Callable[[int], object]) -> Callable[[], None]:
 
 def bound(size: int, batch: int, device: torch.device, rounds: int, changes: Sequence[str]) -> dict[str, Any]:
     """Return what a step has to compute, and how fast this device does bare convolutions."""
-    ours, given, power = build(size, batch, str(device), changes=changes)
-    theirs = published(planned("published", size, batch, changes), power)
+    ours, given, accelerator = build(size, batch, str(device), changes=changes)
+    theirs = published(planned("published", size, batch, changes), accelerator)
     plain = pictures(size, batch, device, torch.contiguous_format)
 
     def both_ways(network: torch.nn.Module, one: Batch) -> Callable[[], None]:
@@ -55,7 +60,7 @@ def bound(size: int, batch: int, device: torch.device, rounds: int, changes: Seq
             "published": _work.operations(both_ways(PublishedUNet(ours.generator.network), plain)),
         },
         "step": {
-            "ours": _work.operations(lambda: our_step(ours, given, power)),
+            "ours": _work.operations(lambda: our_step(ours, given, accelerator)),
             "published": _work.operations(lambda: published_step(theirs, plain, torch.Generator())),
         },
     }
@@ -67,7 +72,7 @@ def bound(size: int, batch: int, device: torch.device, rounds: int, changes: Seq
         "bare_convolutions_multiply_accumulates_a_second": {
             name: rate / 2 for name, rate in _work.convolution_rates(batch, size, width, device, rounds).items()
         },
-        "convolution_share_of_our_step": _work.convolution_share(lambda: our_step(ours, given, power)),
+        "convolution_share_of_our_step": _work.convolution_share(lambda: our_step(ours, given, accelerator)),
         "convolution_share_of_the_published_step": _work.convolution_share(
             lambda: published_step(theirs, plain, torch.Generator())
         ),
@@ -81,14 +86,14 @@ def measure(
 
     `changes` go to both recipes, `ours_alone` to ours.
     """
-    ours, given, power = build(size, batch, device, changes=(*changes, *ours_alone))
-    theirs = published(planned("published", size, batch, changes), power)
-    plain = pictures(size, batch, power.device, torch.contiguous_format)
+    ours, given, accelerator = build(size, batch, device, changes=(*changes, *ours_alone))
+    theirs = published(planned("published", size, batch, changes), accelerator)
+    plain = pictures(size, batch, accelerator.device, torch.contiguous_format)
     first: dict[str, dict[str, float]] = {}
 
     def mine(number: int) -> None:
-        terms = our_step(ours, given, power, number)
-        _work.wait(power.device)
+        terms = our_step(ours, given, accelerator, number)
+        _work.wait(accelerator.device)
         first.setdefault("ours", {name: float(terms[name]) for name in TERMS})
 
     def other(number: int) -> None:
@@ -99,7 +104,7 @@ def measure(
     return {
         "size": size,
         "batch": batch,
-        "device": str(power.device),
+        "device": str(accelerator.device),
         "set": list(ours_alone),
         "largest_relative_difference_of_the_first_step": apart,
         **_measure.summary(times),

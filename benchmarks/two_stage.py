@@ -30,7 +30,7 @@ from toolbox.config.recipe import read
 from toolbox.data import sample
 from toolbox.data.batch import Batch
 from toolbox.data.loader import Samples, Stream, iterate_batches, shuffled_batches
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.imaging.color import luma
 from toolbox.training import run, state, step
@@ -177,7 +177,7 @@ def measure(
 
     Without Lightning the loop of ours alone is timed, and `not_installed` says so.
     """
-    power = accelerator.make_accelerator(device, precision)
+    accelerator = make_accelerator(device, precision)
     steps = rounds + WARM_UP
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
     with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
@@ -187,17 +187,17 @@ def measure(
         keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
         theirs = Pairs(Path(made) / "png", samples, keys)
         loader = DataLoader(theirs, batch_size=batch)
-        built = state.build_state(plan, power)
+        built = state.build_state(plan, accelerator)
         network = copy.deepcopy(built.generator.network).to(memory_format=torch.contiguous_format)
-        batches = iterate_batches(samples, keys, workers, power.device)
-        records = step.take_steps(built, batches, power, seed=plan.settings.seed, first=0)
+        batches = iterate_batches(samples, keys, workers, accelerator.device)
+        records = step.take_steps(built, batches, accelerator, seed=plan.settings.seed, first=0)
         first: dict[str, float] = {}
         clocks = {"seconds": time.perf_counter, "processor": time.process_time}
         times: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "Lightning": []} for kind in clocks}
         since = {}
 
         def mark(side: str | None) -> None:
-            _work.wait(power.device)
+            _work.wait(accelerator.device)
             for kind, clock in clocks.items():
                 if side is not None and since:
                     times[kind][side].append(clock() - since[kind])
@@ -219,19 +219,19 @@ def measure(
             for _ in range(steps):
                 after(None)
         else:
-            fit(network, loader, steps, power.device, after)
+            fit(network, loader, steps, accelerator.device, after)
         records.close()
         loading = {
-            "ours": lambda: next(iterate_batches(samples, keys, 0, power.device)),
+            "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device)),
             "plain": lambda: next(iter(loader)),
         }
         apart = _measure.summary(_measure.in_turn(loading, rounds))
-        given = next(iterate_batches(samples, keys, 0, power.device))
+        given = next(iterate_batches(samples, keys, 0, accelerator.device))
     counted = {kind: {side: values[WARM_UP:] for side, values in one.items() if values} for kind, one in times.items()}
     return {
         "size": size,
         "batch": batch,
-        "device": str(power.device),
+        "device": str(accelerator.device),
         "precision": precision,
         "workers": workers,
         "not_installed": ["lightning"] if missing else [],

@@ -34,11 +34,11 @@ class UsageError(ToolboxError):
 class Fault:
     """One thing that is wrong with a recipe: its place (``generator.optimizer.lr``) and what to do."""
 
-    place: str
+    location: str
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}" if self.place else self.message
+        return f"{self.location}: {self.message}" if self.location else self.message
 
 
 class RecipeError(UsageError):

@@ -198,7 +198,7 @@ def test_recipe_show_validate_copy_schema(tmp_path):
     call("recipe", "validate", "mine.toml")
     Path("mine.toml").write_text('extends = "default"\nsede = 3\n', "utf-8")
     found = json.loads(call("recipe", "validate", "mine.toml", "--json", code=2).stdout)
-    assert found["faults"][0]["place"] == "sede" and "Did you mean 'seed'?" in found["faults"][0]["message"]
+    assert found["faults"][0]["location"] == "sede" and "Did you mean 'seed'?" in found["faults"][0]["message"]
     schema = json.loads(call("recipe", "schema").stdout)
     assert schema["properties"]["generator"]["anyOf"][0]["properties"]["name"]
 

@@ -247,8 +247,8 @@ def test_the_competitions_folder(tmp_path, competition):
 def test_pairs_are_scored_by_their_own_mask(competition):
     source = folders.open_folder(competition)
     for item in source.items:
-        pair, unlike = preprocessing.prepare_pair(item)
-        assert not unlike
+        pair, luma_mismatch = preprocessing.prepare_pair(item)
+        assert not luma_mismatch
         truth = io.read_rgb(item.truth)
         assert (pair.image[:, :, 0] != io.luma(truth))[~pair.mask].sum() == 0
         assert pair.mask.any()

@@ -22,18 +22,18 @@ def bound(catalog, *overrides, name="default", sample=False):
 def faults(catalog, *overrides, name="default"):
     with pytest.raises(RecipeError) as caught:
         bound(catalog, *overrides, name=name)
-    return {fault.place: fault.message for fault in caught.value.faults}
+    return {fault.location: fault.message for fault in caught.value.faults}
 
 
 def test_default_is_the_published_setup_as_its_write_up_means_it(catalog):
     plan = bound(catalog)
-    assert {loss.label: loss.place.weight for loss in plan.losses} == {"lsgan": 1, "mse": 50, "ssim": 50}
-    assert {penalty.label: penalty.place.weight for penalty in plan.penalties} == {"gradient": 10}
+    assert {loss.label: loss.section.weight for loss in plan.losses} == {"lsgan": 1, "mse": 50, "ssim": 50}
+    assert {penalty.label: penalty.section.weight for penalty in plan.penalties} == {"gradient": 10}
     assert (plan.settings.training.epochs, plan.settings.training.batch, plan.settings.data.size) == (50, 8, 512)
     split = plan.settings.split
     assert (split.method, split.seed, split.validation) == ("random", 42, 0.2)
     assert (split.train_limit, split.validation_limit) == (10_000, 3_000)
-    sides = {"generator": plan.generator.place, "discriminator": plan.discriminator.place}
+    sides = {"generator": plan.generator.section, "discriminator": plan.discriminator.section}
     assert {k: v.optimizer.name for k, v in sides.items()} == {"generator": "adamw", "discriminator": "adamw"}
     assert {k: v.optimizer.lr for k, v in sides.items()} == {"generator": 1e-4, "discriminator": 1e-4}
     assert {k: v.optimizer.betas for k, v in sides.items()} == {

@@ -57,9 +57,9 @@ def recipe(kept, size=48, **settings):
 
 
 def samples(items, how, stream=loader.Stream.TRAIN):
-    unlike = set()
-    loaded = [loader.load_sample(item, how, stream, 1, n, unlike) for n, item in enumerate(items)]
-    return [[one.image, one.mask, one.truth] for one in loaded], unlike
+    luma_mismatches = set()
+    loaded = [loader.load_sample(item, how, stream, 1, n, luma_mismatches) for n, item in enumerate(items)]
+    return [[one.image, one.mask, one.truth] for one in loaded], luma_mismatches
 
 
 def entries():
@@ -67,13 +67,13 @@ def entries():
 
 
 def equal(one, other):
-    (arrays, unlike), (wanted, wanted_unlike) = one, other
+    (arrays, luma_mismatches), (wanted, wanted_unlike) = one, other
     same = [
         np.array_equal(a, b) and a.dtype == b.dtype
         for x, y in zip(arrays, wanted, strict=True)
         for a, b in zip(x, y, strict=True)
     ]
-    return all(same) and len(same) > 0 and unlike == wanted_unlike
+    return all(same) and len(same) > 0 and luma_mismatches == wanted_unlike
 
 
 @pytest.mark.parametrize("zoom", [1.0, 1.6])

@@ -132,15 +132,15 @@ def test_what_several_leave_of_a_step_that_was_not_finite_is_repeated_by_one(bot
     folder = two / "not-finite" / "step-00000002"
     assert told(two)["broken"][2].endswith(f"toolbox doctor --repeat {folder}")
     chosen = several.plan(*several.PLAIN, "discriminator.norm=none")
-    built, power, _ = several.build(chosen)
+    built, accelerator, _ = several.build(chosen)
     built = dataclasses.replace(built, average=None)
     given = nonfinite.load_step_folder(folder, built)
     # Those of the last process, whatever the other had.
     assert [bool(picture.isfinite().all()) for picture in given.truth] == [True, True, False, False]
     then = {name: float(value) for name, value in nonfinite.read_step_folder(folder)["terms"].items()}
-    terms = step.take_step(built, given, power, number=2, random=step.seed_step(chosen.settings.seed, 2))
+    terms = step.take_step(built, given, accelerator, number=2, random=step.seed_step(chosen.settings.seed, 2))
     assert {name: value.item() for name, value in terms.items()} == pytest.approx(then, rel=1e-9, nan_ok=True)
-    *_, last = replay_step.look(folder, several.build(chosen)[0], power)
+    *_, last = replay_step.look(folder, several.build(chosen)[0], accelerator)
     assert last.ok or "processes 2 then, 1 now" in last.detail
 
 
@@ -215,11 +215,11 @@ def test_a_batch_is_shared_out_in_order(monkeypatch):
         monkeypatch.setattr(collectives, "rank", lambda index=index: index)
         found.append([collectives.rank_slice(whole) for whole in (8, 2)])
     assert [rows for (rows, _), _ in found] == [slice(0, 2), slice(2, 5), slice(5, 8)]
-    assert [place.share for (_, place), _ in found] == [2 / 8, 3 / 8, 3 / 8]
+    assert [place.weight for (_, place), _ in found] == [2 / 8, 3 / 8, 3 / 8]
     # Two pictures for three processes: one of them counts for nothing in one.
     assert [rows for _, (rows, _) in found] == [slice(1, 2), slice(0, 1), slice(1, 2)]
-    assert [place.share for _, (_, place) in found] == [0, 1 / 2, 1 / 2]
-    assert found[1][0][1] == BatchSlice(first=2, whole=8, share=3 / 8)
+    assert [place.weight for _, (_, place) in found] == [0, 1 / 2, 1 / 2]
+    assert found[1][0][1] == BatchSlice(start=2, total=8, weight=3 / 8)
     with pytest.raises(UsageError, match="A batch of 2 is too small for 3 processes"):
         collectives.require_rows(2)
 

@@ -89,10 +89,10 @@ def test_a_generator_that_cant_be_spread_is_refused_by_the_first_process(both):
 def test_nothing_changes_in_one_process():
     found = []
     for on in (False, True):
-        built, power, dtype = several.build(shards.plan(on, *shards.PLAIN))
+        built, accelerator, dtype = several.build(shards.plan(on, *shards.PLAIN))
         assert not fsdp.is_sharded(built.generator.network)
         given = several.batches(0, 2, 3, dtype)
-        rows = [one.terms for one in step.take_steps(built, given, power, seed=7, first=0)]
+        rows = [one.terms for one in step.take_steps(built, given, accelerator, seed=7, first=0)]
         found.append((rows, [value for values in built.state().values() for value in values]))
     assert found[0][0] == found[1][0]
     assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))

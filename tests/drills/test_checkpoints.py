@@ -16,7 +16,7 @@ import torch
 
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
@@ -35,7 +35,7 @@ FLIPS = [40, pytest.param(2000, marks=pytest.mark.drill)]
 def built():
     loaded = catalog.load(third_party=False)
     plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
-    return state.build_state(plan, accelerator.make_accelerator("cpu"))
+    return state.build_state(plan, make_accelerator("cpu"))
 
 
 def mark(built, number):

@@ -61,7 +61,7 @@ def restored(restorer, pixels, alpha, mask, keep, folder):
     """Send a picture through a file and the batch, as `toolbox restore` does, and return what comes back."""
     io.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
     io.write_png(folder / "m.png", mask)
-    how = RestoreOptions(choice=MaskOptions(given=folder / "m.png"), keep=keep, overwrite=True)
+    how = RestoreOptions(mask_options=MaskOptions(given=folder / "m.png"), keep=keep, overwrite=True)
     (one,) = restore_all(output_paths.plan_jobs([folder / "in" / "a.png"], folder / "out"), restorer, how)
     if one.status == "left as it is":
         assert keep == "rgb" and not mask.any() and (alpha is None or (alpha >= alpha.max()).all())
@@ -157,12 +157,12 @@ def test_tiles_give_what_the_whole_gives_at_any_size(name, length):
 
 def steps_at_borders(restorer, tile, gray, mask):
     """Return the steps of the colours at the borders of tiles, the middles of overlaps, and those elsewhere."""
-    values = of(restorer.network, restorer.multiple, tile, restorer.reach).whole(view(gray, mask))
+    values = of(restorer.network, restorer.multiple, tile, restorer.receptive_radius).whole(view(gray, mask))
     away = np.stack([values[..., 0] - values[..., 1], values[..., 2] - values[..., 1]], axis=-1)
     at, elsewhere = [], []
     for axis in (0, 1):
         step = np.abs(np.diff(away, axis=axis)).max(-1)
-        starts = [start for start, _ in cut(gray.shape[axis], tile, restorer.multiple, restorer.reach)]
+        starts = [start for start, _ in cut(gray.shape[axis], tile, restorer.multiple, restorer.receptive_radius)]
         places = np.zeros(gray.shape[axis] - 1, bool)
         for before, after in zip(starts, starts[1:], strict=False):
             places[[after - 1, (after + before + tile) // 2 - 1, min(before + tile, len(places)) - 1]] = True
@@ -206,6 +206,6 @@ def test_a_step_at_a_border_would_be_seen(restorers, shared):
             return made + image.new_tensor([1.0, 0, 0]).view(1, 3, 1, 1) * 2 * (image.mean() - 0.5)
 
     rigged = Restorer(network=Shifting(), keep="none", device=CPU, multiple=restorers["luma"].multiple)
-    object.__setattr__(rigged, "reach", 47)
+    object.__setattr__(rigged, "receptive_radius", 47)
     at, elsewhere = steps_at_borders(rigged, 256, gray, mask)
     assert np.percentile(at, 95) > np.percentile(elsewhere, 99)

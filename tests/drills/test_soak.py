@@ -20,7 +20,7 @@ import toolbox
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, loader, sample
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference import output_paths
@@ -57,8 +57,8 @@ class Round:
     def __init__(self, folder):
         loaded = catalog.load(third_party=False)
         plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
-        self.engine = accelerator.make_accelerator("cpu")
-        self.parts = state.build_state(plan, self.engine)
+        self.accelerator = make_accelerator("cpu")
+        self.parts = state.build_state(plan, self.accelerator)
         how = run.sample_recipe(plan)
         items = tuple(folders.open_folder(None).items)
         self.training = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
@@ -72,18 +72,18 @@ class Round:
 
     def __call__(self):
         keys = [[(self.step, 2 * index), (self.step, 2 * index + 1)] for index in range(STEPS)]
-        batches = loader.iterate_batches(self.training, keys, 2, self.engine.device)
-        for record in loop.take_steps(self.parts, batches, self.engine, seed=1, first=self.step):
+        batches = loader.iterate_batches(self.training, keys, 2, self.accelerator.device)
+        for record in loop.take_steps(self.parts, batches, self.accelerator, seed=1, first=self.step):
             self.step = record.step + 1
-        held_out = loader.iterate_batches(self.held_out, loader.ordered_batches(4, 2), 0, self.engine.device)
-        validate.validate(self.parts, held_out, self.engine, self.measures, previews=2)
+        held_out = loader.iterate_batches(self.held_out, loader.ordered_batches(4, 2), 0, self.accelerator.device)
+        validate.validate(self.parts, held_out, self.accelerator, self.measures, previews=2)
         saved = checkpoint.save_checkpoint(self.folder / "checkpoints", self.parts, Progress(step=self.step))
         assert checkpoint.load_checkpoint(saved, self.parts).step == self.step
         for index in range(PHOTOS):
             height, width = self.random.integers(16, self.photo.shape)
             io.write_png(self.folder / "in" / f"{index}.png", self.photo[:height, :width])
         (self.folder / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        how = RestoreOptions(choice=MaskOptions(color=(0, 0, 0)), overwrite=True, before_after=True)
+        how = RestoreOptions(mask_options=MaskOptions(color=(0, 0, 0)), overwrite=True, before_after=True)
         outcomes = restore_all(output_paths.plan_jobs([self.folder / "in"], self.folder / "out"), self.restorer, how)
         assert [one.status for one in outcomes] == ["restored"] * PHOTOS + ["failed"]
 

@@ -157,7 +157,7 @@ def test_the_largest_photo_takes_less_than_a_gigabyte(tmp_path, kind, capsys):
 
     # Made in a process of its own too, so that its memory is not there to be used again.
     assert apart(write, tmp_path / "written") == (0, "")
-    how = RestoreOptions(keep="luma", choice=MaskOptions(given=False))
+    how = RestoreOptions(keep="luma", mask_options=MaskOptions(given=False))
     found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", how)
     assert [status for _, status, *_ in found] == ["restored"]
     with capsys.disabled():

@@ -6,7 +6,7 @@ import struct
 
 
 def profile(space, gamma=256):
-    """A hand-made ICC profile: sRGB's primaries at D50 and a pure power curve (256 is a power of 1)."""
+    """A hand-made ICC profile: sRGB's primaries at D50 and a pure accelerator curve (256 is a accelerator of 1)."""
     curve = b"curv" + struct.pack(">IIH", 0, 1, gamma) + b"\0\0"
     xyz = {b"rXYZ": (0.43607, 0.22249, 0.01392), b"gXYZ": (0.38515, 0.71687, 0.09708)}
     xyz |= {b"bXYZ": (0.14307, 0.06061, 0.71410), b"wtpt": (0.9642, 1.0, 0.8249)}

@@ -20,7 +20,8 @@ from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, split
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator, collectives, sync_batchnorm
+from toolbox.distributed import collectives, sync_batchnorm
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import TrainingError
 from toolbox.hooks import catalog
 from toolbox.training import checkpoint, nonfinite, run_dir, state, step
@@ -56,8 +57,12 @@ def plan(*settings, small=SMALL):
 
 def build(chosen):
     precision = chosen.settings.training.precision
-    power = accelerator.make_accelerator("cpu", precision, several=True)
-    return state.build_state(chosen, power, devices.weight_dtype(precision)), power, devices.weight_dtype(precision)
+    accelerator = make_accelerator("cpu", precision, several=True)
+    return (
+        state.build_state(chosen, accelerator, devices.weight_dtype(precision)),
+        accelerator,
+        devices.weight_dtype(precision),
+    )
 
 
 def batches(first, last, count, dtype):
@@ -68,22 +73,22 @@ def batches(first, last, count, dtype):
         rows, place = collectives.rank_slice(count)
         image, truth = pictures[:, rows]
         names = tuple(f"photo {index}" for index in range(count))[rows]
-        yield Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names, part=place)
+        yield Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names, batch_slice=place)
 
 
 def trajectory(settings, count, resumed, folder):
     """Return the terms of ten steps, a row a step, and every weight, running average and buffer after them."""
     chosen = plan(*settings)
-    built, power, dtype = build(chosen)
+    built, accelerator, dtype = build(chosen)
     collectives.require_equal_state(built.state())
     rows = []
     for first, last in ((0, 5), (5, 10)) if resumed else ((0, 10),):
         given = batches(first, last, count, dtype)
-        rows += [list(one.terms.values()) for one in step.take_steps(built, given, power, seed=7, first=first)]
+        rows += [list(one.terms.values()) for one in step.take_steps(built, given, accelerator, seed=7, first=first)]
         collectives.require_equal_state(built.state())
         if resumed:
             saved = checkpoint.save_checkpoint(folder, built, Progress(step=last))
-            built, power, _ = build(chosen)
+            built, accelerator, _ = build(chosen)
             checkpoint.load_checkpoint(saved, built)
     values = [value for tensors in built.state().values() for value in tensors]
     return np.array(rows), np.concatenate([value.double().numpy().ravel() for value in values])
@@ -104,29 +109,29 @@ def run(photos, folder, **more):
     sides = split.split_items(source.items, chosen.settings.split, print)
     if collectives.is_main_process():
         run_dir.begin_run_dir(folder, chosen, photos, "cpu")
-    options = RunOptions(source=source, sides=sides, folder=folder, device="cpu", **more)
+    options = RunOptions(source=source, split=sides, folder=folder, device="cpu", **more)
     result = asdict(train(chosen, options, Silent()))
     return {name: result[name] for name in ("finished", "steps", "scores", "pixel_loss")}
 
 
 def stopped():
     """Return after how many of ten steps all end when the last process asks at the third."""
-    built, power, dtype = build(plan())
+    built, accelerator, dtype = build(plan())
     steps = iter(range(10))
 
     def pause():
         return next(steps) == 2 and collectives.rank() == collectives.world_size() - 1
 
     given = batches(0, 10, 4, dtype)
-    return len(list(step.take_steps(built, given, power, seed=7, first=0, pause=pause)))
+    return len(list(step.take_steps(built, given, accelerator, seed=7, first=0, pause=pause)))
 
 
 def broken(folder):
     """Return after how many steps all end, and how, when a picture of the last process is not finite in the third."""
     chosen = plan(*PLAIN, "discriminator.norm=none")
-    built, power, dtype = build(chosen)
+    built, accelerator, dtype = build(chosen)
     options = SimpleNamespace(folder=folder)
-    bench = SimpleNamespace(plan=chosen, state=built, options=options, order=lambda epoch: [[(epoch, 0)]] * 10)
+    run = SimpleNamespace(plan=chosen, state=built, options=options, order=lambda epoch: [[(epoch, 0)]] * 10)
 
     def given():
         for number, batch in enumerate(batches(0, 10, 4, dtype)):
@@ -135,8 +140,8 @@ def broken(folder):
 
     seen = []
     try:
-        records = step.take_steps(built, given(), power, seed=chosen.settings.seed, first=0)
-        seen.extend(one.step for one in nonfinite.save_nonfinite_steps(records, bench, Progress()))
+        records = step.take_steps(built, given(), accelerator, seed=chosen.settings.seed, first=0)
+        seen.extend(one.step for one in nonfinite.save_nonfinite_steps(records, run, Progress()))
     except (TrainingError, SystemExit) as error:
         return len(seen), type(error).__name__, str(error)
     return len(seen), "", ""

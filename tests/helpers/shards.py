@@ -43,13 +43,13 @@ def trajectory(settings, count, spread, steps, folder):
     """Return the terms of all steps, a row a step; what a checkpoint then holds is left in `folder`."""
     rows, saved = [], folder
     for number, on in enumerate(spread):
-        built, power, dtype = several.build(plan(on, *settings))
+        built, accelerator, dtype = several.build(plan(on, *settings))
         assert fsdp.is_sharded(built.generator.network) == (on and collectives.world_size() > 1)
         if number:
             checkpoint.load_checkpoint(saved, built)
         first = number * steps
         given = several.batches(first, first + steps, count, dtype)
-        rows += [list(one.terms.values()) for one in step.take_steps(built, given, power, seed=7, first=first)]
+        rows += [list(one.terms.values()) for one in step.take_steps(built, given, accelerator, seed=7, first=first)]
         saved = checkpoint.save_checkpoint(folder, built, Progress(step=first + steps))
     checkpoint.save_network(folder / "best.safetensors", built.restorer, WeightsHeader(recipe=""))
     return np.array(rows)
@@ -57,8 +57,8 @@ def trajectory(settings, count, spread, steps, folder):
 
 def held():
     """Return which share of all values this process has of the weights, their average and the optimiser's state."""
-    built, power, dtype = several.build(plan(True, *PLAIN))
-    list(step.take_steps(built, several.batches(0, 1, 4, dtype), power, seed=7, first=0))
+    built, accelerator, dtype = several.build(plan(True, *PLAIN))
+    list(step.take_steps(built, several.batches(0, 1, 4, dtype), accelerator, seed=7, first=0))
     states = [value for one in built.generator.optimizer.state.values() for value in one.values() if value.ndim]
     networks = (built.generator.network, built.average.module)
     kinds = [*([*network.parameters()] for network in networks), states]
@@ -69,7 +69,7 @@ def moved():
     """Return the largest move of a value of this process in a step, in one where a picture of the last is NaN, and in
     one where a loss of the last is infinite and has gradients all the same.
     """
-    built, power, dtype = several.build(plan(True, *PLAIN))
+    built, accelerator, dtype = several.build(plan(True, *PLAIN))
     found = []
     for number, batch in enumerate(several.batches(0, 3, 4, dtype)):
         last = collectives.rank() == collectives.world_size() - 1
@@ -79,7 +79,7 @@ def moved():
             built = replace(built, losses=[*map(infinite, built.losses)])
         values = [value for side in built.sides().values() for value in fsdp.local_shards(side.network.parameters())]
         before = [value.detach().clone() for value in values]
-        step.take_step(built, batch, power, number=number, random=step.seed_step(7, number))
+        step.take_step(built, batch, accelerator, number=number, random=step.seed_step(7, number))
         found.append(max(float((a - b).abs().max()) for a, b in zip(values, before, strict=True) if a.numel()))
     return found
 

@@ -44,4 +44,4 @@ NETWORKS = {
 
 
 def of(network, multiple, side, reach=None, say=print):
-    return Tiles(network=network, device=CPU, multiple=multiple, side=side, reach=lambda: reach, say=say)
+    return Tiles(network=network, device=CPU, multiple=multiple, side=side, receptive_radius=lambda: reach, say=say)

@@ -7,7 +7,7 @@ import torch
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.training import state
 
@@ -21,8 +21,8 @@ PLAIN = ["discriminator.name=patchgan", "discriminator.width=4", "discriminator.
 def build(*settings):
     loaded = catalog.load(third_party=False)
     plan = bind(read("default", lambda name: loaded.recipe(name).path, [*SMALL, *PLAIN, *settings]), loaded)
-    power = accelerator.make_accelerator("cpu", "fp64")
-    return state.build_state(plan, power, torch.float64), power
+    accelerator = make_accelerator("cpu", "fp64")
+    return state.build_state(plan, accelerator, torch.float64), accelerator
 
 
 def batch(count):

@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 def named(given, out, **options):
     jobs = output_paths.plan_jobs(given if isinstance(given, list) else [given], out, **options)
-    return {str(job.place): str(job.target.relative_to(out)) for job in jobs}
+    return {str(job.relative_path): str(job.target.relative_to(out)) for job in jobs}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import nn
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
 from toolbox.testing import assert_conforms
@@ -170,10 +170,10 @@ def test_kit_others():
 def test_the_recipe_changes_the_game_alone(shelf):
     plan = plan_of(shelf)
     default = bind(read("default", lambda name: shelf.recipe(name).path), shelf)
-    assert [(loss.label, loss.place.weight) for loss in plan.losses] == [("mse", 50), ("ssim", 50), ("hinge", 1)]
-    assert [(p.label, p.place.every, p.place.weight) for p in plan.penalties] == [("r1", 16, 0.002)]
+    assert [(loss.label, loss.section.weight) for loss in plan.losses] == [("mse", 50), ("ssim", 50), ("hinge", 1)]
+    assert [(p.label, p.section.every, p.section.weight) for p in plan.penalties] == [("r1", 16, 0.002)]
     assert (plan.discriminator.spec.name, plan.discriminator.params.norm) == ("patchgan", "instance")
-    assert plan.discriminator.place == default.discriminator.place
+    assert plan.discriminator.section == default.discriminator.section
     assert plan.generator == default.generator and plan.warnings == ()
 
 
@@ -199,7 +199,7 @@ MIXES = {
 def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     # A named component drops the params of the one before it, so the small sizes come last.
     plan = plan_of(shelf, *MIXES[mix], *SMALL)
-    built = state.build_state(plan, accelerator.make_accelerator("cpu"))
+    built = state.build_state(plan, make_accelerator("cpu"))
     truth = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
@@ -208,9 +208,7 @@ def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     before = {name: [p.detach().clone() for p in one.parameters()] for name, one in networks.items()}
     terms = []
     for number in range(2):
-        terms.append(
-            take_step(built, batch, accelerator.make_accelerator("cpu"), number=number, random=seed_step(0, number))
-        )
+        terms.append(take_step(built, batch, make_accelerator("cpu"), number=number, random=seed_step(0, number)))
     assert all(value.isfinite() for step in terms for value in step.values())
     for name, one in networks.items():
         moved = [not torch.equal(old, new) for old, new in zip(before[name], one.parameters(), strict=True)]

@@ -24,7 +24,7 @@ from toolbox import Sample
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
 from toolbox.testing import assert_conforms
@@ -260,9 +260,9 @@ def test_a_trial_changes_one_thing(shelf, name):
 def test_what_the_trials_change(shelf):
     plans = {name: plan_of(shelf, name) for name in RECIPES}
     assert plans["trial-no-penalty"].penalties == ()
-    assert [loss.place.weight for loss in plans["trial-ssim-weight"].losses] == [1, 50, 100]
+    assert [loss.section.weight for loss in plans["trial-ssim-weight"].losses] == [1, 50, 100]
     assert plans["trial-gated"].generator.params.mask is False
-    assert plans["trial-residual"].generator.place == plan_of(shelf, "default").generator.place
+    assert plans["trial-residual"].generator.section == plan_of(shelf, "default").generator.section
     added = {name: [one.label for one in plan.degradations][1:] for name, plan in plans.items()}
     assert {name: one for name, one in added.items() if one} == {
         "trial-flip": ["flip"],
@@ -274,13 +274,13 @@ def test_what_the_trials_change(shelf):
 @pytest.mark.parametrize("name", ["trial-residual", "trial-gated"])
 def test_a_step_through_the_loop_moves_the_generator(shelf, name):
     plan = plan_of(shelf, name, "generator.width=4", "generator.levels=3", "discriminator.width=4")
-    built = state.build_state(plan, accelerator.make_accelerator("cpu"))
+    built = state.build_state(plan, make_accelerator("cpu"))
     truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
     )
     weights = list(built.generator.network.parameters())
     before = [one.detach().clone() for one in weights]
-    terms = step.take_step(built, batch, accelerator.make_accelerator("cpu"), number=0, random=step.seed_step(0, 0))
+    terms = step.take_step(built, batch, make_accelerator("cpu"), number=0, random=step.seed_step(0, 0))
     assert all(value.isfinite() for value in terms.values())
     assert all(not torch.equal(old, new) for old, new in zip(before, weights, strict=True))

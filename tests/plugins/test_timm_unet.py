@@ -68,7 +68,7 @@ def test_recipe_binds_and_is_checked(loaded):
     assert bound_plan.generator.spec.name == "timm-unet"
     assert bound_plan.generator.params.backbone == LITE
     # What belongs to the place, not to the published U-Net, is inherited.
-    assert bound_plan.generator.place.optimizer.betas == (0.5, 0.9)
+    assert bound_plan.generator.section.optimizer.betas == (0.5, 0.9)
     assert [record.status for record in loaded.plugins] == ["ok", "ok"]
 
 

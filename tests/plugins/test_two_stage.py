@@ -13,7 +13,7 @@ from torch import nn
 
 from toolbox.config import plan, recipe
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
@@ -115,19 +115,19 @@ def test_the_recipe_binds_over_the_smp_bundle():
     children = whole.generator.children
     assert [children[name].spec.name for name in ("gray", "color")] == ["smp-unet"] * 2
     assert children["gray"].params.encoder == "resnet34"
-    losses = {loss.label: loss.place.on for loss in whole.losses}
+    losses = {loss.label: loss.section.on for loss in whole.losses}
     assert losses == {"lsgan": "restored", "mse": "restored", "ssim": "restored", "gray": "gray"}
 
 
 def test_without_the_smp_bundle_the_recipe_names_it():
     with pytest.raises(RecipeError, match=r"needs the plugin 'smp'") as caught:
         bound(bundles())
-    assert {fault.place for fault in caught.value.faults} == {"generator.gray", "generator.color"}
+    assert {fault.location for fault in caught.value.faults} == {"generator.gray", "generator.color"}
 
 
 def test_a_step_of_the_recipe_moves_both_stages():
     whole = bound(bundles(SMP), *TINY, "discriminator.width=4")
-    power = accelerator.make_accelerator("cpu", "fp32")
+    power = make_accelerator("cpu", "fp32")
     built = state.build_state(whole, power)
     network = built.generator.network
     before = {name: value.clone() for name, value in network.named_parameters()}

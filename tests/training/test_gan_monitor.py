@@ -9,9 +9,9 @@ from toolbox.training.gan_monitor import HALF, ROW, WINDOW, GanMonitor
 WEIGHTS = {"loss.mse": 50.0}
 
 
-def step(number, told=None, mse=0.1):
+def step(number, d_accuracy=None, mse=0.1):
     terms = {"step": number, "epoch": 0, "loss.mse": mse, "loss.lsgan": 1e9}
-    return terms if told is None else terms | {"told": told}
+    return terms if d_accuracy is None else terms | {"d_accuracy": d_accuracy}
 
 
 def validation(number, loss):
@@ -30,7 +30,7 @@ def test_a_discriminator_that_never_errs_is_called_out_once_when_the_window_is_f
 
 
 @pytest.mark.parametrize(
-    "told",
+    "d_accuracy",
     [
         # Always nearly right; sure in 60 of 100 steps; sure in 70 and wrong in the others, as of a single place.
         [0.98] * 100,
@@ -38,8 +38,8 @@ def test_a_discriminator_that_never_errs_is_called_out_once_when_the_window_is_f
         ([1.0] * 7 + [0.0] * 3) * 10,
     ],
 )
-def test_one_that_errs_now_and_then_is_not(told):
-    assert said([step(number, told[number % 100]) for number in range(5 * WINDOW)]) == []
+def test_one_that_errs_now_and_then_is_not(d_accuracy):
+    assert said([step(number, d_accuracy[number % 100]) for number in range(5 * WINDOW)]) == []
 
 
 def test_the_beginning_is_forgotten():
@@ -61,10 +61,10 @@ def test_nor_is_one_whose_generator_gets_better_meanwhile(fall, called):
 
 
 @pytest.mark.parametrize(
-    ("told", "fall", "called"), [(0.8, 0.98, True), (0.8, 0.96, False), (0.6, 1.0, False), (0.3, 1.0, False)]
+    ("d_accuracy", "fall", "called"), [(0.8, 0.98, True), (0.8, 0.96, False), (0.6, 1.0, False), (0.3, 1.0, False)]
 )
-def test_one_that_is_ahead_of_a_generator_that_never_got_better_is_called_out(told, fall, called):
-    records = [step(number, told, 0.1 if number < HALF else 0.1 * fall) for number in range(4 * WINDOW)]
+def test_one_that_is_ahead_of_a_generator_that_never_got_better_is_called_out(d_accuracy, fall, called):
+    records = [step(number, d_accuracy, 0.1 if number < HALF else 0.1 * fall) for number in range(4 * WINDOW)]
     expected = [(WINDOW - 1, "discriminator-won")] if called else []
     assert said(records, GanMonitor(WEIGHTS)) == expected
     # With trained weights a generator need not get better.
@@ -90,9 +90,9 @@ def test_one_that_takes_the_restored_for_the_true_is_another_cause():
     assert said([step(number, 0.0) for number in range(WINDOW)]) == [(WINDOW - 1, "discriminator-reversed")]
 
 
-@pytest.mark.parametrize("told", [0.5, 0.3, None])
-def test_one_that_cannot_tell_or_is_not_there_is_left_alone(told):
-    assert said([step(number, told) for number in range(3 * WINDOW)]) == []
+@pytest.mark.parametrize("d_accuracy", [0.5, 0.3, None])
+def test_one_that_cannot_tell_or_is_not_there_is_left_alone(d_accuracy):
+    assert said([step(number, d_accuracy) for number in range(3 * WINDOW)]) == []
 
 
 def epochs(training, held_out):

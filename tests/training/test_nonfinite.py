@@ -18,7 +18,7 @@ from toolbox.cli import main
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.diagnostics import replay_step
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog
 from toolbox.training import checkpoint, nonfinite, state
@@ -36,7 +36,7 @@ def plan():
     return bind(read("default", lambda name: loaded.recipe(name).path, [*SMALL, *PLAIN, AVERAGED]), loaded)
 
 
-def failed(built, power, given, before=lambda: None):
+def failed(built, accelerator, given, before=lambda: None):
     """Train on a good batch, `given` and a good batch; return the error that ends it."""
 
     def batches():
@@ -46,7 +46,7 @@ def failed(built, power, given, before=lambda: None):
         yield batch(2)
 
     with pytest.raises(NonFiniteError) as raised:
-        list(take_steps(built, batches(), power, seed=42, first=6))
+        list(take_steps(built, batches(), accelerator, seed=42, first=6))
     return raised.value
 
 
@@ -60,9 +60,9 @@ def left(folder, plan, built, error):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", SPOILED)
 def test_the_step_taken_again_gives_the_same_to_the_bit(tmp_path, monkeypatch, plan, where, value):
-    built, power = build(AVERAGED)
+    built, accelerator = build(AVERAGED)
     given = batch(2)
-    error = failed(built, power, given, lambda: spoil(where, value, built, given, monkeypatch))
+    error = failed(built, accelerator, given, lambda: spoil(where, value, built, given, monkeypatch))
     said, folder = left(tmp_path / "not-finite", plan, built, error)
     assert said == f"To take it again: toolbox doctor --repeat {folder}" and folder.name == "step-00000007"
     facts = json.loads((folder / "step.json").read_text("utf-8"))
@@ -75,12 +75,12 @@ def test_the_step_taken_again_gives_the_same_to_the_bit(tmp_path, monkeypatch, p
             weight.zero_()
     bare = replace(built, average=None)
     again = nonfinite.load_step_folder(folder, bare)
-    terms = take_step(bare, again, power, number=7, random=seed_step(42, 7))
+    terms = take_step(bare, again, accelerator, number=7, random=seed_step(42, 7))
     for name, then in error.taken.terms.items():
         now = terms[name].double().item()
         assert now == then or (math.isnan(then) and math.isnan(now)), name
     # And what is said of it.
-    *said, last = replay_step.look(folder, built, power)
+    *said, last = replay_step.look(folder, built, accelerator)
     assert last.ok and last.detail == f"the same {len(facts['terms'])} terms as then, to the bit"
     found = {finding.what: finding for finding in said}
     assert all(not found[name].ok for name in facts["wrong"])
@@ -95,10 +95,10 @@ def test_the_step_taken_again_gives_the_same_to_the_bit(tmp_path, monkeypatch, p
 
 
 def test_the_folder_holds_a_checkpoint_and_a_batch_and_takes_the_place_of_the_last(tmp_path, plan):
-    built, power = build(AVERAGED)
+    built, accelerator = build(AVERAGED)
     given = batch(3)
     given.truth[2, 0, 0, 0] = torch.nan
-    error = failed(built, power, given)
+    error = failed(built, accelerator, given)
     for _ in range(2):
         _, folder = left(tmp_path / "not-finite", plan, built, error)
     error.taken = replace(error.taken, step=9)
@@ -119,19 +119,19 @@ def test_the_folder_holds_a_checkpoint_and_a_batch_and_takes_the_place_of_the_la
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_batch_lies_in_memory_as_it_did(tmp_path, plan, layout):
-    built, power = build(AVERAGED)
+    built, accelerator = build(AVERAGED)
     given = batch(2)
     given = replace(given, image=given.image.contiguous(memory_format=layout))
     given.image[0, 0, 0, 0] = torch.inf
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, power, given))
+    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
     assert nonfinite.load_step_folder(folder, replace(built, average=None)).image.stride() == given.image.stride()
 
 
 def test_a_full_disk_does_not_hide_what_went_wrong_first(tmp_path, monkeypatch, plan):
-    built, power = build(AVERAGED)
+    built, accelerator = build(AVERAGED)
     given = batch(2)
     given.image[0, 0, 0, 0] = torch.nan
-    error = failed(built, power, given)
+    error = failed(built, accelerator, given)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -145,10 +145,10 @@ def test_a_full_disk_does_not_hide_what_went_wrong_first(tmp_path, monkeypatch, 
 def test_what_is_no_such_folder_or_not_whole_is_one_line(tmp_path, plan):
     with pytest.raises(UsageError, match="is not the folder of a step that was not finite"):
         nonfinite.read_step_folder(tmp_path)
-    built, power = build(AVERAGED)
+    built, accelerator = build(AVERAGED)
     given = batch(2)
     given.image[0, 0, 0, 0] = torch.nan
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, power, given))
+    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
     other, _ = build("generator.width=6")
     with pytest.raises(WeightsError, match="does not fit"):
         nonfinite.load_step_folder(folder, replace(other, average=None))
@@ -192,10 +192,10 @@ def test_without_a_discriminator(tmp_path):
     loaded = catalog.load(third_party=False)
     wanted = [*SMALL, "discriminator.enabled=false", "losses.lsgan.enabled=false", "penalties.gradient.enabled=false"]
     plan = bind(read("default", lambda name: loaded.recipe(name).path, wanted), loaded)
-    power = accelerator.make_accelerator("cpu", "fp64")
-    built = state.build_state(plan, power, torch.float64)
+    accelerator = make_accelerator("cpu", "fp64")
+    built = state.build_state(plan, accelerator, torch.float64)
     given = batch(2)
     given.truth[0, 0, 0, 0] = torch.nan
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, power, given))
-    found = replay_step.look(folder, built, power)
+    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
+    found = replay_step.look(folder, built, accelerator)
     assert [one.what for one in found if "truth" in one.detail] == ["a"]

@@ -10,7 +10,7 @@ from safetensors.torch import save
 
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import UsageError
 from toolbox.hooks import catalog
 from toolbox.models import weight_file
@@ -29,7 +29,7 @@ def loaded():
 def side(loaded, *settings, epochs=0):
     """Build a generator's side and take it through epochs of a step, with gradients of its own."""
     plan = bind(read("default", lambda name: loaded.recipe(name).path, [*TINY, *settings]), loaded)
-    built = state.build_state(plan, accelerator.make_accelerator("cpu")).generator
+    built = state.build_state(plan, make_accelerator("cpu")).generator
     for epoch in range(epochs):
         draw = torch.Generator().manual_seed(epoch)
         for weight in built.network.parameters():

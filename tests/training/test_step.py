@@ -13,15 +13,15 @@ from toolbox_plugins.adversarial.patchgan import PatchGan
 from torch import nn
 from training_steps import SPOILED, batch, build, spoil
 
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import grad_scaler_state, load_grad_scaler_state, step_optimizers
 from toolbox.training.step import _note_norms, take_step, take_steps
 from toolbox.training.step_metrics import NonFiniteError, discriminator_stats, measure_step, read_record
 
 
 def steps(*settings, count=4, number=3):
-    built, power = build(*settings)
+    built, accelerator = build(*settings)
     rows = [
-        take_step(built, batch(count), power, number=step, random=torch.Generator().manual_seed(step))
+        take_step(built, batch(count), accelerator, number=step, random=torch.Generator().manual_seed(step))
         for step in range(number)
     ]
     weights = torch.cat([weight.flatten() for side in built.sides().values() for weight in side.network.parameters()])
@@ -61,10 +61,12 @@ def test_the_discriminator_looks_at_the_fakes_once(monkeypatch):
 
 def test_a_generator_that_follows_the_discriminator_leaves_no_gradient_in_it():
     # What D learns must come from its own loss alone: that is switched off here by a discriminator that stands still.
-    built, power = build("losses.mse.enabled=false", "losses.ssim.enabled=false", "penalties.gradient.enabled=false")
+    built, accelerator = build(
+        "losses.mse.enabled=false", "losses.ssim.enabled=false", "penalties.gradient.enabled=false"
+    )
     built.discriminator.network.requires_grad_(False)
     before = [weight.clone() for weight in built.generator.network.parameters()]
-    take_step(built, batch(2), power, number=0, random=torch.Generator())
+    take_step(built, batch(2), accelerator, number=0, random=torch.Generator())
     assert all(weight.grad is None for weight in built.discriminator.network.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.network.parameters(), strict=True))
 
@@ -75,7 +77,7 @@ def test_in_fp16_the_scale_changes_once_both_sides_have_moved():
     for weight in weights:
         scaler.scale(weight.sum()).backward()
     wrapped = [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0)) for weight in weights]
-    accelerator.step_optimizers(SimpleNamespace(scaler=scaler), wrapped, torch.zeros(()))
+    step_optimizers(SimpleNamespace(scaler=scaler), wrapped, torch.zeros(()))
     # A gradient of 1 each, whatever it was scaled by.
     assert [weight.item() for weight in weights] == [0, 0]
     assert scaler.get_scale() == 8
@@ -93,16 +95,14 @@ def test_fp16_goes_on_with_the_scale_that_it_had():
     for _ in range(3):
         weight = nn.Parameter(torch.ones(1))
         grown.scaler.scale(weight.sum()).backward()
-        accelerator.step_optimizers(
-            grown, [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))], torch.zeros(())
-        )
-    accelerator.load_grad_scaler_state(new, json.loads(json.dumps(accelerator.grad_scaler_state(grown))))
-    assert accelerator.grad_scaler_state(new) == accelerator.grad_scaler_state(grown)
-    assert (new.scaler.get_scale(), accelerator.grad_scaler_state(new)["_growth_tracker"]) == (8, 1)
+        step_optimizers(grown, [SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))], torch.zeros(()))
+    load_grad_scaler_state(new, json.loads(json.dumps(grad_scaler_state(grown))))
+    assert grad_scaler_state(new) == grad_scaler_state(grown)
+    assert (new.scaler.get_scale(), grad_scaler_state(new)["_growth_tracker"]) == (8, 1)
     # A run that goes on in another precision.
-    accelerator.load_grad_scaler_state(new, accelerator.grad_scaler_state(plain))
-    accelerator.load_grad_scaler_state(plain, accelerator.grad_scaler_state(new))
-    assert (new.scaler.get_scale(), accelerator.grad_scaler_state(plain)) == (8, {})
+    load_grad_scaler_state(new, grad_scaler_state(plain))
+    load_grad_scaler_state(plain, grad_scaler_state(new))
+    assert (new.scaler.get_scale(), grad_scaler_state(plain)) == (8, {})
 
 
 def test_a_compiled_generator_takes_the_same_step(monkeypatch):
@@ -118,7 +118,7 @@ def test_in_fp16_what_is_not_finite_moves_nothing_either():
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     scaler.scale(weight.sum()).backward()
     wrapped = SimpleNamespace(optimizer=torch.optim.SGD([weight], lr=1.0))
-    accelerator.step_optimizers(SimpleNamespace(scaler=scaler), [wrapped], torch.ones(()))
+    step_optimizers(SimpleNamespace(scaler=scaler), [wrapped], torch.ones(()))
     assert weight.item() == 1
 
 
@@ -138,11 +138,11 @@ def test_in_fp16_a_scale_that_was_too_large_does_not_end_the_run(scale, norm, fo
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", SPOILED)
 def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value):
-    built, power = build("training.average=0.9")
+    built, accelerator = build("training.average=0.9")
     given = batch(2)
 
     def once(number):
-        return take_step(built, given, power, number=number, random=torch.Generator().manual_seed(number))
+        return take_step(built, given, accelerator, number=number, random=torch.Generator().manual_seed(number))
 
     once(0)
     before = {name: [t.clone() for t in tensors] for name, tensors in built.state().items() if name != "average"}
@@ -161,7 +161,7 @@ def test_what_is_not_finite_moves_nothing_and_is_named(monkeypatch, where, value
 
 
 def test_the_step_under_way_when_it_is_noticed_moves_nothing_either():
-    built, power = build("training.average=0.9", "discriminator.norm=batch")
+    built, accelerator = build("training.average=0.9", "discriminator.norm=batch")
     spoiled = batch(2)
     spoiled.image[0, 0, 0, 0] = torch.nan
     seen = []
@@ -174,7 +174,7 @@ def test_the_step_under_way_when_it_is_noticed_moves_nothing_either():
         seen.append(None)
 
     with pytest.raises(NonFiniteError, match="Step 1: "):
-        list(take_steps(built, given(), power, seed=0, first=0))
+        list(take_steps(built, given(), accelerator, seed=0, first=0))
     (before,) = seen
     after = built.state()
     assert any(name.startswith("discriminator") for name in after)
@@ -187,6 +187,6 @@ def test_what_the_discriminator_tells_does_not_depend_on_the_scale_of_its_maps(s
     real = [torch.tensor([[1.0, 2, 3, 4]]) * scale, torch.tensor([[5.0, 5]]) * scale]
     fake = [torch.tensor([[0.0, 2, 9, 3]]) * scale, torch.tensor([[4.0, 1]]) * scale]
     # Of the first map two of four and a draw, of the second both.
-    assert discriminator_stats(real, fake)["told"].item() == ((2 + 0.5) / 4 + 1) / 2
-    assert discriminator_stats(real, real)["told"].item() == 0.5
+    assert discriminator_stats(real, fake)["d_accuracy"].item() == ((2 + 0.5) / 4 + 1) / 2
+    assert discriminator_stats(real, real)["d_accuracy"].item() == 0.5
     assert discriminator_stats(real, fake)["on_real"].item() == pytest.approx((2.5 + 5) / 2 * scale)

@@ -11,7 +11,7 @@ import torch
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.training import state, step
 from toolbox.utils import devices
@@ -42,9 +42,9 @@ def steps(precision: str, count: int) -> np.ndarray:
     loaded = catalog.load(third_party=False)
     recipe = read("published", lambda name: loaded.recipe(name).path, [f"training.precision={precision}"])
     plan = bind(recipe, loaded)
-    power = accelerator.make_accelerator("cpu", precision)
+    accelerator = make_accelerator("cpu", precision)
     dtype = devices.weight_dtype(precision)
-    built = state.build_state(plan, power, dtype)
+    built = state.build_state(plan, accelerator, dtype)
     fill(built.generator.network)
     fill(built.discriminator.network)
     with np.load(REFERENCE) as reference:
@@ -53,7 +53,7 @@ def steps(precision: str, count: int) -> np.ndarray:
     rows = []
     for number in range(count):
         random = torch.Generator().manual_seed(100 + number)
-        terms = step.take_step(built, batch, power, number=number, random=random)
+        terms = step.take_step(built, batch, accelerator, number=number, random=random)
         rows.append([float(terms[name]) for name in COLUMNS])
     return np.array(rows)
 
@@ -82,12 +82,12 @@ def test_each_loss_of_default_moves_the_generator(label):
     others = [name for name in ("lsgan", "mse", "ssim") if name != label]
     overrides = ["generator.width=4", *(f"losses.{name}.weight=0" for name in others)]
     plan = bind(read("default", lambda name: loaded.recipe(name).path, overrides), loaded)
-    power = accelerator.make_accelerator("cpu")
-    built = state.build_state(plan, power)
+    accelerator = make_accelerator("cpu")
+    built = state.build_state(plan, accelerator)
     before = [weight.detach().clone() for weight in built.generator.network.parameters()]
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=("a", "b"))
-    step.take_step(built, batch, power, number=0, random=torch.Generator().manual_seed(0))
+    step.take_step(built, batch, accelerator, number=0, random=torch.Generator().manual_seed(0))
     grads = [weight.grad.abs().sum() for weight in built.generator.network.parameters()]
     assert all(grad > 0 for grad in grads)
     assert any(not torch.equal(a, b) for a, b in zip(before, built.generator.network.parameters(), strict=True))

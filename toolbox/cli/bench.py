@@ -44,13 +44,13 @@ def command(
     from toolbox.config.plan import bind
     from toolbox.data import folders
     from toolbox.diagnostics import benchmark
-    from toolbox.distributed import accelerator
+    from toolbox.distributed.accelerator import make_accelerator
 
     catalog = load_catalog(context)
     limits = {"data.size": size, "training.batch": batch}
     given = [*(f"{key}={value}" for key, value in limits.items() if value is not None), *overrides]
     items = folders.open_folder(data).items
-    kind = accelerator.make_accelerator(device).device.type
+    kind = make_accelerator(device).device.type
     rows: list[benchmark.BenchmarkRow] = []
     for settings in benchmark.variants(kind, compiled=compiled):
         changes = [*given, *settings]

@@ -60,7 +60,7 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
         plan.check()
     except RecipeError as error:
         if as_json:
-            faults = [{"place": fault.place, "message": fault.message} for fault in error.faults]
+            faults = [{"location": fault.location, "message": fault.message} for fault in error.faults]
             print_json({"recipe": error.recipe, "valid": False, "faults": faults, "warnings": []})
             context.exit(error.exit_code)
         raise

@@ -112,7 +112,7 @@ def command(
     from toolbox.inference import batch as work
 
     how = work.RestoreOptions(
-        choice=choice,
+        mask_options=choice,
         keep=cast(Any, keep),
         tone=tone == "keep",
         before_after=before_after,

@@ -103,7 +103,8 @@ def _run(
     """Run, and return the exit code: 0, or 128 and the signal that stopped it before its end."""
     from toolbox.cli.console import Screen, stop_on_signals
     from toolbox.data import folders, split
-    from toolbox.distributed import accelerator, collectives
+    from toolbox.distributed import collectives
+    from toolbox.distributed.accelerator import make_accelerator
     from toolbox.models import published
     from toolbox.training import metric_log, run, run_dir
     from toolbox.training.options import RunOptions
@@ -118,11 +119,15 @@ def _run(
     source = folders.open_folder(data)
     if source.kind == "sample":
         screen.say(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
-    power = accelerator.make_accelerator(device, plan.settings.training.precision, several=True)
+    accelerator = make_accelerator(device, plan.settings.training.precision, several=True)
     collectives.require_rows(plan.settings.training.batch)
-    with power.local_main_process_first():  # the scenes are then in the machine's cache
+    with accelerator.local_main_process_first():  # the scenes are then in the machine's cache
         sides = split.split_items(source.items, plan.settings.split, screen.say)
-    chosen = f"{power.device.type} in {power.num_processes} processes" if power.num_processes > 1 else str(power.device)
+    chosen = (
+        f"{accelerator.device.type} in {accelerator.num_processes} processes"
+        if accelerator.num_processes > 1
+        else str(accelerator.device)
+    )
     folder = resume or Path(collectives.on_main_process(lambda: str(run_dir.choose_run_dir(out, plan.name))))
     for line in _outline(plan, source, sides, chosen, folder):
         screen.say(line)
@@ -134,7 +139,7 @@ def _run(
     with stop_on_signals("this step, with a checkpoint") as stopped:
         options = RunOptions(
             source=source,
-            sides=sides,
+            split=sides,
             folder=folder,
             device=device,
             stop=lambda: stopped.signal is not None,
@@ -172,7 +177,7 @@ def _run(
 
 def _outline(plan: Plan, source: Source, sides: DataSplit, device: str, folder: Path) -> Sequence[str]:
     settings = plan.settings
-    names = ", ".join(f"{bound.label} x{getattr(bound.place, 'weight', 1):g}" for bound in plan.losses)
+    names = ", ".join(f"{bound.label} x{getattr(bound.section, 'weight', 1):g}" for bound in plan.losses)
     against = f" against {plan.discriminator.spec.name}" if plan.discriminator else ""
     leak = (
         f"{sides.leaks} validation photographs share a scene with a training one"

@@ -37,7 +37,7 @@ def explain_validation_error(error: ValidationError, model: type[BaseModel], pla
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         where = _without_tags(model, path)
-        yield Fault(place=".".join(p for p in (place, *where) if p), message=_message(item, model, path, owner))
+        yield Fault(location=".".join(p for p in (place, *where) if p), message=_message(item, model, path, owner))
 
 
 def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> str:  # noqa: ANN401

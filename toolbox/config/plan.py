@@ -39,14 +39,14 @@ class Bound:
         label: its key in the recipe, unique in its table.
         entry: its spec and where it comes from.
         params: its params, typed.
-        place: what the recipe says of it besides (weight, optimizer, …), typed.
+        section: what the recipe says of it besides its params (weight, optimizer, ...), typed.
         children: the components among its params, by the field's name.
     """
 
     label: str
     entry: Entry
     params: Params
-    place: Section
+    section: Section
     children: Mapping[str, Bound] = field(default_factory=dict)
 
     @property
@@ -102,7 +102,7 @@ class Plan:
                 try:
                     bound.spec.check(bound.params)
                 except ValueError as error:
-                    faults.append(Fault(place=bound.label, message=" ".join(str(error).split())))
+                    faults.append(Fault(location=bound.label, message=" ".join(str(error).split())))
         if faults:
             raise RecipeError(self.name, faults)
 
@@ -128,7 +128,7 @@ def _plain(model: BaseModel) -> Tree:
 def _written(bound: Bound, initial: bool) -> Tree:
     left_out = ("enabled",) if initial else ("enabled", "init", *bound.spec.initial)
     params = {key: value for key, value in _plain(bound.params).items() if key not in left_out}
-    place = {key: value for key, value in _plain(bound.place).items() if key not in left_out}
+    place = {key: value for key, value in _plain(bound.section).items() if key not in left_out}
     children = {key: _written(child, initial) for key, child in bound.children.items()}
     return {"name": bound.spec.name} | params | place | children
 
@@ -143,7 +143,7 @@ class _Binder:
     warnings: list[str] = field(default_factory=list)
 
     def fault(self, place: str, message: str) -> None:
-        self.faults.append(Fault(place=place, message=message))
+        self.faults.append(Fault(location=place, message=message))
 
     def typed(self, model: type[BaseModel], raw: Mapping[str, Any], place: str, owner: str) -> Any:  # noqa: ANN401
         """Return `raw` as `model`, or None with the faults noted.
@@ -194,7 +194,7 @@ class _Binder:
                     children[key] = child
         if spec.warn is not None and (line := spec.warn(params)):
             self.warnings.append(f"{place}: {line}")
-        return Bound(label=label, entry=entry, params=params, place=settings, children=children)
+        return Bound(label=label, entry=entry, params=params, section=settings, children=children)
 
     def _absent(self) -> str:
         """Say which plugins the recipe needs that are not here."""
@@ -283,7 +283,7 @@ def _agree(
     if not many["losses"]:
         binder.fault("losses", "is empty, so that nothing would train; see `toolbox list losses`")
     for bound in many["losses"]:
-        place = cast(LossTerm, bound.place)
+        place = cast(LossTerm, bound.section)
         if roles[bound.label] == "adversarial":
             if discriminator is None:
                 binder.fault(f"losses.{bound.label}", "is adversarial and needs a [discriminator]")

@@ -17,16 +17,16 @@ from toolbox.distributed.batch_slice import BatchSlice
 class Batch:
     """One batch on the device: `image`, `truth` (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); where from.
 
-    `part` is its place where it is a part of a larger batch.
+    `batch_slice` says which part of a larger batch it is, if it is one.
     """
 
     image: Tensor
     mask: Tensor
     truth: Tensor
     names: tuple[str, ...]
-    part: BatchSlice | None = None
+    batch_slice: BatchSlice | None = None
 
     @property
-    def place(self) -> BatchSlice:
+    def position(self) -> BatchSlice:
         """Where the pictures stand in the batch of the step."""
-        return self.part or BatchSlice(first=0, whole=len(self.image), share=1.0)
+        return self.batch_slice or BatchSlice(start=0, total=len(self.image), weight=1.0)

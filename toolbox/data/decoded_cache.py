@@ -25,9 +25,8 @@ from toolbox.errors import DataError, OutputError
 from toolbox.utils import files
 from toolbox.utils.paths import cache_dir
 
-FORMAT_VERSION = (
-    1  # raised when the same photographs may be kept otherwise, so that nothing old is taken from the cache
-)
+# Raised when the same photographs are stored differently, so that old cache files are not used.
+FORMAT_VERSION = 2
 SPARE = 4 << 30  # bytes that are left free on the disk
 MAGIC = b"photo\n\0\0"
 PREFIX = struct.Struct("<8sIQ")  # the magic, the CRC-32 of all that follows, where the head ends

@@ -58,7 +58,12 @@ class SampleRecipe:
 
 
 def load_sample(
-    item: Item, recipe: SampleRecipe, stream: Stream, epoch: int = 0, index: int = 0, unlike: set[str] | None = None
+    item: Item,
+    recipe: SampleRecipe,
+    stream: Stream,
+    epoch: int = 0,
+    index: int = 0,
+    luma_mismatches: set[str] | None = None,
 ) -> Sample:
     """Read one item and make it a square sample of `recipe.size` pixels.
 
@@ -68,7 +73,7 @@ def load_sample(
         stream: what it is for; only training samples are cropped at random and varied.
         epoch: with `index`, where its random choices come from.
         index: see `epoch`.
-        unlike: is told the name of a pair whose input is not the luma of its truth; see `pair`.
+        luma_mismatches: is told the name of a pair whose input is not the luma of its truth; see `pair`.
 
     Raises:
         DataError: a file that can't be used, or a pair of unequal size; the message names the file.
@@ -85,8 +90,8 @@ def load_sample(
         gray = kept["gray"]
         mask = np.unpackbits(kept["mask"], count=gray.size).reshape(gray.shape).view(bool)
         sample = Sample(image=preprocessing.gray_to_rgb(gray), mask=mask, truth=kept["truth"])
-        if kept["unlike"].any() and unlike is not None:
-            unlike.add(item.name)
+        if kept["luma_mismatch"].any() and luma_mismatches is not None:
+            luma_mismatches.add(item.name)
     if training:
         for degrade in recipe.augment:
             sample = degrade(sample, random)
@@ -124,13 +129,13 @@ class Samples:
     items: tuple[Item, ...]
     recipe: SampleRecipe
     stream: Stream
-    unlike: set[str] = field(default_factory=set)
+    luma_mismatches: set[str] = field(default_factory=set)
 
     def load(self, keys: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
         """Return images, masks and truths, (B, C, H, W) uint8, with the names of their photographs."""
         items = [self.items[index % len(self.items)] for _, index in keys]
         loaded = [
-            load_sample(item, self.recipe, self.stream, *key, unlike=self.unlike)
+            load_sample(item, self.recipe, self.stream, *key, luma_mismatches=self.luma_mismatches)
             for item, key in zip(items, keys, strict=True)
         ]
         image, mask, truth = (

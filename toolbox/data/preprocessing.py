@@ -83,13 +83,13 @@ def _made(item: Item, form: PreprocessKey) -> Arrays:
     if item.input is None:
         truth = io.read_rgb(item.truth)
         return {"truth": truth if form.whole else _scaled(truth, form.size)}
-    whole, unlike = prepare_pair(item)
+    whole, luma_mismatch = prepare_pair(item)
     sample = _resized(whole, form.size)
     return {
         "gray": np.ascontiguousarray(sample.image[:, :, 0]),
         "truth": sample.truth,
         "mask": np.packbits(sample.mask),
-        "unlike": np.array([unlike], np.uint8),
+        "luma_mismatch": np.array([luma_mismatch], np.uint8),
     }
 
 
@@ -106,10 +106,10 @@ def prepare_pair(item: Item) -> tuple[Sample, bool]:
         (h, w), (th, tw) = gray.shape, truth.shape[:2]
         raise DataError(f"{item.input} is {w}x{h} and its truth {item.truth} is {tw}x{th}; a pair must be of one size.")
     mask = lost_region.pair_mask(gray, truth)
-    unlike = mask is None
+    luma_mismatch = mask is None
     if mask is None:
         mask = lost_region.find_lost_region(gray)
-    return Sample(image=gray_to_rgb(gray), mask=mask, truth=truth), unlike
+    return Sample(image=gray_to_rgb(gray), mask=mask, truth=truth), luma_mismatch
 
 
 def gray_to_rgb(gray: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from toolbox.config.plan import Plan
 from toolbox.data import loader
 from toolbox.data.folders import Item
 from toolbox.data.loader import Samples, Stream
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import ToolboxError
 from toolbox.training import state, step
 from toolbox.training.run import sample_recipe
@@ -63,7 +63,7 @@ def measure_settings(
     Args:
         plan: the recipe, with `settings` in it.
         items: the photographs.
-        device: see `toolbox.distributed.accelerator.make_accelerator`.
+        device: see `toolbox.distributed.make_accelerator`.
         settings: what was set, for the row.
         seconds: how long to measure; one step at least is.
     """
@@ -78,22 +78,22 @@ def _measure(
     plan: Plan, items: tuple[Item, ...], device: str | None, settings: tuple[str, ...], seconds: float
 ) -> BenchmarkRow:
     chosen = plan.settings.training
-    power = accelerator.make_accelerator(device, chosen.precision)
-    if power.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(power.device)
-    built = state.build_state(plan, power, devices.weight_dtype(chosen.precision))
+    accelerator = make_accelerator(device, chosen.precision)
+    if accelerator.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(accelerator.device)
+    built = state.build_state(plan, accelerator, devices.weight_dtype(chosen.precision))
     samples = Samples(items=items, recipe=sample_recipe(plan), stream=Stream.TRAIN)
     keys = _endless(len(items), plan)
     batches = loader.iterate_batches(
-        samples, keys, plan.settings.data.workers, power.device, devices.weight_dtype(chosen.precision)
+        samples, keys, plan.settings.data.workers, accelerator.device, devices.weight_dtype(chosen.precision)
     )
-    clock = _Clock(power.device)
+    clock = _Clock(accelerator.device)
     shown = steps = 0
     with torch.random.fork_rng(devices=[]):
         for number, batch in enumerate(batches):
             clock.mark("data")
             random = step.seed_step(plan.settings.seed, number)
-            step.take_step(built, batch, power, number=number, random=random, mark=clock.mark)
+            step.take_step(built, batch, accelerator, number=number, random=random, mark=clock.mark)
             if number < WARM_UP:
                 clock.restart()
                 continue
@@ -101,7 +101,7 @@ def _measure(
             if clock.total() >= seconds:
                 break
     total = clock.total()
-    cuda = power.device.type == "cuda"
+    cuda = accelerator.device.type == "cuda"
     return BenchmarkRow(
         settings=settings,
         steps=steps,
@@ -109,7 +109,7 @@ def _measure(
         waiting=clock.spent["data"] / total,
         pictures=shown / total,
         parts={name: spent / steps for name, spent in clock.spent.items() if name != "data"},
-        peak=torch.cuda.max_memory_allocated(power.device) if cuda else memory.peak_memory(),
+        peak=torch.cuda.max_memory_allocated(accelerator.device) if cuda else memory.peak_memory(),
     )
 
 

@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
 from toolbox.diagnostics.environment import Finding
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import nonfinite, state, step
 from toolbox.training.fingerprint import differences, fingerprint
 from toolbox.training.state import TrainState
@@ -33,14 +33,14 @@ def replay_step(folder: Path, plan: Plan, device: str | None) -> list[Finding]:
         WeightsError: its state does not fit the plan.
     """
     facts = nonfinite.read_step_folder(folder)
-    power = accelerator.make_accelerator(device, plan.settings.training.precision)
-    if power.device.type == "cpu":
+    accelerator = make_accelerator(device, plan.settings.training.precision)
+    if accelerator.device.type == "cpu":
         torch.set_num_threads(facts["conditions"].get("threads", torch.get_num_threads()))
-    built = state.build_state(plan, power, devices.weight_dtype(plan.settings.training.precision), fresh=False)
-    return look(folder, built, power)
+    built = state.build_state(plan, accelerator, devices.weight_dtype(plan.settings.training.precision), fresh=False)
+    return look(folder, built, accelerator)
 
 
-def look(folder: Path, built: TrainState, power: Accelerator) -> list[Finding]:
+def look(folder: Path, built: TrainState, accelerator: Accelerator) -> list[Finding]:
     """Take the step of `folder` again by parts that are built, and return a line for each thing seen.
 
     In the order in which a step computes: the batch, the layers, the terms, the gradients; then whether the terms are
@@ -51,7 +51,7 @@ def look(folder: Path, built: TrainState, power: Accelerator) -> list[Finding]:
     batch = nonfinite.load_step_folder(folder, built)
     with _watched(built) as outputs:
         terms = step.take_step(
-            built, batch, power, number=facts["step"], random=step.seed_step(facts["seed"], facts["step"])
+            built, batch, accelerator, number=facts["step"], random=step.seed_step(facts["seed"], facts["step"])
         )
     now, _ = read_terms(measure_step(facts["step"], terms, batch, False))
     findings = [*_of_batch(batch), *_of_layers(outputs)]

@@ -8,7 +8,7 @@ import torch
 
 from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import state, step
 from toolbox.utils import devices
 from toolbox.utils.memory import peak_memory
@@ -21,18 +21,18 @@ def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
         Its time in seconds, the peak memory in bytes, and what that memory is of ("device" or "process").
     """
     settings = plan.settings
-    power = accelerator.make_accelerator(device, settings.training.precision)
+    accelerator = make_accelerator(device, settings.training.precision)
     dtype = devices.weight_dtype(settings.training.precision)
-    built = state.build_state(plan, power, dtype)
+    built = state.build_state(plan, accelerator, dtype)
     shape = (settings.training.batch, 3, settings.data.size, settings.data.size)
-    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(power.device, dtype)
+    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(accelerator.device, dtype)
     batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=())
     seconds = 0.0
     for number in range(2):
         started = time.perf_counter()
-        terms = step.take_step(built, batch, power, number=number, random=step.seed_step(settings.seed, number))
+        terms = step.take_step(built, batch, accelerator, number=number, random=step.seed_step(settings.seed, number))
         float(terms["g"])  # waits for the device
         seconds = time.perf_counter() - started
-    if power.device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated(power.device), "device"
+    if accelerator.device.type == "cuda":
+        return seconds, torch.cuda.max_memory_allocated(accelerator.device), "device"
     return seconds, peak_memory(), "process"

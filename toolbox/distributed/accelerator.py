@@ -1,4 +1,4 @@
-"""The engine: accelerate, for the device, the precision and the processes. Nothing else names a device."""
+"""The accelerator: accelerate, for the device, the precision and the processes. Nothing else names a device."""
 
 from __future__ import annotations
 
@@ -52,34 +52,34 @@ def make_accelerator(device: str | None = None, precision: str = "fp32", *, seve
         raise UsageError(f"--precision {precision} does not work here: {error}") from error
 
 
-def scale_loss(power: Accelerator, loss: Tensor) -> Tensor:
+def scale_loss(accelerator: Accelerator, loss: Tensor) -> Tensor:
     """Return a loss as it is to be differentiated: in fp16 times the scale that keeps gradients from vanishing."""
-    return loss if power.scaler is None else power.scaler.scale(loss)
+    return loss if accelerator.scaler is None else accelerator.scaler.scale(loss)
 
 
-def unscale_norm(power: Accelerator, norm: Tensor) -> Tensor:
+def unscale_norm(accelerator: Accelerator, norm: Tensor) -> Tensor:
     """Return the norm of gradients of `scaled` losses as it is without the scale.
 
     In fp16 it is 0 where the scale was too large for it: the scaler then lowers the scale and moves nothing by it.
     A scale of 1 or less is no cause of what is not finite.
     """
-    if power.scaler is None:
+    if accelerator.scaler is None:
         return norm
-    grad_scaler_state = power.scaler.scale(torch.ones_like(norm))
+    grad_scaler_state = accelerator.scaler.scale(torch.ones_like(norm))
     return torch.where(norm.isfinite() | (grad_scaler_state <= 1), norm / grad_scaler_state, 0.0)
 
 
-def step_optimizers(power: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> None:
+def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> None:
     """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last.
 
     Args:
-        power: the engine.
+        accelerator: the accelerator.
         optimizers: fused ones.
         wrong: a scalar on the device; where it is not 0, no weight moves. Nothing waits for it.
     """
     for optimizer in optimizers:
         inner = cast(Any, getattr(optimizer, "optimizer", optimizer))
-        if power.scaler is None:
+        if accelerator.scaler is None:
             # What torch's own GradScaler tells a fused optimiser; in fp16 it does so itself.
             inner.grad_scale, inner.found_inf = None, wrong
             optimizer.step()
@@ -89,20 +89,20 @@ def step_optimizers(power: Accelerator, optimizers: Iterable[Optimizer], wrong: 
             for gradient in [weight.grad for weight in weights if weight.grad is not None][:1]:
                 gradient.add_(torch.where(wrong > 0, torch.inf, 0.0))
             # accelerate's own would change the scale after the first.
-            power.scaler.step(inner)
-    if power.scaler is not None:
-        power.scaler.update()
+            accelerator.scaler.step(inner)
+    if accelerator.scaler is not None:
+        accelerator.scaler.update()
 
 
-def grad_scaler_state(power: Accelerator) -> dict[str, float]:
+def grad_scaler_state(accelerator: Accelerator) -> dict[str, float]:
     """Return what fp16's scale is and when it grows, for a checkpoint; empty in other precisions."""
-    return {} if power.scaler is None else power.scaler.state_dict()
+    return {} if accelerator.scaler is None else accelerator.scaler.state_dict()
 
 
-def load_grad_scaler_state(power: Accelerator, saved: dict[str, float]) -> None:
+def load_grad_scaler_state(accelerator: Accelerator, saved: dict[str, float]) -> None:
     """Bring fp16's scale to what `scale` gave; where one of the two is not of fp16, leave it as it is."""
-    if power.scaler is not None and saved:
-        power.scaler.load_state_dict(saved)
+    if accelerator.scaler is not None and saved:
+        accelerator.scaler.load_state_dict(saved)
 
 
 def _require_one_gpu_each(device: str | None) -> None:

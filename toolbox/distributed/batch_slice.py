@@ -14,11 +14,11 @@ class BatchSlice:
     """Where some pictures stand in the batch of a step, which several processes may share out.
 
     Attributes:
-        first: the first of them, counted from 0 in the whole batch.
-        whole: how many pictures the whole batch has.
-        share: what they count of it, from 0 to 1.
+        start: the index of the first of them in the whole batch, from 0.
+        total: how many pictures the whole batch has.
+        weight: their weight in means over the whole batch, from 0 to 1.
     """
 
-    first: int
-    whole: int
-    share: float
+    start: int
+    total: int
+    weight: float

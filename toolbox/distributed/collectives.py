@@ -48,8 +48,8 @@ def rank_slice(whole: int) -> tuple[slice, BatchSlice]:
     """
     start, stop = (whole * (rank() + more) // world_size() for more in (0, 1)) if world_size() > 1 else (0, whole)
     if start == stop:
-        return slice(whole - 1, whole), BatchSlice(first=whole - 1, whole=whole, share=0.0)
-    return slice(start, stop), BatchSlice(first=start, whole=whole, share=(stop - start) / whole)
+        return slice(whole - 1, whole), BatchSlice(start=whole - 1, total=whole, weight=0.0)
+    return slice(start, stop), BatchSlice(start=start, total=whole, weight=(stop - start) / whole)
 
 
 def require_rows(whole: int) -> None:

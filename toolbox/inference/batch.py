@@ -29,7 +29,7 @@ class RestoreOptions:
     """What is asked of every photograph.
 
     Attributes:
-        choice: which part of it is lost.
+        mask_options: which part of it is lost.
         keep: what of it comes out unchanged: "auto" is the luma of one that counts as gray, all of one in colour.
         tone: whether a toned photograph, as a sepia print, is given its tone back in the place of colours.
         before_after: whether it is written beside its result too.
@@ -37,7 +37,7 @@ class RestoreOptions:
         max_pixels: the most that a photograph may have.
     """
 
-    choice: MaskOptions = field(default_factory=MaskOptions)
+    mask_options: MaskOptions = field(default_factory=MaskOptions)
     keep: Literal["auto", "luma", "rgb", "none"] = "auto"
     tone: bool = False
     before_after: bool = False
@@ -94,7 +94,7 @@ def restore_all(
     `among` are the photographs of all processes, none of which is written to; None if these are all.
     """
     photos = [job.photo for job in (jobs if among is None else among)]
-    given = [how.choice.given] if isinstance(how.choice.given, Path) else []
+    given = [how.mask_options.given] if isinstance(how.mask_options.given, Path) else []
     said: list[str] = []
     work = _Worker(
         restorers={keep: replace(restorer, keep=keep, say=said.append) for keep in ("luma", "rgb", "none")},
@@ -153,7 +153,7 @@ def _one(job: Job, work: _Worker) -> PhotoResult:
     if job.target.exists() and not how.overwrite:
         _write_beside(job, rgb, io.read_rgb(job.target, max_pixels=how.max_pixels))
         return _outcome(job, status="there already", notes=("before and after written",))
-    toned, mask = _judged(job, photo, rgb, how.choice)
+    toned, mask = _judged(job, photo, rgb, how.mask_options)
     keep = ("rgb" if toned.kind == "colour" else "luma") if how.keep == "auto" else how.keep
     tone = how.tone and toned.kind == "toned" and keep == "luma"
     if (keep == "rgb" or tone) and not mask.any():
@@ -179,7 +179,7 @@ def _one(job: Job, work: _Worker) -> PhotoResult:
 
 def _judged(job: Job, photo: Photo, rgb: np.ndarray, choice: MaskOptions) -> tuple[sepia.Toning, np.ndarray]:
     """Return what a photograph's colours are, and what of it is lost; the one tells the other."""
-    told = sources.grow_mask(sources.mask_from_options(photo, job.photo, job.place, rgb, choice), choice.grow)
+    told = sources.grow_mask(sources.mask_from_options(photo, job.photo, job.relative_path, rgb, choice), choice.grow)
     toned = sepia.measure_toning(rgb, told)
     if not choice.finds:
         return toned, told

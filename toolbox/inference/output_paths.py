@@ -24,12 +24,12 @@ class Job:
 
     Attributes:
         photo: the file.
-        place: where it lies below the folder that was given; its name, if it was given itself.
+        relative_path: its path below the folder that was given; its name, if the file itself was given.
         target: the file of its result.
     """
 
     photo: Path
-    place: Path
+    relative_path: Path
     target: Path
 
     @property
@@ -152,7 +152,7 @@ def _named(found: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list
             target = plain.with_name(f"{plain.stem}-{number}{plain.suffix}")
             number += 1
         taken |= {_folded(target), _folded(_beside(target))}
-        jobs.append(Job(photo=photo, place=place, target=out / target))
+        jobs.append(Job(photo=photo, relative_path=place, target=out / target))
     return jobs
 
 

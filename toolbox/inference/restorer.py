@@ -62,7 +62,7 @@ class Restorer:
     say: Callable[[str], None] = _warn
 
     @cached_property
-    def reach(self) -> int | None:
+    def receptive_radius(self) -> int | None:
         """The receptive radius in pixels; see `tiling.probe_receptive_radius`. Probed on first use."""
         return probe_receptive_radius(self.network, self.device, self.multiple)
 
@@ -88,7 +88,7 @@ class Restorer:
             device=self.device,
             multiple=self.multiple,
             side=self.tile,
-            reach=lambda: self.reach,
+            receptive_radius=lambda: self.receptive_radius,
             say=self.say,
         )
         if self.keep == "none":

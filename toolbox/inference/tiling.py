@@ -40,7 +40,7 @@ class Tiles:
     device: torch.device
     multiple: int
     side: int
-    reach: Callable[[], int | None]
+    receptive_radius: Callable[[], int | None]
     say: Callable[[str], None]
 
     def fits(self, size: tuple[int, int]) -> bool:
@@ -90,7 +90,7 @@ class Tiles:
     def _cut(self, view: View) -> Iterator[tuple[slice, np.ndarray]]:
         height, width = view.size
         shape = self._shape(height, width)
-        reach = self.reach()
+        reach = self.receptive_radius()
         rows, columns = (cut(side, tile, self.multiple, reach) for side, tile in zip(view.size, shape, strict=True))
         carried = np.zeros((0, width, 3), np.float32)
         for index, (top, down) in enumerate(rows):

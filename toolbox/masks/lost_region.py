@@ -39,14 +39,14 @@ KINDS = ("rectangle", "circle", "polygon", "near", "part")
 class Shape:
     """A shape that may be the lost region, and how the photo looks along its outline.
 
-    `mask` (h, w) bool lies at `place` in the photo. `leak` is the share of the outline's neighbours that
+    `mask` (h, w) bool lies at `box` in the photo. `leak` is the share of the outline's neighbours that
     have the fill's value, `contrast` the median step from the fill to a neighbour, in gray levels, and
     `drift` how much the photo goes on the same way one pixel further out, as a share of that step: 0
     where the edge is hard, 0.5 and more where it is blurred or the photo fades into a flat area.
     """
 
     kind: str
-    place: tuple[slice, slice]
+    box: tuple[slice, slice]
     mask: np.ndarray
     perimeter: int
     leak: float
@@ -56,12 +56,12 @@ class Shape:
     def on(self, gray: np.ndarray) -> np.ndarray:
         """Return the mask in the size of the whole photo."""
         mask = np.zeros(gray.shape, bool)
-        mask[self.place] = self.mask
+        mask[self.box] = self.mask
         return mask
 
 
-def _shape(kind: str, gray: np.ndarray, value: int, place: tuple[slice, slice], mask: np.ndarray) -> Shape:
-    view = gray[place]
+def _shape(kind: str, gray: np.ndarray, value: int, box: tuple[slice, slice], mask: np.ndarray) -> Shape:
+    view = gray[box]
     y, x, dy, dx = shape_fitting.outline(mask).T
     near = view[y + dy, x + dx].astype(int) - value
     y, x = y + 2 * dy, x + 2 * dx
@@ -70,7 +70,7 @@ def _shape(kind: str, gray: np.ndarray, value: int, place: tuple[slice, slice], 
     total = int(np.abs(near[known]).sum())
     return Shape(
         kind=kind,
-        place=place,
+        box=box,
         mask=mask,
         perimeter=len(near),
         leak=float(np.mean(near == 0)) if len(near) else 1.0,
@@ -117,34 +117,34 @@ def _exact(gray: np.ndarray, level: _Level) -> Iterator[Shape]:
     for number in level.numbers:
         if level.core[number] < level.least:
             continue
-        place = _grown(level.boxes[number], 3, gray.shape)
-        same, part = level.same[place], level.labels[place] == number
-        yield _shape("rectangle", gray, level.value, place, shape_fitting.rectangle(same, part))
+        box = _grown(level.boxes[number], 3, gray.shape)
+        same, part = level.same[box], level.labels[box] == number
+        yield _shape("rectangle", gray, level.value, box, shape_fitting.rectangle(same, part))
         circle = shape_fitting.circle(same, part)
         if circle is not None:
-            yield _shape("circle", gray, level.value, place, circle)
+            yield _shape("circle", gray, level.value, box, circle)
 
 
 def _pieces(gray: np.ndarray, level: _Level) -> Iterator[Shape]:
     """Yield the polygon that the hard-edged parts of a level may be together, and these parts as they are."""
     hard = []
     for number in level.numbers:
-        place = _grown(level.boxes[number], 3, gray.shape)
-        whole = _shape("part", gray, level.value, place, level.labels[place] == number)
+        box = _grown(level.boxes[number], 3, gray.shape)
+        whole = _shape("part", gray, level.value, box, level.labels[box] == number)
         if whole.contrast >= 3 and whole.drift < 0.6:
             hard.append(number)
     if not any(level.core[number] >= level.least for number in hard):
         return
     # A polygon that crosses itself falls in pieces, and its tips reach beyond them.
     margin = 8 + max(gray.shape) // 2
-    box = np.hstack([level.boxes[hard, :2].min(axis=0), level.boxes[hard, 2:].max(axis=0)])
-    place = _grown(box, margin, gray.shape)
-    part = np.isin(level.labels[place], hard)
-    fit = polygon(level.same[place], part, margin=8 + max(gray.shape) // 16, few=int(FEW * gray.size))
+    extent = np.hstack([level.boxes[hard, :2].min(axis=0), level.boxes[hard, 2:].max(axis=0)])
+    box = _grown(extent, margin, gray.shape)
+    part = np.isin(level.labels[box], hard)
+    fit = polygon(level.same[box], part, margin=8 + max(gray.shape) // 16, few=int(FEW * gray.size))
     if fit is not None:
         mask, exact = fit
-        yield _shape("polygon" if exact else "near", gray, level.value, place, mask)
-    yield _shape("part", gray, level.value, place, part)
+        yield _shape("polygon" if exact else "near", gray, level.value, box, mask)
+    yield _shape("part", gray, level.value, box, part)
 
 
 def _least(gray: np.ndarray) -> float:

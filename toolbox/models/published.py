@@ -55,7 +55,7 @@ def initial_weights(plan: Plan, catalog: Catalog) -> Path | None:
     """Return the verified file that the generator of `plan` starts from, None if its recipe names none; as `find`."""
     from toolbox.config.settings import Generator  # what lists weights needs no recipes
 
-    section = plan.generator.place
+    section = plan.generator.section
     name = section.init.removeprefix("weights:") if isinstance(section, Generator) else ""
     return find_published(catalog, name) if name else None
 

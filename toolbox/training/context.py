@@ -28,15 +28,15 @@ class TrainingRun:
 
     plan: Plan
     options: RunOptions
-    screen: Console
+    console: Console
     accelerator: Accelerator
     state: TrainState
-    how: loader.SampleRecipe
-    training: loader.Samples
-    held_out: loader.Samples
-    measures: dict[str, Any]
-    watch: GanMonitor
-    began: float
+    sample_recipe: loader.SampleRecipe
+    train_samples: loader.Samples
+    validation_samples: loader.Samples
+    metrics: dict[str, Any]
+    monitor: GanMonitor
+    started: float
 
     @property
     def dtype(self) -> torch.dtype:
@@ -45,28 +45,28 @@ class TrainingRun:
 
     def keep_decoded(self) -> None:
         """Put the photographs that the cache has not got into it, with a bar; it may be stopped at any time."""
-        cache = self.how.cache
+        cache = self.sample_recipe.cache
         if cache is None:
             return
-        for samples in (self.training, self.held_out):
-            form = self.how.form(samples.stream)
+        for samples in (self.train_samples, self.validation_samples):
+            form = self.sample_recipe.form(samples.stream)
             missing = preprocessing.missing(samples.items, form, cache)
             if not missing:
                 continue
             if len(missing) > 1000:
-                self.screen.say(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
-            with self.screen.bar("decoding", len(missing)) as advance:
+                self.console.say(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
+            with self.console.bar("decoding", len(missing)) as advance:
                 for _ in preprocessing.fill_cache(missing, form, cache):
                     advance()
                     if self.options.stop():
                         return
         for line in cache.trouble:
-            self.screen.say(line)
+            self.console.say(line)
 
     def validation(self) -> Iterator[Batch]:
         """Return the validation photographs in order."""
-        keys = loader.ordered_batches(len(self.held_out.items), self.plan.settings.training.batch)
-        return self.batches(self.held_out, keys)
+        keys = loader.ordered_batches(len(self.validation_samples.items), self.plan.settings.training.batch)
+        return self.batches(self.validation_samples, keys)
 
     def batches(self, samples: loader.Samples, keys: Sequence[list[tuple[int, int]]]) -> Iterator[Batch]:
         """Return this process's rows of the batches of `keys`."""
@@ -76,18 +76,18 @@ class TrainingRun:
             samples, own, self.plan.settings.data.workers, self.accelerator.device, self.dtype
         )
         for batch, (_, place) in zip(loaded, places, strict=True):
-            yield replace(batch, part=place)
+            yield replace(batch, batch_slice=place)
 
     def order(self, epoch: int) -> list[list[tuple[int, int]]]:
         """Return an epoch's batches as keys."""
         settings = self.plan.settings
-        count, repeat = len(self.training.items), settings.data.repeat
+        count, repeat = len(self.train_samples.items), settings.data.repeat
         return loader.shuffled_batches(count, repeat, settings.training.batch, settings.seed, epoch)
 
     def steps(self) -> int:
         """Return the steps of the whole run, if no clock ends it."""
         limits = self.plan.settings.training
-        samples = len(self.training.items) * self.plan.settings.data.repeat
+        samples = len(self.train_samples.items) * self.plan.settings.data.repeat
         full = limits.epochs * math.ceil(samples / limits.batch)
         return min(full, limits.steps or full)
 
@@ -101,8 +101,8 @@ class TrainingRun:
             return
         folder = self.options.folder
         metric_log.append_record(folder, record)
-        for alarm in self.watch.see(record):
-            self.screen.say(f"warning: {alarm.line}")
+        for alarm in self.monitor.see(record):
+            self.console.say(f"warning: {alarm.line}")
             metric_log.append_record(
                 folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(alarm)}
             )
@@ -110,19 +110,21 @@ class TrainingRun:
             warned = figures.get("warnings", {}) | {alarm.cause: alarm.line}
             run_dir.write_summary(folder, figures | {"warnings": warned})
 
-    def say_unlike(self) -> None:
+    def say_luma_mismatches(self) -> None:
         """Say how many pairs, of all processes, are not what competition data are."""
-        found = collectives.gather_objects(sorted(self.training.unlike | self.held_out.unlike))
+        found = collectives.gather_objects(
+            sorted(self.train_samples.luma_mismatches | self.validation_samples.luma_mismatches)
+        )
         names = {name for part in found for name in part}
         if names:
-            self.screen.say(
+            self.console.say(
                 f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray "
                 "formula): their lost region is found in the input alone."
             )
 
     def seconds(self) -> float:
         """Return the time spent so far, over all sessions."""
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started
 
     def late(self) -> bool:
         """Return whether the recipe's minutes are over by this process's clock."""

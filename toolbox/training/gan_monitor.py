@@ -71,9 +71,9 @@ class GanMonitor:
 
     def _stepped(self, record: Mapping[str, Any]) -> list[Alarm]:
         self.losses.append(sum(weight * record.get(name, 0.0) for name, weight in self.weights.items()))
-        if "told" not in record:
+        if "d_accuracy" not in record:
             return []
-        self.told.append(record["told"])
+        self.told.append(record["d_accuracy"])
         self.pictures.append(self.losses[-1])
         self.first += [self.losses[-1]] * (len(self.first) < HALF)
         if len(self.told) < WINDOW:

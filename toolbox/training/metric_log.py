@@ -17,6 +17,9 @@ from toolbox.training import run_dir
 from toolbox.training.validate import Preview, ValidationResult
 from toolbox.utils import files
 
+# Names in the records of version 0.1, and what they are called today.
+RENAMED = {"told": "d_accuracy"}
+
 
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one record to metrics.jsonl; OutputError if it can't be written."""
@@ -52,9 +55,14 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             try:
-                yield json.loads(line)
+                yield _with_present_names(json.loads(line))
             except ValueError:
                 continue
+
+
+def _with_present_names(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record of version 0.1 with the names of today."""
+    return {RENAMED.get(name, name): value for name, value in record.items()}
 
 
 def write_preview(path: Path, rows: Sequence[Preview]) -> None:

@@ -33,7 +33,7 @@ STATE = "state"
 PICTURES = ("image", "mask", "truth")
 
 
-def save_nonfinite_steps(records: Iterator[StepRecord], bench: TrainingRun, progress: Progress) -> Iterator[StepRecord]:
+def save_nonfinite_steps(records: Iterator[StepRecord], run: TrainingRun, progress: Progress) -> Iterator[StepRecord]:
     """Yield the records of an epoch's steps from `progress` on; a step that is not finite leaves its folder.
 
     Raises:
@@ -44,8 +44,8 @@ def save_nonfinite_steps(records: Iterator[StepRecord], bench: TrainingRun, prog
     except NonFiniteError as error:
         past = error.taken.step - progress.step
         at = replace(progress, step=error.taken.step, batch=progress.batch + past)
-        keys = bench.order(progress.epoch)[at.batch]
-        said = save_step_folder(bench.options.folder / run_dir.NOT_FINITE, bench.plan, bench.state, error, at, keys)
+        keys = run.order(progress.epoch)[at.batch]
+        said = save_step_folder(run.options.folder / run_dir.NOT_FINITE, run.plan, run.state, error, at, keys)
         raise collectives.same_error_on_every_rank(TrainingError(f"{error} {said}")) from error
 
 
@@ -133,16 +133,16 @@ def _whole(batch: Batch) -> Batch:
     """Return the step's whole batch, which each of several processes has rows of."""
     if collectives.world_size() == 1:
         return batch
-    place = batch.place
+    place = batch.position
     pictures: dict[str, Tensor] = {}
     for name in PICTURES:
         rows = getattr(batch, name)
-        every = torch.zeros((place.whole, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
-        if place.share:
-            every[place.first : place.first + len(rows)] = rows
+        every = torch.zeros((place.total, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
+        if place.weight:
+            every[place.start : place.start + len(rows)] = rows
         collectives.all_reduce_sum([every])()
         pictures[name] = every.to(rows.dtype).contiguous(memory_format=torch.channels_last)
-    rows_of = collectives.gather_objects(list(batch.names) if place.share else [])
+    rows_of = collectives.gather_objects(list(batch.names) if place.weight else [])
     return _batch(pictures, [name for part in rows_of for name in part])
 
 

@@ -29,7 +29,7 @@ class RunOptions:
 
     Attributes:
         source: the photographs.
-        sides: which of them train and which validate.
+        split: which of them train and which validate.
         folder: the run folder, begun by `toolbox.training.run_dir.begin_run_dir`.
         device: see `toolbox.distributed.accelerator.make_accelerator`.
         stop: asked after every step; True ends the run with a checkpoint.
@@ -38,7 +38,7 @@ class RunOptions:
     """
 
     source: Source
-    sides: DataSplit
+    split: DataSplit
     folder: Path
     device: str | None = None
     stop: Callable[[], bool] = lambda: False

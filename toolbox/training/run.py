@@ -20,7 +20,8 @@ from toolbox.data import loader
 from toolbox.data.batch import Batch
 from toolbox.data.decoded_cache import open_cache
 from toolbox.data.loader import Stream
-from toolbox.distributed import accelerator, collectives
+from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import grad_scaler_state, load_grad_scaler_state, make_accelerator
 from toolbox.errors import TrainingError, UsageError
 from toolbox.evaluation import metrics
 from toolbox.hooks.protocols import Degradation
@@ -59,51 +60,49 @@ def train(plan: Plan, options: RunOptions, screen: Console) -> RunResult:
 
 def _train_run(plan: Plan, options: RunOptions, screen: Console) -> RunResult:
     # 1. Build everything, from the seed; what a checkpoint brings is not fetched first.
-    power = accelerator.make_accelerator(options.device, plan.settings.training.precision, several=True)
+    accelerator = make_accelerator(options.device, plan.settings.training.precision, several=True)
     saved = collectives.on_main_process(lambda: _newest_checkpoint(options.folder, screen))
     # What is fetched or decoded is there for a machine's other processes once its first has it.
-    with power.local_main_process_first():
-        bench = _set_up(plan, options, screen, power, fresh=saved is None)
-        bench.keep_decoded()
+    with accelerator.local_main_process_first():
+        run = _set_up(plan, options, screen, accelerator, fresh=saved is None)
+        run.keep_decoded()
 
     # 2. Continue where the run stood, or measure what there is to beat.
-    progress = _resume(bench, None if saved is None else Path(saved))
-    collectives.require_equal_state(bench.state.state())
-    bench = replace(bench, began=bench.began - progress.seconds)
-    _measure_before(bench)
+    progress = _resume(run, None if saved is None else Path(saved))
+    collectives.require_equal_state(run.state.state())
+    run = replace(run, started=run.started - progress.seconds)
+    _measure_before(run)
 
     # 3. Train; after every epoch step the schedules, validate, keep the best; save.
-    total = bench.steps()
+    total = run.steps()
     with screen.bar("training", total, progress.step) as advance:
         # However few the minutes, they are enough for a step.
-        while progress.step < total and not (progress.step and bench.time_up()) and not bench.gave_up(progress.stale):
-            progress = _train_epoch(bench, progress, total, advance)
+        while progress.step < total and not (progress.step and run.time_up()) and not run.gave_up(progress.stale):
+            progress = _train_epoch(run, progress, total, advance)
             # An epoch that is whole is closed even then: what continues must find its schedules stepped.
-            if progress.batch == 0 or (not bench.stopped() and (progress.step >= total or bench.time_up())):
-                progress = end_epoch(bench, progress)
-            _save(bench, progress)
-            if bench.stopped():
+            if progress.batch == 0 or (not run.stopped() and (progress.step >= total or run.time_up())):
+                progress = end_epoch(run, progress)
+            _save(run, progress)
+            if run.stopped():
                 break
     # Stopped in its last step, or out of time while it was saved: what ends here has not been validated.
-    if not bench.stopped() and progress.validated != progress.step:
-        progress = end_epoch(bench, progress, late=True)
-        _save(bench, progress)
+    if not run.stopped() and progress.validated != progress.step:
+        progress = end_epoch(run, progress, late=True)
+        _save(run, progress)
 
     # 4. Restore the test photographs from the best weights, and say what came of it all.
-    if bench.stopped():
-        return _result(bench, progress, None)
-    checkpoint.load_network(options.folder / weight_file.BEST, bench.state.restorer)
-    archive = restore_test_photos(
-        bench, options.folder / run_dir.SUBMISSION, options.folder / run_dir.TEST, options.stop
-    )
-    if bench.stopped():
-        return _result(bench, progress, None)
-    after = validate.pixel_loss(bench.state, next(bench.validation()))
+    if run.stopped():
+        return _result(run, progress, None)
+    checkpoint.load_network(options.folder / weight_file.BEST, run.state.restorer)
+    archive = restore_test_photos(run, options.folder / run_dir.SUBMISSION, options.folder / run_dir.TEST, options.stop)
+    if run.stopped():
+        return _result(run, progress, None)
+    after = validate.pixel_loss(run.state, next(run.validation()))
     if collectives.is_main_process():
         figures = run_dir.read_summary(options.folder)
         figures["pixel_loss"]["after"] = after
         run_dir.write_summary(options.folder, figures)
-    return _result(bench, progress, archive)
+    return _result(run, progress, archive)
 
 
 def build_degradations(plan: Plan, role: str) -> tuple[Degradation, ...]:
@@ -132,10 +131,10 @@ def _newest_checkpoint(folder: Path, screen: Console) -> str | None:
     return None if saved is None else str(saved)
 
 
-def _set_up(plan: Plan, options: RunOptions, screen: Console, power: Accelerator, *, fresh: bool) -> TrainingRun:
+def _set_up(plan: Plan, options: RunOptions, screen: Console, accelerator: Accelerator, *, fresh: bool) -> TrainingRun:
     precision = plan.settings.training.precision
     how = sample_recipe(plan)
-    built = state.build_state(plan, power, devices.weight_dtype(precision), fresh=fresh)
+    built = state.build_state(plan, accelerator, devices.weight_dtype(precision), fresh=fresh)
     if fresh and options.initial is not None:
         for network in built.generators():
             checkpoint.load_network(options.initial, network)
@@ -143,96 +142,92 @@ def _set_up(plan: Plan, options: RunOptions, screen: Console, power: Accelerator
     return TrainingRun(
         plan=plan,
         options=options,
-        screen=screen,
-        accelerator=power,
+        console=screen,
+        accelerator=accelerator,
         state=built,
-        how=how,
-        training=loader.Samples(items=options.sides.train, recipe=how, stream=Stream.TRAIN),
-        held_out=loader.Samples(items=options.sides.validation, recipe=how, stream=Stream.VALIDATION),
-        measures={bound.label: build.build_component(bound) for bound in plan.metrics},
-        watch=make_monitor(built.losses, trained=cast(Generator, plan.generator.place).init != ""),
-        began=time.monotonic(),
+        sample_recipe=how,
+        train_samples=loader.Samples(items=options.split.train, recipe=how, stream=Stream.TRAIN),
+        validation_samples=loader.Samples(items=options.split.validation, recipe=how, stream=Stream.VALIDATION),
+        metrics={bound.label: build.build_component(bound) for bound in plan.metrics},
+        monitor=make_monitor(built.losses, trained=cast(Generator, plan.generator.section).init != ""),
+        started=time.monotonic(),
     )
 
 
-def _resume(bench: TrainingRun, saved: Path | None) -> Progress:
-    folder = bench.options.folder
-    progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, bench.state)
-    accelerator.load_grad_scaler_state(bench.accelerator, progress.scale)
+def _resume(run: TrainingRun, saved: Path | None) -> Progress:
+    folder = run.options.folder
+    progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, run.state)
+    load_grad_scaler_state(run.accelerator, progress.scale)
     if saved is not None:
         for line in (
-            f"Continuing after step {progress.step} of {bench.steps()}.",
-            *environment_differences(saved, bench.accelerator.device),
+            f"Continuing after step {progress.step} of {run.steps()}.",
+            *environment_differences(saved, run.accelerator.device),
         ):
-            bench.screen.say(line)
+            run.console.say(line)
     if collectives.is_main_process():
         run_dir.prepare_run_dir(folder)
-        if bench.options.changed:
-            run_dir.write_recipe(folder, bench.plan)
-        checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, bench.state)
+        if run.options.changed:
+            run_dir.write_recipe(folder, run.plan)
+        checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
         metric_log.drop_records_after(folder, progress.step, progress.validated)
         for record in metric_log.read_records(folder):
-            bench.watch.see(record)
+            run.monitor.see(record)
     return progress
 
 
-def _save(bench: TrainingRun, progress: Progress) -> None:
-    collectives.require_equal_state(bench.state.state())
-    target = bench.options.folder / run_dir.CHECKPOINTS
-    checkpoint.save_checkpoint(
-        target, bench.state, replace(progress, scale=accelerator.grad_scaler_state(bench.accelerator))
-    )
+def _save(run: TrainingRun, progress: Progress) -> None:
+    collectives.require_equal_state(run.state.state())
+    target = run.options.folder / run_dir.CHECKPOINTS
+    checkpoint.save_checkpoint(target, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
 
 
-def _measure_before(bench: TrainingRun) -> None:
-    folder = bench.options.folder
+def _measure_before(run: TrainingRun) -> None:
+    folder = run.options.folder
     if collectives.on_main_process(lambda: bool(run_dir.read_summary(folder))):
         return
-    before = _loss_before_training(bench, next(bench.validation()))
-    rows = validate.baseline_scores(bench.validation())
+    before = _loss_before_training(run, next(run.validation()))
+    rows = validate.baseline_scores(run.validation())
     figures = {name: asdict(score) for name, score in rows.items()}
     if collectives.is_main_process():
         run_dir.write_summary(folder, {"pixel_loss": {"before": before}, "baselines": figures})
 
 
-def _loss_before_training(bench: TrainingRun, batch: Batch) -> float:
+def _loss_before_training(run: TrainingRun, batch: Batch) -> float:
     """Return the pixel loss before the first step; what can't work at this size ends here, in one line."""
     try:
-        before = validate.pixel_loss(bench.state, batch)
-        if bench.state.discriminator is not None:
-            network = bench.state.discriminator.network.eval()
+        before = validate.pixel_loss(run.state, batch)
+        if run.state.discriminator is not None:
+            network = run.state.discriminator.network.eval()
             with torch.inference_mode():
                 loop.discriminate(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error) or collectives.is_lost_peer(error):
             raise
-        size, text = bench.plan.settings.data.size, " ".join(str(error).split())
+        size, text = run.plan.settings.data.size, " ".join(str(error).split())
         fault = f"don't work at {size} pixels: {text}. Try another --size."
         if "DTensor" in text:
             fault = f"read a block's weights outside of its call: {text} Set training.shard=false."
         raise collectives.same_error_on_every_rank(
-            UsageError(f"The networks of recipe '{bench.plan.name}' {fault}")
+            UsageError(f"The networks of recipe '{run.plan.name}' {fault}")
         ) from error
     return before
 
 
-def _train_epoch(bench: TrainingRun, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:
+def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:
     """Train to the end of the epoch, of the run or of the time, or until a checkpoint or a stop is due."""
-    settings = bench.plan.settings
-    keys = bench.order(progress.epoch)
+    settings = run.plan.settings
+    keys = run.order(progress.epoch)
     left = keys[progress.batch : progress.batch + total - progress.step]
-    batches = bench.batches(bench.training, left)
+    batches = run.batches(run.train_samples, left)
     save_at = time.monotonic() + 60 * settings.training.checkpoint_minutes
 
     def pause() -> bool:
         # Anyone may be told to stop; of the clocks the first process's counts.
-        return bench.options.stop() or (collectives.is_main_process() and (bench.late() or time.monotonic() > save_at))
+        return run.options.stop() or (collectives.is_main_process() and (run.late() or time.monotonic() > save_at))
 
-    taken = loop.take_steps(
-        bench.state, batches, bench.accelerator, seed=settings.seed, first=progress.step, pause=pause
-    )
-    for record in save_nonfinite_steps(taken, bench, progress):
-        bench.log({"step": record.step, "epoch": progress.epoch, **record.terms})
+    taken = loop.take_steps(run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, pause=pause)
+    for record in save_nonfinite_steps(taken, run, progress):
+        run.log({"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
             progress,
             step=record.step + 1,
@@ -240,14 +235,14 @@ def _train_epoch(bench: TrainingRun, progress: Progress, total: int, advance: Ca
             sums=metric_log.add_to_sums(progress.sums, record.terms),
         )
         advance()
-    progress = replace(progress, seconds=bench.seconds())
+    progress = replace(progress, seconds=run.seconds())
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
 
 
-def _result(bench: TrainingRun, progress: Progress, archive: Path | None) -> RunResult:
-    figures = collectives.on_main_process(lambda: run_dir.read_summary(bench.options.folder))
+def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunResult:
+    figures = collectives.on_main_process(lambda: run_dir.read_summary(run.options.folder))
     rows = {name: metrics.Score(**values) for name, values in figures["baselines"].items()}
     if "best" in figures:
         best = dict(figures["best"])

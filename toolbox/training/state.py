@@ -126,9 +126,9 @@ class TrainState:
 
 
 def build_state(
-    plan: Plan, engine: Accelerator, dtype: torch.dtype = torch.float32, *, fresh: bool = True
+    plan: Plan, accelerator: Accelerator, dtype: torch.dtype = torch.float32, *, fresh: bool = True
 ) -> TrainState:
-    """Build everything that `plan` names, on the engine's device, the weights drawn from the plan's seed.
+    """Build everything that `plan` names, on the accelerator's device, the weights drawn from the plan's seed.
 
     With `fresh` False, a checkpoint is about to be loaded; see `component`.
     """
@@ -136,24 +136,24 @@ def build_state(
     epochs = plan.settings.training.epochs
 
     def place(built: Any) -> Any:  # noqa: ANN401
-        return built.to(device=engine.device, dtype=dtype) if isinstance(built, nn.Module) else built
+        return built.to(device=accelerator.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
     def network(bound: Bound) -> nn.Module:
-        named = isinstance(bound.place, s.Generator) and bound.place.init != ""
+        named = isinstance(bound.section, s.Generator) and bound.section.init != ""
         return cast(nn.Module, build_component(bound, fresh=fresh and not named))
 
     def side(bound: Bound, network: nn.Module) -> NetworkState:
-        section = cast(s.Network, bound.place)
+        section = cast(s.Network, bound.section)
         optimizer = build_optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
         schedule = build_schedule(section.schedule, optimizer, epochs)
-        return NetworkState(network=network, optimizer=engine.prepare_optimizer(optimizer), schedule=schedule)
+        return NetworkState(network=network, optimizer=accelerator.prepare_optimizer(optimizer), schedule=schedule)
 
     def laid_out(network: nn.Module) -> nn.Module:
         # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
         return cast(nn.Module, place(network)).to(memory_format=torch.channels_last)
 
     training = plan.settings.training
-    spread = training.shard and engine.num_processes > 1
+    spread = training.shard and accelerator.num_processes > 1
     # What is spread goes to the device in parts, since there may be no room for all of it.
     restoring = network(plan.generator).to(dtype=dtype) if spread else laid_out(network(plan.generator))
     averaged = None if training.average is None else running_average(restoring, training.average)
@@ -164,10 +164,10 @@ def build_state(
         restoring.compile()
     if spread:
         for one in (restoring, *([] if averaged is None else [averaged.module])):
-            shard(one, engine.device)
+            shard(one, accelerator.device)
     moved = side(plan.generator, restoring)
     against = side(plan.discriminator, laid_out(network(plan.discriminator))) if plan.discriminator else None
-    if engine.num_processes > 1:
+    if accelerator.num_processes > 1:
         for trained in (moved, against):
             if trained is not None:
                 synchronize_batchnorm(trained.network)
@@ -214,7 +214,7 @@ def unsharded(network: nn.Module, plan: Plan, device: torch.device) -> tuple[nn.
 
 
 def _loss(bound: Bound, call: Any) -> LossTerm:  # noqa: ANN401
-    place, spec = cast(s.LossTerm, bound.place), cast(LossSpec, bound.spec)
+    place, spec = cast(s.LossTerm, bound.section), cast(LossSpec, bound.spec)
     return LossTerm(
         label=bound.label,
         weight=place.weight,
@@ -226,5 +226,5 @@ def _loss(bound: Bound, call: Any) -> LossTerm:  # noqa: ANN401
 
 
 def _penalty(bound: Bound, call: Any) -> PenaltyTerm:  # noqa: ANN401
-    place = cast(s.PenaltyTerm, bound.place)
+    place = cast(s.PenaltyTerm, bound.section)
     return PenaltyTerm(label=bound.label, weight=place.weight, every=place.every, call=call)

@@ -56,7 +56,7 @@ class AdversarialPass:
 def take_steps(
     parts: TrainState,
     batches: Iterable[Batch],
-    engine: Accelerator,
+    accelerator: Accelerator,
     *,
     seed: int,
     first: int,
@@ -66,8 +66,8 @@ def take_steps(
 
     Args:
         parts: what trains.
-        batches: the batches, on the engine's device.
-        engine: precision and processes.
+        batches: the batches, on the accelerator's device.
+        accelerator: precision and processes.
         seed: of the run; each step draws from (seed, step) alone, so that a continued run draws the same.
         first: the number of the first step.
         pause: asked after every step; True ends the training there, every step taken and recorded. Among several
@@ -77,9 +77,9 @@ def take_steps(
         NotFinite: a term is not; what trains is then as it was before that step.
     """
     pending: PendingRecord | None = None
-    halted = torch.zeros((), device=engine.device)
+    halted = torch.zeros((), device=accelerator.device)
     for number, batch in enumerate(batches, start=first):
-        terms = take_step(parts, batch, engine, number=number, random=seed_step(seed, number), halted=halted)
+        terms = take_step(parts, batch, accelerator, number=number, random=seed_step(seed, number), halted=halted)
         asks = pause()
         taken = measure_step(number, terms, batch, asks)
         # Among several processes what all of them read of a step decides, so that all end after the same one.
@@ -109,7 +109,7 @@ def seed_step(seed: int, number: int) -> torch.Generator:
 def take_step(
     parts: TrainState,
     batch: Batch,
-    engine: Accelerator,
+    accelerator: Accelerator,
     *,
     number: int,
     random: torch.Generator,
@@ -133,14 +133,14 @@ def take_step(
     learned = [(value, value.clone()) for value in parts.buffers()]
     for part in _micro_batches(batch, parts.accumulate):
         # 1. Restore the pictures, and let the discriminator judge them.
-        with engine.autocast():
+        with accelerator.autocast():
             outputs = run_generator(generator.network, parts.keep, part.image, part.mask)
-        one = _adversarial_pass(parts, part, outputs["restored"].detach(), engine)
+        one = _adversarial_pass(parts, part, outputs["restored"].detach(), accelerator)
 
         mark("restore and judge")
 
         # 2. Differentiate the generator's losses.
-        _backward_generator(parts, outputs, one, engine, terms)
+        _backward_generator(parts, outputs, one, accelerator, terms)
         shown += [one] if one.fake_maps else []
         mark("generator's losses and gradients")
 
@@ -150,7 +150,7 @@ def take_step(
     if discriminator is not None and shown:
         for one in shown:
             drawn = random.set_state(state)
-            _backward_discriminator(parts, discriminator.network, one, engine, number, drawn, terms)
+            _backward_discriminator(parts, discriminator.network, one, accelerator, number, drawn, terms)
         moved, sums = [*moved, discriminator], [*sums, _sum_gradients(discriminator.network)]
         mark("discriminator's losses and gradients")
 
@@ -158,12 +158,12 @@ def take_step(
     wrong = (~torch.stack([value.float() for value in terms.values()]).isfinite()).any().float()
     for finish in [*sums, collectives.all_reduce_sum([wrong])]:
         finish()
-    wrong = _note_norms(moved, terms, wrong, halted, engine)
+    wrong = _note_norms(moved, terms, wrong, halted, accelerator)
     with fsdp.LocalShards():
-        step_optimizers(engine, [side.optimizer for side in moved], wrong)
+        step_optimizers(accelerator, [side.optimizer for side in moved], wrong)
     for value, before in learned:
         value.copy_(torch.where(wrong > 0, before, value))
-    collectives.all_reduce_mean(parts.buffers(), batch.place.share)
+    collectives.all_reduce_mean(parts.buffers(), batch.position.weight)
     if parts.average is not None:
         parts.average.update_parameters(generator.network)
     mark("updates")
@@ -193,13 +193,13 @@ def _sum_gradients(network: nn.Module) -> Callable[[], None]:
 
 
 def _note_norms(
-    moved: list[NetworkState], terms: Terms, wrong: Tensor, halted: Tensor | None, engine: Accelerator
+    moved: list[NetworkState], terms: Terms, wrong: Tensor, halted: Tensor | None, accelerator: Accelerator
 ) -> Tensor:
     """Note the gradients' norms; return what is not 0 where one is not finite, or a term, or one was before."""
     for name, side in zip(("g", "d"), moved, strict=False):
         gradients = [weight.grad for weight in side.network.parameters() if weight.grad is not None]
         if gradients:
-            norm = unscale_norm(engine, fsdp.total_norm(gradients).detach())
+            norm = unscale_norm(accelerator, fsdp.total_norm(gradients).detach())
             wrong = torch.maximum(wrong, (~norm.isfinite()).to(wrong))
             # The same in every process, and summed over them like every term.
             terms[f"gradient.{name}"] = norm / collectives.world_size()
@@ -208,9 +208,9 @@ def _note_norms(
 
 def _micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
     """Yield the batch in up to `count` parts of nearly the same size."""
-    here, place = len(batch.image), batch.place
+    here, place = len(batch.image), batch.position
     # From what every process has at least, so that all go through the networks equally often.
-    least = max(1, place.whole // collectives.world_size())
+    least = max(1, place.total // collectives.world_size())
     number = math.ceil(least / math.ceil(least / count))
     for start, stop in pairwise(here * part // number for part in range(number + 1)):
         rows = slice(start, stop)
@@ -219,17 +219,19 @@ def _micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
             mask=batch.mask[rows],
             truth=batch.truth[rows],
             names=batch.names[rows],
-            part=BatchSlice(first=place.first + start, whole=place.whole, share=place.share * (stop - start) / here),
+            batch_slice=BatchSlice(
+                start=place.start + start, total=place.total, weight=place.weight * (stop - start) / here
+            ),
         )
 
 
-def _adversarial_pass(parts: TrainState, batch: Batch, fake: Tensor, engine: Accelerator) -> AdversarialPass:
+def _adversarial_pass(parts: TrainState, batch: Batch, fake: Tensor, accelerator: Accelerator) -> AdversarialPass:
     adversarial = [loss for loss in parts.losses if loss.adversarial]
     fake_maps: list[Tensor] = []
     real_maps = None
     if adversarial and parts.discriminator is not None:
         fake.requires_grad_(True)
-        with engine.autocast():
+        with accelerator.autocast():
             fake_maps = discriminate(parts.discriminator.network, fake, batch)
             if any(loss.sees_real for loss in adversarial):
                 real_maps = discriminate(parts.discriminator.network, batch.truth, batch)
@@ -237,7 +239,7 @@ def _adversarial_pass(parts: TrainState, batch: Batch, fake: Tensor, engine: Acc
 
 
 def _backward_generator(
-    parts: TrainState, outputs: Terms, shown: AdversarialPass, engine: Accelerator, terms: Terms
+    parts: TrainState, outputs: Terms, shown: AdversarialPass, accelerator: Accelerator, terms: Terms
 ) -> None:
     batch = shown.batch
     adversarial = pictures = batch.truth.new_zeros(())
@@ -248,14 +250,16 @@ def _backward_generator(
         else:
             value = reconstruction_loss(loss, outputs, batch.truth, batch.mask)
             pictures = pictures + loss.weight * value
-        _add_term(terms, f"loss.{loss.label}", value, shown.batch.place.share)
-    _add_term(terms, "g", adversarial + pictures, shown.batch.place.share)
+        _add_term(terms, f"loss.{loss.label}", value, shown.batch.position.weight)
+    _add_term(terms, "g", adversarial + pictures, shown.batch.position.weight)
     ends: list[tuple[Tensor, Tensor | None]] = []
     if pictures.requires_grad:
-        ends.append((scale_loss(engine, pictures * shown.batch.place.share), None))
+        ends.append((scale_loss(accelerator, pictures * shown.batch.position.weight), None))
     if adversarial.requires_grad:
         # The discriminator's own gradients wait for its side; the graph is kept for it.
-        scale_loss(engine, adversarial * shown.batch.place.share).backward(inputs=[shown.fake], retain_graph=True)
+        scale_loss(accelerator, adversarial * shown.batch.position.weight).backward(
+            inputs=[shown.fake], retain_graph=True
+        )
         ends.append((outputs["restored"], shown.fake.grad))
     ends = [(end, gradient) for end, gradient in ends if end.requires_grad]
     if ends:
@@ -266,24 +270,24 @@ def _backward_discriminator(
     parts: TrainState,
     network: nn.Module,
     shown: AdversarialPass,
-    engine: Accelerator,
+    accelerator: Accelerator,
     number: int,
     random: torch.Generator,
     terms: Terms,
 ) -> None:
     batch, fake_maps, real_maps = shown.batch, shown.fake_maps, shown.real_maps
     if real_maps is None:
-        with engine.autocast():
+        with accelerator.autocast():
             real_maps = discriminate(network, batch.truth, batch)
     for name, value in discriminator_stats(real_maps, fake_maps).items():
-        _add_term(terms, name, value, shown.batch.place.share)
+        _add_term(terms, name, value, shown.batch.position.weight)
     on_fake, on_real = batch.truth.new_zeros(()), batch.truth.new_zeros(())
     for loss in parts.losses:
         if loss.adversarial:
             one_fake, one_real = loss.call.discriminator(fake_maps, real_maps)
             on_fake, on_real = on_fake + one_fake, on_real + one_real
-    _add_term(terms, "d.real", on_real, shown.batch.place.share)
-    _add_term(terms, "d.fake", on_fake, shown.batch.place.share)
+    _add_term(terms, "d.real", on_real, shown.batch.position.weight)
+    _add_term(terms, "d.fake", on_fake, shown.batch.position.weight)
     total = on_real + on_fake
     judgement = PenaltyContext(
         discriminate=lambda picture: discriminate(network, picture, batch),
@@ -292,19 +296,19 @@ def _backward_discriminator(
         real_maps=real_maps,
         fake_maps=fake_maps,
         random=random,
-        first=batch.place.first,
-        whole=batch.place.whole,
+        first=batch.position.start,
+        whole=batch.position.total,
     )
     for penalty in parts.penalties:
         if number % penalty.every == 0:
             # Outside autocast: a penalty differentiates twice, which half precision does not carry.
             value = penalty.call(judgement)
-            _add_term(terms, f"penalty.{penalty.label}", value, shown.batch.place.share)
+            _add_term(terms, f"penalty.{penalty.label}", value, shown.batch.position.weight)
             total = total + penalty.every * penalty.weight * value
-    _add_term(terms, "d", total, shown.batch.place.share)
+    _add_term(terms, "d", total, shown.batch.position.weight)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if weights and total.requires_grad:
-        scale_loss(engine, total * shown.batch.place.share).backward(inputs=weights)
+        scale_loss(accelerator, total * shown.batch.position.weight).backward(inputs=weights)
 
 
 def _add_term(terms: Terms, name: str, value: Tensor, share: float) -> None:

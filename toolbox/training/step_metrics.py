@@ -68,7 +68,7 @@ def discriminator_stats(real: list[Tensor], fake: list[Tensor]) -> Terms:
     """
     said = [((r > f).to(r.dtype) + (r >= f).to(r.dtype)).mean() / 2 for r, f in zip(real, fake, strict=True)]
     means = {name: torch.stack([one.mean() for one in maps]).mean() for name, maps in (("real", real), ("fake", fake))}
-    return {"on_real": means["real"], "on_fake": means["fake"], "told": torch.stack(said).mean()}
+    return {"on_real": means["real"], "on_fake": means["fake"], "d_accuracy": torch.stack(said).mean()}
 
 
 def measure_step(number: int, terms: Terms, batch: Batch, asked: bool) -> PendingRecord:

@@ -50,14 +50,14 @@ class ValidationResult:
 
 @torch.no_grad()
 def validate(
-    parts: TrainState, batches: Iterable[Batch], engine: Accelerator, measures: dict[str, Any], previews: int = 0
+    parts: TrainState, batches: Iterable[Batch], accelerator: Accelerator, measures: dict[str, Any], previews: int = 0
 ) -> ValidationResult:
     """Restore every batch and measure it; each process its rows, and all have the figures of all.
 
     Args:
         parts: the generator and the losses.
         batches: the validation photographs.
-        engine: precision and processes.
+        accelerator: precision and processes.
         measures: the recipe's metrics by label; see `toolbox.hooks.protocols.Metric`.
         previews: how many photographs to keep for the preview.
     """
@@ -67,10 +67,10 @@ def validate(
     shown: list[Preview] = []
     seen = 0
     for batch in batches:
-        place = batch.place
-        with engine.autocast():
+        place = batch.position
+        with accelerator.autocast():
             outputs = run_generator(parts.restorer, parts.keep, batch.image, batch.mask)
-        losses.append((_loss(parts, outputs, batch), place.share * place.whole))
+        losses.append((_loss(parts, outputs, batch), place.weight * place.total))
         pictures = zip(_numbers(batch, seen), _samples(batch), to_uint8(outputs["restored"]), strict=False)
         for number, sample, restored in pictures:
             score = metrics.score(restored, sample.truth, sample.mask)
@@ -78,7 +78,7 @@ def validate(
             rows.append((number, astuple(score), figures))
             if len(shown) < previews:
                 shown.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
-        seen += place.whole
+        seen += place.total
     every = [one for part in collectives.gather_objects(losses) for one in part]
     rows = _in_order(rows)
     columns = zip(measures, zip(*(figures for *_, figures in rows), strict=True), strict=True)
@@ -100,7 +100,7 @@ def baseline_scores(batches: Iterable[Batch]) -> dict[str, metrics.Score]:
             asis = metrics.score(sample.image, sample.truth, sample.mask)
             telea = metrics.score(inpaint_gray(sample), sample.truth, sample.mask)
             rows.append((number, astuple(asis), astuple(telea)))
-        seen += batch.place.whole
+        seen += batch.position.total
     columns = zip(*(scores for _, *scores in _in_order(rows)), strict=True)
     names = ("input as it is", "OpenCV Telea in gray")
     return {name: metrics.mean([_score(v) for v in column]) for name, column in zip(names, columns, strict=True)}
@@ -118,7 +118,7 @@ def pixel_loss(parts: TrainState, batch: Batch) -> float:
     """Return the mean squared error of one batch, of all processes, in eval mode: it shows that a run trains."""
     parts.restorer.eval()
     restored = run_generator(parts.restorer, parts.keep, batch.image, batch.mask)["restored"]
-    return collectives.all_reduce_scalar(batch.place.share * float((restored - batch.truth).square().mean()))
+    return collectives.all_reduce_scalar(batch.position.weight * float((restored - batch.truth).square().mean()))
 
 
 def _loss(parts: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
@@ -128,8 +128,8 @@ def _loss(parts: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> 
 
 def _numbers(batch: Batch, seen: int) -> range:
     """Return the numbers of a batch's photographs that count, with `seen` before it; all of them or none do."""
-    start = seen + batch.place.first
-    return range(start, start + len(batch.image) * (batch.place.share > 0))
+    start = seen + batch.position.start
+    return range(start, start + len(batch.image) * (batch.position.weight > 0))
 
 
 def _in_order(rows: list[Any]) -> list[Any]:
