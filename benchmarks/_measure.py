@@ -9,11 +9,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import click
+
+from toolbox.utils.versions import find_version
 
 PACKAGES = (
     *("torch", "numpy", "opencv-python", "pillow", "scikit-image", "accelerate", "pytorch-msssim", "torchmetrics"),
@@ -67,12 +68,7 @@ def summary(times: Mapping[str, Sequence[float]], ours: str = "ours") -> dict[st
 
 def facts() -> dict[str, Any]:
     """Return the machine, the versions, the date and the command."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
+    versions = {name: find_version(name) for name in PACKAGES}
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         # Where they lie on this machine says nothing elsewhere.

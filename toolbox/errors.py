@@ -1,14 +1,14 @@
-"""One error tree. The command line alone turns it into output and an exit code.
+"""All errors that a user can read. Only the command line turns them into output and an exit code.
 
-ToolboxError                exit 1   something failed
-├── UsageError              exit 2   a mistake in what was typed
-│   └── RecipeError         exit 2   a recipe's faults, all at once
-├── DataError               exit 1   a photo or a data folder that can't be used
+ToolboxError                exit 1   base class
+├── UsageError              exit 2   a wrong command: an option, a name, a path
+│   └── RecipeError         exit 2   all faults of one recipe
+├── DataError               exit 1   a photograph or a data folder that can't be used
 ├── OutputError             exit 1   a result that can't be written
 ├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
-├── PluginError             exit 1   a plugin that broke
-├── InstallationError       exit 1   this installation can't do it (missing library, no network)
-└── TrainingError           exit 1   a run gone wrong
+├── PluginError             exit 1   a plugin that failed
+├── InstallationError       exit 1   something that this installation lacks (a library, a network)
+└── TrainingError           exit 1   a training run that failed
 """
 
 from __future__ import annotations
@@ -19,20 +19,25 @@ from dataclasses import dataclass
 
 
 class ToolboxError(Exception):
-    """Base of all errors that a user should read as one message, without a traceback."""
+    """Base of all errors that are shown to the user as one message, without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(ToolboxError):
-    """A mistake in what was typed: an option, a name, a path that does not exist."""
+    """A wrong command: an option, a name or a path that does not exist."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One thing that is wrong with a recipe: its place (``generator.optimizer.lr``) and what to do."""
+    """One fault of a recipe.
+
+    Attributes:
+        location: the dotted key in the recipe, as ``generator.optimizer.lr``; empty for the whole recipe.
+        message: what is wrong and what to do.
+    """
 
     location: str
     message: str
@@ -42,7 +47,7 @@ class Fault:
 
 
 class RecipeError(UsageError):
-    """Every fault of one recipe, in the order of the file."""
+    """All faults of one recipe, in the order in which they were found."""
 
     def __init__(self, recipe: str, faults: Iterable[Fault]) -> None:
         self.recipe = recipe
@@ -53,7 +58,7 @@ class RecipeError(UsageError):
 
 
 class DataError(ToolboxError):
-    """A photo or a data folder that can't be used; the message names the file and the remedy."""
+    """A photograph or a data folder that can't be used; the message names the file and the remedy."""
 
 
 class OutputError(ToolboxError):
@@ -61,30 +66,37 @@ class OutputError(ToolboxError):
 
 
 class WeightsError(ToolboxError):
-    """A weight file or a checkpoint that is damaged or does not fit."""
+    """A weight file or a checkpoint that is damaged or does not fit the network."""
 
 
 class PluginError(ToolboxError):
-    """A plugin that broke; the message names the plugin and how to disable it."""
+    """A plugin that failed; the message names the plugin and how to disable it."""
 
 
 class InstallationError(ToolboxError):
-    """This installation can't do what was asked: a missing library, an ill-matched pair, no network."""
+    """Something that this installation lacks: a library, versions that fit together, a network."""
 
 
 class TrainingError(ToolboxError):
-    """A run gone wrong: memory ran out, a value is not finite."""
+    """A training run that failed: memory ran out, or a value is NaN or infinite."""
 
 
-def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` where a choice is near to `name`, else an empty string."""
-    near = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
-    return f" Did you mean '{near[0]}'?" if near else ""
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the choice that is most like `name`, an empty string if none is similar."""
+    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
-def unknown(kind: str, name: str, choices: Iterable[str], see: str = "") -> str:
-    """Return the message for a name that is not known: what, the nearest, the choices, the next step."""
+def unknown_name(kind: str, name: str, choices: Iterable[str], see: str = "") -> str:
+    """Return the message for an unknown name.
+
+    Args:
+        kind: what the name should be, as "loss".
+        name: the unknown name.
+        choices: all known names.
+        see: a command that lists them, or an empty string.
+    """
     known = sorted(choices)
     listed = ", ".join(known) if known else "none"
     tail = f" See `{see}`." if see else ""
-    return f"{kind.capitalize()} '{name}' is not known.{nearest(name, known)} Known: {listed}.{tail}"
+    return f"{kind.capitalize()} '{name}' is not known.{did_you_mean(name, known)} Known: {listed}.{tail}"

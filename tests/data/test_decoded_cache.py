@@ -155,7 +155,7 @@ def test_an_interrupted_start_leaves_whole_entries_and_goes_on(photos):
     making = preprocessing.fill_cache(photos, form, kept)
     next(making)
     making.close()
-    aside = files._aside_of(entries()[0].parent / "entry.bin", pid=999999999)  # of a process that was killed
+    aside = files.temporary_path(entries()[0].parent / "entry.bin", pid=999999999)  # of a process that was killed
     aside.write_bytes(b"half")
     again = decoded_cache.open_cache()
     assert not aside.exists()

@@ -72,7 +72,7 @@ def phase(monkeypatch):
     telling(checkpoint, "save_checkpoint", "save")
     telling(validate, "validate", "validate")
     telling(epoch_end, "restore_and_zip", "restore")
-    telling(files, "zip_flat", "zip")
+    telling(files, "write_flat_zip", "zip")
     plain = unet.double_conv
     monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))
     return shared

@@ -40,9 +40,9 @@ PHASES = {
     "previewing": ("toolbox.training.metric_log.write_preview", 2),
     "keeping the best": ("toolbox.training.checkpoint.save_network", 1),
     "test photographs": ("toolbox.data.loader.load_test_photo", 2),
-    "zipping": ("toolbox.utils.files.zip_flat", 1),
+    "zipping": ("toolbox.utils.files.write_flat_zip", 1),
     "test photographs at the end": ("toolbox.data.loader.load_test_photo", 3),
-    "zipping at the end": ("toolbox.utils.files.zip_flat", 2),
+    "zipping at the end": ("toolbox.utils.files.write_flat_zip", 2),
 }
 INSIDE = ["--steps", "7"]  # the last epoch has a step more
 SHORT = ("saving", "the last step, inside an epoch", "zipping at the end")

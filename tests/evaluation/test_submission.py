@@ -133,7 +133,7 @@ def test_one_name_for_two_and_links_are_refused(tests, tmp_path, monkeypatch):
         path.symlink_to(tests[0].input)
 
     monkeypatch.setattr(io, "write_png", swapped)
-    with pytest.raises(OutputError, match="TEST_001.png is not a plain file, so it isn't put in a zip"):
+    with pytest.raises(OutputError, match="TEST_001.png is not a regular file, so it can't be added to a zip"):
         made(tests, tmp_path / "three")
     assert not (tmp_path / "three.zip").exists()
 
@@ -155,7 +155,7 @@ def pictures(tmp_path, monkeypatch):
         for seed in range(2):
             pixels = np.eye(48, 64) > 0 if folder == "masks" else three(gray(seed=seed))
             io.write_png(tmp_path / folder / f"{seed}.png", pixels)
-    files.zip_flat(tmp_path / "s.zip", [(f"{n}.png", tmp_path / "restored" / f"{n}.png") for n in range(2)])
+    files.write_flat_zip(tmp_path / "s.zip", [(f"{n}.png", tmp_path / "restored" / f"{n}.png") for n in range(2)])
     return tmp_path
 
 

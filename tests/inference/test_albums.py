@@ -146,8 +146,8 @@ def test_folders_deeper_than_a_path_may_be_long_are_said_in_one_line(tmp_path, r
 
 def test_a_rerun_adds_before_and_after_and_touches_nothing_else(album, restore, stand):
     restore(album, "-o", "out", "--mask", "none")
-    files._aside_of(Path("out/a.png"), pid=999999).touch()
-    files._aside_of(Path("out/sub/c.png"), pid=999999).touch()
+    files.temporary_path(Path("out/a.png"), pid=999999).touch()
+    files.temporary_path(Path("out/sub/c.png"), pid=999999).touch()
     first = digests("out")
     restore(album, "-o", "out", "--mask", "none", "--before-after")
     assert len(stand.calls) == 3 and report(Path("out"))["there already"] == 3

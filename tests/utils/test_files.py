@@ -78,7 +78,7 @@ def test_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     for path, words in [
-        (tmp_path / "none" / "a", "is not there"),
+        (tmp_path / "none" / "a", "does not exist"),
         (tmp_path / "file" / "a", "not a folder"),
         (tmp_path / "folder", "a folder has that name"),
     ]:
@@ -91,7 +91,7 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "original").write_bytes(b"original")
     (tmp_path / "link").symlink_to("original")
-    files._aside_of(tmp_path / "x").symlink_to("original")
+    files.temporary_path(tmp_path / "x").symlink_to("original")
     files.write_bytes(tmp_path / "link", b"new")
     files.write_bytes(tmp_path / "x", b"new")
     assert (tmp_path / "original").read_bytes() == b"original"
@@ -160,7 +160,7 @@ def test_only_what_the_dead_left_is_removed(tmp_path):
     gone, other = dead_pid(), "0123abcd"
 
     def aside(name, **whose):
-        return files._aside_of(tmp_path / name, **whose)
+        return files.temporary_path(tmp_path / name, **whose)
 
     aside("dead", pid=gone).write_text("x")
     aside("deadfolder", pid=gone).mkdir()
@@ -207,10 +207,10 @@ def test_the_zip_is_the_same_bytes_for_the_same_content(tmp_path):
     (tmp_path / "src").write_bytes(b"from a file")
     os.utime(tmp_path / "src", (1, 1))
     entries = [("b.png", b"bytes"), ("a.png", tmp_path / "src"), ("가.png", b"")]
-    files.zip_flat(tmp_path / "1.zip", entries)
+    files.write_flat_zip(tmp_path / "1.zip", entries)
     os.utime(tmp_path / "src", (10**9, 10**9))
     (tmp_path / "src").chmod(0o600)
-    files.zip_flat(tmp_path / "2.zip", entries)
+    files.write_flat_zip(tmp_path / "2.zip", entries)
     assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
     with zipfile.ZipFile(tmp_path / "1.zip") as archive:
         assert archive.testzip() is None
@@ -221,7 +221,7 @@ def test_the_zip_is_the_same_bytes_for_the_same_content(tmp_path):
 @pytest.mark.parametrize("name", ["", "..", "a/b.png", "a\\b.png", "/a.png", "c:a"])
 def test_a_zip_is_flat(tmp_path, name):
     with pytest.raises(OutputError, match="flat zip"):
-        files.zip_flat(tmp_path / "a.zip", [(name, b"x")])
+        files.write_flat_zip(tmp_path / "a.zip", [(name, b"x")])
     assert names(tmp_path) == []
 
 
@@ -229,14 +229,14 @@ def test_a_zip_has_no_name_twice_and_no_link(tmp_path):
     (tmp_path / "src").write_bytes(b"x")
     (tmp_path / "link").symlink_to("src")
     with pytest.raises(OutputError, match="A.png"):
-        files.zip_flat(tmp_path / "a.zip", [("A.png", b"x"), ("b.png", b"x"), ("a.png", b"x")])
+        files.write_flat_zip(tmp_path / "a.zip", [("A.png", b"x"), ("b.png", b"x"), ("a.png", b"x")])
     for wrong in ("link", "none"):
         with pytest.raises(OutputError, match=wrong):
-            files.zip_flat(tmp_path / "a.zip", [("a.png", b"x"), ("b.png", tmp_path / wrong)])
+            files.write_flat_zip(tmp_path / "a.zip", [("a.png", b"x"), ("b.png", tmp_path / wrong)])
     assert names(tmp_path) == ["link", "src"]
 
 
-def test_shown_fits_in_one_line():
-    text = files.shown("a\nb\x1b[31m\udcff가.png")
+def test_printable_fits_in_one_line():
+    text = files.printable("a\nb\x1b[31m\udcff가.png")
     assert text == "a\\nb\\x1b[31m\\udcff가.png"
     text.encode("utf-8")

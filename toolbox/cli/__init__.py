@@ -15,7 +15,7 @@ import click
 
 from toolbox import __version__
 from toolbox.cli.common import say_error
-from toolbox.errors import ToolboxError, nearest
+from toolbox.errors import ToolboxError, did_you_mean
 
 # In the order of the help. A command's module has its name, and only the one that runs is imported.
 COMMANDS = (
@@ -44,7 +44,7 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve as click does, with the nearest name for one that is not known."""
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"There is no command '{args[0]}'.{nearest(args[0], COMMANDS)}", context)
+            raise click.UsageError(f"There is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}", context)
         return super().resolve_command(context, args)
 
     def invoke(self, context: click.Context) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from toolbox.cli.common import as_json, print_json
-from toolbox.errors import UsageError, unknown
+from toolbox.errors import UsageError, unknown_name
 
 COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric")
 
@@ -120,7 +120,7 @@ def _switch(name: str, as_json: bool, *, on: bool) -> None:
     found = records(name)
     # A plugin that was switched off and then uninstalled may still be taken off the list.
     if not found and not (on and name in before.disabled):
-        raise UsageError(unknown("plugin", name, {record.name for record in records()}, "toolbox plugins"))
+        raise UsageError(unknown_name("plugin", name, {record.name for record in records()}, "toolbox plugins"))
     off = any(bundle.name == name and not bundle.enabled for bundle in registries.shipped.bundles)
     after = registry.change_user(lambda user: registry.with_switch(user, name, on=on, shipped_off=off))
     forced_off = name in registries.disabled_by_environment
@@ -157,7 +157,7 @@ def _not_removable(name: str) -> str:
 
     record = next(iter(records(name)), None)
     if record is None:
-        return unknown("plugin", name, {record.name for record in records()}, "toolbox plugins")
+        return unknown_name("plugin", name, {record.name for record in records()}, "toolbox plugins")
     off = f"To switch it off: toolbox plugin disable {name}"
     if record.origin == "bundle":
         return f"The plugin '{name}' ships with toolbox and can't be removed. {off}"

@@ -10,7 +10,7 @@ import click
 
 from toolbox.cli.common import print_json
 from toolbox.cli.plugin_add import demand_loose, install
-from toolbox.errors import UsageError, unknown
+from toolbox.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -66,7 +66,7 @@ def _named(catalog: Catalog, target: str) -> Results:
     kinds = {plural(kind): kind for kind in KINDS} | {kind: kind for kind in KINDS}
     kind, slash, name = target.partition("/")
     if slash and kind not in kinds:
-        raise UsageError(unknown("kind", kind, kinds))
+        raise UsageError(unknown_name("kind", kind, kinds))
     if slash:
         entries = [catalog.find(kinds[kind], name)]
     else:
@@ -75,7 +75,7 @@ def _named(catalog: Catalog, target: str) -> Results:
         raise UsageError(f"'{target}' is a package that is not installed: {install(target)}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
-        raise UsageError(unknown("plugin or component", target, known, "toolbox list"))
+        raise UsageError(unknown_name("plugin or component", target, known, "toolbox list"))
     return {f"{entry.kind}/{entry.spec.name}": check_component(entry, None, catalog) for entry in entries}
 
 

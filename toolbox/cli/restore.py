@@ -195,8 +195,8 @@ def _say_plan(jobs: list[Job], how: RestoreOptions, as_json: bool, say: Callable
 
     planned = [
         {
-            "photo": files.shown(job.photo),
-            "result": files.shown(job.target),
+            "photo": files.printable(job.photo),
+            "result": files.printable(job.target),
             "status": "there already" if read_finished(job, how) else "would be written",
         }
         for job in jobs

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
-from toolbox.errors import UsageError, unknown
+from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks.specs import KINDS, Ref, Spec, plural
 
 
@@ -20,7 +20,7 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
     """Show a component: its params with defaults and help, its reference, where it comes from."""
     kinds = {plural(known): known for known in KINDS} | {known: known for known in KINDS}
     if kind not in kinds:
-        raise UsageError(unknown("kind", kind, KINDS))
+        raise UsageError(unknown_name("kind", kind, KINDS))
     if kinds[kind] == "weights":
         raise UsageError("For weights: toolbox weights")
     entry = load_catalog(context).find(kinds[kind], name)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from toolbox.errors import Fault, nearest
+from toolbox.errors import Fault, did_you_mean
 
 TYPES = {
     "int_type": "a whole number",
@@ -46,7 +46,7 @@ def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> 
         inside = _model_at(model, path[:-1])
         known = sorted(inside.model_fields) if inside else []
         return (
-            f"is not a key of {owner if inside is model else 'this table'}.{nearest(path[-1], known)}"
+            f"is not a key of {owner if inside is model else 'this table'}.{did_you_mean(path[-1], known)}"
             f" Known: {', '.join(known) or 'none'}"
         )
     if kind == "missing":
@@ -55,7 +55,9 @@ def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> 
         return f"is {value!r}; it must be {context['expected']}"
     if kind == "union_tag_invalid":
         tags = context["expected_tags"].replace("'", "")
-        return f"name {context['tag']!r} is not known.{nearest(str(context['tag']), tags.split(', '))} Known: {tags}"
+        return (
+            f"name {context['tag']!r} is not known.{did_you_mean(str(context['tag']), tags.split(', '))} Known: {tags}"
+        )
     if kind == "union_tag_not_found":
         return "has no name"
     if kind in TYPES:

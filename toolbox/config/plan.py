@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from toolbox.config.messages import explain_validation_error
 from toolbox.config.recipe import MANY, SINGLE, Recipe, Tree
 from toolbox.config.settings import Generator, LossTerm, Network, PenaltyTerm, Plain, Section, Settings
-from toolbox.errors import Fault, RecipeError, UsageError, nearest
+from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.specs import GeneratorSpec, LossSpec, Params, Ref, Spec
 
@@ -234,7 +234,7 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
     tables = {key: tree.pop(key, {}) for key in TABLES}
     known = [*Settings.model_fields, *TABLES, "extends"]
     for key in [key for key in tree if key not in Settings.model_fields]:
-        binder.fault(key, f"is not a key of recipes.{nearest(key, known)} Known: {', '.join(sorted(known))}")
+        binder.fault(key, f"is not a key of recipes.{did_you_mean(key, known)} Known: {', '.join(sorted(known))}")
         del tree[key]
     settings = binder.typed(Settings, tree, "", "recipes")
 

@@ -8,10 +8,10 @@ import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from toolbox.utils import paths
+from toolbox.utils.versions import DISTRIBUTION, NOT_INSTALLED, find_version
 
 PACKAGES = (
     "torch",
@@ -65,22 +65,23 @@ def check_packages() -> list[Finding]:
     """Return a finding for Python, for every package that matters, and for what should not be here."""
     findings = [Finding(what="python", ok=sys.version_info >= (3, 11), detail=platform.python_version())]
     for name in PACKAGES:
-        try:
-            findings.append(Finding(what=name, ok=True, detail=version(name)))
-        except PackageNotFoundError:
-            missing = "not installed: pip install toolbox-restore"
-            if name == "opencv-python" and _installed("opencv-python-headless"):
-                findings.append(Finding(what=name, ok=True, detail=f"headless {version('opencv-python-headless')}"))
-            else:
-                findings.append(Finding(what=name, ok=False, detail=missing))
+        version = find_version(name)
+        headless = find_version("opencv-python-headless") if name == "opencv-python" else None
+        if version is not None:
+            findings.append(Finding(what=name, ok=True, detail=version))
+        elif headless is not None:
+            findings.append(Finding(what=name, ok=True, detail=f"headless {headless}"))
+        else:
+            findings.append(Finding(what=name, ok=False, detail=f"{NOT_INSTALLED}: pip install {DISTRIBUTION}"))
     for module in ("torchvision", "cv2", "timm"):
         findings.extend(_try_import(module))
-    if _installed("toolbox"):
+    stranger = find_version("toolbox")
+    if stranger is not None:
         findings.append(
             Finding(
                 what="toolbox",
                 ok=False,
-                detail=f"another project's distribution 'toolbox' {version('toolbox')} is installed and writes into "
+                detail=f"another project's distribution 'toolbox' {stranger} is installed and writes into "
                 "the same folder; pip uninstall toolbox, then pip install --force-reinstall --no-deps toolbox-restore",
             )
         )
@@ -123,10 +124,6 @@ def _held(folder: Path) -> str:
             if path.is_file():
                 sizes.append(path.stat().st_size)
     return f"{sum(sizes) / 2**30:.2f} GiB in {len(sizes)} files"
-
-
-def _installed(name: str) -> bool:
-    return any((found.name or "").lower() == name for found in distributions())
 
 
 def _try_import(module: str) -> list[Finding]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from toolbox.errors import UsageError
-from toolbox.utils.devices import launched_processes, require_device
+from toolbox.utils.devices import launched_process_count, require_device
 
 # How long a process waits for the others, who may be waiting for the first to restore a folder of photographs. When
 # one ends, the launcher ends them all, so nothing depends on this being short.
@@ -34,7 +34,7 @@ def make_accelerator(device: str | None = None, precision: str = "fp32", *, seve
         UsageError: the device is not there, or can't compute in that precision; several processes without `several`.
     """
     mixed = precision if precision in ("bf16", "fp16") else "no"
-    launched = launched_processes()
+    launched = launched_process_count()
     if launched > 1 and not several:
         raise UsageError(f"This was started as {launched} processes; it takes one. `toolbox run` trains in several.")
     # accelerate keeps one state a process and refuses a second with other settings; each run sets its own.

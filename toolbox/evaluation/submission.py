@@ -42,7 +42,7 @@ def restore_and_zip(
         io.write_png(folder / name, restored)
         written.append((name, folder / name))
         advance()
-    files.zip_flat(archive, written)
+    files.write_flat_zip(archive, written)
     return archive
 
 
@@ -54,13 +54,13 @@ def members(results: Mapping[Path, Path], archive: Path) -> list[tuple[str, Path
         DataError: two results would have one name, or one is no PNG.
     """
     if archive.suffix.lower() != ".zip":
-        raise UsageError(f"--zip {files.shown(archive)} has to end on .zip.")
+        raise UsageError(f"--zip {files.printable(archive)} has to end on .zip.")
     if os.path.lexists(archive):
-        raise UsageError(f"--zip {files.shown(archive)} is there already; remove it, or choose another name.")
+        raise UsageError(f"--zip {files.printable(archive)} is there already; remove it, or choose another name.")
     names = submission_name(list(results))
     for photo, result in results.items():
         if result.suffix.lower() != ".png":
-            raise DataError(f"A submission takes PNG alone, and {files.shown(photo)} becomes {result.suffix}.")
+            raise DataError(f"A submission takes PNG alone, and {files.printable(photo)} becomes {result.suffix}.")
     return list(zip(names, results.values(), strict=True))
 
 
@@ -74,9 +74,9 @@ def collect_submission(results: Mapping[Path, Path], archive: Path) -> None:
     inside = members(results, archive)
     for photo, result in results.items():
         if not result.is_file():
-            raise DataError(f"{files.shown(photo)} has no result, so there is no submission.")
+            raise DataError(f"{files.printable(photo)} has no result, so there is no submission.")
     files.ensure_folder(archive.parent)
-    files.zip_flat(archive, inside)
+    files.write_flat_zip(archive, inside)
 
 
 def submission_name(photos: Sequence[Path]) -> list[str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolbox.errors import UsageError, unknown
+from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import manager as managers
 from toolbox.hooks.manager import Manager, PluginRecord
 from toolbox.hooks.specs import KINDS, AnySpec, RecipeSpec, Spec, plural
@@ -54,7 +54,7 @@ class Catalog:
         try:
             return self.components[kind][name]
         except KeyError:
-            message = unknown(kind, name, self.components[kind], f"toolbox list {plural(kind)}")
+            message = unknown_name(kind, name, self.components[kind], f"toolbox list {plural(kind)}")
             raise UsageError(message) from None
 
     def spec(self, kind: str, name: str) -> Spec:

@@ -14,17 +14,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points, version
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
 
-from toolbox.errors import nearest
+from toolbox.errors import did_you_mean
 from toolbox.hooks import hookspecs, registry
+from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 GROUP = "toolbox.plugins"
-DISTRIBUTION = "toolbox-restore"
 SLOW_SECONDS = 1.0
 
 Origin = Literal["bundle", "package", "file", "registry"]
@@ -114,17 +114,9 @@ def file_loader(name: str, path: Path) -> Callable[[], Any]:
     return load
 
 
-def own_version() -> str:
-    """Return the version of this distribution, nothing where it is not installed."""
-    try:
-        return version(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
 def find(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
     """Yield every plugin that there is, in the order of loading; none is imported yet."""
-    own = own_version()
+    own = toolbox_version()
     user = registries.user
     for bundle in registries.shipped.bundles:
         record = PluginRecord(
@@ -196,7 +188,7 @@ def _contract_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  #
         found = True
         hook = options.get("specname") or name
         if hook not in known:
-            yield f"{name} is not a hook.{nearest(hook, known)} Hooks: {', '.join(sorted(known))}"
+            yield f"{name} is not a hook.{did_you_mean(hook, known)} Hooks: {', '.join(sorted(known))}"
         elif options.get("hookwrapper") or options.get("wrapper"):
             yield f"{name} is a hook wrapper; toolbox calls each plugin's hook by itself and takes no wrappers"
         elif callable(function) and inspect.signature(function).parameters:

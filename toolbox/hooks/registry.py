@@ -111,7 +111,7 @@ def read_user() -> UserRegistry:
     try:
         return _parse(path, UserRegistry)
     except PluginError as error:
-        aside = f"{shlex.quote(files.shown(path))} {shlex.quote(files.shown(path) + '.broken')}"
+        aside = f"{shlex.quote(files.printable(path))} {shlex.quote(files.printable(path) + '.broken')}"
         raise PluginError(f"{error}. Mend that file, or start afresh without it: mv {aside}") from error
 
 

@@ -134,7 +134,7 @@ def find(folder: str | Path) -> list[Path]:
         entries = sorted(Path(folder).iterdir())
         return [p for p in entries if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file()]
     except OSError as error:
-        raise DataError(f"{files.shown(folder)} can't be read as a folder: {error.strerror}") from error
+        raise DataError(f"{files.printable(folder)} can't be read as a folder: {error.strerror}") from error
 
 
 def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None) -> bytes:
@@ -170,7 +170,7 @@ def _gray(photo: Photo) -> np.ndarray:
 
 
 def _bytes_of(path: str | Path, max_pixels: int) -> bytes:
-    name = files.shown(path)
+    name = files.printable(path)
     try:
         state = Path(path).stat()
         if Path(path).is_dir():
@@ -190,7 +190,7 @@ def _bytes_of(path: str | Path, max_pixels: int) -> bytes:
 
 @contextlib.contextmanager
 def _refused(name: str) -> Iterator[None]:
-    name = files.shown(name)
+    name = files.printable(name)
     try:
         # Pillow warns of what is refused or noted here anyway.
         with warnings.catch_warnings():
@@ -206,4 +206,4 @@ def _refused(name: str) -> Iterator[None]:
 
 def _line(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return files.shown(reason.strip().splitlines()[0])
+    return files.printable(reason.strip().splitlines()[0])

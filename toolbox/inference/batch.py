@@ -113,7 +113,7 @@ def restore_all(
         except ToolboxError as error:
             # Most errors open with the photograph's name, which the outcome has already.
             outcome = _outcome(
-                job, status="failed", reason=_line(str(error)).removeprefix(f"{files.shown(job.photo)} ")
+                job, status="failed", reason=_line(str(error)).removeprefix(f"{files.printable(job.photo)} ")
             )
         except Exception as error:  # one photograph must not end the others', whatever a decoder or a device raises
             outcome = _outcome(job, status="failed", reason=f"{type(error).__name__}: {_line(str(error))}")
@@ -129,7 +129,7 @@ def write_report(outcomes: Sequence[PhotoResult], total: int) -> dict[str, Any]:
 def begin_report(out: Path, path: Path, jobs: Sequence[Job]) -> None:
     """Make the folder of the results, with a report that tells it for one; raises OutputError or DataError."""
     if out.exists() and not out.is_dir():
-        raise DataError(f"-o {files.shown(out)} is a file; results go into a folder.")
+        raise DataError(f"-o {files.printable(out)} is a file; results go into a folder.")
     files.ensure_folder(out)
     for folder in {out, *(job.target.parent for job in jobs)}:
         files.remove_stale(folder)
@@ -204,7 +204,8 @@ def _write_beside(job: Job, before: np.ndarray, after: np.ndarray) -> None:
     """Write two (H, W, 3) uint8 pictures beside each other, a white strip between."""
     if before.shape != after.shape:
         raise DataError(
-            f"{files.shown(job.target)} is there already and of another size than its photo; --overwrite makes it anew"
+            f"{files.printable(job.target)} is there already and of another size than its photo; "
+            "--overwrite makes it anew"
         )
     strip = np.full((len(before), GAP, 3), 255, np.uint8)
     io.write_png(job.beside, np.hstack([before, strip, after]))
@@ -214,15 +215,15 @@ def _demand_safe(path: Path, work: _Worker) -> None:
     """Raise OutputError if a result would go where a photograph is, or can't go anywhere."""
     # A link in the result's place would be replaced, and what it leads to left alone.
     if _identity(path) in work.originals and not path.is_symlink():
-        raise OutputError(f"{files.shown(path)} is one of the photographs itself; choose another folder with -o")
+        raise OutputError(f"{files.printable(path)} is one of the photographs itself; choose another folder with -o")
     if _identity(path.parent) in work.homes:
-        raise OutputError(f"{files.shown(path)} would lie among the photographs; choose another folder with -o")
+        raise OutputError(f"{files.printable(path)} would lie among the photographs; choose another folder with -o")
     if path.is_dir():
-        raise OutputError(f"{files.shown(path)} can't be written: a folder has that name; choose another with -o")
+        raise OutputError(f"{files.printable(path)} can't be written: a folder has that name; choose another with -o")
 
 
 def _outcome(job: Job, **facts: object) -> PhotoResult:
-    return PhotoResult(photo=files.shown(job.photo), result=files.shown(job.target), **facts)  # type: ignore[arg-type]
+    return PhotoResult(photo=files.printable(job.photo), result=files.printable(job.target), **facts)  # type: ignore[arg-type]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -235,4 +236,4 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _line(text: str) -> str:
-    return files.shown(" ".join(text.split()))
+    return files.printable(" ".join(text.split()))

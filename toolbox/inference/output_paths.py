@@ -64,12 +64,12 @@ def plan_jobs(given: Sequence[Path], out: Path, *, keep_format: bool = False) ->
             require_separate_folder(out, place.parent, "the photographs'")
             photos = [(place, Path(place.name))]
         else:
-            raise UsageError(f"{files.shown(place)}: there is no such file or folder.")
+            raise UsageError(f"{files.printable(place)}: there is no such file or folder.")
         for path, below in photos:
             # By its real folder, so that a photograph given twice is restored once.
             found.setdefault(os.path.join(os.path.realpath(path.parent), path.name), (path, below))
     if not found:
-        raise DataError(f"{', '.join(files.shown(place) for place in given)}: no photographs there.")
+        raise DataError(f"{', '.join(files.printable(place) for place in given)}: no photographs there.")
     return _named(list(found.values()), out, keep_format)
 
 
@@ -87,7 +87,9 @@ def rank_jobs(jobs: list[Job]) -> tuple[list[Job], int | None]:
 def require_separate_folder(out: Path, folder: Path, whose: str) -> None:
     """Raise UsageError if the results would go into `folder` itself, by whatever name it is called."""
     if is_same_path(out, folder):
-        raise UsageError(f"-o {files.shown(out)} is {whose} own folder; choose another, so that none is overwritten.")
+        raise UsageError(
+            f"-o {files.printable(out)} is {whose} own folder; choose another, so that none is overwritten."
+        )
 
 
 def is_same_path(one: Path, other: Path) -> bool:
@@ -110,7 +112,7 @@ def _demand_results(out: Path, folder: Path) -> None:
     inside = os.path.realpath(out).startswith(os.path.join(os.path.realpath(folder), ""))
     if inside and out.is_dir() and not any(out.glob(REPORTS)) and _below(out, None):
         raise UsageError(
-            f"-o {files.shown(out)} lies in {files.shown(folder)} and holds photographs that are no results; "
+            f"-o {files.printable(out)} lies in {files.printable(folder)} and holds photographs that are no results; "
             "choose another folder."
         )
 
@@ -134,7 +136,7 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
                     (links if path.is_symlink() else folders).append(path)
         except OSError as error:  # deeper than a path may be long
             raise DataError(
-                f"{files.shown(here)} can't be gone through: {error.strerror}; give it from a folder nearer to it"
+                f"{files.printable(here)} can't be gone through: {error.strerror}; give it from a folder nearer to it"
             ) from error
     return sorted(found)
 

@@ -50,7 +50,8 @@ def parse_color(text: str) -> tuple[int, int, int]:
     match = _COLOR.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"--color {files.shown(text)} is not a colour; write it as '#ffffff', red, green and blue from 00 to ff."
+            f"--color {files.printable(text)} is not a colour; "
+            "write it as '#ffffff', red, green and blue from 00 to ff."
         )
     value = bytes.fromhex(match[1])
     return value[0], value[1], value[2]
@@ -106,8 +107,8 @@ def _read(given: Path, photo: Path, place: Path, size: tuple[int, ...], max_pixe
     mask = io.read_mask(path, max_pixels=max_pixels)
     if mask.shape != size:
         raise DataError(
-            f"{files.shown(path)} is {mask.shape[1]}x{mask.shape[0]} and {files.shown(photo)} {size[1]}x{size[0]}; "
-            "a mask must be of the photo's size, upright"
+            f"{files.printable(path)} is {mask.shape[1]}x{mask.shape[0]} and "
+            f"{files.printable(photo)} {size[1]}x{size[0]}; a mask must be of the photo's size, upright"
         )
     return mask
 
@@ -122,9 +123,9 @@ def _of(folder: Path, place: Path) -> Path:
         found = [path for path in there if path.stem == wanted]
         if len(found) > 1:
             raise DataError(
-                f"{files.shown(here)} has {len(found)} masks for {files.shown(place.name)}: "
-                + ", ".join(files.shown(path.name) for path in found)
+                f"{files.printable(here)} has {len(found)} masks for {files.printable(place.name)}: "
+                + ", ".join(files.printable(path.name) for path in found)
             )
         if found:
             return found[0]
-    raise DataError(f"{files.shown(folder)} has no mask for {files.shown(place)}")
+    raise DataError(f"{files.printable(folder)} has no mask for {files.printable(place)}")

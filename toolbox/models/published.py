@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from toolbox.errors import UsageError, WeightsError, unknown
-from toolbox.hooks import manager, registry
+from toolbox.errors import UsageError, WeightsError, unknown_name
+from toolbox.hooks import registry
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.specs import WeightsSpec
 from toolbox.utils import files
+from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 if TYPE_CHECKING:
     from toolbox.config.plan import Plan
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def list_published(catalog: Catalog) -> list[Entry]:
     """Return all published weights, those that ship first."""
-    root, version = Path(__file__).parents[1], manager.own_version()
+    root, version = Path(__file__).parents[1], toolbox_version()
     ours = [
         Entry(
             kind="weights",
@@ -30,7 +31,7 @@ def list_published(catalog: Catalog) -> list[Entry]:
                 recipe=one.recipe,
             ),
             plugin="toolbox",
-            distribution=manager.DISTRIBUTION,
+            distribution=DISTRIBUTION,
             version=version,
         )
         for one in registry.read().shipped.weights
@@ -69,7 +70,7 @@ def find_published(catalog: Catalog, name: str) -> Path:
     """
     every = {one.spec.name: one for one in reversed(list_published(catalog))}
     if name not in every:
-        raise UsageError(unknown("weights", name, every, "toolbox weights"))
+        raise UsageError(unknown_name("weights", name, every, "toolbox weights"))
     fault = find_weight_damage(every[name])
     if fault is not None:
         raise WeightsError(f"Weights '{name}' of '{every[name].plugin}': {fault}. Reinstall what brings them.")

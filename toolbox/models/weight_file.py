@@ -60,7 +60,7 @@ def read_header(path: Path) -> WeightsHeader:
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(_unreadable(path, error)) from error
     if not isinstance(found, dict) or not isinstance(found.get("recipe"), str):
-        raise WeightsError(f"{files.shown(path)} is not a weight file of toolbox: its header names no recipe.")
+        raise WeightsError(f"{files.printable(path)} is not a weight file of toolbox: its header names no recipe.")
     return _header(path, found)
 
 
@@ -84,12 +84,12 @@ def _header(path: Path, found: dict[str, Any]) -> WeightsHeader:
     kinds = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float}
     wrong = [name for name, value in known.items() if not isinstance(value, kinds[name])]
     if wrong:
-        raise WeightsError(f"{files.shown(path)} has a header with a {wrong[0]} of the wrong type; it is damaged.")
+        raise WeightsError(f"{files.printable(path)} has a header with a {wrong[0]} of the wrong type; it is damaged.")
     return WeightsHeader(**known)
 
 
 def _unreadable(path: Path, error: Exception) -> str:
-    return f"{files.shown(path)} can't be read as safetensors: {files.shown(str(error))}"
+    return f"{files.printable(path)} can't be read as safetensors: {files.printable(str(error))}"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -138,8 +138,8 @@ def _require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) 
     faults += [f"{name} is not finite" for name, value in tensors.items() if not torch.isfinite(value).all()]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        listed = files.shown("; ".join(sorted(faults)[:3]))
-        raise WeightsError(f"{files.shown(path)} does not fit: {listed}{more}.")
+        listed = files.printable("; ".join(sorted(faults)[:3]))
+        raise WeightsError(f"{files.printable(path)} does not fit: {listed}{more}.")
 
 
 def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

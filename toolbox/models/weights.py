@@ -78,10 +78,12 @@ def find_weights(weights: str | Path, catalog: Catalog) -> Path:
     if path.is_dir():
         best = path / weight_file.BEST
         if not best.is_file():
-            raise UsageError(f"{files.shown(path)} has no {weight_file.BEST}; a run writes it when it first validates.")
+            raise UsageError(
+                f"{files.printable(path)} has no {weight_file.BEST}; a run writes it when it first validates."
+            )
         return best
     if not path.is_file():
-        raise UsageError(f"There is no weight file {files.shown(path)}. Published ones by name: toolbox weights")
+        raise UsageError(f"There is no weight file {files.printable(path)}. Published ones by name: toolbox weights")
     return path
 
 
@@ -92,6 +94,6 @@ def _plan(path: Path, catalog: Catalog) -> Plan:
         return bind(Recipe(name=header.recipe_name or path.stem, tree=tree), catalog)
     except RecipeError as error:
         more = f" And {len(error.faults) - 1} more." if len(error.faults) > 1 else ""
-        raise WeightsError(f"{files.shown(path)} can't be used here: {error.faults[0]}{more}") from error
+        raise WeightsError(f"{files.printable(path)} can't be used here: {error.faults[0]}{more}") from error
     except UsageError as error:
-        raise WeightsError(f"{files.shown(path)} can't be used: {error}") from error
+        raise WeightsError(f"{files.printable(path)} can't be used: {error}") from error

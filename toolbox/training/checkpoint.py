@@ -124,7 +124,7 @@ def rename_damaged(folder: Path) -> None:
                 shutil.rmtree(target)
             saved.rename(target)
         except OSError as error:
-            raise OutputError(f"{files.shown(saved)} can't be renamed: {error.strerror or error}") from error
+            raise OutputError(f"{files.printable(saved)} can't be renamed: {error.strerror or error}") from error
 
 
 def require_disk_space(folder: Path, parts: TrainState) -> None:
@@ -139,7 +139,7 @@ def require_disk_space(folder: Path, parts: TrainState) -> None:
     free = shutil.disk_usage(folder).free + there
     if free < needed:
         raise OutputError(
-            f"{files.shown(folder)} has room for {free / 1e6:.0f} MB and the checkpoints of this run take up to "
+            f"{files.printable(folder)} has room for {free / 1e6:.0f} MB and the checkpoints of this run take up to "
             f"{needed / 1e6:.0f} MB. Free some, or choose another disk with --out."
         )
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,11 @@ import cv2
 import torch
 
 from toolbox.distributed import collectives
+from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 # Those that compute pictures, networks or their updates. How many threads load data changes no bit.
 PACKAGES = (
-    *("toolbox-restore", "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate"),
+    *(DISTRIBUTION, "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate"),
     *("numpy", "pillow"),
 )
 
@@ -24,7 +23,7 @@ Fingerprint = dict[str, str | int]
 
 def fingerprint(device: torch.device) -> Fingerprint:
     """Return the versions, the device by its name, the number of processes and, on a CPU, of threads."""
-    found: Fingerprint = {name: _version(name) for name in PACKAGES}
+    found: Fingerprint = {**list_versions(PACKAGES)}
     found["opencv"] = cv2.__version__
     found["device"] = _name(device)
     found["processes"] = collectives.world_size()
@@ -57,11 +56,3 @@ def _name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     # The widest instructions that the CPU has decide in which order sums are taken.
     return f"CPU with {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type
-
-
-@cache
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

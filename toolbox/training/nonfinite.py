@@ -93,7 +93,7 @@ def save_step_folder(
             files.write_folder(target, fill)
         except Exception as fault:  # what went wrong first is what must be read
             return f"What is needed to repeat it could not be written: {' '.join(str(fault).split())}"
-        return f"To take it again: toolbox doctor --repeat {files.shown(target)}"
+        return f"To take it again: toolbox doctor --repeat {files.printable(target)}"
 
     return collectives.on_main_process(write)
 
@@ -104,7 +104,7 @@ def read_step_folder(folder: Path) -> dict[str, Any]:
         return json.loads((folder / FACTS).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{files.shown(folder)} is not the folder of a step that was not finite: it has no {FACTS} that can be "
+            f"{files.printable(folder)} is not the folder of a step that was not finite: it has no {FACTS} that can be "
             f"read. A run leaves one as {run_dir.NOT_FINITE}/step-… in its folder."
         ) from error
 
@@ -119,7 +119,7 @@ def load_step_folder(folder: Path, parts: TrainState) -> Batch:
     facts = read_step_folder(folder)
     saved, _ = checkpoint.newest_checkpoint(folder / STATE)
     if saved is None:
-        raise UsageError(f"{files.shown(folder / STATE)} has no checkpoint that is whole.")
+        raise UsageError(f"{files.printable(folder / STATE)} has no checkpoint that is whole.")
     checkpoint.load_checkpoint(saved, parts)
     pictures = {}
     for name, value in load_file(folder / BATCH).items():

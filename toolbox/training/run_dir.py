@@ -6,7 +6,6 @@ import datetime
 import json
 import platform
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.errors import UsageError
 from toolbox.utils import files
+from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 RUN_INFO = "run.json"  # versions, seed, data, device
 RECIPE = "recipe.toml"  # the recipe as bound, every value explicit
@@ -26,7 +26,7 @@ TEST = "test"  # the restored test photographs
 SUBMISSION = "submission.zip"
 NOT_FINITE = "not-finite"  # what is needed to take a step again that was not finite
 
-PACKAGES = ("toolbox-restore", "torch", "torchvision", "timm", "accelerate", "numpy", "opencv-python", "pillow")
+PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "accelerate", "numpy", "opencv-python", "pillow")
 
 
 def choose_run_dir(out: Path | None, name: str) -> Path:
@@ -61,7 +61,7 @@ def begin_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> N
         "device": device,
         "python": platform.python_version(),
         "system": platform.platform(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": list_versions(PACKAGES),
     }
     files.write_json(folder / RUN_INFO, read_run_info)
 
@@ -93,10 +93,3 @@ def _json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

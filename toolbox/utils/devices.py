@@ -1,4 +1,4 @@
-"""Devices and dtypes: which device to compute on, and the dtype of a precision."""
+"""Devices and dtypes: which device to compute on, and the dtype that a precision stores weights in."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import torch
 
 from toolbox.errors import UsageError
 
-DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
+WEIGHT_DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
 
 
 def pick_device(device: str | None = None) -> torch.device:
-    """Return the device for work that a process does by itself; of several on a machine each takes its own GPU.
+    """Return the device that this process computes on.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps"; None or "cuda" picks by itself: of several processes on one machine,
+            each gets its own GPU.
 
     Raises:
-        UsageError: the device is not there.
+        UsageError: this machine does not have the device.
     """
     if device is not None:
         require_device(device)
@@ -27,25 +31,26 @@ def pick_device(device: str | None = None) -> torch.device:
 
 
 def weight_dtype(precision: str) -> torch.dtype:
-    """Return the dtype of weights and losses; mixed precisions keep both in float32."""
-    return DTYPES[precision]
+    """Return the dtype of weights and losses; mixed precision ("bf16", "fp16") keeps both in float32."""
+    return WEIGHT_DTYPES[precision]
 
 
-def launched_processes() -> int:
-    """Return how many processes a launcher has started (WORLD_SIZE); 1 if it is not set."""
+def launched_process_count() -> int:
+    """Return the number of processes that a launcher started (WORLD_SIZE); 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE") or "1")
 
 
 def require_device(device: str) -> None:
-    """Raise UsageError if `device` is not a device of this machine; make a CUDA device the current one."""
-    kind = device.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    choices = ", ".join(name for name, found in there.items() if found)
+    """Raise UsageError if this machine does not have `device`; make a CUDA device the current one."""
+    device_type = device.partition(":")[0]
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    choices = ", ".join(name for name, is_available in available.items() if is_available)
     try:
         index = torch.device(device).index or 0
     except RuntimeError as error:
-        raise UsageError(f"--device {device} is not a device. Here: {choices}.") from error
-    if not there.get(kind, False) or (kind == "cuda" and index >= torch.cuda.device_count()):
-        raise UsageError(f"--device {device} is not here. Here: {choices}. See `toolbox doctor`.")
-    if kind == "cuda" and launched_processes() == 1:
+        raise UsageError(f"--device {device} is not a device. Available: {choices}.") from error
+    missing_gpu = device_type == "cuda" and index >= torch.cuda.device_count()
+    if not available.get(device_type, False) or missing_gpu:
+        raise UsageError(f"--device {device} is not available. Available: {choices}. See `toolbox doctor`.")
+    if device_type == "cuda" and launched_process_count() == 1:
         torch.cuda.set_device(index)

@@ -1,7 +1,7 @@
-"""Atomic writing for everything the project writes: a file is there whole, or not at all.
+"""Atomic writing of files and folders: a result is either complete or absent.
 
-Everything is written aside in the same folder (``.NAME.HOST-PID.tmp``), flushed to the disk, and renamed. A
-process that is killed leaves at most such an aside, which `remove_stale` takes away at the next start.
+Data is written to a temporary file or folder beside the target (``.NAME.HOST-PID.tmp``), flushed to the disk, and then
+renamed to the target. A killed process leaves at most such a temporary file, which `remove_stale` deletes later.
 """
 
 from __future__ import annotations
@@ -22,176 +22,183 @@ from typing import IO, Any
 
 from toolbox.errors import DataError, OutputError
 
-_ASIDE = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
-_LONGEST_NAME = 255
-# Several machines may write to one folder, and a PID says something on its own machine alone.
+_TEMPORARY_NAME = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
+_MAX_NAME_BYTES = 255
+# Several machines may write to one folder, and a process ID identifies a process on its own machine only.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_DAY = 86_400
-# What this process has in hand right now: after a restart in a container the same PID means nothing.
-_in_hand: set[Path] = set()
+_DAY_SECONDS = 86_400
+# The temporary paths that this process uses now. Its process ID alone is not enough to recognise them: after a
+# restart in a container, a new process can have the ID of the old one.
+_in_use: set[Path] = set()
 
 
-def shown(path: str | Path) -> str:
-    """Return `path` as text that fits in one line and can be printed: line breaks, stray bytes escaped."""
+def printable(path: str | Path) -> str:
+    """Return `path` as printable text in one line: line breaks and invalid bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(path))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all.
+    """Write `data` to `path` atomically.
 
     Raises:
-        OutputError: it can't be written; what was there before is untouched.
+        OutputError: the file can't be written; a file that was there before is unchanged.
     """
-    with _aside_file(Path(path)) as stream:
+    with _open_atomic(Path(path)) as stream:
         stream.write(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8 with its line ends as they are; raises OutputError."""
-    # A file name may hold bytes that are no Unicode; escaped so, they are valid in JSON as well.
+    """Write `text` to `path` as UTF-8, line ends unchanged; raises OutputError."""
+    # A file name can contain bytes that are not valid Unicode. This escape is also valid in JSON.
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
-def write_json(path: str | Path, obj: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Write `obj` to `path` as JSON, keys in the order given; NaN, which JSON lacks, is an OutputError."""
+def write_json(path: str | Path, obj: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+    """Write `obj` to `path` as JSON, keys in their order; raises OutputError, also for NaN, which JSON lacks."""
     try:
         text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise OutputError(f"{shown(path)} can't be written as JSON: {error}") from error
+        raise OutputError(f"{printable(path)} can't be written as JSON: {error}") from error
     write_text(path, text + "\n")
 
 
 def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write into a temporary folder beside `path`, then rename it to `path`.
+    """Write a folder atomically: let `fill` write into a temporary folder, then rename it to `path`.
 
     Args:
-        path: the folder to make; it must not exist yet.
+        path: the folder to write; it must not exist.
         fill: called with the temporary folder.
 
     Raises:
-        OutputError: `path` exists or can't be written. Whatever `fill` raises comes through, OSError as
-            OutputError; in every case nothing is left behind.
+        OutputError: `path` exists or can't be written, or `fill` raised OSError. Other errors of `fill` are raised
+            as they are. After any error, no temporary folder is left.
     """
     path = Path(path)
-    aside = _aside_of(path)
-    with _explained(path), _held(aside):
+    temporary = temporary_path(path)
+    with _os_error_as_output_error(path), _temporary(temporary):
         if os.path.lexists(path):
-            raise OutputError(f"{shown(path)} exists already: remove it or choose another name")
-        aside.mkdir()
-        fill(aside)
-        for folder, _, names in os.walk(aside):
+            raise OutputError(f"{printable(path)} exists already: remove it or choose another name")
+        temporary.mkdir()
+        fill(temporary)
+        for folder, _, names in os.walk(temporary):
             for name in names:
                 with open(os.path.join(folder, name), "rb+") as stream:
                     os.fsync(stream.fileno())
             _sync_folder(Path(folder))
-        os.rename(aside, path)
+        os.rename(temporary, path)
         _sync_folder(path.parent)
 
 
 def ensure_folder(path: str | Path) -> Path:
-    """Make the folder `path` with its parents, and see that it can be written; raises OutputError."""
+    """Create the folder `path` and its parents if missing, and return it; OutputError if it is not writable."""
     path = Path(path)
-    probe = _aside_of(path / "probe")
-    with _explained(path):
+    probe = temporary_path(path / "probe")
+    with _os_error_as_output_error(path):
         path.mkdir(parents=True, exist_ok=True)
-        # Permissions alone don't tell: root passes them all, and a read-only mount has them set.
-        with _held(probe):
+        # The permission bits are not enough: root ignores them, and a read-only mount does not change them.
+        with _temporary(probe):
             probe.touch()
     return path
 
 
 def remove_stale(folder: str | Path) -> list[Path]:
-    """Remove from `folder` what dead processes left aside there, those of other machines after a day.
+    """Delete temporary files that dead processes left in `folder`.
+
+    Those of other machines are deleted when they are older than a day.
 
     Returns:
-        What was removed, sorted. A folder that is not there holds nothing stale.
+        The deleted paths, sorted; an empty list if `folder` does not exist.
     """
     removed = []
     try:
-        found = sorted(Path(folder).glob(".*.tmp"))
-    except OSError:  # a path that is too long: nothing was ever written there
+        candidates = sorted(Path(folder).glob(".*.tmp"))
+    except OSError:  # a path that is too long was never written to
         return []
-    for path in found:
-        match = _ASIDE.fullmatch(path.name)
-        if match and path not in _in_hand and not _may_be_at_work(match[1], int(match[2]), path):
+    for path in candidates:
+        match = _TEMPORARY_NAME.fullmatch(path.name)
+        if match and path not in _in_use and not _may_be_active(match[1], int(match[2]), path):
             _remove(path)
             removed.append(path)
     return removed
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of the file in hexadecimal digits; raises DataError if it can't be read."""
+    """Return the SHA-256 of a file in hexadecimal; DataError if the file can't be read."""
     try:
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"{shown(path)} can't be read: {error.strerror or error}") from error
+        raise DataError(f"{printable(path)} can't be read: {error.strerror or error}") from error
 
 
-def zip_flat(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) -> None:
-    """Write a zip without folders, the same byte for byte whenever the names and contents are the same.
+def write_flat_zip(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) -> None:
+    """Write a zip without folders. The same names and contents give the same bytes.
 
     Args:
         path: the zip to write.
-        files: name in the zip and content (or the file that has it), in the order wanted. Stored, not
-            deflated: what goes in is PNG, and stored bytes don't depend on the version of zlib.
+        files: the name in the zip, and the content or the file that has it, in the order of the zip. They are stored
+            without compression: PNG files are compressed already, and the result does not depend on zlib's version.
 
     Raises:
-        OutputError: a name with a folder in it, a name twice, a link in place of a file, or a failed write.
+        OutputError: a name contains a folder or occurs twice, a file is a link, or the zip can't be written.
     """
     names = [name for name, _ in files]
     for name in names:
         if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):
-            raise OutputError(f"{shown(path)}: '{shown(name)}' can't be a name in a flat zip")
+            raise OutputError(
+                f"{printable(path)}: '{printable(name)}' can't be a name in a flat zip; use a file name without folders"
+            )
     if len({name.casefold() for name in names}) < len(names):
-        twice = next(n for n in names if sum(n.casefold() == m.casefold() for m in names) > 1)
-        raise OutputError(f"{shown(path)}: two files would have the name '{shown(twice)}' in the zip")
-    with _aside_file(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        duplicate = next(n for n in names if sum(n.casefold() == m.casefold() for m in names) > 1)
+        raise OutputError(f"{printable(path)}: two files would have the name '{printable(duplicate)}' in the zip")
+    with _open_atomic(Path(path)) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files:
             if isinstance(content, Path):
                 if content.is_symlink() or not content.is_file():
-                    raise OutputError(f"{shown(content)} is not a plain file, so it isn't put in a zip")
+                    raise OutputError(f"{printable(content)} is not a regular file, so it can't be added to a zip")
                 content = content.read_bytes()
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.create_system = 3
+            entry.create_system = 3  # Unix, on every system, so that the bytes are the same
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, content)
 
 
-@contextlib.contextmanager
-def _aside_file(path: Path) -> Iterator[IO[bytes]]:
-    aside = _aside_of(path)
-    with _explained(path), _held(aside):
-        with open(aside, "xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(aside, path)
-        _sync_folder(path.parent)
-
-
-def _aside_of(path: Path, host: str = _HOST, pid: int | None = None) -> Path:
+def temporary_path(path: Path, host: str = _HOST, pid: int | None = None) -> Path:
+    """Return the temporary path beside `path` for a process of a machine, by default this process."""
     tail = f".{host}-{os.getpid() if pid is None else pid}.tmp"
     name = path.name
-    if len(os.fsencode(name)) + len(tail) + 1 > _LONGEST_NAME:
+    if len(os.fsencode(name)) + len(tail) + 1 > _MAX_NAME_BYTES:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
         name = os.fsencode(name)[:180].decode("utf-8", "ignore") + digest
     return path.parent / f".{name}{tail}"
 
 
 @contextlib.contextmanager
-def _held(aside: Path) -> Iterator[None]:
-    _remove(aside)
-    _in_hand.add(aside)
-    try:
-        yield
-    finally:
-        _remove(aside)
-        _in_hand.discard(aside)
+def _open_atomic(path: Path) -> Iterator[IO[bytes]]:
+    temporary = temporary_path(path)
+    with _os_error_as_output_error(path), _temporary(temporary):
+        with open(temporary, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _temporary(path: Path) -> Iterator[None]:
+    """Mark `path` as in use, and remove it before and after."""
+    _remove(path)
+    _in_use.add(path)
+    try:
+        yield
+    finally:
+        _remove(path)
+        _in_use.discard(path)
+
+
+@contextlib.contextmanager
+def _os_error_as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -199,21 +206,21 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _explain(path: Path, error: OSError) -> str:
-    name = shown(path)
-    other = "choose another folder with --out"
+    name = printable(path)
+    remedy = "choose another folder with --out"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"No space left on the disk that holds {name}: free some or {other}"
+        return f"No space left on the disk that holds {name}: free some or {remedy}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{name} can't be written: no permission; change it or {other}"
+        return f"{name} can't be written: no permission; change the permissions or {remedy}"
     if error.errno == errno.EROFS:
-        return f"{name} can't be written: the disk is mounted read-only; {other}"
+        return f"{name} can't be written: the disk is mounted read-only; {remedy}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        return f"{name} can't be written: a part of its path is a file, not a folder; {other}"
+        return f"{name} can't be written: a part of its path is a file, not a folder; {remedy}"
     if error.errno == errno.ENOENT:
-        return f"{name} can't be written: the folder {shown(path.parent)} is not there; make it or {other}"
+        return f"{name} can't be written: the folder {printable(path.parent)} does not exist; create it or {remedy}"
     if error.errno == errno.EISDIR:
-        return f"{name} can't be written: a folder has that name; {other}"
-    return f"{name} can't be written: {shown(error.strerror or str(error))}; {other}"
+        return f"{name} can't be written: a folder has that name; {remedy}"
+    return f"{name} can't be written: {printable(error.strerror or str(error))}; {remedy}"
 
 
 def _remove(path: Path) -> None:
@@ -225,7 +232,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # A rename survives a power cut only once the folder is on the disk too; not every system lets it.
+    # A rename survives a power cut only after the folder is flushed too. Some systems do not allow it.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -234,14 +241,15 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _may_be_at_work(host: str, pid: int, aside: Path) -> bool:
+def _may_be_active(host: str, pid: int, temporary: Path) -> bool:
+    """Return whether the process that owns a temporary path may still be writing to it."""
     if (host, pid) == (_HOST, os.getpid()):
         return False
-    # Of another machine's processes nothing is known, and on Windows signal 0 would not ask but interrupt; a day is
-    # longer than any write.
+    # Processes of another machine can't be queried, and on Windows signal 0 would interrupt the process. No write
+    # takes a day.
     if host != _HOST or os.name == "nt":
         with contextlib.suppress(OSError):
-            return time.time() - aside.stat().st_mtime < _DAY
+            return time.time() - temporary.stat().st_mtime < _DAY_SECONDS
         return True
     try:
         os.kill(pid, 0)

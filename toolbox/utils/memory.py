@@ -1,4 +1,4 @@
-"""Peak memory of the process, and errors that say that memory ran out."""
+"""Peak memory of this process, and a test for out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 
 def reset_peak_memory() -> None:
-    """Have `peak_memory` count from here, where the system can (Linux)."""
+    """Reset the peak that `peak_memory` returns to the memory used now; does nothing outside Linux."""
     gc.collect()
     with contextlib.suppress(OSError):
-        # Man proc_pid_clear_refs: 5 sets the peak to what is resident now.
+        # See `man proc_pid_clear_refs`: writing 5 resets the peak resident set size.
         Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def peak_memory() -> int:
-    """Return the peak resident memory of this process in bytes, 0 where the system does not tell."""
+    """Return the peak resident memory of this process in bytes, 0 where the system does not provide it."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # Not getrusage: on Linux a child starts with its parent's peak there.
+        # On Linux, getrusage of a child process would include the peak of its parent.
         line = next(line for line in status.read_text("ascii").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
     try:
@@ -32,7 +32,7 @@ def peak_memory() -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on whatever device."""
+    """Return whether an error means that memory ran out, on any device."""
     import torch
 
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
