@@ -46,7 +46,7 @@ from toolbox.hooks.specs import (
 if TYPE_CHECKING:
     from toolbox.inference.restorer import Restorer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "HOOK_API",
