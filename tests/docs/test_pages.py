@@ -1,11 +1,13 @@
-"""The docs' links, pages and examples: every plugin and recipe in them is loaded and checked. Some 10 s."""
+"""Check links, paths and examples in the docs. Every plugin and recipe in them is loaded and checked. 60 s."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from functools import cache
@@ -14,6 +16,7 @@ import pytest
 import torch
 from documents import DOCS, LINKED, PAGES, ROOT, blocks, name_of, prose, rows, section, slug
 
+import toolbox
 from toolbox.config import recipe
 from toolbox.config.plan import bind
 from toolbox.hooks import catalog, hookspecs, manager, registry, scaffold
@@ -24,7 +27,7 @@ from toolbox.utils.files import sha256
 
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("toolbox_"))
 KIND_OF_HOOK = {f"toolbox_{plural(kind)}": kind for kind in KINDS}
-# Pages that overlay the package of `toolbox plugin new`, its recipe too.
+# Pages whose examples replace files of the package that `toolbox plugin new` writes.
 TUTORIALS = ("write-a-loss.md", "write-a-generator.md")
 WITH_RECIPES = [path for path in PAGES if path.name not in TUTORIALS and blocks(path.read_text("utf-8"), "toml")]
 
@@ -33,24 +36,86 @@ WITH_RECIPES = [path for path in PAGES if path.name not in TUTORIALS and blocks(
 
 
 @pytest.mark.parametrize("path", LINKED, ids=name_of)
-def test_links_lead_somewhere(path):
-    lost = []
+def test_links_have_a_target(path):
+    broken = []
     for target in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", prose(path.read_text("utf-8"))):
         if target.startswith(("https://", "http://")):
             continue
-        place, _, anchor = target.partition("#")
-        file = (path.parent / place).resolve() if place else path
+        relative_path, _, anchor = target.partition("#")
+        file = (path.parent / relative_path).resolve() if relative_path else path
         if not file.exists():
-            lost.append(target)
+            broken.append(target)
         elif anchor and anchor not in {slug(h) for h in re.findall(r"^#+ (.+)$", prose(file.read_text("utf-8")), re.M)}:
-            lost.append(target)
-    assert not lost, f"{path.name} links to what is not there: {lost}"
+            broken.append(target)
+    assert not broken, f"{path.name} has broken links: {broken}"
 
 
-def test_the_map_names_every_page():
+@pytest.mark.parametrize("path", LINKED, ids=name_of)
+def test_source_paths_exist(path):
+    mentioned = re.findall(
+        r"\b((?:toolbox|plugins|tests|benchmarks|docs)/[\w./-]*\w\.(?:py|toml|md|json|csv|npz))\b",
+        path.read_text("utf-8"),
+    )
+    assert not [found for found in mentioned if not (ROOT / found).exists()]
+
+
+def test_contributing_has_a_row_for_every_folder():
+    mapped = set(rows(section((ROOT / "CONTRIBUTING.md").read_text("utf-8"), "Map"))) - {"folder"}
+    folders = {f"`toolbox/{path.name}/`" for path in (ROOT / "toolbox").iterdir() if (path / "__init__.py").is_file()}
+    assert {cell for cell in mapped if re.fullmatch(r"`toolbox/\w+/`", cell)} == folders
+
+
+def test_contributing_has_the_folders_in_the_order_of_imports():
+    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text("utf-8"))
+    (layers,) = (
+        ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "LAYERS"
+    )
+    layer_of = {name: number for number, layer in enumerate(layers) for name in layer}
+    cells = rows(section((ROOT / "CONTRIBUTING.md").read_text("utf-8"), "Map"))
+    listed = [cell.strip("`").split("/")[1].removesuffix(".py") for cell in cells if re.match(r"`toolbox/\w", cell)]
+    assert set(listed) == set(layer_of)
+    assert [layer_of[name] for name in listed] == sorted(layer_of.values())
+
+
+def test_the_wheel_in_the_readme_has_the_current_version():
+    wheels = re.findall(r"toolbox_restore-(.+?)-py3-none-any\.whl", (ROOT / "README.md").read_text("utf-8"))
+    assert wheels and set(wheels) == {toolbox.__version__}
+
+
+def test_deprecated_names_of_the_public_interface_work():
+    listed = re.findall(
+        r"^\| `toolbox\.(\w+)` \| `toolbox\.(\w+)` \| ([\d.]+) \|$", (DOCS / "stability.md").read_text("utf-8"), re.M
+    )
+    assert listed
+    for old, new, version in listed:
+        with pytest.warns(DeprecationWarning, match=f"{old} .*{new}.*{re.escape(version)}"):
+            assert getattr(toolbox, old) is getattr(toolbox, new)
+
+
+@pytest.mark.parametrize("path", [path for path in LINKED if "python -c" in path.read_text("utf-8")], ids=name_of)
+def test_python_in_shell_examples_runs(path):
+    code = re.findall(r"python -c \"(.+?)\"", path.read_text("utf-8"))
+    for line in code:
+        assert subprocess.run([sys.executable, "-c", line], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("path", LINKED, ids=name_of)
+def test_benchmarks_exist(path):
+    named = re.findall(r"python -m benchmarks ([a-z][\w-]*)", path.read_text("utf-8").replace("\n", " "))
+    assert not [name for name in named if not (ROOT / "benchmarks" / f"{name.replace('-', '_')}.py").is_file()]
+
+
+def test_python_examples_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks((DOCS / "restore.md").read_text("utf-8"), "python")
+    done = subprocess.run([sys.executable, "-c", code + "assert colour.shape == (64, 64, 3)"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_index_lists_every_page():
     listed = re.findall(r"\]\(([^)#]+\.md)\)", (DOCS / "index.md").read_text("utf-8"))
     pages = {path.relative_to(DOCS).as_posix() for path in PAGES} - {"index.md"}
-    assert pages == {target for target in listed if not target.startswith("..")}, "docs/index.md is the map of docs/"
+    assert pages == {target for target in listed if not target.startswith("..")}, "docs/index.md must list every page"
 
 
 # ---- hooks
@@ -61,8 +126,8 @@ def test_every_hook_has_a_page_and_a_test(hook):
     page = (DOCS / "hooks" / f"{hook.removeprefix('toolbox_')}.md").read_text("utf-8")
     assert page.startswith(f"# Hook `{hook}`\n")
     assert any(hook in block and "@hookimpl" in block for block in blocks(page, "python")), "no example"
-    others = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "test_docs.py"]
-    assert any(hook in path.read_text("utf-8") for path in others), f"no test uses {hook}"
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "docs"]
+    assert any(hook in path.read_text("utf-8") for path in tests), f"no test uses {hook}"
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -70,14 +135,14 @@ def test_every_field_of_the_spec_is_on_its_page(hook):
     spec = KINDS[KIND_OF_HOOK[hook]]
     page = (DOCS / "hooks" / f"{hook.removeprefix('toolbox_')}.md").read_text("utf-8")
     common = {field.name for field in dataclasses.fields(Spec)}
-    wanted = {field.name for field in dataclasses.fields(spec)} - (common if issubclass(spec, Spec) else set())
+    expected = {field.name for field in dataclasses.fields(spec)} - (common if issubclass(spec, Spec) else set())
     listed = {cell.strip("`") for cell in rows(section(page, f"The spec: `{spec.__name__}`"))} - {"field"}
-    assert listed == wanted
-    if wanted and issubclass(spec, Spec):
+    assert listed == expected
+    if expected and issubclass(spec, Spec):
         assert "All fields of [every spec](specs.md)" in page
 
 
-def test_what_every_spec_has_in_common():
+def test_the_page_on_specs_has_the_common_fields():
     page = (DOCS / "hooks" / "specs.md").read_text("utf-8")
     fields = {field.name for field in dataclasses.fields(Spec)}
     listed = rows(section(page, "The fields that every component's spec has"))
@@ -89,13 +154,13 @@ def test_what_every_spec_has_in_common():
 
 
 @cache
-def shipped():
+def shipped_registry():
     return registry.read().shipped
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """Leave out plugins that happen to be installed here; small networks are quickest on one thread."""
+def isolate(monkeypatch):
+    """Ignore plugins that are installed on this machine, and use one thread, which is fastest for small networks."""
     monkeypatch.setattr(manager, "entry_points", lambda group: [])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -104,18 +169,18 @@ def alone(monkeypatch):
 
 
 def catalog_with(path):
-    """Return the catalog of the bundles and the plugin file `path`, which has to come in through the manager."""
+    """Return the catalog of the bundles and the plugin file `path`, loaded by the manager."""
     files = [registry.UserFile(name="example", file=path)] if path else []
-    registries = registry.Registries(shipped=shipped(), user=registry.UserRegistry(files=files))
+    registries = registry.Registries(shipped=shipped_registry(), user=registry.UserRegistry(files=files))
     loaded = catalog.build(manager.load(registries=registries))
     assert [record.cause for record in loaded.plugins if record.status != "ok"] == []
     return loaded
 
 
-def written(folder, page):
-    """Write a page's plugin, and recipes and weights that it brings, as a reader would; return its file."""
+def write_plugin(folder, page):
+    """Write the plugin of a page with its recipes and weights, as a reader would; return its file."""
     plugins = [block for block in blocks(page, "python") if "@hookimpl" in block]
-    assert len(plugins) == 1, "a page has one plugin"
+    assert len(plugins) == 1, "a page must have one plugin"
     text = plugins[0]
     for path in re.findall(r'"([\w-]+\.toml)"', text):
         (folder / "recipes").mkdir()
@@ -129,39 +194,39 @@ def written(folder, page):
     return file
 
 
-def conforms(results):
-    """Demand that nothing failed, and that every component was tried."""
-    wrong = [check for checks in results.values() for check in checks if check.status == "failed"]
-    untried = [check for checks in results.values() for check in checks if check.name == "build"]
-    assert not wrong and not untried, "\n" + table(results)
+def require_conforming(results):
+    """Check that nothing failed, and that every component was tested."""
+    failed = [check for checks in results.values() for check in checks if check.status == "failed"]
+    untested = [check for checks in results.values() for check in checks if check.name == "build"]
+    assert not failed and not untested, "\n" + table(results)
     assert len(results) > 1
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hooks_example_conforms_and_its_checks_are_listed(hook, tmp_path):
+def test_the_example_of_a_hook_conforms_and_its_checks_are_listed(hook, tmp_path):
     page = (DOCS / "hooks" / f"{hook.removeprefix('toolbox_')}.md").read_text("utf-8")
-    file = written(tmp_path, page)
+    file = write_plugin(tmp_path, page)
     catalog_with(file)
     results = check_plugin(file)
-    conforms(results)
+    require_conforming(results)
     common = (DOCS / "hooks" / "specs.md").read_text("utf-8")
-    everywhere = set(rows(section(common, "What the conformance kit checks of each"))) - {"check"}
+    common_checks = set(rows(section(common, "What the conformance kit checks of each"))) - {"check"}
     found = {check.name for checks in results.values() for check in checks}
     listed = set(rows(section(page, "What the conformance kit checks"))) - {"check"}
-    assert listed == found - everywhere
-    assert {check.name for check in results["plugin/example"]} <= everywhere
+    assert listed == found - common_checks
+    assert {check.name for check in results["plugin/example"]} <= common_checks
 
 
-def test_the_readmes_example_conforms(tmp_path):
-    file = written(tmp_path, (ROOT / "README.md").read_text("utf-8"))
+def test_the_example_of_the_readme_conforms(tmp_path):
+    file = write_plugin(tmp_path, (ROOT / "README.md").read_text("utf-8"))
     catalog_with(file)
-    conforms(check_plugin(file))
+    require_conforming(check_plugin(file))
 
 
 @pytest.mark.parametrize("path", WITH_RECIPES, ids=name_of)
-def test_the_recipes_of_a_page_bind(path, tmp_path):
+def test_the_recipes_of_a_page_are_valid(path, tmp_path):
     page = path.read_text("utf-8")
-    loaded = catalog_with(written(tmp_path, page) if path.parent.name == "hooks" else None)
+    loaded = catalog_with(write_plugin(tmp_path, page) if path.parent.name == "hooks" else None)
     for number, block in enumerate(blocks(page, "toml")):
         if "project" in tomllib.loads(block):
             continue
@@ -171,29 +236,29 @@ def test_the_recipes_of_a_page_bind(path, tmp_path):
 
 
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorial_makes_a_plugin_that_conforms(name, tmp_path, monkeypatch):
+def test_the_plugin_of_a_tutorial_conforms(name, tmp_path, monkeypatch):
     page = (DOCS / name).read_text("utf-8")
     command = shlex.split(re.search(r"^toolbox plugin new (.+)$", page, re.MULTILINE)[1])
     kind = command[command.index("--kind") + 1] if "--kind" in command else "loss"
     folder = scaffold.write(command[0], kind, tmp_path)
     for block in [*blocks(page, "python"), *blocks(page, "toml")]:
-        head, _, body = block.partition("\n")
-        target = folder / head.removeprefix("# ")
-        assert target.is_file(), f"`toolbox plugin new` writes no {head}"
+        first_line, _, body = block.partition("\n")
+        target = folder / first_line.removeprefix("# ")
+        assert target.is_file(), f"`toolbox plugin new` writes no {first_line}"
         target.write_text(body, "utf-8")
     module = command[0].replace("-", "_")
     monkeypatch.syspath_prepend(str(folder / "src"))
     try:
-        conforms(check_plugin(importlib.import_module(f"{module}.plugin")))
+        require_conforming(check_plugin(importlib.import_module(f"{module}.plugin")))
     finally:
         for loaded in [loaded for loaded in sys.modules if loaded.split(".")[0] == module]:
             del sys.modules[loaded]
 
 
-def test_the_package_to_ship_is_the_one_that_is_written(tmp_path):
+def test_the_package_on_the_page_is_that_of_plugin_new(tmp_path):
     (block,) = blocks((DOCS / "ship-it-to-pypi.md").read_text("utf-8"), "toml")
-    shown = tomllib.loads(block)
-    real = tomllib.loads((scaffold.write("my-loss", "loss", tmp_path) / "pyproject.toml").read_text("utf-8"))
-    assert shown["project"].items() <= real["project"].items()
-    assert shown["tool"]["setuptools"].items() <= real["tool"]["setuptools"].items()
-    assert list(shown["project"]["entry-points"]) == [manager.GROUP]
+    on_page = tomllib.loads(block)
+    written = tomllib.loads((scaffold.write("my-loss", "loss", tmp_path) / "pyproject.toml").read_text("utf-8"))
+    assert on_page["project"].items() <= written["project"].items()
+    assert on_page["tool"]["setuptools"].items() <= written["tool"]["setuptools"].items()
+    assert list(on_page["project"]["entry-points"]) == [manager.GROUP]
