@@ -107,7 +107,7 @@ def test_causes_of_broken_plugins():
 
 
 def test_the_message_about_a_missing_plugin(tmp_path, monkeypatch):
-    page = section((DOCS / "plugins.md").read_text("utf-8"), "What a recipe says of plugins")
+    page = section((DOCS / "plugins.md").read_text("utf-8"), "Plugins that a recipe needs")
     (block,), (expected,) = blocks(page, "toml"), blocks(page, "text")
     (tmp_path / "mine.toml").write_text(block, "utf-8")
     monkeypatch.setenv("TOOLBOX_DISABLE", "adversarial")
