@@ -21,10 +21,11 @@ import click
 import cv2
 import numpy as np
 import torch
-from toolbox_plugins.luma.classes import cbcr, centres
+from toolbox_plugins.luma.classes import centres
 from torch.nn.functional import interpolate
 
 from benchmarks import _measure, quality
+from toolbox.color import cbcr, color_differences, integer_luma
 from toolbox.config import recipe
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
@@ -57,7 +58,7 @@ def command(
 ) -> None:
     """Fit the weights of RUN (a run folder or a file) to photographs, and print what every choice gives on them."""
     trained = weights.load_trained(run, torch.device("cpu"))
-    photos = [square(file) for file in io.find(data)[::skip]]
+    photos = [square(file) for file in io.find_images(data)[::skip]]
     logits = told(trained, photos)
     wanted = wished(mean, photos)
     rows = []
@@ -75,7 +76,7 @@ def command(
 def moved(run: Path, data: Path, out: Path) -> Path:
     """Write the weights of `run` with the mean colour that they give `data` moved to ImageNet's, and return `out`."""
     trained = weights.load_trained(str(run), torch.device("cpu"))
-    photos = [square(file) for file in io.find(data)]
+    photos = [square(file) for file in io.find_images(data)]
     write(out, trained, 1.0, solved(told(trained, photos), wished(IMAGENET, photos)), 1.0)
     return out
 
@@ -111,7 +112,7 @@ def square(file: Path) -> np.ndarray:
 
 def gray(photo: np.ndarray, side: int) -> torch.Tensor:
     """Return a photograph as the network sees it, (1, 3, side, side) in [0, 1]."""
-    small = cv2.resize(io.luma(photo), (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(integer_luma(photo), (side, side), interpolation=cv2.INTER_AREA)
     return torch.from_numpy(small.astype(np.float32) / 255).expand(1, 3, -1, -1)
 
 
@@ -144,10 +145,8 @@ def painted(
     nothing = np.zeros((SIDE, SIDE), bool)
     for photo, moved in zip(photos, chroma, strict=True):
         cb, cr = np.moveaxis(moved, -1, 0)
-        luma = io.luma(photo)
-        red, blue = luma + 1.402 * cr, luma + 1.772 * cb
-        green = (luma - 0.299 * red - 0.114 * blue) / 0.587
-        result = exact_luma(np.dstack([red, green, blue]), luma)
+        luma = integer_luma(photo)
+        result = exact_luma(luma[..., None] + np.dstack(color_differences(cb, cr)), luma)
         found["C"].append(metrics.score(result, photo, nothing).C)
         found["ab"].append(quality.colour_distance(result, photo))
         found["colourfulness"].append(quality.colourfulness(result) / quality.colourfulness(photo))

@@ -64,7 +64,7 @@ class InProcesses(Dataset):
 
 def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folders.Item, ...]:
     """Lay out `count` pairs as the competition does: squares cut out of photographs at random, damaged once."""
-    found = io.find(photos)
+    found = io.find_images(photos)
 
     def one(number: int) -> None:
         random = np.random.default_rng(number)

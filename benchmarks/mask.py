@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox.imaging.io import luma
+from toolbox.color import integer_luma
 from toolbox.masks.lost_region import find_lost_region
 
 SHAPES = ("rectangle", "circle", "polygon")
@@ -53,7 +53,7 @@ def command(photos: Path, count: int, size: int) -> None:
         found = find_lost_region(gray)
         seconds = time.perf_counter() - start
         rows.append((shape, not (mask & ~found).any(), float(np.mean(found & ~mask)), seconds))
-        if find_lost_region(luma(truth)).any():
+        if find_lost_region(integer_luma(truth)).any():
             alarms.append(path.name)
     click.echo(f"{count} photos at {size}x{size}")
     for name in (*SHAPES, "all"):

@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import _measure
+from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
@@ -68,7 +69,7 @@ def command(
 def load(folder: Path) -> dict[str, Sample]:
     """Return the pairs of a folder by name."""
     found = {}
-    for truth in io.find(folder / "truth"):
+    for truth in io.find_images(folder / "truth"):
         gray = io.read_gray(folder / "input" / truth.name)
         found[truth.stem] = Sample(
             image=np.repeat(gray[..., None], 3, axis=2),
@@ -92,7 +93,7 @@ def figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips | Non
     found["ab"] = mean(colour_distance(one, sample.truth) for one, sample in pairs)
     found["colourfulness"] = mean(colourfulness(one) / colourfulness(sample.truth) for one, sample in pairs)
     found["luma"] = max(
-        int(np.abs(io.luma(one).astype(int) - sample.image[..., 0])[~sample.mask].max()) for one, sample in pairs
+        int(np.abs(integer_luma(one).astype(int) - sample.image[..., 0])[~sample.mask].max()) for one, sample in pairs
     )
     if lpips is not None:
         found["lpips"] = mean(lpips(one, sample.truth) for one, sample in pairs)

@@ -18,6 +18,7 @@ from toolbox_plugins.default.unet import InpaintingUNet
 
 from benchmarks import _measure
 from benchmarks._published import PublishedUNet
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 from toolbox.inference.restorer import load_restorer
@@ -28,7 +29,7 @@ LOST = 255
 
 def damaged(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a gray photograph of the sample at a size, and its mask: a square of a quarter of the shorter side."""
-    photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))
+    photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
     photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
     side = min(height, width) // 4
     mask = np.zeros(photo.shape, bool)

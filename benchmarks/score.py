@@ -35,7 +35,7 @@ def formula(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[
 
 def triples(photos: Path, count: int, size: int) -> list[Triple]:
     """Return restored, truth and mask of `count` photographs; restored are JPEGs of the truth with other colours."""
-    found = io.find(photos)
+    found = io.find_images(photos)
     made = []
     for number in range(count):
         random = np.random.default_rng(number)

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import _measure, _work
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
+from toolbox.color import luma
 from toolbox.config.plan import Plan, bind
 from toolbox.config.recipe import read
 from toolbox.data import sample
@@ -32,7 +33,6 @@ from toolbox.data.batch import Batch
 from toolbox.data.loader import Samples, Stream, iterate_batches, shuffled_batches
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
-from toolbox.imaging.color import luma
 from toolbox.training import run, state, step
 
 RECIPE = """

@@ -37,7 +37,7 @@ def photos(tmp_path):
     """Lay out a folder of six small colour photographs."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for path in io.find(sample.folder() / "photos")[:6]:
+    for path in io.find_images(sample.folder() / "photos")[:6]:
         io.write_png(folder / f"{path.stem}.png", io.read_rgb(path)[:48, :64])
     return folder
 
@@ -50,7 +50,7 @@ def competition(tmp_path):
         (folder / name).mkdir(parents=True)
     random = np.random.default_rng(0)
     rows = []
-    for index, path in enumerate(io.find(sample.folder() / "photos")[:8]):
+    for index, path in enumerate(io.find_images(sample.folder() / "photos")[:8]):
         truth = io.read_rgb(path)[:64, :64]
         gray, _ = damage(truth, random)
         name = f"{'TRAIN' if index < 6 else 'TEST'}_{index:03d}.png"

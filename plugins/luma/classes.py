@@ -41,10 +41,3 @@ def companded(chroma: Tensor) -> Tensor:
     """Return colours (..., 2) with their chroma r brought to asinh(r / KNEE)."""
     radius = chroma.square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
     return chroma * (torch.asinh(radius / KNEE) / radius)
-
-
-def cbcr(picture: Tensor) -> Tensor:
-    """Return Cb and Cr, (B, 2, H, W) in [-0.5, 0.5], of RGB (B, 3, H, W) in [0, 1] (ITU-R BT.601, full range)."""
-    red, green, blue = picture.unbind(1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)

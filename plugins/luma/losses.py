@@ -7,7 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .classes import cbcr, shares
+from toolbox.color import cbcr
+
+from .classes import shares
 
 LEAST = 1e-8
 

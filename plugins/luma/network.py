@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from toolbox.backbones import Backbone, features
+from toolbox.color import add_differences, color_differences, luma
 
 from .classes import COUNT, centres
 from .diffusion import diffused
@@ -94,8 +95,7 @@ class LumaUNet(nn.Module):
         height, width = image.shape[-2:]
         if height % STRIDES[-1] or width % STRIDES[-1]:
             raise ValueError(f"luma-unet takes sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
-        red, green, blue = image.split(1, dim=1)
-        gray = 0.299 * red + 0.587 * green + 0.114 * blue
+        gray = luma(image)
         filled = diffused(gray, mask)
         given = (filled - self.mean) / self.std
         two, four, eight, sixteen, deep = features(self.encoder, torch.cat([given, mask], dim=1))
@@ -108,8 +108,7 @@ class LumaUNet(nn.Module):
         chroma = interpolate(small, gray.shape[-2:], mode="bilinear", align_corners=False).to(gray.dtype)
         for level, skip in zip(self.fine, (two, torch.cat([filled - 0.5, mask], dim=1)), strict=True):
             x = level(x, skip)
-        luma = filled + mask * self.lost(x)
-        return to_rgb(luma, chroma), {"classes": logits}
+        return to_rgb(filled + mask * self.lost(x), chroma), {"classes": logits}
 
 
 def demand_strides(backbone: Backbone) -> None:
@@ -125,15 +124,10 @@ def conv(inputs: int, outputs: int, side: int = 3) -> list[nn.Module]:
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
-def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
-    """Return RGB (B, 3, H, W) in [0, 1] of luma (B, 1, H, W) and (Cb, Cr) (B, 2, H, W), by BT.601.
+def to_rgb(y: Tensor, chroma: Tensor) -> Tensor:
+    """Return RGB (B, 3, H, W) in [0, 1] of the luma `y` (B, 1, H, W) and of Cb and Cr (B, 2, H, W), by BT.601.
 
     A colour outside [0, 1] is brought in towards the gray of the same luma.
     """
-    cb, cr = chroma.split(1, dim=1)
-    red, blue = 1.402 * cr, 1.772 * cb
-    away = torch.cat([red, -(0.299 * red + 0.114 * blue) / 0.587, blue], dim=1)
-    top = away.amax(1, keepdim=True).clamp_min(1e-6)
-    bottom = (-away.amin(1, keepdim=True)).clamp_min(1e-6)
-    share = ((1 - luma) / top).minimum(luma / bottom).clamp(0, 1)
-    return (luma + share * away).clamp(0, 1)
+    differences = torch.cat(color_differences(*chroma.split(1, dim=1)), dim=1)
+    return add_differences(y, differences).clamp(0, 1)

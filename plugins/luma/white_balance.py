@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolbox import Degradation, Sample
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+from toolbox.color import array_luma
 
 
 def white_balance(red: float, blue: float, spread: float) -> Degradation:
@@ -29,8 +28,8 @@ def white_balance(red: float, blue: float, spread: float) -> Degradation:
 def balanced(picture: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Return RGB (H, W, 3) uint8 with its channels multiplied by `gains` (3,) and brought back to its own luma."""
     rgb = picture.astype(np.float32)
-    luma, moved = (rgb @ LUMA)[..., None], rgb * gains
-    there = np.maximum((moved @ LUMA)[..., None], 1e-6)
+    luma, moved = array_luma(rgb)[..., None], rgb * gains
+    there = np.maximum(array_luma(moved)[..., None], 1e-6)
     away = moved * (luma / there) - luma
     top, bottom = away.max(-1, keepdims=True).clip(1e-6), (-away.min(-1, keepdims=True)).clip(1e-6)
     share = np.minimum((255 - luma) / top, luma / bottom).clip(0, 1)

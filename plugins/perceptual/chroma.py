@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from toolbox.color import cbcr
+
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
 
 # Linear sRGB to XYZ (IEC 61966-2-1), each row over that of white D65, so that white is (1, 1, 1).
@@ -17,7 +19,7 @@ XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.
 def chroma(space: str, distance: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Return the loss mean d over the two colour coordinates of all pixels, d the absolute or squared difference.
 
-    `space` says which: "ycbcr" for `cbcr`, "lab" for `ab`. A picture of one channel has no colour: 0.
+    `space` says which: "ycbcr" for `toolbox.color.cbcr`, "lab" for `ab`. A picture of one channel has no colour: 0.
     """
     coordinates, measure = SPACES[space], DISTANCES[distance]
 
@@ -25,18 +27,6 @@ def chroma(space: str, distance: str) -> Callable[[Tensor, Tensor, Tensor], Tens
         return measure(coordinates(restored.expand(-1, 3, -1, -1)), coordinates(truth.expand(-1, 3, -1, -1)))
 
     return loss
-
-
-def cbcr(picture: Tensor) -> Tensor:
-    """Return Cb and Cr, (B, 2, H, W) in [-0.5, 0.5], of RGB (B, 3, H, W) in [0, 1].
-
-    Y = 0.299 R + 0.587 G + 0.114 B; Cb = (B - Y) / 1.772; Cr = (R - Y) / 1.402.
-
-    Reference: ITU-R BT.601 on the stored values, full range, as in JPEG (ITU-T T.871).
-    """
-    red, green, blue = picture.unbind(1)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack([(blue - luma) / 1.772, (red - luma) / 1.402], dim=1)
 
 
 def ab(picture: Tensor) -> Tensor:

@@ -6,11 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-
-def luma(picture: Tensor) -> Tensor:
-    """Return 0.299 R + 0.587 G + 0.114 B of (B, 3, H, W), as (B, 1, H, W): ITU-R BT.601, Pillow's gray."""
-    red, green, blue = picture.split(1, dim=1)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+from toolbox.color import luma
 
 
 class TwoStage(nn.Module):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.models.weight_file import read_header
 
@@ -166,7 +167,7 @@ def table(tmp_path):
     from toolbox.data import sample
     from toolbox.imaging import io
 
-    photos = io.find(sample.folder() / "photos")
+    photos = io.find_images(sample.folder() / "photos")
     (tmp_path / "photos").mkdir()
     for photo in photos[:8]:
         small = cv2.resize(io.read_rgb(photo), (64, 64), interpolation=cv2.INTER_AREA)
@@ -174,7 +175,7 @@ def table(tmp_path):
     truth = io.read_rgb(photos[9])[:64, :64]
     lost = np.zeros((64, 64), np.uint8)
     lost[20:40, 10:30] = 255
-    gray = io.luma(truth)
+    gray = integer_luma(truth)
     gray[lost > 0] = 50
     for name, picture in (("truth", truth), ("input", gray), ("masks", lost)):
         (tmp_path / "pairs" / name).mkdir(parents=True)

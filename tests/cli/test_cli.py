@@ -285,7 +285,7 @@ def test_score_is_the_competitions(damaged, tmp_path):
     np.testing.assert_allclose(figures, damaged, atol=1e-6)
     np.testing.assert_allclose([found["mean"][k] for k in ("S", "M", "C", "score")], damaged.mean(0), atol=1e-6)
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
-        for path in io.find(tmp_path / "pred"):
+        for path in io.find_images(tmp_path / "pred"):
             archive.write(path, path.name)
     zipped = json.loads(call("score", "s.zip", "truth", "--masks", "masks", "--json", "--csv", "out.csv").stdout)
     assert zipped["images"] == found["images"]
@@ -332,7 +332,7 @@ def test_mask_writes_the_lost_region_of_a_folder_and_goes_on_past_bad_files(tmp_
 
     (tmp_path / "in").mkdir()
     truths = {}
-    for index, path in enumerate(io.find(sample.folder() / "photos")[:3]):
+    for index, path in enumerate(io.find_images(sample.folder() / "photos")[:3]):
         gray, mask = damage(io.read_rgb(path), np.random.default_rng(index))
         io.write_png(tmp_path / "in" / f"{path.stem}.png", gray)
         truths[path.stem] = mask

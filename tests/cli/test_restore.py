@@ -16,8 +16,9 @@ from PIL import Image
 from toolbox_plugins.default.lost_region import damage
 
 from toolbox.cli import main
+from toolbox.color import integer_luma
 from toolbox.data import sample
-from toolbox.imaging.io import find, luma, read, read_rgb, write_png
+from toolbox.imaging.io import find_images, read, read_rgb, write_png
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def restore(weights):
 
 
 def truth(index=0, height=60, width=80):
-    path = find(sample.folder() / "photos")[index]
+    path = find_images(sample.folder() / "photos")[index]
     return read_rgb(path)[:height, :width]
 
 
@@ -67,15 +68,15 @@ def test_a_gray_photo_comes_back_in_colour_with_its_luma_untouched(tmp_path, gra
     result = restore(path, "-o", tmp_path / "out")
     restored = read_rgb(tmp_path / "out" / "old.png")
     assert restored.shape == (*pixels.shape, 3)
-    assert np.array_equal(luma(restored)[~mask], pixels[~mask])
-    assert not np.array_equal(luma(restored)[mask], pixels[mask])
+    assert np.array_equal(integer_luma(restored)[~mask], pixels[~mask])
+    assert not np.array_equal(integer_luma(restored)[mask], pixels[mask])
     assert f"{100 * mask.mean():.1f} % lost" in result.output and "(gray," in result.output
     assert digest(path) == before
 
 
 def test_where_nothing_lost_is_found_it_says_how_to_tell(tmp_path, restore):
     (tmp_path / "in").mkdir()
-    write_png(tmp_path / "in" / "sound.png", luma(truth()))
+    write_png(tmp_path / "in" / "sound.png", integer_luma(truth()))
     said = "No lost part was found in 1 of 1; tears and spots are told by --color or --mask."
     assert said in restore(tmp_path / "in", "-o", tmp_path / "out").output
     assert said not in restore(tmp_path / "in", "-o", tmp_path / "other", "--mask", "none").output
@@ -150,7 +151,7 @@ def test_depth_exif_and_orientation(tmp_path, restore):
     exif[0x0112], exif[0x010E] = 6, "grandmother"
     deep = (truth()[..., 0].astype(np.uint16) * 257) ^ 1
     write_png(tmp_path / "deep.png", deep)
-    Image.fromarray(luma(truth())).save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    Image.fromarray(integer_luma(truth())).save(tmp_path / "turned.jpg", quality=95, exif=exif)
     restore(tmp_path / "deep.png", tmp_path / "turned.jpg", "-o", tmp_path / "out", "--mask", "none")
     found = read(tmp_path / "out" / "deep.png")
     assert found.pixels.dtype == np.uint16 and found.pixels.shape == (*deep.shape, 3)
@@ -162,7 +163,7 @@ def test_depth_exif_and_orientation(tmp_path, restore):
 
 @pytest.mark.parametrize(("name", "kind"), [("a.jpg", "PNG"), ("a.webp", "PNG"), ("a.bmp", "PNG"), ("a.tif", "TIFF")])
 def test_what_each_format_becomes(tmp_path, restore, name, kind):
-    Image.fromarray(luma(truth())).save(tmp_path / name)
+    Image.fromarray(integer_luma(truth())).save(tmp_path / name)
     restore(tmp_path / name, "-o", tmp_path / "out", "--mask", "none")
     (result,) = [path for path in (tmp_path / "out").iterdir() if path.suffix != ".json"]
     with Image.open(result) as opened:
@@ -176,7 +177,7 @@ def test_what_each_format_becomes(tmp_path, restore, name, kind):
 def test_93_of_100_and_a_rerun_does_what_is_missing(tmp_path, restore):
     folder = tmp_path / "in"
     folder.mkdir()
-    small = luma(truth(0, 33, 35))
+    small = integer_luma(truth(0, 33, 35))
     for index in range(100):
         write_png(folder / f"{index:03d}.png", np.roll(small, index))
     bad = [f"{index:03d}.png" for index in (3, 17, 40, 41, 60, 88, 99)]
@@ -237,7 +238,7 @@ def test_before_and_after_lie_side_by_side(tmp_path, gray, restore):
 
 
 def test_a_sepia_photo_is_coloured_or_keeps_its_tone(tmp_path, restore):
-    gray = luma(truth(0, 128, 160)).astype(float)
+    gray = integer_luma(truth(0, 128, 160)).astype(float)
     sepia = np.clip(gray[..., None] * [1.07, 0.95, 0.78], 0, 255).astype(np.uint8)
     mask = np.zeros(gray.shape, bool)
     mask[40:60, 50:80] = True
@@ -303,4 +304,4 @@ def test_a_mask_can_be_what_an_editor_leaves(tmp_path, gray, restore):
     (tmp_path / "la.png").write_bytes(stream.getvalue())
     restore(tmp_path / "la.png", "-o", tmp_path / "out")
     restored = read_rgb(tmp_path / "out" / "la.png")
-    assert np.array_equal(luma(restored)[~mask], pixels[~mask])
+    assert np.array_equal(integer_luma(restored)[~mask], pixels[~mask])

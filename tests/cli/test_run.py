@@ -18,6 +18,7 @@ from runs import TINY, records, run, steps
 from safetensors.torch import load_file
 
 from toolbox.cli import main
+from toolbox.color import integer_luma
 from toolbox.data import folders, loader, preprocessing, sample
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
@@ -40,7 +41,7 @@ def test_a_run_on_the_sample_leaves_everything_a_newcomer_needs(tmp_path, recipe
     assert len(list((out / "previews").glob("*.png"))) == 2
     assert checkpoint.find_damage(next((out / "checkpoints").iterdir())) is None
     with zipfile.ZipFile(out / "submission.zip") as archive:
-        assert archive.namelist() == sorted(f"{path.stem}.png" for path in io.find(sample.folder() / "test"))
+        assert archive.namelist() == sorted(f"{path.stem}.png" for path in io.find_images(sample.folder() / "test"))
     assert len(list((out / "submissions").glob("*.zip"))) == (1 if recipe == "published" else 0)
     shown = io.read_rgb(out / "previews" / "epoch-001.png")
     assert shown.shape == (4 * 32, 3 * 32, 3)
@@ -250,12 +251,12 @@ def test_pairs_are_scored_by_their_own_mask(competition):
         pair, luma_mismatch = preprocessing.prepare_pair(item)
         assert not luma_mismatch
         truth = io.read_rgb(item.truth)
-        assert (pair.image[:, :, 0] != io.luma(truth))[~pair.mask].sum() == 0
+        assert (pair.image[:, :, 0] != integer_luma(truth))[~pair.mask].sum() == 0
         assert pair.mask.any()
 
 
 def test_pairs_that_are_not_the_luma_of_their_truth_use_the_found_region_and_say_so(tmp_path, competition):
-    for path in io.find(competition / "train_input"):
+    for path in io.find_images(competition / "train_input"):
         gray = io.read_gray(path)
         hole = gray == np.bincount(gray.ravel()).argmax()
         io.write_png(path, np.where(hole, gray, np.minimum(gray.astype(int) + 3, 255)).astype(np.uint8))
@@ -325,7 +326,7 @@ def test_an_epoch_shows_every_photograph_once_a_repeat():
 
 def test_a_pair_made_smaller_keeps_its_hole_whole_and_flat(tmp_path):
     truth = np.random.default_rng(0).integers(110, 255, (64, 64, 3), dtype=np.uint8)
-    gray = io.luma(truth)
+    gray = integer_luma(truth)
     gray[10:31, 13:40] = 40
     io.write_png(tmp_path / "i.png", gray)
     io.write_png(tmp_path / "t.png", truth)

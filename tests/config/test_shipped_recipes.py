@@ -27,4 +27,4 @@ def test_a_recipe_trains_scores_and_restores(tmp_path, recipe):
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [record["step"] for record in records if "validation" not in record] == [0, 1, 2]
     with zipfile.ZipFile(out / "submission.zip") as archive:
-        assert archive.namelist() == sorted(f"{path.stem}.png" for path in io.find(sample.folder() / "test"))
+        assert archive.namelist() == sorted(f"{path.stem}.png" for path in io.find_images(sample.folder() / "test"))

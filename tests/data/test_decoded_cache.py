@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from toolbox.cli import main
+from toolbox.color import integer_luma
 from toolbox.data import decoded_cache, folders, loader, preprocessing, sample
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -24,7 +25,7 @@ from toolbox.utils import files, paths
 def photos(tmp_path):
     """Lay out four colour photographs of unequal sizes."""
     (tmp_path / "photos").mkdir()
-    for number, path in enumerate(io.find(sample.folder() / "photos")[:4]):
+    for number, path in enumerate(io.find_images(sample.folder() / "photos")[:4]):
         photo = io.read_rgb(path)[: 60 + 4 * number, : 90 - 7 * number]
         io.write_png(tmp_path / "photos" / f"{path.stem}.png", photo)
     return folders.open_folder(tmp_path / "photos").items
@@ -33,9 +34,9 @@ def photos(tmp_path):
 @pytest.fixture
 def pairs(tmp_path):
     """Lay out pairs: one as the competition has them, one of another gray, one of another size."""
-    for number, path in enumerate(io.find(sample.folder() / "photos")[:3]):
+    for number, path in enumerate(io.find_images(sample.folder() / "photos")[:3]):
         truth = io.read_rgb(path)[: 48 + 16 * (number == 2), :48]
-        gray = io.luma(truth)
+        gray = integer_luma(truth)
         if number == 1:
             gray = truth.mean(axis=2).astype(np.uint8)
         gray[8:28, 10:31] = 60

@@ -18,7 +18,7 @@ SIDE = 360  # of the crops, so that shifts by half fit into the photographs' 560
 @pytest.fixture(scope="module")
 def photos(shared):
     """Every other photograph; the constants were chosen on the rest."""
-    return [io.read_rgb(path) for path in io.find(shared / "photos" / "train")[1::2]]
+    return [io.read_rgb(path) for path in io.find_images(shared / "photos" / "train")[1::2]]
 
 
 def crop(photo, x, y, side=SIDE):

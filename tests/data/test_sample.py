@@ -17,9 +17,9 @@ def manifest():
 
 
 def test_at_least_24_photographs_of_several_kinds_in_at_most_3_mb():
-    files = [path for part in ("photos", "test") for path in io.find(sample.folder() / part)]
-    assert len(io.find(sample.folder() / "photos")) >= 24
-    assert len(io.find(sample.folder() / "test")) >= 4
+    files = [path for part in ("photos", "test") for path in io.find_images(sample.folder() / part)]
+    assert len(io.find_images(sample.folder() / "photos")) >= 24
+    assert len(io.find_images(sample.folder() / "test")) >= 4
     assert sum(path.stat().st_size for path in files) <= 3_000_000
     kinds = Counter(row["scene"] for row in manifest())
     assert len(kinds) >= 6 and max(kinds.values()) <= len(files) / 2
@@ -28,7 +28,7 @@ def test_at_least_24_photographs_of_several_kinds_in_at_most_3_mb():
 def test_every_photograph_is_listed_with_its_author_and_a_free_licence():
     root = sample.folder()
     rows = manifest()
-    found = {path.relative_to(root).as_posix() for part in ("photos", "test") for path in io.find(root / part)}
+    found = {path.relative_to(root).as_posix() for part in ("photos", "test") for path in io.find_images(root / part)}
     assert {row["file"] for row in rows} == found
     table = (root / "LICENCES.md").read_text("utf-8")
     for row in rows:

@@ -38,7 +38,7 @@ OPTIONS = [*TINY, "--size=32", "--batch=3", "--epochs=2"]
 def photos(tmp_path_factory):
     """Lay out ten small colour photographs."""
     folder = tmp_path_factory.mktemp("photos")
-    for path in io.find(sample.folder() / "photos")[:10]:
+    for path in io.find_images(sample.folder() / "photos")[:10]:
         io.write_png(folder / f"{path.stem}.png", io.read_rgb(path)[:48, :64])
     return folder
 

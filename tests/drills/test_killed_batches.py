@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from forking import begin, finish
 
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
@@ -23,7 +24,7 @@ PHOTOS = 24
 def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     folder, out, whole = tmp_path / "in", tmp_path / "out", tmp_path / "whole"
     folder.mkdir()
-    photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))[:96, :128]
+    photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))[:96, :128]
     for index in range(PHOTOS):
         io.write_png(folder / f"{index:02d}.png", np.roll(photo, 3 * index, axis=1))
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

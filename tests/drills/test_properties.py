@@ -13,8 +13,9 @@ from tiled_networks import NETWORKS, of
 from torch import nn
 
 import toolbox
+from toolbox import color
 from toolbox.config.plan import bind_component
-from toolbox.imaging import color, io
+from toolbox.imaging import io
 from toolbox.inference import output_paths
 from toolbox.inference.batch import RestoreOptions, restore_all
 from toolbox.inference.photo_view import view
@@ -175,7 +176,7 @@ def steps_at_borders(restorer, tile, gray, mask):
 def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers, shared, count, capsys):
     folder = shared / "benchmarks" / "kodak24-damaged"
     shares = []
-    for path in io.find(folder / "input")[:count]:
+    for path in io.find_images(folder / "input")[:count]:
         gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
         at, elsewhere = steps_at_borders(restorers["luma"], 256, gray, mask)
         assert len(at) > 1000
@@ -191,7 +192,7 @@ def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers,
 
 def test_a_step_at_a_border_would_be_seen(restorers, shared):
     folder = shared / "benchmarks" / "kodak24-damaged"
-    path = io.find(folder / "input")[0]
+    path = io.find_images(folder / "input")[0]
     gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
 
     class Shifting(nn.Module):

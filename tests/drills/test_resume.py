@@ -41,7 +41,7 @@ def pairs(tmp_path):
     """Lay out a competition folder of seven pairs and three photographs to restore."""
     random_ = np.random.default_rng(0)
     folder = tmp_path / "pairs"
-    for index, path in enumerate(io.find(sample.folder() / "photos")[:10]):
+    for index, path in enumerate(io.find_images(sample.folder() / "photos")[:10]):
         truth = io.read_rgb(path)[:48, :64]
         role, name = ("train", f"TRAIN_{index}.png") if index < 7 else ("test", f"TEST_{index}.png")
         for part, pixels in ((f"{role}_input", damage(truth, random_)[0]), ("train_gt", truth)):

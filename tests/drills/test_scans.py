@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from scans import corner, printed, rectangle, scanned, spots, tears
 
 from toolbox.cli import main
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
@@ -39,7 +40,7 @@ def test_a_damaged_print_is_restored(tmp_path, kind, look):
     index = CASES.index((kind, look))
     random = np.random.default_rng(index)
     shape, level, how, options = KINDS[kind]
-    photo = io.read_rgb(io.find(sample.folder() / "photos")[index])
+    photo = io.read_rgb(io.find_images(sample.folder() / "photos")[index])
     sound = printed(photo, look, random)
     scan = scanned(sound, shape(sound.shape[:2], random), level, how)
     folder = Path(os.environ["SCANS"], f"{kind}-{look}") if "SCANS" in os.environ else tmp_path
@@ -54,13 +55,13 @@ def test_a_damaged_print_is_restored(tmp_path, kind, look):
     assert restored.shape == (*scan.lost.shape, 3)
     # Right at its border what is filled in is nearer to the print than the damage was, by half at least; what was in
     # the middle of a large hole nobody can know.
-    whole = io.luma(np.repeat(sound[..., None], 3, 2) if sound.ndim == 2 else sound)
-    found, lost = io.luma(restored), scan.lost
+    whole = integer_luma(np.repeat(sound[..., None], 3, 2) if sound.ndim == 2 else sound)
+    found, lost = integer_luma(restored), scan.lost
     border = lost & cv2.dilate((~lost).astype(np.uint8), np.ones((3, 3))).astype(bool)
     before, after = (np.abs(one - whole[border].astype(float)).mean() for one in (level, found[border]))
     assert after < 0.5 * before, f"{after:.1f} of {before:.1f}"
     # Elsewhere the luma is the scan's, but where it has the color of the damage itself.
     away = ~cv2.dilate(lost.astype(np.uint8), np.ones((25, 25))).astype(bool)
-    stored = io.luma(io.read_rgb(old)) if how != "cut" else whole
+    stored = integer_luma(io.read_rgb(old)) if how != "cut" else whole
     assert (found == stored)[away].mean() > 0.9
     assert np.ptp(restored.astype(int), axis=2).mean() > 2, "no colour"

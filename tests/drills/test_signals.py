@@ -59,7 +59,7 @@ def whole(tmp_path_factory):
     random = np.random.default_rng(0)
     for name in ("train_input", "train_gt", "test_input"):
         (folder / "competition" / name).mkdir(parents=True)
-    for index, path in enumerate(io.find(sample.folder() / "photos")[:8]):
+    for index, path in enumerate(io.find_images(sample.folder() / "photos")[:8]):
         truth = io.read_rgb(path)[:48, :48]
         gray, _ = damage(truth, random)
         side = "train_input" if index < 6 else "test_input"

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import toolbox
+from toolbox.color import integer_luma
 from toolbox.config.plan import bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, loader, sample
@@ -67,7 +68,7 @@ class Round:
         self.restorer = toolbox.load_restorer("luma", device="cpu")
         self.folder, self.step = folder, 0
         self.random = np.random.default_rng(0)
-        self.photo = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))
+        self.photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
         (folder / "in").mkdir()
 
     def __call__(self):

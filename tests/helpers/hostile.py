@@ -10,6 +10,7 @@ from pictures import exif_of, part, png16, saved, tiff16
 from PIL import Image
 from profiles import profile
 
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
@@ -18,7 +19,7 @@ PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 
 
 def photo(index=0, height=64, width=96):
-    path = io.find(sample.folder() / "photos")[index]
+    path = io.find_images(sample.folder() / "photos")[index]
     return io.read_rgb(path)[100 : 100 + height, 100 : 100 + width]
 
 
@@ -60,7 +61,7 @@ def pngs():
     rgb = photo(1)
     picture = Image.fromarray(rgb)
     deep = rgb.astype(np.uint16) * 257 ^ 0x5A
-    gray = io.luma(rgb)
+    gray = integer_luma(rgb)
     return {
         "rgb.png": saved(rgb, "PNG"),
         "gray.png": saved(gray, "PNG"),

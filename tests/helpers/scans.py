@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from pictures import saved
 
-from toolbox.imaging import io
+from toolbox.color import integer_luma
 
 SEPIA = np.array([1.08, 1.0, 0.82])
 
@@ -67,7 +67,7 @@ def rectangle(shape, random):
 
 def printed(photo, look, random):
     """What a scanner would see of a gray print of a colour photograph, (H, W) or (H, W, 3) uint8."""
-    gray = io.luma(photo).astype(np.float64)
+    gray = integer_luma(photo).astype(np.float64)
     if look in ("grain", "faded"):
         gray += cv2.GaussianBlur(random.normal(0, 12, gray.shape), (0, 0), 1.0)
     if look == "faded":

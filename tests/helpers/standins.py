@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from pictures import scene, smooth
 
 from toolbox.cli import main
+from toolbox.color import integer_luma
 from toolbox.imaging import io
 
 FILL = 100
@@ -51,7 +52,7 @@ def restored(*words, code=0):
 
 
 def gray(height=48, width=64, seed=3):
-    return io.luma(smooth(height, width)) ^ (scene(height, width, 1, seed=seed) & 7)
+    return integer_luma(smooth(height, width)) ^ (scene(height, width, 1, seed=seed) & 7)
 
 
 def three(pixels):

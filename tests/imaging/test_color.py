@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from toolbox.imaging import color
+from toolbox.color import LUMA_WEIGHTS, integer_luma, with_luma
+from toolbox.imaging.color import exact_luma
 
 
 def pillow(rgb):
@@ -28,7 +29,7 @@ def candidates(target, spread, seed=0):
 @pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16])
 def test_every_level_is_met_on_every_pixel(spread, kind):
     target = np.repeat(np.arange(256, dtype=np.uint8), 400).reshape(256, 400)
-    result = color.exact_luma(candidates(target, spread).astype(kind), target)
+    result = exact_luma(candidates(target, spread).astype(kind), target)
     assert result.dtype == np.uint8
     assert np.array_equal(pillow(result), target)
 
@@ -36,13 +37,13 @@ def test_every_level_is_met_on_every_pixel(spread, kind):
 def test_every_corner_of_the_cube_meets_every_level():
     corners = np.array(np.meshgrid([0, 255], [0, 255], [0, 255])).reshape(3, 8).T
     target = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 8, axis=1)
-    result = color.exact_luma(np.broadcast_to(corners, (256, 8, 3)), target)
+    result = exact_luma(np.broadcast_to(corners, (256, 8, 3)), target)
     assert np.array_equal(pillow(result), target)
 
 
 @given(st.integers(0, 255), st.tuples(*[st.integers(-400, 700)] * 3))
 def test_any_candidate_meets_any_level(level, candidate):
-    result = color.exact_luma(np.array([[candidate]]), np.array([[level]], np.uint8))
+    result = exact_luma(np.array([[candidate]]), np.array([[level]], np.uint8))
     assert pillow(result) == level
 
 
@@ -50,29 +51,29 @@ def test_any_candidate_meets_any_level(level, candidate):
 def test_sixteen_bits_are_met_as_well(spread):
     target = np.random.default_rng(1).integers(0, 65536, (300, 300)).astype(np.uint16)
     target[0, :4] = 0, 1, 65534, 65535
-    result = color.exact_luma(candidates(target, spread).astype(np.float32), target)
+    result = exact_luma(candidates(target, spread).astype(np.float32), target)
     red, green, blue = np.moveaxis(result.astype(object), -1, 0)
     assert np.array_equal(((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16).astype(np.uint16), target)
 
 
 def test_what_has_the_luma_already_is_left_alone():
     rgb = np.random.default_rng(2).integers(0, 256, (200, 200, 3)).astype(np.uint8)
-    assert np.array_equal(color.exact_luma(rgb, pillow(rgb)), rgb)
+    assert np.array_equal(exact_luma(rgb, pillow(rgb)), rgb)
 
 
 def test_channels_move_alike_by_the_difference_of_luma():
     rgb = np.random.default_rng(3).integers(60, 180, (200, 200, 3)).astype(np.uint8)
     target = (pillow(rgb) + 17).astype(np.uint8)
-    assert np.array_equal(color.exact_luma(rgb, target), rgb + 17)
+    assert np.array_equal(exact_luma(rgb, target), rgb + 17)
 
 
 def test_colours_that_would_clip_are_those_of_the_float_formula_but_for_rounding():
     target = np.random.default_rng(4).integers(0, 256, (200, 200)).astype(np.uint8)
     wanted = candidates(target, 150)
-    result = color.exact_luma(wanted, target)
+    result = exact_luma(wanted, target)
     picture = torch.from_numpy(wanted / 255).permute(2, 0, 1)[None]
-    floats = color.with_luma(picture, torch.from_numpy(target / 255)[None, None])[0].permute(1, 2, 0).numpy() * 255
-    away = wanted - (wanted @ np.array(color.WEIGHTS))[..., None] + target[..., None]
+    floats = with_luma(picture, torch.from_numpy(target / 255)[None, None])[0].permute(1, 2, 0).numpy() * 255
+    away = wanted - (wanted @ np.array(LUMA_WEIGHTS))[..., None] + target[..., None]
     far = (away.min(-1) < -2) | (away.max(-1) > 257)
     assert 0.3 < far.mean() < 0.9
     assert np.abs(result - floats)[far].max() < 1
@@ -82,8 +83,8 @@ def test_colours_that_would_clip_are_those_of_the_float_formula_but_for_rounding
 
 def test_integer_luma_is_pillows():
     rgb = np.random.default_rng(5).integers(0, 256, (300, 300, 3)).astype(np.uint8)
-    assert np.array_equal(color.integer_luma(rgb), pillow(rgb))
-    assert np.array_equal(color.integer_luma(np.full((1, 1, 3), 65535, np.uint16)), [[65535]])
+    assert np.array_equal(integer_luma(rgb), pillow(rgb))
+    assert np.array_equal(integer_luma(np.full((1, 1, 3), 65535, np.uint16)), [[65535]])
 
 
 def test_a_large_photograph_takes_seconds():
@@ -91,6 +92,6 @@ def test_a_large_photograph_takes_seconds():
     wanted = candidates(target, 60).astype(np.float32)
     started = time.perf_counter()
     for _ in range(10):
-        color.exact_luma(wanted, target)
+        exact_luma(wanted, target)
     # 24 megapixels are 63 such strips.
     assert (time.perf_counter() - started) * 6.3 < 10

@@ -12,7 +12,7 @@ from pictures import ORIENTATION, exif_of, oriented, part, png16, saved, scene, 
 from PIL import Image, ImageOps
 
 from toolbox.errors import DataError
-from toolbox.imaging.io import decode, read, read_rgb, size_of
+from toolbox.imaging.io import decode, read, read_rgb, read_size
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "TIFF", "BMP", "WEBP"])
@@ -46,7 +46,7 @@ def test_orientation(fmt, orientation, tmp_path):
     again.load(photo.exif)
     assert again.get(271) == "Maker" and ORIENTATION not in again
     (tmp_path / "a").write_bytes(data)
-    assert size_of(tmp_path / "a") == (64, 48)
+    assert read_size(tmp_path / "a") == (64, 48)
     if fmt != "TIFF":  # Pillow turns those as it loads them, so its own function would be no check
         turned = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
         np.testing.assert_array_equal(photo.pixels, np.asarray(turned))

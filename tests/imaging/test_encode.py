@@ -11,8 +11,7 @@ from pictures import scene, smooth
 from PIL import Image
 
 from toolbox.errors import OutputError
-from toolbox.imaging import encode
-from toolbox.imaging.io import decode
+from toolbox.imaging.io import decode, encode
 
 
 def exif(**more):
@@ -36,35 +35,35 @@ def told(data):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_lossless_formats_give_back_every_bit(kind, depth, size):
     pixels = scene(*size, dtype=depth)
-    data, notes = encode.encode(pixels, kind)
+    data, notes = encode(pixels, kind)
     found = decode(data, "x")
     assert notes == () and found.format == kind and found.pixels.dtype == depth
     assert np.array_equal(found.pixels, pixels)
-    assert encode.encode(pixels, kind)[0] == data
+    assert encode(pixels, kind)[0] == data
     other = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(other[..., ::-1], pixels)
 
 
 def test_a_tiff_is_smaller_than_its_pixels_where_they_are_smooth():
     pixels = (smooth(400, 300).astype(np.uint16) * 257) ^ 5
-    assert len(encode.encode(pixels, "TIFF")[0]) < pixels.nbytes / 4
+    assert len(encode(pixels, "TIFF")[0]) < pixels.nbytes / 4
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_lossy_formats_lose_little(kind):
     pixels = smooth(96, 128)
-    data, notes = encode.encode(pixels, kind)
+    data, notes = encode(pixels, kind)
     found = decode(data, "x")
     assert notes == () and found.format == kind
     assert np.abs(found.pixels.astype(int) - pixels).mean() < 1.5
-    deep, notes = encode.encode(pixels.astype(np.uint16) * 257, kind)
+    deep, notes = encode(pixels.astype(np.uint16) * 257, kind)
     assert deep == data and notes == (f"16 bits became 8: {kind} has no more",)
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
 def test_exif_is_kept(kind, depth):
-    data, notes = encode.encode(scene(dtype=depth), kind, exif())
+    data, notes = encode(scene(dtype=depth), kind, exif())
     main, camera, place = told(data)
     assert "EXIF" not in "".join(notes)
     assert (
@@ -78,14 +77,14 @@ def test_exif_is_kept(kind, depth):
     again = decode(data, "x")
     assert again.pixels.shape == (24, 37, 3) and again.exif is not None
     # What our reader hands on is what the next encoder takes.
-    assert told(encode.encode(scene(), "PNG", again.exif)[0])[1] == camera
+    assert told(encode(scene(), "PNG", again.exif)[0])[1] == camera
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 def test_what_exif_says_of_another_files_layout_does_not_spoil_a_tiff(depth):
     pixels = scene(dtype=depth)
     hostile = exif(_256=9, _257=9, _258=1, _259=5, _262=0, _273=7, _277=1, _278=1, _279=1, _317=1, _338=2)
-    data, _ = encode.encode(pixels, "TIFF", hostile)
+    data, _ = encode(pixels, "TIFF", hostile)
     found = decode(data, "x")
     assert np.array_equal(found.pixels, pixels)
     assert told(data)[0][0x010F] == "Maker"
@@ -93,15 +92,15 @@ def test_what_exif_says_of_another_files_layout_does_not_spoil_a_tiff(depth):
 
 def test_exif_that_does_not_fit_is_left_out_and_said_so():
     long = exif(_40092=b"x" * 70_000)
-    data, notes = encode.encode(scene(), "JPEG", long)
+    data, notes = encode(scene(), "JPEG", long)
     assert notes == ("EXIF left out: it is longer than a JPEG can hold",)
     assert decode(data, "x").exif is None
-    assert encode.encode(scene(), "PNG", long)[1] == ()
-    data, notes = encode.encode(scene(), "TIFF", b"Exif\0\0nonsense")
+    assert encode(scene(), "PNG", long)[1] == ()
+    data, notes = encode(scene(), "TIFF", b"Exif\0\0nonsense")
     assert notes == ("EXIF left out: it can't be written in a TIFF",)
     assert np.array_equal(decode(data, "x").pixels, scene())
 
 
 def test_a_size_that_a_format_does_not_take():
     with pytest.raises(OutputError, match=r"^20000x1 can't be written as WEBP: "):
-        encode.encode(np.zeros((1, 20_000, 3), np.uint8), "WEBP")
+        encode(np.zeros((1, 20_000, 3), np.uint8), "WEBP")

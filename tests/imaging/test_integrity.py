@@ -61,7 +61,7 @@ def test_the_name_of_a_part_fits_in_one_line():
     data[at : at + 4] = b"\n\x1b'\xff"
     with pytest.raises(DataError) as raised:
         io.decode(bytes(data), "a")
-    assert str(raised.value) == r"""a is damaged: its part '\n\x1b'\xff' fails its checksum"""
+    assert str(raised.value) == r"""a is damaged: its chunk '\n\x1b'\xff' fails its checksum"""
 
 
 def test_too_large_is_refused_before_decoding():

@@ -8,18 +8,18 @@ import pytest
 from pictures import exif_of, png16, saved, scene, smooth
 from PIL import Image
 
+from toolbox.color import integer_luma
 from toolbox.errors import DataError, OutputError
 from toolbox.imaging.io import (
     decode,
-    eight_bits,
     encode_png,
-    find,
-    luma,
+    find_images,
     read,
     read_gray,
     read_mask,
     read_rgb,
-    size_of,
+    read_size,
+    to_8bit,
     write_png,
 )
 
@@ -28,7 +28,7 @@ def test_memory_that_runs_out_is_said(monkeypatch):
     def full(*args, **kwargs):
         raise MemoryError
 
-    monkeypatch.setattr("toolbox.imaging.io.pixels_of", full)
+    monkeypatch.setattr("toolbox.imaging.io.decode_opened", full)
     with pytest.raises(DataError, match="photo needs more memory"):
         decode(saved(scene(), "PNG"), "photo")
 
@@ -38,13 +38,13 @@ def test_paths_that_are_no_photo(tmp_path):
     (tmp_path / "text.png").write_text("no photo at all")
     (tmp_path / "gif.png").write_bytes(saved(scene()[..., 0], "GIF"))
     (tmp_path / "folder.png").mkdir()
-    cases = {"none.png": "is not there", "empty.png": "is empty", "text.png": "not an image"}
+    cases = {"none.png": "does not exist", "empty.png": "is empty", "text.png": "not an image"}
     cases |= {"gif.png": "not an image", "folder.png": "is a folder", "n" * 300 + ".png": "can't be read"}
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
         cases["pipe.png"] = "not a plain file"
     for name, words in cases.items():
-        for reader in (read, size_of, read_gray):
+        for reader in (read, read_size, read_gray):
             with pytest.raises(DataError) as caught:
                 reader(tmp_path / name)
             assert words in str(caught.value) and name in str(caught.value) and "\n" not in str(caught.value)
@@ -69,7 +69,7 @@ def test_readers(tmp_path):
     path.write_bytes(saved(rgb, "PNG"))
     np.testing.assert_array_equal(read_rgb(path), rgb)
     np.testing.assert_array_equal(read_gray(path), np.asarray(Image.fromarray(rgb).convert("L")))
-    assert size_of(path) == (37, 24)
+    assert read_size(path) == (37, 24)
     path.write_bytes(saved(rgb[..., 0], "PNG"))
     np.testing.assert_array_equal(read_gray(path), rgb[..., 0])
     np.testing.assert_array_equal(read_rgb(path), np.dstack([rgb[..., 0]] * 3))
@@ -81,7 +81,7 @@ def test_readers(tmp_path):
 def test_luma_is_the_601_formula_in_integers():
     rgb = scene(100, 100)
     red, green, blue = np.moveaxis(rgb.astype(np.int64), -1, 0)
-    found = luma(rgb)
+    found = integer_luma(rgb)
     np.testing.assert_array_equal(found, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
     assert found.dtype == np.uint8
 
@@ -89,7 +89,7 @@ def test_luma_is_the_601_formula_in_integers():
 @pytest.mark.parametrize("shape", [(65536, 1), (1, 65536), (256, 256), (513, 7, 3)])
 def test_sixteen_bits_are_rounded_to_the_nearest_of_eight(shape):
     values = np.resize(np.arange(65536, dtype=np.uint16), shape)
-    found = eight_bits(values)
+    found = to_8bit(values)
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.rint(values / 257))
 
@@ -109,10 +109,10 @@ def test_find(tmp_path):
     for name in ["b.png", "a.JPG", "c.tiff", ".hidden.png", "notes.txt", "d.webp"]:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    assert [p.name for p in find(tmp_path)] == ["a.JPG", "b.png", "c.tiff", "d.webp"]
+    assert [p.name for p in find_images(tmp_path)] == ["a.JPG", "b.png", "c.tiff", "d.webp"]
     for wrong in (tmp_path / "none", tmp_path / "b.png"):
         with pytest.raises(DataError, match=wrong.name):
-            find(wrong)
+            find_images(wrong)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

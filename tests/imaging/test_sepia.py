@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from toolbox.color import integer_luma
 from toolbox.data import sample
-from toolbox.imaging.color import integer_luma
-from toolbox.imaging.io import find, luma, read_rgb
+from toolbox.imaging.io import find_images, read_rgb
 from toolbox.imaging.sepia import apply_toning, measure_toning
 
 SEPIA = (1.07, 0.95, 0.78)
 
 
 def photos(count=8):
-    return [read_rgb(path) for path in find(sample.folder() / "photos")[:count]]
+    return [read_rgb(path) for path in find_images(sample.folder() / "photos")[:count]]
 
 
 def jpeg(pixels, quality):
@@ -46,20 +46,20 @@ def test_real_photographs_are_in_colour():
 
 @pytest.mark.parametrize("quality", [60, 90])
 def test_a_gray_photograph_saved_as_colour_jpeg_is_gray(quality):
-    assert {measure_toning(jpeg(three(luma(photo)), quality)).kind for photo in photos()} == {"gray"}
+    assert {measure_toning(jpeg(three(integer_luma(photo)), quality)).kind for photo in photos()} == {"gray"}
 
 
 def test_a_scan_with_noise_is_gray():
     random = np.random.default_rng(0)
     for photo in photos(4):
-        noisy = three(luma(photo)) + random.normal(0, 2, photo.shape)
+        noisy = three(integer_luma(photo)) + random.normal(0, 2, photo.shape)
         assert measure_toning(np.clip(noisy, 0, 255).round().astype(np.uint8)).kind == "gray"
 
 
 @pytest.mark.parametrize("quality", [None, 80, 60])
 def test_sepia_is_toned(quality):
     for photo in photos():
-        for print_ in (sepia(luma(photo)), filtered(photo)):
+        for print_ in (sepia(integer_luma(photo)), filtered(photo)):
             assert measure_toning(print_ if quality is None else jpeg(print_, quality)).kind == "toned"
 
 
@@ -67,7 +67,7 @@ def test_sepia_is_toned(quality):
 def test_a_tone_can_be_given_back(kind):
     scale = np.iinfo(kind).max // 255
     for photo in photos():
-        for print_ in (sepia(luma(photo)), filtered(photo)):
+        for print_ in (sepia(integer_luma(photo)), filtered(photo)):
             found = measure_toning(print_)
             deep = print_.astype(kind) * kind(scale)
             again = apply_toning(integer_luma(deep), found)
@@ -85,18 +85,18 @@ def test_16_bits_are_toned_between_the_steps_of_8():
 
 
 def test_what_glows_is_in_colour():
-    photo = luma(photos(1)[0]) / 255
+    photo = integer_luma(photos(1)[0]) / 255
     sunset = np.stack([photo**0.3, photo, photo**4], axis=-1)
     assert measure_toning((255 * sunset).astype(np.uint8)).kind == "colour"
 
 
 def test_a_blue_photograph_of_one_tone_is_in_colour():
-    blue = np.clip(luma(photos(1)[0])[..., None] * np.array([0.8, 0.95, 1.15]), 0, 255).astype(np.uint8)
+    blue = np.clip(integer_luma(photos(1)[0])[..., None] * np.array([0.8, 0.95, 1.15]), 0, 255).astype(np.uint8)
     assert measure_toning(blue).kind == "colour"
 
 
 def test_what_is_lost_does_not_count():
-    gray = three(luma(photos(1)[0]))
+    gray = three(integer_luma(photos(1)[0]))
     lost = np.zeros(gray.shape[:2], bool)
     lost[: len(lost) // 2] = True
     gray[lost] = (255, 0, 0)

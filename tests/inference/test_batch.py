@@ -11,6 +11,7 @@ from PIL import Image
 from profiles import profile
 from standins import FILL, gray, restored, standing, three
 
+from toolbox.color import integer_luma
 from toolbox.imaging import io
 
 
@@ -111,7 +112,7 @@ def test_results_are_upright_with_their_exif(tmp_path, restore, name, orientatio
     with Image.open(path) as opened:
         exif = opened.getexif()
         assert exif[271] == "Maker" and exif.get(ORIENTATION, 1) == 1 and opened.size == (40, 24)
-        found = io.luma(np.array(opened))
+        found = integer_luma(np.array(opened))
     assert np.abs(found.astype(int) - upright).max() <= (4 if kind == "JPEG" else 0)
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import nn
 
 import toolbox
+from toolbox import color
 from toolbox.config.plan import bind_component
-from toolbox.imaging import chroma_upsampling, color
+from toolbox.imaging import chroma_upsampling
 from toolbox.inference import hole_filling
 from toolbox.inference import restorer as restorer_module
 from toolbox.inference.restorer import Restorer, working_size
@@ -145,7 +146,7 @@ def test_strips_give_what_the_whole_gives(unet, monkeypatch):
     mask = box(301, 222, (100, 50, 170, 120))
     restorer = of(unet, "luma", size=48)
     one = restorer(image, mask)
-    monkeypatch.setattr(chroma_upsampling, "STRIP", 1000)
+    monkeypatch.setattr(chroma_upsampling, "_STRIP_ROWS", 1000)
     assert np.array_equal(restorer(image, mask), one)
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageDraw
 from toolbox_plugins.default.lost_region import damage
 
-from toolbox.imaging.io import luma
+from toolbox.color import integer_luma
 from toolbox.masks.lost_region import fill_value, find_lost_region, pair_mask
 
 SHAPES = ("rectangle", "rectangle", "circle", "polygon")
@@ -57,7 +57,7 @@ def test_the_rates_on_real_photographs(shared, size, count):
         whole += not (mask & ~found).any()
         fitting += np.mean(found & ~mask) <= 0.001
         exact[shape] += np.array_equal(found, mask)
-        alarms += find_lost_region(luma(photo)).any()
+        alarms += find_lost_region(integer_luma(photo)).any()
         pair = pair_mask(gray, photo)
         pairs += pair is not None and np.count_nonzero(pair ^ mask) <= 0.0005 * mask.size
     assert whole >= 0.99 * count
@@ -77,7 +77,7 @@ def test_the_fixed_benchmark(shared):
         found = find_lost_region(gray)
         assert not (mask & ~found).any(), name
         assert np.mean(found & ~mask) <= 0.001, name
-        assert not find_lost_region(luma(truth)).any(), name
+        assert not find_lost_region(integer_luma(truth)).any(), name
         pair = pair_mask(gray, truth)
         assert not (pair & ~mask).any() and np.count_nonzero(mask & ~pair) <= 10, name
     assert len(names) == 24
@@ -127,7 +127,7 @@ def test_neighbours_of_the_fills_value_are_trimmed_off_a_rectangle():
 def test_a_black_bar_is_kept_and_the_hole_of_the_same_level_found():
     photo = scene(240, 200)
     photo[:30] = photo[-30:] = 0
-    assert not find_lost_region(luma(photo)).any()
+    assert not find_lost_region(integer_luma(photo)).any()
     gray, mask = painted(photo, 0, lambda draw: draw.rectangle((60, 90, 110, 130), fill=1))
     assert np.array_equal(find_lost_region(gray), mask)
 
@@ -136,8 +136,8 @@ def test_an_overexposed_sky_is_not_lost():
     photo = scene(256, 256)
     ramp = np.linspace(330, 80, 256)[:, None, None] + cv2.GaussianBlur(photo, (0, 0), 3) - 128.0
     sky = np.clip(ramp, 0, 255).astype(np.uint8)
-    assert np.mean(luma(sky) == 255) > 0.1
-    assert not find_lost_region(luma(sky)).any()
+    assert np.mean(integer_luma(sky) == 255) > 0.1
+    assert not find_lost_region(integer_luma(sky)).any()
     gray, mask = painted(sky, 40, lambda draw: draw.ellipse((100, 20, 160, 80), fill=1))
     assert np.array_equal(find_lost_region(gray), mask)
 
@@ -166,7 +166,7 @@ def test_a_pairs_pinholes_are_closed():
     photo = scene(120, 120)
     photo[50, 50] = photo[40, 45:48] = photo[30, 60] = 77
     gray, mask = painted(photo, 77, lambda draw: draw.rectangle((30, 30, 90, 80), fill=1))
-    assert np.count_nonzero(gray[mask] == luma(photo)[mask]) >= 5
+    assert np.count_nonzero(gray[mask] == integer_luma(photo)[mask]) >= 5
     assert np.array_equal(pair_mask(gray, photo), mask)
     corners = [(20, 20), (100, 30), (90, 100), (25, 90)]
     photo[30, 60] = 78
@@ -177,7 +177,7 @@ def test_a_pairs_pinholes_are_closed():
 
 def test_an_undamaged_pair_has_an_empty_mask():
     photo = scene(50, 60)
-    mask = pair_mask(luma(photo), photo)
+    mask = pair_mask(integer_luma(photo), photo)
     assert mask.shape == (50, 60) and not mask.any()
 
 

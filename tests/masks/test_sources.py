@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from pictures import oriented, saved, scene
 
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
@@ -114,7 +115,7 @@ def test_growing_is_by_a_disc():
 
 
 def test_a_painted_shape_is_found_in_gray_and_brown_and_must_be_of_one_colour():
-    gray = io.luma(io.read_rgb(io.find(sample.folder() / "photos")[0]))
+    gray = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
     mask = np.zeros(gray.shape, bool)
     mask[60:140, 100:190] = True
     brown = np.clip(gray[..., None] * [1.07, 0.95, 0.78], 0, 255).astype(np.uint8)
@@ -125,7 +126,7 @@ def test_a_painted_shape_is_found_in_gray_and_brown_and_must_be_of_one_colour():
             assert np.array_equal(sources.find_painted_shape(damaged), mask)
     # One luma in two colours was not painted by one stroke.
     damaged[60:100, 100:190], damaged[100:140, 100:190] = (100, 100, 100), (130, 90, 72)
-    assert io.luma(damaged)[mask].min() == io.luma(damaged)[mask].max()
+    assert integer_luma(damaged)[mask].min() == integer_luma(damaged)[mask].max()
     assert not sources.find_painted_shape(damaged).any()
 
 

@@ -13,6 +13,7 @@ import pytest
 from toolbox_plugins.default.lost_region import damage
 
 import toolbox
+from toolbox.color import integer_luma
 from toolbox.data import near_duplicates, sample
 from toolbox.hooks import registry
 from toolbox.imaging import io
@@ -57,7 +58,7 @@ def test_the_figures_told_are_those_measured():
 
 def middle(photo):
     """Return what the list holds of a photograph: the luma of its middle square at 12x12."""
-    luma = io.luma(photo)
+    luma = integer_luma(photo)
     height, width = luma.shape
     least = min(height, width)
     top, left = (height - least) // 2, (width - least) // 2
@@ -72,7 +73,7 @@ def normalised(middles):
 
 @pytest.fixture
 def truths(shared):
-    found = [io.read_rgb(path) for path in io.find(shared / "benchmarks" / "kodak24-damaged" / "truth")]
+    found = [io.read_rgb(path) for path in io.find_images(shared / "benchmarks" / "kodak24-damaged" / "truth")]
     assert len(found) == 24
     return found
 
@@ -87,7 +88,7 @@ def test_nothing_near_a_photograph_of_the_benchmark_was_trained_on(truths):
 
 
 def test_no_scene_of_the_benchmark_was_trained_on(shared, truths):
-    paths = {path.name: path for path in io.find(shared / "photos" / "train")}
+    paths = {path.name: path for path in io.find_images(shared / "photos" / "train")}
     rows = [row for row in listed("luma") if row["file"] in paths]
     photos = [io.read_rgb(paths[row["file"]]) for row in rows]
     labels = near_duplicates.group([near_duplicates.fingerprint(photo) for photo in [*truths, *photos]])
@@ -102,11 +103,11 @@ def test_a_gray_photograph_gets_colours_that_are_nearer_than_gray():
     restorer = toolbox.load_restorer("luma", device="cpu")
     random = np.random.default_rng(5)
     nearer = []
-    for path in io.find(sample.folder() / "test"):
+    for path in io.find_images(sample.folder() / "test"):
         truth = io.read_rgb(path)
         gray, mask = damage(truth, random)
         restored = restorer(gray, mask)
-        assert np.array_equal(io.luma(restored)[~mask], gray[~mask])
+        assert np.array_equal(integer_luma(restored)[~mask], gray[~mask])
         plain = np.repeat(gray[..., None], 3, axis=2)
         error = [np.abs(one.astype(int) - truth)[~mask].mean() for one in (restored, plain)]
         nearer.append(error[0] < error[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from toolbox_plugins.luma.classes import COUNT, cbcr, centres, shares
+from toolbox_plugins.luma.classes import COUNT, centres, shares
 from toolbox_plugins.luma.diffusion import diffused
 from toolbox_plugins.luma.losses import color_classes
 from toolbox_plugins.luma.network import to_rgb
@@ -13,8 +13,7 @@ from toolbox_plugins.luma.plugin import LumaUNetParams, build_luma_unet, check_l
 from toolbox_plugins.luma.white_balance import balanced, white_balance
 
 from toolbox import Sample
-from toolbox.imaging import io
-from toolbox.imaging.color import luma
+from toolbox.color import cbcr, integer_luma, luma
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -146,7 +145,7 @@ def test_before_it_learns_the_network_fills_smoothly():
 def test_another_white_balance_keeps_the_luma_and_goes_the_right_way():
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     warm = balanced(photo, np.array([1.2, 1, 0.8], np.float32))
-    apart = io.luma(warm).astype(int) - io.luma(photo)
+    apart = integer_luma(warm).astype(int) - integer_luma(photo)
     assert abs(apart).max() <= 1
     before, after = (one.astype(float).mean((0, 1)) for one in (photo, warm))
     assert after[0] > before[0] and after[2] < before[2]

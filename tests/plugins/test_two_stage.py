@@ -8,9 +8,10 @@ import torch
 from catalogs import DEFAULT, registries
 from PIL import Image
 from toolbox_plugins.two_stage import plugin
-from toolbox_plugins.two_stage.stages import TwoStage, luma
+from toolbox_plugins.two_stage.stages import TwoStage
 from torch import nn
 
+from toolbox.color import luma
 from toolbox.config import plan, recipe
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator

@@ -27,7 +27,7 @@ def run(*arguments):
 def photos(tmp_path):
     """Lay out a folder of six small colour photographs."""
     (tmp_path / "photos").mkdir()
-    for path in io.find(sample.folder() / "photos")[:6]:
+    for path in io.find_images(sample.folder() / "photos")[:6]:
         io.write_png(tmp_path / "photos" / f"{path.stem}.png", io.read_rgb(path)[:48, :64])
     return tmp_path / "photos"
 

@@ -29,7 +29,7 @@ def command(context: click.Context, photo: Path, out: Path, overwrite: bool, as_
 
     if not photo.exists():
         raise UsageError(f"{photo}: there is no such file or folder.")
-    photos = io.find(photo) if photo.is_dir() else [photo]
+    photos = io.find_images(photo) if photo.is_dir() else [photo]
     if not photos:
         raise DataError(f"{photo} holds no photographs.")
     source = photo if photo.is_dir() else photo.parent

@@ -86,7 +86,7 @@ def command(
 ) -> None:
     """Colour gray photographs and fill in what is lost; every original stays as it is."""
     from toolbox.cli.console import Screen
-    from toolbox.imaging.encode import KINDS, LOSSY
+    from toolbox.imaging.formats import format_of_path
     from toolbox.inference import output_paths
     from toolbox.masks.sources import MaskOptions, parse_color
 
@@ -126,7 +126,7 @@ def command(
     from toolbox.inference.restorer import load_restorer
     from toolbox.utils import files
 
-    if form == "keep" and not rank and any(KINDS.get(job.target.suffix.lower()) in LOSSY for job in every):
+    if form == "keep" and not rank and any((row := format_of_path(job.target)) and row.is_lossy for job in every):
         screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
     report = out / ("report.json" if rank is None else f"report.{rank}.json")
     outcomes: list[PhotoResult] = []

@@ -59,7 +59,7 @@ def _demand_free(table: Path, overwrite: bool, given: list[Path]) -> None:
     from toolbox.imaging import io
     from toolbox.inference import output_paths
 
-    read = [path for place in given for path in (io.find(place) if place.is_dir() else [place])]
+    read = [path for place in given for path in (io.find_images(place) if place.is_dir() else [place])]
     if table.exists() and any(output_paths.is_same_path(table, path) for path in read):
         raise UsageError(f"--csv {table} is one of the files that are scored; choose another name.")
     if os.path.lexists(table) and not overwrite:

@@ -62,14 +62,14 @@ def open_folder(folder: Path | None) -> Source:
         return Source(
             kind="sample",
             folder=root,
-            items=_alone(io.find(root / "photos")),
-            tests=_alone(io.find(root / "test")),
+            items=_alone(io.find_images(root / "photos")),
+            tests=_alone(io.find_images(root / "test")),
         )
     if not folder.is_dir():
         raise UsageError(f"--data {folder}: there is no such folder. It should hold {LAYOUT}.")
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
         return _competition(folder)
-    photos = io.find(folder)
+    photos = io.find_images(folder)
     if not photos:
         raise DataError(f"{folder} holds no photographs. It should hold {LAYOUT}.")
     if len(photos) < 2:
@@ -108,7 +108,7 @@ def _competition(folder: Path) -> Source:
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in io.find(folder)} if folder.is_dir() else {}
+    return {path.name: path for path in io.find_images(folder)} if folder.is_dir() else {}
 
 
 def _listed(table: Path, folder: Path) -> list[str]:

@@ -94,7 +94,7 @@ class _Picture:
             return image_io.read_rgb(self.file)
         try:
             with zipfile.ZipFile(self.file) as archive:
-                return image_io.rgb_of(image_io.decode(archive.read(self.inside), self.inside))
+                return image_io.to_rgb8(image_io.decode(archive.read(self.inside), self.inside))
         except (OSError, zipfile.BadZipFile, ValueError) as error:
             raise DataError(f"{self.inside} in {self.file} can't be read: {error}") from error
 
@@ -119,7 +119,7 @@ def _predictions(path: Path) -> dict[str, _Picture]:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in image_io.find(folder):
+    for path in image_io.find_images(folder):
         if path.stem in found:
             raise DataError(
                 f"{folder} holds {found[path.stem].name} and {path.name}; names must differ before the dot."

@@ -1,80 +1,82 @@
-"""Restored pictures to the bytes of a file, in the format, depth and with the EXIF of the photograph that they were."""
+"""Encode pixels: one function per format, which the table of formats lists. The same pixels give the same bytes.
+
+Each function takes (H, W, 3) RGB of a depth that its format has, and EXIF that opens with ``Exif``, or None. It returns
+the bytes of the file, and a line for each thing that the format cannot hold.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from toolbox.errors import OutputError
-from toolbox.imaging import decode
-from toolbox.imaging.io import eight_bits, encode_png
+from toolbox.imaging.exif import copy_photo_tags
 
-# What a file of each ending is written as.
-KINDS = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-LOSSY = ("JPEG", "WEBP")
+Encoded = tuple[bytes, tuple[str, ...]]
 
-# JPEG and WebP at a quality where no further loss is seen, JPEG's colours at full resolution.
+# At this quality no further loss is visible.
 QUALITY = 95
-OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": QUALITY, "subsampling": 0},
-    "WEBP": {"quality": QUALITY, "method": 4},
-}
-
-# A JPEG segment's length is told in two bytes, which count themselves.
-_MOST_JPEG_EXIF = 65533
+# The length of a JPEG segment has two bytes, and counts them too.
+_MAX_JPEG_EXIF_BYTES = 65533
+_PNG_LEVEL = 3
+_PNG_HEADER_END = 33
 _TIFF_LEVEL = 3
-_STRIP_BYTES = 1 << 20
-# TIFF 6.0, sections 8 and 14, and Adobe's Photoshop TIFF technical notes for Deflate.
+_TIFF_STRIP_BYTES = 1 << 20
+# TIFF 6.0, sections 8 and 14; Deflate: Adobe Photoshop TIFF technical notes.
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
-_DEFLATE, _RGB, _INTERLEAVED, _DIFFERENCES = 8, 2, 1, 2
+_OFFSETS, _SAMPLES, _ROWS, _SIZES, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
+_DEFLATE, _RGB, _INTERLEAVED, _HORIZONTAL_DIFFERENCES, _LONG = 8, 2, 1, 2, 4
 
 
-def encode(pixels: np.ndarray, kind: str, exif: bytes | None = None) -> tuple[bytes, tuple[str, ...]]:
-    """Encode (H, W, 3) RGB, uint8 or uint16; the same picture gives the same bytes.
+def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None) -> bytes:
+    """Encode (H, W) or (H, W, 3) RGB, uint8, uint16 or bool (as 0 and 255), as PNG.
 
-    Args:
-        pixels: the picture.
-        kind: PNG, TIFF, JPEG or WEBP; the last two hold 8 bits.
-        exif: as in `toolbox.imaging.io.Photo`.
-
-    Returns:
-        The file's bytes, and what could not be kept, a line each.
-
-    Raises:
-        OutputError: the format does not take a picture of that size.
+    `alpha` is (H, W) of the same type.
     """
-    if kind == "PNG":
-        return encode_png(pixels, exif=exif), ()
-    if kind == "TIFF":
-        return _tiff(pixels, exif)
-    notes = []
-    if pixels.dtype == np.uint16:
-        pixels = eight_bits(pixels)
-        notes.append(f"16 bits became 8: {kind} has no more")
-    options = dict(OPTIONS[kind])
-    if exif and kind == "JPEG" and len(exif) > _MOST_JPEG_EXIF:
-        notes.append("EXIF left out: it is longer than a JPEG can hold")
-    elif exif:
-        options["exif"] = exif
-    stream = io.BytesIO()
-    try:
-        Image.fromarray(pixels).save(stream, kind, **options)
-    except (ValueError, OSError) as error:
-        height, width = pixels.shape[:2]
-        raise OutputError(f"{width}x{height} can't be written as {kind}: {error}") from error
-    return stream.getvalue(), tuple(notes)
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if alpha is not None:
+        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        pixels = np.dstack([rgb, alpha])
+    bgr_order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
+    stored = pixels if bgr_order is None else np.ascontiguousarray(pixels[..., bgr_order])
+    data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
+    if exif is None:
+        return data
+    body = b"eXIf" + exif.removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:_PNG_HEADER_END] + chunk + data[_PNG_HEADER_END:]
 
 
-def _tiff(pixels: np.ndarray, exif: bytes | None) -> tuple[bytes, tuple[str, ...]]:
-    """Encode as TIFF by our own hand: Pillow knows no 16-bit RGB, and OpenCV no EXIF."""
+def encode_png_photo(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+    """Encode uint8 or uint16 as PNG."""
+    return encode_png(pixels, exif=exif), ()
+
+
+def encode_jpeg(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+    """Encode uint8 as JPEG, with its colours at full resolution."""
+    notes: tuple[str, ...] = ()
+    if exif and len(exif) > _MAX_JPEG_EXIF_BYTES:
+        exif, notes = None, ("EXIF left out: it is longer than a JPEG can hold",)
+    return _encode_with_pillow(pixels, exif, "JPEG", subsampling=0), notes
+
+
+def encode_webp(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+    """Encode uint8 as lossy WebP."""
+    return _encode_with_pillow(pixels, exif, "WEBP", method=4), ()
+
+
+def encode_tiff(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+    """Encode uint8 or uint16 as TIFF, since Pillow has no 16-bit RGB and OpenCV no EXIF."""
     height, width, samples = pixels.shape
-    rows = max(1, _STRIP_BYTES // pixels[:1].nbytes)
-    strips = [_strip(pixels[start : start + rows]) for start in range(0, height, rows)]
+    rows = max(1, _TIFF_STRIP_BYTES // pixels[:1].nbytes)
+    strips = [_tiff_strip(pixels[start : start + rows]) for start in range(0, height, rows)]
     sizes = tuple(len(strip) for strip in strips)
     layout: dict[int, Any] = {
         _WIDTH: width,
@@ -82,43 +84,48 @@ def _tiff(pixels: np.ndarray, exif: bytes | None) -> tuple[bytes, tuple[str, ...
         _BITS: (8 * pixels.itemsize,) * samples,
         _COMPRESSION: _DEFLATE,
         _PHOTOMETRIC: _RGB,
-        # From the end of the directory on, to which Pillow moves them.
-        _OFFSETS: tuple(int(place) for place in np.cumsum((0, *sizes[:-1]))),
+        # Counted from the end of the directory, to which Pillow moves them.
+        _OFFSETS: tuple(int(offset) for offset in np.cumsum((0, *sizes[:-1]))),
         _SAMPLES: samples,
         _ROWS: rows,
-        _COUNTS: sizes,
+        _SIZES: sizes,
         _PLANES: _INTERLEAVED,
-        _PREDICTOR: _DIFFERENCES,
+        _PREDICTOR: _HORIZONTAL_DIFFERENCES,
     }
     notes: tuple[str, ...] = ()
     try:
-        head = _directory(layout, exif)
-    except Exception:  # EXIF comes from anywhere; a result isn't refused for it
-        head, notes = _directory(layout, None), ("EXIF left out: it can't be written in a TIFF",)
+        head = _tiff_directory(layout, exif)
+    except Exception:  # a result is not refused for EXIF, which anything may have written
+        head, notes = _tiff_directory(layout, None), ("EXIF left out: it can't be written in a TIFF",)
     return b"".join([head, *strips]), notes
 
 
-def _strip(rows: np.ndarray) -> bytes:
-    """Deflate the differences of neighbours along each row, modulo 256 or 65536."""
-    apart = rows.astype(rows.dtype.newbyteorder("<"))
-    apart[:, 1:] -= rows[:, :-1]
-    return zlib.compress(apart.tobytes(), _TIFF_LEVEL)
+def _encode_with_pillow(pixels: np.ndarray, exif: bytes | None, name: str, **options: int) -> bytes:
+    """Return the bytes of the file; raise OutputError if the format does not take a picture of that size."""
+    stream = io.BytesIO()
+    try:
+        Image.fromarray(pixels).save(stream, name, quality=QUALITY, **options, **({"exif": exif} if exif else {}))
+    except (ValueError, OSError) as error:
+        height, width = pixels.shape[:2]
+        raise OutputError(f"{width}x{height} can't be written as {name}: {error}") from error
+    return stream.getvalue()
 
 
-def _directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
+def _tiff_strip(rows: np.ndarray) -> bytes:
+    """Return deflated rows: differences of neighbouring pixels, modulo 256 or 65536."""
+    differences = rows.astype(rows.dtype.newbyteorder("<"))
+    differences[:, 1:] -= rows[:, :-1]
+    return zlib.compress(differences.tobytes(), _TIFF_LEVEL)
+
+
+def _tiff_directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
     directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
     if exif:
-        given = Image.Exif()
-        given.load(exif)
-        # What another file's EXIF says of that file's layout would be taken for this one's.
-        for tag in set(given) & decode._PHOTO_TAGS:
-            inner = tag in (34665, 34853)
-            read = decode.as_read
-            directory[tag] = {k: read(v) for k, v in given.get_ifd(tag).items()} if inner else read(given[tag])
+        copy_photo_tags(exif, directory)
     for tag, value in layout.items():
         directory[tag] = value
-        if tag in (_OFFSETS, _COUNTS):
-            directory.tagtype[tag] = 4  # 32 bits, whatever the first values need
+        if tag in (_OFFSETS, _SIZES):
+            directory.tagtype[tag] = _LONG  # 32 bits, even if the first values need fewer
     stream = io.BytesIO()
     directory.save(stream)
     return stream.getvalue()

@@ -1,7 +1,7 @@
-"""Colour profiles: pixels of any ICC profile to sRGB, which is what everything after this assumes.
+"""Convert pixels of any ICC profile to sRGB, which all other modules assume.
 
-Eight-bit pixels go through LittleCMS. It has no 16-bit way in from Pillow, so for those the curves and the
-matrix of the profile are applied here (ICC.1:2022, sections 10.6, 10.18 and annex F.3).
+LittleCMS converts 8-bit pixels. Pillow gives it no 16-bit ones, so for those the curves and the matrix of the profile
+are applied here (ICC.1:2022, sections 10.6, 10.18 and annex F.3).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-# What sRGB profiles of different makers differ by; below it pixels stay as they are stored.
-_SAME = 2
+# sRGB profiles of different makers differ by this many levels. Below it, pixels stay as they are stored.
+_SRGB_TOLERANCE = 2
 _MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
-# sRGB's primaries adapted to D50 (IEC 61966-2-1 with the Bradford matrix), linear RGB to XYZ.
+# The primaries of sRGB adapted to D50 (IEC 61966-2-1 with the Bradford matrix): linear RGB to XYZ.
 _SRGB_TO_XYZ = np.array(
     [
         [0.43606567, 0.38514709, 0.14306641],
@@ -26,83 +26,96 @@ _SRGB_TO_XYZ = np.array(
         [0.01391602, 0.09707642, 0.71409607],
     ]
 )
-_BLOCK = 1 << 18
-_DONE = ("ICC profile converted",)
+_MAX_TAGS = 200
+_BLOCK_PIXELS = 1 << 18
+_CONVERTED = ("ICC profile converted",)
+_UNUSABLE = ("unusable ICC profile ignored",)
+_IDENTITY = np.arange(256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way:
+class _Conversion:
+    """A profile's conversion to sRGB.
+
+    Attributes:
+        mode: Pillow's mode of the pixels that the profile is for.
+        apply: converts a picture of that mode.
+        gray_curve: (256,) the sRGB level of each gray level.
+        is_srgb: whether the profile is RGB, and sRGB or close to it.
+    """
+
     mode: str
     apply: Callable[[Image.Image], Image.Image]
-    gray: np.ndarray
-    plain: bool
+    gray_curve: np.ndarray
+    is_srgb: bool
 
 
 def to_srgb8(image: Image.Image, icc: bytes) -> tuple[Image.Image, tuple[str, ...]]:
     """Convert a picture of mode L, RGB or CMYK by its profile.
 
     Returns:
-        The picture, L staying L and the others RGB, and notes of what was done: none if the profile is sRGB
-        or its like. An unusable profile leaves the picture as it is and says so.
+        The picture, L as L and the others as RGB, and notes on what was done: none for sRGB and profiles close to it.
+        A profile that cannot be used leaves the picture unchanged, with a note.
     """
-    way = _way(icc)
-    if way is None or (image.mode != way.mode and (image.mode != "L" or way.mode == "CMYK")):
-        return image, ("unusable ICC profile ignored",)
+    conversion = _conversion(icc)
+    if conversion is None or (image.mode != conversion.mode and (image.mode != "L" or conversion.mode == "CMYK")):
+        return image, _UNUSABLE
     if image.mode == "L":
-        if _near(way.gray, np.arange(256)):
+        if _is_close(conversion.gray_curve, _IDENTITY):
             return image, ()
-        return image.point(way.gray.tolist()), _DONE
-    if way.plain:
+        return image.point(conversion.gray_curve.tolist()), _CONVERTED
+    if conversion.is_srgb:
         return image, ()
-    return way.apply(image), _DONE
+    return conversion.apply(image), _CONVERTED
 
 
 def to_srgb16(pixels: np.ndarray, icc: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """Convert (H, W) or (H, W, 3) uint16 by its profile, as `to_srgb8` does.
 
-    A profile made of tables in place of curves and a matrix can't be followed in 16 bits; it is then left
-    out, which the note says.
+    A profile of lookup tables, without curves and a matrix, cannot be applied in 16 bits. It is ignored, with a note.
     """
-    way = _way(icc)
-    wanted = "L" if pixels.ndim == 2 else "RGB"
-    if way is None or way.mode not in ("L", "RGB") or (wanted, way.mode) == ("RGB", "L"):
-        return pixels, ("unusable ICC profile ignored",)
-    if way.plain if wanted == "RGB" else _near(way.gray, np.arange(256)):
+    conversion = _conversion(icc)
+    is_gray = pixels.ndim == 2
+    if conversion is None or conversion.mode == "CMYK" or (conversion.mode == "L" and not is_gray):
+        return pixels, _UNUSABLE
+    if _is_close(conversion.gray_curve, _IDENTITY) if is_gray else conversion.is_srgb:
         return pixels, ()
     try:
         curves, matrix = _curves_and_matrix(icc)
     except (KeyError, struct.error, ValueError, IndexError):
-        return pixels, ("ICC profile ignored: its tables can't be followed in 16 bits",)
-    flat = pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1)
-    out = np.empty_like(flat)
-    for start in range(0, len(flat), _BLOCK):
-        block = flat[start : start + _BLOCK]
+        return pixels, ("ICC profile ignored: its tables can't be applied in 16 bits",)
+    flat = pixels.reshape(-1, 1 if is_gray else pixels.shape[2])
+    converted = np.empty_like(flat)
+    for start in range(0, len(flat), _BLOCK_PIXELS):
+        block = flat[start : start + _BLOCK_PIXELS]
         if matrix is None or block.shape[1] == 1:
             linear = curves[len(curves) // 2][block]
         else:
-            linear = np.stack([c[block[:, i]] for i, c in enumerate(curves)], axis=1) @ matrix.T
+            linear = np.stack([curve[block[:, i]] for i, curve in enumerate(curves)], axis=1) @ matrix.T
         linear = np.clip(linear, 0.0, 1.0)
-        coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        out[start : start + _BLOCK] = np.rint(coded * 65535)
-    return out.reshape(pixels.shape), _DONE
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        converted[start : start + _BLOCK_PIXELS] = np.rint(encoded * 65535)
+    return converted.reshape(pixels.shape), _CONVERTED
 
 
 @functools.lru_cache(maxsize=8)
-def _way(icc: bytes) -> _Way | None:
+def _conversion(icc: bytes) -> _Conversion | None:
+    """Return the conversion of a profile, or None if LittleCMS cannot use it."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         mode = _MODES[profile.profile.xcolor_space.strip()]
         transform = _transform(profile, mode, ImageCms.Flags.HIGHRESPRECALC)
-        # LittleCMS thins out a gray curve for speed, which is up to ten levels off near black.
+        # With its optimisation, LittleCMS simplifies a gray curve and is up to ten levels wrong near black.
         exact = _transform(profile, mode, ImageCms.Flags.NOOPTIMIZE)
-    except Exception:  # LittleCMS and Pillow raise what they like on a hostile profile
+    except Exception:  # LittleCMS and Pillow raise many types on a hostile profile
         return None
     ramp = np.arange(256, dtype=np.uint8)[None]
     axis = np.linspace(0, 255, 9).round().astype(np.uint8)
     cube = np.stack(np.meshgrid(axis, axis, axis), axis=-1).reshape(1, -1, 3)
     gray = Image.fromarray(ramp).convert(mode if mode != "CMYK" else "L").convert(mode)
-    plain = mode == "RGB" and _near(np.asarray(transform.apply(Image.fromarray(cube))), cube)
-    return _Way(mode=mode, apply=transform.apply, gray=np.asarray(exact.apply(gray))[0, :, 1], plain=plain)
+    is_srgb = mode == "RGB" and _is_close(np.asarray(transform.apply(Image.fromarray(cube))), cube)
+    gray_curve = np.asarray(exact.apply(gray))[0, :, 1]
+    return _Conversion(mode=mode, apply=transform.apply, gray_curve=gray_curve, is_srgb=is_srgb)
 
 
 def _transform(profile: ImageCms.ImageCmsProfile, mode: str, flags: ImageCms.Flags) -> ImageCms.ImageCmsTransform:
@@ -116,26 +129,28 @@ def _transform(profile: ImageCms.ImageCmsProfile, mode: str, flags: ImageCms.Fla
     )
 
 
-def _near(one: np.ndarray, other: np.ndarray) -> bool:
-    return int(np.abs(one.astype(int) - other.astype(int)).max()) <= _SAME
+def _is_close(levels: np.ndarray, expected: np.ndarray) -> bool:
+    return int(np.abs(levels.astype(int) - expected.astype(int)).max()) <= _SRGB_TOLERANCE
 
 
 def _curves_and_matrix(icc: bytes) -> tuple[list[np.ndarray], np.ndarray | None]:
+    """Return the curves (65536,) from stored to linear values, one or three, and the matrix to linear sRGB."""
     count = struct.unpack_from(">I", icc, 128)[0]
     tags = {}
-    for i in range(min(count, 200)):
+    for i in range(min(count, _MAX_TAGS)):
         name, offset, size = struct.unpack_from(">4sII", icc, 132 + 12 * i)
         tags[name] = icc[offset : offset + size]
     if b"kTRC" in tags:
         return [_curve(tags[b"kTRC"])], None
     if b"A2B0" in tags or b"A2B1" in tags:
-        raise ValueError("made of tables")
-    colorants = [np.array(struct.unpack_from(">3i", tags[n], 8)) / 65536 for n in (b"rXYZ", b"gXYZ", b"bXYZ")]
-    matrix = np.linalg.inv(_SRGB_TO_XYZ) @ np.stack(colorants, axis=1)
+        raise ValueError("a profile of lookup tables")
+    primaries = [np.array(struct.unpack_from(">3i", tags[n], 8)) / 65536 for n in (b"rXYZ", b"gXYZ", b"bXYZ")]
+    matrix = np.linalg.inv(_SRGB_TO_XYZ) @ np.stack(primaries, axis=1)
     return [_curve(tags[n]) for n in (b"rTRC", b"gTRC", b"bTRC")], matrix
 
 
 def _curve(tag: bytes) -> np.ndarray:
+    """Return a "curv" or "para" tag as the linear value of each of 65536 levels."""
     x = np.linspace(0.0, 1.0, 65536)
     if tag[:4] == b"curv":
         n = struct.unpack_from(">I", tag, 8)[0]

@@ -1,48 +1,45 @@
-"""The one place where image files are read and written: bytes in, uint8 or uint16 out.
+"""Read and write image files: bytes in, uint8 or uint16 pixels out. All other modules use this one.
 
-A file from a stranger is checked before it is decoded (what it is, whether it is whole, how large), decoded
-from memory, and turned upright in sRGB. Every way in which that can fail is a DataError of one line that
-opens with the file's name; nothing of Pillow's or OpenCV's comes through.
+A file may come from anyone. It is checked before it is decoded (format, completeness, size), decoded from memory,
+converted to sRGB and turned upright. Whatever fails is a DataError of one line that opens with the file's name.
 """
 
 from __future__ import annotations
 
 import contextlib
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-import cv2
 import numpy as np
-from PIL import Image
 
+from toolbox.color import integer_luma
 from toolbox.errors import DataError
-from toolbox.imaging import integrity
-from toolbox.imaging.decode import open_bytes, pixels_of
+from toolbox.imaging.decode import decode_opened, open_bytes
+from toolbox.imaging.encode import encode_png as encode_png
+from toolbox.imaging.formats import format_named, format_of_path
+from toolbox.imaging.integrity import BrokenFileError
 from toolbox.utils import files
 
 MAX_PIXELS = 50_000_000
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
-# Room for text, profiles and previews beside eight bytes a pixel, the most that a picture can need.
-_SIDE_BYTES = 64 << 20
-_PNG_LEVEL = 3
-_STRIP = 256
+# A picture needs at most eight bytes per pixel; text, profiles and previews come on top.
+_MAX_BYTES_PER_PIXEL = 8
+_MAX_SIDE_BYTES = 64 << 20
+_STRIP_ROWS = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Photo:
-    """A decoded picture, upright and in sRGB.
+    """A decoded photograph, upright and in sRGB.
 
     Attributes:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, the full range of the type.
-        format: PNG, JPEG, WEBP, TIFF or BMP.
-        alpha: (H, W) of the same type, 0 where transparent; None if the file has no transparency.
-        exif: EXIF to write beside the result (it opens with ``Exif``), without orientation and thumbnail.
+        format: the name of its format in `toolbox.imaging.formats`, as "PNG".
+        alpha: (H, W) of the same type, 0 where it is transparent; None if the file has no transparency.
+        exif: EXIF for the result (it opens with ``Exif``), without orientation and thumbnail.
         notes: what was changed, as "orientation applied".
     """
 
@@ -54,122 +51,125 @@ class Photo:
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read one image file; raises DataError of one line that names it."""
-    return decode(_bytes_of(path, max_pixels), str(path), max_pixels=max_pixels)
+    """Read an image file; raise DataError as `decode` does."""
+    return decode(_read_bytes(path, max_pixels), str(path), max_pixels=max_pixels)
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode the bytes of one image file.
+    """Decode the bytes of an image file.
 
     Args:
         data: the whole file.
-        name: what to call it in errors.
-        max_pixels: the most pixels that are decoded.
+        name: its name in errors.
+        max_pixels: a larger picture is refused.
 
     Raises:
         DataError: not an image, cut short, damaged, too large, or of a kind that is not supported.
     """
-    with _refused(name):
+    with _data_errors(name):
         opened = open_bytes(data, max_pixels)
-        pixels, alpha, changes = pixels_of(opened)
-    notes = (*opened.notes, *changes)
-    return Photo(pixels=pixels, alpha=alpha, format=opened.format, exif=opened.exif, notes=notes)
+        pixels, alpha, notes = decode_opened(opened)
+    return Photo(
+        pixels=pixels,
+        alpha=alpha,
+        format=opened.format.name,
+        exif=opened.exif.data,
+        notes=(*opened.notes, *notes),
+    )
 
 
-def size_of(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Return the upright (width, height) in pixels without decoding; raises DataError as `read` does."""
-    data = _bytes_of(path, max_pixels)
-    with _refused(str(path)):
+def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Return width and height in pixels, upright, without decoding; raise DataError as `decode` does."""
+    data = _read_bytes(path, max_pixels)
+    with _data_errors(str(path)):
         return open_bytes(data, max_pixels).size
 
 
 def read_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a file as (H, W, 3) uint8 RGB, see `rgb_of`."""
-    return rgb_of(read(path, max_pixels=max_pixels))
-
-
-def rgb_of(photo: Photo) -> np.ndarray:
-    """Return a photo as (H, W, 3) uint8 RGB: gray thrice, 16 bits rounded to 8, transparency left out."""
-    pixels = eight_bits(photo.pixels)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-
-
-def eight_bits(pixels: np.ndarray) -> np.ndarray:
-    """Return uint8 or uint16 pixels as uint8, 16 bits rounded."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    small = np.empty(pixels.shape, np.uint8)
-    # By strips, since it takes several times the memory of the picture.
-    for start in range(0, len(pixels), _STRIP):
-        rows = slice(start, start + _STRIP)
-        # 65535 = 255 x 257, so this rounds to the nearest of the 256 levels.
-        small[rows] = (pixels[rows].astype(np.uint32) + 128) // 257
-    return small
+    """Read an image file as (H, W, 3) uint8 RGB, see `to_rgb8`."""
+    return to_rgb8(read(path, max_pixels=max_pixels))
 
 
 def read_gray(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a file as (H, W) uint8: one channel as it is stored, three by `luma`."""
-    return _gray(read(path, max_pixels=max_pixels))
+    """Read an image file as (H, W) uint8: a single channel as it is stored, three channels by their luma."""
+    return _to_gray8(read(path, max_pixels=max_pixels))
 
 
 def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a mask as (H, W) bool, True where the picture is lost: white (from 128 on), or transparent."""
+    """Read a mask as (H, W) bool, True where the picture is lost: white (128 or more) or transparent."""
     photo = read(path, max_pixels=max_pixels)
-    lost = _gray(photo) >= 128
-    return lost if photo.alpha is None else lost | (eight_bits(photo.alpha) < 128)
+    mask = _to_gray8(photo) >= 128
+    return mask if photo.alpha is None else mask | (to_8bit(photo.alpha) < 128)
 
 
-def luma(rgb: np.ndarray) -> np.ndarray:
-    """Return the ITU-R 601 luma of (H, W, 3) uint8 as (H, W) uint8, rounded as Pillow's convert("L")."""
-    return np.array(Image.fromarray(rgb).convert("L"))
+def to_rgb8(photo: Photo) -> np.ndarray:
+    """Return a photograph as (H, W, 3) uint8 RGB: gray in three channels, 16 bits rounded to 8, no transparency."""
+    pixels = to_8bit(photo.pixels)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
-def find(folder: str | Path) -> list[Path]:
-    """Return the image files directly in `folder` by their suffix, sorted; hidden files are left out.
+def to_8bit(pixels: np.ndarray) -> np.ndarray:
+    """Return uint8 or uint16 pixels as uint8, 16 bits rounded to the nearest of 256 levels."""
+    if pixels.dtype == np.uint8:
+        return pixels
+    rounded = np.empty(pixels.shape, np.uint8)
+    # By strips, since it takes several times the memory of the picture.
+    for start in range(0, len(pixels), _STRIP_ROWS):
+        rows = slice(start, start + _STRIP_ROWS)
+        rounded[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 65535 = 255 x 257
+    return rounded
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """Return the image files directly in `folder`, by their suffix, sorted. Hidden files are left out.
 
     Raises:
-        DataError: the folder is not there or can't be read.
+        DataError: the folder does not exist or can't be read.
     """
     try:
         entries = sorted(Path(folder).iterdir())
-        return [p for p in entries if p.suffix.lower() in SUFFIXES and p.name[0] != "." and p.is_file()]
+        return [path for path in entries if format_of_path(path) and path.name[0] != "." and path.is_file()]
     except OSError as error:
         raise DataError(f"{files.printable(folder)} can't be read as a folder: {error.strerror}") from error
 
 
-def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None) -> bytes:
-    """Encode (H, W) or (H, W, 3) RGB, uint8, uint16 or bool (as 0 and 255), as PNG.
+def encode(pixels: np.ndarray, format_name: str, exif: bytes | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """Encode (H, W, 3) RGB, uint8 or uint16; the same pixels give the same bytes.
 
-    The same pixels give the same bytes. `alpha` is (H, W) of the same type, `exif` as in Photo.
+    Args:
+        pixels: the picture; 16 bits are rounded to 8 for a format that has no more.
+        format_name: the name of a format that has an encoder, as "PNG".
+        exif: as in `Photo`.
+
+    Returns:
+        The bytes of the file, and a line for each thing that the format cannot hold.
+
+    Raises:
+        OutputError: the format does not take a picture of that size.
     """
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    if alpha is not None:
-        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-        pixels = np.dstack([rgb, alpha])
-    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
-    stored = pixels if order is None else np.ascontiguousarray(pixels[..., order])
-    data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
-    if exif is None:
-        return data
-    body = b"eXIf" + exif.removeprefix(b"Exif\0\0")
-    part = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:33] + part + data[33:]
+    row = format_named(format_name)
+    assert row.encode is not None
+    depth_notes: tuple[str, ...] = ()
+    if pixels.dtype == np.uint16 and row.max_bits < 16:
+        pixels = to_8bit(pixels)
+        depth_notes = (f"16 bits became 8: {row.name} has no more",)
+    data, notes = row.encode(pixels, exif)
+    return data, (*depth_notes, *notes)
 
 
 def write_png(
     path: str | Path, pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None
 ) -> None:
-    """Write `encode_png` of the pixels to `path`, whole or not at all; raises OutputError."""
+    """Write pixels as PNG, completely or not at all; see `encode_png`; raise OutputError if it fails."""
     files.write_bytes(path, encode_png(pixels, alpha=alpha, exif=exif))
 
 
-def _gray(photo: Photo) -> np.ndarray:
-    pixels = eight_bits(photo.pixels)
-    return luma(pixels) if pixels.ndim == 3 else pixels
+def _to_gray8(photo: Photo) -> np.ndarray:
+    pixels = to_8bit(photo.pixels)
+    return integer_luma(pixels) if pixels.ndim == 3 else pixels
 
 
-def _bytes_of(path: str | Path, max_pixels: int) -> bytes:
+def _read_bytes(path: str | Path, max_pixels: int) -> bytes:
     name = files.printable(path)
     try:
         state = Path(path).stat()
@@ -177,33 +177,34 @@ def _bytes_of(path: str | Path, max_pixels: int) -> bytes:
             raise DataError(f"{name} is a folder, not an image file")
         if not S_ISREG(state.st_mode):
             raise DataError(f"{name} is not a plain file")
-        if state.st_size > max_pixels * 8 + _SIDE_BYTES:
+        if state.st_size > max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_SIDE_BYTES:
             raise DataError(f"{name} has {state.st_size >> 20} MiB, too many for a photo within --max-pixels")
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{name} is not there: check the path") from error
+        raise DataError(f"{name} does not exist: check the path") from error
     except PermissionError as error:
         raise DataError(f"{name} can't be read: no permission") from error
     except (OSError, ValueError, MemoryError) as error:
-        raise DataError(f"{name} can't be read: {_line(error)}") from error
+        raise DataError(f"{name} can't be read: {_first_line(error)}") from error
 
 
 @contextlib.contextmanager
-def _refused(name: str) -> Iterator[None]:
+def _data_errors(name: str) -> Iterator[None]:
+    """Turn whatever is raised inside into a DataError about the file `name`."""
     name = files.printable(name)
     try:
-        # Pillow warns of what is refused or noted here anyway.
         with warnings.catch_warnings():
+            # Pillow warns of things that are refused or noted here.
             warnings.simplefilter("ignore")
             yield
-    except integrity.BrokenFileError as error:
-        raise DataError(f"{name} {_line(error)}") from error
+    except BrokenFileError as error:
+        raise DataError(f"{name} {_first_line(error)}") from error
     except MemoryError as error:
         raise DataError(f"{name} needs more memory than there is: lower --max-pixels to refuse it") from error
-    except Exception as error:  # the decoders raise nearly everything on a hostile file
-        raise DataError(f"{name} can't be decoded: {_line(error)}") from error
+    except Exception as error:  # the decoders raise almost any type on a hostile file
+        raise DataError(f"{name} can't be decoded: {_first_line(error)}") from error
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return files.printable(reason.strip().splitlines()[0])

@@ -1,4 +1,4 @@
-"""Is a photograph gray, toned like a sepia print, or in colour? And the tone, to give it back."""
+"""Tell whether a photograph is gray, toned like a sepia print, or in colour; and apply such a tone."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Literal
 import cv2
 import numpy as np
 
-# In steps of 255, at the 99th of a hundred pixels: how far the colour of a gray photograph may lie from gray, and how
-# far, meant over squares of 5 pixels, that of a toned one from the curve of its tone; and the strongest tone, which no
-# print reaches and sunsets go beyond. Figures in docs/restore.md.
-NEAR = 8.0
-TONED = 7.0
-STRONGEST = 50.0
-SHARE = 99.0
-SQUARE = 5
+from toolbox.color import array_cbcr, array_luma, color_differences
 
-SIDE = 512
+# Chroma in levels of 255, at the 99th percentile of the pixels. Measured; figures in docs/restore.md.
+# A gray photograph has at most this chroma: noise and JPEG leave some.
+MAX_GRAY_CHROMA = 8.0
+# In a toned photograph, the mean over squares of 5 pixels is at most this far from the curve of the tone.
+MAX_TONE_RESIDUAL = 7.0
+# No print has a stronger tone; sunsets have.
+MAX_TONE_CHROMA = 50.0
+_PERCENTILE = 99.0
+_SQUARE = 5
+_WORKING_SIDE = 512
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Toning:
-    """What a photograph's colours are.
+    """What the colours of a photograph are.
 
     Attributes:
-        kind: "gray", "toned" (brown, and its colour follows from its luma alone, as in a sepia print) or "colour".
-        curve: (256, 2) Cb and Cr, in steps of 255, of each luma; zeros if it is gray.
+        kind: "gray", "toned" (brownish, and its colour depends on its luma alone, as in a sepia print) or "colour".
+        curve: (256, 2) Cb and Cr, in levels of 255, for each luma; zeros for "gray".
     """
 
     kind: Literal["gray", "toned", "colour"]
@@ -34,61 +36,66 @@ class Toning:
 
 
 def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
-    """Judge (H, W, 3) uint8 RGB by what is not `lost`, (H, W) bool, looked at no larger than 1,024 px a side."""
+    """Return the toning of (H, W, 3) uint8 RGB; pixels in `lost`, (H, W) bool, are left out.
+
+    A larger photograph is measured at a reduced size, below 1,024 px a side.
+    """
     gray = Toning(kind="gray", curve=np.zeros((256, 2)))
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
         return gray
-    step = max(1, max(rgb.shape[:2]) // SIDE)
+    step = max(1, max(rgb.shape[:2]) // _WORKING_SIDE)
     small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
-    known = np.ones(small.shape[:2], bool)
-    if lost is not None and not lost.all():
-        # What the means have taken in of what is lost does not count either.
-        known = cv2.dilate(lost.astype(np.uint8), np.ones((step, step), np.uint8))[::step, ::step] == 0
-    if not known.any():
-        known[:] = True
-    luma, chroma = _parted(small)
-    strength = _far(chroma[known])
-    if strength <= NEAR:
+    known = _known_pixels(small.shape[:2], lost, step)
+    luma, chroma = _luma_and_chroma(small)
+    strength = _high_chroma(chroma[known])
+    if strength <= MAX_GRAY_CHROMA:
         return gray
-    curve = _curve(luma[known], chroma[known])
-    # Brown: less blue and more red than gray. A blue fog or a sea by night have one tone by nature.
-    warm = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
-    # JPEG and grain shake single pixels; colours of its own stand out over several.
-    rest = cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (SQUARE, SQUARE))
-    print_ = warm and strength <= STRONGEST and _far(rest[known]) <= TONED
-    return Toning(kind="toned" if print_ else "colour", curve=curve)
+    curve = _tone_curve(luma[known], chroma[known])
+    # Less blue and more red than gray. Fog and the sea at night have a single tone too, but a blue one.
+    is_brown = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
+    # JPEG and grain move single pixels. Real colours differ from the tone over several pixels.
+    residual = cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (_SQUARE, _SQUARE))
+    is_toned = is_brown and strength <= MAX_TONE_CHROMA and _high_chroma(residual[known]) <= MAX_TONE_RESIDUAL
+    return Toning(kind="toned" if is_toned else "colour", curve=curve)
 
 
 def apply_toning(gray: np.ndarray, toning: Toning) -> np.ndarray:
-    """Return (H, W) gray, uint8 or uint16, as (H, W, 3) RGB of the same type in a photograph's tone."""
-    top = int(np.iinfo(gray.dtype).max)
-    table = np.linspace(0, 255, top + 1)
-    cb, cr = (np.interp(table, np.arange(256), toning.curve[:, index]) for index in range(2))
-    red, blue = table + 1.402 * cr, table + 1.772 * cb
-    green = table - (0.299 * 1.402 * cr + 0.114 * 1.772 * cb) / 0.587
-    colours = np.rint(np.stack([red, green, blue], axis=1) * (top / 255))
-    return colours.clip(0, top).astype(gray.dtype)[gray]
+    """Return (H, W) gray, uint8 or uint16, as (H, W, 3) RGB of the same type with a photograph's tone."""
+    highest = int(np.iinfo(gray.dtype).max)
+    luma = np.linspace(0, 255, highest + 1)
+    cb, cr = (np.interp(luma, np.arange(256), toning.curve[:, index]) for index in range(2))
+    table = luma[:, None] + np.stack(color_differences(cb, cr), axis=1)
+    return np.rint(table * (highest / 255)).clip(0, highest).astype(gray.dtype)[gray]
 
 
-def _parted(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return luma (H, W) in whole steps and Cb and Cr (H, W, 2) of (H, W, 3) RGB, ITU-R BT.601 in full range."""
+def _known_pixels(shape: tuple[int, ...], lost: np.ndarray | None, step: int) -> np.ndarray:
+    """Return which pixels of the reduced photograph count, `shape` bool: all of them if nothing is known."""
+    known = np.ones(shape, bool)
+    if lost is not None and not lost.all():
+        # A mean that covers a lost pixel does not count either.
+        known = cv2.dilate(lost.astype(np.uint8), np.ones((step, step), np.uint8))[::step, ::step] == 0
+    return known if known.any() else np.ones(shape, bool)
+
+
+def _luma_and_chroma(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the luma (H, W) in whole levels, and Cb and Cr (H, W, 2), of (H, W, 3) RGB."""
     values = pixels.astype(np.float32)
-    luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
-    chroma = np.stack([(values[..., 2] - luma) / 1.772, (values[..., 0] - luma) / 1.402], axis=-1)
-    return np.clip(np.rint(luma), 0, 255).astype(np.intp), chroma
+    luma = array_luma(values)
+    return np.clip(np.rint(luma), 0, 255).astype(np.intp), array_cbcr(values, luma)
 
 
-def _far(chroma: np.ndarray) -> float:
-    return float(np.percentile(np.hypot(chroma[:, 0], chroma[:, 1]), SHARE))
+def _high_chroma(chroma: np.ndarray) -> float:
+    return float(np.percentile(np.hypot(chroma[:, 0], chroma[:, 1]), _PERCENTILE))
 
 
-def _curve(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """Return the mean colour of each luma, (256, 2), of (N,) and (N, 2): of its neighbours as well, weighed by bells.
+def _tone_curve(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Return the mean chroma of each luma, (256, 2), from pixels (N,) and (N, 2), with a Gaussian over the luma.
 
-    Fine enough for a tone that bends where a channel is full; straight lines where there is no such luma.
+    It is fine enough for a tone that bends where a channel saturates. It is linear where no pixel has the luma.
     """
     count = np.bincount(luma, minlength=256)
     sums = np.stack([count, *(np.bincount(luma, chroma[:, index], 256) for index in range(2))], axis=1)
-    near = cv2.GaussianBlur(sums.astype(np.float64), (1, 7), 1.0, borderType=cv2.BORDER_CONSTANT)
-    there = np.flatnonzero(near[:, 0] > 1e-3)
-    return np.stack([np.interp(np.arange(256), there, near[there, index] / near[there, 0]) for index in (1, 2)], axis=1)
+    smooth = cv2.GaussianBlur(sums.astype(np.float64), (1, 7), 1.0, borderType=cv2.BORDER_CONSTANT)
+    levels = np.flatnonzero(smooth[:, 0] > 1e-3)
+    means = smooth[levels, 1:] / smooth[levels, :1]
+    return np.stack([np.interp(np.arange(256), levels, means[:, index]) for index in range(2)], axis=1)

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from toolbox.color import integer_luma
 from toolbox.errors import DataError, OutputError, ToolboxError
-from toolbox.imaging import encode, io, sepia
-from toolbox.imaging.color import integer_luma
+from toolbox.imaging import io, sepia
+from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.io import Photo
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.inference.restorer import Restorer
@@ -149,7 +150,7 @@ def _one(job: Job, work: _Worker) -> PhotoResult:
     if read_finished(job, how):
         return _outcome(job, status="there already")
     photo = io.read(job.photo, max_pixels=how.max_pixels)
-    rgb = io.rgb_of(photo)
+    rgb = io.to_rgb8(photo)
     if job.target.exists() and not how.overwrite:
         _write_beside(job, rgb, io.read_rgb(job.target, max_pixels=how.max_pixels))
         return _outcome(job, status="there already", notes=("before and after written",))
@@ -166,11 +167,13 @@ def _one(job: Job, work: _Worker) -> PhotoResult:
     del rgb
     pixels = _restored(photo, mask, keep, toned if tone else None, work.restorers[keep])
     photo = replace(photo, pixels=pixels, alpha=None)
-    data, notes = encode.encode(pixels, encode.KINDS[job.target.suffix.lower()], photo.exif)
+    result_format = format_of_path(job.target)
+    assert result_format is not None
+    data, notes = io.encode(pixels, result_format.name, photo.exif)
     files.ensure_folder(job.target.parent)
     files.write_bytes(job.target, data)
     if before is not None:
-        _write_beside(job, before, io.eight_bits(pixels))
+        _write_beside(job, before, io.to_8bit(pixels))
     if toned.kind == "toned" and keep == "luma":
         notes = ("its tone kept" if tone else "its tone taken for gray", *notes)
     notes = (*photo.notes, *work.said, *notes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from toolbox.imaging.color import SHARES
+from toolbox.imaging.chroma_upsampling import luma_of_floats
 from toolbox.inference.photo_view import View
 from toolbox.inference.tiling import Tiles
 
@@ -127,7 +127,7 @@ def _grown(first: np.ndarray, last: np.ndarray, by: int, shape: tuple[int, ...])
 
 def _as(out: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return RGB (h, w, 3) as luma where `out` is that."""
-    return values @ (np.array(SHARES, np.float32) / 65536) if out.ndim < values.ndim else values
+    return luma_of_floats(values) if out.ndim < values.ndim else values
 
 
 def _enlarged(values: np.ndarray, size: tuple[int, int], place: list[int], wanted: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolbox.errors import DataError, UsageError
-from toolbox.imaging import encode, io
+from toolbox.imaging import io
+from toolbox.imaging.formats import format_of_path
 from toolbox.utils import files
 
 REPORTS = "report*.json"
@@ -129,7 +130,7 @@ def _below(folder: Path, out: Path | None) -> list[Path]:
         if real in seen or (out is not None and is_same_path(here, out)):
             continue
         seen.add(real)
-        found += io.find(here)
+        found += io.find_images(here)
         try:
             for path in sorted(here.iterdir(), reverse=True):
                 if path.is_dir() and not path.name.startswith("."):
@@ -159,11 +160,10 @@ def _named(found: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list
 
 
 def _target(place: Path, keep_format: bool) -> Path:
-    ending = place.suffix.lower()
-    if ending not in io.SUFFIXES:
+    row = format_of_path(place)
+    if row is None:
         return place.with_name(f"{place.name}.png")
-    kind = encode.KINDS.get(ending)
-    return place if kind and (keep_format or kind not in encode.LOSSY) else place.with_suffix(".png")
+    return place if row.encode and (keep_format or not row.is_lossy) else place.with_suffix(".png")
 
 
 def _beside(target: Path) -> Path:

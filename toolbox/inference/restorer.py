@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
-from toolbox.imaging.chroma_upsampling import chroma, compose, enlarge
-from toolbox.imaging.color import integer_luma
+from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences, upsample_differences
 from toolbox.inference import hole_filling
 from toolbox.inference.photo_view import View, view
 from toolbox.inference.tiling import Tiles, probe_receptive_radius
@@ -76,7 +76,7 @@ class Restorer:
 
         Returns:
             (H, W, 3) RGB of the same type. With keep = "rgb", known pixels are those of the image; with "luma",
-            their `toolbox.imaging.color.integer_luma` is the image's.
+            their `toolbox.color.integer_luma` is the image's.
 
         Raises:
             ValueError: an array of another type or shape.
@@ -178,11 +178,11 @@ def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> n
     if to == given.size and _at_once(given, tiles, side):
         rgb = tiles.whole(given)
         hole_filling.blend_into(target, rgb, given.mask, given.mask)
-        return compose(target, [(slice(0, len(rgb)), chroma(rgb))])
+        return compose_rgb(target, [(slice(0, len(rgb)), red_blue_differences(rgb))])
     hole_filling.fill_holes(target, given, tiles, side or tiles.side)
     if to == given.size:
-        return compose(target, ((rows, chroma(rgb)) for rows, rgb in tiles.bands(given)))
-    return compose(target, enlarge(chroma(tiles.whole(given.scaled(*to))), target))
+        return compose_rgb(target, ((rows, red_blue_differences(rgb)) for rows, rgb in tiles.bands(given)))
+    return compose_rgb(target, upsample_differences(red_blue_differences(tiles.whole(given.scaled(*to))), target))
 
 
 def _at_once(given: View, tiles: Tiles, side: int | None) -> bool:

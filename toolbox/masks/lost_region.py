@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from toolbox.imaging.io import luma
+from toolbox.color import integer_luma
 from toolbox.masks import shape_fitting
 from toolbox.masks.polygon_fitting import polygon
 
@@ -247,7 +247,7 @@ def pair_mask(gray: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
     _checked(gray)
     if truth.dtype != np.uint8 or truth.shape != (*gray.shape, 3):
         raise ValueError(f"A pair's truth is (H, W, 3) uint8 of {gray.shape}, not {truth.shape} {truth.dtype}.")
-    differs = gray != luma(truth)
+    differs = gray != integer_luma(truth)
     if not differs.any():
         return differs
     value = fill_value(gray, differs)

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from toolbox.color import integer_luma
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
@@ -87,7 +88,7 @@ def find_painted_shape(rgb: np.ndarray) -> np.ndarray:
     Search the luma with `lost_region.find_lost_region`. In a colour photograph that also finds shapes that
     belong to the picture, so a shape counts only if it has one colour.
     """
-    mask = lost_region.find_lost_region(io.luma(rgb))
+    mask = lost_region.find_lost_region(integer_luma(rgb))
     inside = rgb[mask]
     if len(inside) and (inside == np.median(inside, axis=0)).all(axis=1).mean() < _ONE_COLOR:
         return np.zeros_like(mask)
@@ -116,7 +117,7 @@ def _read(given: Path, photo: Path, place: Path, size: tuple[int, ...], max_pixe
 def _of(folder: Path, place: Path) -> Path:
     """Return the mask at a photograph's place in `folder`: of its name, its name and an ending, or its stem."""
     here = folder / place.parent
-    there = io.find(here) if here.is_dir() else []
+    there = io.find_images(here) if here.is_dir() else []
     for wanted in (place.name, place.stem):
         if here / wanted in there:
             return here / wanted

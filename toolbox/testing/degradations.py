@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from toolbox.color import integer_luma
 from toolbox.hooks.protocols import Degradation, Sample
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.testing import examples
@@ -154,8 +155,8 @@ def keeps(subject: Subject) -> str:
         given = _sample(subject, 64, 64)
         result = subject.built(given, _random(seed))
         known = ~result.mask
-        gray = result.truth @ np.array([0.299, 0.587, 0.114])
-        luma &= bool((np.abs(result.image - gray[..., None])[known] <= 1).all())
+        gray = integer_luma(result.truth)[..., None].astype(int)
+        luma &= bool((np.abs(result.image - gray)[known] <= 1).all())
         rgb &= np.array_equal(result.image[known], result.truth[known])
         truth &= np.array_equal(result.truth, given.truth)
     demand(truth, "it changes the truth, which is what a restoration is compared with; change the image alone")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from toolbox.color import integer_luma, luma
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import Sample
-from toolbox.imaging.color import luma
 
 
 def picture(height: int, width: int, *, batch: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -81,7 +81,7 @@ def sample(height: int, width: int, *, damaged: bool, seed: int = 0) -> Sample:
     if not damaged:
         return Sample(image=truth.copy(), mask=np.zeros(truth.shape[:2], bool), truth=truth)
     lost = mask(height, width, batch=1)[0, 0].numpy() > 0
-    gray = np.rint(truth @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    gray = integer_luma(truth)
     image = np.repeat(gray[..., None], 3, axis=-1)
     image[lost] = 50
     return Sample(image=image, mask=lost, truth=truth)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
-from toolbox.imaging.color import luma
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
 from toolbox.testing.devices import moved, placed

@@ -18,12 +18,12 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from toolbox.color import luma
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import scale_loss, step_optimizers, unscale_norm
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.imaging.color import luma
 from toolbox.models.forward import run_generator
 from toolbox.training.state import LossTerm, NetworkState, TrainState
 from toolbox.training.step_metrics import (

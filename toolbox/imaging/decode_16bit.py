@@ -1,0 +1,94 @@
+"""Decode PNG and TIFF files of 16 bits per sample with OpenCV, since Pillow reduces 16-bit colour to 8 bits.
+
+OpenCV accepts damaged PNG data and may turn a TIFF by itself. So it gets only checked data, and a TIFF whose
+orientation was removed.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import ImageFile, TiffImagePlugin
+
+from toolbox.imaging.exif import ORIENTATION
+from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.png import Png, check_stream
+
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 258, 262, 277, 284, 338
+_WHITE_IS_ZERO, _INTERLEAVED = 0, 1
+_UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of _EXTRA_SAMPLES
+# OpenCV 4 has its log level at the top, OpenCV 5 in a module.
+_OPENCV_LOG: Any = getattr(cv2.utils, "logging", cv2)
+
+PixelsAndAlpha = tuple[np.ndarray, np.ndarray | None]
+
+
+def decode_png16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> PixelsAndAlpha | None:
+    """Return pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16; None if it has at most 8 bits."""
+    if png is None or png.depth != 16:
+        return None
+    check_stream(png)
+    samples = _decode_with_opencv(png.data)
+    if png.color in (0, 2):
+        pixels = samples if png.color == 0 else np.ascontiguousarray(samples[..., 2::-1])
+        return pixels, alpha_of_color(pixels, png.transparent) if png.transparent else None
+    pixels = samples[..., 0] if png.color == 4 else samples[..., 2::-1]
+    return np.ascontiguousarray(pixels), np.ascontiguousarray(samples[..., 3])
+
+
+def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> PixelsAndAlpha | None:
+    """Return pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16, as stored; None if it has no 16 bits."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    tags = image.tag_v2
+    if 16 not in tags.get(_BITS, ()):
+        return None
+    channels = tags.get(_SAMPLES, 1)
+    if tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED and channels > 1:
+        raise BrokenFileError("holds its 16-bit colours in separate planes: save it with them interleaved")
+    orientation = tags.get(ORIENTATION, 1)
+    samples = _decode_with_opencv(data if orientation == 1 else _without_orientation(data, orientation))
+    # Pillow gives the upright size.
+    width, height = image.size[::-1] if orientation >= 5 else image.size
+    if samples.shape != ((height, width) if channels == 1 else (height, width, channels)) or image.mode == "CMYK":
+        raise BrokenFileError("is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray")
+    if channels == 1:
+        return (np.invert(samples) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else samples), None
+    pixels = np.ascontiguousarray(samples[..., 2::-1])
+    extra = tags.get(_EXTRA_SAMPLES, (_UNSPECIFIED,))[0]
+    if channels == 3 or extra == _UNSPECIFIED:
+        return pixels, None
+    alpha = np.ascontiguousarray(samples[..., 3])
+    if extra == _ASSOCIATED_ALPHA:  # the colours are stored multiplied by alpha
+        opacity = np.maximum(alpha, 1).astype(np.float32)[..., None] / 65535
+        pixels = np.minimum(np.rint(pixels / opacity), 65535).astype(np.uint16)
+    return pixels, alpha
+
+
+def alpha_of_color(pixels: np.ndarray, color: tuple[int, ...]) -> np.ndarray:
+    """Return alpha (H, W) of the type of `pixels`: 0 where they have this one colour, the full range elsewhere."""
+    same = pixels == color[0] if pixels.ndim == 2 else (pixels == np.array(color, pixels.dtype)).all(axis=-1)
+    return np.where(same, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+
+
+def _without_orientation(data: bytes, orientation: int) -> bytes:
+    """Return a TIFF file that says it is upright: whether OpenCV turns it depends on OpenCV's version."""
+    order = "<" if data[:2] == b"II" else ">"
+    count = "Q" if b"+" in data[2:4] else "I"  # BigTIFF counts in 64 bits
+    entry = struct.pack(f"{order}HH{count}", ORIENTATION, 3, 1)
+    value = data.index(entry) + len(entry)
+    return data[:value] + struct.pack(f"{order}H", 1) + data[value + 2 :]
+
+
+def _decode_with_opencv(data: bytes) -> np.ndarray:
+    level = _OPENCV_LOG.getLogLevel()
+    _OPENCV_LOG.setLogLevel(0)
+    try:
+        samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        _OPENCV_LOG.setLogLevel(level)
+    if samples is None or samples.dtype != np.uint16:
+        raise BrokenFileError("is damaged: its 16-bit data can't be decoded")
+    return samples

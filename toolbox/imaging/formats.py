@@ -1,0 +1,123 @@
+"""The image formats, one row each: how to recognise, check, decode and encode a file.
+
+To add a format, add its row to `FORMATS`. Everything else reads this table: the search in folders, the decoder, the
+encoder, and the names of results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from toolbox.imaging import encode, integrity
+from toolbox.imaging.decode_16bit import PixelsAndAlpha, decode_png16, decode_tiff16
+from toolbox.imaging.png import Png, read_png
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFormat:
+    """An image format.
+
+    Attributes:
+        name: the name in Pillow, as "PNG".
+        suffixes: of its files, in lower case. Files with them are found in folders.
+        magic: matches the first bytes of its files.
+        opener: Pillow's class for it. `Image.open` would try every format that it knows.
+        check: called with the bytes before they are opened; raises BrokenFileError. For a PNG it returns what
+            the decoder needs.
+        check_tags: called with the bytes and the tags of an opened TIFF; raises BrokenFileError.
+        decode_16bit: decodes what has 16 bits, and returns None for what has at most 8, which Pillow decodes.
+        encode: encodes (H, W, 3) pixels with EXIF; see `toolbox.imaging.encode`. None: results become PNG.
+        max_bits: the most bits per sample that `encode` can write.
+        is_lossy: whether encoding loses detail.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: re.Pattern[bytes]
+    opener: type[ImageFile.ImageFile]
+    check: Callable[[bytes], Png | None] | None = None
+    check_tags: Callable[[bytes, Any], None] | None = None
+    decode_16bit: Callable[[bytes, ImageFile.ImageFile, Png | None], PixelsAndAlpha | None] | None = None
+    encode: Callable[[np.ndarray, bytes | None], encode.Encoded] | None = None
+    max_bits: int = 8
+    is_lossy: bool = False
+
+
+FORMATS = (
+    ImageFormat(
+        name="PNG",
+        suffixes=(".png",),
+        magic=re.compile(rb"\x89PNG\r\n\x1a\n"),
+        opener=PngImagePlugin.PngImageFile,
+        check=read_png,
+        decode_16bit=decode_png16,
+        encode=encode.encode_png_photo,
+        max_bits=16,
+    ),
+    ImageFormat(
+        name="JPEG",
+        suffixes=(".jpg", ".jpeg"),
+        magic=re.compile(rb"\xff\xd8\xff"),
+        opener=JpegImagePlugin.JpegImageFile,
+        check=integrity.check_jpeg,
+        encode=encode.encode_jpeg,
+        is_lossy=True,
+    ),
+    ImageFormat(
+        name="WEBP",
+        suffixes=(".webp",),
+        magic=re.compile(rb"RIFF....WEBP", re.DOTALL),
+        opener=WebPImagePlugin.WebPImageFile,
+        check=integrity.check_webp,
+        encode=encode.encode_webp,
+        is_lossy=True,
+    ),
+    ImageFormat(
+        name="TIFF",
+        suffixes=(".tif", ".tiff"),
+        magic=re.compile(rb"II[*+]\0|MM\0[*+]"),
+        opener=TiffImagePlugin.TiffImageFile,
+        check_tags=integrity.check_tiff,
+        decode_16bit=decode_tiff16,
+        encode=encode.encode_tiff,
+        max_bits=16,
+    ),
+    ImageFormat(
+        name="BMP",
+        suffixes=(".bmp",),
+        magic=re.compile(rb"BM"),
+        opener=BmpImagePlugin.BmpImageFile,
+        check=integrity.check_bmp,
+    ),
+)
+
+_BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
+
+
+def format_of_content(data: bytes) -> ImageFormat | None:
+    """Return the format that the first bytes of a file have, or None if it is not in the table."""
+    return next((row for row in FORMATS if row.magic.match(data)), None)
+
+
+def format_of_path(path: Path) -> ImageFormat | None:
+    """Return the format that the suffix of a path stands for, or None if it is not in the table."""
+    return _BY_SUFFIX.get(path.suffix.lower())
+
+
+def format_named(name: str) -> ImageFormat:
+    """Return the format of a name, as "PNG"; raise KeyError if it is not in the table."""
+    return {row.name: row for row in FORMATS}[name]
