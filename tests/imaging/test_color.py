@@ -90,8 +90,8 @@ def test_integer_luma_is_pillows():
 def test_a_large_photograph_takes_seconds():
     target = np.random.default_rng(6).integers(0, 256, (64, 6000)).astype(np.uint8)
     wanted = candidates(target, 60).astype(np.float32)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(10):
         exact_luma(wanted, target)
     # 24 megapixels are 63 such strips.
-    assert (time.perf_counter() - started) * 6.3 < 10
+    assert (time.process_time() - started) * 6.3 < 10
