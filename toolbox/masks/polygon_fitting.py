@@ -210,7 +210,9 @@ def polygon(same: np.ndarray, part: np.ndarray, *, margin: int, few: int) -> tup
     steps = outline(part)
     # ImageDraw paints every pixel whose middle is within half a pixel of a side: the outermost lie on it.
     points = steps[:, 1::-1].astype(float)
-    lines = _lines(part, points) if len(points) >= 8 else points
+    if len(points) < 8:
+        return None
+    lines = _lines(part, points)
     starts = _polygons(lines, points) if len(lines) >= 3 else []
     starts = [start for start in starts if np.abs(start).max() < 4 * max(same.shape)]
     if not starts:
