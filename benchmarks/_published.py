@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import AdamW
 
-from toolbox.config.plan import Plan, bind
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
 from toolbox.distributed import accelerator

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from benchmarks import _measure
 from benchmarks.loader import cache_in
-from toolbox.config.plan import Plan, bind
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import read
 from toolbox.data import folders, loader
 from toolbox.data.batch import Batch

@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks import _measure, _work
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
 from toolbox.color import luma
-from toolbox.config.plan import Plan, bind
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import read
 from toolbox.data import sample
 from toolbox.data.batch import Batch

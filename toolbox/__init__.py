@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
+from toolbox.hooks.params import DiscriminatorRef, GeneratorRef, LossRef, Params, PenaltyRef
 from toolbox.hooks.protocols import (
     AdversarialLoss,
     Degradation,
@@ -29,18 +31,11 @@ from toolbox.hooks.protocols import (
 )
 from toolbox.hooks.specs import (
     DegradationSpec,
-    DiscriminatorRef,
     DiscriminatorSpec,
-    GeneratorRef,
     GeneratorSpec,
-    LossRef,
     LossSpec,
     MetricSpec,
-    Params,
-    PenaltyRef,
     PenaltySpec,
-    RecipeSpec,
-    WeightsSpec,
 )
 
 if TYPE_CHECKING:

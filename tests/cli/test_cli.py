@@ -53,7 +53,7 @@ def pairs(tmp_path):
     [
         (["list", "losse"], "Did you mean 'losses'?"),
         (["show", "loss", "sim"], "Loss 'sim' is not known. Did you mean 'ssim'?"),
-        (["show", "los", "ssim"], "Did you mean 'loss'?"),
+        (["show", "los", "ssim"], "Did you mean 'losses'?"),
         (["run", "--recipe", "defalt"], "Recipe 'defalt' is not known. Did you mean 'default'?"),
         (["run", "--recipe", "mine.toml"], "There is no recipe file mine.toml"),
         (["run", "--data", "nowhere"], "--data nowhere: there is no such folder. It should hold train_input/"),

@@ -70,7 +70,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
     # pip builds inside the sources, which the repository should not see.
     shutil.copytree(DISTRIBUTION, folder / "tint")
-    scaffold.write("halo-loss", "loss", folder)
+    scaffold.write_package("halo-loss", "loss", folder)
     target = folder / "target"
     python("-m", *PIP, target, folder / "halo-loss", folder / "tint")
     return target
@@ -103,7 +103,7 @@ def test_a_new_package_is_what_was_said(tmp_path):
     ("name", "says"),
     [
         ("Edge", "is not lower-case words"),
-        ("class", "a word of Python's own"),
+        ("class", "is a keyword of Python"),
         ("random", "'random' is installed already"),
         ("torch", "'torch' is installed already"),
         ("mse", "A loss 'mse' ships with toolbox"),
@@ -119,7 +119,7 @@ def test_a_name_that_cannot_be_had_is_refused(name, says, tmp_path):
 def test_a_folder_that_is_there_is_left_alone(tmp_path):
     (tmp_path / "edge-loss").mkdir()
     (tmp_path / "edge-loss" / "letter.txt").write_text("dear", "utf-8")
-    assert "edge-loss is there already" in refused("plugin", "new", "edge-loss")
+    assert "edge-loss exists already" in refused("plugin", "new", "edge-loss")
     assert [path.name for path in tmp_path.rglob("*")] == ["edge-loss", "letter.txt"]
 
 
@@ -128,7 +128,7 @@ def test_nothing_is_left_half_written(tmp_path, monkeypatch):
         yield "README.md", "text"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scaffold, "_texts", broken)
+    monkeypatch.setattr(scaffold, "render_files", broken)
     assert "No space left" in refused("plugin", "new", "edge-loss", code=1)
     assert list(tmp_path.iterdir()) == []
 
@@ -208,7 +208,7 @@ def test_a_file_is_added_used_and_removed(tmp_path):
     assert "was added before, as 'fancy'" in refused("plugin", "add", "fancy.py", "--name", "other")
     shutil.copy(path, tmp_path / "copy.py")
     assert f"taken by a plugin of {path}" in refused("plugin", "add", "copy.py", "--name", "fancy")
-    assert "brought by the plugin 'fancy'" in refused("plugin", "add", "copy.py", code=1)
+    assert "exists already in the plugin 'fancy'" in refused("plugin", "add", "copy.py", code=1)
     assert "taken by a plugin of toolbox-restore" in refused("plugin", "add", "copy.py", "--name", "default")
     assert "can't be a plugin's name" in refused("plugin", "add", "copy.py", "--name", "a,b")
     assert "Did you mean 'fancy'?" in refused("plugin", "remove", "fanzy")
@@ -273,7 +273,7 @@ def test_a_bundle_that_ships_switched_off_is_written_down_as_on(monkeypatch):
 
 
 def test_what_is_uninstalled_can_still_be_taken_off_the_list():
-    registry.change_user(lambda user: registry.with_switch(user, "gone", on=False))
+    registry.change_user(lambda user: registry.with_enabled(user, "gone", enabled=False))
     assert "'gone' (not installed now) is switched on" in call("plugin", "enable", "gone").stdout
     assert "'gone' is not known" in refused("plugin", "enable", "gone")
 

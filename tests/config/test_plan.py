@@ -6,7 +6,7 @@ import pytest
 from catalogs import default_catalog
 
 from toolbox.config import recipe
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.errors import RecipeError
 
 
@@ -27,13 +27,13 @@ def faults(catalog, *overrides, name="default"):
 
 def test_default_is_the_published_setup_as_its_write_up_means_it(catalog):
     plan = bound(catalog)
-    assert {loss.label: loss.section.weight for loss in plan.losses} == {"lsgan": 1, "mse": 50, "ssim": 50}
-    assert {penalty.label: penalty.section.weight for penalty in plan.penalties} == {"gradient": 10}
+    assert {loss.label: loss.options.weight for loss in plan.losses} == {"lsgan": 1, "mse": 50, "ssim": 50}
+    assert {penalty.label: penalty.options.weight for penalty in plan.penalties} == {"gradient": 10}
     assert (plan.settings.training.epochs, plan.settings.training.batch, plan.settings.data.size) == (50, 8, 512)
     split = plan.settings.split
     assert (split.method, split.seed, split.validation) == ("random", 42, 0.2)
     assert (split.train_limit, split.validation_limit) == (10_000, 3_000)
-    sides = {"generator": plan.generator.section, "discriminator": plan.discriminator.section}
+    sides = {"generator": plan.generator.options, "discriminator": plan.discriminator.options}
     assert {k: v.optimizer.name for k, v in sides.items()} == {"generator": "adamw", "discriminator": "adamw"}
     assert {k: v.optimizer.lr for k, v in sides.items()} == {"generator": 1e-4, "discriminator": 1e-4}
     assert {k: v.optimizer.betas for k, v in sides.items()} == {

@@ -99,7 +99,9 @@ def test_nothing_changes_in_one_process():
 
 
 def test_fp16_is_refused_in_one_line():
-    with pytest.raises(RecipeError, match=r"training.shard: is True: it does not go with precision fp16") as caught:
+    with pytest.raises(
+        RecipeError, match=r"training.shard: is True: it can't be combined with precision fp16"
+    ) as caught:
         shards.plan(True, *shards.PLAIN, "training.precision=fp16")
     assert len(caught.value.faults) == 1
 

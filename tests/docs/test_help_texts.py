@@ -21,8 +21,8 @@ from plugin_sources import BROKEN
 from pydantic import BaseModel
 
 from toolbox.cli import main
-from toolbox.config import recipe, settings
-from toolbox.config.plan import bind
+from toolbox.config import component_options, recipe, settings
+from toolbox.config.binding import bind
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog
 
@@ -142,13 +142,21 @@ TABLES: dict[str, list[Any]] = {
     "`[validation]`": [settings.Validation],
     "`[restoring]`": [settings.Restoring],
     "`[sample]`": [settings.SampleSet],
-    "`[generator]`": [settings.Generator],
-    "`[discriminator]`": [settings.Network],
-    "`[generator.optimizer]` and `[discriminator.optimizer]`": [settings.AdamW, settings.Adam, settings.SGD],
-    "`[generator.schedule]` and `[discriminator.schedule]`": [settings.Constant, settings.Step, settings.Cosine],
-    "`[losses.KEY]`": [settings.LossTerm],
-    "`[penalties.KEY]`": [settings.PenaltyTerm],
-    "`[degradations.KEY]` and `[metrics.KEY]`": [settings.Plain],
+    "`[generator]`": [component_options.GeneratorOptions],
+    "`[discriminator]`": [component_options.NetworkOptions],
+    "`[generator.optimizer]` and `[discriminator.optimizer]`": [
+        component_options.AdamW,
+        component_options.Adam,
+        component_options.SGD,
+    ],
+    "`[generator.schedule]` and `[discriminator.schedule]`": [
+        component_options.Constant,
+        component_options.Step,
+        component_options.Cosine,
+    ],
+    "`[losses.KEY]`": [component_options.LossOptions],
+    "`[penalties.KEY]`": [component_options.PenaltyOptions],
+    "`[degradations.KEY]` and `[metrics.KEY]`": [component_options.ComponentOptions],
 }
 
 
@@ -180,9 +188,10 @@ def test_settings_and_their_defaults(title):
 
 def test_every_table_of_settings_is_described():
     described = {model for models in TABLES.values() for model in models if model is not TOP}
-    classes = {value for value in vars(settings).values() if isinstance(value, type)}
-    sections = {value for value in classes if issubclass(value, settings.Section)}
-    assert sections - described == {settings.Section, settings.Settings}
+    members = [*vars(settings).values(), *vars(component_options).values()]
+    classes = {value for value in members if isinstance(value, type)}
+    tables = {value for value in classes if issubclass(value, settings.Table)}
+    assert tables - described == {settings.Table, settings.Settings}
     titles = "".join(TABLES) + "`[requires]`"
     tables = [name for name, field in SETTINGS.items() if field.default_factory is not None]
     assert all(f"`[{name}]`" in titles for name in tables)

@@ -18,15 +18,17 @@ from documents import DOCS, LINKED, PAGES, ROOT, blocks, name_of, prose, rows, s
 
 import toolbox
 from toolbox.config import recipe
-from toolbox.config.plan import bind
-from toolbox.hooks import catalog, hookspecs, manager, registry, scaffold
-from toolbox.hooks.specs import KINDS, RESERVED, Spec, plural
+from toolbox.config.binding import bind
+from toolbox.hooks import catalog, manager, registry, scaffold
+from toolbox.hooks.kinds import KINDS
+from toolbox.hooks.params import RESERVED_KEYS
+from toolbox.hooks.specs import ComponentSpec
 from toolbox.models.weight_file import WeightsHeader, write_weights
 from toolbox.testing import check_plugin, table
 from toolbox.utils.files import sha256
 
-HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("toolbox_"))
-KIND_OF_HOOK = {f"toolbox_{plural(kind)}": kind for kind in KINDS}
+KIND_OF_HOOK = {kind.hook: kind for kind in KINDS.values()}
+HOOKS = sorted(KIND_OF_HOOK)
 # Pages whose examples replace files of the package that `toolbox plugin new` writes.
 TUTORIALS = ("write-a-loss.md", "write-a-generator.md")
 WITH_RECIPES = [path for path in PAGES if path.name not in TUTORIALS and blocks(path.read_text("utf-8"), "toml")]
@@ -132,22 +134,24 @@ def test_every_hook_has_a_page_and_a_test(hook):
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_field_of_the_spec_is_on_its_page(hook):
-    spec = KINDS[KIND_OF_HOOK[hook]]
+    spec = KIND_OF_HOOK[hook].spec
     page = (DOCS / "hooks" / f"{hook.removeprefix('toolbox_')}.md").read_text("utf-8")
-    common = {field.name for field in dataclasses.fields(Spec)}
-    expected = {field.name for field in dataclasses.fields(spec)} - (common if issubclass(spec, Spec) else set())
+    common = {field.name for field in dataclasses.fields(ComponentSpec)}
+    expected = {field.name for field in dataclasses.fields(spec)} - (
+        common if issubclass(spec, ComponentSpec) else set()
+    )
     listed = {cell.strip("`") for cell in rows(section(page, f"The spec: `{spec.__name__}`"))} - {"field"}
     assert listed == expected
-    if expected and issubclass(spec, Spec):
+    if expected and issubclass(spec, ComponentSpec):
         assert "All fields of [every spec](specs.md)" in page
 
 
 def test_the_page_on_specs_has_the_common_fields():
     page = (DOCS / "hooks" / "specs.md").read_text("utf-8")
-    fields = {field.name for field in dataclasses.fields(Spec)}
+    fields = {field.name for field in dataclasses.fields(ComponentSpec)}
     listed = rows(section(page, "The fields that every component's spec has"))
     assert {cell.strip("`") for cell in listed} - {"field"} == fields
-    assert all(f"`{name}`" in section(page, "Params") for name in RESERVED)
+    assert all(f"`{name}`" in section(page, "Params") for name in RESERVED_KEYS)
 
 
 # ---- examples
@@ -240,7 +244,7 @@ def test_the_plugin_of_a_tutorial_conforms(name, tmp_path, monkeypatch):
     page = (DOCS / name).read_text("utf-8")
     command = shlex.split(re.search(r"^toolbox plugin new (.+)$", page, re.MULTILINE)[1])
     kind = command[command.index("--kind") + 1] if "--kind" in command else "loss"
-    folder = scaffold.write(command[0], kind, tmp_path)
+    folder = scaffold.write_package(command[0], kind, tmp_path)
     for block in [*blocks(page, "python"), *blocks(page, "toml")]:
         first_line, _, body = block.partition("\n")
         target = folder / first_line.removeprefix("# ")
@@ -258,7 +262,7 @@ def test_the_plugin_of_a_tutorial_conforms(name, tmp_path, monkeypatch):
 def test_the_package_on_the_page_is_that_of_plugin_new(tmp_path):
     (block,) = blocks((DOCS / "ship-it-to-pypi.md").read_text("utf-8"), "toml")
     on_page = tomllib.loads(block)
-    written = tomllib.loads((scaffold.write("my-loss", "loss", tmp_path) / "pyproject.toml").read_text("utf-8"))
+    written = tomllib.loads((scaffold.write_package("my-loss", "loss", tmp_path) / "pyproject.toml").read_text("utf-8"))
     assert on_page["project"].items() <= written["project"].items()
     assert on_page["tool"]["setuptools"].items() <= written["tool"]["setuptools"].items()
-    assert list(on_page["project"]["entry-points"]) == [manager.GROUP]
+    assert list(on_page["project"]["entry-points"]) == [manager.ENTRY_POINT_GROUP]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog

@@ -14,7 +14,7 @@ from torch import nn
 
 import toolbox
 from toolbox import color
-from toolbox.config.plan import bind_component
+from toolbox.config.binding import bind_component
 from toolbox.imaging import io
 from toolbox.inference import output_paths
 from toolbox.inference.batch import RestoreOptions, restore_all

@@ -18,7 +18,7 @@ import pytest
 
 import toolbox
 from toolbox.color import integer_luma
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, loader, sample
 from toolbox.distributed.accelerator import make_accelerator

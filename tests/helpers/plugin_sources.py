@@ -61,7 +61,10 @@ BROKEN = {
         "    return [LossSpec(name='Bad Name', summary='x', build=print)]",
         "'Bad Name' is not lower-case words",
     ),
-    "a name twice": (GOOD.format(loss="twin").replace("[LossSpec", "2 * [LossSpec"), "brings loss 'twin' twice"),
-    "a taken name": (GOOD.format(loss="mse"), "loss 'mse' is already brought by the plugin 'default'"),
-    "another API": ("TOOLBOX_API = 99\n" + GOOD.format(loss="new"), "made for hook API 99, this toolbox has 1: update"),
+    "a name twice": (GOOD.format(loss="twin").replace("[LossSpec", "2 * [LossSpec"), "returns loss 'twin' twice"),
+    "a taken name": (GOOD.format(loss="mse"), "loss 'mse' exists already in the plugin 'default'"),
+    "another API": (
+        "TOOLBOX_API = 99\n" + GOOD.format(loss="new"),
+        "written for hook API 99, this toolbox has 1: update",
+    ),
 }

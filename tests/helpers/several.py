@@ -16,7 +16,7 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.data import folders, split
 from toolbox.data.batch import Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator

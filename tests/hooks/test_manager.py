@@ -76,7 +76,7 @@ def test_every_misspelt_hook_is_named(tmp_path):
 def test_two_plugins_with_one_component_keep_the_first_and_name_both(tmp_path):
     loaded = load(tmp_path, GOOD.format(loss="same"), GOOD.format(loss="same"))
     assert loaded.find("loss", "same").plugin == "a"
-    assert "already brought by the plugin 'a'" in record(loaded, "b").cause
+    assert "exists already in the plugin 'a'" in record(loaded, "b").cause
 
 
 def distribution(folder, name, entry, module, source):

@@ -14,7 +14,7 @@ from torch import nn
 
 import toolbox
 from toolbox import color
-from toolbox.config.plan import bind_component
+from toolbox.config.binding import bind_component
 from toolbox.imaging import chroma_upsampling
 from toolbox.inference import hole_filling
 from toolbox.inference import restorer as restorer_module

@@ -23,7 +23,7 @@ import toolbox
 from toolbox import GeneratorSpec
 from toolbox.cli import main
 from toolbox.config import recipe
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog, registry
 from toolbox.inference.restorer import load_restorer
@@ -68,7 +68,7 @@ def test_a_file_a_run_folder_and_a_name_give_the_same_restorer(trained, photo, t
         licence="CC0-1.0",
         recipe="default",
     )
-    shipped = registry._parse(registry.shipped_path(), registry.Registry)
+    shipped = registry.read_registry(registry.shipped_path(), registry.Registry)
     found = shipped.model_copy(update={"weights": [listed]})
     monkeypatch.setattr(registry, "read", lambda: registry.Registries(shipped=found, user=registry.UserRegistry()))
     results = [toolbox.load_restorer(one, device="cpu")(photo) for one in (trained, str(trained), folder, "mine")]

@@ -12,7 +12,7 @@ from toolbox_plugins.adversarial.unet import UNetDiscriminator
 from toolbox_plugins.default.patch import LsganPatch
 from torch import nn
 
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
@@ -170,10 +170,10 @@ def test_kit_others():
 def test_the_recipe_changes_the_game_alone(shelf):
     plan = plan_of(shelf)
     default = bind(read("default", lambda name: shelf.recipe(name).path), shelf)
-    assert [(loss.label, loss.section.weight) for loss in plan.losses] == [("mse", 50), ("ssim", 50), ("hinge", 1)]
-    assert [(p.label, p.section.every, p.section.weight) for p in plan.penalties] == [("r1", 16, 0.002)]
+    assert [(loss.label, loss.options.weight) for loss in plan.losses] == [("mse", 50), ("ssim", 50), ("hinge", 1)]
+    assert [(p.label, p.options.every, p.options.weight) for p in plan.penalties] == [("r1", 16, 0.002)]
     assert (plan.discriminator.spec.name, plan.discriminator.params.norm) == ("patchgan", "instance")
-    assert plan.discriminator.section == default.discriminator.section
+    assert plan.discriminator.options == default.discriminator.options
     assert plan.generator == default.generator and plan.warnings == ()
 
 

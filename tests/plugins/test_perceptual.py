@@ -20,7 +20,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from toolbox.config import plan, recipe
+from toolbox.config import binding, recipe
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
@@ -41,7 +41,7 @@ def make(loaded):
 
     def build(name, **params):
         table = {"generator": {"name": "inpainting-unet"}, "losses": {name: params}}
-        (loss,) = plan.bind(recipe.Recipe(name="test", tree=table), loaded).losses
+        (loss,) = binding.bind(recipe.Recipe(name="test", tree=table), loaded).losses
         torch.manual_seed(0)
         return build_component(loss)
 
@@ -95,7 +95,7 @@ def test_plugin_imports_nothing_heavy():
 
 
 def test_recipe_binds_builds_and_every_loss_is_tested(loaded):
-    bound = plan.bind(recipe.read("perceptual", lambda name: loaded.recipe(name).path), loaded)
+    bound = binding.bind(recipe.read("perceptual", lambda name: loaded.recipe(name).path), loaded)
     bound.check()
     assert [one.label for one in bound.losses] == [
         "lsgan", "ms-ssim", "hole", "charbonnier", "chroma", "hue-histogram",
@@ -272,7 +272,7 @@ def test_hole_carries_its_inner_loss(make):
         torch.float64
     )
     assert not loss.state_dict()
-    with pytest.raises(RecipeError, match="'lsgan' is adversarial; it takes a reconstruction loss"):
+    with pytest.raises(RecipeError, match="'lsgan' is adversarial; use a reconstruction loss"):
         make("hole", inner={"name": "lsgan"})
     with pytest.raises(RecipeError, match="mze"):
         make("hole", inner={"name": "mze"})
@@ -423,7 +423,7 @@ def test_perceptual_network_is_frozen_and_hidden(make):
 def test_perceptual_checks_and_warns(loaded):
     def bound(**params):
         tree = {"generator": {"name": "inpainting-unet"}, "losses": {"perceptual": params}}
-        return plan.bind(recipe.Recipe(name="test", tree=tree), loaded)
+        return binding.bind(recipe.Recipe(name="test", tree=tree), loaded)
 
     assert "looks through random weights" in bound(backbone=SMALL).warnings[0]
     assert not bound(backbone=SMALL, pretrained=True).warnings

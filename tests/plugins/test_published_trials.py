@@ -21,7 +21,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock
 
 from toolbox import Sample
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
@@ -260,9 +260,9 @@ def test_a_trial_changes_one_thing(shelf, name):
 def test_what_the_trials_change(shelf):
     plans = {name: plan_of(shelf, name) for name in RECIPES}
     assert plans["trial-no-penalty"].penalties == ()
-    assert [loss.section.weight for loss in plans["trial-ssim-weight"].losses] == [1, 50, 100]
+    assert [loss.options.weight for loss in plans["trial-ssim-weight"].losses] == [1, 50, 100]
     assert plans["trial-gated"].generator.params.mask is False
-    assert plans["trial-residual"].generator.section == plan_of(shelf, "default").generator.section
+    assert plans["trial-residual"].generator.options == plan_of(shelf, "default").generator.options
     added = {name: [one.label for one in plan.degradations][1:] for name, plan in plans.items()}
     assert {name: one for name, one in added.items() if one} == {
         "trial-flip": ["flip"],

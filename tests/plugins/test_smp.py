@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from toolbox_plugins.smp import joins, params, plugin, pretrained
 
-from toolbox.config import plan, recipe
+from toolbox.config import binding, recipe
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
@@ -246,7 +246,7 @@ def test_statistics_by_family():
 
 def test_the_recipe_binds():
     found = bundles()
-    bound = plan.bind(recipe.read("smp-unetplusplus", lambda name: found.recipe(name).path), found)
+    bound = binding.bind(recipe.read("smp-unetplusplus", lambda name: found.recipe(name).path), found)
     bound.check()
     assert bound.generator.spec.name == "smp-unetplusplus"
     assert bound.generator.params.encoder == "resnet34"
@@ -257,4 +257,4 @@ def test_a_pair_that_can_not_be_joined_is_a_fault_of_the_recipe():
     found = bundles()
     read = recipe.read("smp-unetplusplus", lambda name: found.recipe(name).path, ["generator.encoder=mit_b0"])
     with pytest.raises(RecipeError, match="generator: smp can't join 'unetplusplus' to encoder 'mit_b0'"):
-        plan.bind(read, found).check()
+        binding.bind(read, found).check()

@@ -17,7 +17,7 @@ from toolbox_plugins.timm_unet.plugin import TimmUNetParams, build_timm_unet, ch
 from torchvision.transforms import Normalize
 
 from toolbox import backbones
-from toolbox.config import plan, recipe
+from toolbox.config import binding, recipe
 from toolbox.errors import PluginError, RecipeError
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.registry import Bundle
@@ -39,7 +39,7 @@ def lite(shared):
 
 
 def bound(loaded, *overrides):
-    return plan.bind(recipe.read("timm-unet", lambda name: loaded.recipe(name).path, overrides), loaded)
+    return binding.bind(recipe.read("timm-unet", lambda name: loaded.recipe(name).path, overrides), loaded)
 
 
 def network(**params):
@@ -68,7 +68,7 @@ def test_recipe_binds_and_is_checked(loaded):
     assert bound_plan.generator.spec.name == "timm-unet"
     assert bound_plan.generator.params.backbone == LITE
     # What belongs to the place, not to the published U-Net, is inherited.
-    assert bound_plan.generator.section.optimizer.betas == (0.5, 0.9)
+    assert bound_plan.generator.options.optimizer.betas == (0.5, 0.9)
     assert [record.status for record in loaded.plugins] == ["ok", "ok"]
 
 

@@ -12,13 +12,13 @@ from toolbox_plugins.two_stage.stages import TwoStage
 from torch import nn
 
 from toolbox.color import luma
-from toolbox.config import plan, recipe
+from toolbox.config import binding, recipe
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog, manager
+from toolbox.hooks.params import GeneratorRef
 from toolbox.hooks.registry import Bundle
-from toolbox.hooks.specs import GeneratorRef
 from toolbox.training import state, step
 
 SMP = Bundle(name="smp", module="toolbox_plugins.smp.plugin")
@@ -32,7 +32,7 @@ def bundles(*more):
 
 
 def bound(found, *overrides):
-    return plan.bind(recipe.read("two-stage", lambda name: found.recipe(name).path, overrides), found)
+    return binding.bind(recipe.read("two-stage", lambda name: found.recipe(name).path, overrides), found)
 
 
 class Stub(nn.Module):
@@ -103,7 +103,7 @@ def test_the_defaults_are_two_published_generators():
     params = plugin.TwoStageParams()
     assert (params.gray, params.color) == (GeneratorRef(name="inpainting-unet"),) * 2
     found = bundles(SMP)
-    tiny = plan.bind_component(found, "generator", "two-stage", {})
+    tiny = binding.bind_component(found, "generator", "two-stage", {})
     assert {name: child.spec.name for name, child in tiny.children.items()} == dict.fromkeys(
         ("gray", "color"), "inpainting-unet"
     )
@@ -116,7 +116,7 @@ def test_the_recipe_binds_over_the_smp_bundle():
     children = whole.generator.children
     assert [children[name].spec.name for name in ("gray", "color")] == ["smp-unet"] * 2
     assert children["gray"].params.encoder == "resnet34"
-    losses = {loss.label: loss.section.on for loss in whole.losses}
+    losses = {loss.label: loss.options.on for loss in whole.losses}
     assert losses == {"lsgan": "restored", "mse": "restored", "ssim": "restored", "gray": "gray"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from toolbox.hooks import catalog
-from toolbox.hooks.specs import KINDS
+from toolbox.hooks.kinds import KINDS
 from toolbox.testing import check_component, table
 from toolbox.testing.plugins import light, loads
 

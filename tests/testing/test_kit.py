@@ -13,7 +13,7 @@ from rigged.sound import Generator, Judge, degradation, game, generator, judge, 
 from toolbox import Field, GeneratorRef, LossSpec, Params, RecipeSpec
 from toolbox.errors import InstallationError
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.specs import KINDS
+from toolbox.hooks.kinds import KINDS
 from toolbox.testing import assert_conforms, check_component, examples
 
 EMPTY = Catalog(components={kind: {} for kind in KINDS}, plugins=())

@@ -15,7 +15,7 @@ from toolbox_plugins.default import losses
 from training_steps import PLAIN, SMALL, SPOILED, batch, build, spoil
 
 from toolbox.cli import main
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.diagnostics import replay_step
 from toolbox.distributed.accelerator import make_accelerator

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from toolbox.config.plan import bind
+from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import UsageError

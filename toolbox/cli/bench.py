@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Train a recipe for some seconds in each of several ways, and say what each costs on this machine."""
     from toolbox.config import recipe
-    from toolbox.config.plan import bind
+    from toolbox.config.binding import bind
     from toolbox.data import folders
     from toolbox.diagnostics import benchmark
     from toolbox.distributed.accelerator import make_accelerator

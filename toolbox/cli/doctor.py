@@ -65,7 +65,7 @@ def command(
 
 def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str | None) -> Finding:
     from toolbox.config import recipe
-    from toolbox.config.plan import bind
+    from toolbox.config.binding import bind
     from toolbox.diagnostics.environment import Finding
     from toolbox.diagnostics.trial_step import try_step
 
@@ -79,7 +79,7 @@ def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str |
 
 def _repeat(catalog: Catalog, folder: Path, overrides: tuple[str, ...], device: str | None) -> list[Finding]:
     from toolbox.config import recipe
-    from toolbox.config.plan import bind
+    from toolbox.config.binding import bind
     from toolbox.diagnostics import replay_step
     from toolbox.training import nonfinite, run_dir
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
-from toolbox.errors import UsageError, unknown_name
-from toolbox.hooks.specs import KINDS, plural
+from toolbox.hooks.kinds import find_kind
 
 
 @click.command("list")
@@ -18,11 +17,8 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> None:
 
     KIND is generators, discriminators, losses, penalties, degradations, metrics, recipes or weights.
     """
-    kinds = {plural(name): name for name in KINDS}
-    if kind is not None and kind not in kinds and kind not in KINDS:
-        raise UsageError(unknown_name("kind", kind, kinds))
     catalog = load_catalog(context)
-    wanted = kinds.get(kind, kind) if kind else None
+    wanted = find_kind(kind).name if kind else None
     entries = [one for one in catalog.entries(wanted) if one.kind != "weights"]
     if wanted in (None, "weights"):
         from toolbox.models.published import list_published

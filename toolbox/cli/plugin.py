@@ -35,7 +35,7 @@ def new(name: str, kind: str, out: Path, as_json: bool) -> None:
     """
     from toolbox.hooks import scaffold
 
-    folder = scaffold.write(name, kind, out)
+    folder = scaffold.write_package(name, kind, out)
     if as_json:
         written = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         print_json({"name": name, "kind": kind, "folder": str(folder), "files": written})
@@ -122,7 +122,7 @@ def _switch(name: str, as_json: bool, *, on: bool) -> None:
     if not found and not (on and name in before.disabled):
         raise UsageError(unknown_name("plugin", name, {record.name for record in records()}, "toolbox plugins"))
     off = any(bundle.name == name and not bundle.enabled for bundle in registries.shipped.bundles)
-    after = registry.change_user(lambda user: registry.with_switch(user, name, on=on, shipped_off=off))
+    after = registry.change_user(lambda user: registry.with_enabled(user, name, enabled=on, ships_disabled=off))
     forced_off = name in registries.disabled_by_environment
     if as_json:
         print_json({"name": name, "enabled": on and not forced_off, "changed": after != before})

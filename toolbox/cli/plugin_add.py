@@ -26,7 +26,7 @@ def records(name: str | None = None) -> list[PluginRecord]:
     """Return what was found, or only what has that name; nothing is imported."""
     from toolbox.hooks import manager, registry
 
-    found = [candidate.record for candidate in manager.find(registry.read(), third_party=True)]
+    found = [candidate.record for candidate in manager.find_candidates(registry.read(), third_party=True)]
     return [record for record in found if name in (None, record.name)]
 
 
@@ -134,11 +134,11 @@ def look_for(requirement: str) -> dict[str, Any]:
         found = distribution(match[1])
     except PackageNotFoundError:
         raise UsageError(f"{match[1]} is not installed. To install it: {pip}. {FOUND}") from None
-    plugins = sorted(point.name for point in found.entry_points.select(group=manager.GROUP))
+    plugins = sorted(point.name for point in found.entry_points.select(group=manager.ENTRY_POINT_GROUP))
     if not plugins:
         raise UsageError(
             f"{found.name} {found.version} is installed and brings no plugin: it has no entry point in the group "
-            f"{manager.GROUP}. For another version: {pip} --upgrade"
+            f"{manager.ENTRY_POINT_GROUP}. For another version: {pip} --upgrade"
         )
     return {"distribution": found.name, "version": found.version, "plugins": plugins}
 

@@ -57,18 +57,15 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
 
 
 def _named(catalog: Catalog, target: str) -> Results:
-    from toolbox.hooks.specs import KINDS, plural
+    from toolbox.hooks.kinds import find_kind
     from toolbox.testing import check_component
 
     record = next((record for record in catalog.plugins if record.name == target), None)
     if record is not None:
         return _plugin(catalog, record)
-    kinds = {plural(kind): kind for kind in KINDS} | {kind: kind for kind in KINDS}
     kind, slash, name = target.partition("/")
-    if slash and kind not in kinds:
-        raise UsageError(unknown_name("kind", kind, kinds))
     if slash:
-        entries = [catalog.find(kinds[kind], name)]
+        entries = [catalog.find(find_kind(kind).name, name)]
     else:
         entries = [entry for entry in catalog.entries() if entry.spec.name == target]
     if not entries and Path(target, "pyproject.toml").is_file():

@@ -39,7 +39,7 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
             notes = record.cause if record.status != "ok" else ", ".join(name for _, name in record.components)
             if record.status == "failed":
                 notes += record.remedy
-            if record.slow:
+            if record.is_slow:
                 notes += f"; slow to import, {record.seconds:.1f} s"
             where = f"{record.distribution} {record.version}".strip() or record.source
             rows.append((record.name, record.origin, where, record.status, f"{1000 * record.seconds:.0f} ms", notes))

@@ -22,7 +22,7 @@ def command() -> None:
 
 def _bind(catalog: Catalog, name: str, overrides: tuple[str, ...]) -> Plan:
     from toolbox.config import recipe
-    from toolbox.config.plan import bind
+    from toolbox.config.binding import bind
 
     return bind(recipe.read(name, lambda known: recipe_path(catalog, known), overrides), catalog)
 

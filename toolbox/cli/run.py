@@ -60,7 +60,7 @@ def command(
     if resume is not None and (recipe_name or out):
         raise UsageError("--resume takes the recipe and the folder of the run; leave --recipe and --out out.")
     from toolbox.config import recipe
-    from toolbox.config.plan import bind
+    from toolbox.config.binding import bind
     from toolbox.training import run_dir
 
     catalog = load_catalog(context)
@@ -177,7 +177,7 @@ def _run(
 
 def _outline(plan: Plan, source: Source, sides: DataSplit, device: str, folder: Path) -> Sequence[str]:
     settings = plan.settings
-    names = ", ".join(f"{bound.label} x{getattr(bound.section, 'weight', 1):g}" for bound in plan.losses)
+    names = ", ".join(f"{bound.label} x{getattr(bound.options, 'weight', 1):g}" for bound in plan.losses)
     against = f" against {plan.discriminator.spec.name}" if plan.discriminator else ""
     leak = (
         f"{sides.leaks} validation photographs share a scene with a training one"

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
-from toolbox.errors import UsageError, unknown_name
-from toolbox.hooks.specs import KINDS, Ref, Spec, plural
+from toolbox.errors import UsageError
+from toolbox.hooks.kinds import find_kind
+from toolbox.hooks.params import Ref
+from toolbox.hooks.specs import ComponentSpec
 
 
 @click.command("show")
@@ -18,14 +20,12 @@ from toolbox.hooks.specs import KINDS, Ref, Spec, plural
 @click.pass_context
 def command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
     """Show a component: its params with defaults and help, its reference, where it comes from."""
-    kinds = {plural(known): known for known in KINDS} | {known: known for known in KINDS}
-    if kind not in kinds:
-        raise UsageError(unknown_name("kind", kind, KINDS))
-    if kinds[kind] == "weights":
+    kind = find_kind(kind).name
+    if kind == "weights":
         raise UsageError("For weights: toolbox weights")
-    entry = load_catalog(context).find(kinds[kind], name)
+    entry = load_catalog(context).find(kind, name)
     spec = entry.spec
-    if not isinstance(spec, Spec):
+    if not isinstance(spec, ComponentSpec):
         raise UsageError(f"For a recipe: toolbox recipe show {name}")
     facts = {
         "kind": entry.kind,
@@ -54,7 +54,7 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
     print_table(rows, ("PARAM", "TYPE", "DEFAULT", "HELP"))
 
 
-def params(spec: Spec) -> list[dict[str, Any]]:
+def params(spec: ComponentSpec) -> list[dict[str, Any]]:
     """Return a spec's params as plain values: name, type, default, help."""
     described = spec.params.model_json_schema().get("properties", {})
     return [

@@ -1,1 +1,1 @@
-"""Recipes: TOML files, their settings, and the plan that binds them to components."""
+"""Recipes: TOML files, their settings, and the plan that binding makes of them."""

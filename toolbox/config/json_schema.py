@@ -1,53 +1,52 @@
-"""The JSON schema of recipes, for editors: the recipe's own tables and every installed component's params."""
+"""The JSON schema of recipes, for editors: the tables of a recipe and the params of every installed component."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from toolbox.config.plan import TABLES
-from toolbox.config.recipe import MANY, SINGLE
-from toolbox.config.settings import Section, Settings
+from toolbox.config.component_options import options_class
+from toolbox.config.settings import Settings
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.specs import Spec
+from toolbox.hooks.kinds import RECIPE_TABLES
+from toolbox.hooks.specs import ComponentSpec
 
 Schema = dict[str, Any]
 
 
 def recipe_schema(catalog: Catalog) -> Schema:
-    """Return a JSON schema (draft 2020-12) that every valid recipe of `catalog` satisfies."""
+    """Return a JSON schema (draft 2020-12) that every valid recipe with components of `catalog` satisfies."""
     schema = Settings.model_json_schema()
     definitions = schema.setdefault("$defs", {})
-    schema["properties"]["extends"] = {"type": "string", "description": "the recipe that this one builds on"}
-    for table in SINGLE:
-        kind, section = TABLES[table]
-        schema["properties"][table] = {"anyOf": _choices(catalog, kind, section, definitions)}
-    for table in MANY:
-        kind, section = TABLES[table]
-        schema["properties"][table] = {
-            "type": "object",
-            "additionalProperties": {"anyOf": _choices(catalog, kind, section, definitions)},
-        }
+    schema["properties"]["extends"] = {"type": "string", "description": "the recipe that this one extends"}
+    for table, kind in RECIPE_TABLES.items():
+        component = {"anyOf": _component_schemas(catalog, kind.name, definitions)}
+        schema["properties"][table] = (
+            {"type": "object", "additionalProperties": component} if kind.holds_many else component
+        )
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "toolbox recipe"
     return schema
 
 
-def _choices(catalog: Catalog, kind: str, section: type[Section], definitions: Schema) -> list[Schema]:
-    """Return a schema a component; `name` may be left out where the table's key is the name."""
-    choices = []
+def _component_schemas(catalog: Catalog, kind: str, definitions: Schema) -> list[Schema]:
+    """Return one schema per component of a kind, and add shared schemas to `definitions`.
+
+    `name` is not required, because the key of the table can be the name.
+    """
+    schemas = []
     for entry in catalog.entries(kind):
-        spec = cast(Spec, entry.spec)
-        own, place = spec.params.model_json_schema(), section.model_json_schema()
-        for part in (own, place):
+        spec = cast(ComponentSpec, entry.spec)
+        params, options = spec.params.model_json_schema(), options_class(kind).model_json_schema()
+        for part in (params, options):
             definitions.update(part.pop("$defs", {}))
-        properties = own.get("properties", {}) | place.get("properties", {})
-        choices.append(
+        properties = params.get("properties", {}) | options.get("properties", {})
+        schemas.append(
             {
                 "type": "object",
                 "description": spec.summary,
                 "properties": {"name": {"const": spec.name}} | properties,
-                "required": own.get("required", []),
+                "required": params.get("required", []),
                 "additionalProperties": False,
             }
         )
-    return choices
+    return schemas

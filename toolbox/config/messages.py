@@ -1,4 +1,4 @@
-"""Words for what pydantic found wrong with a recipe: place, value, choices, nearest name."""
+"""Plain messages for pydantic's validation errors: the key, the value, the choices, the most similar name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from toolbox.errors import Fault, did_you_mean
 
-TYPES = {
+# What a value must be, by pydantic's type of error.
+EXPECTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -25,48 +26,49 @@ TYPES = {
 }
 
 
-def explain_validation_error(error: ValidationError, model: type[BaseModel], place: str, owner: str) -> Iterator[Fault]:
-    """Yield a fault for each thing that is wrong.
+def explain_validation_error(
+    error: ValidationError, model: type[BaseModel], location: str, owner: str
+) -> Iterator[Fault]:
+    """Yield one fault for each error that pydantic found.
 
     Args:
-        error: what validating `model` raised.
+        error: the error that validating `model` raised.
         model: the class that was validated.
-        place: the dotted place of the table in the recipe, empty for its top.
-        owner: what the keys belong to, as in "loss 'ssim'".
+        location: the dotted key of the table in the recipe; empty for the whole recipe.
+        owner: what the keys belong to, as "loss 'ssim'".
     """
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
-        where = _without_tags(model, path)
-        yield Fault(location=".".join(p for p in (place, *where) if p), message=_message(item, model, path, owner))
+        keys = _without_tags(model, path)
+        yield Fault(location=".".join(p for p in (location, *keys) if p), message=_message(item, model, path, owner))
 
 
 def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> str:  # noqa: ANN401
-    kind, value, context = item["type"], item["input"], item.get("ctx", {})
-    if kind == "extra_forbidden":
-        inside = _model_at(model, path[:-1])
-        known = sorted(inside.model_fields) if inside else []
+    error_type, value, context = item["type"], item["input"], item.get("ctx", {})
+    if error_type == "extra_forbidden":
+        table = _model_at(model, path[:-1])
+        known = sorted(table.model_fields) if table else []
         return (
-            f"is not a key of {owner if inside is model else 'this table'}.{did_you_mean(path[-1], known)}"
+            f"is not a key of {owner if table is model else 'this table'}.{did_you_mean(path[-1], known)}"
             f" Known: {', '.join(known) or 'none'}"
         )
-    if kind == "missing":
+    if error_type == "missing":
         return "is missing"
-    if kind == "literal_error":
+    if error_type == "literal_error":
         return f"is {value!r}; it must be {context['expected']}"
-    if kind == "union_tag_invalid":
-        tags = context["expected_tags"].replace("'", "")
-        return (
-            f"name {context['tag']!r} is not known.{did_you_mean(str(context['tag']), tags.split(', '))} Known: {tags}"
-        )
-    if kind == "union_tag_not_found":
+    if error_type == "union_tag_invalid":
+        tag, tags = str(context["tag"]), context["expected_tags"].replace("'", "")
+        return f"name {tag!r} is not known.{did_you_mean(tag, tags.split(', '))} Known: {tags}"
+    if error_type == "union_tag_not_found":
         return "has no name"
-    if kind in TYPES:
-        return f"is {value!r}; it must be {TYPES[kind]}"
+    if error_type in EXPECTED:
+        return f"is {value!r}; it must be {EXPECTED[error_type]}"
     text = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     return f"is {value!r}; it must be {text}" if item["msg"].startswith("Input should be") else f"is {value!r}: {text}"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401
+    """Yield the models in a field's annotation, also those in unions and lists."""
     if get_origin(annotation) in (Union, types.UnionType, Annotated, tuple, list):
         for argument in get_args(annotation):
             yield from _models(argument)
@@ -75,25 +77,29 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401
 
 
 def _tag(model: type[BaseModel]) -> str | None:
+    """Return the name that selects `model` in a union, or None."""
     field = model.model_fields.get("name")
     return field.default if field is not None and isinstance(field.default, str) else None
 
 
 def _walk(model: type[BaseModel], path: list[str]) -> Iterator[tuple[str, bool, type[BaseModel] | None]]:
-    """Yield each part of an error's path, whether it is a union's tag, and the model that it leads to."""
+    """Yield each part of an error's path, whether it is a tag of a union, and the model that it leads to.
+
+    pydantic puts the tag of a union's member into the path, although the recipe has no such key.
+    """
     current: type[BaseModel] | None = model
-    choices: list[type[BaseModel]] = []
+    members: list[type[BaseModel]] = []
     for part in path:
-        tagged = next((choice for choice in choices if _tag(choice) == part), None)
-        if len(choices) > 1 and tagged is not None:
-            current, choices = tagged, []
+        tagged = next((member for member in members if _tag(member) == part), None)
+        if len(members) > 1 and tagged is not None:
+            current, members = tagged, []
             yield part, True, current
             continue
         if current is not None and part in current.model_fields:
-            choices = list(_models(current.model_fields[part].annotation))
-            current = choices[0] if len(choices) == 1 else None
+            members = list(_models(current.model_fields[part].annotation))
+            current = members[0] if len(members) == 1 else None
         else:
-            current, choices = None, []
+            current, members = None, []
         yield part, False, current
 
 
@@ -102,4 +108,4 @@ def _without_tags(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
-    return [model, *(below for _, _, below in _walk(model, path))][-1]
+    return [model, *(leads_to for _, _, leads_to in _walk(model, path))][-1]

@@ -1,6 +1,6 @@
-"""TOML to `Recipe`: names and raw params, with inheritance by `extends` and overrides by `--set`.
+"""Reading recipes: TOML files to names and raw values, with inheritance by `extends` and overrides by `--set`.
 
-Nothing is validated here but the syntax; `toolbox.config.plan` types every leaf and reports all faults at once.
+Only the syntax is checked here. `toolbox.config.binding` validates every value and reports all faults at once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 import tomli_w
 
 from toolbox.errors import UsageError
-from toolbox.hooks.specs import RESERVED
+from toolbox.hooks.params import RESERVED_KEYS
 
 Tree = dict[str, Any]
 
-# Tables that each hold one component, and tables that hold one component a key.
-SINGLE = ("generator", "discriminator")
-MANY = ("losses", "penalties", "degradations", "metrics")
+# The table that each key of the `sample` table overrides when a run uses the sample photographs.
+SAMPLE_KEYS = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
+# Tables inside a component's table whose keys depend on their `name`.
+NAMED_TABLES = ("optimizer", "schedule")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,53 +32,50 @@ class Recipe:
     tree: Tree
 
 
-# Where the keys of the `sample` table take effect when a run uses the sample photographs.
-SAMPLE = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
-
-
 def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] = (), *, sample: bool = False) -> Recipe:
-    """Read a recipe, what it extends, and apply overrides.
+    """Read a recipe and those that it extends, and apply overrides.
 
     Args:
-        reference: a recipe's name, or a path that ends in ``.toml``.
-        find: gives the file of a recipe's name; raises UsageError if it is not known.
-        overrides: ``generator.optimizer.lr=2e-4`` and so on, the values in TOML; bare words are strings.
-        sample: whether the run uses the sample photographs, so that the `sample` table takes effect, under
-            the overrides.
+        reference: the name of a recipe, or a path that ends in ``.toml``.
+        find: returns the file of a recipe name; raises UsageError for an unknown name.
+        overrides: ``generator.optimizer.lr=2e-4`` and so on. The values are TOML; bare words are strings.
+        sample: whether the run uses the sample photographs. If so, the `sample` table overrides other tables, and
+            `overrides` override both.
 
     Raises:
-        UsageError: a file that is missing or not TOML, a circle of `extends`, an override without ``=``.
+        UsageError: a file that is missing or not TOML, recipes that extend each other in a circle, an override
+            without ``=``.
     """
     path = locate(reference, find)
-    tree = _inherit(path, find, ())
+    tree = _read_with_parents(path, find, ())
     for override in overrides:
         _override(tree, override)
     if sample and isinstance(tree.get("sample"), dict):
-        for key in SAMPLE.keys() & tree["sample"].keys():
-            tree = merge(tree, {SAMPLE[key]: {key: tree["sample"][key]}})
+        for key in SAMPLE_KEYS.keys() & tree["sample"].keys():
+            tree = merge(tree, {SAMPLE_KEYS[key]: {key: tree["sample"][key]}})
         for override in overrides:
             _override(tree, override)
     return Recipe(name=path.stem, tree=tree)
 
 
-def locate(reference: str, find: Callable[[str], Path], beside: Path | None = None) -> Path:
-    """Return the file of a recipe's name or path; a relative path is taken from `beside`."""
+def locate(reference: str, find: Callable[[str], Path], folder: Path | None = None) -> Path:
+    """Return the file of a recipe's name or path; UsageError if it does not exist. Paths are relative to `folder`."""
     if not reference.endswith(".toml"):
         return find(reference)
-    path = (beside or Path()) / reference
+    path = (folder or Path()) / reference
     if not path.is_file():
-        raise UsageError(f"There is no recipe file {path}. See `toolbox list recipes` for the ones by name.")
+        raise UsageError(f"There is no recipe file {path}. See `toolbox list recipes` for the names of all recipes.")
     return path
 
 
 def parse(text: str, origin: str) -> Tree:
-    """Parse TOML; UsageError with the line where it is wrong."""
+    """Parse TOML; UsageError with `origin` and the line of the error."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not valid TOML: {error}") from error
     except RecursionError as error:
-        raise UsageError(f"{origin} is not valid TOML: its brackets go too deep") from error
+        raise UsageError(f"{origin} is not valid TOML: its brackets are nested too deeply") from error
 
 
 def dump(tree: Mapping[str, Any]) -> str:
@@ -85,10 +83,33 @@ def dump(tree: Mapping[str, Any]) -> str:
     return tomli_w.dumps(tree)
 
 
-def _inherit(path: Path, find: Callable[[str], Path], chain: tuple[Path, ...]) -> Tree:
-    if path in chain:
-        circle = " -> ".join(p.name for p in (*chain, path))
-        raise UsageError(f"Recipes extend each other in a circle: {circle}. Take one `extends` out.")
+def merge(base: Tree, changes: Mapping[str, Any], label: str = "") -> Tree:
+    """Return `base` with `changes` applied, table by table.
+
+    Args:
+        base: the inherited tables; not changed.
+        changes: the tables that override them. A table that names another component than the inherited one drops the
+            inherited params and keeps the options (weight, optimizer and so on). A table that names another optimizer
+            or schedule drops all inherited keys.
+        label: the key of `base` in the table that contains it; it is the component's name if `base` has no `name`.
+    """
+    name = changes.get("name")
+    if name is not None and name != base.get("name", label):
+        kept = () if label in NAMED_TABLES else RESERVED_KEYS
+        base = {key: value for key, value in base.items() if key in kept}
+    merged = dict(base)
+    for key, value in changes.items():
+        inherited = merged.get(key)
+        are_tables = isinstance(value, dict) and isinstance(inherited, dict)
+        merged[key] = merge(inherited, value, key) if are_tables else value  # type: ignore[arg-type]
+    return merged
+
+
+def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[Path, ...]) -> Tree:
+    """Return the tables of a recipe merged with those that it extends; `children` are the recipes that extend it."""
+    if path in children:
+        circle = " -> ".join(p.name for p in (*children, path))
+        raise UsageError(f"Recipes extend each other in a circle: {circle}. Remove one `extends`.")
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,44 +119,26 @@ def _inherit(path: Path, find: Callable[[str], Path], chain: tuple[Path, ...]) -
     if parent is None:
         return tree
     if not isinstance(parent, str):
-        raise UsageError(f"Recipe {path}: extends is the name or the path of one recipe, a string.")
-    base = _inherit(locate(parent, find, path.parent), find, (*chain, path))
+        raise UsageError(f"Recipe {path}: extends must be a string, the name or the path of one recipe.")
+    base = _read_with_parents(locate(parent, find, path.parent), find, (*children, path))
     return merge(base, tree)
 
 
-def merge(base: Tree, change: Mapping[str, Any], label: str = "") -> Tree:
-    """Return `base` with `change` on top, table by table.
-
-    A table that names another component than the one it inherits keeps what belongs to its place (weight,
-    optimizer, …) and drops the inherited params, which were the other component's. Another optimizer or schedule
-    starts anew.
-    """
-    named = change.get("name")
-    if named is not None and named != base.get("name", label):
-        place = () if label in ("optimizer", "schedule") else RESERVED
-        base = {key: value for key, value in base.items() if key in place}
-    merged = dict(base)
-    for key, value in change.items():
-        below = merged.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = merge(below, value, key) if both else value  # type: ignore[arg-type]
-    return merged
-
-
 def _override(tree: Tree, text: str) -> None:
+    """Apply one override ``KEY=VALUE`` to `tree` in place."""
     key, sign, value = text.partition("=")
-    places = [place.strip() for place in key.split(".")]
-    if not sign or not all(places):
+    keys = [part.strip() for part in key.split(".")]
+    if not sign or not all(keys):
         raise UsageError(f"--set {text}: write KEY=VALUE, as in --set generator.optimizer.lr=2e-4")
-    change: Any = _value(value.strip())
-    for place in reversed(places):
-        change = {place: change}
-    merged = merge(tree, change)
+    changes: Any = _parse_value(value.strip())
+    for part in reversed(keys):
+        changes = {part: changes}
+    merged = merge(tree, changes)
     tree.clear()
     tree.update(merged)
 
 
-def _value(text: str) -> Any:  # noqa: ANN401 - any TOML value
+def _parse_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Every component that plugins supply, with the plugin, distribution and version that it came from."""
+"""The catalog: every spec that plugins supply, with the plugin, distribution and version that it came from."""
 
 from __future__ import annotations
 
@@ -9,77 +9,79 @@ from dataclasses import dataclass
 
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import manager as managers
+from toolbox.hooks.file_specs import RecipeSpec
+from toolbox.hooks.kinds import KINDS, Kind
 from toolbox.hooks.manager import Manager, PluginRecord
-from toolbox.hooks.specs import KINDS, AnySpec, RecipeSpec, Spec, plural
+from toolbox.hooks.specs import ComponentSpec, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One component and where it came from."""
+    """One spec and where it came from."""
 
     kind: str
-    spec: AnySpec
+    spec: Spec
     plugin: str
     distribution: str
     version: str
 
     @property
     def origin(self) -> str:
-        """The distribution with its version, or nothing for a loose file."""
+        """The distribution with its version; empty for a plugin that is a single file."""
         return f"{self.distribution} {self.version}".strip()
 
 
 class PluginFault(Exception):
-    """A plugin's hook does not keep the contract."""
+    """A hook that breaks its contract; the message says what is wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """The components by kind and name, and the record of every plugin."""
+    """All entries by kind and name, and the records of all plugins."""
 
     components: dict[str, dict[str, Entry]]
     plugins: tuple[PluginRecord, ...]
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Return the entries of a kind, or all, in the order of kinds and then of names."""
+        """Return the entries of a kind, or all of them, ordered by kind and then by name."""
         kinds = [kind] if kind else list(KINDS)
         return [self.components[k][name] for k in kinds for name in sorted(self.components[k])]
 
     def names(self, kind: str) -> list[str]:
-        """Return the sorted names of a kind."""
+        """Return the names of a kind, sorted."""
         return sorted(self.components[kind])
 
     def find(self, kind: str, name: str) -> Entry:
-        """Return the entry; UsageError with the choices and the nearest name if there is none."""
+        """Return an entry; UsageError with the choices and the most similar name if there is none."""
         try:
             return self.components[kind][name]
         except KeyError:
-            message = unknown_name(kind, name, self.components[kind], f"toolbox list {plural(kind)}")
-            raise UsageError(message) from None
+            see = f"toolbox list {KINDS[kind].plural}"
+            raise UsageError(unknown_name(kind, name, self.components[kind], see)) from None
 
-    def spec(self, kind: str, name: str) -> Spec:
-        """Return a component's spec (not a recipe's)."""
+    def spec(self, kind: str, name: str) -> ComponentSpec:
+        """Return the spec of a component; raises UsageError."""
         spec = self.find(kind, name).spec
-        assert isinstance(spec, Spec)
+        assert isinstance(spec, ComponentSpec)
         return spec
 
     def recipe(self, name: str) -> RecipeSpec:
-        """Return a recipe's spec."""
+        """Return the spec of a recipe; raises UsageError."""
         spec = self.find("recipe", name).spec
         assert isinstance(spec, RecipeSpec)
         return spec
 
 
 def load(*, third_party: bool = True) -> Catalog:
-    """Load every plugin and return the catalog of what they bring."""
+    """Load all plugins and return their catalog; without `third_party` only the bundles that ship."""
     return build(managers.load(third_party=third_party))
 
 
 def build(manager: Manager) -> Catalog:
-    """Call each plugin's hooks and collect its components: all of a plugin's, or none.
+    """Call the hooks of every plugin and return the catalog.
 
-    A hook call through pluggy could not say who returned what, nor name the plugin that raised; so each
-    implementation is called by itself.
+    A plugin whose hooks break the contract is marked as failed, and none of its specs are in the catalog. Each hook is
+    called by itself: a call through pluggy would not say which plugin returned what, or which one raised an error.
     """
     components: dict[str, dict[str, Entry]] = {kind: {} for kind in KINDS}
     for record in [r for r in manager.records if r.status == "ok"]:
@@ -87,7 +89,7 @@ def build(manager: Manager) -> Catalog:
         try:
             entries = list(_collect(manager, record, components))
         except PluginFault as fault:
-            manager.set_aside(record.name, str(fault))
+            manager.mark_failed(record.name, str(fault))
             continue
         finally:
             record.seconds += time.perf_counter() - started
@@ -97,25 +99,26 @@ def build(manager: Manager) -> Catalog:
     return Catalog(components=components, plugins=tuple(manager.records))
 
 
-def _collect(manager: Manager, record: PluginRecord, taken: dict[str, dict[str, Entry]]) -> Iterator[Entry]:
+def _collect(manager: Manager, record: PluginRecord, existing: dict[str, dict[str, Entry]]) -> Iterator[Entry]:
+    """Yield the entries of one plugin; PluginFault if a hook breaks the contract or a name exists already."""
     seen: set[tuple[str, str]] = set()
-    for kind, spec_type in KINDS.items():
-        hook = f"toolbox_{plural(kind)}"
-        for implementation in getattr(manager.pm.hook, hook).get_hookimpls():
+    for kind in KINDS.values():
+        for implementation in getattr(manager.pm.hook, kind.hook).get_hookimpls():
             if implementation.plugin_name != record.name:
                 continue
-            for spec in _call(hook, implementation.function, spec_type):
-                if (kind, spec.name) in seen:
-                    raise PluginFault(f"{hook} brings {kind} '{spec.name}' twice")
-                other = taken[kind].get(spec.name)
-                if other is not None:
+            for spec in _call_hook(kind, implementation.function):
+                if (kind.name, spec.name) in seen:
+                    raise PluginFault(f"{kind.hook} returns {kind.name} '{spec.name}' twice")
+                earlier = existing[kind.name].get(spec.name)
+                if earlier is not None:
+                    origin = f" ({earlier.origin})" if earlier.origin else ""
                     raise PluginFault(
-                        f"{kind} '{spec.name}' is already brought by the plugin '{other.plugin}'"
-                        f"{f' ({other.origin})' if other.origin else ''}; rename one of the two"
+                        f"{kind.name} '{spec.name}' exists already in the plugin '{earlier.plugin}'{origin}; "
+                        "rename one of the two"
                     )
-                seen.add((kind, spec.name))
+                seen.add((kind.name, spec.name))
                 yield Entry(
-                    kind=kind,
+                    kind=kind.name,
                     spec=spec,
                     plugin=record.name,
                     distribution=record.distribution,
@@ -123,20 +126,21 @@ def _collect(manager: Manager, record: PluginRecord, taken: dict[str, dict[str, 
                 )
 
 
-def _call(hook: str, function: object, spec_type: type) -> list[AnySpec]:
+def _call_hook(kind: Kind, function: object) -> list[Spec]:
+    """Call one hook implementation and return its specs; PluginFault if it breaks the contract."""
     assert callable(function)
     if inspect.isgeneratorfunction(function):
-        raise PluginFault(f"{hook} is a generator function; return a list")
+        raise PluginFault(f"{kind.hook} is a generator function; return a list")
     try:
         result = function()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         text = " ".join(str(error).split())
-        raise PluginFault(f"{hook} raised {type(error).__name__}: {text}") from error
+        raise PluginFault(f"{kind.hook} raised {type(error).__name__}: {text}") from error
     if not isinstance(result, list):
-        raise PluginFault(f"{hook} returned {type(result).__name__}, not a list of {spec_type.__name__}")
+        raise PluginFault(f"{kind.hook} returned {type(result).__name__}, not a list of {kind.spec.__name__}")
     for item in result:
-        if not isinstance(item, spec_type):
-            raise PluginFault(f"{hook} returned a list with {type(item).__name__}, not {spec_type.__name__}")
+        if not isinstance(item, kind.spec):
+            raise PluginFault(f"{kind.hook} returned a list with {type(item).__name__}, not {kind.spec.__name__}")
     return result

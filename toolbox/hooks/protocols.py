@@ -1,9 +1,9 @@
-"""What the components must do: calls, shapes, ranges, dtypes.
+"""The protocols of components: calls, shapes, ranges, dtypes.
 
-Letters, used in every docstring: B batch, C channels, H, W pixels. Pictures are float RGB in [0, 1],
-(B, 3, H, W). Masks are float, (B, 1, H, W), 1 where the picture is lost and 0 elsewhere. Nothing here is
-a base class: a component is any object with the call below. One with weights or other state that a
-checkpoint must hold is a `torch.nn.Module`.
+Letters in every docstring: B batch size, C channels, H, W height and width in pixels. Pictures are float RGB in [0, 1],
+(B, 3, H, W). Masks are float, (B, 1, H, W), 1 where the picture is lost and 0 elsewhere. These are not base classes: a
+component is any object with the call below. A component with weights, or with other state that a checkpoint must
+contain, is a `torch.nn.Module`.
 """
 
 from __future__ import annotations
@@ -24,60 +24,79 @@ class Generator(Protocol):
     """Restores pictures; a `torch.nn.Module`."""
 
     def __call__(self, image: Tensor, mask: Tensor, /) -> Tensor | tuple[Tensor, Mapping[str, Tensor]]:
-        """Restore `image` (B, 3, H, W) with `mask` (B, 1, H, W) into RGB of the same H, W.
+        """Restore damaged pictures.
 
-        It may add named auxiliary outputs, as its spec declares. Losses reach one by ``on = "name"``: an
-        output of one channel is compared with the truth's luma, any other with the truth itself, at the
-        output's own size. A generator that has no use for the mask takes and ignores it.
+        Args:
+            image: the damaged pictures, (B, 3, H, W) in [0, 1].
+            mask: (B, 1, H, W), 1 where the picture is lost. A generator may ignore it.
+
+        Returns:
+            The restored pictures (B, 3, H, W) in [0, 1], or a pair of them and auxiliary outputs by name, which the
+            spec declares. A loss uses an auxiliary output with ``on = "name"``: an output with one channel is
+            compared with the luma of the truth, any other with the truth itself, at the size of the output.
         """
 
 
 class Discriminator(Protocol):
-    """Judges pictures; a `torch.nn.Module`."""
+    """Scores pictures as real or restored; a `torch.nn.Module`."""
 
     def __call__(self, picture: Tensor, image: Tensor, mask: Tensor, /) -> Maps:
-        """Judge `picture` (B, 3, H, W), real or restored, given the damaged `image` and the `mask`.
+        """Score pictures.
 
-        Returns a list of maps (B, 1, h, w), one for a plain PatchGAN, without a final sigmoid. One that has
-        no use for `image` and `mask` takes and ignores them.
+        Args:
+            picture: real or restored pictures, (B, 3, H, W) in [0, 1].
+            image: the damaged pictures, (B, 3, H, W). A discriminator may ignore them.
+            mask: (B, 1, H, W), 1 where the picture is lost. A discriminator may ignore it.
+
+        Returns:
+            A list of score maps (B, 1, h, w), without a final sigmoid; a plain PatchGAN returns one map.
         """
 
 
 class ReconstructionLoss(Protocol):
-    """Compares what was restored with the truth."""
+    """Compares restored pictures with the truth."""
 
     def __call__(self, restored: Tensor, truth: Tensor, mask: Tensor, /) -> Tensor:
-        """Return a finite scalar, the less the better, that can be differentiated in `restored`.
+        """Return a finite scalar, lower is better, differentiable in `restored`.
 
-        `restored` and `truth` are (B, C, H, W) in [0, 1], C 3 or 1; `mask` is (B, 1, H, W).
+        Args:
+            restored: (B, C, H, W) in [0, 1], C is 3 or 1.
+            truth: as `restored`.
+            mask: (B, 1, H, W), 1 where the picture is lost.
         """
 
 
 class AdversarialLoss(Protocol):
-    """The two sides of the game, each given the discriminator's maps of real and of restored pictures."""
+    """The losses of generator and discriminator, computed from the discriminator's maps."""
 
     def generator(self, fake: Maps, real: Maps | None, /) -> Tensor:
-        """Return the generator's scalar loss. `real` is None unless the spec says ``sees_real=True``."""
+        """Return the generator's loss, a scalar.
+
+        Args:
+            fake: the maps of restored pictures.
+            real: the maps of real pictures; None unless the spec has ``sees_real=True``.
+        """
 
     def discriminator(self, fake: Maps, real: Maps, /) -> tuple[Tensor, Tensor]:
-        """Return the discriminator's two scalar terms, on fake and on real; the loss is their sum."""
+        """Return two scalars, the discriminator's losses on `fake` and on `real`; the total loss is their sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyContext:
-    """What a penalty on the discriminator may look at.
+    """The inputs of a penalty on the discriminator.
 
     Attributes:
-        discriminate: the discriminator with the damaged image and the mask filled in: pictures
-            (B, 3, H, W) to a list of maps.
-        real: true pictures, (B, 3, H, W), detached.
+        discriminate: the discriminator with the damaged image and the mask already given: pictures (B, 3, H, W) to a
+            list of maps.
+        real: real pictures, (B, 3, H, W), detached.
         fake: restored pictures of the same shape, detached.
         real_maps: the discriminator's maps of `real`, with their graph.
         fake_maps: the discriminator's maps of `fake`, with their graph.
-        random: where every random draw comes from, a generator on the CPU. It stands at the same point in every
-            process and every part of a batch, so that what is drawn from it directly is the same for all pictures.
-        first: the place of the first picture in the batch of the step, which may be shared out.
-        whole: how many pictures the batch of the step has; None if they are all here.
+        random: the source of all random numbers, a generator on the CPU. It has the same state in every process and
+            for every micro-batch, so numbers drawn from it directly are the same for all pictures.
+        batch_start: the index of the first picture in the batch of the training step. This batch may be split into
+            micro-batches or over processes.
+        batch_total: the number of pictures in the batch of the training step; None if they are all here.
     """
 
     discriminate: Callable[[Tensor], Maps]
@@ -86,35 +105,35 @@ class PenaltyContext:
     real_maps: Maps
     fake_maps: Maps
     random: torch.Generator
-    first: int = 0
-    whole: int | None = None
+    batch_start: int = 0
+    batch_total: int | None = None
 
     def uniform(self, *shape: int) -> Tensor:
-        """Return numbers in [0, 1) for each picture, (B, *shape), of `real`'s dtype and device.
+        """Return random numbers in [0, 1) for each picture, (B, *shape), in the dtype and on the device of `real`.
 
-        They are drawn in float32 for the whole batch of the step, in its order, and those of the pictures that are
-        here are returned: a picture meets the same numbers however the batch is shared out, in whatever precision.
+        They are drawn in float32 for the whole batch of the training step; those of the pictures that are here are
+        returned. So a picture gets the same numbers however the batch is split, and in every precision.
         """
         import torch
 
-        drawn = torch.rand(self.whole or len(self.real), *shape, generator=self.random)
-        return drawn[self.first : self.first + len(self.real)].to(self.real)
+        numbers = torch.rand(self.batch_total or len(self.real), *shape, generator=self.random)
+        return numbers[self.batch_start : self.batch_start + len(self.real)].to(self.real)
 
 
 class Penalty(Protocol):
-    """Holds the discriminator in check."""
+    """Regularises the discriminator."""
 
-    def __call__(self, judgement: PenaltyContext, /) -> Tensor:
-        """Return a finite scalar that can be differentiated in the discriminator's weights."""
+    def __call__(self, context: PenaltyContext, /) -> Tensor:
+        """Return a finite scalar that is differentiable in the discriminator's weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One photograph on its way to a batch.
+    """One photograph before it becomes part of a batch.
 
     Attributes:
-        image: what the restorer is given, (H, W, 3) uint8 RGB.
-        mask: True where the picture is lost, (H, W) bool.
+        image: the input of the restorer, (H, W, 3) uint8 RGB.
+        mask: True where the photograph is lost, (H, W) bool.
         truth: the undamaged colour photograph, (H, W, 3) uint8 RGB.
     """
 
@@ -124,18 +143,26 @@ class Sample:
 
 
 class Degradation(Protocol):
-    """Changes a sample: damages an undamaged photograph, or varies one that is damaged already."""
+    """Changes a sample: damages an undamaged photograph, or augments a training sample."""
 
     def __call__(self, sample: Sample, random: np.random.Generator, /) -> Sample:
-        """Return a new sample; draw only from `random`, and leave the arrays of `sample` as they are.
+        """Return a new sample; do not write into the arrays of the given one.
 
-        A spec with ``role="damage"`` is given undamaged photographs (image equal to truth, an empty mask);
-        one with ``role="augment"`` is given training samples of every kind, after the damage.
+        Args:
+            sample: with ``role="damage"`` an undamaged photograph (image equal to truth, an empty mask); with
+                ``role="augment"`` a training sample of any kind, after the damage.
+            random: the only source of random numbers.
         """
 
 
 class Metric(Protocol):
-    """A figure of one restored photograph, for the reports."""
+    """Measures one restored photograph, for reports."""
 
     def __call__(self, restored: np.ndarray, truth: np.ndarray, mask: np.ndarray, /) -> float | None:
-        """Compare two (H, W, 3) uint8 RGB photographs; `mask` is (H, W) bool. None where it can't be had."""
+        """Return a figure, or None where it is not defined.
+
+        Args:
+            restored: (H, W, 3) uint8 RGB.
+            truth: as `restored`.
+            mask: (H, W) bool, True where the photograph was lost.
+        """

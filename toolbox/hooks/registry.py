@@ -1,7 +1,8 @@
-"""The two registries: what ships (`registry.toml`) and what the user added, enabled or disabled.
+"""The two registries: `registry.toml`, which ships, and the user's own.
 
-The user's own lies in the configuration folder (`TOOLBOX_HOME`, or the system's usual place). Code is never
-picked up from the working folder unasked: a loose file runs only after `toolbox plugin add FILE`.
+The user's registry lists the plugin files that the user added, and the plugins that the user enabled or disabled. It is
+in the configuration folder (`toolbox.utils.paths.config_dir`). Code from the working folder is never loaded by itself:
+a single file is loaded only after `toolbox plugin add FILE`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from toolbox.utils import files, paths
 
 M = TypeVar("M", bound=BaseModel)
 
-HEAD = "# Written by `toolbox plugin add, enable, disable, remove`; a comment added here is not kept.\n\n"
+HEADER = "# Written by `toolbox plugin add, enable, disable, remove`; comments that you add here are lost.\n\n"
 
 
 class Bundle(BaseModel):
-    """A bundle that ships: its name, the module with its hooks, whether it is on."""
+    """A bundle that ships: its name, the module with its hooks, and whether it is enabled."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -35,7 +36,7 @@ class Bundle(BaseModel):
 
 
 class Weights(BaseModel):
-    """Published weights: the file, its hash, its licence, the recipe that they belong to."""
+    """Published weights; see `toolbox.hooks.file_specs.WeightsSpec`. `file` is relative to the package."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -47,7 +48,7 @@ class Weights(BaseModel):
 
 
 class Registry(BaseModel):
-    """`registry.toml`, read strictly."""
+    """The content of `registry.toml`; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid")
     bundles: list[Bundle] = []
@@ -55,7 +56,7 @@ class Registry(BaseModel):
 
 
 class UserFile(BaseModel):
-    """A loose plugin file that the user added."""
+    """A plugin that is a single file, added by the user."""
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -63,7 +64,7 @@ class UserFile(BaseModel):
 
 
 class UserRegistry(BaseModel):
-    """The user's own registry: added files, and names switched off or on."""
+    """The user's registry: added files, and the names of disabled and enabled plugins."""
 
     model_config = ConfigDict(extra="forbid")
     files: list[UserFile] = []
@@ -73,7 +74,14 @@ class UserRegistry(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Registries:
-    """Both registries, and what was wrong with the user's, which never stops the program."""
+    """Both registries.
+
+    Attributes:
+        shipped: `registry.toml`.
+        user: the user's registry; empty if it can't be read.
+        user_fault: why the user's registry can't be read; empty if it can. The program goes on without it.
+        disabled_by_environment: the plugins that TOOLBOX_DISABLE names.
+    """
 
     shipped: Registry
     user: UserRegistry
@@ -82,97 +90,102 @@ class Registries:
 
 
 def shipped_path() -> Path:
-    """Return registry.toml: inside the installed package, or at the top of an editable checkout."""
-    inside = Path(__file__).parents[1] / "registry.toml"
-    return inside if inside.is_file() else Path(__file__).parents[2] / "registry.toml"
+    """Return the path of registry.toml: in the installed package, or at the top of an editable checkout."""
+    installed = Path(__file__).parents[1] / "registry.toml"
+    return installed if installed.is_file() else Path(__file__).parents[2] / "registry.toml"
 
 
 def user_path() -> Path:
-    """Return the user's registry file, which need not exist."""
+    """Return the path of the user's registry, which may not exist."""
     return paths.config_dir() / "registry.toml"
 
 
-def _parse(path: Path, model: type[M]) -> M:
+def read_registry(path: Path, model: type[M]) -> M:
+    """Return a registry file as `model`; PluginError if it can't be read or has an invalid key or value."""
     try:
         return model.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PluginError(f"{path} can't be read: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise PluginError(f"{path}: {place}: {first['msg']}") from error
+        key = ".".join(str(part) for part in first["loc"])
+        raise PluginError(f"{path}: {key}: {first['msg']}") from error
 
 
 def read_user() -> UserRegistry:
-    """Return the user's registry, an empty one if there is none; PluginError if it can't be read."""
+    """Return the user's registry, an empty one if the file does not exist; PluginError if it can't be read."""
     path = user_path()
     if not os.path.lexists(path):
         return UserRegistry()
     try:
-        return _parse(path, UserRegistry)
+        return read_registry(path, UserRegistry)
     except PluginError as error:
-        aside = f"{shlex.quote(files.printable(path))} {shlex.quote(files.printable(path) + '.broken')}"
-        raise PluginError(f"{error}. Mend that file, or start afresh without it: mv {aside}") from error
+        paths_to_move = f"{shlex.quote(files.printable(path))} {shlex.quote(files.printable(path) + '.broken')}"
+        raise PluginError(f"{error}. Repair that file, or start with an empty registry: mv {paths_to_move}") from error
 
 
 def change_user(change: Callable[[UserRegistry], UserRegistry]) -> UserRegistry:
-    """Replace the user's registry by what `change` makes of it, whole or not at all, and return that.
+    """Replace the user's registry atomically by the result of `change`, and return that.
 
     Raises:
-        PluginError: the registry that is there can't be read; it is left as it is.
-        OutputError: it can't be written.
+        PluginError: the present registry can't be read; it is not changed.
+        OutputError: the registry can't be written.
     """
     user = read_user()
     changed = change(user)
     if changed == user:
         return user
-    # A link, as people who keep their configuration elsewhere have it, stays a link.
+    # Some users keep their configuration elsewhere and link to it; the link stays.
     path = user_path().resolve()
     files.ensure_folder(path.parent)
-    files.write_text(path, HEAD + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
+    files.write_text(path, HEADER + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
     return changed
 
 
 def with_file(user: UserRegistry, name: str, file: Path) -> UserRegistry:
-    """Return the registry with a plugin file more, switched on."""
+    """Return the registry with one more plugin file, enabled."""
     added = [*user.files, UserFile(name=name, file=file)]
-    return with_switch(user, name, on=True).model_copy(update={"files": added})
+    return with_enabled(user, name, enabled=True).model_copy(update={"files": added})
 
 
 def without_file(user: UserRegistry, name: str) -> UserRegistry:
-    """Return the registry without the plugin file `name`, and without what was switched for it."""
-    others = [one for one in user.files if one.name != name]
-    return with_switch(user, name, on=True).model_copy(update={"files": others})
+    """Return the registry without the plugin file `name`, and without an entry that disables it."""
+    remaining = [file for file in user.files if file.name != name]
+    return with_enabled(user, name, enabled=True).model_copy(update={"files": remaining})
 
 
-def with_switch(user: UserRegistry, name: str, *, on: bool, shipped_off: bool = False) -> UserRegistry:
-    """Return the registry with a plugin switched on or off.
+def with_enabled(user: UserRegistry, name: str, *, enabled: bool, ships_disabled: bool = False) -> UserRegistry:
+    """Return the registry with a plugin enabled or disabled.
 
     Args:
-        user: the registry as it is.
+        user: the registry before.
         name: the plugin.
-        on: what to switch it to.
-        shipped_off: whether it is a bundle that ships switched off, so that `on` has to be written down.
+        enabled: whether the plugin is to be enabled.
+        ships_disabled: whether it is a bundle that is disabled by default, so that the registry must list it as
+            enabled.
     """
 
-    def listed(names: list[str], wanted: bool) -> list[str]:
-        if wanted == (name in names):
+    def with_member(names: list[str], is_member: bool) -> list[str]:
+        if is_member == (name in names):
             return names
-        return [*names, name] if wanted else [one for one in names if one != name]
+        return [*names, name] if is_member else [other for other in names if other != name]
 
-    update = {"disabled": listed(user.disabled, not on), "enabled": listed(user.enabled, on and shipped_off)}
+    update = {
+        "disabled": with_member(user.disabled, not enabled),
+        "enabled": with_member(user.enabled, enabled and ships_disabled),
+    }
     return user.model_copy(update=update)
 
 
 def read() -> Registries:
-    """Return both registries; a broken user's registry is reported in `user_fault` and not used."""
+    """Return both registries. If the user's can't be read, it is empty and `user_fault` says why."""
     names = os.environ.get("TOOLBOX_DISABLE", "").split(",")
     try:
         user, fault = read_user(), ""
     except PluginError as error:
         user, fault = UserRegistry(), str(error)
     return Registries(
-        shipped=_parse(shipped_path(), Registry),
+        shipped=read_registry(shipped_path(), Registry),
         user=user,
         user_fault=fault,
         disabled_by_environment=frozenset(name.strip() for name in names if name.strip()),

@@ -1,4 +1,4 @@
-"""`toolbox plugin new`: a small package with a plugin that works, out of the templates beside this file."""
+"""`toolbox plugin new`: write a small package with a working plugin, from the templates in ``templates/``."""
 
 from __future__ import annotations
 
@@ -6,126 +6,44 @@ import importlib.util
 import keyword
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
 from toolbox import __version__
 from toolbox.errors import UsageError
-from toolbox.hooks import catalog, hookspecs
-from toolbox.hooks.specs import KINDS, NAME, plural
+from toolbox.hooks import catalog
+from toolbox.hooks.hookspecs import HOOK_API
+from toolbox.hooks.kinds import KINDS
+from toolbox.hooks.scaffold_examples import EXAMPLES
+from toolbox.hooks.specs import NAME_PATTERN
 from toolbox.utils import files
 
 TEMPLATES = Path(__file__).with_name("templates")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """What the templates say of one kind of component.
-
-    Attributes:
-        contract: what `build` returns.
-        summary: the component's line in `toolbox list`.
-        reference: what it follows.
-        param: the field of its params.
-        made: what `build` imports from the component's file.
-        call: how `build` makes the component.
-        tables: how a recipe that extends the default takes it in.
-        more: another argument of its spec.
-    """
-
-    contract: str
-    summary: str
-    reference: str
-    param: str
-    made: str
-    call: str
-    tables: str
-    more: str = ""
-
-
-EXAMPLES = {
-    "generator": Example(
-        contract="Generator",
-        summary="Four dilated convolutions over the image and the mask",
-        reference="Yu and Koltun, Multi-Scale Context Aggregation by Dilated Convolutions, ICLR 2016",
-        param='width: int = Field(32, ge=1, le=1024, description="Channels of each convolution.")',
-        made="Network",
-        call="Network(params.width)",
-        tables='[generator]\nname = "$name"\nwidth = 32',
-    ),
-    "discriminator": Example(
-        contract="Discriminator",
-        summary="PatchGAN of three strided convolutions that sees the damaged image too",
-        reference="Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017",
-        param='width: int = Field(32, ge=1, le=256, description="Channels of the first convolution.")',
-        made="Network",
-        call="Network(params.width)",
-        tables='[discriminator]\nname = "$name"\nwidth = 32',
-    ),
-    "loss": Example(
-        contract="ReconstructionLoss",
-        summary="Charbonnier's: nearly the absolute difference, and smooth at 0",
-        reference="Charbonnier et al., Two Deterministic Half-Quadratic Regularization Algorithms, ICIP 1994",
-        param='eps: float = Field(1e-3, gt=0, le=1, description="Where it turns from a square to an absolute value.")',
-        made="loss",
-        call="loss(params.eps)",
-        tables="[losses.$name]\nweight = 10\neps = 1e-3\n\n[losses.mse]\nenabled = false",
-    ),
-    "penalty": Example(
-        contract="Penalty",
-        summary="Squared gradient of the discriminator around real pictures",
-        reference="Mescheder et al., Which Training Methods for GANs Do Actually Converge?, ICML 2018 (R1)",
-        param='noise: float = Field(0.05, ge=0, le=1, description="How far around the real pictures it looks.")',
-        made="penalty",
-        call="penalty(params.noise)",
-        tables="[penalties.$name]\nweight = 5\nnoise = 0.05\n\n[penalties.gradient]\nenabled = false",
-    ),
-    "degradation": Example(
-        contract="Degradation",
-        summary="Slanted light scratches over the photograph",
-        reference="Kokaram, Motion Picture Restoration, Springer 1998 (line scratches)",
-        param='most: int = Field(4, ge=1, le=64, description="Most scratches; 1 to so many are drawn.")',
-        made="degradation",
-        call="degradation(params.most)",
-        tables="[degradations.$name]\nmost = 4",
-    ),
-    "metric": Example(
-        contract="Metric",
-        summary="Mean absolute error, 0 to 255",
-        reference="mean |restored - truth|",
-        param='lost: bool = Field(True, description="Whether it looks at the lost region alone.")',
-        made="metric",
-        call="metric(params.lost)",
-        tables="[metrics.$name]\nlost = true",
-        more='better="lower",',
-    ),
-}
-
-
-def write(name: str, kind: str, out: Path) -> Path:
-    """Write the package `name` into the folder `out`, whole or not at all.
+def write_package(name: str, kind: str, out: Path) -> Path:
+    """Write the package `name` into the folder `out`, atomically.
 
     Args:
-        name: of the package, its plugin, its component and its recipe: lower-case words joined by hyphens.
-        kind: what it brings, a key of `EXAMPLES`.
-        out: the folder to write it into, made if it is not there.
+        name: the name of the package, its plugin, its component and its recipe: lower-case words joined by hyphens.
+        kind: the kind of its component, a key of `EXAMPLES`.
+        out: the folder to write it into; created if missing.
 
     Returns:
         The folder ``out / name``.
 
     Raises:
-        UsageError: the name can't be had, or there is such a folder already.
-        OutputError: it can't be written.
+        UsageError: the name can't be used, or the folder ``out / name`` exists.
+        OutputError: the package can't be written.
     """
-    module = _module(name, kind)
+    module = _module_name(name, kind)
     target = out / name
     if target.exists() or target.is_symlink():
-        raise UsageError(f"{target} is there already; choose another name, or another folder with --out.")
+        raise UsageError(f"{target} exists already; choose another name, or another folder with --out.")
     files.ensure_folder(out)
 
     def fill(folder: Path) -> None:
-        for path, text in _texts(name, module, kind):
+        for path, text in render_files(name, module, kind):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, "utf-8")
 
@@ -133,41 +51,47 @@ def write(name: str, kind: str, out: Path) -> Path:
     return target
 
 
-def _module(name: str, kind: str) -> str:
-    """Return the name of the Python package, or raise UsageError for a name that can't be had."""
-    other = "Choose another name."
-    if not NAME.fullmatch(name):
-        raise UsageError(f"'{name}' is not lower-case words joined by hyphens, as in edge-loss. {other}")
+def _module_name(name: str, kind: str) -> str:
+    """Return the name of the Python package; UsageError if `name` can't be used."""
+    remedy = "Choose another name."
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"'{name}' is not lower-case words joined by hyphens, as in edge-loss. {remedy}")
     module = name.replace("-", "_")
     if keyword.iskeyword(module) or keyword.issoftkeyword(module):
-        raise UsageError(f"'{name}' is a word of Python's own. {other}")
+        raise UsageError(f"'{name}' is a keyword of Python. {remedy}")
     if module in sys.stdlib_module_names or importlib.util.find_spec(module) is not None:
-        raise UsageError(f"The Python package '{module}' is installed already, and one would hide the other. {other}")
-    # What ships is what every user of the new plugin has; nobody else's plugins need to be imported for this.
-    taken = catalog.load(third_party=False)
-    for entry in [*taken.entries(kind), *taken.entries("recipe")]:
+        raise UsageError(f"A Python package '{module}' is installed already; one would hide the other. {remedy}")
+    # Every user of the new plugin has the bundles that ship. Other plugins need not be imported for this.
+    shipped = catalog.load(third_party=False)
+    for entry in [*shipped.entries(kind), *shipped.entries("recipe")]:
         if entry.spec.name == name:
-            raise UsageError(f"A {entry.kind} '{name}' ships with toolbox, in the plugin '{entry.plugin}'. {other}")
-    if name in {record.name for record in taken.plugins}:
-        raise UsageError(f"A plugin '{name}' ships with toolbox. {other}")
+            raise UsageError(f"A {entry.kind} '{name}' ships with toolbox, in the plugin '{entry.plugin}'. {remedy}")
+    if name in {record.name for record in shipped.plugins}:
+        raise UsageError(f"A plugin '{name}' ships with toolbox. {remedy}")
     return module
 
 
-def _texts(name: str, module: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield each file's path in the package and its text."""
+def render_files(name: str, module: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file in the package, and its text."""
     example = EXAMPLES[kind]
-    spec = KINDS[kind].__name__
+    spec = KINDS[kind].spec.__name__
     slots = {
         "name": name,
         "module": module,
         "kind": kind,
-        "kinds": plural(kind),
+        "kinds": KINDS[kind].plural,
+        "hook": KINDS[kind].hook,
         "spec": spec,
-        "imports": ", ".join(sorted({example.contract, spec, "Field", "Params", "RecipeSpec"})),
-        "api": hookspecs.HOOK_API,
+        "imports": ", ".join(sorted({example.protocol, spec, "Field", "Params", "RecipeSpec"})),
+        "api": HOOK_API,
         "version": __version__,
-        **{field: getattr(example, field) for field in ("contract", "summary", "reference", "param", "made", "call")},
-        "more": f"\n            {example.more}" if example.more else "",
+        "protocol": example.protocol,
+        "summary": example.summary,
+        "reference": example.reference,
+        "param": example.param,
+        "factory": example.factory,
+        "call": example.call,
+        "spec_argument": f"\n            {example.spec_argument}" if example.spec_argument else "",
         "tables": Template(example.tables).substitute(name=name),
     }
     package = f"src/{module}"

@@ -7,11 +7,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from toolbox.config.plan import Bound, Plan
+from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, ToolboxError
 
 
-def build_component(bound: Bound, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
+def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
     """Build one component with those among its params; PluginError where its plugin fails.
 
     With `fresh` False, weights are about to be loaded into it, and the ones it would start from are not fetched.

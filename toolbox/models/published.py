@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from toolbox.errors import UsageError, WeightsError, unknown_name
 from toolbox.hooks import registry
 from toolbox.hooks.catalog import Catalog, Entry
-from toolbox.hooks.specs import WeightsSpec
+from toolbox.hooks.file_specs import WeightsSpec
 from toolbox.utils import files
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
@@ -54,10 +54,7 @@ def find_weight_damage(entry: Entry) -> str | None:
 
 def initial_weights(plan: Plan, catalog: Catalog) -> Path | None:
     """Return the verified file that the generator of `plan` starts from, None if its recipe names none; as `find`."""
-    from toolbox.config.settings import Generator  # what lists weights needs no recipes
-
-    section = plan.generator.section
-    name = section.init.removeprefix("weights:") if isinstance(section, Generator) else ""
+    name = plan.initial_weights
     return find_published(catalog, name) if name else None
 
 

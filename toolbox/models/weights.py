@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from toolbox.config import recipe
-from toolbox.config.plan import Plan, bind
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe
 from toolbox.errors import RecipeError, UsageError, WeightsError
 from toolbox.hooks import catalog as catalogs
@@ -63,7 +64,9 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
         OutputError: `target` can't be written.
     """
     trained = load_trained(weights, torch.device("cpu"), catalog)
-    header = replace(weight_file.read_header(trained.path), recipe=recipe.dump(trained.plan.tree(initial=False)))
+    header = replace(
+        weight_file.read_header(trained.path), recipe=recipe.dump(trained.plan.tree(include_initial=False))
+    )
     network = trained.network.half() if half else trained.network
     weight_file.write_weights(target, network.state_dict(), header)
 

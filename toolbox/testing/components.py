@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from toolbox.config.plan import bind_component
+from toolbox.config.binding import bind_component
 from toolbox.errors import InstallationError, RecipeError, ToolboxError
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
-from toolbox.hooks.specs import AnySpec, LossSpec, RecipeSpec, Spec, WeightsSpec
+from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
+from toolbox.hooks.specs import ComponentSpec, LossSpec, Spec
 from toolbox.models.published import find_weight_damage
 from toolbox.testing import (
     adversarial,
@@ -39,7 +40,7 @@ KINDS: dict[str, Callable[[Subject], list[Check]]] = {
 
 
 def check_component(
-    entry: Entry | AnySpec, params: Mapping[str, Any] | None = None, catalog: Catalog | None = None
+    entry: Entry | Spec, params: Mapping[str, Any] | None = None, catalog: Catalog | None = None
 ) -> list[Check]:
     """Put one component through every check of its kind.
 
@@ -53,7 +54,7 @@ def check_component(
         A check a line. One that could not be built because params are missing, or because this installation
         lacks what it takes (a package, the network), has a noted check "build".
     """
-    if isinstance(entry, Spec | RecipeSpec | WeightsSpec):
+    if isinstance(entry, Spec):
         entry = Entry(kind=entry.kind, spec=entry, plugin="under test", distribution="", version="")
     catalog = with_entry(catalog or catalogs.load(), entry)
     if isinstance(entry.spec, RecipeSpec):
@@ -61,6 +62,7 @@ def check_component(
     if isinstance(entry.spec, WeightsSpec):
         fault = find_weight_damage(entry)
         return [Check(name="sha256", status="failed" if fault else "ok", detail=fault or "the file is whole")]
+    assert isinstance(entry.spec, ComponentSpec)
     raw = dict(params or {})
     missing = [
         name for name, field in entry.spec.params.model_fields.items() if field.is_required() and name not in raw
@@ -76,7 +78,7 @@ def check_component(
     return [*perform(subject, first), *_built(subject)]
 
 
-def assert_conforms(spec: AnySpec, /, **params: Any) -> None:  # noqa: ANN401 - any component's params
+def assert_conforms(spec: Spec, /, **params: Any) -> None:  # noqa: ANN401 - any component's params
     """Fail a test with a table of what is wrong with a component, if anything is; for pytest, in one line.
 
     Args:

@@ -42,8 +42,8 @@ def judged(
         real_maps=network(real),
         fake_maps=network(fake),
         random=torch.Generator().manual_seed(draw),
-        first=first,
-        whole=whole,
+        batch_start=first,
+        batch_total=whole,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from toolbox.config.plan import Plan, bind
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, dump, parse, read
 from toolbox.hooks.catalog import Catalog
 from toolbox.testing.checks import Check, Noted, demand, perform

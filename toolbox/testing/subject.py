@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toolbox.config.plan import Bound, bind_component
+from toolbox.config.binding import bind_component
+from toolbox.config.plan import BoundComponent
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.models.build import build_component
@@ -21,10 +22,10 @@ from toolbox.testing.checks import Noted, demand
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A component under test; see `toolbox.config.plan.Bound`."""
+    """A component under test; see `toolbox.config.plan.BoundComponent`."""
 
     catalog: Catalog
-    bound: Bound
+    bound: BoundComponent
 
     def build(self, seed: int = 0) -> Any:  # noqa: ANN401 - every kind of component
         """Build the component anew, its weights drawn from `seed`."""

@@ -15,7 +15,6 @@ import torch
 from accelerate import Accelerator
 
 from toolbox.config.plan import Plan
-from toolbox.config.settings import Generator
 from toolbox.data import loader
 from toolbox.data.batch import Batch
 from toolbox.data.decoded_cache import open_cache
@@ -149,7 +148,7 @@ def _set_up(plan: Plan, options: RunOptions, screen: Console, accelerator: Accel
         train_samples=loader.Samples(items=options.split.train, recipe=how, stream=Stream.TRAIN),
         validation_samples=loader.Samples(items=options.split.validation, recipe=how, stream=Stream.VALIDATION),
         metrics={bound.label: build.build_component(bound) for bound in plan.metrics},
-        monitor=make_monitor(built.losses, trained=cast(Generator, plan.generator.section).init != ""),
+        monitor=make_monitor(built.losses, trained=plan.initial_weights != ""),
         started=time.monotonic(),
     )
 

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from toolbox.config import settings as s
-from toolbox.config.plan import Bound, Plan
+from toolbox.config.component_options import LossOptions, NetworkOptions, PenaltyOptions
+from toolbox.config.plan import BoundComponent, Plan
 from toolbox.distributed import collectives
 from toolbox.distributed.activation_checkpointing import checkpoint_activations
 from toolbox.distributed.fsdp import full_tensors, is_sharded, local_shards, shard
@@ -138,14 +138,14 @@ def build_state(
     def place(built: Any) -> Any:  # noqa: ANN401
         return built.to(device=accelerator.device, dtype=dtype) if isinstance(built, nn.Module) else built
 
-    def network(bound: Bound) -> nn.Module:
-        named = isinstance(bound.section, s.Generator) and bound.section.init != ""
+    def network(bound: BoundComponent) -> nn.Module:
+        named = bound is plan.generator and plan.initial_weights != ""
         return cast(nn.Module, build_component(bound, fresh=fresh and not named))
 
-    def side(bound: Bound, network: nn.Module) -> NetworkState:
-        section = cast(s.Network, bound.section)
-        optimizer = build_optimizer(section.optimizer, [p for p in network.parameters() if p.requires_grad])
-        schedule = build_schedule(section.schedule, optimizer, epochs)
+    def side(bound: BoundComponent, network: nn.Module) -> NetworkState:
+        options = cast(NetworkOptions, bound.options)
+        optimizer = build_optimizer(options.optimizer, [p for p in network.parameters() if p.requires_grad])
+        schedule = build_schedule(options.schedule, optimizer, epochs)
         return NetworkState(network=network, optimizer=accelerator.prepare_optimizer(optimizer), schedule=schedule)
 
     def laid_out(network: nn.Module) -> nn.Module:
@@ -213,18 +213,18 @@ def unsharded(network: nn.Module, plan: Plan, device: torch.device) -> tuple[nn.
     return network, device
 
 
-def _loss(bound: Bound, call: Any) -> LossTerm:  # noqa: ANN401
-    place, spec = cast(s.LossTerm, bound.section), cast(LossSpec, bound.spec)
+def _loss(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
+    options, spec = cast(LossOptions, bound.options), cast(LossSpec, bound.spec)
     return LossTerm(
         label=bound.label,
-        weight=place.weight,
-        on=place.on,
+        weight=options.weight,
+        on=options.on,
         adversarial=spec.role == "adversarial",
         sees_real=spec.sees_real,
         call=call,
     )
 
 
-def _penalty(bound: Bound, call: Any) -> PenaltyTerm:  # noqa: ANN401
-    place = cast(s.PenaltyTerm, bound.section)
-    return PenaltyTerm(label=bound.label, weight=place.weight, every=place.every, call=call)
+def _penalty(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
+    options = cast(PenaltyOptions, bound.options)
+    return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call)

@@ -296,8 +296,8 @@ def _backward_discriminator(
         real_maps=real_maps,
         fake_maps=fake_maps,
         random=random,
-        first=batch.position.start,
-        whole=batch.position.total,
+        batch_start=batch.position.start,
+        batch_total=batch.position.total,
     )
     for penalty in parts.penalties:
         if number % penalty.every == 0:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from toolbox import DegradationSpec, DiscriminatorSpec, GeneratorSpec, LossSpec, MetricSpec, PenaltySpec, Sample
-from toolbox.hooks.specs import Spec
+from toolbox.hooks.specs import ComponentSpec
 
 COMMON = {"name": "rigged", "summary": "A rigged component", "reference": "by hand"}
 
@@ -22,7 +22,7 @@ class Rig:
     """
 
     what: str
-    spec: Spec
+    spec: ComponentSpec
     check: str
     words: str
     also: tuple[str, ...] = ()

@@ -1,0 +1,194 @@
+"""Binding: `bind(recipe, catalog)` returns a `Plan`, or raises one error with all faults of the recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from toolbox.config.component_options import ComponentOptions, LossOptions, options_class
+from toolbox.config.messages import explain_validation_error
+from toolbox.config.plan import BoundComponent, Plan
+from toolbox.config.recipe import Recipe
+from toolbox.config.settings import Settings
+from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean
+from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.kinds import RECIPE_TABLES, Kind
+from toolbox.hooks.params import Params, Ref
+from toolbox.hooks.specs import ComponentSpec, GeneratorSpec, LossSpec
+
+
+def bind(recipe: Recipe, catalog: Catalog) -> Plan:
+    """Look up every name of `recipe` in `catalog` and validate every value.
+
+    Raises:
+        RecipeError: with all faults, each with its key, the choices and the most similar name.
+    """
+    tree = dict(recipe.tree)
+    requires = tree.get("requires")
+    binder = _Binder(catalog=catalog, requires=requires if isinstance(requires, dict) else {})
+    tables = {table: tree.pop(table, {}) for table in RECIPE_TABLES}
+    known = [*Settings.model_fields, *RECIPE_TABLES, "extends"]
+    for key in [key for key in tree if key not in Settings.model_fields]:
+        binder.add_fault(key, f"is not a key of recipes.{did_you_mean(key, known)} Known: {', '.join(sorted(known))}")
+        del tree[key]
+    settings = binder.validate(Settings, tree, "", "recipes")
+    components = {}
+    for table, kind in RECIPE_TABLES.items():
+        bind_table = binder.bind_many if kind.holds_many else binder.bind_single
+        components[kind.name] = bind_table(kind, tables[table])
+    if not tables["generator"]:
+        binder.add_fault("generator", f"is missing. Known: {', '.join(catalog.names('generator'))}")
+    elif not components["generator"] and not binder.faults:
+        binder.add_fault("generator.enabled", "is false; a recipe needs a generator")
+    if not binder.faults:
+        _check_combination(binder, components)
+    if binder.faults:
+        raise RecipeError(recipe.name, binder.faults)
+    return Plan(name=recipe.name, settings=settings, components=components, warnings=tuple(binder.warnings))
+
+
+def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any]) -> BoundComponent:
+    """Bind a single component, without a recipe, with the params `raw`.
+
+    Raises:
+        RecipeError: with all faults of the params and of the components among them.
+    """
+    binder = _Binder(catalog=catalog, requires={})
+    component = binder.bind_component(kind, {**raw, "name": name}, name, name, ComponentOptions)
+    if component is None or binder.faults:
+        raise RecipeError(f"{kind} {name}", binder.faults)
+    return component
+
+
+@dataclass(kw_only=True)
+class _Binder:
+    """Binds tables, and collects their faults and warnings."""
+
+    catalog: Catalog
+    requires: Mapping[str, object]
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def add_fault(self, location: str, message: str) -> None:
+        self.faults.append(Fault(location=location, message=message))
+
+    def validate(self, model: type[BaseModel], raw: Mapping[str, Any], location: str, owner: str) -> Any:  # noqa: ANN401
+        """Return `raw` as `model`, or None after adding its faults.
+
+        Validation goes through JSON, because there pydantic is strict and still accepts a list for a tuple.
+        """
+        try:
+            return model.model_validate_json(json.dumps(raw, default=str), strict=True)
+        except ValidationError as error:
+            self.faults.extend(explain_validation_error(error, model, location, owner))
+            return None
+
+    def bind_single(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
+        """Bind a table that holds one component, as ``[generator]``."""
+        if not raw:
+            return ()
+        if isinstance(raw, dict) and "name" not in raw:
+            self.add_fault(kind.table, f"has no name. Known: {', '.join(self.catalog.names(kind.name))}")
+            return ()
+        component = self.bind_component(kind.name, raw, kind.table, kind.table, options_class(kind.name))
+        return () if component is None else (component,)
+
+    def bind_many(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
+        """Bind a table that holds several components, as ``[losses.LABEL]``."""
+        if not isinstance(raw, dict):
+            self.add_fault(kind.table, f"is not a table; write [{kind.table}.NAME] for each")
+            return ()
+        components = [
+            self.bind_component(kind.name, table, f"{kind.table}.{label}", label, options_class(kind.name))
+            for label, table in raw.items()
+        ]
+        return tuple(component for component in components if component is not None)
+
+    def bind_component(
+        self,
+        kind: str,
+        raw: Any,  # noqa: ANN401 - from the file
+        location: str,
+        label: str,
+        options_type: type[ComponentOptions],
+    ) -> BoundComponent | None:
+        """Bind the table of one component; None if it is disabled or has faults."""
+        if not isinstance(raw, dict):
+            self.add_fault(location, f"is {raw!r}, not a table; write [{location}]")
+            return None
+        raw = dict(raw)
+        name = raw.pop("name", label)
+        if raw.get("enabled") is False:
+            return None
+        owner = f"{kind} '{name}'"
+        raw_options = {key: raw.pop(key) for key in options_type.model_fields.keys() & raw.keys()}
+        options = self.validate(options_type, raw_options, location, owner)
+        try:
+            entry = self.catalog.find(kind, str(name))
+        except UsageError as error:
+            self.add_fault(f"{location}.name" if name != label else location, str(error) + self._missing_plugins())
+            return None
+        spec = cast(ComponentSpec, entry.spec)
+        params = self.validate(spec.params, raw, location, owner)
+        if params is None or options is None:
+            return None
+        children = self._bind_children(params, location)
+        if spec.warn is not None and (line := spec.warn(params)):
+            self.warnings.append(f"{location}: {line}")
+        return BoundComponent(label=label, entry=entry, params=params, options=options, children=children)
+
+    def _bind_children(self, params: Params, location: str) -> dict[str, BoundComponent]:
+        """Bind the components among the params, by the name of the field."""
+        children = {}
+        for key in type(params).model_fields:
+            ref = getattr(params, key)
+            if not isinstance(ref, Ref):
+                continue
+            child = self.bind_component(ref.kind, ref.model_dump(), f"{location}.{key}", ref.name, ComponentOptions)
+            if child is not None and isinstance(child.spec, LossSpec) and child.spec.role == "adversarial":
+                self.add_fault(f"{location}.{key}", f"'{child.spec.name}' is adversarial; use a reconstruction loss")
+            elif child is not None:
+                children[key] = child
+        return children
+
+    def _missing_plugins(self) -> str:
+        """Return a sentence that names the plugins that the recipe requires and that do not work here."""
+        working = {record.name for record in self.catalog.plugins if record.status == "ok"}
+        missing = [
+            f"'{name}' ({origin})" if origin else f"'{name}'"
+            for name, origin in self.requires.items()
+            if name not in working
+        ]
+        if not missing:
+            return ""
+        return f" The recipe needs the plugin {', '.join(missing)}, not here: pip install it; see `toolbox plugins`."
+
+
+def _check_combination(binder: _Binder, components: Mapping[str, tuple[BoundComponent, ...]]) -> None:
+    """Add faults and warnings for components that are valid by themselves and do not work together."""
+    (generator,) = components["generator"]
+    has_discriminator = bool(components["discriminator"])
+    outputs = ("restored", *cast(GeneratorSpec, generator.spec).auxiliary)
+    if not components["loss"]:
+        binder.add_fault("losses", "is empty, so nothing would train; see `toolbox list losses`")
+    is_adversarial = {loss.label: cast(LossSpec, loss.spec).role == "adversarial" for loss in components["loss"]}
+    for loss in components["loss"]:
+        output = cast(LossOptions, loss.options).on
+        if is_adversarial[loss.label]:
+            if not has_discriminator:
+                binder.add_fault(f"losses.{loss.label}", "is adversarial and needs a [discriminator]")
+            if output != "restored":
+                binder.add_fault(f"losses.{loss.label}.on", "must be 'restored' for an adversarial loss")
+        elif output not in outputs:
+            binder.add_fault(
+                f"losses.{loss.label}.on",
+                f"'{output}' is not an output of generator '{generator.spec.name}'. Known: {', '.join(outputs)}",
+            )
+    if components["penalty"] and not has_discriminator:
+        binder.add_fault("penalties", "need a [discriminator]; add one, or remove the penalties")
+    if has_discriminator and not any(is_adversarial.values()):
+        binder.warnings.append("discriminator: no adversarial loss uses it, so it does not train")

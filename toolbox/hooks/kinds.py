@@ -1,0 +1,67 @@
+"""The kinds of things that plugins supply: one row per kind.
+
+Hooks, catalog, recipe tables, JSON schema and commands all read this table, so a new kind is a new row here, a spec
+class, and a row in `toolbox.testing.components` for its conformance checks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from toolbox.errors import UsageError, unknown_name
+from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
+from toolbox.hooks.specs import (
+    DegradationSpec,
+    DiscriminatorSpec,
+    GeneratorSpec,
+    LossSpec,
+    MetricSpec,
+    PenaltySpec,
+    Spec,
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of thing that plugins supply.
+
+    Attributes:
+        name: the word for one of them, as "loss".
+        plural: the word for several, as "losses".
+        hook: the hook that returns them as a list of specs.
+        spec: the class of these specs.
+        table: the recipe table that names them; empty if recipes do not.
+        holds_many: whether that table holds several components, each under a label: ``[losses.LABEL]``.
+    """
+
+    name: str
+    plural: str
+    hook: str
+    spec: type[Spec]
+    table: str = ""
+    holds_many: bool = False
+
+
+_ROWS = (
+    Kind("generator", "generators", "toolbox_generators", GeneratorSpec, table="generator"),
+    Kind("discriminator", "discriminators", "toolbox_discriminators", DiscriminatorSpec, table="discriminator"),
+    Kind("loss", "losses", "toolbox_losses", LossSpec, table="losses", holds_many=True),
+    Kind("penalty", "penalties", "toolbox_penalties", PenaltySpec, table="penalties", holds_many=True),
+    Kind("degradation", "degradations", "toolbox_degradations", DegradationSpec, table="degradations", holds_many=True),
+    Kind("metric", "metrics", "toolbox_metrics", MetricSpec, table="metrics", holds_many=True),
+    Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
+    Kind("weights", "weights", "toolbox_weights", WeightsSpec),
+)
+
+# By name, in the order in which lists show them.
+KINDS = {kind.name: kind for kind in _ROWS}
+# By the recipe table that holds them, in the order in which bound recipes are written.
+RECIPE_TABLES = {kind.table: kind for kind in _ROWS if kind.table}
+
+
+def find_kind(word: str) -> Kind:
+    """Return the kind with that name or plural; UsageError with the choices if there is none."""
+    for kind in _ROWS:
+        if word in (kind.name, kind.plural):
+            return kind
+    raise UsageError(unknown_name("kind", word, [kind.plural for kind in _ROWS]))

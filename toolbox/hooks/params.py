@@ -1,0 +1,49 @@
+"""The params of components, and params that are components themselves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+# Keys that recipes use in a component's table, so that no param can have them. `toolbox.config.component_options`
+# declares them; a test compares the two.
+RESERVED_KEYS = frozenset({"name", "enabled", "weight", "every", "on", "optimizer", "schedule", "init"})
+
+
+class Params(BaseModel):
+    """Base class of the params of every component: frozen; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ref(BaseModel):
+    """A param that is a component itself: its name and, in the same table, its params."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: ClassVar[str]
+    name: str
+
+
+class GeneratorRef(Ref):
+    """A generator as a param; `build` gets the built module as an argument with the field's name."""
+
+    kind = "generator"
+
+
+class DiscriminatorRef(Ref):
+    """A discriminator as a param; `build` gets the built module as an argument with the field's name."""
+
+    kind = "discriminator"
+
+
+class LossRef(Ref):
+    """A reconstruction loss as a param; `build` gets the built loss as an argument with the field's name."""
+
+    kind = "loss"
+
+
+class PenaltyRef(Ref):
+    """A penalty as a param; `build` gets the built penalty as an argument with the field's name."""
+
+    kind = "penalty"

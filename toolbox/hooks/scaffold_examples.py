@@ -1,0 +1,89 @@
+"""The example component of each kind that `toolbox plugin new` can write; its code is in ``templates/KIND.py.in``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What the templates say of one kind of component.
+
+    Attributes:
+        protocol: the protocol in `toolbox` that the component implements.
+        summary: the component's line in `toolbox list`.
+        reference: what the component follows.
+        param: the field of its params.
+        factory: what `build` imports from the component's file.
+        call: the expression with which `build` makes the component.
+        tables: the tables of a recipe that uses the component; ``$name`` is its name.
+        spec_argument: one more argument of its spec, or an empty string.
+    """
+
+    protocol: str
+    summary: str
+    reference: str
+    param: str
+    factory: str
+    call: str
+    tables: str
+    spec_argument: str = ""
+
+
+EXAMPLES = {
+    "generator": Example(
+        protocol="Generator",
+        summary="Four dilated convolutions over the image and the mask",
+        reference="Yu and Koltun, Multi-Scale Context Aggregation by Dilated Convolutions, ICLR 2016",
+        param='width: int = Field(32, ge=1, le=1024, description="Channels of each convolution.")',
+        factory="Network",
+        call="Network(params.width)",
+        tables='[generator]\nname = "$name"\nwidth = 32',
+    ),
+    "discriminator": Example(
+        protocol="Discriminator",
+        summary="PatchGAN of three strided convolutions, conditioned on the damaged image",
+        reference="Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, CVPR 2017",
+        param='width: int = Field(32, ge=1, le=256, description="Channels of the first convolution.")',
+        factory="Network",
+        call="Network(params.width)",
+        tables='[discriminator]\nname = "$name"\nwidth = 32',
+    ),
+    "loss": Example(
+        protocol="ReconstructionLoss",
+        summary="Charbonnier loss: close to the absolute difference, and smooth at 0",
+        reference="Charbonnier et al., Two Deterministic Half-Quadratic Regularization Algorithms, ICIP 1994",
+        param='eps: float = Field(1e-3, gt=0, le=1, description="Below this difference the loss is quadratic.")',
+        factory="make_loss",
+        call="make_loss(params.eps)",
+        tables="[losses.$name]\nweight = 10\neps = 1e-3\n\n[losses.mse]\nenabled = false",
+    ),
+    "penalty": Example(
+        protocol="Penalty",
+        summary="Squared gradient of the discriminator around real pictures",
+        reference="Mescheder et al., Which Training Methods for GANs Do Actually Converge?, ICML 2018 (R1)",
+        param='noise: float = Field(0.05, ge=0, le=1, description="Amplitude of the noise added to real pictures.")',
+        factory="make_penalty",
+        call="make_penalty(params.noise)",
+        tables="[penalties.$name]\nweight = 5\nnoise = 0.05\n\n[penalties.gradient]\nenabled = false",
+    ),
+    "degradation": Example(
+        protocol="Degradation",
+        summary="Slanted light scratches over the photograph",
+        reference="Kokaram, Motion Picture Restoration, Springer 1998 (line scratches)",
+        param='max_count: int = Field(4, ge=1, le=64, description="Greatest number of scratches in a photograph.")',
+        factory="make_degradation",
+        call="make_degradation(params.max_count)",
+        tables="[degradations.$name]\nmax_count = 4",
+    ),
+    "metric": Example(
+        protocol="Metric",
+        summary="Mean absolute error, 0 to 255",
+        reference="mean |restored - truth|",
+        param='lost_only: bool = Field(True, description="Whether it measures only the lost region.")',
+        factory="make_metric",
+        call="make_metric(params.lost_only)",
+        tables="[metrics.$name]\nlost_only = true",
+        spec_argument='better="lower",',
+    ),
+}
