@@ -81,7 +81,7 @@ def moved(run: Path, data: Path, out: Path) -> Path:
     return out
 
 
-def told(trained: weights.Trained, photos: list[np.ndarray]) -> torch.Tensor:
+def told(trained: weights.TrainedGenerator, photos: list[np.ndarray]) -> torch.Tensor:
     """Return the classes' logits of photographs, (B, COUNT, h, w), each seen gray and whole."""
     small = trained.plan.settings.restoring.size or 128
     pictures = torch.cat([gray(photo, small) for photo in photos])

@@ -186,7 +186,7 @@ def test_every_component_can_be_shown():
 
 def test_weights_that_ship_are_listed_among_the_rest():
     assert "luma" in call("list", "weights").stdout
-    assert line(call("show", "weights", "luma", code=2)) == "toolbox: For weights: toolbox weights"
+    assert line(call("show", "weights", "luma", code=2)) == "toolbox: Weights are shown by: toolbox weights"
 
 
 def test_recipe_show_validate_copy_schema(tmp_path):
@@ -318,7 +318,7 @@ def test_score_of_an_empty_mask_and_a_constant_prediction_is_defined(damaged, tm
         (lambda root: (root / "pred" / "2.png").unlink(), "2 has no partner in pred"),
         (lambda root: (root / "truth" / "2.png").unlink(), "2 has no partner in truth"),
         (lambda root: (root / "masks" / "2.png").unlink(), "2.png has no partner in masks"),
-        (lambda root: picture(root / "pred" / "2.png", 9, 9), "2.png is 9x9, its truth"),
+        (lambda root: picture(root / "pred" / "2.png", 9, 9), "2.png is 9x9, and its truth"),
         (lambda root: (root / "pred" / "2.png").write_bytes(b"x"), "2.png"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`toolbox restore` from end to end on tiny weights: what comes out, what is refused, what is never touched."""
+"""`toolbox restore` from end to end with tiny weights: results, refusals, protected files."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def weights(tmp_path_factory):
     tiny = ["--set", "generator.width=4", "--set", "generator.levels=2", "--set", "discriminator.enabled=false"]
     tiny += ["--set", "losses.lsgan.enabled=false", "--set", "penalties.gradient.enabled=false", "--size", "32"]
     arguments = ["run", *tiny, "--steps", "1", "--set", "data.repeat=1", "--device", "cpu", "--out", folder / "run"]
-    result = CliRunner().invoke(main, [str(one) for one in arguments])
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return folder / "run"
 
 
 @pytest.fixture
 def restore(weights):
-    def call(*arguments, code=0, stdin=None):
+    def call(*arguments, code=0):
         words = ["restore", "--weights", weights, "--device", "cpu", *arguments]
         result = CliRunner().invoke(main, [str(word) for word in words])
         assert result.exit_code == code, result.output
@@ -51,7 +51,7 @@ def truth(index=0, height=60, width=80):
 
 @pytest.fixture
 def gray(tmp_path):
-    """Write one gray photograph with a lost part; return its path, its pixels and what is lost."""
+    """Write a gray photograph with a lost region; return its path, its pixels and the mask."""
     pixels, mask = damage(truth(), np.random.default_rng(1))
     (tmp_path / "in").mkdir()
     write_png(tmp_path / "in" / "old.png", pixels)
@@ -62,7 +62,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_gray_photo_comes_back_in_colour_with_its_luma_untouched(tmp_path, gray, restore):
+def test_a_gray_photo_gets_colours_and_keeps_its_luma(tmp_path, gray, restore):
     path, pixels, mask = gray
     before = digest(path)
     result = restore(path, "-o", tmp_path / "out")
@@ -74,15 +74,15 @@ def test_a_gray_photo_comes_back_in_colour_with_its_luma_untouched(tmp_path, gra
     assert digest(path) == before
 
 
-def test_where_nothing_lost_is_found_it_says_how_to_tell(tmp_path, restore):
+def test_without_a_lost_region_a_hint_is_printed(tmp_path, restore):
     (tmp_path / "in").mkdir()
-    write_png(tmp_path / "in" / "sound.png", integer_luma(truth()))
-    said = "No lost part was found in 1 of 1; tears and spots are told by --color or --mask."
-    assert said in restore(tmp_path / "in", "-o", tmp_path / "out").output
-    assert said not in restore(tmp_path / "in", "-o", tmp_path / "other", "--mask", "none").output
+    write_png(tmp_path / "in" / "undamaged.png", integer_luma(truth()))
+    hint = "No lost region was found in 1 of 1. Mark damage with --color or --mask."
+    assert hint in restore(tmp_path / "in", "-o", tmp_path / "out").output
+    assert hint not in restore(tmp_path / "in", "-o", tmp_path / "other", "--mask", "none").output
 
 
-def test_the_results_go_into_a_submission(tmp_path, gray, restore):
+def test_results_are_written_into_a_submission(tmp_path, gray, restore):
     shutil.copy(gray[0], gray[0].with_name("two.png"))
     archive = tmp_path / "zips" / "submission.zip"
     assert f"Submission: {archive}" in restore(gray[0].parent, "-o", tmp_path / "out", "--zip", archive).output
@@ -90,10 +90,10 @@ def test_the_results_go_into_a_submission(tmp_path, gray, restore):
         assert zipped.namelist() == ["old.png", "two.png"]
         assert zipped.read("old.png") == (tmp_path / "out" / "old.png").read_bytes()
     words = [gray[0].parent, "-o", tmp_path / "out", "--zip"]
-    assert "is there already" in restore(*words, archive, code=2).stderr
-    # Nothing that is not a new zip is ever written to.
-    assert "has to end on .zip" in restore(*words, gray[0], code=2).stderr
-    # What can't be zipped is said before anything is restored.
+    assert "exists; remove it, or choose another name" in restore(*words, archive, code=2).stderr
+    # An existing file is never replaced.
+    assert "must end in .zip" in restore(*words, gray[0], code=2).stderr
+    # A result that cannot be a member is refused before anything is restored.
     Image.fromarray(gray[1]).save(gray[0].with_name("three.tif"))
     assert "three.tif becomes .tif" in restore(*words, tmp_path / "new.zip", code=1).stderr
     Image.fromarray(gray[1]).save(gray[0].with_name("two.jpg"))
@@ -101,14 +101,14 @@ def test_the_results_go_into_a_submission(tmp_path, gray, restore):
     assert not (tmp_path / "out" / "three.tif").exists() and not (tmp_path / "new.zip").exists()
 
 
-def test_a_submission_lacks_no_photograph(tmp_path, gray, restore):
-    write_png(gray[0].with_name("sound.png"), truth(1))
+def test_a_submission_needs_every_photograph(tmp_path, gray, restore):
+    write_png(gray[0].with_name("colour.png"), truth(1))
     words = [gray[0].parent, "-o", tmp_path / "out", "--zip", tmp_path / "new.zip"]
-    assert "sound.png has no result, so there is no submission" in restore(*words, code=1).stderr
+    assert "colour.png has no result, so no submission was written" in restore(*words, code=1).stderr
     assert not (tmp_path / "new.zip").exists()
 
 
-def test_a_colour_photo_with_a_mask_keeps_what_is_known_bit_for_bit(tmp_path, restore):
+def test_a_colour_photo_keeps_its_known_pixels_bit_for_bit(tmp_path, restore):
     photo = truth(1)
     mask = np.zeros(photo.shape[:2], bool)
     mask[10:30, 20:50] = True
@@ -120,7 +120,7 @@ def test_a_colour_photo_with_a_mask_keeps_what_is_known_bit_for_bit(tmp_path, re
     restored = read_rgb(tmp_path / "out" / "a.png")
     assert np.array_equal(restored[~mask], photo[~mask])
     assert not (restored[mask] == 255).all()
-    # The same, told by the colour alone, and by transparency.
+    # The same with a colour instead of a mask, and with transparency.
     restore(tmp_path / "a.png", "-o", tmp_path / "color", "--color", "#ffffff", "--tolerance", 0)
     by_color = damaged.min(axis=2) == 255
     assert np.array_equal(read_rgb(tmp_path / "color" / "a.png")[~by_color], photo[~by_color])
@@ -130,14 +130,14 @@ def test_a_colour_photo_with_a_mask_keeps_what_is_known_bit_for_bit(tmp_path, re
     assert np.array_equal(read_rgb(tmp_path / "out" / "rgba.png")[~mask], photo[~mask])
 
 
-def test_a_colour_photo_of_which_nothing_is_lost_is_left_and_said_so(tmp_path, restore):
+def test_an_undamaged_colour_photo_is_left_with_a_reason(tmp_path, restore):
     write_png(tmp_path / "a.png", truth(1))
     result = restore(tmp_path / "a.png", "-o", tmp_path / "out")
     assert "left as it is: in colour, and nothing of it is lost" in result.output
     assert not (tmp_path / "out" / "a.png").exists()
 
 
-def test_growing_widens_what_is_lost(tmp_path, gray, restore):
+def test_grow_widens_the_lost_region(tmp_path, gray, restore):
     path, _, mask = gray
     report = []
     for name, extra in (("a", []), ("b", ["--grow", "3"])):
@@ -162,7 +162,7 @@ def test_depth_exif_and_orientation(tmp_path, restore):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.jpg", "PNG"), ("a.webp", "PNG"), ("a.bmp", "PNG"), ("a.tif", "TIFF")])
-def test_what_each_format_becomes(tmp_path, restore, name, kind):
+def test_the_format_of_the_result(tmp_path, restore, name, kind):
     Image.fromarray(integer_luma(truth())).save(tmp_path / name)
     restore(tmp_path / name, "-o", tmp_path / "out", "--mask", "none")
     (result,) = [path for path in (tmp_path / "out").iterdir() if path.suffix != ".json"]
@@ -174,7 +174,7 @@ def test_what_each_format_becomes(tmp_path, restore, name, kind):
     assert ("loses a little" in result.output) == (name in ("a.jpg", "a.webp"))
 
 
-def test_93_of_100_and_a_rerun_does_what_is_missing(tmp_path, restore):
+def test_7_of_100_fail_and_a_rerun_restores_the_missing_ones(tmp_path, restore):
     folder = tmp_path / "in"
     folder.mkdir()
     small = integer_luma(truth(0, 33, 35))
@@ -182,8 +182,8 @@ def test_93_of_100_and_a_rerun_does_what_is_missing(tmp_path, restore):
         write_png(folder / f"{index:03d}.png", np.roll(small, index))
     bad = [f"{index:03d}.png" for index in (3, 17, 40, 41, 60, 88, 99)]
     for name in bad:
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole[: len(whole) // 2])
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[: len(data) // 2])
     originals = {path.name: digest(path) for path in folder.iterdir()}
     result = restore(folder, "-o", tmp_path / "out", "--mask", "none", code=3)
     assert "93 restored, 7 failed" in result.output
@@ -192,10 +192,10 @@ def test_93_of_100_and_a_rerun_does_what_is_missing(tmp_path, restore):
     ]
     report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     assert report["restored"] == 93 and report["failed"] == 7
-    assert all(one["reason"] for one in report["photos"] if one["status"] == "failed")
+    assert all(record["reason"] for record in report["photos"] if record["status"] == "failed")
     assert len(list((tmp_path / "out").glob("*.png"))) == 93
     assert originals == {path.name: digest(path) for path in folder.iterdir()}
-    # One is mended, one result is lost: the rerun makes these two.
+    # One photograph is repaired and one result is removed: the rerun restores these two.
     write_png(folder / bad[0], small)
     (tmp_path / "out" / "000.png").unlink()
     stamp = (tmp_path / "out" / "001.png").stat().st_mtime_ns
@@ -214,21 +214,21 @@ def test_a_dry_run_writes_nothing_and_loads_nothing(tmp_path, gray):
     assert not (tmp_path / "out").exists()
 
 
-def test_originals_are_safe_from_results(tmp_path, gray, restore):
+def test_results_do_not_replace_originals(tmp_path, gray, restore):
     path, _, _ = gray
     before = digest(path)
     assert "own folder" in restore(path, "-o", path.parent, code=2).stderr
     (tmp_path / "link").symlink_to(path.parent)
     assert "own folder" in restore(path.parent, "-o", tmp_path / "link", code=2).stderr
-    # A hard link in the folder of the results is the photograph itself.
+    # A hard link in the output folder is the photograph itself.
     (tmp_path / "out").mkdir()
     os.link(path, tmp_path / "out" / "old.png")
     result = restore(path, "-o", tmp_path / "out", "--overwrite", code=1)
-    assert "is one of the photographs itself" in result.output
+    assert "is one of the photographs;" in result.output
     assert digest(path) == before
 
 
-def test_before_and_after_lie_side_by_side(tmp_path, gray, restore):
+def test_the_before_and_after_picture_has_both_side_by_side(tmp_path, gray, restore):
     path, pixels, _ = gray
     restore(path, "-o", tmp_path / "out", "--before-after")
     both = read_rgb(tmp_path / "out" / "old.png.before-after.png")
@@ -245,50 +245,48 @@ def test_a_sepia_photo_is_coloured_or_keeps_its_tone(tmp_path, restore):
     write_png(tmp_path / "s.png", np.where(mask[..., None], np.uint8(255), sepia))
     write_png(tmp_path / "m.png", mask)
     result = restore(tmp_path / "s.png", "-o", tmp_path / "c", "--mask", tmp_path / "m.png")
-    assert "(toned," in result.output and "its tone taken for gray" in result.output
+    assert "(toned," in result.output and "tone replaced by colours" in result.output
     restore(tmp_path / "s.png", "-o", tmp_path / "t", "--mask", tmp_path / "m.png", "--tone", "keep")
     kept = read_rgb(tmp_path / "t" / "s.png")
     assert np.array_equal(kept[~mask], sepia[~mask])
-    # Red over blue all over, as sepia is.
+    # Sepia has more red than blue.
     assert (kept[mask][:, 0].astype(int) - kept[mask][:, 2]).mean() > 10
 
 
-def test_json_is_all_that_stdout_holds(tmp_path, gray, restore):
+def test_stdout_has_only_json(tmp_path, gray, restore):
     found = json.loads(restore(gray[0], "-o", tmp_path / "out", "--json").stdout)
-    assert [one["status"] for one in found["photos"]] == ["restored"] and found["restored"] == 1
+    assert [record["status"] for record in found["photos"]] == ["restored"] and found["restored"] == 1
     assert found == json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["{tmp}/none.png", "-o", "{tmp}/out"], "none.png: there is no such file or folder."),
         (["{photo}", "-o", "{tmp}/out", "--mask", "{tmp}/no"], "--mask {tmp}/no: there is no such file or folder"),
-        (["{photo}", "{photo2}", "-o", "{tmp}/out", "--mask", "{photo}"], "is one mask, and there are 2 photos"),
+        (["{photo}", "{photo2}", "-o", "{tmp}/out", "--mask", "{photo}"], "is one mask for 2 photos"),
         (["{photo}", "-o", "{tmp}/out", "--color", "white"], "--color white is not a colour; write it as '#ffffff'"),
         (["{photo}", "-o", "{tmp}/out", "--weights", "lumma"], "'lumma' is not known"),
         (["{photo}", "-o", "{photo2}/x"], "can't"),
     ],
 )
-def test_wrong_input_is_one_line(tmp_path, gray, restore, arguments, words):
+def test_wrong_input_is_one_line(tmp_path, gray, restore, arguments, message):
     path = gray[0]
     other = tmp_path / "other.png"
     shutil.copy(path, other)
-    filled = {"tmp": tmp_path, "photo": path, "photo2": other}
-    result = restore(*[word.format(**filled) for word in arguments], code=2 if "can't" not in words else 1)
-    assert words.format(**filled) in result.stderr
+    values = {"tmp": tmp_path, "photo": path, "photo2": other}
+    result = restore(*[word.format(**values) for word in arguments], code=2 if "can't" not in message else 1)
+    assert message.format(**values) in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_a_mask_of_another_size_is_refused_by_both_sizes(tmp_path, gray, restore):
+def test_the_message_for_a_wrong_mask_size_has_both_sizes(tmp_path, gray, restore):
     write_png(tmp_path / "m.png", np.ones((10, 12), bool))
     result = restore(gray[0], "-o", tmp_path / "out", "--mask", tmp_path / "m.png", code=1)
-    assert (
-        "m.png is 12x10 and" in result.output and "old.png 80x60; a mask must be of the photo's size" in result.output
-    )
+    assert "m.png is 12x10 and" in result.output and "old.png 80x60; a mask must have the size" in result.output
 
 
-def test_a_folder_of_masks_has_one_for_each(tmp_path, gray, restore):
+def test_a_folder_of_masks_needs_one_for_each_photograph(tmp_path, gray, restore):
     path, pixels, mask = gray
     write_png(path.parent / "two.png", pixels)
     (tmp_path / "masks").mkdir()
@@ -297,7 +295,7 @@ def test_a_folder_of_masks_has_one_for_each(tmp_path, gray, restore):
     assert "1 restored, 1 failed" in result.output and "has no mask for two.png" in result.output
 
 
-def test_a_mask_can_be_what_an_editor_leaves(tmp_path, gray, restore):
+def test_transparency_of_an_image_editor_is_a_mask(tmp_path, gray, restore):
     path, pixels, mask = gray
     stream = io.BytesIO()
     Image.fromarray(np.dstack([pixels, np.where(mask, 0, 255).astype(np.uint8)]), "LA").save(stream, "PNG")

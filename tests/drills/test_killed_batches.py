@@ -1,4 +1,4 @@
-"""The drill on batches: `toolbox restore` killed at random moments leaves whole results alone, and a rerun the rest."""
+"""Drill: `toolbox restore` that is killed at random moments leaves only complete results; a rerun adds the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PHOTOS = 24
 
 @pytest.mark.parametrize("kills", KILLS)
 def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
-    folder, out, whole = tmp_path / "in", tmp_path / "out", tmp_path / "whole"
+    folder, out, complete = tmp_path / "in", tmp_path / "out", tmp_path / "complete"
     folder.mkdir()
     photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))[:96, :128]
     for index in range(PHOTOS):
@@ -30,22 +30,22 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     words = ["restore", folder, "--mask", "none", "--before-after", "--device", "cpu", "-o"]
     started = time.monotonic()
-    assert finish(begin(*words, whole)) == 0
+    assert finish(begin(*words, complete)) == 0
     duration = time.monotonic() - started
-    expected = {path.name: path.read_bytes() for path in whole.glob("*.png")}
+    expected = {path.name: path.read_bytes() for path in complete.glob("*.png")}
     assert len(expected) == 2 * PHOTOS
-    chance = random.Random(kills)
+    rng = random.Random(kills)
     killed = 0
     for _ in range(4 * kills):
         if killed == kills:
             break
-        child = begin(*words, out, *(["--overwrite"] if chance.random() < 0.5 else []))
-        time.sleep(chance.uniform(0.2, 1) * duration)
+        child = begin(*words, out, *(["--overwrite"] if rng.random() < 0.5 else []))
+        time.sleep(rng.uniform(0.2, 1) * duration)
         os.kill(child, signal.SIGKILL)
         if finish(child) == -signal.SIGKILL:
             killed += 1
         else:
-            # It was through before: the first one took its time, or the machine has more of it now.
+            # It had finished before: the first run was slower, or the machine is faster now.
             duration *= 0.9
         for path in out.glob("*.png") if out.is_dir() else ():
             assert path.read_bytes() == expected[path.name], path.name

@@ -1,4 +1,4 @@
-"""Properties of restoring, with the generators that ship: sizes, depths, channels, the luma kept, tiles. Some 20 s."""
+"""Properties of restoring with the shipped generators: sizes, depths, channels, luma, tiles. About 20 s."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from catalogs import default_catalog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tiled_networks import NETWORKS, of
+from tiled_networks import NETWORKS, tiled
 from torch import nn
 
 import toolbox
 from toolbox import color
 from toolbox.config.binding import bind_component
+from toolbox.config.settings import Restoring
 from toolbox.imaging import io
 from toolbox.inference import output_paths
-from toolbox.inference.batch import RestoreOptions, restore_all
-from toolbox.inference.photo_view import view
+from toolbox.inference.batch import restore_all
+from toolbox.inference.options import RestoreOptions
+from toolbox.inference.photo_view import make_view
 from toolbox.inference.restorer import Restorer, make_restorer
-from toolbox.inference.tiling import OVERLAP, cut, probe_receptive_radius
+from toolbox.inference.tiling import OVERLAP, cut_into_tiles, probe_receptive_radius
 from toolbox.masks.sources import MaskOptions
 from toolbox.models.build import build_component
 from toolbox.models.forward import run_generator
@@ -36,13 +38,10 @@ def restorers():
     """Return the shipped restorer, and the default U-Net at the published width and with small random weights."""
     torch.manual_seed(0)
     unet = build_component(bind_component(default_catalog(), "generator", "inpainting-unet", {"width": 8}))
-    return {"luma": toolbox.load_restorer("luma", device="cpu"), "unet": make_restorer(unet, "luma", CPU, Working())}
-
-
-class Working:
-    """How the U-Net works: at the photograph's own size, in tiles from 128 pixels a side on."""
-
-    size, fill, tile = None, None, 128
+    return {
+        "luma": toolbox.load_restorer("luma", device="cpu"),
+        "unet": make_restorer(unet, "luma", CPU, Restoring(tile=128)),
+    }
 
 
 def picture(size, channels, dtype, seed):
@@ -58,22 +57,22 @@ def pillow(rgb):
     return np.array(Image.fromarray(rgb).convert("L"))
 
 
-def restored(restorer, pixels, alpha, mask, keep, folder):
-    """Send a picture through a file and the batch, as `toolbox restore` does, and return what comes back."""
+def restore_file(restorer, pixels, alpha, mask, keep, folder):
+    """Write a picture to a file, restore it as `toolbox restore` does, and return the pixels; None if it was left."""
     io.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
     io.write_png(folder / "m.png", mask)
-    how = RestoreOptions(mask_options=MaskOptions(given=folder / "m.png"), keep=keep, overwrite=True)
-    (one,) = restore_all(output_paths.plan_jobs([folder / "in" / "a.png"], folder / "out"), restorer, how)
-    if one.status == "left as it is":
+    options = RestoreOptions(mask_options=MaskOptions(path=folder / "m.png"), keep=keep, overwrite=True)
+    (result,) = restore_all(output_paths.plan_jobs([folder / "in" / "a.png"], folder / "out"), restorer, options)
+    if result.status == "left as it is":
         assert keep == "rgb" and not mask.any() and (alpha is None or (alpha >= alpha.max()).all())
         return None
-    assert one.status == "restored", one
+    assert result.status == "restored", result
     return io.read(folder / "out" / "a.png").pixels
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", ["luma", "unet"])
-def test_any_picture_comes_back_whole(restorers, tmp_path, name, length):
+def test_any_picture_is_restored(restorers, tmp_path, name, length):
     (tmp_path / "in").mkdir()
 
     @length
@@ -82,39 +81,39 @@ def test_any_picture_comes_back_whole(restorers, tmp_path, name, length):
         channels=st.integers(1, 4),
         dtype=st.sampled_from([np.uint8, np.uint16]),
         keep=st.sampled_from(["luma", "luma", "rgb", "none"]),
-        lost=st.sampled_from([0.0, 0.01, 0.3, 1.0]),
+        fraction=st.sampled_from([0.0, 0.01, 0.3, 1.0]),
         seed=st.integers(0, 99),
     )
-    @example(size=(1, 1), channels=4, dtype=np.uint16, keep="luma", lost=0.0, seed=0)
-    @example(size=(300, 300), channels=1, dtype=np.uint8, keep="luma", lost=0.3, seed=0)
-    @example(size=(1, 300), channels=2, dtype=np.uint16, keep="luma", lost=0.3, seed=0)
-    def holds(size, channels, dtype, keep, lost, seed):
-        whole = picture(size, channels, dtype, seed)
-        alpha = np.ascontiguousarray(whole[..., -1]) if channels in (2, 4) else None
-        pixels = whole[..., 0] if channels < 3 else whole[..., :3]
+    @example(size=(1, 1), channels=4, dtype=np.uint16, keep="luma", fraction=0.0, seed=0)
+    @example(size=(300, 300), channels=1, dtype=np.uint8, keep="luma", fraction=0.3, seed=0)
+    @example(size=(1, 300), channels=2, dtype=np.uint16, keep="luma", fraction=0.3, seed=0)
+    def check(size, channels, dtype, keep, fraction, seed):
+        samples = picture(size, channels, dtype, seed)
+        alpha = np.ascontiguousarray(samples[..., -1]) if channels in (2, 4) else None
+        pixels = samples[..., 0] if channels < 3 else samples[..., :3]
         pixels = np.ascontiguousarray(pixels)
         mask = np.zeros(size, bool)
-        side = [int(np.ceil(length * lost)) for length in size]
-        mask[: side[0], : side[1]] = lost > 0
-        found = restored(restorers[name], pixels, alpha, mask, keep, tmp_path)
+        rows, columns = (int(np.ceil(side * fraction)) for side in size)
+        mask[:rows, :columns] = fraction > 0
+        found = restore_file(restorers[name], pixels, alpha, mask, keep, tmp_path)
         if found is None:
             return
         assert found.shape == (*size, 3) and found.dtype == dtype
-        gone = mask if alpha is None else mask | (alpha < np.iinfo(dtype).max // 2 + 1)
+        lost = mask if alpha is None else mask | (alpha < np.iinfo(dtype).max // 2 + 1)
         rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
         if keep == "luma":
-            assert np.array_equal(color.integer_luma(found)[~gone], color.integer_luma(rgb)[~gone])
+            assert np.array_equal(color.integer_luma(found)[~lost], color.integer_luma(rgb)[~lost])
             if dtype == np.uint8:
-                assert np.array_equal(pillow(found)[~gone], pillow(rgb)[~gone])
+                assert np.array_equal(pillow(found)[~lost], pillow(rgb)[~lost])
         if keep == "rgb":
-            assert np.array_equal(found[~gone], rgb[~gone])
+            assert np.array_equal(found[~lost], rgb[~lost])
 
-    holds()
+    check()
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", ["luma", "unet"])
-def test_what_the_generator_makes_is_finite_and_in_range(restorers, name, length):
+def test_the_generators_result_is_finite_and_in_range(restorers, name, length):
     network, multiple = restorers[name].network, restorers[name].multiple
 
     @length
@@ -125,78 +124,80 @@ def test_what_the_generator_makes_is_finite_and_in_range(restorers, name, length
         tile=st.sampled_from([64, 160, 640]),
         seed=st.integers(0, 99),
     )
-    def holds(size, gray, dtype, tile, seed):
+    def check(size, gray, dtype, tile, seed):
         pixels = picture(size, 1 if gray else 3, dtype, seed)
-        shown = view(pixels[..., 0] if gray else pixels, np.random.default_rng(seed).random(size) < 0.1)
-        values = of(network, multiple, max(tile, multiple)).whole(shown)
+        view = make_view(pixels[..., 0] if gray else pixels, np.random.default_rng(seed).random(size) < 0.1)
+        values = tiled(network, multiple, max(tile, multiple)).run(view)
         assert values.shape == (*size, 3) and np.isfinite(values).all()
         assert values.min() >= 0 and values.max() <= 1
 
-    holds()
+    check()
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_tiles_give_what_the_whole_gives_at_any_size(name, length):
-    network, multiple, reach = NETWORKS[name]
-    assert probe_receptive_radius(network, CPU, multiple) == reach < OVERLAP / 2
+def test_tiles_give_the_result_of_one_call_at_any_size(name, length):
+    network, multiple, radius = NETWORKS[name]
+    assert probe_receptive_radius(network, CPU, multiple) == radius < OVERLAP / 2
 
     @length
     @given(
         size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
-        # A tile has room for the whole overlap from twice its size on.
+        # A tile needs twice the overlap to have room for it.
         tile=st.integers(2 * OVERLAP, 256),
         seed=st.integers(0, 99),
     )
-    def holds(size, tile, seed):
-        shown = view(picture(size, 3, np.uint8, seed), np.random.default_rng(seed).random(size) < 0.1)
-        whole = of(network, multiple, 4096).whole(shown)
-        assert np.abs(of(network, multiple, tile, reach).whole(shown) - whole).max() < 1e-5
+    def check(size, tile, seed):
+        view = make_view(picture(size, 3, np.uint8, seed), np.random.default_rng(seed).random(size) < 0.1)
+        whole = tiled(network, multiple, 4096).run(view)
+        assert np.abs(tiled(network, multiple, tile, radius).run(view) - whole).max() < 1e-5
 
-    holds()
+    check()
 
 
 def steps_at_borders(restorer, tile, gray, mask):
-    """Return the steps of the colours at the borders of tiles, the middles of overlaps, and those elsewhere."""
-    values = of(restorer.network, restorer.multiple, tile, restorer.receptive_radius).whole(view(gray, mask))
-    away = np.stack([values[..., 0] - values[..., 1], values[..., 2] - values[..., 1]], axis=-1)
+    """Return the steps of the colours at the borders of tiles and the middles of overlaps, and those elsewhere."""
+    values = tiled(restorer.network, restorer.multiple, tile, restorer.receptive_radius).run(make_view(gray, mask))
+    differences = np.stack([values[..., 0] - values[..., 1], values[..., 2] - values[..., 1]], axis=-1)
     at, elsewhere = [], []
     for axis in (0, 1):
-        step = np.abs(np.diff(away, axis=axis)).max(-1)
-        starts = [start for start, _ in cut(gray.shape[axis], tile, restorer.multiple, restorer.receptive_radius)]
-        places = np.zeros(gray.shape[axis] - 1, bool)
+        step = np.abs(np.diff(differences, axis=axis)).max(-1)
+        starts = [
+            start for start, _ in cut_into_tiles(gray.shape[axis], tile, restorer.multiple, restorer.receptive_radius)
+        ]
+        borders = np.zeros(gray.shape[axis] - 1, bool)
         for before, after in zip(starts, starts[1:], strict=False):
-            places[[after - 1, (after + before + tile) // 2 - 1, min(before + tile, len(places)) - 1]] = True
-        at.append(np.compress(places, step, axis=axis).ravel())
-        elsewhere.append(np.compress(~places, step, axis=axis).ravel())
+            borders[[after - 1, (after + before + tile) // 2 - 1, min(before + tile, len(borders)) - 1]] = True
+        at.append(np.compress(borders, step, axis=axis).ravel())
+        elsewhere.append(np.compress(~borders, step, axis=axis).ravel())
     return np.concatenate(at), np.concatenate(elsewhere)
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(24, marks=pytest.mark.drill)])
-def test_no_step_of_the_shipped_weights_shows_at_the_borders_of_tiles(restorers, shared, count, capsys):
+def test_the_shipped_weights_show_no_steps_at_the_borders_of_tiles(restorers, shared, count, capsys):
     folder = shared / "benchmarks" / "kodak24-damaged"
-    shares = []
+    ratios = []
     for path in io.find_images(folder / "input")[:count]:
         gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
         at, elsewhere = steps_at_borders(restorers["luma"], 256, gray, mask)
         assert len(at) > 1000
-        shares.append(np.mean(at) / np.percentile(elsewhere, 99))
-        # One step in a hundred would be larger if a border were a place like any other.
+        ratios.append(np.mean(at) / np.percentile(elsewhere, 99))
+        # Of other steps, one in a hundred is larger than that.
         assert np.percentile(at, 95) < np.percentile(elsewhere, 99), path.name
     with capsys.disabled():
         print(
-            f"mean step at borders by the 99th percentile elsewhere: {np.mean(shares):.2f}, at most {max(shares):.2f}"
+            f"mean step at borders by the 99th percentile elsewhere: {np.mean(ratios):.2f}, at most {max(ratios):.2f}"
         )
-    assert max(shares) < 1
+    assert max(ratios) < 1
 
 
-def test_a_step_at_a_border_would_be_seen(restorers, shared):
+def test_a_step_at_a_border_is_detected(restorers, shared):
     folder = shared / "benchmarks" / "kodak24-damaged"
     path = io.find_images(folder / "input")[0]
     gray, mask = io.read_gray(path), io.read_mask(folder / "masks" / path.name)
 
     class Shifting(nn.Module):
-        """Adds to the red of a tile what tells it from its neighbours: their mean."""
+        """Adds the mean of a tile to its red, which makes steps at the borders."""
 
         def __init__(self):
             super().__init__()

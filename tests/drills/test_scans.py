@@ -1,6 +1,6 @@
-"""The drill on scans: twenty damaged prints, simulated, through the commands of the README alone.
+"""Drill: twenty simulated scans of damaged prints are restored with the commands of the README.
 
-With SCANS=FOLDER the scans and what became of them are kept there, to be looked at.
+With SCANS=FOLDER the scans and the results are written there, so that you can look at them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
-# How a print was damaged, the level that shows there, how it was scanned, and what the README says to do.
+# The shape and the gray level of the damage, the format of the scan, and the options that the README names.
 KINDS = {
     "flat": (rectangle, 60, "png", ()),
     "white-tears": (tears, 255, "jpeg", ("--color", "#ffffff", "--tolerance", "12", "--grow", "3")),
@@ -39,29 +39,29 @@ SHORT = [("white-tears", "grain"), ("flat", "sepia")]
 def test_a_damaged_print_is_restored(tmp_path, kind, look):
     index = CASES.index((kind, look))
     random = np.random.default_rng(index)
-    shape, level, how, options = KINDS[kind]
+    shape, level, file_format, options = KINDS[kind]
     photo = io.read_rgb(io.find_images(sample.folder() / "photos")[index])
-    sound = printed(photo, look, random)
-    scan = scanned(sound, shape(sound.shape[:2], random), level, how)
+    undamaged = printed(photo, look, random)
+    scan = scanned(undamaged, shape(undamaged.shape[:2], random), level, file_format)
     folder = Path(os.environ["SCANS"], f"{kind}-{look}") if "SCANS" in os.environ else tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     old = folder / f"old{scan.suffix}"
     old.write_bytes(scan.file)
     io.write_png(folder / "mask.png", scan.lost.astype(np.uint8) * 255)
     words = [str(folder / word) if word == "mask.png" else word for word in options]
-    done = CliRunner().invoke(main, ["restore", str(old), "-o", str(folder / "restored"), "--overwrite", *words])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(main, ["restore", str(old), "-o", str(folder / "restored"), "--overwrite", *words])
+    assert result.exit_code == 0, result.output
     restored = io.read_rgb(folder / "restored" / "old.png")
     assert restored.shape == (*scan.lost.shape, 3)
-    # Right at its border what is filled in is nearer to the print than the damage was, by half at least; what was in
-    # the middle of a large hole nobody can know.
-    whole = integer_luma(np.repeat(sound[..., None], 3, 2) if sound.ndim == 2 else sound)
-    found, lost = integer_luma(restored), scan.lost
+    # At the border of the damage the filling is at most half as far from the print as the damage was. What was in the
+    # middle of a large hole is unknown.
+    truth = integer_luma(np.repeat(undamaged[..., None], 3, 2) if undamaged.ndim == 2 else undamaged)
+    luma, lost = integer_luma(restored), scan.lost
     border = lost & cv2.dilate((~lost).astype(np.uint8), np.ones((3, 3))).astype(bool)
-    before, after = (np.abs(one - whole[border].astype(float)).mean() for one in (level, found[border]))
+    before, after = (np.abs(values - truth[border].astype(float)).mean() for values in (level, luma[border]))
     assert after < 0.5 * before, f"{after:.1f} of {before:.1f}"
-    # Elsewhere the luma is the scan's, but where it has the color of the damage itself.
-    away = ~cv2.dilate(lost.astype(np.uint8), np.ones((25, 25))).astype(bool)
-    stored = integer_luma(io.read_rgb(old)) if how != "cut" else whole
-    assert (found == stored)[away].mean() > 0.9
+    # Elsewhere the luma is that of the scan, except where the scan has the colour of the damage.
+    outside = ~cv2.dilate(lost.astype(np.uint8), np.ones((25, 25))).astype(bool)
+    stored = integer_luma(io.read_rgb(old)) if file_format != "cut" else truth
+    assert (luma == stored)[outside].mean() > 0.9
     assert np.ptp(restored.astype(int), axis=2).mean() > 2, "no colour"

@@ -25,7 +25,8 @@ from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference import output_paths
-from toolbox.inference.batch import RestoreOptions, restore_all
+from toolbox.inference.batch import restore_all
+from toolbox.inference.options import RestoreOptions
 from toolbox.masks.sources import MaskOptions
 from toolbox.models import build
 from toolbox.training import checkpoint, run, state, validate
@@ -84,8 +85,10 @@ class Round:
             height, width = self.random.integers(16, self.photo.shape)
             io.write_png(self.folder / "in" / f"{index}.png", self.photo[:height, :width])
         (self.folder / "in" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        how = RestoreOptions(mask_options=MaskOptions(color=(0, 0, 0)), overwrite=True, before_after=True)
-        outcomes = restore_all(output_paths.plan_jobs([self.folder / "in"], self.folder / "out"), self.restorer, how)
+        options = RestoreOptions(mask_options=MaskOptions(color=(0, 0, 0)), overwrite=True, before_after=True)
+        outcomes = restore_all(
+            output_paths.plan_jobs([self.folder / "in"], self.folder / "out"), self.restorer, options
+        )
         assert [one.status for one in outcomes] == ["restored"] * PHOTOS + ["failed"]
 
 

@@ -1,4 +1,4 @@
-"""The competition's score against its reference figures, scikit-image, OpenCV and numbers worked out by hand."""
+"""The competition's score against reference figures, scikit-image, OpenCV and values worked out by hand."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from toolbox.evaluation.metrics import Score
 REFERENCE = Path(__file__).parents[1] / "reference" / "competition_score.npz"
 
 
-def by_the_libraries(restored, truth, mask):
-    """S, M and C as the competition's notes state them, by scikit-image and OpenCV."""
+def library_scores(restored, truth, mask):
+    """Return S, M and C by the competition's definition, from scikit-image and OpenCV."""
     data_range = int(restored.max()) - int(restored.min())
     lost = mask.astype(bool)
     s, m = (
@@ -40,9 +40,9 @@ def picture(rng, height, width, low=0, high=255):
 @pytest.mark.parametrize("index", range(4))
 def test_reference_figures(index):
     with np.load(REFERENCE) as reference:
-        got = metrics.score(reference[f"pred{index}"], reference[f"gt{index}"], reference[f"mask{index}"])
+        scores = metrics.score(reference[f"pred{index}"], reference[f"gt{index}"], reference[f"mask{index}"])
         expected = reference["S_M_C_score"][index]
-    assert (got.S, got.M, got.C, got.score) == pytest.approx(tuple(expected), abs=1e-6)
+    assert (scores.S, scores.M, scores.C, scores.score) == pytest.approx(tuple(expected), abs=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
@@ -61,8 +61,8 @@ def test_equals_the_libraries_on_any_size(height, width, seed, low, spread, nois
     truth = np.clip(restored + rng.integers(-noise, noise + 1, restored.shape), 0, 255).astype(np.uint8)
     mask = rng.random((height, width)) < 0.4
     mask[0] = True
-    got = metrics.score(restored, truth, mask)
-    assert (got.S, got.M, got.C) == pytest.approx(by_the_libraries(restored, truth, mask), abs=1e-6)
+    scores = metrics.score(restored, truth, mask)
+    assert (scores.S, scores.M, scores.C) == pytest.approx(library_scores(restored, truth, mask), abs=1e-6)
 
 
 def test_equals_the_libraries_on_photographs(shared):
@@ -73,26 +73,26 @@ def test_equals_the_libraries_on_photographs(shared):
         mask = np.zeros(truth.shape[:2], np.uint8)
         cv2.circle(mask, (70, 60), 40, 255, -1)
         restored[mask > 0] = 40
-        got = metrics.score(restored, truth, mask)
-        assert (got.S, got.M, got.C) == pytest.approx(by_the_libraries(restored, truth, mask), abs=1e-6)
+        scores = metrics.score(restored, truth, mask)
+        assert (scores.S, scores.M, scores.C) == pytest.approx(library_scores(restored, truth, mask), abs=1e-6)
 
 
 def test_a_perfect_restoration_scores_one():
     truth = picture(np.random.default_rng(0), 20, 31)
-    got = metrics.score(truth, truth, np.ones((20, 31), bool))
-    assert (got.S, got.M, got.C, got.score) == pytest.approx((1, 1, 1, 1), abs=1e-12)
+    scores = metrics.score(truth, truth, np.ones((20, 31), bool))
+    assert (scores.S, scores.M, scores.C, scores.score) == pytest.approx((1, 1, 1, 1), abs=1e-12)
 
 
-def test_score_weighs_the_figures():
+def test_the_score_is_the_weighted_sum_of_its_parts():
     rng = np.random.default_rng(1)
-    got = metrics.score(picture(rng, 16, 16), picture(rng, 16, 16), np.ones((16, 16), bool))
-    assert got.score == pytest.approx((got.S + 2 * got.M + 2 * got.C) / 5, abs=1e-15)
+    scores = metrics.score(picture(rng, 16, 16), picture(rng, 16, 16), np.ones((16, 16), bool))
+    assert scores.score == pytest.approx((scores.S + 2 * scores.M + 2 * scores.C) / 5, abs=1e-15)
 
 
 def test_a_constant_prediction_of_a_constant_truth():
-    # No contrast on either side: that factor is 1, and brightness alone counts, 2ab / (a^2 + b^2).
-    got = metrics.score(np.full((9, 9, 3), 50, np.uint8), np.full((9, 9, 3), 100, np.uint8), np.ones((9, 9), bool))
-    assert (got.S, got.M, got.C) == pytest.approx((0.8, 0.8, 1.0), abs=1e-12)
+    # Neither has contrast, so that factor is 1. The factor of brightness is 2ab / (a^2 + b^2).
+    scores = metrics.score(np.full((9, 9, 3), 50, np.uint8), np.full((9, 9, 3), 100, np.uint8), np.ones((9, 9), bool))
+    assert (scores.S, scores.M, scores.C) == pytest.approx((0.8, 0.8, 1.0), abs=1e-12)
 
 
 def test_a_black_prediction_of_a_black_truth_is_perfect():
@@ -100,43 +100,43 @@ def test_a_black_prediction_of_a_black_truth_is_perfect():
     assert metrics.score(black, black, np.ones((9, 9))).score == pytest.approx(1, abs=1e-12)
 
 
-def test_a_constant_prediction_has_no_structure_in_common_with_a_photograph():
+def test_a_constant_prediction_of_a_photograph_has_no_structural_similarity():
     truth = picture(np.random.default_rng(2), 30, 30)
-    got = metrics.score(np.full_like(truth, 90), truth, np.ones((30, 30)))
-    assert (got.S, got.M) == pytest.approx((0, 0), abs=1e-12)
-    assert got.C is not None and -1 <= got.C <= 1
+    scores = metrics.score(np.full_like(truth, 90), truth, np.ones((30, 30)))
+    assert (scores.S, scores.M) == pytest.approx((0, 0), abs=1e-12)
+    assert scores.C is not None and -1 <= scores.C <= 1
 
 
 def test_a_constant_prediction_counts_flat_windows_of_the_truth():
-    # 17 columns give 11 windows; the first 4 lie in black, where the prediction's 0 is exactly right.
+    # 17 columns have 11 windows. The first 4 are black, where the prediction 0 is exactly right.
     truth = np.zeros((7, 17, 3), np.uint8)
     truth[:, 10::2] = 255
-    assert metrics.structure(np.zeros_like(truth), truth) == pytest.approx(4 / 11, abs=1e-12)
+    assert metrics.structural_similarity(np.zeros_like(truth), truth) == pytest.approx(4 / 11, abs=1e-12)
 
 
 @pytest.mark.parametrize("mask", [None, np.zeros((20, 20), bool), np.arange(400).reshape(20, 20) < 6])
 def test_without_seven_lost_pixels_there_is_no_m_and_no_score(mask):
     rng = np.random.default_rng(3)
-    got = metrics.score(picture(rng, 20, 20), picture(rng, 20, 20), mask)
-    assert got.M is None and got.score is None
-    assert got.S is not None and got.C is not None
+    scores = metrics.score(picture(rng, 20, 20), picture(rng, 20, 20), mask)
+    assert scores.M is None and scores.score is None
+    assert scores.S is not None and scores.C is not None
 
 
 def test_seven_lost_pixels_are_enough():
     rng = np.random.default_rng(4)
     restored, truth, mask = picture(rng, 20, 20), picture(rng, 20, 20), np.arange(400).reshape(20, 20) < 7
-    assert metrics.score(restored, truth, mask).M == pytest.approx(by_the_libraries(restored, truth, mask)[1], abs=1e-6)
+    assert metrics.score(restored, truth, mask).M == pytest.approx(library_scores(restored, truth, mask)[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(6, 30), (30, 6), (1, 1)])
 def test_a_picture_smaller_than_the_window_has_no_s(shape):
     rng = np.random.default_rng(5)
-    got = metrics.score(picture(rng, *shape), picture(rng, *shape), np.ones(shape))
-    assert got.S is None and got.score is None
-    assert (got.M is None) == (shape == (1, 1))
+    scores = metrics.score(picture(rng, *shape), picture(rng, *shape), np.ones(shape))
+    assert scores.S is None and scores.score is None
+    assert (scores.M is None) == (shape == (1, 1))
 
 
-def test_mean_averages_what_is_there():
+def test_mean_averages_the_defined_parts():
     full = Score(S=0.5, M=0.25, C=1.0, score=0.6)
     part = Score(S=0.75, M=None, C=0.0, score=None)
     assert metrics.mean([full, part]) == Score(S=0.625, M=0.25, C=0.5, score=pytest.approx(0.425))
@@ -146,12 +146,12 @@ def test_mean_averages_what_is_there():
 
 def test_mean_of_complete_scores_is_the_mean_score():
     rng = np.random.default_rng(6)
-    every = [metrics.score(picture(rng, 12, 12), picture(rng, 12, 12), np.ones((12, 12))) for _ in range(5)]
-    assert metrics.mean(every).score == pytest.approx(np.mean([one.score for one in every]), abs=1e-12)
+    all_scores = [metrics.score(picture(rng, 12, 12), picture(rng, 12, 12), np.ones((12, 12))) for _ in range(5)]
+    assert metrics.mean(all_scores).score == pytest.approx(np.mean([each.score for each in all_scores]), abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("restored", "truth", "mask", "says"),
+    ("restored", "truth", "mask", "message"),
     [
         (np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), None, "restored is float32"),
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8), None, "truth is uint8"),
@@ -159,6 +159,6 @@ def test_mean_of_complete_scores_is_the_mean_score():
         (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8)), r"mask is \(9, 8\)"),
     ],
 )
-def test_wrong_arrays_are_refused(restored, truth, mask, says):
-    with pytest.raises(ValueError, match=says):
+def test_wrong_arrays_are_refused(restored, truth, mask, message):
+    with pytest.raises(ValueError, match=message):
         metrics.score(restored, truth, mask)

@@ -6,7 +6,7 @@ import struct
 import zlib
 
 import numpy as np
-from pictures import exif_of, part, png16, saved, tiff16
+from pictures import chunk, exif_of, png16, saved, tiff16
 from PIL import Image
 from profiles import profile
 
@@ -28,8 +28,8 @@ def interlaced(pixels):
     height, width = pixels.shape[:2]
     rows = [pixels[y::down, x::right] for x, y, right, down in PASSES]
     stored = b"".join(b"\0" + row.astype(f">u{pixels.itemsize}").tobytes() for one in rows if one.size for row in one)
-    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 2, 0, 0, 1))
-    return b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(stored)) + part(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 2, 0, 0, 1))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(stored)) + chunk(b"IEND", b"")
 
 
 def with_thumbnail(data):

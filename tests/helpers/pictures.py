@@ -1,4 +1,4 @@
-"""Pictures and image files made on the spot for the tests of the readers."""
+"""Small pictures and image files for the tests of the readers."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def saved(image, fmt, **options):
     return stream.getvalue()
 
 
-def part(kind, body):
+def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png16(pixels, extra=b""):
-    """An uncommon way to a 16-bit PNG: written by hand, every row without a filter."""
+    """Return a 16-bit PNG that is written by hand, without row filters."""
     height, width = pixels.shape[:2]
     color = {1: 0, 2: 4, 3: 2, 4: 6}[1 if pixels.ndim == 2 else pixels.shape[2]]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    header = part(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + extra + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + extra + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def oriented(pixels, orientation):
-    """As a camera stores it, so that the EXIF orientation brings it upright (Pillow's transpose undone)."""
-    undo = {
+    """Return the pixels as a camera with this EXIF orientation stores them: the inverse of Pillow's transpose."""
+    inverse = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
         3: lambda a: a[::-1, ::-1],
@@ -54,7 +54,7 @@ def oriented(pixels, orientation):
         7: lambda a: np.rot90(a[::-1, :], 1),
         8: lambda a: np.rot90(a, -1),
     }[orientation]
-    return np.ascontiguousarray(undo(pixels))
+    return np.ascontiguousarray(inverse(pixels))
 
 
 def exif_of(orientation):
@@ -65,21 +65,21 @@ def exif_of(orientation):
 
 
 def tiff16(pixels, orientation=1, order="<"):
-    """A 16-bit TIFF by hand: one strip, no compression."""
+    """Return a 16-bit TIFF that is written by hand: one strip, no compression."""
     height, width = pixels.shape[:2]
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
     body = pixels.astype(f"{order}u2").tobytes()
     tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, samples, 16), (259, 3, 1, 1)]
     tags += [(262, 3, 1, 1 if samples == 1 else 2), (273, 4, 1, 0), (274, 3, 1, orientation)]
     tags += [(277, 3, 1, samples), (278, 3, 1, height), (279, 4, 1, len(body))]
-    bits_at = 8 + 2 + 12 * len(tags) + 4
-    data_at = bits_at + 2 * samples
+    bits_offset = 8 + 2 + 12 * len(tags) + 4
+    data_offset = bits_offset + 2 * samples
     out = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
     for tag, kind, count, value in tags:
         if tag == 273:
-            value = data_at
+            value = data_offset
         if tag == 258 and samples > 2:
-            out += struct.pack(f"{order}HHII", tag, kind, count, bits_at)
+            out += struct.pack(f"{order}HHII", tag, kind, count, bits_offset)
         elif kind == 3:
             out += struct.pack(f"{order}HHIHH", tag, kind, count, value, 0)
         else:

@@ -1,4 +1,4 @@
-"""ICC profiles made by hand."""
+"""Hand-made ICC profiles."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import struct
 
 
 def profile(space, gamma=256):
-    """A hand-made ICC profile: sRGB's primaries at D50 and a pure accelerator curve (256 is a accelerator of 1)."""
+    """Return an ICC profile: the primaries of sRGB at D50, and a gamma curve (256 is a gamma of 1)."""
     curve = b"curv" + struct.pack(">IIH", 0, 1, gamma) + b"\0\0"
     xyz = {b"rXYZ": (0.43607, 0.22249, 0.01392), b"gXYZ": (0.38515, 0.71687, 0.09708)}
     xyz |= {b"bXYZ": (0.14307, 0.06061, 0.71410), b"wtpt": (0.9642, 1.0, 0.8249)}
-    kept = xyz if space == b"RGB " else {b"wtpt": xyz[b"wtpt"]}
-    tags = {k: b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(c * 65536) for c in v)) for k, v in kept.items()}
+    colorants = xyz if space == b"RGB " else {b"wtpt": xyz[b"wtpt"]}
+    tags = {k: b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(c * 65536) for c in v)) for k, v in colorants.items()}
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC") if space == b"RGB " else (b"kTRC",), curve)
     tags[b"desc"] = b"desc" + struct.pack(">II", 0, 5) + b"test\0" + bytes(79)
     tags[b"cprt"] = b"text" + bytes(4) + b"none\0\0\0\0"
-    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
     for name, content in tags.items():
         content += bytes(-len(content) % 4)
-        table += struct.pack(">4sII", name, at + len(body), len(content))
+        table += struct.pack(">4sII", name, offset + len(body), len(content))
         body += content
-    head = struct.pack(">I4sI4s4s4s", at + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ")
+    head = struct.pack(">I4sI4s4s4s", offset + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ")
     head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return head.ljust(128, b"\0") + table + body

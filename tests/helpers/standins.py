@@ -1,4 +1,4 @@
-"""A stand-in for trained weights, and what tests of `toolbox restore` share."""
+"""A stand-in for trained weights, and helpers for tests of `toolbox restore`."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ FILL = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stand:
-    """Fills what is lost with one gray, leaves the rest as it is, and notes what it was given."""
+class StandIn:
+    """A restorer that fills the lost region with one gray, leaves other pixels, and records its calls."""
 
     keep: str = "luma"
-    say: Callable[[str], None] = print
+    warn: Callable[[str], None] = print
     calls: list = field(default_factory=list)
-    before: Callable[[int], None] = lambda count: None
+    before_call: Callable[[int], None] = lambda count: None
 
     def __call__(self, image, mask):
         assert mask.dtype == bool and mask.shape == image.shape[:2]
-        self.before(len(self.calls))
+        self.before_call(len(self.calls))
         self.calls.append((self.keep, image.copy(), mask.copy()))
         result = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
         result[mask] = FILL * (257 if image.dtype == np.uint16 else 1)
         return result
 
 
-def standing(monkeypatch):
-    """Put a stand-in where the weights are loaded, and return it."""
-    made = Stand()
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: made)
-    return made
+def install_stand_in(monkeypatch):
+    """Return a stand-in that `toolbox restore` uses instead of trained weights."""
+    stand_in = StandIn()
+    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: stand_in)
+    return stand_in
 
 
-def restored(*words, code=0):
-    """Run `toolbox restore` and demand its exit code."""
-    result = CliRunner().invoke(main, ["restore", *map(str, words)])
+def run_restore(*arguments, code=0):
+    """Run `toolbox restore`, check its exit code, and return the result."""
+    result = CliRunner().invoke(main, ["restore", *map(str, arguments)])
     assert result.exit_code == code, (result.output, result.exception)
     return result
 
@@ -55,12 +55,12 @@ def gray(height=48, width=64, seed=3):
     return integer_luma(smooth(height, width)) ^ (scene(height, width, 1, seed=seed) & 7)
 
 
-def three(pixels):
+def gray_to_rgb(pixels):
     return np.repeat(pixels[..., None], 3, axis=2)
 
 
-def album_at(folder):
-    """Write three gray photographs, one in a folder of its own."""
+def write_album(folder):
+    """Write three gray photographs, one of them in a subfolder."""
     for name in ("a.png", "b.png", "sub/c.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         io.write_png(folder / name, gray(seed=len(name)))
@@ -71,5 +71,5 @@ def digests(folder):
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def report(out):
+def read_report(out):
     return json.loads((out / "report.json").read_text("utf-8"))

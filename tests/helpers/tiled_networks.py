@@ -5,19 +5,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from toolbox.inference.tiling import Tiles
+from toolbox.inference.tiling import TiledNetwork
 
 CPU = torch.device("cpu")
 
 
 class Stack(nn.Module):
-    """Convolutions, each looking so many pixels far, after pooling by `multiple` and before going back."""
+    """Convolutions of the given radii in pixels, at 1 / `multiple` of the size; enlarged again at the end."""
 
-    def __init__(self, *reaches, multiple=1):
+    def __init__(self, *radii, multiple=1):
         super().__init__()
         torch.manual_seed(0)
-        channels = [4, *[6] * (len(reaches) - 1), 3]
-        pairs = zip(channels, channels[1:], reaches, strict=False)
+        channels = [4, *[6] * (len(radii) - 1), 3]
+        pairs = zip(channels, channels[1:], radii, strict=False)
         self.layers = nn.Sequential(*(nn.Conv2d(a, b, 3, padding=r, dilation=r) for a, b, r in pairs))
         self.multiple = multiple
 
@@ -30,18 +30,23 @@ class Stack(nn.Module):
 
 
 class Mean(Stack):
+    """Returns the mean of the picture everywhere, so its receptive field is the whole picture."""
+
     def forward(self, image, mask):
         return image.mean().expand_as(image)
 
 
+# Each network with the multiple that it needs and its receptive radius, worked out by hand.
 NETWORKS = {
     "one pixel": (Stack(1), 1, 1),
     "three": (Stack(1, 3, 7), 1, 11),
-    # Two places of 8 pixels each, counted from where a tile may begin.
+    # Two cells of 8 pixels each, counted from where a tile may start.
     "pooled": (Stack(1, 1, multiple=8), 8, 16),
     "wide": (Stack(1, 15, 31), 1, 47),
 }
 
 
-def of(network, multiple, side, reach=None, say=print):
-    return Tiles(network=network, device=CPU, multiple=multiple, side=side, receptive_radius=lambda: reach, say=say)
+def tiled(network, multiple, tile, radius=None, warn=print):
+    return TiledNetwork(
+        network=network, device=CPU, multiple=multiple, tile=tile, receptive_radius=lambda: radius, warn=warn
+    )

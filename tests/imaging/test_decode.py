@@ -8,7 +8,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from pictures import ORIENTATION, exif_of, oriented, part, png16, saved, scene, smooth, tiff16
+from pictures import ORIENTATION, chunk, exif_of, oriented, png16, saved, scene, smooth, tiff16
 from PIL import Image, ImageOps
 
 from toolbox.errors import DataError
@@ -58,7 +58,7 @@ def test_orientation_in_16_bits(channels, orientation):
     upright = scene(channels=channels, dtype=np.uint16)
     stored = oriented(upright, orientation)
     raw = exif_of(orientation).tobytes().removeprefix(b"Exif\0\0")
-    datas = [png16(stored, part(b"eXIf", raw))]
+    datas = [png16(stored, chunk(b"eXIf", raw))]
     if channels < 4:
         datas += [tiff16(stored, orientation), tiff16(stored, orientation, ">")]
     for data in datas:
@@ -76,7 +76,7 @@ def test_16_bit_gray_with_alpha():
 
 def test_gamma_and_text_leave_16_bits_as_they_are():
     pixels = scene(dtype=np.uint16)
-    side = part(b"gAMA", struct.pack(">I", 100_000)) + part(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**7)))
+    side = chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**7)))
     np.testing.assert_array_equal(decode(png16(pixels, side), "a").pixels, pixels)
 
 
@@ -84,7 +84,7 @@ def test_gamma_and_text_leave_16_bits_as_they_are():
 def test_16_bit_png_key(channels):
     pixels = scene(channels=channels, dtype=np.uint16)
     key = np.atleast_1d(pixels[3, 5])
-    photo = decode(png16(pixels, part(b"tRNS", key.astype(">u2").tobytes())), "a")
+    photo = decode(png16(pixels, chunk(b"tRNS", key.astype(">u2").tobytes())), "a")
     np.testing.assert_array_equal(photo.pixels, pixels)
     hit = (pixels.reshape(*pixels.shape[:2], -1) == key).all(axis=-1)
     np.testing.assert_array_equal(photo.alpha, np.where(hit, 0, 65535))

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import part, png16, saved, scene
+from pictures import chunk, png16, saved, scene
 from PIL import ImageCms
 from profiles import profile
 
@@ -36,7 +36,7 @@ def test_a_gray_profile_is_converted_and_stays_gray():
 def test_a_profile_is_followed_in_16_bits(channels):
     pixels = scene(channels=channels, dtype=np.uint16)
     icc = profile(b"RGB " if channels == 3 else b"GRAY", gamma=512)
-    photo = io.decode(png16(pixels, part(b"iCCP", b"p\0\0" + zlib.compress(icc))), "a")
+    photo = io.decode(png16(pixels, chunk(b"iCCP", b"p\0\0" + zlib.compress(icc))), "a")
     assert photo.notes == ("16-bit", "ICC profile converted")
     expected = srgb_curve((pixels / 65535) ** 2) * 65535
     np.testing.assert_allclose(photo.pixels, expected, atol=1)

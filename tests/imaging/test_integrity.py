@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from pictures import exif_of, part, png16, saved, scene, tiff16
+from pictures import chunk, exif_of, png16, saved, scene, tiff16
 
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -50,9 +50,9 @@ def test_damage_inside_a_png_is_refused():
     short = zlib.compress(bytes(10))
     head = png16(scene(dtype=np.uint16))[:33]
     with pytest.raises(DataError, match="end too early"):
-        io.decode(head + part(b"IDAT", short) + part(b"IEND", b""), "a")
+        io.decode(head + chunk(b"IDAT", short) + chunk(b"IEND", b""), "a")
     with pytest.raises(DataError, match="extension 'CgBI'"):
-        io.decode(head + part(b"CgBI", b"") + part(b"IDAT", short) + part(b"IEND", b""), "a")
+        io.decode(head + chunk(b"CgBI", b"") + chunk(b"IDAT", short) + chunk(b"IEND", b""), "a")
 
 
 def test_the_name_of_a_part_fits_in_one_line():
@@ -65,8 +65,8 @@ def test_the_name_of_a_part_fits_in_one_line():
 
 
 def test_too_large_is_refused_before_decoding():
-    header = part(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
-    bomb = b"\x89PNG\r\n\x1a\n" + header + part(b"IDAT", zlib.compress(bytes(10**6))) + part(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
     start = time.perf_counter()
     with pytest.raises(DataError, match=r"bomb.png has 60000 x 60000 .*--max-pixels 3600000000"):
         io.decode(bomb, "bomb.png")

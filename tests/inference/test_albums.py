@@ -1,4 +1,4 @@
-"""`toolbox restore` over folders: what is never written to, reruns, signals, several processes. Some 2 s."""
+"""`toolbox restore` on folders: protected files, reruns, signals, several processes. About 2 s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from standins import album_at, digests, gray, report, restored, standing
+from standins import digests, gray, install_stand_in, read_report, run_restore, write_album
 
 from toolbox.cli import restore as restore_command
 from toolbox.imaging import io
@@ -20,64 +20,62 @@ from toolbox.utils import files
 
 
 @pytest.fixture
-def stand(monkeypatch):
-    return standing(monkeypatch)
+def stand_in(monkeypatch):
+    return install_stand_in(monkeypatch)
 
 
 @pytest.fixture
-def restore(stand):
-    return restored
+def restore(stand_in):
+    return run_restore
 
 
 @pytest.fixture
 def album(tmp_path):
-    return album_at(tmp_path / "album")
+    return write_album(tmp_path / "album")
 
 
-# ---- what is never touched
+# ---- protected files
 
 
-def test_a_second_name_of_an_original_is_not_written_to(album, restore):
+def test_an_original_is_not_replaced_through_another_name(album, restore):
     Image.fromarray(gray()).save(album / "sub" / "d.jpg")
     before = digests(album)
     Path("out").mkdir()
-    os.link(album / "b.png", "out/a.png")  # a's result would go over b
+    os.link(album / "b.png", "out/a.png")  # the result of a would replace b
     Path("out/sub").symlink_to(album / "sub")
     Path("out/b.png").symlink_to(album / "b.png")
     result = restore(album, "-o", "out", "--mask", "none", "--overwrite", code=3)
-    assert "a.png: failed: out/a.png is one of the photographs itself; choose another folder with -o" in result.output
-    assert "c.png: failed: out/sub/c.png is one of the photographs itself" in result.output
-    assert (
-        "d.jpg: failed: out/sub/d.png would lie among the photographs; choose another folder with -o" in result.output
-    )
-    # The link is replaced, and what it leads to left alone.
-    assert not Path("out/b.png").is_symlink() and report(Path("out"))["restored"] == 1
+    assert "a.png: failed: out/a.png is one of the photographs; choose another folder with -o" in result.output
+    assert "c.png: failed: out/sub/c.png is one of the photographs" in result.output
+    assert "d.jpg: failed: out/sub/d.png would be among the photographs; choose another folder with -o" in result.output
+    # The link is replaced; the file that it leads to is not changed.
+    assert not Path("out/b.png").is_symlink() and read_report(Path("out"))["restored"] == 1
     assert digests(album) == before
 
 
-def test_before_and_after_do_not_go_over_an_original_either(album, restore):
+def test_a_before_and_after_picture_does_not_replace_an_original(album, restore):
     before = digests(album)
     Path("out").mkdir()
     os.link(album / "a.png", "out/b.png.before-after.png")
     result = restore(album, "-o", "out", "--mask", "none", "--overwrite", "--before-after", code=3)
-    assert "out/b.png.before-after.png is one of the photographs itself" in result.output
+    assert "out/b.png.before-after.png is one of the photographs" in result.output
     assert digests(album) == before
 
 
-def test_masks_are_no_place_for_results(album, tmp_path, restore):
+def test_results_do_not_go_into_the_folder_of_masks(album, tmp_path, restore):
     masks = tmp_path / "masks"
     (masks / "sub").mkdir(parents=True)
     for name in ("a.png", "b.png", "sub/c.png"):
         io.write_png(masks / name, np.zeros((48, 64), bool))
-    for given in (masks, masks / "a.png"):
-        photos = album if given is masks else album / "a.png"
-        result = restore(photos, "-o", masks, "--mask", given, "--overwrite", code=2)
+    for mask in (masks, masks / "a.png"):
+        photos = album if mask is masks else album / "a.png"
+        result = restore(photos, "-o", masks, "--mask", mask, "--overwrite", code=2)
         assert result.stderr == (
             f"toolbox: -o {masks} is the masks' own folder; choose another, so that none is overwritten.\n"
         )
 
 
-def test_a_folder_in_the_place_of_a_result(album, restore):
+def test_a_folder_with_the_name_of_a_result(album, restore):
     Path("out/a.png").mkdir(parents=True)
     for extra in ([], ["--overwrite"]):
         result = restore(album, "-o", "out", "--mask", "none", *extra, code=3)
@@ -86,7 +84,7 @@ def test_a_folder_in_the_place_of_a_result(album, restore):
         )
 
 
-def test_names_that_are_one_for_some_disk_or_differ_in_their_ending_come_out_apart(tmp_path, restore):
+def test_names_that_some_disks_treat_as_equal_have_different_results(tmp_path, restore):
     album = tmp_path / "album"
     album.mkdir()
     shades = {"a.jpg": 40, "a.png": 80, "A.png": 120, "b.png": 160, "\u00e9.png": 200, "e\u0301.png": 220}
@@ -94,14 +92,14 @@ def test_names_that_are_one_for_some_disk_or_differ_in_their_ending_come_out_apa
         Image.fromarray(np.full((16, 16), shade, np.uint8)).save(album / name)
     before = digests(album)
     restore(album, "-o", "out", "--mask", "none")
-    found = {Path(one["photo"]).name: Path(one["result"]) for one in report(Path("out"))["photos"]}
-    assert {name: int(io.read_rgb(found[name]).mean()) for name in shades} == shades
-    folded = {unicodedata.normalize("NFC", path.name).casefold() for path in found.values()}
+    results = {Path(record["photo"]).name: Path(record["result"]) for record in read_report(Path("out"))["photos"]}
+    assert {name: int(io.read_rgb(results[name]).mean()) for name in shades} == shades
+    folded = {unicodedata.normalize("NFC", path.name).casefold() for path in results.values()}
     assert len(folded) == len(shades) and digests(album) == before
 
 
 def descend(folder, length, monkeypatch):
-    """Make folders in folders below `folder` until the path has `length` bytes, step by step; go there."""
+    """Change to a nested folder below `folder` whose path has `length` bytes; make it step by step."""
     monkeypatch.chdir(folder)
     left = length - len(os.fsencode(folder))
     while left > 2:
@@ -111,24 +109,24 @@ def descend(folder, length, monkeypatch):
         left -= 1 + len(os.fsencode(name))
 
 
-def test_a_path_as_long_as_a_system_takes(tmp_path, restore, monkeypatch):
+def test_the_longest_path_that_a_system_takes(tmp_path, restore, monkeypatch):
     album = tmp_path / "album"
     album.mkdir()
-    # With the name of an aside, and of the result's folder, this is as near to 4,095 bytes as it can be.
+    # With the names of the temporary file and of the result's folder, this is close to the limit of 4,095 bytes.
     descend(album, 4000, monkeypatch)
     io.write_png("a.png", gray())
     monkeypatch.chdir(tmp_path)
     restore(album, "-o", "out", "--mask", "none")
     (path,) = Path("out").rglob("*.png")
     assert np.array_equal(io.read_rgb(path)[..., 0], gray())
-    # Where the results lie deeper there is no room for this one: it is said of it in one line, and the others come.
+    # In a deeper output folder the path of this result is too long: it fails in one line, and the others succeed.
     io.write_png(album / "b.png", gray())
     out = tmp_path / ("u" * 200)
     result = restore(album, "-o", out, "--mask", "none", code=3)
-    assert "1 failed" in result.output and "File name too long" in result.output and report(out)["restored"] == 1
+    assert "1 failed" in result.output and "File name too long" in result.output and read_report(out)["restored"] == 1
 
 
-def test_folders_deeper_than_a_path_may_be_long_are_said_in_one_line(tmp_path, restore, monkeypatch):
+def test_folders_with_too_long_a_path_fail_in_one_line(tmp_path, restore, monkeypatch):
     album = tmp_path / "album"
     album.mkdir()
     for depth in (4094, 4300):
@@ -144,93 +142,96 @@ def test_folders_deeper_than_a_path_may_be_long_are_said_in_one_line(tmp_path, r
 # ---- many photographs
 
 
-def test_a_rerun_adds_before_and_after_and_touches_nothing_else(album, restore, stand):
+def test_a_rerun_adds_before_and_after_pictures_and_changes_nothing_else(album, restore, stand_in):
     restore(album, "-o", "out", "--mask", "none")
     files.temporary_path(Path("out/a.png"), pid=999999).touch()
     files.temporary_path(Path("out/sub/c.png"), pid=999999).touch()
     first = digests("out")
     restore(album, "-o", "out", "--mask", "none", "--before-after")
-    assert len(stand.calls) == 3 and report(Path("out"))["there already"] == 3
+    assert len(stand_in.calls) == 3 and read_report(Path("out"))["there already"] == 3
     both = io.read_rgb("out/sub/c.png.before-after.png")
     assert both.shape == (48, 2 * 64 + 8, 3) and np.array_equal(both[:, 72:], io.read_rgb("out/sub/c.png"))
     after = digests("out")
-    kept = {path for path in first if path.suffix == ".png"}
-    assert {path: after[path] for path in kept} == {path: first[path] for path in kept}
+    results = {path for path in first if path.suffix == ".png"}
+    assert {path: after[path] for path in results} == {path: first[path] for path in results}
     assert not list(Path("out").rglob("*.tmp")) and len(after) == 7
 
 
-def test_results_may_lie_within_the_album_and_are_no_photographs(album, restore, stand):
+def test_results_inside_the_album_are_not_photographs(album, restore, stand_in):
     for _ in range(2):
         restore(album, "-o", album / "restored", "--mask", "none")
-    assert len(stand.calls) == 3
+    assert len(stand_in.calls) == 3
     assert restore(album, "-o", album / "sub", code=2).stderr.endswith(
-        "holds photographs that are no results; choose another folder.\n"
+        "has photographs that are not results; choose another folder.\n"
     )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_after_the_photo_in_hand(album, restore, stand, number, code):
-    object.__setattr__(stand, "before", lambda count: os.kill(os.getpid(), number) if count == 1 else None)
+def test_a_signal_stops_after_the_current_photo(album, restore, stand_in, number, code):
+    object.__setattr__(stand_in, "before_call", lambda count: os.kill(os.getpid(), number) if count == 1 else None)
     result = restore(album, "-o", "out", "--mask", "none", code=code)
-    assert "Stopped with 1 left; the same command goes on." in result.output
-    found = report(Path("out"))
+    assert "Stopped with 1 left; run the same command again to continue." in result.output
+    found = read_report(Path("out"))
     assert (found["restored"], found["not reached"]) == (2, 1)
     assert sorted(path.name for path in Path("out").rglob("*.png")) == ["a.png", "b.png"]
     restore(album, "-o", "out", "--mask", "none")
-    assert len(stand.calls) == 3
+    assert len(stand_in.calls) == 3
 
 
-def test_one_photo_that_breaks_the_restorer_does_not_end_the_others(album, restore, stand):
-    def breaks(count):
+def test_a_photo_that_fails_in_the_restorer_does_not_stop_the_others(album, restore, stand_in):
+    def fail_first(count):
         if count == 0:
-            stand.calls.append(None)
+            stand_in.calls.append(None)
             raise KeyError("a line\nand another")
 
-    object.__setattr__(stand, "before", breaks)
+    object.__setattr__(stand_in, "before_call", fail_first)
     result = restore(album, "-o", "out", "--mask", "none", code=3)
     assert "a.png: failed: KeyError: 'a line\\nand another'" in result.output
-    assert report(Path("out"))["restored"] == 2
+    assert read_report(Path("out"))["restored"] == 2
 
 
-def test_processes_share_a_folder(album, restore, monkeypatch):
+def test_processes_share_the_photographs_of_a_folder(album, restore, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in (1, 0):
         monkeypatch.setenv("RANK", str(rank))
         restore(album, "-o", "out", "--mask", "none")
     counts = [json.loads(Path(f"out/report.{rank}.json").read_text("utf-8"))["restored"] for rank in (0, 1)]
     assert counts == [2, 1] and len(list(Path("out").rglob("*.png"))) == 3
-    # One mask is for one photo, whatever a process's share is.
+    # A single mask is refused even if this process has a single photo.
     io.write_png("m.png", np.zeros((48, 64), bool))
-    assert "is one mask, and there are 3 photos" in restore(album, "-o", "new", "--mask", "m.png", code=2).stderr
+    assert "is one mask for 3 photos" in restore(album, "-o", "new", "--mask", "m.png", code=2).stderr
 
 
-def test_a_dry_run_tells_json_too(album, restore, stand):
+def test_a_dry_run_prints_json(album, restore, stand_in):
     restore(album / "a.png", "-o", "out", "--mask", "none")
     before = digests(".")
-    found = json.loads(restore(album, "-o", "out", "--dry-run", "--json").stdout)["photos"]
-    assert [one["status"] for one in found] == ["there already", "would be written", "would be written"]
-    assert digests(".") == before and len(stand.calls) == 1
+    planned = json.loads(restore(album, "-o", "out", "--dry-run", "--json").stdout)["photos"]
+    assert [record["status"] for record in planned] == ["there already", "would be written", "would be written"]
+    assert digests(".") == before and len(stand_in.calls) == 1
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("options", "line"),
     [
-        (["--tolerance", 3], "--tolerance tells how near to --color; give that as well, as --color '#ffffff'."),
+        (["--tolerance", 3], "--tolerance needs a colour; add one, as --color '#ffffff'."),
         (
             ["--color", "#fff"],
             "--color #fff is not a colour; write it as '#ffffff', red, green and blue from 00 to ff.",
         ),
-        (["--color", "#ffffff", "--mask", "m.png"], "--color and a --mask file exclude each other; leave one out."),
-        (["--mask", "m"], "--mask m: there is no such file or folder; auto finds what is lost, none is nothing."),
-        (["--mask", "m.png"], "--mask m.png is one mask, and there are 3 photos; give a folder with one for each."),
+        (["--color", "#ffffff", "--mask", "m.png"], "--color and a --mask file can't be combined; leave one out."),
+        (
+            ["--mask", "m"],
+            "--mask m: there is no such file or folder. auto finds the lost region, none skips it.",
+        ),
+        (["--mask", "m.png"], "--mask m.png is one mask for 3 photos; use a folder with one mask for each."),
     ],
 )
-def test_what_excludes_each_other_is_one_line(album, restore, words, line):
+def test_options_that_contradict_each_other_are_one_line(album, restore, options, line):
     io.write_png("m.png", np.zeros((48, 64), bool))
-    assert restore(album, "-o", "out", *words, code=2).stderr == f"toolbox: {line}\n"
+    assert restore(album, "-o", "out", *options, code=2).stderr == f"toolbox: {line}\n"
     assert not Path("out").exists()
 
 
-def test_the_most_pixels_are_the_readers():
-    (option,) = [one for one in restore_command.command.params if one.name == "max_pixels"]
+def test_the_default_of_max_pixels_is_the_readers():
+    (option,) = [parameter for parameter in restore_command.command.params if parameter.name == "max_pixels"]
     assert option.default == io.MAX_PIXELS

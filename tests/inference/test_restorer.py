@@ -1,4 +1,4 @@
-"""Restoring photographs of any size: what is known comes out untouched, holes join, weights are found. Some 15 s."""
+"""Restoring photographs of any size: known pixels stay, holes meet their surroundings. About 15 s."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def unet():
 
 
 class Gray(nn.Module):
-    """Gives the gray of `level` everywhere, or what it is shown plus `more`, tinted."""
+    """Returns the gray `level` everywhere, or its input plus `more`; with a tint."""
 
     def __init__(self, level=None, more=0.0, tint=(0.0, 0.0, 0.0)):
         super().__init__()
         self.level, self.more, self.tint = level, more, tint
 
     def forward(self, image, mask):
-        shown = image if self.level is None else torch.full_like(image, self.level)
-        return (shown + self.more + image.new_tensor(self.tint).view(1, 3, 1, 1)).clamp(0, 1)
+        base = image if self.level is None else torch.full_like(image, self.level)
+        return (base + self.more + image.new_tensor(self.tint).view(1, 3, 1, 1)).clamp(0, 1)
 
 
-def of(network, keep, **more):
+def restorer_of(network, keep, **options):
     multiple = probe_multiple(network, CPU)
-    return Restorer(network=network, keep=keep, device=CPU, multiple=multiple, **more)
+    return Restorer(network=network, keep=keep, device=CPU, multiple=multiple, **options)
 
 
 def photo(height, width, *, channels=None, dtype=np.uint8, seed=0):
@@ -73,7 +73,7 @@ def box(height, width, *boxes):
     return mask
 
 
-# ---- what is known
+# ---- known pixels
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -87,11 +87,11 @@ def box(height, width, *boxes):
     lost=st.sampled_from([0.0, 0.01, 0.5, 1.0]),
     seed=st.integers(0, 99),
 )
-def test_whatever_comes_in_the_known_comes_out(unet, size, keep, channels, dtype, short, tile, lost, seed):
+def test_known_pixels_stay_for_any_input(unet, size, keep, channels, dtype, short, tile, lost, seed):
     image = photo(*size, channels=channels, dtype=dtype, seed=seed)
     mask = np.random.default_rng(seed).random(size) < lost
     before = image.copy(), mask.copy()
-    restored = of(unet, keep, size=short, tile=tile)(image, mask)
+    restored = restorer_of(unet, keep, size=short, tile=tile)(image, mask)
     assert np.array_equal(image, before[0]) and np.array_equal(mask, before[1])
     assert restored.shape == (*size, 3) and restored.dtype == dtype
     rgb = image if channels else np.repeat(image[..., None], 3, axis=2)
@@ -109,22 +109,22 @@ def test_whatever_comes_in_the_known_comes_out(unet, size, keep, channels, dtype
 def test_any_aspect(unet, size, keep):
     image = photo(*size)
     mask = box(*size, (0, 0, 1, 1))
-    restored = of(unet, keep, size=32, tile=64)(image, mask)
+    restored = restorer_of(unet, keep, size=32, tile=64)(image, mask)
     assert restored.shape == (*size, 3)
     if keep != "none":
         assert np.array_equal(pillow(restored)[~mask], image[~mask])
 
 
-def test_colours_are_those_of_the_generator_whatever_the_scale():
+def test_colours_are_those_of_the_generator_at_any_scale():
     image = ramp(400, 600) // 2 + 40
     tinted = Gray(tint=(0.2, -0.1, -0.0877))
     for short in (None, 64):
-        restored = of(tinted, "luma", size=short)(image, np.zeros(image.shape, bool)).astype(int)
+        restored = restorer_of(tinted, "luma", size=short)(image, np.zeros(image.shape, bool)).astype(int)
         assert np.abs(restored[..., 0] - restored[..., 1] - 0.3 * 255).max() <= 1.5
         assert np.abs(restored[..., 2] - restored[..., 1] - 0.0123 * 255).max() <= 1.5
 
 
-def test_a_colour_edge_stays_where_the_luma_has_it():
+def test_a_colour_edge_stays_at_the_edge_of_the_luma():
     """Red left of column 203, gray right of it; colours found at a sixteenth of the side."""
     image = np.full((512, 512), 100, np.uint8)
     image[:, 203:] = 180
@@ -134,23 +134,23 @@ def test_a_colour_edge_stays_where_the_luma_has_it():
             red = (image[:, :1] < 0.55).to(image.dtype) * 0.3
             return torch.cat([image[:, :1] + red, image[:, 1:]], 1).clamp(0, 1)
 
-    restored = of(Colors(), "luma", size=32)(image, np.zeros(image.shape, bool)).astype(int)
+    restored = restorer_of(Colors(), "luma", size=32)(image, np.zeros(image.shape, bool)).astype(int)
     away = restored[..., 0] - restored[..., 1]
     assert away[:, :202].min() > 70
-    # Enlarged bilinearly it would be half of 77 here, and gone two pixels of 16 further on only.
+    # Bilinear enlarging would give half of 77 here, and fade over two pixels of the small scale, 16 pixels each.
     assert away[:, 204:].max() < 25 and away[:, 204 + 32 :].max() == 0
 
 
-def test_strips_give_what_the_whole_gives(unet, monkeypatch):
+def test_strips_give_the_result_of_one_strip(unet, monkeypatch):
     image = ramp(301, 222)
     mask = box(301, 222, (100, 50, 170, 120))
-    restorer = of(unet, "luma", size=48)
-    one = restorer(image, mask)
+    restorer = restorer_of(unet, "luma", size=48)
+    expected = restorer(image, mask)
     monkeypatch.setattr(chroma_upsampling, "_STRIP_ROWS", 1000)
-    assert np.array_equal(restorer(image, mask), one)
+    assert np.array_equal(restorer(image, mask), expected)
 
 
-def test_small_tiles_give_what_the_whole_gives():
+def test_small_tiles_give_the_result_of_one_call():
     convolution = nn.Conv2d(3, 3, 5, padding=2)
 
     class Convolution(nn.Module):
@@ -164,11 +164,13 @@ def test_small_tiles_give_what_the_whole_gives():
     image = photo(300, 500, channels=3)
     nothing = np.zeros((300, 500), bool)
     for keep in ("none", "luma"):
-        one, other = (of(Convolution(), keep, tile=tile)(image, nothing).astype(int) for tile in (640, 128))
-        assert np.abs(one - other).max() <= 1
+        at_once, in_tiles = (
+            restorer_of(Convolution(), keep, tile=tile)(image, nothing).astype(int) for tile in (640, 128)
+        )
+        assert np.abs(at_once - in_tiles).max() <= 1
 
 
-# ---- what is lost
+# ---- lost pixels
 
 HOLES = {
     "in the middle": [(100, 80, 190, 200)],
@@ -180,39 +182,39 @@ HOLES = {
 
 @pytest.mark.parametrize("keep", ["luma", "rgb"])
 @pytest.mark.parametrize("name", HOLES)
-def test_holes_meet_what_is_around_them(keep, name):
-    """A generator that fills every hole with one gray far from the truth; steps at borders as small as elsewhere."""
+def test_holes_meet_their_surroundings(keep, name):
+    """The generator fills every hole with a gray far from the truth; steps at the borders are still small."""
     image = ramp(300, 400)
     mask = box(300, 400, *HOLES[name])
     damaged = np.where(mask, 0, image).astype(np.uint8)
     given = damaged if keep == "luma" else np.repeat(damaged[..., None], 3, axis=2)
-    restored = of(Gray(0.6), keep, size=64, tile=256)(given, mask)
+    restored = restorer_of(Gray(0.6), keep, size=64, tile=256)(given, mask)
     luma = pillow(restored).astype(int)
     assert np.array_equal(luma[~mask], image[~mask])
     steps = [np.abs(np.diff(luma, axis=axis)) for axis in (0, 1)]
     borders = [np.diff(mask.astype(int), axis=axis) != 0 for axis in (0, 1)]
     at_borders = np.concatenate([step[border] for step, border in zip(steps, borders, strict=True)])
     assert at_borders.mean() < 6 and at_borders.max() <= 25
-    off = np.abs(0.6 * 255 - image[mask].astype(int)).mean()
-    assert at_borders.mean() < off / 4
+    error = np.abs(0.6 * 255 - image[mask].astype(int)).mean()
+    assert at_borders.mean() < error / 4
 
 
-def test_a_hole_that_is_filled_right_stays_right():
+def test_a_correct_filling_is_not_changed():
     image = ramp(300, 400)
     mask = box(300, 400, (60, 60, 200, 300))
     truth = torch.from_numpy(image.astype(np.float32) / 255)
 
-    class Knows(nn.Module):
+    class Oracle(nn.Module):
         def forward(self, image, mask):
             return truth[: image.shape[2], : image.shape[3]].expand_as(image)
 
-    restored = Restorer(network=Knows(), keep="luma", device=CPU, multiple=1, tile=640)(
+    restored = Restorer(network=Oracle(), keep="luma", device=CPU, multiple=1, tile=640)(
         np.where(mask, 0, image).astype(np.uint8), mask
     )
     assert np.abs(pillow(restored).astype(int) - image).max() <= 2
 
 
-def test_a_hole_too_large_for_a_tile_is_filled_at_a_smaller_scale():
+def test_a_hole_larger_than_a_tile_is_filled_at_a_smaller_scale():
     image = ramp(900, 900)
     mask = box(900, 900, (100, 100, 800, 800))
     seen = []
@@ -222,29 +224,29 @@ def test_a_hole_too_large_for_a_tile_is_filled_at_a_smaller_scale():
             seen.append(image.shape[-2:].numel())
             return super().forward(image, mask)
 
-    restorer = of(Sees(0.5), "luma", size=64, tile=200)
+    restorer = restorer_of(Sees(0.5), "luma", size=64, tile=200)
     seen.clear()
     luma = pillow(restorer(np.where(mask, 255, image).astype(np.uint8), mask))
     assert max(seen) <= 200**2
     assert np.array_equal(luma[~mask], image[~mask])
-    # One gray that meets its surroundings by a smooth spreading of the difference is, on a slope, that slope.
+    # The shift that makes one gray meet a slope at its border is, spread smoothly, that slope.
     assert np.abs(luma.astype(int) - image)[mask].max() <= 4
 
 
-def test_a_part_is_enlarged_as_the_whole_is():
+def test_a_part_is_enlarged_as_the_whole():
     small = cv2.GaussianBlur(np.random.default_rng(0).random((40, 61, 3), dtype=np.float32), (0, 0), 1)
     whole = cv2.resize(small, (500, 333), interpolation=cv2.INTER_CUBIC)
-    part = hole_filling._enlarged(small, (333, 500), [100, 50], (200, 300))
-    # A thirty-second of a pixel of `small` is the finest that OpenCV's warp places; one of `whole` is four of them.
-    moved = np.abs(np.diff(whole, axis=1)).max()
-    assert np.abs(part - whole[100:300, 50:350]).max() < moved / 4
-    assert np.array_equal(hole_filling._enlarged(whole, (333, 500), [100, 50], (200, 300)), whole[100:300, 50:350])
+    part = hole_filling.enlarge_part(small, (333, 500), [100, 50], (200, 300))
+    # OpenCV's warp rounds positions to 1/32 of a pixel of `small`; a pixel of `whole` is four of these steps.
+    step = np.abs(np.diff(whole, axis=1)).max()
+    assert np.abs(part - whole[100:300, 50:350]).max() < step / 4
+    assert np.array_equal(hole_filling.enlarge_part(whole, (333, 500), [100, 50], (200, 300)), whole[100:300, 50:350])
 
 
 @pytest.mark.parametrize(
     ("size", "fill", "largest"), [(None, None, 640), (64, None, 64), (64, 128, 128), (None, 96, 96)]
 )
-def test_a_hole_is_shown_at_the_scale_that_the_recipe_says(size, fill, largest):
+def test_a_hole_is_filled_at_the_scale_of_the_recipe(size, fill, largest):
     seen = []
 
     class Sees(Gray):
@@ -253,18 +255,18 @@ def test_a_hole_is_shown_at_the_scale_that_the_recipe_says(size, fill, largest):
                 seen.append(image.shape[-2:].numel())
             return super().forward(image, mask)
 
-    restorer = of(Sees(0.5), "rgb", size=size, fill=fill)
+    restorer = restorer_of(Sees(0.5), "rgb", size=size, fill=fill)
     restorer(np.repeat(ramp(600, 600)[..., None], 3, axis=2), box(600, 600, (200, 200, 400, 380)))
     assert 0.9 * min(largest, 600) ** 2 < max(seen) <= largest**2
 
 
-def test_everything_lost_is_what_the_generator_makes_of_it():
+def test_if_everything_is_lost_the_result_is_the_generators():
     for keep in ("luma", "rgb", "none"):
-        restored = of(Gray(0.25), keep)(photo(60, 70), np.ones((60, 70), bool))
+        restored = restorer_of(Gray(0.25), keep)(photo(60, 70), np.ones((60, 70), bool))
         assert set(np.unique(restored)) == {64}
 
 
-def test_the_lost_region_is_shown_flat_whatever_lies_under_the_mask():
+def test_the_generator_sees_one_flat_colour_under_the_mask():
     seen = []
 
     class Sees(Gray):
@@ -275,12 +277,12 @@ def test_the_lost_region_is_shown_flat_whatever_lies_under_the_mask():
     image = photo(50, 60)
     mask = box(50, 60, (10, 10, 20, 30))
     image[12:14, 10:30] = 99
-    restorer = of(Sees(0.5), "luma")
+    restorer = restorer_of(Sees(0.5), "luma")
     seen.clear()
     restorer(image, mask)
-    (shown, lost), *_ = seen
-    assert np.array_equal(lost[0, 0, :50, :60].numpy() > 0, mask)
-    assert torch.allclose(shown[0, :, 10:20, 10:30], torch.tensor(99 / 255))
+    (seen_image, seen_mask), *_ = seen
+    assert np.array_equal(seen_mask[0, 0, :50, :60].numpy() > 0, mask)
+    assert torch.allclose(seen_image[0, :, 10:20, 10:30], torch.tensor(99 / 255))
 
 
 def test_without_a_mask_the_lost_region_of_a_gray_photograph_is_found():
@@ -289,7 +291,7 @@ def test_without_a_mask_the_lost_region_of_a_gray_photograph_is_found():
     image[mask] = 3
     assert np.array_equal(lost_region.find_lost_region(image), mask)
     for given_image in (image, np.repeat(image[..., None], 3, axis=2), image.astype(np.uint16) * 257):
-        restored = of(Gray(0.9), "rgb")(given_image)
+        restored = restorer_of(Gray(0.9), "rgb")(given_image)
         top = np.iinfo(given_image.dtype).max
         assert (restored[mask][:, 0] > 0.15 * top).all()
         gray = given_image if given_image.ndim == 2 else given_image[..., 0]
@@ -299,29 +301,29 @@ def test_without_a_mask_the_lost_region_of_a_gray_photograph_is_found():
 def test_without_a_mask_nothing_of_a_colour_photograph_is_lost():
     image = photo(80, 80, channels=3)
     image[20:60, 20:60] = 7
-    assert np.array_equal(of(Gray(0.5), "rgb")(image), image)
+    assert np.array_equal(restorer_of(Gray(0.5), "rgb")(image), image)
 
 
-def test_dust_goes_together_and_every_hole_once():
+def test_dust_shares_regions_and_every_hole_is_in_one():
     mask = np.zeros((600, 700), bool)
     random = np.random.default_rng(0)
     for size, count in ((2, 100), (26, 30)):
         for y, x in zip(random.integers(0, 600 - size, count), random.integers(0, 700 - size, count), strict=True):
             mask[y : y + size, x : x + size] = True
     mask[100:400, 300:500] = True
-    found = list(hole_filling.hole_regions(mask, 256, 512))
+    regions = list(hole_filling.hole_regions(mask, 256, 512))
     total = np.zeros(mask.shape, int)
-    for region in found:
-        assert (region.own <= mask[region.inner]).all()
-        total[region.inner] += region.own
+    for region in regions:
+        assert (region.holes <= mask[region.hole_box]).all()
+        total[region.hole_box] += region.holes
     assert np.array_equal(total, mask.astype(int))
-    of_side = {side: [region for region in found if region.side == side] for side in (0, 512, 256)}
-    assert all(1 < len(of_side[side]) <= 3 * 3 for side in (0, 512))
-    assert sum(map(len, of_side.values())) == len(found)
+    by_side = {side: [region for region in regions if region.working_side == side] for side in (0, 512, 256)}
+    assert all(1 < len(by_side[side]) <= 3 * 3 for side in (0, 512))
+    assert sum(map(len, by_side.values())) == len(regions)
 
 
 @pytest.mark.parametrize("keep", ["luma", "rgb"])
-def test_a_hole_is_brought_to_the_size_that_is_asked_for_in_a_small_photograph_too(keep):
+def test_a_hole_of_a_small_photograph_is_resized_too(keep):
     seen = []
 
     class Sees(Gray):
@@ -343,7 +345,7 @@ def test_dust_is_filled_smoothly_without_the_network(keep):
 
     class Luma(Gray):
         def forward(self, image, mask):
-            assert keep == "luma" and not seen, "asked for more than the colours"
+            assert keep == "luma" and not seen, "called for more than the colours"
             seen.append(image.shape)
             return super().forward(image, mask)
 
@@ -366,39 +368,39 @@ def test_dust_is_filled_smoothly_without_the_network(keep):
         ((1, 3000), 16, (1, 64)),
     ],
 )
-def test_the_working_size(size, short, found):
+def test_working_size(size, short, found):
     assert working_size(size, short) == found
 
 
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4), np.uint8)]
 )
-def test_other_arrays_are_refused(image):
+def test_arrays_of_other_types_and_shapes_are_refused(image):
     with pytest.raises(ValueError, match="is"):
-        of(Gray(0.5), "none")(image, np.zeros(image.shape[:2], bool))
+        restorer_of(Gray(0.5), "none")(image, np.zeros(image.shape[:2], bool))
 
 
 def test_a_mask_of_another_size_or_type_is_refused():
     for mask in (np.zeros((4, 5), bool), np.zeros((4, 4), np.uint8)):
         with pytest.raises(ValueError, match="A mask is bool of the photograph's size"):
-            of(Gray(0.5), "none")(np.zeros((4, 4), np.uint8), mask)
+            restorer_of(Gray(0.5), "none")(np.zeros((4, 4), np.uint8), mask)
 
 
-def test_a_note_is_a_warning_unless_someone_listens():
+def test_a_warning_of_the_restorer_is_a_python_warning_by_default():
     class Hungry(Gray):
         def forward(self, image, mask):
             if image.shape[-2:].numel() > 200**2:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return super().forward(image, mask)
 
-    restorer = of(Hungry(0.25), "none")
-    with pytest.warns(UserWarning, match="going on in tiles of"):
+    restorer = restorer_of(Hungry(0.25), "none")
+    with pytest.warns(UserWarning, match="continuing in tiles of"):
         restored = restorer(photo(256, 256), np.zeros((256, 256), bool))
     assert set(np.unique(restored)) == {64}
 
 
-def test_the_public_face_is_the_same_function(monkeypatch):
+def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
-    monkeypatch.setattr(restorer_module, "load_restorer", lambda *given, **more: seen.append((given, more)))
+    monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
     toolbox.load_restorer("luma", tile=128)
     assert seen == [(("luma",), {"device": None, "keep": None, "tile": 128})]

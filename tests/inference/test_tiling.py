@@ -1,4 +1,4 @@
-"""Tiles against the whole, on networks whose reach can be worked out by hand. Some 5 s."""
+"""Tiles against one call, on networks whose receptive radius is worked out by hand. About 5 s."""
 
 from __future__ import annotations
 
@@ -7,80 +7,80 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiled_networks import CPU, NETWORKS, Mean, Stack, of
+from tiled_networks import CPU, NETWORKS, Mean, Stack, tiled
 
 from toolbox.errors import InstallationError
-from toolbox.inference.photo_view import view
-from toolbox.inference.tiling import OVERLAP, cut, probe_receptive_radius
+from toolbox.inference.photo_view import make_view
+from toolbox.inference.tiling import OVERLAP, cut_into_tiles, probe_receptive_radius
 from toolbox.utils import memory
 
 
 def photo(height, width, seed=0):
     random = np.random.default_rng(seed)
-    return view(random.integers(0, 256, (height, width, 3), dtype=np.uint8), random.random((height, width)) < 0.2)
+    return make_view(random.integers(0, 256, (height, width, 3), dtype=np.uint8), random.random((height, width)) < 0.2)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_reach_that_is_probed_is_the_one_worked_out(name):
-    network, multiple, reach = NETWORKS[name]
-    assert probe_receptive_radius(network, CPU, multiple) == reach
+def test_the_probed_radius_is_the_one_worked_out_by_hand(name):
+    network, multiple, radius = NETWORKS[name]
+    assert probe_receptive_radius(network, CPU, multiple) == radius
 
 
-def test_a_network_that_sees_everything_has_no_reach():
+def test_a_network_that_sees_the_whole_picture_has_no_radius():
     assert probe_receptive_radius(Mean(1), CPU, 1) is None
     assert probe_receptive_radius(Stack(OVERLAP // 2), CPU, 1) is None
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size", [(233, 317), (700, 61), (5, 1200)])
-def test_tiles_give_what_the_whole_gives(name, size):
-    network, multiple, reach = NETWORKS[name]
+def test_tiles_give_the_result_of_one_call(name, size):
+    network, multiple, radius = NETWORKS[name]
     picture = photo(*size)
-    whole = of(network, multiple, 4096).whole(picture)
-    cutting = of(network, multiple, 64 if size[0] == 5 else 200, probe_receptive_radius(network, CPU, multiple))
-    assert not cutting.fits(picture.size)
-    bands = list(cutting.bands(picture))
+    whole = tiled(network, multiple, 4096).run(picture)
+    in_tiles = tiled(network, multiple, 64 if size[0] == 5 else 200, probe_receptive_radius(network, CPU, multiple))
+    assert not in_tiles.fits(picture.size)
+    bands = list(in_tiles.run_bands(picture))
     assert [rows.start for rows, _ in bands] == [0, *(rows.stop for rows, _ in bands[:-1])]
     joined = np.concatenate([values for _, values in bands])
     assert joined.shape == whole.shape
     assert np.abs(joined - whole).max() < 1e-5
 
 
-def test_without_a_known_reach_tiles_change_over_without_a_step():
-    # Darker from left to right, so that the mean of every tile is another and each gives another gray.
+def test_without_a_known_radius_tiles_are_blended_without_a_visible_step():
+    # Darker from left to right, so that each tile has another mean and gives another gray.
     ramp = np.repeat(np.linspace(255, 0, 900).astype(np.uint8)[None], 200, axis=0)
-    values = of(Mean(1), 1, 256).whole(view(ramp, np.zeros(ramp.shape, bool)))[..., 0]
+    values = tiled(Mean(1), 1, 256).run(make_view(ramp, np.zeros(ramp.shape, bool)))[..., 0]
     assert values[100, 0] > values[100, -1] + 0.5
     assert np.abs(np.diff(values[100])).max() < 0.01
-    hard = of(Mean(1), 1, 256, 47).whole(view(ramp, np.zeros(ramp.shape, bool)))[..., 0]
-    assert np.abs(np.diff(hard[100])).max() > 0.03, "with a change-over of two pixels there is a step"
+    hard = tiled(Mean(1), 1, 256, 47).run(make_view(ramp, np.zeros(ramp.shape, bool)))[..., 0]
+    assert np.abs(np.diff(hard[100])).max() > 0.03, "blended over two pixels, there is a step"
 
 
 @given(st.integers(1, 3000), st.integers(1, 12), st.sampled_from([1, 2, 8, 32]), st.none() | st.integers(0, 200))
-def test_weights_sum_to_one_and_tiles_begin_at_multiples(length, tile, multiple, reach):
+def test_weights_sum_to_one_and_tiles_start_at_multiples(length, tile, multiple, radius):
     tile = max(64, 2 * multiple) * tile
     total = np.zeros(length + tile + multiple)
-    for start, weights in cut(length, tile, multiple, reach):
+    for start, weights in cut_into_tiles(length, tile, multiple, radius):
         assert start % multiple == 0 and start < length and len(weights) <= tile and weights.min() >= 0
         total[start : start + len(weights)] += weights
     assert np.allclose(total[:length], 1, atol=1e-6)
 
 
-def test_neighbours_change_over_where_neither_is_wrong():
-    parts = cut(1000, 256, 1, 40)
-    for (first, before), (second, after) in zip(parts, parts[1:], strict=False):
+def test_neighbours_are_blended_where_both_are_right():
+    tiles = cut_into_tiles(1000, 256, 1, 40)
+    for (first, before), (second, after) in zip(tiles, tiles[1:], strict=False):
         assert not before[-40:].any() and not after[:40].any()
         assert first + 256 - second >= OVERLAP
 
 
-def test_narrow_pictures_go_in_long_tiles():
-    assert of(Stack(1), 32, 512).fits((64, 4096))
-    assert of(Stack(1), 32, 512)._shape(20, 9000) == (32, 8192)
-    assert of(Stack(1), 32, 512)._shape(900, 9000) == (512, 512)
+def test_narrow_pictures_have_long_tiles():
+    assert tiled(Stack(1), 32, 512).fits((64, 4096))
+    assert tiled(Stack(1), 32, 512).tile_size(20, 9000) == (32, 8192)
+    assert tiled(Stack(1), 32, 512).tile_size(900, 9000) == (512, 512)
 
 
 class Hungry(Stack):
-    """Has memory for so many pixels."""
+    """Raises an out-of-memory error above a number of pixels, and records the others."""
 
     limit = 150**2
     seen = ()
@@ -93,33 +93,33 @@ class Hungry(Stack):
         return super().forward(image, mask)
 
 
-def test_where_memory_runs_out_tiles_are_halved_and_it_says_so():
-    picture, said = photo(500, 500), []
+def test_when_memory_runs_out_tiles_are_halved_with_a_warning():
+    picture, warnings = photo(500, 500), []
     hungry = Hungry(1)
-    tired = of(hungry, 1, 512, 1, said.append)
-    assert np.abs(tired.whole(picture) - of(Stack(1), 1, 512).whole(picture)).max() < 1e-5
-    assert tired.side == 125 and max(hungry.seen) <= 150**2
-    assert said[0] == "Memory ran out at 500x500 pixels; going on in tiles of 250."
-    assert len(said) == 2
+    network = tiled(hungry, 1, 512, 1, warnings.append)
+    assert np.abs(network.run(picture) - tiled(Stack(1), 1, 512).run(picture)).max() < 1e-5
+    assert network.tile == 125 and max(hungry.seen) <= 150**2
+    assert warnings[0] == "Memory ran out at 500x500 pixels; continuing in tiles of 250."
+    assert len(warnings) == 2
 
 
-def test_where_memory_runs_out_at_the_least_tile_it_ends_in_one_line():
+def test_when_memory_runs_out_in_the_smallest_tile_the_error_is_one_line():
     hungry = Hungry(1)
     hungry.limit = 10
     with pytest.raises(InstallationError, match="Memory ran out with tiles of"):
-        of(hungry, 1, 512, 1, lambda line: None).whole(photo(200, 200))
+        tiled(hungry, 1, 512, 1, lambda line: None).run(photo(200, 200))
 
 
-def test_any_other_error_comes_through():
+def test_any_other_error_is_raised():
     class Broken(Stack):
         def forward(self, image, mask):
             raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        of(Broken(1), 1, 64).whole(photo(40, 40))
+        tiled(Broken(1), 1, 64).run(photo(40, 40))
 
 
-def test_what_says_that_memory_ran_out():
+def test_which_errors_mean_that_memory_ran_out():
     errors = MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9")
     assert all(memory.is_out_of_memory(error) for error in errors)
     assert not memory.is_out_of_memory(RuntimeError("a shape is wrong"))

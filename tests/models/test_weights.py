@@ -203,7 +203,7 @@ def test_a_name_twice_in_the_header_is_refused(trained):
     # The very entry again: safetensors takes the last of them.
     text = json.dumps(header)[:-1] + f", {json.dumps(name)}: {json.dumps(header[name])}}}"
     raw(trained, text.encode(), data[8 + length :])
-    with pytest.raises(WeightsError, match="can't be read as safetensors: a name stands twice in its header"):
+    with pytest.raises(WeightsError, match="can't be read as safetensors: its header has a name twice"):
         load_restorer(trained, device="cpu")
 
 
@@ -284,7 +284,7 @@ def test_weights_of_an_absent_plugin_name_it(tmp_path):
     ("options", "says"),
     [
         ({"keep": "colour"}, "keep is 'colour'; it must be one of none, luma, rgb"),
-        ({"tile": 10}, "A tile of 10 pixels is too small; take at least 64"),
+        ({"tile": 10}, "A tile of 10 pixels is too small; use at least 64"),
         ({"device": "tpu"}, "--device tpu is not"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`toolbox list`: every component, by kind."""
+"""`toolbox list`: the components, recipes and weights that are installed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     KIND is generators, discriminators, losses, penalties, degradations, metrics, recipes or weights.
     """
     catalog = load_catalog(context)
-    wanted = find_kind(kind).name if kind else None
-    entries = [one for one in catalog.entries(wanted) if one.kind != "weights"]
-    if wanted in (None, "weights"):
+    kind_name = find_kind(kind).name if kind else None
+    entries = [entry for entry in catalog.entries(kind_name) if entry.kind != "weights"]
+    if kind_name in (None, "weights"):
         from toolbox.models.published import list_published
 
         entries += list_published(catalog)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -16,201 +16,271 @@ from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from toolbox.inference.batch import PhotoResult, RestoreOptions
+    from toolbox.cli.console import Screen
+    from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
+    from toolbox.masks.sources import MaskOptions
 
-WEIGHTS = "luma"
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """The arguments and options of the command, as they are declared at `command`."""
+
+    photos: tuple[Path, ...]
+    out: Path
+    weights: str
+    mask: str
+    color: str | None
+    tolerance: int
+    grow: int
+    keep: Literal["auto", "luma", "rgb", "none"]
+    tone: Literal["colour", "keep"]
+    tile: int | None
+    device: str | None
+    format: Literal["lossless", "keep"]
+    before_after: bool
+    archive: Path | None
+    overwrite: bool
+    dry_run: bool
+    max_pixels: int
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """The photographs of all processes, those of this one, and its rank, which is None if it is the only one."""
+
+    all: list[Job]
+    own: list[Job]
+    rank: int | None
 
 
 @click.command("restore")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|DIR...")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder for the results.")
-@click.option("--weights", default=WEIGHTS, show_default=True, help="A published name, a .safetensors file, or a run.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--weights", default="luma", show_default=True, help="Published name, .safetensors file, or run folder.")
 @click.option(
-    "--mask", "mask", default="auto", show_default=True, metavar="auto|none|FILE|DIR", help="What is lost, in white."
+    "--mask",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|FILE|DIR",
+    help="Mask of the lost region, in white: find it, none, a file, or a folder of files.",
 )
-@click.option("--color", help="What has this colour is lost, as '#ffffff'.")
-@click.option("--tolerance", type=click.IntRange(0, 255), default=12, show_default=True, help="How near to --color.")
-@click.option("--grow", type=click.IntRange(0, 200), default=0, help="Widen the lost part by so many pixels.")
+@click.option("--color", help="Treat this colour as lost, as '#ffffff'.")
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 255),
+    default=12,
+    show_default=True,
+    help="Maximum difference from --color in each channel.",
+)
+@click.option("--grow", type=click.IntRange(0, 200), default=0, help="Widen the lost region by this many pixels.")
 @click.option(
     "--keep",
     type=click.Choice(["auto", "luma", "rgb", "none"]),
     default="auto",
     show_default=True,
-    help="What stays as it is: the luma of a gray photo, all of a colour one.",
+    help="What stays unchanged. auto: the luma of a gray photo, all known pixels of a colour photo.",
 )
 @click.option(
     "--tone",
     type=click.Choice(["colour", "keep"]),
     default="colour",
     show_default=True,
-    help="A sepia photo: give it colours, or keep its tone.",
+    help="Give a sepia photo colours, or keep its tone.",
 )
 @click.option("--tile", type=click.IntRange(64), help="Side of the tiles of a large photo, in pixels.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best there is]")
+@click.option("--device", help="cpu, cuda, cuda:1 or mps.  [default: the best device of this machine]")
 @click.option(
     "--format",
-    "form",
     type=click.Choice(["lossless", "keep"]),
     default="lossless",
     show_default=True,
-    help="PNG and TIFF stay, others become PNG; or each keeps its own.",
+    help="Write PNG (TIFF for a TIFF), or keep the format of each photo.",
 )
-@click.option("--before-after", is_flag=True, help="Write each photo and its result side by side too.")
-@click.option("--zip", "archive", type=click.Path(path_type=Path), help="Put the results into a submission zip too.")
-@click.option("--overwrite", is_flag=True, help="Make results again that are there.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
-@click.option("--max-pixels", type=click.IntRange(1), default=50_000_000, show_default=True, help="Refuse larger ones.")
+@click.option("--before-after", is_flag=True, help="Also write each photo and its result side by side.")
+@click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@click.option(
+    "--max-pixels", type=click.IntRange(1), default=50_000_000, show_default=True, help="Refuse larger photos."
+)
 @as_json
 @click.pass_context
-def command(
-    context: click.Context,
-    photos: tuple[Path, ...],
-    out: Path,
-    weights: str,
-    mask: str,
-    color: str | None,
-    tolerance: int,
-    grow: int,
-    keep: str,
-    tone: str,
-    tile: int | None,
-    device: str | None,
-    form: str,
-    before_after: bool,
-    archive: Path | None,
-    overwrite: bool,
-    dry_run: bool,
-    max_pixels: int,
-    as_json: bool,
-) -> None:
-    """Colour gray photographs and fill in what is lost; every original stays as it is."""
+def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments
+    """Colour gray photographs and fill in their lost regions. The originals are never changed."""
     from toolbox.cli.console import Screen
-    from toolbox.imaging.formats import format_of_path
     from toolbox.inference import output_paths
+
+    arguments = Arguments(**values)
+    screen = Screen(quiet=arguments.as_json)
+    planned = output_paths.plan_jobs(arguments.photos, arguments.out, keep_format=arguments.format == "keep")
+    own, rank = output_paths.jobs_of_rank(planned)
+    jobs = Jobs(all=planned, own=own, rank=rank)
+    _check_zip(arguments, jobs)
+    options = _restore_options(arguments, len(jobs.all), context)
+    if arguments.dry_run:
+        _print_plan(jobs, options, arguments, screen)
+        return
+    _warn_of_lossy_formats(arguments, jobs, screen)
+    results, stop_signal = _restore(context, arguments, options, jobs, screen)
+    _print_summary(results, jobs, options, screen)
+    if stop_signal is not None:
+        screen.say(f"Stopped with {len(jobs.own) - len(results)} left; run the same command again to continue.")
+        raise SystemExit(128 + stop_signal)
+    if any(result.status == "failed" for result in results):
+        context.exit(1 if len(jobs.all) == 1 else 3)
+    _write_zip(arguments, jobs, screen)
+
+
+def _restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
+    """Return the options for each of `count` photographs."""
+    from toolbox.inference.options import RestoreOptions
+
+    return RestoreOptions(
+        mask_options=_mask_options(arguments, count, context),
+        keep=arguments.keep,
+        keep_tone=arguments.tone == "keep",
+        before_after=arguments.before_after,
+        overwrite=arguments.overwrite,
+        max_pixels=arguments.max_pixels,
+    )
+
+
+def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:
     from toolbox.masks.sources import MaskOptions, parse_color
 
-    screen = Screen(quiet=as_json)
-    every = output_paths.plan_jobs(photos, out, keep_format=form == "keep")
-    jobs, rank = output_paths.rank_jobs(every)
-    results = {job.photo: job.target for job in every}
-    if archive is not None:
-        from toolbox.evaluation import submission
-
-        if rank is not None:
-            raise UsageError("--zip is of all photographs, and this process has a share; zip in one process after.")
-        submission.members(results, archive)
-    if color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
-        raise UsageError("--tolerance tells how near to --color; give that as well, as --color '#ffffff'.")
-    choice = MaskOptions(
-        given=_given(mask, len(every), color, out),
-        color=None if color is None else parse_color(color),
-        tolerance=tolerance,
-        grow=grow,
-        max_pixels=max_pixels,
+    if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
+        raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
+    is_file = arguments.mask not in ("auto", "none")
+    if is_file:
+        _check_mask_path(arguments, count)
+    return MaskOptions(
+        path=Path(arguments.mask) if is_file else None,
+        color=None if arguments.color is None else parse_color(arguments.color),
+        tolerance=arguments.tolerance,
+        search=arguments.mask != "none",
+        grow=arguments.grow,
+        max_pixels=arguments.max_pixels,
     )
-    from toolbox.inference import batch as work
 
-    how = work.RestoreOptions(
-        mask_options=choice,
-        keep=cast(Any, keep),
-        tone=tone == "keep",
-        before_after=before_after,
-        overwrite=overwrite,
-        max_pixels=max_pixels,
-    )
-    if dry_run:
-        _say_plan(jobs, how, as_json, screen.say)
+
+def _check_mask_path(arguments: Arguments, count: int) -> None:
+    from toolbox.inference import output_paths
+
+    mask = arguments.mask
+    path = Path(mask)
+    if arguments.color is not None:
+        raise UsageError("--color and a --mask file can't be combined; leave one out.")
+    if not os.path.exists(path):
+        raise UsageError(f"--mask {mask}: there is no such file or folder. auto finds the lost region, none skips it.")
+    if path.is_file() and count > 1:
+        raise UsageError(f"--mask {mask} is one mask for {count} photos; use a folder with one mask for each.")
+    output_paths.require_separate_folder(arguments.out, path if path.is_dir() else path.parent, "the masks'")
+
+
+def _check_zip(arguments: Arguments, jobs: Jobs) -> None:
+    """Check before the work that its results fit into a submission."""
+    if arguments.archive is None:
         return
+    from toolbox.evaluation import submission
+
+    if jobs.rank is not None:
+        raise UsageError("--zip needs the results of all processes; run the command again in one process, with --zip.")
+    submission.submission_members({job.photo: job.target for job in jobs.all}, arguments.archive)
+
+
+def _write_zip(arguments: Arguments, jobs: Jobs, screen: Screen) -> None:
+    if arguments.archive is None:
+        return
+    from toolbox.evaluation import submission
+
+    submission.write_submission({job.photo: job.target for job in jobs.all}, arguments.archive)
+    screen.say(f"Submission: {arguments.archive}")
+
+
+def _warn_of_lossy_formats(arguments: Arguments, jobs: Jobs, screen: Screen) -> None:
+    from toolbox.imaging.formats import format_of_path
+
+    formats = {format_of_path(job.target) for job in jobs.all} - {None}
+    if arguments.format == "keep" and not jobs.rank and any(row.is_lossy for row in formats if row):
+        screen.say("--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost.")
+
+
+def _restore(
+    context: click.Context,
+    arguments: Arguments,
+    options: RestoreOptions,
+    jobs: Jobs,
+    screen: Screen,
+) -> tuple[list[PhotoResult], int | None]:
+    """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
     from toolbox.cli.console import stop_on_signals
+    from toolbox.inference import batch
     from toolbox.inference.restorer import load_restorer
     from toolbox.utils import files
 
-    if form == "keep" and not rank and any((row := format_of_path(job.target)) and row.is_lossy for job in every):
-        screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
-    report = out / ("report.json" if rank is None else f"report.{rank}.json")
-    outcomes: list[PhotoResult] = []
+    report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
+    results: list[PhotoResult] = []
     with stop_on_signals("this photo") as stopped:
-        restorer = load_restorer(weights, device=device, tile=tile, catalog=load_catalog(context))
-        work.begin_report(out, report, jobs)
-        # Several processes have one terminal, and one bar.
-        bar = nullcontext(lambda: None) if rank else screen.bar("restoring", len(jobs))
-        with bar as advance:
-            for outcome in work.restore_all(jobs, restorer, how, among=every, stop=lambda: stopped.signal is not None):
-                outcomes.append(outcome)
-                screen.say(_line(outcome))
+        catalog = load_catalog(context)
+        restorer = load_restorer(arguments.weights, device=arguments.device, tile=arguments.tile, catalog=catalog)
+        batch.prepare_output(arguments.out, report_path, jobs.own)
+        # Several processes share one terminal, so only the first has a progress bar.
+        with nullcontext(lambda: None) if jobs.rank else screen.bar("restoring", len(jobs.own)) as advance:
+            for result in batch.restore_all(
+                jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
+            ):
+                results.append(result)
+                screen.say(_result_line(result))
                 advance()
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-    if len(every) > 1:
-        _say_report(outcomes, failed, screen.say)
-    found = work.write_report(outcomes, len(jobs))
-    if as_json:
-        print_json(found)
-    files.write_json(report, found)
-    unfound = sum(outcome.status == "restored" and not outcome.lost for outcome in outcomes)
-    if choice.finds and unfound:
-        screen.say(
-            f"No lost part was found in {unfound} of {len(jobs)}; tears and spots are told by --color or --mask."
-        )
-    if stopped.signal is not None:
-        screen.say(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
-        raise SystemExit(128 + stopped.signal)
-    if failed:
-        context.exit(1 if len(every) == 1 else 3)
-    if archive is not None:
-        submission.collect_submission(results, archive)
-        screen.say(f"Submission: {archive}")
+    report = batch.make_report(results, len(jobs.own))
+    if arguments.as_json:
+        print_json(report)
+    files.write_json(report_path, report)
+    return results, stopped.signal
 
 
-def _given(mask: str, count: int, color: str | None, out: Path) -> Path | bool | None:
-    from toolbox.inference import output_paths
-
-    if mask in ("auto", "none"):
-        return None if mask == "auto" else False
-    path = Path(mask)
-    if color is not None:
-        raise UsageError("--color and a --mask file exclude each other; leave one out.")
-    if not os.path.exists(path):
-        raise UsageError(f"--mask {mask}: there is no such file or folder; auto finds what is lost, none is nothing.")
-    if path.is_file() and count > 1:
-        raise UsageError(f"--mask {mask} is one mask, and there are {count} photos; give a folder with one for each.")
-    output_paths.require_separate_folder(out, path if path.is_dir() else path.parent, "the masks'")
-    return path
-
-
-def _line(outcome: PhotoResult) -> str:
-    if outcome.status == "failed":
-        return f"{outcome.photo}: failed: {outcome.reason}"
-    if outcome.status == "left as it is":
-        return f"{outcome.photo}: left as it is: {outcome.reason}"
-    if outcome.status == "there already":
-        return f"{outcome.photo}: there already: {outcome.result}"
-    notes = "".join(f"; {note}" for note in outcome.notes)
-    return f"{outcome.photo} -> {outcome.result} ({outcome.kind}, {100 * outcome.lost:.1f} % lost{notes})"
-
-
-def _say_plan(jobs: list[Job], how: RestoreOptions, as_json: bool, say: Callable[[str], None]) -> None:
-    from toolbox.inference.batch import read_finished
+def _print_plan(jobs: Jobs, options: RestoreOptions, arguments: Arguments, screen: Screen) -> None:
+    from toolbox.inference.options import is_finished
     from toolbox.utils import files
 
     planned = [
         {
             "photo": files.printable(job.photo),
             "result": files.printable(job.target),
-            "status": "there already" if read_finished(job, how) else "would be written",
+            "status": "there already" if is_finished(job, options) else "would be written",
         }
-        for job in jobs
+        for job in jobs.own
     ]
-    if as_json:
+    if arguments.as_json:
         print_json({"photos": planned})
         return
-    for one in planned:
-        say(f"{one['photo']} -> {one['result']} ({one['status']})")
-    say("Dry run: nothing was written.")
+    for record in planned:
+        screen.say(f"{record['photo']} -> {record['result']} ({record['status']})")
+    screen.say("Dry run: nothing was written.")
 
 
-def _say_report(outcomes: list[PhotoResult], failed: list[PhotoResult], say: Callable[[str], None]) -> None:
-    counts = Counter(outcome.status for outcome in outcomes)
-    say(", ".join(f"{count} {status}" for status, count in counts.items()))
-    for outcome in failed:
-        say(f"  failed: {outcome.photo}: {outcome.reason}")
+def _print_summary(results: list[PhotoResult], jobs: Jobs, options: RestoreOptions, screen: Screen) -> None:
+    """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
+    if len(jobs.all) > 1:
+        counts = Counter(result.status for result in results)
+        screen.say(", ".join(f"{number} {status}" for status, number in counts.items()))
+        for result in results:
+            if result.status == "failed":
+                screen.say(f"  failed: {result.photo}: {result.reason}")
+    without_mask = sum(result.status == "restored" and not result.lost for result in results)
+    if options.mask_options.searches and without_mask:
+        total = len(results)
+        screen.say(f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask.")
+
+
+def _result_line(result: PhotoResult) -> str:
+    if result.status == "failed":
+        return f"{result.photo}: failed: {result.reason}"
+    if result.status == "left as it is":
+        return f"{result.photo}: left as it is: {result.reason}"
+    if result.status == "there already":
+        return f"{result.photo}: there already: {result.result}"
+    notes = "".join(f"; {note}" for note in result.notes)
+    return f"{result.photo} -> {result.result} ({result.kind}, {100 * result.lost:.1f} % lost{notes})"

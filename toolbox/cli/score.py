@@ -15,10 +15,12 @@ from toolbox.errors import UsageError
 @click.command("score")
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.argument("truth", type=click.Path(path_type=Path))
-@click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks: white is lost.")
-@click.option("--inputs", type=click.Path(path_type=Path), help="Folder of damaged inputs, to find the masks in.")
-@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the figures of each image to this file.")
-@click.option("--overwrite", is_flag=True, help="Write the file of --csv again if it is there.")
+@click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks, with the lost region in white.")
+@click.option(
+    "--inputs", type=click.Path(path_type=Path), help="Folder of damaged inputs, to find the lost regions in."
+)
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the scores of each image to this file.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing --csv file.")
 @as_json
 def command(
     predictions: Path,
@@ -31,40 +33,40 @@ def command(
 ) -> None:
     """Score PREDICTIONS, a folder or a submission zip, against TRUTH by the competition's formula.
 
-    S is the SSIM of the whole image, M that inside the lost region, C the correlation of the hue histograms; the score
-    is 0.2 S + 0.4 M + 0.4 C, averaged over the images. M, and so the score, needs --masks or --inputs.
+    S is the SSIM of the whole image, M the SSIM inside the lost region, C the correlation of the hue histograms. The
+    score is 0.2 S + 0.4 M + 0.4 C, averaged over the images. M and the score need --masks or --inputs.
     """
     if masks is not None and inputs is not None:
-        raise UsageError("Give --masks or --inputs, not both.")
+        raise UsageError("--masks and --inputs can't be combined; leave one out.")
     from toolbox.evaluation import score_files
 
     if table is not None:
-        _demand_free(table, overwrite, [place for place in (predictions, truth, masks, inputs) if place])
-    scored = score_files.score_files(predictions, truth, masks=masks, inputs=inputs)
+        _check_table(table, overwrite, [path for path in (predictions, truth, masks, inputs) if path])
+    scores = score_files.score_files(predictions, truth, masks=masks, inputs=inputs)
     if table is not None:
-        score_files.write_csv(table, scored.images)
+        score_files.write_csv(table, scores.images)
     if as_json:
-        listed = [{"name": name, **asdict(score)} for name, score in scored.images.items()]
-        print_json({"mean": asdict(scored.mean), "images": listed, "notes": list(scored.notes)})
+        images = [{"name": name, **asdict(score)} for name, score in scores.images.items()]
+        print_json({"mean": asdict(scores.mean), "images": images, "notes": list(scores.notes)})
         return
-    rows = [(name, *map(_figure, asdict(score).values())) for name, score in scored.images.items()]
-    rows.append(("mean", *map(_figure, asdict(scored.mean).values())))
+    rows = [(name, *map(_format, asdict(score).values())) for name, score in scores.images.items()]
+    rows.append(("mean", *map(_format, asdict(scores.mean).values())))
     print_table(rows, ("IMAGE", "S", "M", "C", "SCORE"))
-    for note in scored.notes:
+    for note in scores.notes:
         click.echo(f"note: {note}", err=True)
 
 
-def _demand_free(table: Path, overwrite: bool, given: list[Path]) -> None:
-    """Raise UsageError if the table would go over what is scored, or over anything else unless that is asked for."""
+def _check_table(table: Path, overwrite: bool, inputs: list[Path]) -> None:
+    """Raise UsageError if the table would replace a scored file, or another file without --overwrite."""
     from toolbox.imaging import io
     from toolbox.inference import output_paths
 
-    read = [path for place in given for path in (io.find_images(place) if place.is_dir() else [place])]
-    if table.exists() and any(output_paths.is_same_path(table, path) for path in read):
-        raise UsageError(f"--csv {table} is one of the files that are scored; choose another name.")
+    scored = [path for source in inputs for path in (io.find_images(source) if source.is_dir() else [source])]
+    if table.exists() and any(output_paths.is_same_path(table, path) for path in scored):
+        raise UsageError(f"--csv {table} is one of the scored files; choose another name.")
     if os.path.lexists(table) and not overwrite:
-        raise UsageError(f"--csv {table} is there already; choose another name, or --overwrite it.")
+        raise UsageError(f"--csv {table} exists; choose another name, or add --overwrite.")
 
 
-def _figure(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "-" if value is None else f"{value:.6f}"

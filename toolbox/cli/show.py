@@ -1,4 +1,4 @@
-"""`toolbox show`: one component, whole."""
+"""`toolbox show`: one component with its params."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from toolbox.hooks.specs import ComponentSpec
 @as_json
 @click.pass_context
 def command(context: click.Context, kind: str, name: str, as_json: bool) -> None:
-    """Show a component: its params with defaults and help, its reference, where it comes from."""
+    """Show a component: its params with defaults and help, its reference, and the plugin that it is from."""
     kind = find_kind(kind).name
     if kind == "weights":
-        raise UsageError("For weights: toolbox weights")
+        raise UsageError("Weights are shown by: toolbox weights")
     entry = load_catalog(context).find(kind, name)
     spec = entry.spec
     if not isinstance(spec, ComponentSpec):
-        raise UsageError(f"For a recipe: toolbox recipe show {name}")
-    facts = {
+        raise UsageError(f"A recipe is shown by: toolbox recipe show {name}")
+    record = {
         "kind": entry.kind,
         "name": spec.name,
         "summary": spec.summary,
@@ -36,10 +36,10 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
         "plugin": entry.plugin,
         "distribution": entry.distribution,
         "version": entry.version,
-        "params": params(spec),
+        "params": describe_params(spec),
     }
     if as_json:
-        print_json(facts)
+        print_json(record)
         return
     click.echo(f"{spec.name} ({entry.kind}): {spec.summary}")
     if spec.reference:
@@ -47,40 +47,42 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
     if spec.licence:
         click.echo(f"Licence: {spec.licence}")
     click.echo(f"From: plugin '{entry.plugin}'{f', {entry.origin}' if entry.origin else ''}")
-    if not facts["params"]:
+    if not record["params"]:
         click.echo("It has no params.")
         return
-    rows = [(p["name"], p["type"], str(p["default"]), p["help"]) for p in params(spec)]
+    rows = [(p["name"], p["type"], str(p["default"]), p["help"]) for p in describe_params(spec)]
     print_table(rows, ("PARAM", "TYPE", "DEFAULT", "HELP"))
 
 
-def params(spec: ComponentSpec) -> list[dict[str, Any]]:
-    """Return a spec's params as plain values: name, type, default, help."""
-    described = spec.params.model_json_schema().get("properties", {})
+def describe_params(spec: ComponentSpec) -> list[dict[str, Any]]:
+    """Return the name, type, default and help of each param of a spec, as plain values."""
+    schemas = spec.params.model_json_schema().get("properties", {})
     return [
         {
             "name": name,
-            "type": _type(described[name], field.annotation),
-            "default": "required" if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+            "type": _type_text(schemas[name], field.annotation),
+            "default": "required"
+            if field.is_required()
+            else _plain_value(field.get_default(call_default_factory=True)),
             "help": field.description or "",
         }
         for name, field in spec.params.model_fields.items()
     ]
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any default
+def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any default
     if isinstance(value, Ref):
         return value.name
     return list(value) if isinstance(value, tuple) else value if isinstance(value, int | float | bool) else str(value)
 
 
-def _type(schema: dict[str, Any], annotation: Any) -> str:  # noqa: ANN401 - any annotation
+def _type_text(schema: dict[str, Any], annotation: Any) -> str:  # noqa: ANN401 - any annotation
     if isinstance(annotation, type) and issubclass(annotation, Ref):
         return annotation.kind
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if "anyOf" in schema:
-        return " | ".join(_type(choice, None) for choice in schema["anyOf"])
+        return " | ".join(_type_text(choice, None) for choice in schema["anyOf"])
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     limits = [f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema]
     return " ".join([str(schema.get("type", "any")), *limits])

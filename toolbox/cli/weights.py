@@ -1,4 +1,4 @@
-"""`toolbox weights`: published weights, where they come from, whether their files are whole."""
+"""`toolbox weights`: list published weights and verify their files; export weights for others."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ from toolbox.errors import UsageError
 @as_json
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List the published weights and verify each file. Exit code 1 if one is missing or has changed."""
+    """List the published weights and verify each file. The exit code is 1 if a file is missing or has changed."""
     if context.invoked_subcommand is not None:
         return
     from toolbox.models.published import find_weight_damage, list_published, published_spec
 
-    found = [(one, published_spec(one), find_weight_damage(one)) for one in list_published(load_catalog(context))]
+    entries = list_published(load_catalog(context))
+    published = [(entry, published_spec(entry), find_weight_damage(entry)) for entry in entries]
     if as_json:
         print_json(
             [
                 {
-                    "name": known.name,
-                    "summary": known.summary,
-                    "recipe": known.recipe,
-                    "licence": known.licence,
-                    "plugin": one.plugin,
-                    "origin": one.origin,
-                    "file": str(known.path),
-                    "sha256": known.sha256,
-                    "fault": fault,
+                    "name": spec.name,
+                    "summary": spec.summary,
+                    "recipe": spec.recipe,
+                    "licence": spec.licence,
+                    "plugin": entry.plugin,
+                    "origin": entry.origin,
+                    "file": str(spec.path),
+                    "sha256": spec.sha256,
+                    "fault": damage,
                 }
-                for one, known, fault in found
+                for entry, spec, damage in published
             ]
         )
-    elif not found:
-        click.echo("No weights are published here. A run leaves its own in best.safetensors.")
+    elif not published:
+        click.echo("There are no published weights. A run writes its own to best.safetensors.")
     else:
         rows = [
-            (known.name, known.recipe, known.licence, one.origin or one.plugin, fault or "whole")
-            for one, known, fault in found
+            (spec.name, spec.recipe, spec.licence, entry.origin or entry.plugin, damage or "ok")
+            for entry, spec, damage in published
         ]
         print_table(rows, ("NAME", "RECIPE", "LICENCE", "FROM", "FILE"))
-    if any(fault for *_, fault in found):
+    if any(damage for *_, damage in published):
         context.exit(1)
 
 
 @command.command("export")
 @click.argument("weights")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--half", is_flag=True, help="In half precision: half the size, loaded as float32 again.")
+@click.option("--half", is_flag=True, help="Write half precision: half the size, loaded as float32 again.")
 @click.pass_context
 def export(context: click.Context, weights: str, file: Path, half: bool) -> None:
-    """Write WEIGHTS (a run folder, a file, a published name) to FILE for others, and print its sha256."""
-    from toolbox.models import weights as trained
+    """Write WEIGHTS (a run folder, a file, or a published name) to FILE for others, and print its sha256."""
+    from toolbox.models.weights import export_weights
     from toolbox.utils import files
 
     if file.suffix != ".safetensors":
         raise UsageError(f"{file}: the name must end in .safetensors.")
-    trained.export_weights(weights, file, load_catalog(context), half=half)
+    export_weights(weights, file, load_catalog(context), half=half)
     click.echo(f"{files.sha256(file)}  {file}")

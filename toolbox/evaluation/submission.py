@@ -1,4 +1,4 @@
-"""The test photographs, restored and zipped as the competition wants them: flat, same names, PNG."""
+"""Submissions to the competition: the restored test photographs as PNG in a flat zip, with the names of the inputs."""
 
 from __future__ import annotations
 
@@ -18,71 +18,90 @@ from toolbox.utils import files
 def restore_and_zip(
     restorer: Restorer,
     items: Sequence[Item],
-    how: loader.SampleRecipe,
+    recipe: loader.SampleRecipe,
     folder: Path,
     archive: Path,
     advance: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Path | None:
-    """Restore `items` into `folder` and write `archive` with all of them; None if `stop`, asked before each, says so.
+    """Restore test photographs and write a submission.
+
+    Args:
+        restorer: restores each photograph.
+        items: the test photographs.
+        recipe: how they are read.
+        folder: for the results.
+        archive: the zip to write.
+        advance: called after each photograph.
+        stop: called before each photograph; when it returns True, the work ends.
+
+    Returns:
+        `archive`, or None if the work was stopped.
 
     Raises:
-        DataError: two test photographs that would have one name as PNG, or one that can't be read.
-        OutputError: a result that can't be written.
+        DataError: two results would have the same name, or a photograph can't be read.
+        OutputError: a result can't be written.
     """
-    names = submission_name([Path(item.name) for item in items])
+    names = submission_names([Path(item.name) for item in items])
     files.ensure_folder(folder)
     files.ensure_folder(archive.parent)
-    written = []
+    members = []
     for index, (item, name) in enumerate(zip(items, names, strict=True)):
         if stop():
             return None
-        sample = loader.load_test_photo(item, how, index)
-        restored = restorer(sample.image, sample.mask)
-        io.write_png(folder / name, restored)
-        written.append((name, folder / name))
+        sample = loader.load_test_photo(item, recipe, index)
+        io.write_png(folder / name, restorer(sample.image, sample.mask))
+        members.append((name, folder / name))
         advance()
-    files.write_flat_zip(archive, written)
+    files.write_flat_zip(archive, members)
     return archive
 
 
-def members(results: Mapping[Path, Path], archive: Path) -> list[tuple[str, Path]]:
-    """Return name and file of all that goes into `archive`: the results of photographs, given as photograph to result.
+def submission_members(results: Mapping[Path, Path], archive: Path) -> list[tuple[str, Path]]:
+    """Return the name and the file of each member of a submission.
+
+    Args:
+        results: the result of each photograph.
+        archive: the zip to write.
 
     Raises:
-        UsageError: the archive is there, or has not the ending of one.
-        DataError: two results would have one name, or one is no PNG.
+        UsageError: the archive exists, or does not end in .zip.
+        DataError: two members would have the same name, or a result is not PNG.
     """
     if archive.suffix.lower() != ".zip":
-        raise UsageError(f"--zip {files.printable(archive)} has to end on .zip.")
+        raise UsageError(f"--zip {files.printable(archive)} must end in .zip.")
     if os.path.lexists(archive):
-        raise UsageError(f"--zip {files.printable(archive)} is there already; remove it, or choose another name.")
-    names = submission_name(list(results))
+        raise UsageError(f"--zip {files.printable(archive)} exists; remove it, or choose another name.")
+    names = submission_names(list(results))
     for photo, result in results.items():
         if result.suffix.lower() != ".png":
-            raise DataError(f"A submission takes PNG alone, and {files.printable(photo)} becomes {result.suffix}.")
+            raise DataError(f"A submission has only PNG files, and {files.printable(photo)} becomes {result.suffix}.")
     return list(zip(names, results.values(), strict=True))
 
 
-def collect_submission(results: Mapping[Path, Path], archive: Path) -> None:
-    """Write `archive` with the results of photographs, given as photograph to result.
+def write_submission(results: Mapping[Path, Path], archive: Path) -> None:
+    """Write a submission of existing results.
+
+    Args:
+        results: the result of each photograph.
+        archive: the zip to write.
 
     Raises:
-        UsageError, DataError: as `members`; or a photograph has no result.
+        UsageError, DataError: as `submission_members`; or a result does not exist.
         OutputError: the archive can't be written.
     """
-    inside = members(results, archive)
+    members = submission_members(results, archive)
     for photo, result in results.items():
         if not result.is_file():
-            raise DataError(f"{files.printable(photo)} has no result, so there is no submission.")
+            raise DataError(f"{files.printable(photo)} has no result, so no submission was written.")
     files.ensure_folder(archive.parent)
-    files.write_flat_zip(archive, inside)
+    files.write_flat_zip(archive, members)
 
 
-def submission_name(photos: Sequence[Path]) -> list[str]:
-    """Return the name of each photograph's result in a submission; DataError if two would have one."""
+def submission_names(photos: Sequence[Path]) -> list[str]:
+    """Return the name of each photograph's result in a submission; raise DataError if two are the same."""
     names = [f"{photo.stem}.png" for photo in photos]
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise DataError(f"Two photographs would both be {twice} in the submission; rename one of them.")
+    duplicate = next((name for name, count in Counter(names).items() if count > 1), None)
+    if duplicate is not None:
+        raise DataError(f"Two photographs would both be {duplicate} in the submission; rename one of them.")
     return names

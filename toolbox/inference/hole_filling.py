@@ -1,4 +1,4 @@
-"""What is lost of a photograph, hole by hole: a crop around each, filled and joined to its surroundings."""
+"""Fill what is lost, hole by hole: run the generator on the hole and its surroundings, and blend the result in."""
 
 from __future__ import annotations
 
@@ -10,84 +10,77 @@ import cv2
 import numpy as np
 
 from toolbox.imaging.chroma_upsampling import luma_of_floats
-from toolbox.inference.photo_view import View
-from toolbox.inference.tiling import Tiles
+from toolbox.inference.photo_view import PhotoView
+from toolbox.inference.tiling import TiledNetwork
 
-# What a network is shown around a hole: times the hole's own side, and pixels at least. Training shows holes of a
-# quarter of the picture's side; measured, more around them and a smaller scale fill them better than full detail.
-AROUND = 1.5
-CONTEXT = 64
-# Holes of so many pixels a side, and that share of the picture's, are dust: filled smoothly, without the network.
-SPECK = 16
-SPECK_SHARE = 1 / 32
-# Rounds of smoothing at each scale, where what was found is made to meet what is known.
-ROUNDS = 8
+# The surroundings that the generator sees, on each side of a hole: this many times the hole's side, and at least this
+# many pixels. Training shows holes of a quarter of the picture's side. Measured: more surroundings at a smaller scale
+# fill a hole better than full detail does.
+CONTEXT_RATIO = 1.5
+MIN_CONTEXT = 64
+# Holes of at most this many pixels a side, and at most this fraction of the picture's side, are dust. They are filled
+# smoothly, without the generator.
+DUST_SIDE = 16
+DUST_FRACTION = 1 / 32
+# Rounds of smoothing at each scale of `_spread`.
+SMOOTHING_ROUNDS = 8
 
 Box = tuple[slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Region:
+class HoleRegion:
     """A part of the photograph with some of its holes.
 
     Attributes:
-        shown: rows and columns that the network is shown.
-        inner: those of the holes with two pixels around them.
-        own: (h, w) bool, the holes' pixels in `inner`.
-        side: `shown` is brought to the square of so many pixels at most; 0 where the network is not asked.
+        context_box: the rows and columns that the generator sees.
+        hole_box: the rows and columns of the holes, with two pixels around them.
+        holes: (h, w) bool, the pixels of the holes in `hole_box`.
+        working_side: the context is resized to at most a square of this side in pixels; 0: the generator is not used.
     """
 
-    shown: Box
-    inner: Box
-    own: np.ndarray
-    side: int
+    context_box: Box
+    hole_box: Box
+    holes: np.ndarray
+    working_side: int
 
 
-def fill_holes(out: np.ndarray, view: View, tiles: Tiles, side: int) -> None:
-    """Write what the network makes of every hole into `out`.
+def fill_holes(target: np.ndarray, view: PhotoView, network: TiledNetwork, working_side: int) -> None:
+    """Fill every hole in `target`, in place.
 
     Args:
-        out: (H, W) luma or (H, W, 3) RGB, uint8 or uint16, right wherever nothing is lost; changed elsewhere alone.
+        target: (H, W) luma or (H, W, 3) RGB, uint8 or uint16; known pixels are not changed.
         view: the photograph.
-        tiles: the network.
-        side: to the square of so many pixels a hole with its surroundings is brought if it is larger. What the
-            network makes of it there is enlarged: it is no sharper than that scale.
+        network: the generator.
+        working_side: a larger hole, with its surroundings, is resized to a square of this side in pixels. The result is
+            enlarged again, and is as sharp as that scale allows.
     """
-    for region in hole_regions(view.mask, side, tiles.side):
-        if not region.side:
-            around = out[region.inner]
-            blend_into(around, np.zeros(around.shape, np.float32), region.own, view.mask[region.inner])
-            continue
-        part = view.part(*region.shown)
-        height, width = part.size
-        scale = min(1.0, region.side / math.sqrt(height * width))
-        small = part.scaled(max(1, int(height * scale)), max(1, int(width * scale)))
-        values = _as(out, tiles.whole(small))
-        place = [one.start - whole.start for one, whole in zip(region.inner, region.shown, strict=True)]
-        values = _enlarged(values, (height, width), place, region.own.shape)
-        blend_into(out[region.inner], values, region.own, view.mask[region.inner])
+    for region in hole_regions(view.mask, working_side, network.tile):
+        part = target[region.hole_box]
+        lost = view.mask[region.hole_box]
+        values = _generate(target, view, network, region) if region.working_side else np.zeros(part.shape, np.float32)
+        blend_into(part, values, region.holes, lost)
 
 
-def blend_into(out: np.ndarray, values: np.ndarray, own: np.ndarray, lost: np.ndarray) -> None:
-    """Write what was found for some holes of a picture into it, shifted smoothly so that it meets what is known.
+def blend_into(target: np.ndarray, values: np.ndarray, holes: np.ndarray, lost: np.ndarray) -> None:
+    """Write values into the holes of a picture, in place, shifted smoothly so that they meet the known pixels.
 
     Args:
-        out: (h, w) luma or (h, w, 3) RGB, uint8 or uint16.
-        values: (h, w) luma or (h, w, 3) RGB in [0, 1], what was found.
-        own: (h, w) bool, where it is written.
-        lost: (h, w) bool, all that is not known; it holds `own`.
+        target: (h, w) luma or (h, w, 3) RGB, uint8 or uint16.
+        values: (h, w) luma or (h, w, 3) RGB in [0, 1].
+        holes: (h, w) bool, the pixels to write.
+        lost: (h, w) bool, all pixels that are not known, `holes` among them.
     """
-    top = float(np.iinfo(out.dtype).max)
-    found = _as(out, values) * np.float32(top)
-    found += _membrane(out, found, lost)
-    out[own] = np.rint(found[own]).clip(0, top)
+    highest = float(np.iinfo(target.dtype).max)
+    filled = _match_channels(values, target) * np.float32(highest)
+    filled += _smooth_shift(target, filled, lost)
+    target[holes] = np.rint(filled[holes]).clip(0, highest)
 
 
-def hole_regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
-    """Yield all holes of a mask (H, W) with what a network should see of their surroundings.
+def hole_regions(mask: np.ndarray, working_side: int, tile: int) -> Iterator[HoleRegion]:
+    """Yield all holes of a mask (H, W) with their surroundings.
 
-    Holes that are small against `side` go together with their neighbours, at full size, in crops of about `tile` pixels
-    a side; so does dust, which the network is not asked for.
+    Small holes near each other share a region at full size, of about `tile` pixels a side. Dust does too.
     """
     if not mask.any():
         return
@@ -95,82 +88,100 @@ def hole_regions(mask: np.ndarray, side: int, tile: int) -> Iterator[Region]:
     boxes = stats[1:, [1, 0, 3, 2]].astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    dust = sides <= min(SPECK, SPECK_SHARE * max(mask.shape))
-    large = (sides > side // 8) & ~dust
-    cells = np.column_stack([boxes[:, :2] // max(1, tile // 2), dust])
-    # A cell of its own for each that is not small.
-    cells[large] = -1 - np.flatnonzero(large)[:, None]
-    _, groups = np.unique(cells, axis=0, return_inverse=True)
-    groups = groups.ravel()  # numpy 2.0.0 alone gives a column
-    for members in np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1]):
+    is_dust = sides <= min(DUST_SIDE, DUST_FRACTION * max(mask.shape))
+    is_large = (sides > working_side // 8) & ~is_dust
+    for members in _groups(boxes, is_large, is_dust, tile):
         first, last = boxes[members, :2].min(0), boxes[members, 2:].max(0)
-        inner = _grown(first, last, 2, mask.shape)
-        chosen = np.zeros(count, bool)
-        chosen[members + 1] = True
-        speck, alone = dust[members[0]], large[members[0]]
-        around = 2 if speck else max(CONTEXT, int(AROUND * sides[members].max()))
-        yield Region(
-            shown=_grown(first, last, around, mask.shape),
-            inner=inner,
-            own=chosen[labels[inner]],
-            side=0 if speck else side if alone else max(side, tile),
+        hole_box = _grow_box(first, last, 2, mask.shape)
+        in_region = np.zeros(count, bool)
+        in_region[members + 1] = True
+        if is_dust[members[0]]:
+            context, side = 2, 0
+        else:
+            context = max(MIN_CONTEXT, int(CONTEXT_RATIO * sides[members].max()))
+            side = working_side if is_large[members[0]] else max(working_side, tile)
+        yield HoleRegion(
+            context_box=_grow_box(first, last, context, mask.shape),
+            hole_box=hole_box,
+            holes=in_region[labels[hole_box]],
+            working_side=side,
         )
 
 
-def _grown(first: np.ndarray, last: np.ndarray, by: int, shape: tuple[int, ...]) -> Box:
+def enlarge_part(values: np.ndarray, size: tuple[int, int], start: list[int], shape: tuple[int, ...]) -> np.ndarray:
+    """Return a part of `values` enlarged to `size`: a part of `shape` (height and width), from the pixel `start` on."""
+    if values.shape[:2] == size:
+        return values[start[0] : start[0] + shape[0], start[1] : start[1] + shape[1]]
+    scale_y, scale_x = values.shape[0] / size[0], values.shape[1] / size[1]
+    offset_y, offset_x = ((first + 0.5) * scale - 0.5 for first, scale in zip(start, (scale_y, scale_x), strict=True))
+    to_source = np.array([[scale_x, 0, offset_x], [0, scale_y, offset_y]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(values, to_source, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _generate(target: np.ndarray, view: PhotoView, network: TiledNetwork, region: HoleRegion) -> np.ndarray:
+    """Return what the generator gives for `region.hole_box`, with the channels of `target`."""
+    context = view.crop(*region.context_box)
+    height, width = context.size
+    scale = min(1.0, region.working_side / math.sqrt(height * width))
+    small = context.resize(max(1, int(height * scale)), max(1, int(width * scale)))
+    values = _match_channels(network.run(small), target)
+    start = [hole.start - outer.start for hole, outer in zip(region.hole_box, region.context_box, strict=True)]
+    return enlarge_part(values, (height, width), start, region.holes.shape)
+
+
+def _groups(boxes: np.ndarray, is_large: np.ndarray, is_dust: np.ndarray, tile: int) -> list[np.ndarray]:
+    """Return the indices of the holes of each region: each large hole alone, the others by cells of half a tile."""
+    cells = np.column_stack([boxes[:, :2] // max(1, tile // 2), is_dust])
+    cells[is_large] = -1 - np.flatnonzero(is_large)[:, None]
+    _, groups = np.unique(cells, axis=0, return_inverse=True)
+    groups = groups.ravel()  # numpy 2.0.0 alone returns a column
+    return np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+
+
+def _grow_box(first: np.ndarray, last: np.ndarray, pixels: int, shape: tuple[int, ...]) -> Box:
     rows, columns = (
-        slice(max(0, int(start) - by), min(length, int(stop) + by))
+        slice(max(0, int(start) - pixels), min(length, int(stop) + pixels))
         for start, stop, length in zip(first, last, shape, strict=True)
     )
     return rows, columns
 
 
-def _as(out: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return RGB (h, w, 3) as luma where `out` is that."""
-    return luma_of_floats(values) if out.ndim < values.ndim else values
+def _match_channels(values: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return RGB (h, w, 3) as luma (h, w) if `target` is luma, else unchanged."""
+    return luma_of_floats(values) if target.ndim < values.ndim else values
 
 
-def _enlarged(values: np.ndarray, size: tuple[int, int], place: list[int], wanted: tuple[int, ...]) -> np.ndarray:
-    """Return a part of `values` enlarged to `size`: `wanted` height and width from the pixel `place` on."""
-    if values.shape[:2] == size:
-        return values[place[0] : place[0] + wanted[0], place[1] : place[1] + wanted[1]]
-    down, across = values.shape[0] / size[0], values.shape[1] / size[1]
-    rows, columns = ((start + 0.5) * scale - 0.5 for start, scale in zip(place, (down, across), strict=True))
-    back = np.array([[across, 0, columns], [0, down, rows]])
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(values, back, (wanted[1], wanted[0]), flags=how, borderMode=cv2.BORDER_REPLICATE)
+def _smooth_shift(target: np.ndarray, filled: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return what to add to `filled` so that it meets the known pixels of `target`: the difference, spread smoothly.
 
-
-def _membrane(out: np.ndarray, found: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Return what to add to `found` so that it meets `out` where that is known: the difference there, spread smoothly.
-
-    Nearly the solution of Laplace's equation, as in Pérez et al., "Poisson Image Editing", 2003: the known differences
-    are averaged to half the size, spread there in turn, and smoothed in the holes at every size on the way back.
+    This is close to the solution of Laplace's equation, as in Pérez et al., "Poisson Image Editing", 2003. The known
+    differences are averaged to half the size, spread there in the same way, and smoothed at every size on the way back.
     """
-    apart = out - found
-    apart[lost] = 0
-    return _spread(apart, ~lost)
+    difference = target - filled
+    difference[lost] = 0
+    return _spread(difference, ~lost)
 
 
 def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return `values` (h, w) or (h, w, 3), 0 where they are not `known` (h, w), with those filled from the others."""
+    """Return `values` (h, w) or (h, w, 3), 0 where not `known` (h, w), with those pixels filled from the known ones."""
     if known.all() or known.size == 1:
         return values
     half = max(1, known.shape[1] // 2), max(1, known.shape[0] // 2)
-    share = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    weight = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
-    np.divide(small, _over(np.maximum(share, 1e-6), values), out=small)
-    filled = cv2.resize(_spread(small, share > 0), known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    known = _over(known, values)
+    np.divide(small, _per_channel(np.maximum(weight, 1e-6), values), out=small)
+    filled = cv2.resize(_spread(small, weight > 0), known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    known = _per_channel(known, values)
     np.copyto(filled, values, where=known)
-    around = np.empty_like(filled)
-    for _ in range(ROUNDS):
-        cv2.blur(filled, (3, 3), dst=around, borderType=cv2.BORDER_REPLICATE)
-        np.copyto(around, values, where=known)
-        filled, around = around, filled
+    smoothed = np.empty_like(filled)
+    for _ in range(SMOOTHING_ROUNDS):
+        cv2.blur(filled, (3, 3), dst=smoothed, borderType=cv2.BORDER_REPLICATE)
+        np.copyto(smoothed, values, where=known)
+        filled, smoothed = smoothed, filled
     return filled
 
 
-def _over(plane: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return a plane (h, w) so that it stands for every channel of `values`."""
+def _per_channel(plane: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a plane (h, w) in a shape that broadcasts over the channels of `values`."""
     return plane if values.ndim == 2 else plane[..., None]

@@ -1,4 +1,4 @@
-"""Which photograph is restored to which file: nothing overwritten, nothing twice, the place below kept."""
+"""Decide the path of each result: none replaces an original or another result, and subfolders are kept."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from toolbox.imaging.formats import format_of_path
 from toolbox.utils import files
 
 REPORTS = "report*.json"
-LONGEST_NAME = 255
+MAX_NAME_BYTES = 255
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One photograph with the file that its result goes to.
+    """One photograph and the path of its result.
 
     Attributes:
-        photo: the file.
-        relative_path: its path below the folder that was given; its name, if the file itself was given.
-        target: the file of its result.
+        photo: the photograph.
+        relative_path: its path below the folder that was named; its name, if the file itself was named.
+        target: the path of the result.
     """
 
     photo: Path
@@ -34,152 +34,162 @@ class Job:
     target: Path
 
     @property
-    def beside(self) -> Path:
-        """The picture of before and after."""
-        return _beside(self.target)
+    def comparison(self) -> Path:
+        """The path of the before-and-after picture."""
+        return _comparison(self.target)
 
 
-def plan_jobs(given: Sequence[Path], out: Path, *, keep_format: bool = False) -> list[Job]:
-    """Return what is to be restored, in order.
+def plan_jobs(inputs: Sequence[Path], out: Path, *, keep_format: bool = False) -> list[Job]:
+    """Return the photographs to restore, in order.
 
-    A photograph keeps its place below the folder that was given and its name; JPEG, WebP and BMP end on .png unless
-    `keep_format`. Where two results would have one name, or names that differ in case alone, both keep the ending
-    that they had (``a.jpg.png``), and are numbered if that is not enough.
+    A result has the subfolder and the name of its photograph. The suffix becomes .png if the photograph's format loses
+    detail or cannot be written. If two results would have the same name, or names that differ only in case, both keep
+    the whole name of the photograph (``a.jpg.png``). If that is not enough, they get a number.
 
     Args:
-        given: photographs, and folders that are gone through with their folders; hidden ones are left out.
-        out: the folder for the results; results of before that lie in it are no photographs.
-        keep_format: whether JPEG and WebP keep their endings.
+        inputs: photographs, and folders, which are searched with their subfolders. Hidden ones are skipped.
+        out: the folder for the results. Results of an earlier call in it are not photographs.
+        keep_format: whether JPEG and WebP keep their format.
 
     Raises:
-        UsageError: there is no such file, or the results would lie among the photographs.
-        DataError: there is no photograph in all that was given, or a folder can't be read.
+        UsageError: an input does not exist, or the results would be among the photographs.
+        DataError: there is no photograph, or a folder can't be read.
     """
     found: dict[str, tuple[Path, Path]] = {}
-    for place in given:
-        if os.path.isdir(place):
-            require_separate_folder(out, place, "the photographs'")
-            _demand_results(out, place)
-            photos = [(path, path.relative_to(place)) for path in _below(place, out)]
-        elif os.path.exists(place):
-            require_separate_folder(out, place.parent, "the photographs'")
-            photos = [(place, Path(place.name))]
-        else:
-            raise UsageError(f"{files.printable(place)}: there is no such file or folder.")
-        for path, below in photos:
-            # By its real folder, so that a photograph given twice is restored once.
-            found.setdefault(os.path.join(os.path.realpath(path.parent), path.name), (path, below))
+    for path in inputs:
+        for photo, relative_path in _find_photos(path, out):
+            # By its real folder, so that a photograph which is named twice is restored once.
+            found.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
     if not found:
-        raise DataError(f"{', '.join(files.printable(place) for place in given)}: no photographs there.")
-    return _named(list(found.values()), out, keep_format)
+        raise DataError(f"{', '.join(files.printable(path) for path in inputs)}: no photographs found.")
+    return _assign_targets(list(found.values()), out, keep_format)
 
 
-def rank_jobs(jobs: list[Job]) -> tuple[list[Job], int | None]:
-    """Return this process's jobs and its rank, None if it is alone: by RANK and WORLD_SIZE, as launchers set them."""
-    world = _number("WORLD_SIZE", "1")
-    if world < 2:
+def jobs_of_rank(jobs: list[Job]) -> tuple[list[Job], int | None]:
+    """Return the jobs of this process and its rank, which is None if it is the only process.
+
+    Launchers set RANK and WORLD_SIZE.
+
+    Raises:
+        UsageError: these are not numbers, or the rank is too large.
+    """
+    world_size = _environment_number("WORLD_SIZE", "1")
+    if world_size < 2:
         return jobs, None
-    rank = _number("RANK", "")
-    if rank >= world:
-        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world}; ranks count from 0.")
-    return jobs[rank::world], rank
+    rank = _environment_number("RANK", "")
+    if rank >= world_size:
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world_size}; ranks count from 0.")
+    return jobs[rank::world_size], rank
 
 
-def require_separate_folder(out: Path, folder: Path, whose: str) -> None:
-    """Raise UsageError if the results would go into `folder` itself, by whatever name it is called."""
+def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
+    """Raise UsageError if `out` is `folder`, also through links; `owner` says whose folder it is in the message."""
     if is_same_path(out, folder):
         raise UsageError(
-            f"-o {files.printable(out)} is {whose} own folder; choose another, so that none is overwritten."
+            f"-o {files.printable(out)} is {owner} own folder; choose another, so that none is overwritten."
         )
 
 
-def is_same_path(one: Path, other: Path) -> bool:
-    """Return whether two paths lead to one file or folder, through links and names that differ in case alike."""
+def is_same_path(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to the same file or folder, also through links and in another case."""
     try:
-        return os.path.samefile(one, other)
+        return os.path.samefile(first, second)
     except (OSError, ValueError):
-        return os.path.realpath(one) == os.path.realpath(other)
+        return os.path.realpath(first) == os.path.realpath(second)
 
 
-def _number(name: str, default: str) -> int:
+def _find_photos(path: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Return the photographs that `path` stands for, each with its path below the folder that was named."""
+    if os.path.isdir(path):
+        require_separate_folder(out, path, "the photographs'")
+        _check_nested_output(out, path)
+        return [(photo, photo.relative_to(path)) for photo in _search(path, out)]
+    if os.path.exists(path):
+        require_separate_folder(out, path.parent, "the photographs'")
+        return [(path, Path(path.name))]
+    raise UsageError(f"{files.printable(path)}: there is no such file or folder.")
+
+
+def _environment_number(name: str, default: str) -> int:
     text = os.environ.get(name) or default
     if not text.isdecimal():
         raise UsageError(f"{name} is '{text}'; a launcher sets RANK from 0 and WORLD_SIZE, or neither is set.")
     return int(text)
 
 
-def _demand_results(out: Path, folder: Path) -> None:
-    """Refuse a folder within the photographs' that holds photographs of its own, which were left out in silence."""
-    inside = os.path.realpath(out).startswith(os.path.join(os.path.realpath(folder), ""))
-    if inside and out.is_dir() and not any(out.glob(REPORTS)) and _below(out, None):
+def _check_nested_output(out: Path, folder: Path) -> None:
+    """Raise UsageError if `out` is inside `folder` and has photographs of its own, which would be skipped silently."""
+    is_inside = os.path.realpath(out).startswith(os.path.join(os.path.realpath(folder), ""))
+    if is_inside and out.is_dir() and not any(out.glob(REPORTS)) and _search(out, None):
         raise UsageError(
-            f"-o {files.printable(out)} lies in {files.printable(folder)} and holds photographs that are no results; "
+            f"-o {files.printable(out)} is inside {files.printable(folder)} and has photographs that are not results; "
             "choose another folder."
         )
 
 
-def _below(folder: Path, out: Path | None) -> list[Path]:
-    """Return the photographs below `folder`, sorted; folders are not entered twice, whatever links there are."""
+def _search(folder: Path, out: Path | None) -> list[Path]:
+    """Return the photographs below `folder`, sorted, without those in `out`. No folder is searched twice."""
     seen: set[str] = set()
-    found: list[Path] = []
+    photos: list[Path] = []
     folders, links = [folder], list[Path]()
     while folders or links:
-        # Links last, so that what a link leads to keeps its own place if it is here too.
-        here = folders.pop() if folders else links.pop()
-        real = os.path.realpath(here)
-        if real in seen or (out is not None and is_same_path(here, out)):
+        # Links come last: a folder that is also reached directly keeps its direct path.
+        current = folders.pop() if folders else links.pop()
+        real_path = os.path.realpath(current)
+        if real_path in seen or (out is not None and is_same_path(current, out)):
             continue
-        seen.add(real)
-        found += io.find_images(here)
+        seen.add(real_path)
+        photos += io.find_images(current)
         try:
-            for path in sorted(here.iterdir(), reverse=True):
+            for path in sorted(current.iterdir(), reverse=True):
                 if path.is_dir() and not path.name.startswith("."):
                     (links if path.is_symlink() else folders).append(path)
-        except OSError as error:  # deeper than a path may be long
+        except OSError as error:  # its path is longer than the system allows
             raise DataError(
-                f"{files.printable(here)} can't be gone through: {error.strerror}; give it from a folder nearer to it"
+                f"{files.printable(current)} can't be listed: {error.strerror}; start from a parent closer to it"
             ) from error
-    return sorted(found)
+    return sorted(photos)
 
 
-def _named(found: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list[Job]:
-    targets = [_target(place, keep_format) for _, place in found]
-    wanted = Counter(_folded(target) for target in targets)
-    taken: set[str] = set()
+def _assign_targets(photos: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list[Job]:
+    targets = [_default_target(relative_path, keep_format) for _, relative_path in photos]
+    counts = Counter(_fold(target) for target in targets)
+    used: set[str] = set()
     jobs = []
-    for (photo, place), target in zip(found, targets, strict=True):
-        if wanted[_folded(target)] > 1:
-            target = target.with_name(place.name + target.suffix)
-        plain, number = target, 2
-        while {_folded(target := _fitting(target)), _folded(_beside(target))} & taken:
-            target = plain.with_name(f"{plain.stem}-{number}{plain.suffix}")
+    for (photo, relative_path), target in zip(photos, targets, strict=True):
+        if counts[_fold(target)] > 1:
+            target = target.with_name(relative_path.name + target.suffix)
+        base, number = target, 2
+        while {_fold(target := _shorten(target)), _fold(_comparison(target))} & used:
+            target = base.with_name(f"{base.stem}-{number}{base.suffix}")
             number += 1
-        taken |= {_folded(target), _folded(_beside(target))}
-        jobs.append(Job(photo=photo, relative_path=place, target=out / target))
+        used |= {_fold(target), _fold(_comparison(target))}
+        jobs.append(Job(photo=photo, relative_path=relative_path, target=out / target))
     return jobs
 
 
-def _target(place: Path, keep_format: bool) -> Path:
-    row = format_of_path(place)
-    if row is None:
-        return place.with_name(f"{place.name}.png")
-    return place if row.encode and (keep_format or not row.is_lossy) else place.with_suffix(".png")
+def _default_target(path: Path, keep_format: bool) -> Path:
+    image_format = format_of_path(path)
+    if image_format is None:
+        return path.with_name(f"{path.name}.png")
+    keeps_suffix = image_format.encode and (keep_format or not image_format.is_lossy)
+    return path if keeps_suffix else path.with_suffix(".png")
 
 
-def _beside(target: Path) -> Path:
-    return _fitting(target.with_name(f"{target.name}.before-after.png"))
+def _comparison(target: Path) -> Path:
+    return _shorten(target.with_name(f"{target.name}.before-after.png"))
 
 
-def _fitting(path: Path) -> Path:
-    """Return the path with a name that a disk takes: a longer one is cut, and told apart by a sum of the whole."""
+def _shorten(path: Path) -> Path:
+    """Return the path with a name that disks accept: a longer name is cut, and a hash of it keeps it unique."""
     name = os.fsencode(path.name)
-    if len(name) <= LONGEST_NAME:
+    if len(name) <= MAX_NAME_BYTES:
         return path
     ending = f"-{hashlib.sha256(name).hexdigest()[:8]}{path.suffix}"
-    cut = name[: LONGEST_NAME - len(os.fsencode(ending))].decode("utf-8", "ignore")
-    return path.with_name(cut + ending)
+    start = name[: MAX_NAME_BYTES - len(os.fsencode(ending))].decode("utf-8", "ignore")
+    return path.with_name(start + ending)
 
 
-def _folded(path: Path) -> str:
-    """Return what is one for names that some disk takes for one: in any case, accents composed or not."""
+def _fold(path: Path) -> str:
+    """Return the same text for names that some disk treats as equal: any case, accents composed or not."""
     return unicodedata.normalize("NFC", str(path)).casefold()

@@ -1,4 +1,4 @@
-"""A generator and a photograph to a restored photograph, at the photograph's own size."""
+"""Restore one photograph, given as an array, with a trained generator, at the photograph's own size."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
 from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences, upsample_differences
-from toolbox.inference import hole_filling
-from toolbox.inference.photo_view import View, view
-from toolbox.inference.tiling import Tiles, probe_receptive_radius
+from toolbox.inference.hole_filling import blend_into, fill_holes
+from toolbox.inference.photo_view import PhotoView, make_view
+from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.masks.lost_region import find_lost_region
-from toolbox.models.weights import load_trained as load_trained
+from toolbox.models.forward import probe_multiple
+from toolbox.models.weights import load_trained
 from toolbox.utils import devices
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
-from toolbox.models.forward import probe_multiple
 
-KEEPS = get_args(Settings.model_fields["keep"].annotation)
+KEEP_MODES = get_args(Settings.model_fields["keep"].annotation)
+# The long side of the working size is at most this many times its short side.
 MAX_ASPECT = 4
 
 
@@ -38,18 +39,18 @@ def _warn(line: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Restorer:
-    """What restoring needs; called with a photograph, it restores it.
+    """Restores photographs; call it with one.
 
     Attributes:
         network: the generator, in eval mode.
-        keep: what of the input comes out unchanged; see `toolbox.imaging.color.keep_known`.
-        device: where the network is.
-        multiple: what height and width must be multiples of, probed.
-        size: with keep = "luma", the short side in pixels at which colours are found; None is the photograph's own.
-        fill: a hole with its surroundings is brought to a square of this side before it is filled, if it is larger;
-            None is `size`, and where that is None too, what lies within a tile is filled at full size.
-        tile: what has more pixels than a square of this side goes through the network in tiles, or made smaller.
-        say: told in one line what is out of the ordinary, as that memory ran out.
+        keep: what of the photograph is not changed; see `toolbox.imaging.color.keep_known`.
+        device: the device of the network.
+        multiple: height and width of what the network takes must be multiples of this.
+        size: with keep = "luma", the short side in pixels at which colours are found; None: the photograph's own.
+        fill: a larger hole, with its surroundings, is resized to a square of this side in pixels before it is filled.
+            None: `size`. If that is None too, what fits into a tile is filled at full size.
+        tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
+        warn: called with one line on unusual events, as that memory ran out.
     """
 
     network: nn.Module
@@ -59,20 +60,24 @@ class Restorer:
     size: int | None = None
     fill: int | None = None
     tile: int = Restoring().tile
-    say: Callable[[str], None] = _warn
+    warn: Callable[[str], None] = _warn
 
     @cached_property
     def receptive_radius(self) -> int | None:
-        """The receptive radius in pixels; see `tiling.probe_receptive_radius`. Probed on first use."""
+        """The receptive radius of the network in pixels; see `tiling.probe_receptive_radius`. Probed on first use."""
         return probe_receptive_radius(self.network, self.device, self.multiple)
+
+    @property
+    def fill_side(self) -> int | None:
+        """The side of the square at which holes are filled; None: at full size, as far as that fits into a tile."""
+        return self.fill or self.size
 
     def __call__(self, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Restore one photograph.
 
         Args:
-            image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, any size. It is not written to.
-            mask: (H, W) bool, True where the photograph is lost. None: use `toolbox.masks.lost_region.find_lost_region`
-                on a gray photograph, and nothing on a colour one.
+            image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size. It is not changed.
+            mask: (H, W) bool, True where the photograph is lost. None: `default_mask` of the image.
 
         Returns:
             (H, W, 3) RGB of the same type. With keep = "rgb", known pixels are those of the image; with "luma",
@@ -82,20 +87,20 @@ class Restorer:
             ValueError: an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
         """
-        given = view(image, lost_region(image) if mask is None else mask)
-        tiles = Tiles(
+        view = make_view(image, default_mask(image) if mask is None else mask)
+        network = TiledNetwork(
             network=self.network,
             device=self.device,
             multiple=self.multiple,
-            side=self.tile,
+            tile=self.tile,
             receptive_radius=lambda: self.receptive_radius,
-            say=self.say,
+            warn=self.warn,
         )
         if self.keep == "none":
-            return _repainted(given, tiles)
+            return _repaint(view, network)
         if self.keep == "rgb":
-            return _filled(given, tiles, self.fill or self.size)
-        return _colored(given, tiles, self.size, self.fill or self.size)
+            return _fill(view, network, self.fill_side)
+        return _fill_and_colorize(view, network, self.size, self.fill_side)
 
 
 def load_restorer(
@@ -106,44 +111,52 @@ def load_restorer(
     tile: int | None = None,
     catalog: Catalog | None = None,
 ) -> Restorer:
-    """Return a restorer of trained weights.
+    """Return a restorer with trained weights.
 
     Args:
-        weights: a published name (`toolbox weights`), a .safetensors file that a run wrote, or a run folder, whose best
-            weights are taken.
-        device: "cpu", "cuda", "cuda:1", "mps"; None is the best there is.
-        keep: what of the input comes out unchanged: "none", "luma" or "rgb"; None is as the weights were trained.
-        tile: the side in pixels of the tiles that large photographs are cut into; None is the recipe's.
-        catalog: the components to build the generator of; None is all that are installed.
+        weights: a published name (`toolbox weights` lists them), a .safetensors file that a run wrote, or a run folder,
+            whose best weights are used.
+        device: "cpu", "cuda", "cuda:1", "mps"; None: the best one of this machine.
+        keep: what of the photograph is not changed: "none", "luma" or "rgb"; None: as the weights were trained.
+        tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
+        catalog: the installed components; None: load them.
 
     Raises:
-        UsageError: a name, file, device, `keep` or `tile` that can't be.
-        WeightsError: weights that are damaged, do not fit, or need a plugin that is not here.
-        PluginError: a generator that breaks.
+        UsageError: a name, file, device, `keep` or `tile` that is not valid.
+        WeightsError: weights that are damaged, do not fit, or need a plugin that is not installed.
+        PluginError: the generator fails.
     """
-    least = next(limit.ge for limit in Restoring.model_fields["tile"].metadata if hasattr(limit, "ge"))
-    if keep is not None and keep not in KEEPS:
-        raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEPS)}.")
-    if tile is not None and tile < least:
-        raise UsageError(f"A tile of {tile} pixels is too small; take at least {least}.")
-    place = devices.pick_device(device)
-    trained = load_trained(weights, place, catalog)
+    min_tile = next(limit.ge for limit in Restoring.model_fields["tile"].metadata if hasattr(limit, "ge"))
+    if keep is not None and keep not in KEEP_MODES:
+        raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEP_MODES)}.")
+    if tile is not None and tile < min_tile:
+        raise UsageError(f"A tile of {tile} pixels is too small; use at least {min_tile}.")
+    torch_device = devices.pick_device(device)
+    trained = load_trained(weights, torch_device, catalog)
     settings = trained.plan.settings
-    chosen = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
-    return make_restorer(trained.network, keep or settings.keep, place, chosen)
+    restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
+    return make_restorer(trained.network, keep or settings.keep, torch_device, restoring)
 
 
-def make_restorer(network: nn.Module, keep: str, device: torch.device, how: Restoring) -> Restorer:
-    """Put `network` in eval mode, find out which sizes it takes, and return a restorer."""
+def make_restorer(network: nn.Module, keep: str, device: torch.device, settings: Restoring) -> Restorer:
+    """Put `network` in eval mode, probe which sizes it takes, and return a restorer."""
     network.eval()
-    multiple = probe_multiple(network, device)
     return Restorer(
-        network=network, keep=keep, device=device, multiple=multiple, size=how.size, fill=how.fill, tile=how.tile
+        network=network,
+        keep=keep,
+        device=device,
+        multiple=probe_multiple(network, device),
+        size=settings.size,
+        fill=settings.fill,
+        tile=settings.tile,
     )
 
 
-def lost_region(image: np.ndarray) -> np.ndarray:
-    """Return what is lost of a photograph, (H, W) bool: found where it is gray, in one channel or three equal ones."""
+def default_mask(image: np.ndarray) -> np.ndarray:
+    """Return the lost part of a gray photograph (one channel, or three equal ones), (H, W) bool; none of a colour one.
+
+    See `toolbox.masks.lost_region.find_lost_region`.
+    """
     gray = image if image.ndim == 2 else image[..., 0]
     if image.ndim == 3 and any((image[..., index] != gray).any() for index in (1, 2)):
         return np.zeros(gray.shape, bool)
@@ -152,54 +165,59 @@ def lost_region(image: np.ndarray) -> np.ndarray:
     return find_lost_region(np.ascontiguousarray(gray))
 
 
-def _repainted(given: View, tiles: Tiles) -> np.ndarray:
-    result = np.empty((*given.size, 3), given.image.dtype)
-    top = np.float32(np.iinfo(result.dtype).max)
-    for rows, values in tiles.bands(given):
-        result[rows] = np.rint(values * top)
-    return result
-
-
-def _filled(given: View, tiles: Tiles, side: int | None) -> np.ndarray:
-    gray = given.image.ndim == 2
-    result = np.repeat(given.image[..., None], 3, axis=2) if gray else given.image.copy()
-    if not given.mask.any():
-        return result
-    if _at_once(given, tiles, side):
-        hole_filling.blend_into(result, tiles.whole(given), given.mask, given.mask)
-    else:
-        hole_filling.fill_holes(result, given, tiles, side or tiles.side)
-    return result
-
-
-def _colored(given: View, tiles: Tiles, size: int | None, side: int | None) -> np.ndarray:
-    target = given.image.copy() if given.image.ndim == 2 else integer_luma(given.image)
-    to = working_size(given.size, size)
-    if to == given.size and _at_once(given, tiles, side):
-        rgb = tiles.whole(given)
-        hole_filling.blend_into(target, rgb, given.mask, given.mask)
-        return compose_rgb(target, [(slice(0, len(rgb)), red_blue_differences(rgb))])
-    hole_filling.fill_holes(target, given, tiles, side or tiles.side)
-    if to == given.size:
-        return compose_rgb(target, ((rows, red_blue_differences(rgb)) for rows, rgb in tiles.bands(given)))
-    return compose_rgb(target, upsample_differences(red_blue_differences(tiles.whole(given.scaled(*to))), target))
-
-
-def _at_once(given: View, tiles: Tiles, side: int | None) -> bool:
-    height, width = given.size
-    return tiles.fits(given.size) and (side is None or height * width <= side * side)
-
-
-def working_size(size: tuple[int, int], short: int | None) -> tuple[int, int]:
+def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
     """Return the height and width at which colours are found.
 
     Args:
         size: height and width of the photograph.
-        short: what the short side is brought to; the long one to four times that at most. A photograph that is
-            smaller stays as it is, and so does any if None.
+        short_side: of the result, whose long side is at most four times that. A smaller photograph keeps its size, and
+            with None every photograph does.
     """
-    if short is None:
+    if short_side is None:
         return size
-    scale = min(1.0, short / min(size), MAX_ASPECT * short / max(size))
+    scale = min(1.0, short_side / min(size), MAX_ASPECT * short_side / max(size))
     height, width = (max(1, round(scale * side)) for side in size)
     return height, width
+
+
+def _repaint(view: PhotoView, network: TiledNetwork) -> np.ndarray:
+    """Return what the generator gives, known pixels included."""
+    rgb = np.empty((*view.size, 3), view.image.dtype)
+    highest = np.float32(np.iinfo(rgb.dtype).max)
+    for rows, values in network.run_bands(view):
+        rgb[rows] = np.rint(values * highest)
+    return rgb
+
+
+def _fill(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> np.ndarray:
+    """Return the photograph with its holes filled; known pixels are not changed."""
+    is_gray = view.image.ndim == 2
+    rgb = np.repeat(view.image[..., None], 3, axis=2) if is_gray else view.image.copy()
+    if not view.mask.any():
+        return rgb
+    if _runs_at_once(view, network, fill_side):
+        blend_into(rgb, network.run(view), view.mask, view.mask)
+    else:
+        fill_holes(rgb, view, network, fill_side or network.tile)
+    return rgb
+
+
+def _fill_and_colorize(view: PhotoView, network: TiledNetwork, size: int | None, fill_side: int | None) -> np.ndarray:
+    """Return the photograph in colour: fill the holes of its luma, find its colours, and compose both."""
+    luma = view.image.copy() if view.image.ndim == 2 else integer_luma(view.image)
+    color_size = working_size(view.size, size)
+    if color_size == view.size and _runs_at_once(view, network, fill_side):
+        rgb = network.run(view)
+        blend_into(luma, rgb, view.mask, view.mask)
+        return compose_rgb(luma, [(slice(0, len(rgb)), red_blue_differences(rgb))])
+    fill_holes(luma, view, network, fill_side or network.tile)
+    if color_size == view.size:
+        return compose_rgb(luma, ((rows, red_blue_differences(rgb)) for rows, rgb in network.run_bands(view)))
+    small = red_blue_differences(network.run(view.resize(*color_size)))
+    return compose_rgb(luma, upsample_differences(small, luma))
+
+
+def _runs_at_once(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> bool:
+    """Return whether one call of the generator, on the whole photograph, fills its holes too."""
+    height, width = view.size
+    return network.fits(view.size) and (fill_side is None or height * width <= fill_side * fill_side)

@@ -1,7 +1,7 @@
-"""A picture of any size through a network of any appetite: whole, or in tiles that are blended into each other.
+"""Run a generator on a picture of any size: at once, or in tiles that are blended into each other.
 
-Tiles begin at multiples of what the network asks of its sides, so that a network which treats every place alike
-gives in tiles what it gives on the whole, as long as it looks no further than the overlap allows.
+Tiles start at multiples of what the generator needs. So a generator that treats every position alike gives the same
+result in tiles as at once, as long as its receptive radius fits into the overlap.
 """
 
 from __future__ import annotations
@@ -15,167 +15,179 @@ import torch
 from torch import nn
 
 from toolbox.errors import InstallationError
-from toolbox.inference.photo_view import View
+from toolbox.inference.photo_view import PhotoView
 from toolbox.models.forward import run_generator
 from toolbox.utils.memory import is_out_of_memory
 
+# In pixels: the overlap of neighbouring tiles, the smallest tile that is tried, and the margin of the probe.
 OVERLAP = 96
-LEAST = 64
+MIN_TILE = 64
+PROBE_MARGIN = 32
 
 
 @dataclass(kw_only=True)
-class Tiles:
-    """A network with what it can take at once.
+class TiledNetwork:
+    """A generator and the sizes that it takes.
 
     Attributes:
         network: the generator, in eval mode.
-        device: where it is.
-        multiple: what height and width must be multiples of.
-        side: a picture of more than the square of this many pixels is cut; halved where memory runs out.
-        reach: how far the network looks, in pixels, or None if further than half the overlap; see `probe_reach`.
-        say: told when the side is halved.
+        device: the device of its weights.
+        multiple: height and width must be multiples of this.
+        tile: a picture of more pixels than a square of this side is cut into tiles. It is halved when memory runs out.
+        receptive_radius: called when tiles are cut; returns the result of `probe_receptive_radius`.
+        warn: called with one line when `tile` is halved.
     """
 
     network: nn.Module
     device: torch.device
     multiple: int
-    side: int
+    tile: int
     receptive_radius: Callable[[], int | None]
-    say: Callable[[str], None]
+    warn: Callable[[str], None]
 
     def fits(self, size: tuple[int, int]) -> bool:
-        """Tell whether a picture of this height and width goes through whole."""
-        height, width = (_up(side, self.multiple) for side in size)
-        return height * width <= max(self.side, self.multiple) ** 2
+        """Return whether a picture of this height and width is not cut into tiles."""
+        height, width = (_round_up(side, self.multiple) for side in size)
+        return height * width <= max(self.tile, self.multiple) ** 2
 
-    def whole(self, view: View) -> np.ndarray:
-        """Return what the network makes of a view, (H, W, 3) float32 in [0, 1], before anything is kept."""
-        parts = [values for _, values in self.bands(view)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def run(self, view: PhotoView) -> np.ndarray:
+        """Return the generator's result for a view, (H, W, 3) float32 in [0, 1], before known pixels are put back."""
+        bands = [values for _, values in self.run_bands(view)]
+        return bands[0] if len(bands) == 1 else np.concatenate(bands)
 
-    def bands(self, view: View) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the same from top to bottom: rows, and their values (h, W, 3). No more than a row of tiles is held."""
+    def run_bands(self, view: PhotoView) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the result of `run` from top to bottom: rows, and values (h, W, 3). One row of tiles is in memory."""
         if self.fits(view.size):
-            values = self._at_once(view)
+            values = self._try_once(view)
             if values is not None:
                 yield slice(0, len(values)), values
                 return
-        yield from self._cut(view)
+        yield from self._run_tiles(view)
 
-    def _at_once(self, view: View) -> np.ndarray | None:
-        """Return what the network makes of a view, or None, with the side halved, if memory ran out."""
+    def tile_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width of the tiles of a picture: a square, or longer where the picture is narrow."""
+        tile = max(self.tile // self.multiple, 1) * self.multiple
+        short = min(_round_up(min(height, width), self.multiple), tile)
+        longest = tile * tile // short // self.multiple * self.multiple
+        long = min(_round_up(max(height, width), self.multiple), longest)
+        return (short, long) if height <= width else (long, short)
+
+    def _try_once(self, view: PhotoView) -> np.ndarray | None:
+        """Return the result for a view. If memory runs out, halve `tile` and return None.
+
+        Raises:
+            InstallationError: memory runs out even for the smallest tile.
+        """
         try:
             return self._forward(view)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            height, width = (_up(side, self.multiple) for side in view.size)
-        side = int(math.sqrt(height * width)) // 2
-        if side < max(LEAST, self.multiple):
+            height, width = (_round_up(side, self.multiple) for side in view.size)
+        half = int(math.sqrt(height * width)) // 2
+        if half < max(MIN_TILE, self.multiple):
             raise InstallationError(
-                f"Memory ran out with tiles of {width}x{height} pixels already. Try another device: --device cpu"
+                f"Memory ran out with tiles of only {width}x{height} pixels. Try another device: --device cpu"
             )
-        self.side = min(self.side, side)
-        self.say(f"Memory ran out at {width}x{height} pixels; going on in tiles of {self.side}.")
+        self.tile = min(self.tile, half)
+        self.warn(f"Memory ran out at {width}x{height} pixels; continuing in tiles of {self.tile}.")
         return None
 
     @torch.inference_mode()
-    def _forward(self, view: View) -> np.ndarray:
-        dtype = next((p.dtype for p in self.network.parameters()), torch.float32)
-        restored = run_generator(self.network, "none", *view.tensors(self.multiple, self.device, dtype))["restored"]
+    def _forward(self, view: PhotoView) -> np.ndarray:
+        tensors = view.to_tensors(self.multiple, self.device, _dtype(self.network))
+        restored = run_generator(self.network, "none", *tensors)["restored"]
         height, width = view.size
         values = restored[0, :, :height, :width].clamp(0, 1).permute(1, 2, 0)
         return np.ascontiguousarray(values.float().cpu().numpy())
 
-    def _cut(self, view: View) -> Iterator[tuple[slice, np.ndarray]]:
+    def _run_tiles(self, view: PhotoView) -> Iterator[tuple[slice, np.ndarray]]:
         height, width = view.size
-        shape = self._shape(height, width)
-        reach = self.receptive_radius()
-        rows, columns = (cut(side, tile, self.multiple, reach) for side, tile in zip(view.size, shape, strict=True))
-        carried = np.zeros((0, width, 3), np.float32)
-        for index, (top, down) in enumerate(rows):
-            bottom = min(top + len(down), height)
+        tile_height, tile_width = self.tile_size(height, width)
+        radius = self.receptive_radius()
+        rows = cut_into_tiles(height, tile_height, self.multiple, radius)
+        columns = cut_into_tiles(width, tile_width, self.multiple, radius)
+        # The rows that the next row of tiles overlaps.
+        pending = np.zeros((0, width, 3), np.float32)
+        for index, (top, row_weights) in enumerate(rows):
+            bottom = min(top + len(row_weights), height)
             band = np.zeros((bottom - top, width, 3), np.float32)
-            band[: len(carried)] += carried
-            for left, across in columns:
-                right = min(left + len(across), width)
-                values = self.whole(view.part(slice(top, bottom), slice(left, right)))
-                window = down[: bottom - top, None] * across[None, : right - left]
-                band[:, left:right] += values * window[..., None]
-            done = (rows[index + 1][0] if index + 1 < len(rows) else height) - top
-            yield slice(top, top + done), band[:done]
-            carried = band[done:]
-
-    def _shape(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the tiles: squares, or as long as the area allows in a narrow picture."""
-        side = (
-            _up(self.side, self.multiple) if self.side < self.multiple else self.side // self.multiple * self.multiple
-        )
-        short = min(_up(min(height, width), self.multiple), side)
-        long = min(_up(max(height, width), self.multiple), side * side // short // self.multiple * self.multiple)
-        return (short, long) if height <= width else (long, short)
+            band[: len(pending)] += pending
+            for left, column_weights in columns:
+                right = min(left + len(column_weights), width)
+                values = self.run(view.crop(slice(top, bottom), slice(left, right)))
+                weights = row_weights[: bottom - top, None] * column_weights[None, : right - left]
+                band[:, left:right] += values * weights[..., None]
+            finished = (rows[index + 1][0] if index + 1 < len(rows) else height) - top
+            yield slice(top, top + finished), band[:finished]
+            pending = band[finished:]
 
 
-def cut(length: int, tile: int, multiple: int, reach: int | None) -> list[tuple[int, np.ndarray]]:
-    """Cut a side into tiles.
+def cut_into_tiles(length: int, tile: int, multiple: int, radius: int | None) -> list[tuple[int, np.ndarray]]:
+    """Cut one side of a picture into tiles.
 
     Args:
-        length: the side, in pixels.
-        tile: the tiles' side, a multiple of `multiple`.
-        multiple: where tiles may begin.
-        reach: see `Tiles`.
+        length: the side in pixels.
+        tile: the side of a tile in pixels, a multiple of `multiple`.
+        multiple: tiles start at multiples of this.
+        radius: the receptive radius in pixels, or None if it is unknown.
 
     Returns:
-        Where each tile begins, and its weights (tile,); over each pixel they sum to 1. Two neighbours change over
-        in the middle of what they share, as far from their ends as `reach` asks, or as is left of a fair share.
+        The start of each tile and its weights, (tile,) in [0, 1]. Over each pixel the weights sum to 1. Two neighbours
+        are blended in the middle of their overlap: at least `radius` from their ends, if the overlap is large enough.
     """
-    padded = _up(length, multiple)
+    padded = _round_up(length, multiple)
     if padded <= tile:
         return [(0, np.ones(padded, np.float32))]
-    overlap = min(_up(OVERLAP, multiple), tile // 2 // multiple * multiple)
+    overlap = min(_round_up(OVERLAP, multiple), tile // 2 // multiple * multiple)
     count = math.ceil((padded - tile) / (tile - overlap)) + 1
     starts = [index * (padded - tile) // (count - 1) // multiple * multiple for index in range(count)]
-    ramp = overlap // 2 if reach is None or 2 * reach >= overlap else min(overlap // 2, overlap - 2 * reach)
+    blend = overlap // 2
+    if radius is not None and 2 * radius < overlap:
+        blend = min(blend, overlap - 2 * radius)
     pixels = np.arange(padded, dtype=np.float32) + 0.5
     seams = [(after + before + tile) / 2 for before, after in zip(starts[:-1], starts[1:], strict=True)]
-    ups = [_smooth((pixels - middle) / max(ramp, 1) + 0.5) for middle in seams]
-    # Differences of ramps that follow each other: whatever they are, all weights together are 1.
-    edges = [np.ones(padded, np.float32), *ups, np.zeros(padded, np.float32)]
+    ramps = [_smoothstep((pixels - seam) / max(blend, 1) + 0.5) for seam in seams]
+    # Differences of consecutive ramps, so that the weights sum to 1 whatever the ramps are.
+    edges = [np.ones(padded, np.float32), *ramps, np.zeros(padded, np.float32)]
     return [(start, (edges[index] - edges[index + 1])[start : start + tile]) for index, start in enumerate(starts)]
 
 
 @torch.inference_mode()
 def probe_receptive_radius(network: nn.Module, device: torch.device, multiple: int) -> int | None:
-    """Return how far into a tile the network can tell what lies beyond it, in pixels.
+    """Return how far outside a pixel the picture still changes the result there, in pixels.
 
-    It is tried: a picture, and the same one with all changed around a window that begins and ends where tiles may;
-    how deep into the window do the two results differ by more than 1e-6? The window's side is the usual overlap;
-    None if they differ in its middle.
+    It is measured: two pictures are equal inside a window of the usual overlap, and differ around it. The radius is the
+    depth in the window to which the two results differ by more than 1e-6; None if they differ in its middle.
     """
-    window, ring = _up(OVERLAP, multiple), _up(32, multiple)
-    side = window + 2 * ring
+    window, margin = _round_up(OVERLAP, multiple), _round_up(PROBE_MARGIN, multiple)
+    side = window + 2 * margin
     random = np.random.default_rng(0)
     inside = np.zeros((side, side), bool)
-    inside[ring:-ring, ring:-ring] = True
-    shown: list[View] = []
+    inside[margin:-margin, margin:-margin] = True
+    views: list[PhotoView] = []
     for _ in range(2):
         image = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
-        lost = random.random((side, side)) < 0.1
-        if shown:
-            image[inside], lost[inside] = shown[0].image[inside], shown[0].mask[inside]
-        shown.append(View(image=image, mask=lost, fill=np.full(3, 0.5, np.float32)))
-    dtype = next((p.dtype for p in network.parameters()), torch.float32)
-    one, other = (run_generator(network, "none", *v.tensors(multiple, device, dtype))["restored"] for v in shown)
-    differs = ((one - other).abs().amax((0, 1)) > 1e-6).cpu().numpy()[ring:-ring, ring:-ring]
+        mask = random.random((side, side)) < 0.1
+        if views:
+            image[inside], mask[inside] = views[0].image[inside], views[0].mask[inside]
+        views.append(PhotoView(image=image, mask=mask, fill=np.full(3, 0.5, np.float32)))
+    tensors = (view.to_tensors(multiple, device, _dtype(network)) for view in views)
+    first, second = (run_generator(network, "none", *pair)["restored"] for pair in tensors)
+    differs = ((first - second).abs().amax((0, 1)) > 1e-6).cpu().numpy()[margin:-margin, margin:-margin]
     depth = np.minimum.reduce([grid for half in np.indices(differs.shape) for grid in (half + 1, window - half)])
-    reach = int(depth[differs].max(initial=0))
-    return None if reach >= window // 2 else reach
+    radius = int(depth[differs].max(initial=0))
+    return None if radius >= window // 2 else radius
 
 
-def _smooth(ramp: np.ndarray) -> np.ndarray:
+def _dtype(network: nn.Module) -> torch.dtype:
+    return next((parameter.dtype for parameter in network.parameters()), torch.float32)
+
+
+def _smoothstep(ramp: np.ndarray) -> np.ndarray:
     ramp = ramp.clip(0, 1)
     return ramp * ramp * (3 - 2 * ramp)
 
 
-def _up(side: int, multiple: int) -> int:
+def _round_up(side: int, multiple: int) -> int:
     return math.ceil(side / multiple) * multiple

@@ -1,4 +1,4 @@
-"""`Plan` to what trains: modules, losses, penalties, optimisers and schedules."""
+"""Build the components of a bound recipe."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from toolbox.errors import PluginError, ToolboxError
 
 
 def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
-    """Build one component with those among its params; PluginError where its plugin fails.
+    """Build a component and the components among its params.
 
-    With `fresh` False, weights are about to be loaded into it, and the ones it would start from are not fetched.
+    Args:
+        bound: the component with its params.
+        fresh: False if weights will be loaded into it; then the weights that it starts from are not fetched.
+
+    Raises:
+        PluginError: its plugin fails. Errors of toolbox, and those that memory ran out, are raised unchanged.
     """
     children = {key: build_component(child, fresh=fresh) for key, child in bound.children.items()}
     params = bound.params
@@ -34,5 +39,5 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
 
 
 def build_generator(plan: Plan, device: torch.device) -> nn.Module:
-    """Build the generator alone, for weights to be loaded into it."""
+    """Build the generator of a plan, for weights to be loaded into it."""
     return cast(nn.Module, build_component(plan.generator, fresh=False)).to(device)

@@ -1,4 +1,4 @@
-"""Calling a generator: outputs by name, the sizes it takes, its pictures as bytes."""
+"""Call a generator: its outputs by name, the sizes that it takes, its pictures as uint8."""
 
 from __future__ import annotations
 
@@ -12,34 +12,41 @@ from torch import Tensor
 from toolbox.errors import PluginError
 from toolbox.imaging.color import keep_known
 
-LARGEST_MULTIPLE = 128
+MAX_MULTIPLE = 128
 
 
-def run_generator(network: Callable[..., Any], mode: str, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """Call a generator and return its outputs by name, with `restored` after `keep`.
+def run_generator(network: Callable[..., Any], keep: str, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Call a generator and return its outputs by name.
 
-    `image` is (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); the outputs are of `image`'s dtype.
+    Args:
+        network: the generator.
+        keep: what of the image is not changed; see `keep_known`.
+        image: (B, 3, H, W) in [0, 1].
+        mask: (B, 1, H, W), 1 where the image is lost.
+
+    Returns:
+        ``restored`` (B, 3, H, W), with the known pixels put back, and the auxiliary outputs; all of the image's dtype.
     """
-    outcome = network(image, mask)
-    restored, auxiliary = outcome if isinstance(outcome, tuple) else (outcome, {})
+    result = network(image, mask)
+    restored, auxiliary = result if isinstance(result, tuple) else (result, {})
     outputs = {name: value.to(image.dtype) for name, value in auxiliary.items()}
-    outputs["restored"] = keep_known(mode, restored.to(image.dtype), image, mask)
+    outputs["restored"] = keep_known(keep, restored.to(image.dtype), image, mask)
     return outputs
 
 
 @torch.inference_mode()
 def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
-    """Return the least power of two whose multiples the generator takes and gives back at the same size.
+    """Return the smallest power of two of which a generator takes all multiples as height and width.
 
-    It is tried, not believed: a picture of 64 pixels and that multiple more, for 1, 2, 4 and so on.
+    It is measured: pictures of 128 pixels plus 1, 2, 4 and so on, until the result has the size of the picture.
 
     Raises:
         PluginError: no multiple up to 128 works; the message has the generator's own error.
     """
     multiple, reason = 1, ""
     dtype = next((p.dtype for p in getattr(network, "parameters", list)()), torch.float32)
-    while multiple <= LARGEST_MULTIPLE:
-        side = LARGEST_MULTIPLE + multiple
+    while multiple <= MAX_MULTIPLE:
+        side = MAX_MULTIPLE + multiple
         image = torch.full((1, 3, side, side), 0.5, device=device, dtype=dtype)
         try:
             result = run_generator(network, "none", image, torch.zeros_like(image[:, :1]))["restored"]
@@ -51,7 +58,7 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = " ".join(str(error).split())
         multiple *= 2
-    raise PluginError(f"The generator takes no picture of up to {2 * LARGEST_MULTIPLE} pixels: {reason}")
+    raise PluginError(f"The generator takes no picture of up to {2 * MAX_MULTIPLE} pixels: {reason}")
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Published weights: those that ship, named in `registry.toml`, and those that plugins bring; verified by sha256."""
+"""Published weights: those that ship, which `registry.toml` lists, and those of plugins. Each is verified by sha256."""
 
 from __future__ import annotations
 
@@ -19,41 +19,47 @@ if TYPE_CHECKING:
 def list_published(catalog: Catalog) -> list[Entry]:
     """Return all published weights, those that ship first."""
     root, version = Path(__file__).parents[1], toolbox_version()
-    ours = [
+    shipped = [
         Entry(
             kind="weights",
             spec=WeightsSpec(
-                name=one.name,
-                summary=one.summary,
-                path=root / one.file,
-                sha256=one.sha256,
-                licence=one.licence,
-                recipe=one.recipe,
+                name=weights.name,
+                summary=weights.summary,
+                path=root / weights.file,
+                sha256=weights.sha256,
+                licence=weights.licence,
+                recipe=weights.recipe,
             ),
             plugin="toolbox",
             distribution=DISTRIBUTION,
             version=version,
         )
-        for one in registry.read().shipped.weights
+        for weights in registry.read().shipped.weights
     ]
-    return ours + catalog.entries("weights")
+    return shipped + catalog.entries("weights")
 
 
 def published_spec(entry: Entry) -> WeightsSpec:
-    """Return what is known of published weights."""
+    """Return the spec of published weights."""
     return cast(WeightsSpec, entry.spec)
 
 
 def find_weight_damage(entry: Entry) -> str | None:
-    """Return what is wrong with a published file, or None."""
+    """Return what is wrong with the file of published weights, or None."""
     path = published_spec(entry).path
     if not path.is_file():
         return f"{path} is missing"
-    return None if files.sha256(path) == published_spec(entry).sha256 else f"{path} has changed: its sha256 is another"
+    if files.sha256(path) != published_spec(entry).sha256:
+        return f"{path} has changed: its sha256 is not the published one"
+    return None
 
 
 def initial_weights(plan: Plan, catalog: Catalog) -> Path | None:
-    """Return the verified file that the generator of `plan` starts from, None if its recipe names none; as `find`."""
+    """Return the verified file that the generator of `plan` starts from; None if its recipe names none.
+
+    Raises:
+        UsageError, WeightsError: as `find_published`.
+    """
     name = plan.initial_weights
     return find_published(catalog, name) if name else None
 
@@ -62,13 +68,14 @@ def find_published(catalog: Catalog, name: str) -> Path:
     """Return the verified file of published weights.
 
     Raises:
-        UsageError: the name is not known.
-        WeightsError: the file is missing or not the one that was published.
+        UsageError: there are no weights of that name.
+        WeightsError: the file is missing, or it is not the one that was published.
     """
-    every = {one.spec.name: one for one in reversed(list_published(catalog))}
-    if name not in every:
-        raise UsageError(unknown_name("weights", name, every, "toolbox weights"))
-    fault = find_weight_damage(every[name])
-    if fault is not None:
-        raise WeightsError(f"Weights '{name}' of '{every[name].plugin}': {fault}. Reinstall what brings them.")
-    return published_spec(every[name]).path
+    entries = {entry.spec.name: entry for entry in reversed(list_published(catalog))}
+    if name not in entries:
+        raise UsageError(unknown_name("weights", name, entries, "toolbox weights"))
+    entry = entries[name]
+    damage = find_weight_damage(entry)
+    if damage is not None:
+        raise WeightsError(f"Weights '{name}' of '{entry.plugin}': {damage}. Reinstall the package that brings them.")
+    return published_spec(entry).path

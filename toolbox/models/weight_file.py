@@ -1,4 +1,4 @@
-"""Weight files: a generator's tensors as safetensors, with a header that says what is needed to build it again."""
+"""Weight files: the tensors of a generator as safetensors, with a header from which it can be built again."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from toolbox.errors import WeightsError
 from toolbox.utils import files
 
-KEY = "toolbox"  # the header's entry that holds `WeightsHeader` as JSON
-BEST = "best.safetensors"  # in a run folder: the generator with the best validation score
+# The entry of the safetensors header that holds `WeightsHeader` as JSON.
+KEY = "toolbox"
+# The file name in a run folder of the generator with the best validation score.
+BEST = "best.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsHeader:
-    """What a weight file says of itself.
+    """The header of a weight file.
 
     Attributes:
         recipe: the bound recipe as TOML, from which the generator is built.
-        recipe_name: the recipe's name; empty if it is not known.
+        recipe_name: the name of the recipe; empty if it is unknown.
         step: the number of training steps taken, or None.
         score: S, M, C and score on the validation photographs; empty if they were not measured.
         loss: the validation loss, or None.
@@ -41,36 +43,36 @@ class WeightsHeader:
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHeader) -> None:
     """Write tensors and their header to `path`, atomically. The same weights give the same bytes."""
-    # One entry only: safetensors writes several in no fixed order.
+    # A single entry, since safetensors writes several entries in a random order.
     known = {name: value for name, value in asdict(header).items() if value not in (None, "", {})}
     metadata = {KEY: json.dumps({"recipe": header.recipe} | known)}
     files.write_bytes(path, save(cpu_copies(tensors), metadata=metadata))
 
 
 def read_header(path: Path) -> WeightsHeader:
-    """Return the header of a weight file. Keys that this version does not know are ignored.
+    """Return the header of a weight file; unknown keys are ignored.
 
     Raises:
-        WeightsError: the file is not one that toolbox wrote, or it is damaged.
+        WeightsError: toolbox did not write the file, or it is damaged.
     """
     try:
         with safe_open(path, framework="pt") as opened:
             text = (opened.metadata() or {}).get(KEY, "{}")
-        found = json.loads(text)
+        values = json.loads(text)
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(_unreadable(path, error)) from error
-    if not isinstance(found, dict) or not isinstance(found.get("recipe"), str):
-        raise WeightsError(f"{files.printable(path)} is not a weight file of toolbox: its header names no recipe.")
-    return _header(path, found)
+    if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
+        raise WeightsError(f"{files.printable(path)} is not a weight file of toolbox: its header has no recipe.")
+    return _parse_header(path, values)
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Load a weight file into `network`; WeightsError if it can't be read or does not fit."""
+    """Load a weight file into `network`; raise WeightsError if it can't be read or does not fit."""
     network.load_state_dict(read_weights(path, network))
 
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
-    """Return the tensors of a weight file, whole and on the CPU; WeightsError if they do not fit `network`."""
+    """Return the tensors of a weight file, on the CPU; raise WeightsError if it can't be read or does not fit."""
     try:
         tensors = read_tensors(path)
     except (OSError, SafetensorError, ValueError) as error:
@@ -79,10 +81,31 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
-def _header(path: Path, found: dict[str, Any]) -> WeightsHeader:
-    known = {one.name: found[one.name] for one in fields(WeightsHeader) if found.get(one.name) is not None}
-    kinds = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float}
-    wrong = [name for name, value in known.items() if not isinstance(value, kinds[name])]
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, sorted by name.
+
+    Raises:
+        OSError, SafetensorError, ValueError: it can't be read, or its header has a name twice.
+    """
+    # Not as a memory map: if the file is cut meanwhile, the process is killed. And safetensors (0.5 to 0.8) leaks some
+    # bytes of each tensor that way.
+    data = path.read_bytes()
+    # The order of `load` differs between processes, and the optimizer state depends on the order.
+    tensors: dict[str, Tensor] = dict(sorted(load(data).items()))
+    _require_unique_names(data)
+    return tensors
+
+
+def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies of tensors on the CPU."""
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+
+def _parse_header(path: Path, values: dict[str, Any]) -> WeightsHeader:
+    names = [item.name for item in fields(WeightsHeader)]
+    known = {name: values[name] for name in names if values.get(name) is not None}
+    types = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float}
+    wrong = [name for name, value in known.items() if not isinstance(value, types[name])]
     if wrong:
         raise WeightsError(f"{files.printable(path)} has a header with a {wrong[0]} of the wrong type; it is damaged.")
     return WeightsHeader(**known)
@@ -92,56 +115,33 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{files.printable(path)} can't be read as safetensors: {files.printable(str(error))}"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file.
-
-    Not as a memory map, under which a file that is cut meanwhile ends the process; and by that way safetensors (0.5 to
-    0.8) keeps some bytes of every tensor for ever.
-
-    Raises:
-        OSError, SafetensorError, ValueError: it can't be read, or a name stands in it twice.
-    """
-    data = path.read_bytes()
-    # Sorted: their order is another in every process, and what walks through an optimiser's state goes by it.
-    tensors: dict[str, Tensor] = dict(sorted(load(data).items()))
-    _require_unique_names(data)
-    return tensors
-
-
 def _require_unique_names(data: bytes) -> None:
-    """Raise ValueError if a header that safetensors has taken has a name twice: readers differ in which one counts."""
+    """Raise ValueError if a header has a name twice. safetensors accepts that, and readers differ in which they use."""
 
-    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a name stands twice in its header")
-        return found
+    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise ValueError("its header has a name twice")
+        return values
 
     length = int.from_bytes(data[:8], "little")
-    json.loads(data[8 : 8 + length], object_pairs_hook=counted)
+    json.loads(data[8 : 8 + length], object_pairs_hook=check)
 
 
 def _require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    own = network.state_dict()
-    faults = [f"{name} is missing" for name in own.keys() - tensors.keys()]
-    faults += [f"{name} is not expected" for name in tensors.keys() - own.keys()]
-    faults += [
-        f"{name} is {list(tensors[name].shape)}, not {list(own[name].shape)}"
-        for name in own.keys() & tensors.keys()
-        if own[name].shape != tensors[name].shape
-    ]
-    faults += [
-        f"{name} is {tensors[name].dtype}, not {own[name].dtype}"
-        for name in own.keys() & tensors.keys()
-        if own[name].is_floating_point() != tensors[name].is_floating_point()
-    ]
+    """Raise WeightsError unless the tensors have the names and shapes of the network's, and are finite."""
+    state = network.state_dict()
+    common = state.keys() & tensors.keys()
+    faults = [f"{name} is missing" for name in state.keys() - tensors.keys()]
+    faults += [f"{name} is not expected" for name in tensors.keys() - state.keys()]
+    for name in common:
+        value, current = tensors[name], state[name]
+        if value.shape != current.shape:
+            faults.append(f"{name} is {list(value.shape)}, not {list(current.shape)}")
+        if value.is_floating_point() != current.is_floating_point():
+            faults.append(f"{name} is {value.dtype}, not {current.dtype}")
     faults += [f"{name} is not finite" for name, value in tensors.items() if not torch.isfinite(value).all()]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         listed = files.printable("; ".join(sorted(faults)[:3]))
         raise WeightsError(f"{files.printable(path)} does not fit: {listed}{more}.")
-
-
-def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies of tensors on the CPU."""
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}

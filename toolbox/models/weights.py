@@ -1,4 +1,4 @@
-"""Trained weights by name, file or run folder, to the generator that they belong to."""
+"""Load trained weights by a published name, a file or a run folder; build the generator that they belong to."""
 
 from __future__ import annotations
 
@@ -21,47 +21,53 @@ from toolbox.utils import files
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A generator with its weights, float32 in eval mode, and the plan that it was trained by."""
+class TrainedGenerator:
+    """A generator with its weights.
+
+    Attributes:
+        network: the generator, float32 in eval mode.
+        plan: the bound recipe that it was trained by.
+        path: the file of the weights.
+    """
 
     network: nn.Module
     plan: Plan
     path: Path
 
 
-def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | None = None) -> Trained:
-    """Build the generator that `weights` belong to and load them.
+def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | None = None) -> TrainedGenerator:
+    """Build the generator that weights belong to, and load them.
 
     Args:
-        weights: a published name, a safetensors file that a run wrote, or a run folder, whose best are taken.
-        device: where to.
-        catalog: the components to build it of, all that are installed if None.
+        weights: a published name, a .safetensors file that a run wrote, or a run folder, whose best weights are used.
+        device: the device of the generator.
+        catalog: the installed components; None: load them.
 
     Raises:
         UsageError: there is no such name, file or folder.
-        WeightsError: the file is damaged or does not fit, or its recipe needs what is not here.
+        WeightsError: the file is damaged or does not fit, or its recipe needs something that is not installed.
         PluginError: the generator can't be built.
     """
     catalog = catalog or catalogs.load()
     path = find_weights(weights, catalog)
-    plan = _plan(path, catalog)
+    plan = _read_plan(path, catalog)
     network = build.build_generator(plan, device)
-    # Stored in half precision or not: they are copied into the network's own float32.
+    # Weights in half precision are copied into the float32 of the network.
     weight_file.load_weights(path, network)
-    return Trained(network=network.eval(), plan=plan, path=path)
+    return TrainedGenerator(network=network.eval(), plan=plan, path=path)
 
 
 def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half: bool) -> None:
-    """Write weights as a file for others: without the training state, and without this machine's paths.
+    """Write weights to a file for others, without the paths of this machine.
 
     Args:
-        weights: see `load`.
-        target: the safetensors file.
-        catalog: the components.
-        half: whether in half precision, which takes half the space and is loaded as float32 again.
+        weights: as in `load_trained`.
+        target: the .safetensors file to write.
+        catalog: the installed components.
+        half: whether to write half precision: half the size, loaded as float32 again.
 
     Raises:
-        OutputError: `target` can't be written.
+        OutputError: `target` can't be written. Other errors as `load_trained`.
     """
     trained = load_trained(weights, torch.device("cpu"), catalog)
     header = replace(
@@ -72,25 +78,33 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
 
 
 def find_weights(weights: str | Path, catalog: Catalog) -> Path:
-    """Return the file that `weights` means: a path if it looks like one, else a published name; errors as `load`."""
+    """Return the file that `weights` stands for: of a path if it looks like one, else of a published name.
+
+    Raises:
+        UsageError: there is no such name, file or folder.
+        WeightsError: published weights are damaged.
+    """
     path = Path(weights)
-    looks = isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir
-    names = {one.spec.name for one in published.list_published(catalog)}
-    if not looks and (weights in names or not path.exists()):
+    looks_like_path = (
+        isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir
+    )
+    names = {entry.spec.name for entry in published.list_published(catalog)}
+    if not looks_like_path and (weights in names or not path.exists()):
         return published.find_published(catalog, str(weights))
     if path.is_dir():
         best = path / weight_file.BEST
         if not best.is_file():
             raise UsageError(
-                f"{files.printable(path)} has no {weight_file.BEST}; a run writes it when it first validates."
+                f"{files.printable(path)} has no {weight_file.BEST}; a run writes it after its first validation."
             )
         return best
     if not path.is_file():
-        raise UsageError(f"There is no weight file {files.printable(path)}. Published ones by name: toolbox weights")
+        raise UsageError(f"There is no weight file {files.printable(path)}. For published weights: toolbox weights")
     return path
 
 
-def _plan(path: Path, catalog: Catalog) -> Plan:
+def _read_plan(path: Path, catalog: Catalog) -> Plan:
+    """Return the bound recipe in the header of a weight file; raise WeightsError if it can't be used."""
     header = weight_file.read_header(path)
     try:
         tree = recipe.parse(header.recipe, "the recipe in its header")

@@ -1,0 +1,74 @@
+"""How photographs are restored, and the outcome for each: records that are made without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from toolbox.imaging import io
+from toolbox.inference.output_paths import Job
+from toolbox.masks.sources import MaskOptions
+from toolbox.utils import files
+
+Keep = Literal["luma", "rgb", "none"]
+Status = Literal["restored", "there already", "left as it is", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions:
+    """How each photograph is restored.
+
+    Attributes:
+        mask_options: how its lost region is marked.
+        keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
+        keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
+        before_after: whether a before-and-after picture is written too.
+        overwrite: whether existing results are replaced.
+        max_pixels: a larger photograph is refused.
+    """
+
+    mask_options: MaskOptions = field(default_factory=MaskOptions)
+    keep: Literal["auto", "luma", "rgb", "none"] = "auto"
+    keep_tone: bool = False
+    before_after: bool = False
+    overwrite: bool = False
+    max_pixels: int = io.MAX_PIXELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoResult:
+    """The outcome for one photograph, as it is in the report.
+
+    Attributes:
+        photo: the path of the photograph.
+        result: the path of its result.
+        status: "restored"; "there already": the result exists; "left as it is": there is nothing to do; "failed".
+        reason: why it failed or was left.
+        kind: "gray", "toned" or "colour"; empty if it was not measured.
+        lost: the fraction of its pixels that was lost.
+        notes: what else was changed.
+        seconds: the time that it took.
+    """
+
+    photo: str
+    result: str
+    status: Status
+    reason: str = ""
+    kind: str = ""
+    lost: float = 0.0
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def photo_result(job: Job, **facts: object) -> PhotoResult:
+    """Return the result of a job; `facts` are the attributes of `PhotoResult` besides the two paths."""
+    return PhotoResult(
+        photo=files.printable(job.photo),
+        result=files.printable(job.target),
+        **facts,  # type: ignore[arg-type]
+    )
+
+
+def is_finished(job: Job, options: RestoreOptions) -> bool:
+    """Return whether the files that a photograph asks for exist. They were renamed into place, so they are complete."""
+    return not options.overwrite and job.target.exists() and (job.comparison.exists() or not options.before_after)

@@ -1,0 +1,132 @@
+"""Restore one photograph file: decode, find the mask, fill and colour, compose, encode, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from toolbox.color import integer_luma
+from toolbox.errors import DataError
+from toolbox.imaging import io
+from toolbox.imaging.formats import format_of_path
+from toolbox.imaging.io import Photo
+from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
+from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
+from toolbox.inference.output_paths import Job
+from toolbox.inference.restorer import Restorer
+from toolbox.masks.sources import MaskOptions, find_painted_shape, grow_mask, mask_from_options
+from toolbox.utils import files
+
+# Between a photograph and its result in the before-and-after picture, in pixels.
+COMPARISON_GAP = 8
+
+
+def restore_photo(
+    job: Job, options: RestoreOptions, restorers: Mapping[str, Restorer], warnings: Sequence[str]
+) -> PhotoResult:
+    """Restore one photograph and write its result.
+
+    Args:
+        job: the photograph and the path of its result.
+        options: how it is restored.
+        restorers: a restorer for each mode of `keep`.
+        warnings: the lines with which the restorers have warned about this photograph.
+
+    Raises:
+        DataError, OutputError: it can't be read, its mask can't, or its result can't be written.
+    """
+    photo = io.read(job.photo, max_pixels=options.max_pixels)
+    rgb = io.to_rgb8(photo)
+    if job.target.exists() and not options.overwrite:
+        write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
+        return photo_result(job, status="there already", notes=("before-and-after picture written",))
+    toning, mask = find_mask(photo, rgb, job, options.mask_options)
+    keep = choose_keep(options, toning)
+    keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
+    if (keep == "rgb" or keeps_tone) and not mask.any():
+        reason = _reason_to_leave(toning, keeps_tone)
+        return photo_result(job, status="left as it is", reason=reason, kind=toning.kind)
+    # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
+    before = rgb if options.before_after else None
+    del rgb
+    pixels = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None)
+    exif, notes = photo.exif, [*photo.notes, *warnings]
+    del photo
+    if toning.kind == "toned" and keep == "luma":
+        notes.append("tone kept" if keeps_tone else "tone replaced by colours")
+    notes += write_result(job.target, pixels, exif)
+    if before is not None:
+        write_comparison(job, before, io.to_8bit(pixels))
+    return photo_result(job, status="restored", kind=toning.kind, lost=float(mask.mean()), notes=tuple(notes))
+
+
+def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> tuple[Toning, np.ndarray]:
+    """Return the toning of a photograph and its mask, (H, W) bool.
+
+    Both depend on each other: lost pixels do not count for the toning, and a painted shape is only looked for in a
+    photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
+    """
+    marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
+    marked = grow_mask(marked, options.grow)
+    toning = measure_toning(rgb, marked)
+    if not options.searches:
+        return toning, marked
+    painted = find_painted_shape(rgb)
+    if not painted.any():
+        return toning, marked
+    mask = marked | grow_mask(painted, options.grow)
+    # A shape of another colour makes a gray photograph look coloured. In a colour photograph it is part of the picture.
+    toning_outside = measure_toning(rgb, mask)
+    return (toning, marked) if toning_outside.kind == "colour" else (toning_outside, mask)
+
+
+def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:
+    """Return what of a photograph is not changed."""
+    if options.keep != "auto":
+        return options.keep
+    return "rgb" if toning.kind == "colour" else "luma"
+
+
+def restore_pixels(
+    photo: Photo, mask: np.ndarray, keep: Keep, restorer: Restorer, tone: Toning | None = None
+) -> np.ndarray:
+    """Return the restored pixels, (H, W, 3) of the type of the photograph's.
+
+    With a `tone`, the result has this tone instead of colours, and known pixels are not changed.
+    """
+    is_color = photo.pixels.ndim == 3
+    rgb = restorer(integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels, mask)
+    if tone is None:
+        return rgb
+    return np.where(mask[..., None], apply_toning(integer_luma(rgb), tone), photo.pixels)
+
+
+def write_result(target: Path, pixels: np.ndarray, exif: bytes | None) -> tuple[str, ...]:
+    """Write the restored pixels in the format of the suffix of `target`; return what the format cannot hold."""
+    image_format = format_of_path(target)
+    assert image_format is not None
+    data, notes = io.encode(pixels, image_format.name, exif)
+    files.ensure_folder(target.parent)
+    files.write_bytes(target, data)
+    return notes
+
+
+def write_comparison(job: Job, before: np.ndarray, after: np.ndarray) -> None:
+    """Write the before-and-after picture: two (H, W, 3) uint8 pictures side by side, with a white gap."""
+    if before.shape != after.shape:
+        raise DataError(
+            f"{files.printable(job.target)} exists and has another size than its photo; replace it with --overwrite"
+        )
+    gap = np.full((len(before), COMPARISON_GAP, 3), 255, np.uint8)
+    io.write_png(job.comparison, np.hstack([before, gap, after]))
+
+
+def _reason_to_leave(toning: Toning, keeps_tone: bool) -> str:
+    if keeps_tone:
+        cause, instead = "its tone is kept", "leave out --tone keep"
+    else:
+        cause = "in colour" if toning.kind == "colour" else "--keep rgb"
+        instead = "give it new colours with --keep luma"
+    return f"{cause}, and nothing of it is lost; mark what is lost with --mask, or {instead}"
