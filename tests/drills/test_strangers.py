@@ -96,26 +96,26 @@ def check_restored_or_refused(records, peak, name):
 @pytest.mark.parametrize("kind", ["jpg", "png"])
 def test_every_cut_is_refused(kind, count):
     rng = random.Random(count)
-    makes = hostile.jpegs() if kind == "jpg" else hostile.pngs()
-    for name, data in makes.items():
+    originals = hostile.jpegs() if kind == "jpg" else hostile.pngs()
+    for name, data in originals.items():
         assert io.decode(data, name).pixels.size
     for number in range(count):
-        name = list(makes)[number % len(makes)]
+        name = list(originals)[number % len(originals)]
         # Every tenth file of each kind lacks only its last bytes.
-        tail = (number // len(makes)) % 10 == 0
-        length = len(makes[name]) - rng.randint(1, 12) if tail else rng.randrange(len(makes[name]))
+        tail = (number // len(originals)) % 10 == 0
+        length = len(originals[name]) - rng.randint(1, 12) if tail else rng.randrange(len(originals[name]))
         with pytest.raises(DataError, match=f"^{name} "):
-            io.decode(makes[name][:length], name)
+            io.decode(originals[name][:length], name)
 
 
 @pytest.mark.parametrize("count", MANY)
 def test_mutated_files_are_restored_or_refused(tmp_path, count, capsys):
     rng = random.Random(count)
-    makes = hostile.makes()
+    originals = hostile.all_files()
     (tmp_path / "in").mkdir()
     for number in range(count):
-        name = list(makes)[number % len(makes)]
-        (tmp_path / "in" / f"{number:05d}-{name}").write_bytes(hostile.mutated(makes[name], rng))
+        name = list(originals)[number % len(originals)]
+        (tmp_path / "in" / f"{number:05d}-{name}").write_bytes(hostile.mutate(originals[name], rng))
     options = RestoreOptions(keep="luma")
     records, peak = restore_in_process(tmp_path / "in", tmp_path / "out", tmp_path / "log", options)
     assert len(records) == count
@@ -169,11 +169,11 @@ def test_the_largest_photo_takes_less_than_a_gigabyte(tmp_path, kind, capsys):
 def test_the_command_reports_each_photograph(tmp_path, monkeypatch):
     install_stand_in(monkeypatch)
     rng = random.Random(7)
-    makes = hostile.makes()
+    originals = hostile.all_files()
     (tmp_path / "in").mkdir()
     for number in range(100):
-        name = list(makes)[number % len(makes)]
-        data = hostile.mutated(makes[name], rng) if number < 60 else makes[name]
+        name = list(originals)[number % len(originals)]
+        data = hostile.mutate(originals[name], rng) if number < 60 else originals[name]
         (tmp_path / "in" / f"{number:03d}-{name}").write_bytes(data)
     result = run_restore(tmp_path / "in", "-o", "out", "--keep", "luma", code=3)
     report = json.loads(Path("out/report.json").read_text("utf-8"))

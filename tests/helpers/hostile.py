@@ -1,4 +1,4 @@
-"""Image files of many makes, and what strangers do to them: bits turned, parts doubled or gone, numbers set huge."""
+"""Image files of many kinds, and mutations: flipped bits, doubled or missing blocks, huge numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
-HUGE = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+EXTREME = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
@@ -24,16 +24,17 @@ def photo(index=0, height=64, width=96):
 
 
 def interlaced(pixels):
-    """An Adam7 PNG of (H, W, 3) uint8 or uint16, every row without a filter: PNG section 8."""
+    """Return an Adam7 PNG of (H, W, 3) uint8 or uint16, without row filters: PNG section 8."""
     height, width = pixels.shape[:2]
-    rows = [pixels[y::down, x::right] for x, y, right, down in PASSES]
-    stored = b"".join(b"\0" + row.astype(f">u{pixels.itemsize}").tobytes() for one in rows if one.size for row in one)
+    passes = [pixels[y::down, x::right] for x, y, right, down in PASSES]
+    rows = [row for part in passes if part.size for row in part]
+    stored = b"".join(b"\0" + row.astype(f">u{pixels.itemsize}").tobytes() for row in rows)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, 2, 0, 0, 1))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(stored)) + chunk(b"IEND", b"")
 
 
 def with_thumbnail(data):
-    """A JPEG with a small one in its EXIF, as cameras write it."""
+    """Return a JPEG with a thumbnail in its EXIF, as cameras write it."""
     body = b"Exif\0\0" + saved(photo(height=16, width=24), "JPEG")
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
 
@@ -93,13 +94,13 @@ def others():
         "deep.tiff": tiff16(deep, 7),
         "a.bmp": saved(rgb, "BMP"),
         "palette.bmp": saved(picture.quantize(16), "BMP"),
-        # No format that is read, under the name of one that is.
+        # A format that is not supported, with the suffix of one that is.
         "gif.png": saved(picture.quantize(16), "GIF"),
     }
 
 
-def makes():
-    """Return a whole file of every make by name."""
+def all_files():
+    """Return a valid file of every kind, by name."""
     return jpegs() | pngs() | others()
 
 
@@ -121,8 +122,8 @@ def blank(data, random):
 def double(data, random):
     start = random.randrange(len(data))
     block = bytes(data[start : start + random.choice((1, 4, 64, 1024))])
-    at = random.choice((start, random.randrange(len(data))))
-    data[at:at] = block * random.choice((1, 1, 2, 50))
+    position = random.choice((start, random.randrange(len(data))))
+    data[position:position] = block * random.choice((1, 1, 2, 50))
 
 
 def drop(data, random):
@@ -131,35 +132,35 @@ def drop(data, random):
 
 
 def enlarge(data, random):
-    """Set one number near the beginning, where formats keep sizes, to one that it should not be."""
+    """Set a number near the beginning, where formats store sizes, to an extreme value."""
     size = random.choice((1, 2, 4))
-    at = random.randrange(2, min(len(data) - size, 700))
-    number = random.choice(HUGE) & (256**size - 1)
-    data[at : at + size] = number.to_bytes(size, random.choice(("big", "little")))
+    position = random.randrange(2, min(len(data) - size, 700))
+    number = random.choice(EXTREME) & (256**size - 1)
+    data[position : position + size] = number.to_bytes(size, random.choice(("big", "little")))
 
 
 MUTATIONS = (cut, flip, blank, double, drop, enlarge)
 
 
-def mutated(data, random):
-    """Return the bytes after one to three mutations; half of the PNGs have their sums made right again."""
+def mutate(data, random):
+    """Return the bytes after one to three mutations; half of the PNGs get valid checksums again."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 2, 3))):
         if len(changed) > 16:
             random.choice(MUTATIONS)(changed, random)
-    return mended(bytes(changed)) if random.random() < 0.5 else bytes(changed)
+    return with_checksums(bytes(changed)) if random.random() < 0.5 else bytes(changed)
 
 
-def mended(data):
-    """Return a PNG with the sums of its parts right, so that what is wrong in them is met; others as they are."""
+def with_checksums(data):
+    """Return a PNG with valid checksums, so that its content is read; other files unchanged."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
-    out, at = bytearray(data), 8
-    while at + 12 <= len(out):
-        length = int.from_bytes(out[at : at + 4], "big")
-        end = at + 12 + length
+    out, start = bytearray(data), 8
+    while start + 12 <= len(out):
+        length = int.from_bytes(out[start : start + 4], "big")
+        end = start + 12 + length
         if end > len(out):
             break
-        out[end - 4 : end] = struct.pack(">I", zlib.crc32(out[at + 4 : end - 4]))
-        at = end
+        out[end - 4 : end] = struct.pack(">I", zlib.crc32(out[start + 4 : end - 4]))
+        start = end
     return bytes(out)

@@ -16,7 +16,7 @@ from toolbox.imaging.io import decode, read, read_rgb, read_size
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "TIFF", "BMP", "WEBP"])
-def test_lossless_colour_comes_back_as_it_was(fmt):
+def test_lossless_colour_is_unchanged(fmt):
     pixels = scene()
     photo = decode(saved(pixels, fmt, **({"lossless": True} if fmt == "WEBP" else {})), "a")
     np.testing.assert_array_equal(photo.pixels, pixels)
@@ -47,7 +47,7 @@ def test_orientation(fmt, orientation, tmp_path):
     assert again.get(271) == "Maker" and ORIENTATION not in again
     (tmp_path / "a").write_bytes(data)
     assert read_size(tmp_path / "a") == (64, 48)
-    if fmt != "TIFF":  # Pillow turns those as it loads them, so its own function would be no check
+    if fmt != "TIFF":  # Pillow turns a TIFF when it loads it, so its function is no independent check
         turned = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
         np.testing.assert_array_equal(photo.pixels, np.asarray(turned))
 
@@ -74,7 +74,7 @@ def test_16_bit_gray_with_alpha():
     np.testing.assert_array_equal(np.dstack([photo.pixels, photo.alpha]), pixels)
 
 
-def test_gamma_and_text_leave_16_bits_as_they_are():
+def test_gamma_and_text_do_not_change_16_bits():
     pixels = scene(dtype=np.uint16)
     side = chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**7)))
     np.testing.assert_array_equal(decode(png16(pixels, side), "a").pixels, pixels)
@@ -143,6 +143,6 @@ def test_camera_orientations(shared, shape):
     for orientation in range(2, 9):
         found = read_rgb(folder / f"{shape}_{orientation}.jpg").astype(int)
         assert found.shape == upright.shape
-        # Each file was compressed anew; turned wrongly, the same photo is ten times as far off.
+        # Each file was compressed separately. In a wrong orientation the difference is ten times as large.
         assert np.abs(found - upright).mean() < 5
         assert np.abs(found[::-1, ::-1] - upright).mean() > 30

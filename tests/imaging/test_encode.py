@@ -1,4 +1,4 @@
-"""Pixels and EXIF out and in again, by our reader and by others'. Some 1 s."""
+"""Encoded pixels and EXIF, read again by our reader and by others. About 1 s."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from toolbox.errors import OutputError
 from toolbox.imaging.io import decode, encode
 
 
-def exif(**more):
+def exif(**extra):
     made = Image.Exif()
     made[0x010E], made[0x010F], made[0x8298] = "großmutter".encode(), "Maker", "somebody"
     made[0x8769] = {0x9003: "1931:05:06 07:08:09", 0x829A: 0.01, 0x9286: b"ASCII\0\0\0hello"}
     made[0x8825] = {1: "N", 2: (48.0, 8.0, 1.5)}
-    for tag, value in more.items():
+    for tag, value in extra.items():
         made[int(tag[1:])] = value
     return made.tobytes()
 
 
-def told(data):
+def read_exif(data):
     with Image.open(io.BytesIO(data)) as opened:
         found = opened.getexif()
         return dict(found), dict(found.get_ifd(0x8769)), dict(found.get_ifd(0x8825))
@@ -33,18 +33,18 @@ def told(data):
 @pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 5), (24, 37), (700, 523)])
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_lossless_formats_give_back_every_bit(kind, depth, size):
+def test_lossless_formats_keep_every_bit(kind, depth, size):
     pixels = scene(*size, dtype=depth)
     data, notes = encode(pixels, kind)
     found = decode(data, "x")
     assert notes == () and found.format == kind and found.pixels.dtype == depth
     assert np.array_equal(found.pixels, pixels)
     assert encode(pixels, kind)[0] == data
-    other = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(other[..., ::-1], pixels)
+    by_opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(by_opencv[..., ::-1], pixels)
 
 
-def test_a_tiff_is_smaller_than_its_pixels_where_they_are_smooth():
+def test_a_tiff_of_a_smooth_picture_is_compressed():
     pixels = (smooth(400, 300).astype(np.uint16) * 257) ^ 5
     assert len(encode(pixels, "TIFF")[0]) < pixels.nbytes / 4
 
@@ -64,7 +64,7 @@ def test_lossy_formats_lose_little(kind):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
 def test_exif_is_kept(kind, depth):
     data, notes = encode(scene(dtype=depth), kind, exif())
-    main, camera, place = told(data)
+    main, camera, gps = read_exif(data)
     assert "EXIF" not in "".join(notes)
     assert (
         main[0x010E].encode("latin-1").decode() == "großmutter"
@@ -73,24 +73,24 @@ def test_exif_is_kept(kind, depth):
     )
     assert camera[0x9003] == "1931:05:06 07:08:09" and camera[0x829A] == pytest.approx(0.01)
     assert camera[0x9286] == b"ASCII\0\0\0hello"
-    assert place[1] == "N" and tuple(map(float, place[2])) == (48.0, 8.0, 1.5)
+    assert gps[1] == "N" and tuple(map(float, gps[2])) == (48.0, 8.0, 1.5)
     again = decode(data, "x")
     assert again.pixels.shape == (24, 37, 3) and again.exif is not None
-    # What our reader hands on is what the next encoder takes.
-    assert told(encode(scene(), "PNG", again.exif)[0])[1] == camera
+    # The EXIF of our reader can be encoded again.
+    assert read_exif(encode(scene(), "PNG", again.exif)[0])[1] == camera
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_what_exif_says_of_another_files_layout_does_not_spoil_a_tiff(depth):
+def test_layout_tags_in_exif_do_not_damage_a_tiff(depth):
     pixels = scene(dtype=depth)
     hostile = exif(_256=9, _257=9, _258=1, _259=5, _262=0, _273=7, _277=1, _278=1, _279=1, _317=1, _338=2)
     data, _ = encode(pixels, "TIFF", hostile)
     found = decode(data, "x")
     assert np.array_equal(found.pixels, pixels)
-    assert told(data)[0][0x010F] == "Maker"
+    assert read_exif(data)[0][0x010F] == "Maker"
 
 
-def test_exif_that_does_not_fit_is_left_out_and_said_so():
+def test_exif_that_does_not_fit_is_left_out_with_a_note():
     long = exif(_40092=b"x" * 70_000)
     data, notes = encode(scene(), "JPEG", long)
     assert notes == ("EXIF left out: it is longer than a JPEG can hold",)
@@ -101,6 +101,6 @@ def test_exif_that_does_not_fit_is_left_out_and_said_so():
     assert np.array_equal(decode(data, "x").pixels, scene())
 
 
-def test_a_size_that_a_format_does_not_take():
+def test_a_size_that_a_format_cannot_hold_is_refused():
     with pytest.raises(OutputError, match=r"^20000x1 can't be written as WEBP: "):
         encode(np.zeros((1, 20_000, 3), np.uint8), "WEBP")

@@ -43,8 +43,8 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_photo():
 
 def test_damage_inside_a_png_is_refused():
     data = bytearray(saved(scene(), "PNG"))
-    at = data.index(b"IDAT") + 40
-    data[at] ^= 1
+    position = data.index(b"IDAT") + 40
+    data[position] ^= 1
     with pytest.raises(DataError, match="'IDAT' fails its checksum"):
         io.decode(bytes(data), "a")
     short = zlib.compress(bytes(10))
@@ -55,10 +55,10 @@ def test_damage_inside_a_png_is_refused():
         io.decode(head + chunk(b"CgBI", b"") + chunk(b"IDAT", short) + chunk(b"IEND", b""), "a")
 
 
-def test_the_name_of_a_part_fits_in_one_line():
+def test_the_name_of_a_chunk_fits_in_one_line():
     data = bytearray(saved(scene(), "PNG"))
-    at = data.index(b"IDAT")
-    data[at : at + 4] = b"\n\x1b'\xff"
+    start = data.index(b"IDAT")
+    data[start : start + 4] = b"\n\x1b'\xff"
     with pytest.raises(DataError) as raised:
         io.decode(bytes(data), "a")
     assert str(raised.value) == r"""a is damaged: its chunk '\n\x1b'\xff' fails its checksum"""

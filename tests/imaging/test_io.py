@@ -24,7 +24,7 @@ from toolbox.imaging.io import (
 )
 
 
-def test_memory_that_runs_out_is_said(monkeypatch):
+def test_out_of_memory_is_an_error_in_one_line(monkeypatch):
     def full(*args, **kwargs):
         raise MemoryError
 
@@ -33,7 +33,7 @@ def test_memory_that_runs_out_is_said(monkeypatch):
         decode(saved(scene(), "PNG"), "photo")
 
 
-def test_paths_that_are_no_photo(tmp_path):
+def test_paths_that_are_not_photographs(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("no photo at all")
     (tmp_path / "gif.png").write_bytes(saved(scene()[..., 0], "GIF"))
@@ -52,7 +52,7 @@ def test_paths_that_are_no_photo(tmp_path):
         read(tmp_path / "a\nb.png")
 
 
-def test_no_permission_is_said(tmp_path, monkeypatch):
+def test_no_permission_is_an_error_in_one_line(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(saved(scene(), "PNG"))
 
@@ -78,7 +78,7 @@ def test_readers(tmp_path):
     np.testing.assert_array_equal(read_rgb(path), np.round(deep / 257).astype(np.uint8))
 
 
-def test_luma_is_the_601_formula_in_integers():
+def test_integer_luma_is_the_formula_of_bt601():
     rgb = scene(100, 100)
     red, green, blue = np.moveaxis(rgb.astype(np.int64), -1, 0)
     found = integer_luma(rgb)
@@ -105,7 +105,7 @@ def test_mask(tmp_path):
     assert read_mask(tmp_path / "bool.png").tolist() == [[False, False, True, True]]
 
 
-def test_find(tmp_path):
+def test_find_images(tmp_path):
     for name in ["b.png", "a.JPG", "c.tiff", ".hidden.png", "notes.txt", "d.webp"]:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
@@ -117,7 +117,7 @@ def test_find(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_what_is_encoded_comes_back(channels, dtype, tmp_path):
+def test_encoded_png_is_read_back(channels, dtype, tmp_path):
     pixels, alpha = scene(channels=channels, dtype=dtype), scene(channels=1, dtype=dtype, seed=1)
     data = encode_png(pixels)
     assert data == encode_png(np.asfortranarray(pixels))

@@ -1,4 +1,4 @@
-"""Finding the lost region: rates on real photographs, and hand-made pictures. About 20 s."""
+"""Finding the lost region: success rates on photographs, and hand-made pictures. About 20 s."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = ("rectangle", "rectangle", "circle", "polygon")
 
 
 def scene(height, width, seed=0):
-    """A smooth colour picture with some grain."""
+    """Return a smooth colour picture with some grain."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 220, (6, 6, 3)).astype(np.uint8)
     smooth = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(float)
@@ -26,7 +26,7 @@ def scene(height, width, seed=0):
 
 
 def painted(photo, level, draw):
-    """Return a picture in gray with a shape painted by `draw` (with fill=1), and the shape."""
+    """Return the gray picture with a shape that `draw` paints (with fill=1), and the mask of the shape."""
     canvas = Image.new("L", photo.shape[1::-1])
     draw(ImageDraw.Draw(canvas))
     mask = np.asarray(canvas) > 0
@@ -47,27 +47,27 @@ def photos(shared, count, size):
 
 
 @pytest.mark.parametrize(("size", "count"), [(128, 100), (256, 100), (512, 100)])
-def test_the_rates_on_real_photographs(shared, size, count):
-    whole = fitting = alarms = pairs = 0
+def test_success_rates_on_photographs(shared, size, count):
+    covered = tight = false_alarms = pairs = 0
     exact = dict.fromkeys(SHAPES, 0)
     for k, photo in photos(shared, count, size):
         shape = SHAPES[k % 4]
         gray, mask = damage(photo, np.random.default_rng(k), **{name: float(name == shape) for name in SHAPES})
         found = find_lost_region(gray)
-        whole += not (mask & ~found).any()
-        fitting += np.mean(found & ~mask) <= 0.001
+        covered += not (mask & ~found).any()
+        tight += np.mean(found & ~mask) <= 0.001
         exact[shape] += np.array_equal(found, mask)
-        alarms += find_lost_region(integer_luma(photo)).any()
+        false_alarms += find_lost_region(integer_luma(photo)).any()
         pair = pair_mask(gray, photo)
         pairs += pair is not None and np.count_nonzero(pair ^ mask) <= 0.0005 * mask.size
-    assert whole >= 0.99 * count
-    assert fitting >= 0.99 * count
+    assert covered >= 0.99 * count
+    assert tight >= 0.99 * count
     assert exact["rectangle"] >= 0.98 * count / 2 and exact["circle"] >= 0.96 * count / 4
-    assert alarms <= 0.02 * count
+    assert false_alarms <= 0.02 * count
     assert pairs >= 0.99 * count
 
 
-def test_the_fixed_benchmark(shared):
+def test_all_pairs_of_the_benchmark(shared):
     folder = shared / "benchmarks" / "kodak24-damaged"
     names = sorted(path.name for path in (folder / "input").iterdir())
     for name in names:
@@ -95,7 +95,7 @@ def test_the_fixed_benchmark(shared):
         lambda draw: draw.ellipse((160, 165, 210, 215), fill=1),
     ],
 )
-def test_rectangles_and_circles_are_exact_also_at_the_border(draw, level):
+def test_rectangles_and_circles_are_exact_even_at_the_border(draw, level):
     gray, mask = painted(scene(200, 200), level, draw)
     assert np.array_equal(find_lost_region(gray), mask)
 
@@ -110,21 +110,21 @@ def test_rectangles_and_circles_are_exact_also_at_the_border(draw, level):
     ],
     ids=["bow tie", "crossing", "cut by the border", "star"],
 )
-def test_polygons_that_fall_in_pieces(corners):
+def test_polygons_in_several_pieces(corners):
     gray, mask = painted(scene(200, 200), 30, lambda draw: draw.polygon(corners, fill=1))
     found = find_lost_region(gray)
     assert not (mask & ~found).any()
     assert np.mean(found & ~mask) <= 0.001
 
 
-def test_neighbours_of_the_fills_value_are_trimmed_off_a_rectangle():
+def test_neighbours_of_the_same_level_are_not_part_of_a_rectangle():
     photo = scene(200, 200)
     cv2.circle(photo, (125, 80), 12, (60, 60, 60), -1)
     gray, mask = painted(photo, 60, lambda draw: draw.rectangle((60, 60, 120, 140), fill=1))
     assert np.array_equal(find_lost_region(gray), mask)
 
 
-def test_a_black_bar_is_kept_and_the_hole_of_the_same_level_found():
+def test_a_black_bar_is_not_lost_and_a_shape_of_the_same_level_is_found():
     photo = scene(240, 200)
     photo[:30] = photo[-30:] = 0
     assert not find_lost_region(integer_luma(photo)).any()
@@ -157,13 +157,13 @@ def test_noise_has_no_lost_region():
 @settings(max_examples=80, deadline=None)
 @given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.integers(0, 3)))
 @example(np.array([[0, 0, 3, 0, 1], [0, 0, 0, 0, 0], [3, 0, 0, 0, 0]], np.uint8))  # too few pixels for lines
-def test_any_small_image_gives_a_mask_of_its_size_with_one_value(gray):
+def test_the_mask_of_any_small_image_has_one_level(gray):
     mask = find_lost_region(gray)
     assert mask.shape == gray.shape and mask.dtype == bool
     assert len(np.unique(gray[mask])) <= 1
 
 
-def test_a_pairs_pinholes_are_closed():
+def test_holes_in_the_mask_of_a_pair_are_closed():
     photo = scene(120, 120)
     photo[50, 50] = photo[40, 45:48] = photo[30, 60] = 77
     gray, mask = painted(photo, 77, lambda draw: draw.rectangle((30, 30, 90, 80), fill=1))
@@ -182,17 +182,17 @@ def test_an_undamaged_pair_has_an_empty_mask():
     assert mask.shape == (50, 60) and not mask.any()
 
 
-def test_a_lossy_pair_has_no_mask_of_its_own():
+def test_a_lossy_pair_has_no_pair_mask():
     photo = scene(160, 160)
     gray, mask = painted(photo, 20, lambda draw: draw.rectangle((30, 30, 70, 90), fill=1))
     _, packed = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, 80])
     assert pair_mask(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), photo) is None
-    other = np.clip(gray.astype(int) + np.where(mask, 0, 3), 0, 255).astype(np.uint8)
-    assert pair_mask(other, photo) is None
-    assert np.array_equal(find_lost_region(other), mask)
+    brighter = np.clip(gray.astype(int) + np.where(mask, 0, 3), 0, 255).astype(np.uint8)
+    assert pair_mask(brighter, photo) is None
+    assert np.array_equal(find_lost_region(brighter), mask)
 
 
-def test_the_fill_value_is_the_masks_commonest():
+def test_the_fill_value_is_the_most_frequent_level_of_the_mask():
     gray = np.arange(16, dtype=np.uint8).reshape(4, 4)
     gray[1:3, 1:3] = 99
     mask = np.zeros((4, 4), bool)

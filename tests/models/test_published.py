@@ -1,4 +1,4 @@
-"""Published weights: listed with their origin, verified like ours."""
+"""Published weights of plugins: they are listed with their origin and verified."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_plugins_weights_are_listed_and_found(weights):
     assert " ok" in CliRunner().invoke(main, ["weights"]).stdout
 
 
-def test_weights_that_have_changed_or_gone_are_refused(weights):
+def test_changed_and_missing_weights_are_refused(weights):
     weights.write_bytes(b"other bytes")
     with pytest.raises(WeightsError, match="has changed"):
         published.find_published(catalog.load(), "faces")
@@ -55,11 +55,11 @@ def test_weights_that_have_changed_or_gone_are_refused(weights):
         published.find_published(catalog.load(), "faces")
 
 
-def test_unknown_weights_have_a_nearest_name(weights):
+def test_unknown_weights_have_a_suggestion(weights):
     with pytest.raises(UsageError, match="Did you mean 'faces'"):
         published.find_published(catalog.load(), "facse")
 
 
-def test_every_file_that_ships_is_whole():
+def test_every_shipped_file_is_valid():
     shipped = published.list_published(catalog.load(third_party=False))
-    assert shipped and not [one for one in shipped if published.find_weight_damage(one)]
+    assert shipped and not [entry for entry in shipped if published.find_weight_damage(entry)]

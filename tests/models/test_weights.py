@@ -1,4 +1,4 @@
-"""Trained weights by name, file and run folder, and every way in which they can't be had. Some 3 s."""
+"""Loading weights by name, file and run folder, and every error. About 3 s."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save(path, plan, network, dtype=torch.float32):
 
 @pytest.fixture
 def trained(tmp_path):
-    """Write the weights of a tiny U-Net as a run does, and return the file."""
+    """Write the weights of a tiny U-Net as a run does, and return their path."""
     torch.manual_seed(1)
     plan = bind(read(), default_catalog())
     return save(tmp_path / "mine.safetensors", plan, build_generator(plan, torch.device("cpu")))
@@ -69,27 +69,29 @@ def test_a_file_a_run_folder_and_a_name_give_the_same_restorer(trained, photo, t
         recipe="default",
     )
     shipped = registry.read_registry(registry.shipped_path(), registry.Registry)
-    found = shipped.model_copy(update={"weights": [listed]})
-    monkeypatch.setattr(registry, "read", lambda: registry.Registries(shipped=found, user=registry.UserRegistry()))
-    results = [toolbox.load_restorer(one, device="cpu")(photo) for one in (trained, str(trained), folder, "mine")]
-    assert all(np.array_equal(results[0], other) for other in results[1:])
+    with_mine = shipped.model_copy(update={"weights": [listed]})
+    monkeypatch.setattr(registry, "read", lambda: registry.Registries(shipped=with_mine, user=registry.UserRegistry()))
+    results = [
+        toolbox.load_restorer(weights, device="cpu")(photo) for weights in (trained, str(trained), folder, "mine")
+    ]
+    assert all(np.array_equal(results[0], result) for result in results[1:])
     assert results[0].shape == (40, 50, 3) and len(np.unique(results[0][..., 0] - results[0][..., 1])) > 1
     with pytest.raises(UsageError, match="Did you mean 'mine'"):
         load_restorer("mien", device="cpu")
 
 
-def test_what_the_recipe_says_is_what_the_restorer_does_unless_told(trained):
+def test_a_restorer_follows_the_recipe_unless_an_argument_differs(trained):
     restorer = load_restorer(trained, device="cpu")
     assert (restorer.keep, restorer.size, restorer.tile, restorer.multiple) == ("luma", 32, 256, 1)
     assert not restorer.network.training
-    other = load_restorer(trained, device="cpu", keep="rgb", tile=64)
-    assert (other.keep, other.size, other.tile) == ("rgb", 32, 64)
+    changed = load_restorer(trained, device="cpu", keep="rgb", tile=64)
+    assert (changed.keep, changed.size, changed.tile) == ("rgb", 32, 64)
 
 
-def test_half_precision_weights_are_used_in_full(trained, photo, tmp_path):
+def test_half_precision_weights_are_loaded_as_float32(trained, photo, tmp_path):
     half = {name: value.half() for name, value in load_file(trained).items()}
-    facts = asdict(weight_file.read_header(trained))
-    save_file(half, tmp_path / "half.safetensors", {"toolbox": json.dumps(facts)})
+    header = asdict(weight_file.read_header(trained))
+    save_file(half, tmp_path / "half.safetensors", {"toolbox": json.dumps(header)})
     full, small = (load_restorer(path, device="cpu") for path in (trained, tmp_path / "half.safetensors"))
     assert {value.dtype for value in small.network.state_dict().values()} == {torch.float32}
     assert np.abs(full(photo).astype(int) - small(photo)).max() <= 2
@@ -97,7 +99,7 @@ def test_half_precision_weights_are_used_in_full(trained, photo, tmp_path):
 
 def test_weights_of_a_real_run_restore(tmp_path, photo):
     options = ["--recipe", "default", "--device", "cpu", "--size", "32", "--steps", "1", "--out", str(tmp_path / "run")]
-    sets = [word for one in (*TINY, "discriminator.width=4") for word in ("--set", one)]
+    sets = [word for override in (*TINY, "discriminator.width=4") for word in ("--set", override)]
     result = CliRunner().invoke(main, ["run", *options, *sets])
     assert result.exit_code == 0, result.output
     restored = toolbox.load_restorer(tmp_path / "run", device="cpu")(photo)
@@ -105,7 +107,7 @@ def test_weights_of_a_real_run_restore(tmp_path, photo):
 
 
 def raw(path, header, body=b"", length=None):
-    """Write a safetensors file by hand: the header's length in 8 bytes, the header, the values."""
+    """Write a safetensors file by hand: the length of the header in 8 bytes, the header, the values."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + body)
 
@@ -114,7 +116,7 @@ def entry(first, last, shape=(2,), dtype="F32"):
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [first, last]}
 
 
-def facts_of(text):
+def metadata_of(text):
     return {"__metadata__": {"toolbox": text}}
 
 
@@ -130,34 +132,34 @@ HOSTILE = {
     "a length of 2^64": lambda path: raw(path, {"a": entry(0, 8)}, bytes(8), 2**64 - 1),
     "longer than the file": lambda path: raw(path, {"a": entry(0, 8)}, bytes(8), 500),
     "overlapping": lambda path: raw(path, {"a": entry(0, 8), "b": entry(4, 12)}, bytes(12)),
-    "the same place": lambda path: raw(path, {"a": entry(0, 8), "b": entry(0, 8)}, bytes(8)),
+    "equal offsets": lambda path: raw(path, {"a": entry(0, 8), "b": entry(0, 8)}, bytes(8)),
     "out of the file": lambda path: raw(path, {"a": entry(0, 2**42, [2**40])}, bytes(8)),
-    "backwards": lambda path: raw(path, {"a": entry(8, 0)}, bytes(8)),
+    "negative size": lambda path: raw(path, {"a": entry(8, 0)}, bytes(8)),
     "a gap": lambda path: raw(path, {"a": entry(8, 16)}, bytes(16)),
-    "a shape beyond counting": lambda path: raw(path, {"a": entry(0, 8, [2**62, 2**62])}, bytes(8)),
+    "a shape that overflows": lambda path: raw(path, {"a": entry(0, 8, [2**62, 2**62])}, bytes(8)),
     "no such type": lambda path: raw(path, {"a": entry(0, 8, dtype="OBJECT")}, bytes(8)),
     "deep in brackets": lambda path: raw(path, DEEP.encode()),
-    "facts deep in brackets": lambda path: raw(path, facts_of(DEEP)),
-    "facts of no JSON": lambda path: raw(path, facts_of("{'recipe': 1}")),
+    "metadata deep in brackets": lambda path: raw(path, metadata_of(DEEP)),
+    "metadata that is not JSON": lambda path: raw(path, metadata_of("{'recipe': 1}")),
     "empty": lambda path: path.write_bytes(b""),
     "a pickle": lambda path: torch.save({"a": torch.zeros(2)}, path),
-    "a pickle of old": lambda path: torch.save({"a": torch.zeros(2)}, path, _use_new_zipfile_serialization=False),
+    "an old pickle": lambda path: torch.save({"a": torch.zeros(2)}, path, _use_new_zipfile_serialization=False),
     "a zip of arrays": lambda path: path.write_bytes(npz()),
 }
 
 
-@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_is_no_safetensors_file_is_refused_in_one_line(tmp_path, kind, ending):
-    path = tmp_path / f"theirs{ending}"
+def test_files_of_other_formats_are_refused_in_one_line(tmp_path, kind, suffix):
+    path = tmp_path / f"theirs{suffix}"
     HOSTILE[kind](path)
-    with pytest.raises(WeightsError, match=rf"theirs{ending} can't be read as safetensors: ") as raised:
+    with pytest.raises(WeightsError, match=rf"theirs{suffix} can't be read as safetensors: ") as raised:
         load_restorer(path, device="cpu")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
 
-def changed(path, kind):
-    """Change the tensors of a file that fits, and write it again as it was otherwise."""
+def change_tensors(path, kind):
+    """Write a file again with changed tensors, and return the name of the changed one."""
     tensors, facts = load_file(path), asdict(weight_file.read_header(path))
     name = min(tensors)
     if kind == "missing":
@@ -170,12 +172,12 @@ def changed(path, kind):
         tensors[name] = tensors[name].to(getattr(torch, kind))
     else:
         tensors[name] = torch.full_like(tensors[name], float(kind))
-    save_file(tensors, path, {"toolbox": json.dumps(facts)})
+    save_file(tensors, path, {"toolbox": json.dumps(header)})
     return name
 
 
 @pytest.mark.parametrize(
-    ("kind", "says"),
+    ("kind", "message"),
     [
         ("missing", "{} is missing"),
         ("unexpected", r"a\nb is not expected"),
@@ -187,11 +189,11 @@ def changed(path, kind):
         ("-inf", "{} is not finite"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(trained, kind, says):
-    name = changed(trained, kind)
+def test_tensors_that_do_not_fit_are_named(trained, kind, message):
+    name = change_tensors(trained, kind)
     with pytest.raises(WeightsError) as raised:
         load_restorer(trained, device="cpu")
-    assert str(raised.value).startswith(f"{trained} does not fit: ") and says.format(name) in str(raised.value)
+    assert str(raised.value).startswith(f"{trained} does not fit: ") and message.format(name) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -200,7 +202,7 @@ def test_a_name_twice_in_the_header_is_refused(trained):
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     name = next(name for name in header if name != "__metadata__")
-    # The very entry again: safetensors takes the last of them.
+    # The same entry again; safetensors uses the last one.
     text = json.dumps(header)[:-1] + f", {json.dumps(name)}: {json.dumps(header[name])}}}"
     raw(trained, text.encode(), data[8 + length :])
     with pytest.raises(WeightsError, match="can't be read as safetensors: its header has a name twice"):
@@ -208,14 +210,14 @@ def test_a_name_twice_in_the_header_is_refused(trained):
 
 
 def test_a_recipe_deep_in_brackets_is_refused(trained):
-    facts = asdict(weight_file.read_header(trained))
+    header = asdict(weight_file.read_header(trained))
     save_file(load_file(trained), trained, {"toolbox": json.dumps(facts | {"recipe": f"a = {DEEP}"})})
     with pytest.raises(WeightsError, match="can't be used: the recipe in its header is not valid TOML") as raised:
         load_restorer(trained, device="cpu")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
 
-def broken(kind, path):
+def damage_file(kind, path):
     if kind == "missing":
         return "nowhere.safetensors"
     if kind == "a folder without":
@@ -231,19 +233,19 @@ def broken(kind, path):
     if kind == "no recipe":
         facts = {"step": 1}
     if kind == "not TOML":
-        facts["recipe"] = "= ="
+        header["recipe"] = "= ="
     if kind == "unknown generator":
-        facts["recipe"] = facts["recipe"].replace('"inpainting-unet"', '"inpainting-unets"')
+        header["recipe"] = header["recipe"].replace('"inpainting-unet"', '"inpainting-unets"')
     if kind == "other shapes":
-        facts["recipe"] = facts["recipe"].replace("width = 4", "width = 5")
+        header["recipe"] = header["recipe"].replace("width = 4", "width = 5")
     if kind == "not finite":
         next(iter(tensors.values())).view(-1)[0] = float("nan")
-    save_file(tensors, path, {"toolbox": json.dumps(facts)})
+    save_file(tensors, path, {"toolbox": json.dumps(header)})
     return path
 
 
 @pytest.mark.parametrize(
-    ("kind", "error", "says"),
+    ("kind", "error", "message"),
     [
         ("missing", UsageError, r"There is no weight file nowhere.safetensors. .* toolbox weights"),
         ("a folder without", UsageError, r"empty has no best.safetensors"),
@@ -256,22 +258,22 @@ def broken(kind, path):
         ("not finite", WeightsError, r"mine.safetensors does not fit: .* is not finite"),
     ],
 )
-def test_every_fault_is_one_line_that_names_the_file(trained, kind, error, says):
-    with pytest.raises(error, match=says) as raised:
-        load_restorer(broken(kind, trained), device="cpu")
+def test_every_error_is_one_line_that_names_the_file(trained, kind, error, message):
+    with pytest.raises(error, match=message) as raised:
+        load_restorer(damage_file(kind, trained), device="cpu")
     assert "\n" not in str(raised.value)
 
 
-def test_weights_of_an_absent_plugin_name_it(tmp_path):
+def test_weights_of_a_missing_plugin_name_it(tmp_path):
     spec = GeneratorSpec(name="theirs", summary="Theirs", build=lambda params: Generator())
     manager = catalog.managers.load(third_party=False)
     manager.pm.register(plugin(toolbox_generators=lambda: [spec]), name="their-plugin")
     manager.records.append(
         catalog.PluginRecord(name="their-plugin", origin="package", source="theirs", distribution="theirs", version="2")
     )
-    own = read("generator.enabled=true")
-    own.tree["generator"] = {"name": "theirs"}
-    plan = bind(own, catalog.build(manager))
+    theirs = read("generator.enabled=true")
+    theirs.tree["generator"] = {"name": "theirs"}
+    plan = bind(theirs, catalog.build(manager))
     path = save(tmp_path / "theirs.safetensors", plan, Generator())
     with pytest.raises(
         WeightsError, match=r"theirs.safetensors can't be used here: .*the plugin 'their-plugin' \(theirs"
@@ -281,19 +283,19 @@ def test_weights_of_an_absent_plugin_name_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"keep": "colour"}, "keep is 'colour'; it must be one of none, luma, rgb"),
         ({"tile": 10}, "A tile of 10 pixels is too small; use at least 64"),
         ({"device": "tpu"}, "--device tpu is not"),
     ],
 )
-def test_options_that_can_not_be(trained, options, says):
-    with pytest.raises(UsageError, match=re.escape(says)):
+def test_invalid_arguments_are_refused(trained, options, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
         load_restorer(trained, **options)
 
 
-def test_a_folder_of_a_name_is_taken_where_no_weights_have_it(trained, monkeypatch):
+def test_a_folder_is_used_if_no_weights_have_its_name(trained, monkeypatch):
     monkeypatch.chdir(trained.parent)
     Path("mine").mkdir()
     with pytest.raises(UsageError, match="mine has no best.safetensors"):
