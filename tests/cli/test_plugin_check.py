@@ -12,7 +12,7 @@ from toolbox import hookimpl
 from toolbox.cli.plugin_check import check as check_targets
 from toolbox.errors import UsageError
 from toolbox.testing import assert_plugin_conforms, check_plugin
-from toolbox.testing.plugins import light
+from toolbox.testing.plugins import check_light_import
 
 PLUGIN = """
 from toolbox import LossSpec, hookimpl
@@ -53,9 +53,9 @@ def test_a_heavy_import_is_found_in_a_fresh_interpreter(tmp_path):
     quick.write_text(PLUGIN.format(heavy=""))
     heavy.write_text(PLUGIN.format(heavy="import torch"))
     broken.write_text("raise ValueError('out of tune')")
-    assert light(str(quick)).status == "ok"
-    assert light(str(heavy)).detail.startswith("loads torch")
-    assert "out of tune" in light(str(broken)).detail
+    assert check_light_import(str(quick)).status == "ok"
+    assert check_light_import(str(heavy)).detail.startswith("imports torch")
+    assert "out of tune" in check_light_import(str(broken)).detail
 
 
 def test_the_command_checks_files_plugins_and_components(tmp_path, capsys):

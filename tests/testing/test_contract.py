@@ -1,4 +1,4 @@
-"""Every component of every bundle that ships, through the conformance kit. Some 25 s."""
+"""The conformance kit on every component of every bundle that ships. About 25 s."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ import pytest
 from toolbox.hooks import catalog
 from toolbox.hooks.kinds import KINDS
 from toolbox.testing import check_component, table
-from toolbox.testing.plugins import light, loads
+from toolbox.testing.components import KIND_CHECKS
+from toolbox.testing.plugins import check_light_import, check_loading
 
 CATALOG = catalog.load(third_party=False)
 
-# Where a component's own defaults are large: the same code at a small size.
-TINY = {"name": "inpainting-unet", "width": 4, "levels": 2}
-DECODER = {"encoder": "tu-test_resnet", "channels": [16, 8, 8, 4, 4]}
-SMALL = {
+# Params for components whose defaults are large: the same code at a small size.
+TINY_UNET = {"name": "inpainting-unet", "width": 4, "levels": 2}
+SMP_UNET = {"encoder": "tu-test_resnet", "channels": [16, 8, 8, 4, 4]}
+SMALL_PARAMS = {
     "generator/inpainting-unet": {"width": 4, "levels": 3},
     "generator/residual-unet": {"width": 4, "levels": 3},
     "generator/gated-unet": {"width": 4, "levels": 3},
-    "generator/two-stage": {"gray": TINY, "color": TINY},
+    "generator/two-stage": {"gray": TINY_UNET, "color": TINY_UNET},
     "generator/timm-unet": {"backbone": "test_resnet", "decoder": [16, 8, 8, 4, 4]},
-    "generator/smp-unet": DECODER,
-    "generator/smp-unetplusplus": DECODER,
-    "generator/smp-manet": DECODER | {"attention_channels": 8},
+    "generator/smp-unet": SMP_UNET,
+    "generator/smp-unetplusplus": SMP_UNET,
+    "generator/smp-manet": SMP_UNET | {"attention_channels": 8},
     "generator/smp-linknet": {"encoder": "tu-test_resnet"},
     "generator/smp-fpn": {"encoder": "tu-test_resnet", "pyramid_channels": 16, "channels": 32},
     "generator/smp-deeplabv3plus": {"encoder": "tu-test_resnet", "channels": 8},
@@ -37,8 +38,8 @@ SMALL = {
     "loss/perceptual": {"backbone": "test_resnet"},
 }
 
-# What can't be built here, and why: its own tests make the file that it needs.
-ELSEWHERE = {"generator/spandrel": "weights"}
+# Components that need a file, by the param that names it. Their own tests make this file.
+NEEDS_FILE = {"generator/spandrel": "weights"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "weights"])
@@ -46,20 +47,25 @@ def test_the_catalog_is_not_empty(kind):
     assert CATALOG.entries(kind)
 
 
+def test_every_kind_that_recipes_name_has_checks():
+    assert {kind.name for kind in KINDS.values() if kind.table} <= KIND_CHECKS.keys()
+
+
 @pytest.mark.parametrize("entry", CATALOG.entries(), ids=lambda entry: f"{entry.kind}/{entry.spec.name}")
-def test_conforms(entry):
+def test_component_conforms(entry):
     name = f"{entry.kind}/{entry.spec.name}"
-    checks = check_component(entry, SMALL.get(name), CATALOG)
+    checks = check_component(entry, SMALL_PARAMS.get(name), CATALOG)
     assert not [check for check in checks if check.status == "failed"], "\n" + table({name: checks})
-    untried = [check.detail for check in checks if check.name == "build" and check.status == "noted"]
-    if name in ELSEWHERE:
-        assert untried == [f"needs params: {ELSEWHERE[name]}; check it by assert_conforms(spec, {ELSEWHERE[name]}=…)"]
+    unbuilt = [check.detail for check in checks if check.name == "build" and check.status == "noted"]
+    if name in NEEDS_FILE:
+        param = NEEDS_FILE[name]
+        assert unbuilt == [f"needs params: {param}; check it with assert_conforms(spec, {param}=…)"]
     else:
-        assert not untried
+        assert not unbuilt
         assert len(checks) >= 4
 
 
 @pytest.mark.parametrize("record", CATALOG.plugins, ids=lambda record: record.name)
-def test_the_plugin_loads_nothing_heavy(record):
-    assert loads(record).status == "ok" or record.status == "disabled", record.cause
-    assert light(record.source).status == "ok", light(record.source).detail
+def test_plugin_loads_without_heavy_imports(record):
+    assert check_loading(record).status == "ok" or record.status == "disabled", record.cause
+    assert check_light_import(record.source).status == "ok", check_light_import(record.source).detail

@@ -1,4 +1,4 @@
-"""The conformance kit on rigged components: each breaks one promise, and the check of that promise says so. 10 s."""
+"""The conformance kit on rigged components: each breaks one promise, and the check of that promise fails. 10 s."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import KINDS
 from toolbox.testing import assert_conforms, check_component, examples
 
-EMPTY = Catalog(components={kind: {} for kind in KINDS}, plugins=())
+EMPTY_CATALOG = Catalog(components={kind: {} for kind in KINDS}, plugins=())
 
 
-def found(spec, **params):
-    return {check.name: check for check in check_component(spec, params, EMPTY)}
+def checks_of(spec, **params):
+    return {check.name: check for check in check_component(spec, params, EMPTY_CATALOG)}
 
 
-def statuses(spec, status, **params):
-    return {name for name, check in found(spec, **params).items() if check.status == status}
+def names_with_status(spec, status, **params):
+    return {name for name, check in checks_of(spec, **params).items() if check.status == status}
 
 
+# A sound component of each kind, and its noted checks.
 SOUND = {
-    "generator": (generator(Generator), {"uses the mask"}),
-    "generator with the mask": (generator(lambda: Generator(mask=True)), {"uses the mask"}),
-    "discriminator": (judge(Judge), {"uses the condition"}),
+    "generator": (generator(Generator), {"mask use"}),
+    "generator with the mask": (generator(lambda: Generator(mask=True)), {"mask use"}),
+    "discriminator": (judge(Judge), {"condition use"}),
     "reconstruction": (loss(lambda: mse), set()),
     "adversarial": (game(), set()),
     "penalty": (penalty(lambda: r1), set()),
@@ -42,19 +43,19 @@ SOUND = {
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_component_passes_every_check(name):
     spec, noted = SOUND[name]
-    assert statuses(spec, "failed") == set()
-    assert statuses(spec, "noted") == noted
+    assert names_with_status(spec, "failed") == set()
+    assert names_with_status(spec, "noted") == noted
 
 
 @pytest.mark.parametrize("rig", BROKEN, ids=lambda rig: f"{rig.spec.kind}: {rig.what}")
 def test_a_broken_promise_fails_its_check(rig):
-    checks = found(rig.spec)
-    assert {name for name, one in checks.items() if one.status == "failed"} == {rig.check, *rig.also}
+    checks = checks_of(rig.spec)
+    assert {name for name, check in checks.items() if check.status == "failed"} == {rig.check, *rig.also}
     assert rig.words in checks[rig.check].detail
 
 
 class Detach(Params):
-    detach: bool = Field(True, description="Report it only.")
+    detach: bool = Field(True, description="Only report it.")
 
 
 class DetachPart(Params):
@@ -66,28 +67,28 @@ def _half_detached(restored, truth, mask):
 
 
 def test_a_declared_detach_is_noted():
-    checks = found(loss(lambda: lambda a, b, m: mse(a.detach(), b, m), params=Detach))
-    assert checks["gradient flow"].status == checks["gradient"].status == "noted"
-    assert checks["gradient flow"].detail == "detach = true: it is reported and moves no weight"
+    checks = checks_of(loss(lambda: lambda a, b, m: mse(a.detach(), b, m), params=Detach))
+    assert checks["gradient flow"].status == checks["correct gradient"].status == "noted"
+    assert checks["gradient flow"].detail == "detach = true: it is only reported and trains nothing"
 
 
-def test_a_declared_detach_of_a_part_is_noted_with_its_share():
-    checks = found(loss(lambda: _half_detached, params=DetachPart))
+def test_a_declared_detach_of_a_part_is_noted_with_its_fraction():
+    checks = checks_of(loss(lambda: _half_detached, params=DetachPart))
     assert checks["gradient flow"].status == "ok"
-    assert checks["gradient"].status == "noted"
-    assert "detach_weights = true" in checks["gradient"].detail
+    assert checks["correct gradient"].status == "noted"
+    assert "detach_weights = true" in checks["correct gradient"].detail
 
 
-def test_a_detach_that_is_switched_off_is_checked():
+def test_a_detach_param_that_is_false_does_not_excuse_a_detached_loss():
     spec = loss(lambda: lambda a, b, m: mse(a.detach(), b, m), params=Detach)
-    assert found(spec, detach=False)["gradient flow"].status == "failed"
+    assert checks_of(spec, detach=False)["gradient flow"].status == "failed"
 
 
-def _sigmoid():
+def _make_judge_with_sigmoid():
     return Judge(end=torch.nn.Sigmoid())
 
 
-class Once(torch.autograd.Function):
+class OnceDifferentiable(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
         return x * 2
@@ -98,17 +99,17 @@ class Once(torch.autograd.Function):
         return upstream * 2
 
 
-class OnceJudge(Judge):
+class OnceDifferentiableJudge(Judge):
     def forward(self, picture, image, mask):
-        return super().forward(Once.apply(picture), image, mask)
+        return super().forward(OnceDifferentiable.apply(picture), image, mask)
 
 
-def _nothing_lost(sample, random):
-    changed = paint(sample, random)
-    return type(sample)(image=changed.image // 2, mask=np.zeros_like(changed.mask), truth=sample.truth)
+def _mark_nothing(sample, random):
+    painted = paint(sample, random)
+    return type(sample)(image=painted.image // 2, mask=np.zeros_like(painted.mask), truth=sample.truth)
 
 
-class Frozen(torch.nn.Module):
+class LossWithTrainableWeights(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = torch.nn.Conv2d(3, 2, 3)
@@ -117,59 +118,61 @@ class Frozen(torch.nn.Module):
         return mse(self.layer(restored), self.layer(truth), mask)
 
 
-class Large(Generator):
+class FourLevelGenerator(Generator):
     def forward(self, image, mask):
         if image.shape[-1] < 16:
             raise ValueError("too small for four levels")
         return super().forward(image, mask)
 
 
+# Design choices of an author: the component, the check that notes it, and words of the note.
 CHOICES = {
-    "no tiny photographs": (generator(Large), "tiny photographs", "too small for four levels"),
-    "a sigmoid": (judge(_sigmoid), "open ended", "no sigmoid"),
-    "one derivative": (judge(OnceJudge), "second derivative", "no gradient penalty"),
+    "no tiny photographs": (generator(FourLevelGenerator), "tiny photographs", "too small for four levels"),
+    "a sigmoid": (judge(_make_judge_with_sigmoid), "no final sigmoid", "end without a sigmoid"),
+    "one derivative": (judge(OnceDifferentiableJudge), "second derivative", "no gradient penalty"),
     "no reference": (loss(lambda: mse, reference=""), "reference", "name the paper"),
     "RGB only": (loss(lambda: lambda a, b, m: mse(a, b, m) + 0 * a[:, 2].sum()), "one channel", "RGB only"),
-    "weights that ask": (loss(Frozen), "trains itself", "requires_grad_(False)"),
-    "real maps unused": (game(sees_real=True), "uses real maps", "not used"),
-    "nothing lost": (degradation(_nothing_lost), "effect", "marked nothing as lost"),
-    "neither luma nor truth": (degradation(_nothing_lost), "keeps", 'keep = "none"'),
-    "no figure at equality": (metric(lambda a, b, m: None if (a == b).all() else 0.5), "best at the truth", "None"),
+    "trainable weights": (loss(LossWithTrainableWeights), "own weights", "requires_grad_(False)"),
+    "real maps unused": (game(sees_real=True), "real maps use", "not used"),
+    "nothing lost": (degradation(_mark_nothing), "effect", "marked nothing as lost"),
+    "neither luma nor truth": (degradation(_mark_nothing), "known region", 'keep = "none"'),
+    "undefined at equality": (metric(lambda a, b, m: None if (a == b).all() else 0.5), "best at truth", "None"),
 }
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_choice_is_noted_and_not_failed(name):
+def test_a_design_choice_is_noted_and_does_not_fail(name):
     spec, check, words = CHOICES[name]
-    checks = found(spec)
+    checks = checks_of(spec)
     assert checks[check].status == "noted"
     assert words in checks[check].detail
-    assert not statuses(spec, "failed")
+    assert not names_with_status(spec, "failed")
 
 
-# Checks with a test of their own below, or that only report a figure.
-ELSEWHERE = {"description", "params through TOML", "own check", "parameters", "memory"}
+# Checks that have a test below, or that only report a figure.
+TESTED_BELOW = {"description", "toml round trip", "spec check", "parameters", "memory"}
 
 
 @pytest.mark.parametrize("name", SOUND)
-def test_every_check_has_a_component_that_it_catches(name):
+def test_every_check_catches_some_component(name):
     spec, noted = SOUND[name]
-    # What the kinds share is rigged once: networks' checks as generators, builds and references as any kind.
+    # Checks that several kinds share are tested with one kind: those of networks with generators, builds and
+    # references with any kind.
     kinds = {spec.kind, "generator"} if spec.kind == "discriminator" else {spec.kind}
-    caught = {rig.check for rig in BROKEN if rig.spec.kind in kinds} | {"two builds", "reference"}
-    caught |= {check for other, check, _ in CHOICES.values() if other.kind in kinds}
-    assert set(found(spec)) - caught - noted - ELSEWHERE == set()
+    caught = {rig.check for rig in BROKEN if rig.spec.kind in kinds} | {"independent builds", "reference"}
+    caught |= {check for choice, check, _ in CHOICES.values() if choice.kind in kinds}
+    assert set(checks_of(spec)) - caught - noted - TESTED_BELOW == set()
 
 
-class Needs(Params):
+class NeedsFile(Params):
     weights: str = Field(description="The file.")
 
 
-class Bare(Params):
+class Undescribed(Params):
     strength: float = 1.0
 
 
-class Forgetful(Params):
+class OptionalNone(Params):
     most: int | None = Field(3, description="None for no limit.")
 
 
@@ -177,7 +180,7 @@ def _refuse(params):
     raise ValueError("there is no backbone 'x'")
 
 
-def _no_network(params):
+def _need_network(params):
     raise InstallationError("no network")
 
 
@@ -185,30 +188,32 @@ def _crash(params):
     raise KeyError("pyramid")
 
 
-def test_params_are_described_checked_and_survive_toml():
-    assert "strength" in found(loss(lambda: mse, params=Bare))["description"].detail
-    assert "no backbone 'x'" in found(loss(lambda: mse, check=_refuse))["own check"].detail
-    assert "most come back" in found(loss(lambda: mse, params=Forgetful), most=None)["params through TOML"].detail
-    assert found(loss(lambda: mse, params=Bare), strength="much")["params"].status == "failed"
+def test_params_are_described_accepted_and_survive_toml():
+    assert "strength" in checks_of(loss(lambda: mse, params=Undescribed))["description"].detail
+    assert "no backbone 'x'" in checks_of(loss(lambda: mse, check=_refuse))["spec check"].detail
+    optional = checks_of(loss(lambda: mse, params=OptionalNone), most=None)
+    assert "most come back" in optional["toml round trip"].detail
+    assert checks_of(loss(lambda: mse, params=Undescribed), strength="much")["params"].status == "failed"
 
 
-def test_what_can_t_be_built_is_noted_or_failed():
-    needs = found(loss(lambda: mse, params=Needs))
-    assert [(check.name, check.status) for check in needs.values()] == [("build", "noted")]
-    assert "needs params: weights" in needs["build"].detail
-    absent = LossSpec(name="far", summary="Needs the network", build=_no_network)
-    assert found(absent)["build"].status == "noted"
+def test_a_component_that_cannot_be_built_is_noted_or_failed():
+    incomplete = checks_of(loss(lambda: mse, params=NeedsFile))
+    assert [(check.name, check.status) for check in incomplete.values()] == [("build", "noted")]
+    assert "needs params: weights" in incomplete["build"].detail
+    offline = LossSpec(name="far", summary="Needs the network", build=_need_network)
+    assert checks_of(offline)["build"].status == "noted"
     crashing = LossSpec(name="crash", summary="Crashes", build=_crash)
-    assert found(crashing)["build"].status == "failed"
-    assert "pyramid" in found(crashing)["build"].detail
-    assert found(LossSpec(name="none", summary="Builds None", build=lambda params: None))["build"].status == "failed"
+    assert checks_of(crashing)["build"].status == "failed"
+    assert "pyramid" in checks_of(crashing)["build"].detail
+    builds_none = LossSpec(name="none", summary="Builds None", build=lambda params: None)
+    assert checks_of(builds_none)["build"].status == "failed"
 
 
 def test_components_among_the_params_come_from_the_catalog():
-    class Wraps(Params):
+    class WrapperParams(Params):
         inner: GeneratorRef = Field(description="Another generator.")
 
-    class Wrapped(torch.nn.Module):
+    class Wrapper(torch.nn.Module):
         def __init__(self, inner):
             super().__init__()
             self.inner = inner
@@ -216,14 +221,15 @@ def test_components_among_the_params_come_from_the_catalog():
         def forward(self, image, mask):
             return self.inner(image, mask)
 
-    spec = generator(Generator, name="wraps", params=Wraps)
-    spec = replace(spec, build=lambda params, inner: Wrapped(inner))
-    checks = {c.name: c for c in check_component(spec, {"inner": {"name": "inpainting-unet", "width": 4, "levels": 2}})}
+    spec = generator(Generator, name="wraps", params=WrapperParams)
+    spec = replace(spec, build=lambda params, inner: Wrapper(inner))
+    inner = {"name": "inpainting-unet", "width": 4, "levels": 2}
+    checks = {check.name: check for check in check_component(spec, {"inner": inner})}
     assert not [name for name, check in checks.items() if check.status == "failed"]
     # Weights and biases by hand: 3*4*9+4 + 4*4*9+4 + 4*8*9+8 + 8*8*9+8 = 1140 down,
     # 12*4*9+4 + 4*4*9+4 = 584 up, 4*3+3 = 15 at the head.
     assert checks["parameters"].detail == "1,739 parameters"
-    unknown = check_component(spec, {"inner": {"name": "nothing"}}, EMPTY)
+    unknown = check_component(spec, {"inner": {"name": "nothing"}}, EMPTY_CATALOG)
     assert [check.status for check in unknown] == ["failed"]
     assert "'nothing' is not known" in unknown[0].detail
 
@@ -234,13 +240,14 @@ def test_the_size_multiple_and_the_memory_are_measured():
             folded = torch.nn.functional.pixel_unshuffle(super().forward(image, mask), 4)
             return torch.nn.functional.pixel_shuffle(folded, 4)
 
-    checks = found(generator(Shuffle))
-    assert checks["sizes found"].detail == "sides that are multiples of 4"
-    # Kept for the way back by one 3x3 convolution and a sigmoid on 3 channels: the input and the output, 4 bytes each.
-    assert found(generator(Generator))["memory"].detail.startswith(f"{2 * 3 * 4 / 1024:.3g} KiB a pixel")
+    checks = checks_of(generator(Shuffle))
+    assert checks["size multiple"].detail == "sides that are multiples of 4"
+    # One 3x3 convolution and a sigmoid keep the input and the output for the backward pass: 3 channels of 4 bytes each.
+    memory = checks_of(generator(Generator))["memory"].detail
+    assert memory.startswith(f"{2 * 3 * 4 / 1024:.3g} KiB per pixel")
 
 
-def test_a_recipe_is_bound_written_out_and_read_back(tmp_path):
+def test_a_recipe_is_bound_written_and_read_back(tmp_path):
     good, bad, silent = (tmp_path / f"{name}.toml" for name in ("good", "bad", "silent"))
     good.write_text('# toolbox run --recipe good\nextends = "default"\n')
     bad.write_text('extends = "default"\n[losses.nothing]\nweight = 1.0\n')
@@ -250,20 +257,20 @@ def test_a_recipe_is_bound_written_out_and_read_back(tmp_path):
         for path in (good, bad, silent)
     }
     assert {check.status for check in results["good"].values()} == {"ok"}
-    assert [(check.name, check.status) for check in results["bad"].values()] == [("binds", "failed")]
-    assert "losses.nothing" in results["bad"]["binds"].detail
-    assert results["silent"]["opening"].status == "noted"
+    assert [(check.name, check.status) for check in results["bad"].values()] == [("binding", "failed")]
+    assert "losses.nothing" in results["bad"]["binding"].detail
+    assert results["silent"]["opening comment"].status == "noted"
 
 
-def test_the_kit_leaves_the_global_random_numbers_alone():
+def test_the_kit_does_not_change_the_global_random_numbers():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    check_component(generator(Generator), None, EMPTY)
-    check_component(penalty(lambda: r1), None, EMPTY)
+    check_component(generator(Generator), None, EMPTY_CATALOG)
+    check_component(penalty(lambda: r1), None, EMPTY_CATALOG)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_examples_are_what_the_contracts_say():
+def test_the_examples_follow_the_protocols():
     pairs = examples.batch(20, 31, size=3)
     assert pairs.image.shape == pairs.truth.shape == (3, 3, 20, 31)
     assert pairs.mask.shape == (3, 1, 20, 31)
@@ -277,5 +284,5 @@ def test_assert_conforms_passes_fails_and_asks_for_params():
     with pytest.raises(AssertionError, match=r"loss/rigged +gradient flow +failed +the loss has a value without"):
         assert_conforms(loss(lambda: lambda a, b, m: mse(a.detach(), b, m)))
     with pytest.raises(AssertionError, match="needs params: weights"):
-        assert_conforms(loss(lambda: mse, params=Needs))
-    assert_conforms(loss(lambda: mse, params=Needs), weights="file")
+        assert_conforms(loss(lambda: mse, params=NeedsFile))
+    assert_conforms(loss(lambda: mse, params=NeedsFile), weights="file")

@@ -37,7 +37,7 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     """
     from toolbox.hooks import catalog
     from toolbox.testing import check_plugin
-    from toolbox.testing.table import plain, table
+    from toolbox.testing.table import json_rows, table
 
     loaded = catalog.load(third_party=third_party)
     results: Results = {}
@@ -48,7 +48,7 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
         else:
             results |= _named(loaded, target)
     if as_json:
-        print_json(plain(results))
+        print_json(json_rows(results))
     else:
         # Of many components only what needs a look; of one, all that was found out.
         one = sum(not name.startswith("plugin/") for name in results) == 1
@@ -78,11 +78,11 @@ def _named(catalog: Catalog, target: str) -> Results:
 
 def _plugin(catalog: Catalog, record: PluginRecord) -> Results:
     from toolbox.testing import check_component
-    from toolbox.testing.plugins import light, loads
+    from toolbox.testing.plugins import check_light_import, check_loading
 
-    results = {f"plugin/{record.name}": [loads(record)]}
+    results = {f"plugin/{record.name}": [check_loading(record)]}
     if record.status == "ok":
-        results[f"plugin/{record.name}"].append(light(record.source))
+        results[f"plugin/{record.name}"].append(check_light_import(record.source))
     for kind, name in record.components:
         results[f"{kind}/{name}"] = check_component(catalog.find(kind, name), None, catalog)
     return results

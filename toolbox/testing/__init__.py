@@ -1,4 +1,4 @@
-"""The conformance kit: does a component do what its contract says?
+"""The conformance kit: checks that a component keeps its contract.
 
 For plugin authors, in a test of one line, and for `toolbox plugin check`:
 
@@ -10,8 +10,8 @@ For plugin authors, in a test of one line, and for `toolbox plugin check`:
     def test_my_plugin():
         assert_plugin_conforms(my_plugin)
 
-What breaks a contract fails, with what to do; what is the author's choice is noted. `examples` has the
-pictures, masks and photographs that the kit uses.
+A broken contract is a failed check, and its message says what to do. A design choice of the author is a note.
+`examples` has the pictures, masks and photographs that the kit uses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an adversarial loss must do."""
+"""The checks of an adversarial loss."""
 
 from __future__ import annotations
 
@@ -11,165 +11,189 @@ from torch import Tensor
 from toolbox.hooks.protocols import AdversarialLoss
 from toolbox.hooks.specs import LossSpec
 from toolbox.testing import gradients
-from toolbox.testing.checks import Check, Noted, demand, perform
-from toolbox.testing.devices import moved, placed
+from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject
 
 Maps = list[Tensor]
 
-SIZES = ((2, 1, 6, 6), (2, 1, 3, 3))
+SHAPES = ((2, 1, 6, 6), (2, 1, 3, 3))
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of an adversarial loss."""
-    return perform(
+def check_adversarial_loss(subject: Subject) -> list[Check]:
+    """Run every check of an adversarial loss."""
+    return run_checks(
         subject,
-        [two_sides, finite, inputs_untouched, generator_side, discriminator_side, opposed, gradient]
-        + [uses_real_maps, device, checkpoint],
+        [
+            check_scalar_terms,
+            check_finite_values,
+            check_inputs_unchanged,
+            check_generator_gradient,
+            check_discriminator_gradient,
+            check_opposite_gradients,
+            check_correct_gradient,
+            check_real_maps_use,
+            check_device,
+            check_saved_state,
+        ],
     )
 
 
-def maps(seed: int, dtype: torch.dtype = torch.float32) -> Maps:
-    """Return two maps (2, 1, h, w) of a discriminator that is not yet sure: values in [0.1, 0.9]."""
+def make_maps(seed: int, dtype: torch.dtype = torch.float32) -> Maps:
+    """Return two maps (2, 1, h, w) of an undecided discriminator: values in [0.1, 0.9]."""
     random = torch.Generator().manual_seed(seed)
-    return [(0.1 + 0.8 * torch.rand(size, generator=random, dtype=torch.float64)).to(dtype) for size in SIZES]
+    return [(0.1 + 0.8 * torch.rand(shape, generator=random, dtype=torch.float64)).to(dtype) for shape in SHAPES]
+
+
+def _trainable_maps(seed: int) -> Maps:
+    return [values.requires_grad_() for values in make_maps(seed)]
 
 
 def _spec(subject: Subject) -> LossSpec:
-    assert isinstance(subject.bound.spec, LossSpec)
-    return subject.bound.spec
+    assert isinstance(subject.spec, LossSpec)
+    return subject.spec
 
 
-def _generator(subject: Subject, game: AdversarialLoss, fake: Maps, real: Maps) -> Tensor:
-    value = game.generator(fake, real if _spec(subject).sees_real else None)
-    return gradients.scalar(value, "generator()")
+def _generator_loss(subject: Subject, loss: AdversarialLoss, fake: Maps, real: Maps) -> Tensor:
+    value = loss.generator(fake, real if _spec(subject).sees_real else None)
+    return gradients.require_scalar(value, "generator()")
 
 
-def _discriminator(game: AdversarialLoss, fake: Maps, real: Maps) -> Tensor:
-    terms: Any = game.discriminator(fake, real)
-    two = isinstance(terms, tuple) and len(terms) == 2
-    demand(two, "discriminator() must return two scalars, on fake and on real")
-    return gradients.scalar(terms[0], "discriminator()") + gradients.scalar(terms[1], "discriminator()")
+def _discriminator_loss(loss: AdversarialLoss, fake: Maps, real: Maps) -> Tensor:
+    terms: Any = loss.discriminator(fake, real)
+    is_pair = isinstance(terms, tuple) and len(terms) == 2
+    require(is_pair, "discriminator() must return two scalars, on fake and on real")
+    on_fake = gradients.require_scalar(terms[0], "discriminator()")
+    return on_fake + gradients.require_scalar(terms[1], "discriminator()")
 
 
-def two_sides(subject: Subject) -> str:
-    """Both sides give scalars, for one map and for several."""
-    game: AdversarialLoss = subject.built
-    for side in ("generator", "discriminator"):
-        demand(callable(getattr(game, side, None)), f"it has no method {side}()")
+def check_scalar_terms(subject: Subject) -> str:
+    """Both methods return scalars, for one map and for several."""
+    loss: AdversarialLoss = subject.component
+    for method in ("generator", "discriminator"):
+        require(callable(getattr(loss, method, None)), f"it has no method {method}()")
     for count in (1, 2):
-        fake, real = maps(0)[:count], maps(1)[:count]
-        _generator(subject, game, fake, real)
-        _discriminator(game, fake, real)
+        fake, real = make_maps(0)[:count], make_maps(1)[:count]
+        _generator_loss(subject, loss, fake, real)
+        _discriminator_loss(loss, fake, real)
     return "scalars for one map and for two"
 
 
-def finite(subject: Subject) -> str:
-    """A discriminator that is very sure, or flat, gives finite values and gradients."""
-    for sure in (0.0, 100.0, -100.0):
-        fake, real = ([torch.full(size, sign * sure, requires_grad=True) for size in SIZES] for sign in (1, -1))
-        game: AdversarialLoss = subject.build()
-        for side in (_generator(subject, game, fake, real), _discriminator(game, fake, real)):
-            demand(side.isfinite(), f"it is {float(side.detach())} for maps of {sure} and {-sure}")
-            if side.requires_grad:
-                slopes = gradients.gradients(side, [*fake, *real], "it")
-                demand(all(one.isfinite().all() for one in slopes), f"a gradient is not finite for maps of {sure}")
-    return "up to values of 100"
+def check_finite_values(subject: Subject) -> str:
+    """A discriminator that is very sure, or undecided everywhere, gives finite values and gradients."""
+    for score in (0.0, 100.0, -100.0):
+        fake, real = ([torch.full(shape, sign * score, requires_grad=True) for shape in SHAPES] for sign in (1, -1))
+        loss: AdversarialLoss = subject.build()
+        for value in (_generator_loss(subject, loss, fake, real), _discriminator_loss(loss, fake, real)):
+            require(value.isfinite(), f"it is {float(value.detach())} for maps of {score} and {-score}")
+            if value.requires_grad:
+                found = gradients.compute_gradients(value, [*fake, *real], "it")
+                is_finite = all(gradient.isfinite().all() for gradient in found)
+                require(is_finite, f"a gradient is not finite for maps of {score}")
+    return "up to scores of 100"
 
 
-def inputs_untouched(subject: Subject) -> str:
-    """The maps are used again by the penalties."""
-    game: AdversarialLoss = subject.build()
-    fake, real = maps(0), maps(1)
-    _generator(subject, game, fake, real)
-    _discriminator(game, fake, real)
-    same = all(torch.equal(one, kept) for one, kept in zip([*fake, *real], [*maps(0), *maps(1)], strict=True))
-    demand(same and len(fake) == len(real) == len(SIZES), "it writes into the maps that it is given; work on a copy")
-    return "as they were"
+def check_inputs_unchanged(subject: Subject) -> str:
+    """The loss does not write into the maps, which penalties use afterwards."""
+    loss: AdversarialLoss = subject.build()
+    fake, real = make_maps(0), make_maps(1)
+    _generator_loss(subject, loss, fake, real)
+    _discriminator_loss(loss, fake, real)
+    expected = [*make_maps(0), *make_maps(1)]
+    are_equal = all(torch.equal(values, unchanged) for values, unchanged in zip([*fake, *real], expected, strict=True))
+    is_unchanged = are_equal and len(fake) == len(real) == len(SHAPES)
+    require(is_unchanged, "it writes into the maps that it is given; work on a copy")
+    return "unchanged"
 
 
-def generator_side(subject: Subject) -> str:
-    """The generator's side moves every map of fake, and a step along it lowers the loss."""
-    game: AdversarialLoss = subject.build()
-    fake, real = [one.requires_grad_() for one in maps(0)], maps(1)
-    value = _generator(subject, game, fake, real)
-    slopes = gradients.gradients(value, fake, "generator()")
-    demand(all(one.any() for one in slopes), "generator() leaves a map of fake without gradient")
-    stepped = [(one - 0.01 * slope).detach() for one, slope in zip(fake, slopes, strict=True)]
-    after = _generator(subject, subject.build(), stepped, real)
-    demand(after < value, "a step along generator()'s negative gradient does not lower it")
-    return "moves every map of fake"
+def check_generator_gradient(subject: Subject) -> str:
+    """The generator's loss has a gradient in every map of fake, and a step along it lowers the loss."""
+    loss: AdversarialLoss = subject.build()
+    fake, real = _trainable_maps(0), make_maps(1)
+    value = _generator_loss(subject, loss, fake, real)
+    found = gradients.compute_gradients(value, fake, "generator()")
+    require(all(gradient.any() for gradient in found), "generator() leaves a map of fake without gradient")
+    stepped = [(values - 0.01 * gradient).detach() for values, gradient in zip(fake, found, strict=True)]
+    value_after = _generator_loss(subject, subject.build(), stepped, real)
+    require(value_after < value, "a step along generator()'s negative gradient does not lower it")
+    return "in every map of fake"
 
 
-def discriminator_side(subject: Subject) -> str:
-    """The discriminator's side moves every map of fake and of real."""
-    game: AdversarialLoss = subject.build()
-    fake, real = [one.requires_grad_() for one in maps(0)], [one.requires_grad_() for one in maps(1)]
-    slopes = gradients.gradients(_discriminator(game, fake, real), [*fake, *real], "discriminator()")
-    for name, some in (("fake", slopes[: len(fake)]), ("real", slopes[len(fake) :])):
-        demand(all(one.any() for one in some), f"discriminator() leaves a map of {name} without gradient")
-    return "moves every map of fake and of real"
+def check_discriminator_gradient(subject: Subject) -> str:
+    """The discriminator's loss has a gradient in every map of fake and of real."""
+    loss: AdversarialLoss = subject.build()
+    fake, real = _trainable_maps(0), _trainable_maps(1)
+    found = gradients.compute_gradients(_discriminator_loss(loss, fake, real), [*fake, *real], "discriminator()")
+    for name, part in (("fake", found[: len(fake)]), ("real", found[len(fake) :])):
+        require(all(gradient.any() for gradient in part), f"discriminator() leaves a map of {name} without gradient")
+    return "in every map of fake and of real"
 
 
-def opposed(subject: Subject) -> str:
-    """The two sides pull the maps of fake opposite ways, and the discriminator parts fake from real."""
-    game: AdversarialLoss = subject.build()
-    fake, real = [one.requires_grad_() for one in maps(0)], [one.requires_grad_() for one in maps(1)]
-    up = gradients.gradients(_generator(subject, game, fake, real), fake, "generator()")
-    down = gradients.gradients(_discriminator(game, fake, real), [*fake, *real], "discriminator()")
-    for number in range(len(fake)):
-        one, other = float(up[number].sum()), float(down[number].sum())
-        demand(one * other < 0, "both sides pull fake the same way; look at the signs and the order of fake and real")
-        parted = float(down[len(fake) + number].sum()) * other
-        demand(parted < 0, "discriminator() pulls fake and real the same way; look at the signs")
-    return "the sides pull opposite ways"
+def check_opposite_gradients(subject: Subject) -> str:
+    """Generator and discriminator change fake in opposite directions; the discriminator also separates it from real."""
+    loss: AdversarialLoss = subject.build()
+    fake, real = _trainable_maps(0), _trainable_maps(1)
+    of_generator = gradients.compute_gradients(_generator_loss(subject, loss, fake, real), fake, "generator()")
+    of_discriminator = gradients.compute_gradients(
+        _discriminator_loss(loss, fake, real), [*fake, *real], "discriminator()"
+    )
+    for index in range(len(fake)):
+        on_fake, on_real = float(of_discriminator[index].sum()), float(of_discriminator[len(fake) + index].sum())
+        require(
+            float(of_generator[index].sum()) * on_fake < 0,
+            "generator() and discriminator() change fake the same way; check the signs and the order of fake and real",
+        )
+        require(on_real * on_fake < 0, "discriminator() changes fake and real the same way; check the signs")
+    return "opposite directions"
 
 
-def gradient(subject: Subject) -> str:
-    """The gradients of both sides are those of their values."""
-    count = len(SIZES)
-    points = [*maps(0, torch.float64), *maps(1, torch.float64)]
-    # Built anew for each value: one that remembers would be another function every time.
-    one = gradients.agree(
-        lambda at: _generator(subject, gradients.doubled(subject.build()), at[:count], points[count:]),
+def check_correct_gradient(subject: Subject) -> str:
+    """The gradients of both losses are those of their values."""
+    count = len(SHAPES)
+    points = [*make_maps(0, torch.float64), *make_maps(1, torch.float64)]
+    # Built anew for each value, because a loss with state would be another function at every call.
+    detail = gradients.require_correct_gradient(
+        lambda maps: _generator_loss(subject, gradients.to_float64(subject.build()), maps[:count], points[count:]),
         points[:count],
         "fake",
     )
-    gradients.agree(
-        lambda at: _discriminator(gradients.doubled(subject.build()), at[:count], at[count:]), points, "fake and real"
+    gradients.require_correct_gradient(
+        lambda maps: _discriminator_loss(gradients.to_float64(subject.build()), maps[:count], maps[count:]),
+        points,
+        "fake and real",
     )
-    return one
+    return detail
 
 
-def uses_real_maps(subject: Subject) -> str:
-    """A spec that asks for the real maps has a use for them, since they cost a pass."""
+def check_real_maps_use(subject: Subject) -> str:
+    """A loss that requests the real maps uses them; they cost a forward pass."""
     if not _spec(subject).sees_real:
-        return "the generator's side does without"
-    first = _generator(subject, subject.build(), maps(0), maps(1))
-    other = _generator(subject, subject.build(), maps(0), maps(2))
-    if torch.equal(first, other):
-        return Noted("sees_real = True costs a pass through the discriminator, and the maps are not used")
-    return "the generator's side looks at them"
+        return "the generator's loss does not need them"
+    first = _generator_loss(subject, subject.build(), make_maps(0), make_maps(1))
+    second = _generator_loss(subject, subject.build(), make_maps(0), make_maps(2))
+    if torch.equal(first, second):
+        return Note("sees_real = True costs a forward pass of the discriminator, and the maps are not used")
+    return "the generator's loss uses them"
 
 
-def device(subject: Subject) -> str:
-    """The loss works where the maps are."""
+def check_device(subject: Subject) -> str:
+    """The loss works on the device of the maps."""
 
-    def prepare(where: torch.device) -> Callable[[], list[Tensor]]:
-        game = placed(subject.build(), where)
-        fake, real = ([one.to(where) for one in maps(number)] for number in (0, 1))
-        return lambda: [_generator(subject, game, fake, real), *game.discriminator(fake, real)]
+    def prepare(device: torch.device) -> Callable[[], list[Tensor]]:
+        loss = move_to(subject.build(), device)
+        fake, real = ([values.to(device) for values in make_maps(seed)] for seed in (0, 1))
+        return lambda: [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
 
-    return moved(prepare)
+    return run_on_other_device(prepare)
 
 
-def checkpoint(subject: Subject) -> str:
-    """What it remembers from call to call is in the checkpoint."""
+def check_saved_state(subject: Subject) -> str:
+    """A checkpoint contains all that the loss remembers from call to call."""
 
-    def use(game: Any, number: int) -> list[Tensor]:  # noqa: ANN401
+    def call(loss: Any, index: int) -> list[Tensor]:  # noqa: ANN401
         torch.manual_seed(0)
-        fake, real = maps(2 * number), maps(2 * number + 1)
-        value = _generator(subject, game, fake, real)
-        return [value.detach(), *(term.detach() for term in game.discriminator(fake, real))]
+        fake, real = make_maps(2 * index), make_maps(2 * index + 1)
+        value = _generator_loss(subject, loss, fake, real)
+        return [value.detach(), *(term.detach() for term in loss.discriminator(fake, real))]
 
-    return gradients.state(subject.build, use)
+    return gradients.require_saved_state(subject.build, call)

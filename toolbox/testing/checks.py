@@ -1,4 +1,4 @@
-"""What one check says, and how a list of checks is run so that none hides the next."""
+"""Running checks: each has an outcome of its own, and a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Check:
     """The outcome of one check.
 
     Attributes:
-        name: what was looked at.
-        status: "ok"; "failed" where the contract is broken; "noted" for what is the author's choice, or could
-            not be tried here.
-        detail: what was found and, where it failed, what to do.
+        name: what was checked.
+        status: "ok"; "failed" if the contract is broken; "noted" for a design choice of the author, and for a check
+            that is not possible here.
+        detail: the result; after a failure also what to do.
     """
 
     name: str
@@ -31,53 +31,54 @@ class Check:
     detail: str
 
 
-class Broken(Exception):
-    """A component does not keep its contract; the message says what is wrong and what to do."""
+class ContractError(Exception):
+    """A component breaks its contract; the message says what is wrong and what to do."""
 
 
-class Noted(str):
-    """What a check returns in place of a plain string where its author should know and may well mean it."""
+class Note(str):
+    """The result of a check that the author should read, and that may be intended."""
 
 
-def demand(kept: object, message: str) -> None:
-    """Raise Broken with `message` unless `kept`."""
-    if not kept:
-        raise Broken(message)
+def require(condition: object, message: str) -> None:
+    """Raise ContractError with `message` unless `condition` is true."""
+    if not condition:
+        raise ContractError(message)
 
 
-def said(error: BaseException) -> str:
-    """Return an error's text in one line, with its type where the text alone would not say what it is."""
+def error_text(error: BaseException) -> str:
+    """Return an error as one line: its type and at most 300 characters of its message."""
     if isinstance(error, RecipeError):
         return "; ".join(str(fault) for fault in error.faults)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
-def global_random() -> tuple[object, ...]:
-    """Return the state of the global random numbers of torch, numpy and Python, to compare with a later one."""
+def global_random_state() -> tuple[object, ...]:
+    """Return the state of the global random numbers of torch, numpy and Python, for comparison with a later state."""
     legacy = np.random.get_state(legacy=False)["state"]
     return torch.get_rng_state().numpy().tobytes(), legacy["key"].tobytes(), legacy["pos"], random.getstate()
 
 
-def perform(subject: Any, checks: Iterable[Callable[[Any], str]]) -> list[Check]:  # noqa: ANN401
-    """Run every check on `subject`; one that raises has failed and the others still run.
+def run_checks(subject: Any, checks: Iterable[Callable[[Any], str]]) -> list[Check]:  # noqa: ANN401
+    """Run every check on `subject` and return the outcomes.
 
-    A check is named by its function, takes the subject, and returns what it found. The global random numbers
-    are the same at its start whatever ran before, and as they were when all have run.
+    A check is a function `check_NAME` that takes the subject and returns its result in words; one that raises an error
+    has failed. Each starts with the same global random numbers, whatever ran before, and afterwards the global random
+    numbers are what they were at the start.
     """
-    return [_one(subject, check) for check in checks]
+    return [_run_check(subject, check) for check in checks]
 
 
-def _one(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN401
-    name = check.__name__.replace("_", " ")
+def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN401
+    name = check.__name__.removeprefix("check_").replace("_", " ")
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            found = check(subject)
-    except Broken as fault:
-        return Check(name=name, status="failed", detail=str(fault))
+            result = check(subject)
+    except ContractError as error:
+        return Check(name=name, status="failed", detail=str(error))
     except InstallationError as error:
-        return Check(name=name, status="noted", detail=f"can't be tried here: {error}")
+        return Check(name=name, status="noted", detail=f"can't be checked here: {error}")
     except Exception as error:  # a component may raise anything
-        return Check(name=name, status="failed", detail=f"raised {said(error)}")
-    return Check(name=name, status="noted" if isinstance(found, Noted) else "ok", detail=str(found))
+        return Check(name=name, status="failed", detail=f"raised {error_text(error)}")
+    return Check(name=name, status="noted" if isinstance(result, Note) else "ok", detail=str(result))

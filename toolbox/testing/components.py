@@ -1,8 +1,9 @@
-"""One component, or all of a plugin's, through every check of their kind."""
+"""Every check of a component, a recipe, weights or a whole plugin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,129 +12,157 @@ from toolbox.errors import InstallationError, RecipeError, ToolboxError
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
-from toolbox.hooks.specs import ComponentSpec, LossSpec, Spec
+from toolbox.hooks.specs import ComponentSpec, Spec
 from toolbox.models.published import find_weight_damage
-from toolbox.testing import (
-    adversarial,
-    degradations,
-    discriminators,
-    generators,
-    metrics,
-    penalties,
-    plugins,
-    recipes,
-    reconstruction,
-)
-from toolbox.testing import subject as common
-from toolbox.testing.checks import Check, perform, said
+from toolbox.testing import common, plugins
+from toolbox.testing.adversarial import check_adversarial_loss
+from toolbox.testing.checks import Check, error_text, run_checks
+from toolbox.testing.degradations import check_degradation
+from toolbox.testing.discriminators import check_discriminator
+from toolbox.testing.generators import check_generator
+from toolbox.testing.metrics import check_metric
+from toolbox.testing.penalties import check_penalty
+from toolbox.testing.recipes import check_recipe
+from toolbox.testing.reconstruction import check_reconstruction_loss
 from toolbox.testing.subject import Subject, with_entry
 from toolbox.testing.table import table
 
-KINDS: dict[str, Callable[[Subject], list[Check]]] = {
-    "generator": generators.check,
-    "discriminator": discriminators.check,
-    "loss": reconstruction.check,
-    "penalty": penalties.check,
-    "degradation": degradations.check,
-    "metric": metrics.check,
+
+@dataclass(frozen=True)
+class KindChecks:
+    """How the components of one kind are checked.
+
+    Attributes:
+        run: runs the checks of the kind on a built component.
+        is_callable: whether the component itself is called, so that `build` must return a callable.
+    """
+
+    run: Callable[[Subject], list[Check]]
+    is_callable: bool = True
+
+
+# One row per kind; a role of a kind that has checks of its own has a row "kind/role".
+KIND_CHECKS = {
+    "generator": KindChecks(check_generator),
+    "discriminator": KindChecks(check_discriminator),
+    "loss": KindChecks(check_reconstruction_loss),
+    "loss/adversarial": KindChecks(check_adversarial_loss, is_callable=False),
+    "penalty": KindChecks(check_penalty),
+    "degradation": KindChecks(check_degradation),
+    "metric": KindChecks(check_metric),
 }
 
 
 def check_component(
     entry: Entry | Spec, params: Mapping[str, Any] | None = None, catalog: Catalog | None = None
 ) -> list[Check]:
-    """Put one component through every check of its kind.
+    """Run every check of one component, recipe or published weights.
 
     Args:
         entry: an entry of a catalog, or a spec as a hook returns it.
-        params: its params as a recipe would give them, a component among them as a table with its name.
-            Defaults for the rest.
-        catalog: where components among the params, and a recipe's, are found; all installed ones if None.
+        params: the params as a recipe has them, a component among them as a table with its name. The others have
+            their defaults.
+        catalog: where components among the params, and those of a recipe, are looked up; None for all that are
+            installed.
 
     Returns:
-        A check a line. One that could not be built because params are missing, or because this installation
-        lacks what it takes (a package, the network), has a noted check "build".
+        The outcomes. If the component can't be built because params are missing, or because this installation lacks
+        something (a package, the network), the check "build" is noted.
     """
     if isinstance(entry, Spec):
         entry = Entry(kind=entry.kind, spec=entry, plugin="under test", distribution="", version="")
+    spec = entry.spec
     catalog = with_entry(catalog or catalogs.load(), entry)
-    if isinstance(entry.spec, RecipeSpec):
-        return recipes.check(catalog, entry.spec.path)
-    if isinstance(entry.spec, WeightsSpec):
-        fault = find_weight_damage(entry)
-        return [Check(name="sha256", status="failed" if fault else "ok", detail=fault or "the file is whole")]
-    assert isinstance(entry.spec, ComponentSpec)
+    if isinstance(spec, RecipeSpec):
+        return check_recipe(catalog, spec.path)
+    if isinstance(spec, WeightsSpec):
+        damage = find_weight_damage(entry)
+        return [Check(name="sha256", status="failed" if damage else "ok", detail=damage or "the file is unchanged")]
+    assert isinstance(spec, ComponentSpec)
     raw = dict(params or {})
-    missing = [
-        name for name, field in entry.spec.params.model_fields.items() if field.is_required() and name not in raw
-    ]
+    missing = [name for name, field in spec.params.model_fields.items() if field.is_required() and name not in raw]
     if missing:
-        detail = f"needs params: {', '.join(missing)}; check it by assert_conforms(spec, {missing[0]}=…)"
+        detail = f"needs params: {', '.join(missing)}; check it with assert_conforms(spec, {missing[0]}=…)"
         return [Check(name="build", status="noted", detail=detail)]
     try:
-        subject = Subject(catalog=catalog, bound=bind_component(catalog, entry.kind, entry.spec.name, raw))
+        subject = Subject(catalog=catalog, bound=bind_component(catalog, entry.kind, spec.name, raw))
     except RecipeError as error:
-        return [Check(name="params", status="failed", detail=said(error))]
-    first = [common.description, common.reference, common.params_through_TOML, common.own_check]
-    return [*perform(subject, first), *_built(subject)]
+        return [Check(name="params", status="failed", detail=error_text(error))]
+    spec_checks = [
+        common.check_description,
+        common.check_reference,
+        common.check_toml_round_trip,
+        common.check_spec_check,
+    ]
+    return [*run_checks(subject, spec_checks), *_check_built(subject)]
 
 
 def assert_conforms(spec: Spec, /, **params: Any) -> None:  # noqa: ANN401 - any component's params
-    """Fail a test with a table of what is wrong with a component, if anything is; for pytest, in one line.
+    """Fail a test with a table of all faults of a component; for pytest, in one line.
 
     Args:
         spec: the component's spec, as its plugin's hook returns it.
-        params: its params as a recipe would give them; defaults for the rest. One without a default has to be
-            given.
+        params: its params as a recipe has them. Those without a default must be given.
+
+    Raises:
+        AssertionError: a check failed, or the component can't be built.
     """
     checks = check_component(spec, params)
-    untried = [check for check in checks if check.name == "build" and check.status == "noted"]
-    _assert({f"{spec.kind}/{spec.name}": checks}, bad=bool(untried))
+    is_unbuilt = any(check.name == "build" and check.status == "noted" for check in checks)
+    _require_no_failure({f"{spec.kind}/{spec.name}": checks}, is_failure=is_unbuilt)
 
 
 def check_plugin(plugin: Any) -> dict[str, list[Check]]:  # noqa: ANN401 - a module, an object, a path
-    """Put a plugin as a whole, and every component that it brings, through their checks.
+    """Run every check of a plugin and of all its components.
 
     Args:
         plugin: a module or an object with hooks, or the path of a Python file.
 
     Returns:
-        The checks of the plugin itself by its name, and of every component by ``kind/name``.
+        The outcomes for the plugin itself under ``plugin/name``, and for each component under ``kind/name``.
     """
     name = plugin.stem if isinstance(plugin, Path) else getattr(plugin, "__name__", type(plugin).__name__)
     catalog, record = plugins.catalog_with(plugin, name)
-    results = {f"plugin/{name}": [plugins.loads(record)]}
+    results = {f"plugin/{name}": [plugins.check_loading(record)]}
     source = plugins.source_of(plugin)
     if record.status == "ok" and source is not None:
-        results[f"plugin/{name}"].append(plugins.light(source))
+        results[f"plugin/{name}"].append(plugins.check_light_import(source))
     for kind, component in record.components:
         results[f"{kind}/{component}"] = check_component(catalog.find(kind, component), None, catalog)
     return results
 
 
 def assert_plugin_conforms(plugin: Any) -> None:  # noqa: ANN401 - a module, an object, a path
-    """Fail a test with a table of what is wrong with a plugin or a component of it, if anything is.
+    """Fail a test with a table of all faults of a plugin and its components.
 
-    Components that need params, or what this installation lacks, are passed over: see `assert_conforms`.
+    Components that need params, or something that this installation lacks, are not checked; use `assert_conforms`.
+
+    Raises:
+        AssertionError: a check failed.
     """
-    _assert(check_plugin(plugin))
+    _require_no_failure(check_plugin(plugin))
 
 
-def _built(subject: Subject) -> list[Check]:
+def _kind_checks(spec: ComponentSpec) -> KindChecks:
+    role = getattr(spec, "role", "")
+    return KIND_CHECKS.get(f"{spec.kind}/{role}") or KIND_CHECKS[spec.kind]
+
+
+def _check_built(subject: Subject) -> list[Check]:
+    """Build the component, and run the checks of its kind."""
     try:
-        built = subject.built
+        component = subject.component
     except InstallationError as error:
         return [Check(name="build", status="noted", detail=f"can't be built here: {error}")]
     except ToolboxError as error:
         return [Check(name="build", status="failed", detail=str(error))]
-    game = isinstance(subject.bound.spec, LossSpec) and subject.bound.spec.role == "adversarial"
-    if not game and not callable(built):
-        detail = f"build returned {type(built).__name__}, which can't be called; return the component"
+    kind_checks = _kind_checks(subject.spec)
+    if kind_checks.is_callable and not callable(component):
+        detail = f"build returned {type(component).__name__}, which can't be called; return the component"
         return [Check(name="build", status="failed", detail=detail)]
-    of_its_kind = adversarial.check if game else KINDS[subject.bound.entry.kind]
-    return [*perform(subject, [common.two_builds]), *of_its_kind(subject)]
+    return [*run_checks(subject, [common.check_independent_builds]), *kind_checks.run(subject)]
 
 
-def _assert(results: Mapping[str, list[Check]], *, bad: bool = False) -> None:
-    if bad or any(check.status == "failed" for checks in results.values() for check in checks):
+def _require_no_failure(results: Mapping[str, list[Check]], *, is_failure: bool = False) -> None:
+    if is_failure or any(check.status == "failed" for checks in results.values() for check in checks):
         raise AssertionError("the conformance kit found faults:\n" + table(results, kept="failed or noted"))

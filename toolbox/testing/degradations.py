@@ -1,4 +1,4 @@
-"""What a degradation must do."""
+"""The checks of a degradation."""
 
 from __future__ import annotations
 
@@ -12,156 +12,174 @@ from toolbox.color import integer_luma
 from toolbox.hooks.protocols import Degradation, Sample
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Noted, demand, global_random, perform
+from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks
 from toolbox.testing.subject import Subject
 
-# One to sixteen pixels, odd, oblong, and the usual.
+# From one pixel to the usual size, odd and oblong ones too.
 SIZES = ((1, 1), (1, 7), (2, 3), (5, 5), (8, 16), (16, 16), (33, 47), (64, 64))
-DRAWS = 20
+CALLS = 20
+FIELDS = tuple(field.name for field in dataclasses.fields(Sample))
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of a degradation."""
-    tests = [shapes, squares_stay, inputs_untouched, flat_photographs, random_numbers, threads, effect, keeps]
-    return perform(subject, tests)
+def check_degradation(subject: Subject) -> list[Check]:
+    """Run every check of a degradation."""
+    return run_checks(
+        subject,
+        [
+            check_sample_format,
+            check_square_size,
+            check_inputs_unchanged,
+            check_flat_photographs,
+            check_random_numbers,
+            check_threads,
+            check_effect,
+            check_known_region,
+        ],
+    )
 
 
-def _damage(subject: Subject) -> bool:
-    assert isinstance(subject.bound.spec, DegradationSpec)
-    return subject.bound.spec.role == "damage"
+def _is_damage(subject: Subject) -> bool:
+    assert isinstance(subject.spec, DegradationSpec)
+    return subject.spec.role == "damage"
 
 
-def _sample(subject: Subject, height: int, width: int, seed: int = 0) -> Sample:
-    return examples.sample(height, width, damaged=not _damage(subject), seed=seed)
+def _make_sample(subject: Subject, height: int, width: int, seed: int = 0) -> Sample:
+    return examples.sample(height, width, damaged=not _is_damage(subject), seed=seed)
 
 
 def _random(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _whole(result: object) -> Sample:
-    """Return `result` if it is a sample of one size and of the right dtypes."""
-    demand(isinstance(result, Sample), f"it returned {type(result).__name__}, not a Sample")
+def _are_equal(first: Sample, second: Sample, name: str) -> bool:
+    return np.array_equal(getattr(first, name), getattr(second, name))
+
+
+def _require_valid(result: object) -> Sample:
+    """Return `result` if it is a sample whose arrays have one size and the right dtypes."""
+    require(isinstance(result, Sample), f"it returned {type(result).__name__}, not a Sample")
     assert isinstance(result, Sample)
     height, width = result.image.shape[:2]
-    wanted = {"image": ((height, width, 3), np.uint8), "truth": ((height, width, 3), np.uint8)}
-    for name, (shape, kind) in {**wanted, "mask": ((height, width), np.bool_)}.items():
+    formats = {
+        "image": ((height, width, 3), np.uint8),
+        "truth": ((height, width, 3), np.uint8),
+        "mask": ((height, width), np.bool_),
+    }
+    for name, (shape, dtype) in formats.items():
         array = getattr(result, name)
-        demand(isinstance(array, np.ndarray), f"{name} is {type(array).__name__}, not a numpy array")
-        demand(array.dtype == kind, f"{name} is {array.dtype}; it must be {np.dtype(kind)}")
-        demand(array.shape == shape, f"{name} is {list(array.shape)} beside an image of {height}x{width}")
+        require(isinstance(array, np.ndarray), f"{name} is {type(array).__name__}, not a numpy array")
+        require(array.dtype == dtype, f"{name} is {array.dtype}; it must be {np.dtype(dtype)}")
+        require(array.shape == shape, f"{name} is {list(array.shape)} for an image of {height}x{width}")
     return result
 
 
-def shapes(subject: Subject) -> str:
-    """Photographs of any size, from one pixel, give whole samples."""
-    degrade: Degradation = subject.built
+def check_sample_format(subject: Subject) -> str:
+    """Photographs of any size, from one pixel on, give valid samples."""
+    degrade: Degradation = subject.component
     for height, width in SIZES:
         for seed in range(3):
-            _whole(degrade(_sample(subject, height, width), _random(seed)))
-    return "1x1 to 64x64, odd and oblong"
+            _require_valid(degrade(_make_sample(subject, height, width), _random(seed)))
+    return "valid for 1x1 to 64x64, odd and oblong"
 
 
-def squares_stay(subject: Subject) -> str:
-    """Training pictures are squares of one size, or they could not be put in a batch."""
-    for seed in range(DRAWS):
-        found = _whole(subject.built(_sample(subject, 64, 64), _random(seed))).image.shape[:2]
-        demand(found == (64, 64), f"64x64 became {found[0]}x{found[1]}; keep the size of a square")
+def check_square_size(subject: Subject) -> str:
+    """A square keeps its size; otherwise training pictures could not be put into one batch."""
+    for seed in range(CALLS):
+        height, width = _require_valid(subject.component(_make_sample(subject, 64, 64), _random(seed))).image.shape[:2]
+        require((height, width) == (64, 64), f"64x64 became {height}x{width}; keep the size of a square")
     return "64x64 stays 64x64"
 
 
-def inputs_untouched(subject: Subject) -> str:
-    """The arrays of the sample are used again."""
-    for seed in range(DRAWS):
-        given, same = _sample(subject, 33, 47), _sample(subject, 33, 47)
-        subject.built(given, _random(seed))
-        for field in dataclasses.fields(Sample):
-            kept = np.array_equal(getattr(given, field.name), getattr(same, field.name))
-            demand(kept, f"it writes into the {field.name} that it is given; work on a copy")
-    return "as they were"
+def check_inputs_unchanged(subject: Subject) -> str:
+    """The degradation does not write into the arrays of the sample, which are used again."""
+    for seed in range(CALLS):
+        sample, expected = _make_sample(subject, 33, 47), _make_sample(subject, 33, 47)
+        subject.component(sample, _random(seed))
+        for name in FIELDS:
+            require(_are_equal(sample, expected, name), f"it writes into the {name} that it is given; work on a copy")
+    return "unchanged"
 
 
-def flat_photographs(subject: Subject) -> str:
-    """Black and white photographs have no contrast to work with."""
+def check_flat_photographs(subject: Subject) -> str:
+    """Black and white photographs, which have no contrast, give valid samples."""
     for level in (0, 255):
         flat = np.full((40, 40, 3), level, np.uint8)
-        lost = _sample(subject, 40, 40).mask
+        mask = _make_sample(subject, 40, 40).mask
         for seed in range(3):
-            _whole(subject.built(Sample(image=flat.copy(), mask=lost, truth=flat), _random(seed)))
-    return "black and white ones too"
+            _require_valid(subject.component(Sample(image=flat.copy(), mask=mask, truth=flat), _random(seed)))
+    return "valid for black and for white"
 
 
-def random_numbers(subject: Subject) -> str:
-    """Every draw comes from the generator handed in, so that any sample can be made again."""
-    before = global_random()
+def check_random_numbers(subject: Subject) -> str:
+    """All random numbers come from `random`, so that every sample can be reproduced."""
+    before = global_random_state()
     results = []
     for attempt in range(2):
-        results.append([subject.built(_sample(subject, 64, 64), _random(seed)) for seed in range(5)])
-        demand(before == global_random(), "it draws from the global random numbers; draw from `random` alone")
+        results.append([subject.component(_make_sample(subject, 64, 64), _random(seed)) for seed in range(5)])
+        require(before == global_random_state(), "it draws from the global random numbers; draw only from `random`")
         if attempt == 0:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(99)
-                subject.built(_sample(subject, 64, 64, seed=1), _random(77))
-    for first, again in zip(*results, strict=True):
-        for field in dataclasses.fields(Sample):
-            same = np.array_equal(getattr(first, field.name), getattr(again, field.name))
-            demand(same, f"the {field.name} differs between two calls with the same `random`")
-    return "from `random` alone"
+                subject.component(_make_sample(subject, 64, 64, seed=1), _random(77))
+    for first, second in zip(*results, strict=True):
+        for name in FIELDS:
+            require(_are_equal(first, second, name), f"the {name} differs between two calls with the same `random`")
+    return "only from `random`"
 
 
-def threads(subject: Subject) -> str:
-    """One degradation serves all of the data workers, which are threads."""
+def check_threads(subject: Subject) -> str:
+    """The degradation can be called from several threads at once, as data workers do."""
 
-    def one(seed: int) -> Sample:
-        result: Sample = subject.built(_sample(subject, 64, 64), _random(seed))
+    def degrade(seed: int) -> Sample:
+        result: Sample = subject.component(_make_sample(subject, 64, 64), _random(seed))
         return result
 
-    alone = [one(seed) for seed in range(DRAWS)]
+    sequential = [degrade(seed) for seed in range(CALLS)]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        together = list(pool.map(one, range(DRAWS)))
-    for first, again in zip(alone, together, strict=True):
-        for field in dataclasses.fields(Sample):
-            same = np.array_equal(getattr(first, field.name), getattr(again, field.name))
-            demand(same, f"the {field.name} differs when four threads call it; keep nothing between or during calls")
-    return "same samples from four threads"
+        parallel = list(pool.map(degrade, range(CALLS)))
+    for first, second in zip(sequential, parallel, strict=True):
+        for name in FIELDS:
+            require(
+                _are_equal(first, second, name),
+                f"the {name} differs when four threads call it; keep no state between or during calls",
+            )
+    return "the same samples from four threads"
 
 
-def effect(subject: Subject) -> str:
-    """It changes something at least sometimes; a damage mostly leaves a lost region."""
+def check_effect(subject: Subject) -> str:
+    """The degradation changes something at least sometimes; a damage usually marks a lost region."""
     changed = lost = 0
-    share = []
-    for seed in range(DRAWS):
-        given = _sample(subject, 64, 64)
-        result = subject.built(given, _random(seed))
-        changed += any(
-            not np.array_equal(getattr(given, f.name), getattr(result, f.name)) for f in dataclasses.fields(Sample)
-        )
+    lost_fraction = 0.0
+    for seed in range(CALLS):
+        sample = _make_sample(subject, 64, 64)
+        result = subject.component(sample, _random(seed))
+        changed += any(not _are_equal(sample, result, name) for name in FIELDS)
         lost += bool(result.mask.any())
-        share.append(float(result.mask.mean()))
-    demand(changed, f"it changed nothing in {DRAWS} draws")
-    if not _damage(subject):
-        return f"changed {changed} of {DRAWS} samples"
+        lost_fraction += float(result.mask.mean()) / CALLS
+    require(changed, f"it changed nothing in {CALLS} calls")
+    if not _is_damage(subject):
+        return f"changed {changed} of {CALLS} samples"
     if not lost:
-        return Noted(f"it changed {changed} of {DRAWS} photographs and marked nothing as lost")
-    return f"a lost region in {lost} of {DRAWS}, {100 * sum(share) / DRAWS:.1f} % of the pixels on average"
+        return Note(f"it changed {changed} of {CALLS} photographs and marked nothing as lost")
+    return f"a lost region in {lost} of {CALLS}, {100 * lost_fraction:.1f} % of the pixels on average"
 
 
-def keeps(subject: Subject) -> str:
-    """Outside the lost region the image is the truth, its luma, or neither: `keep` in recipes rests on it."""
-    if not _damage(subject):
-        return "an augmentation; the damage comes first"
-    luma = rgb = truth = True
-    for seed in range(DRAWS):
-        given = _sample(subject, 64, 64)
-        result = subject.built(given, _random(seed))
+def check_known_region(subject: Subject) -> str:
+    """Report which `keep` fits: whether the image outside the lost region is the truth, its luma, or neither."""
+    if not _is_damage(subject):
+        return "an augmentation, which follows the damage"
+    keeps_luma = keeps_rgb = keeps_truth = True
+    for seed in range(CALLS):
+        sample = _make_sample(subject, 64, 64)
+        result = subject.component(sample, _random(seed))
         known = ~result.mask
-        gray = integer_luma(result.truth)[..., None].astype(int)
-        luma &= bool((np.abs(result.image - gray)[known] <= 1).all())
-        rgb &= np.array_equal(result.image[known], result.truth[known])
-        truth &= np.array_equal(result.truth, given.truth)
-    demand(truth, "it changes the truth, which is what a restoration is compared with; change the image alone")
-    if rgb:
+        luma = integer_luma(result.truth)[..., None].astype(int)
+        keeps_luma &= bool((np.abs(result.image - luma)[known] <= 1).all())
+        keeps_rgb &= np.array_equal(result.image[known], result.truth[known])
+        keeps_truth &= _are_equal(result, sample, "truth")
+    require(keeps_truth, "it changes the truth, which restored pictures are compared with; change only the image")
+    if keeps_rgb:
         return 'the truth outside the lost region: keep = "rgb" fits'
-    if luma:
+    if keeps_luma:
         return 'the luma of the truth outside the lost region: keep = "luma" fits'
-    return Noted('neither the truth nor its luma outside the lost region: only keep = "none" fits')
+    return Note('neither the truth nor its luma outside the lost region: only keep = "none" fits')

@@ -1,4 +1,4 @@
-"""Whether a component works where its inputs are, found out on a GPU or, without one, on torch's meta device."""
+"""Does a component work on the device of its inputs? Tried on a GPU, or without one on torch's meta device."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from toolbox.testing.checks import Broken, Noted, demand, said
+from toolbox.testing.checks import ContractError, Note, error_text, require
 
-# Functions that may rightly see tensors of two devices.
-MOVES = frozenset({"to", "copy_", "type_as", "__getitem__", "__setitem__"})
+# Functions that may take tensors of two devices.
+CROSS_DEVICE_FUNCTIONS = frozenset({"to", "copy_", "type_as", "__getitem__", "__setitem__"})
 
-ADVICE = "make tensors with device=x.device, and keep constants by register_buffer in a Module"
+REMEDY = "make tensors with device=x.device, and register constants with register_buffer in a Module"
 
 
-class OneDevice(TorchFunctionMode):
-    """Refuses calls that mix tensors of two devices, which meta's convolutions and others let through."""
+class SameDeviceMode(TorchFunctionMode):
+    """Refuse calls that mix tensors of two devices; some operators of the meta device accept them."""
 
     def __torch_function__(
         self,
@@ -27,44 +27,49 @@ class OneDevice(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
-        """Call `func` after a look at where its tensors are."""
+        """Check the devices of all tensors, then call `func`."""
         name = getattr(func, "__name__", "")
-        if name not in MOVES:
-            # A scalar on the CPU may be mixed with anything.
-            devices = {one.device.type for one in _tensors([args, kwargs]) if one.dim()}
-            demand(len(devices) < 2, f"{name} is given tensors on {' and '.join(sorted(devices))}; {ADVICE}")
+        if name not in CROSS_DEVICE_FUNCTIONS:
+            # A scalar on the CPU can be combined with any tensor.
+            devices = {tensor.device.type for tensor in _tensors([args, kwargs]) if tensor.dim()}
+            require(len(devices) < 2, f"{name} is given tensors on {' and '.join(sorted(devices))}; {REMEDY}")
         return func(*args, **(kwargs or {}))
 
 
-def moved(prepare: Callable[[torch.device], Callable[[], Iterable[Tensor]]]) -> str:
-    """Demand that what `prepare` returns for another device than the CPU runs there, its results there too."""
+def run_on_other_device(prepare: Callable[[torch.device], Callable[[], Iterable[Tensor]]]) -> str:
+    """Run a component on another device than the CPU, and require that its results are there.
+
+    Args:
+        prepare: called with the device; returns a function that calls the component there and returns its results.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "meta")
     try:
-        run = prepare(device)
-        with OneDevice():
-            results = list(run())
-    except Broken:
+        call = prepare(device)
+        with SameDeviceMode():
+            results = list(call())
+    except ContractError:
         raise
     except (NotImplementedError, RuntimeError) as error:
-        # Without a GPU there are no values to look at, which is no fault of the component.
+        # The meta device has no values. A component that reads values is not wrong.
         if device.type == "meta" and (isinstance(error, NotImplementedError) or "meta tensors" in str(error)):
-            return Noted("it looks at values, so this can be tried with a GPU only")
-        raise Broken(f"it fails on another device than the CPU ({said(error)}); {ADVICE}") from error
-    elsewhere = {one.device.type for one in results} - {device.type}
-    demand(not elsewhere, f"given tensors on another device, its result is on {', '.join(elsewhere)}; {ADVICE}")
+            return Note("reads values of tensors, so this can be checked only on a GPU")
+        raise ContractError(f"fails on another device than the CPU ({error_text(error)}); {REMEDY}") from error
+    wrong = {result.device.type for result in results} - {device.type}
+    require(not wrong, f"for inputs on another device, its result is on {', '.join(wrong)}; {REMEDY}")
     return f"works on {device.type}"
 
 
-def placed(component: Any, where: torch.device) -> Any:  # noqa: ANN401 - every kind of component
-    """Return a component on a device, as the run places it: one without weights stays as it is."""
-    return component.to(where) if isinstance(component, nn.Module) else component
+def move_to(component: Any, device: torch.device) -> Any:  # noqa: ANN401 - every kind of component
+    """Return a component on a device, as a run moves it; one that is not a module is returned as it is."""
+    return component.to(device) if isinstance(component, nn.Module) else component
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    """Yield the tensors in nested lists, tuples and mappings."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
+        for item in value:
+            yield from _tensors(item)
     elif isinstance(value, Mapping):
         yield from _tensors(list(value.values()))

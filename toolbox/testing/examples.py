@@ -1,6 +1,6 @@
-"""Small pictures, masks, photographs and a discriminator to test components on, the same ones every time.
+"""Small pictures, masks, photographs and a discriminator to test components with; the same ones at every call.
 
-Letters as in `toolbox.hooks.protocols`: B batch, C channels, H, W pixels; pictures in [0, 1].
+Letters as in `toolbox.hooks.protocols`: B batch size, C channels, H, W pixels; pictures in [0, 1].
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from toolbox.hooks.protocols import Sample
 
 
 def picture(height: int, width: int, *, batch: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return random pictures (B, 3, H, W) with values in [0.02, 0.98]: coloured clouds with some grain."""
+    """Return random pictures (B, 3, H, W) with values in [0.02, 0.98]: smooth colours with some grain."""
     random = torch.Generator().manual_seed(seed)
-    clouds = torch.rand(batch, 3, 4, 4, generator=random, dtype=torch.float64)
-    clouds = interpolate(clouds, (height, width), mode="bilinear")
+    colors = torch.rand(batch, 3, 4, 4, generator=random, dtype=torch.float64)
+    colors = interpolate(colors, (height, width), mode="bilinear")
     grain = torch.rand(batch, 3, height, width, generator=random, dtype=torch.float64)
-    return (0.02 + 0.96 * (0.8 * clouds + 0.2 * grain)).to(dtype)
+    return (0.02 + 0.96 * (0.8 * colors + 0.2 * grain)).to(dtype)
 
 
 def mask(height: int, width: int, *, batch: int = 2, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return masks (B, 1, H, W), 1 in a rectangle of a third to a half of each side, in another place each."""
-    lost = torch.zeros(batch, 1, height, width, dtype=dtype)
+    """Return masks (B, 1, H, W), 1 in a rectangle with a third to a half of each side; its position varies."""
+    masks = torch.zeros(batch, 1, height, width, dtype=dtype)
     for index in range(batch):
         top, left = (1 + index % 2) * height // 4, (1 + (index + 1) % 2) * width // 4
-        lost[index, :, top : top + max(1, height // 2), left : left + max(1, width // 3)] = 1
-    return lost
+        masks[index, :, top : top + max(1, height // 2), left : left + max(1, width // 3)] = 1
+    return masks
 
 
 def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch.dtype = torch.float32) -> Batch:
-    """Return `size` pairs: coloured truths, and their gray with the lost region painted in one flat level."""
+    """Return `size` pairs: colour truths, and their gray with the lost region in a single level."""
     truth = picture(height, width, batch=size, seed=seed, dtype=dtype)
     lost = mask(height, width, batch=size, dtype=dtype)
     gray = luma(truth).expand(-1, 3, -1, -1)
@@ -42,30 +42,30 @@ def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch
     return Batch(image=image, mask=lost, truth=truth, names=tuple(f"example-{index}" for index in range(size)))
 
 
-def on(device: torch.device, pairs: Batch) -> Batch:
+def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on another device."""
     return Batch(
-        image=pairs.image.to(device), mask=pairs.mask.to(device), truth=pairs.truth.to(device), names=pairs.names
+        image=batch.image.to(device), mask=batch.mask.to(device), truth=batch.truth.to(device), names=batch.names
     )
 
 
 def extremes(height: int, width: int) -> dict[str, Batch]:
-    """Return batches that break careless arithmetic: all black, all white, nothing and everything lost."""
+    """Return batches that cause divisions by zero and similar errors: black, white and equal pictures, empty masks."""
     pairs = batch(height, width)
     black, white = torch.zeros_like(pairs.truth), torch.ones_like(pairs.truth)
-    none, everything = torch.zeros_like(pairs.mask), torch.ones_like(pairs.mask)
+    empty, full = torch.zeros_like(pairs.mask), torch.ones_like(pairs.mask)
 
-    def made(image: Tensor, truth: Tensor, lost: Tensor) -> Batch:
+    def make(image: Tensor, truth: Tensor, lost: Tensor) -> Batch:
         return Batch(image=image, mask=lost, truth=truth, names=pairs.names)
 
     return {
         "random pictures": pairs,
-        "black pictures": made(black, black, pairs.mask),
-        "white pictures": made(white, white, pairs.mask),
-        "black pictures and a white truth": made(black, white, pairs.mask),
-        "equal pictures": made(pairs.truth, pairs.truth, pairs.mask),
-        "an empty mask": made(pairs.image, pairs.truth, none),
-        "a full mask": made(pairs.image, pairs.truth, everything),
+        "black pictures": make(black, black, pairs.mask),
+        "white pictures": make(white, white, pairs.mask),
+        "black pictures and a white truth": make(black, white, pairs.mask),
+        "equal pictures": make(pairs.truth, pairs.truth, pairs.mask),
+        "an empty mask": make(pairs.image, pairs.truth, empty),
+        "a full mask": make(pairs.image, pairs.truth, full),
     }
 
 
@@ -76,19 +76,18 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def sample(height: int, width: int, *, damaged: bool, seed: int = 0) -> Sample:
-    """Return a photograph as a damage finds it, or as an augmentation does: in gray, with a lost region."""
+    """Return a sample: undamaged, as a damage gets it, or gray with a lost region, as an augmentation gets it."""
     truth = photo(height, width, seed)
     if not damaged:
         return Sample(image=truth.copy(), mask=np.zeros(truth.shape[:2], bool), truth=truth)
     lost = mask(height, width, batch=1)[0, 0].numpy() > 0
-    gray = integer_luma(truth)
-    image = np.repeat(gray[..., None], 3, axis=-1)
+    image = np.repeat(integer_luma(truth)[..., None], 3, axis=-1)
     image[lost] = 50
     return Sample(image=image, mask=lost, truth=truth)
 
 
 class SmoothDiscriminator(nn.Module):
-    """Two 4x4 convolutions with a softplus between, in float64: smooth, so that it may be differentiated twice."""
+    """Two 4x4 convolutions with a softplus between them, in float64: smooth, so that it has second derivatives."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -101,5 +100,5 @@ class SmoothDiscriminator(nn.Module):
             )
 
     def forward(self, picture: Tensor) -> list[Tensor]:
-        """Judge (B, 3, H, W) by one map (B, 1, H / 4, W / 4)."""
+        """Return one map (B, 1, H / 4, W / 4) for (B, 3, H, W)."""
         return [self.layers(picture)]

@@ -1,4 +1,4 @@
-"""What a generator must do."""
+"""The checks of a generator."""
 
 from __future__ import annotations
 
@@ -11,117 +11,133 @@ from toolbox.hooks.specs import GeneratorSpec
 from toolbox.inference.restorer import Restorer
 from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
-from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
-from toolbox.testing.networks import Network
-from toolbox.testing.subject import Subject, named, seed
+from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.common import check_seeded_weights
+from toolbox.testing.networks import NetworkCase
+from toolbox.testing.subject import Subject, join_names
 
-# One rounding of float32 beyond [0, 1], as blending with the input may leave it.
+# Blending with the input may round to a value just outside [0, 1] in float32.
 ROUNDING = 1e-6
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of a generator."""
-    first = perform(subject, [sizes_found])
+def check_generator(subject: Subject) -> list[Check]:
+    """Run every check of a generator; after a failed size probe no other check is possible."""
+    first = run_checks(subject, [check_size_multiple])
     if first[0].status == "failed":
         return first
-    multiple = _multiple(subject)
-    # Two multiples, so that the deepest level has more than the one pixel that no norm can work on.
-    case = Network(subject=subject, side=max(64, 2 * multiple), call=outputs, multiple=multiple)
-    own = (networks.parameters, shapes, tiny_photographs, value_range, auxiliary_outputs)
-    tests = [*own, *networks.SHARED, uses_the_mask]
-    return [*first, *perform(case, tests), *perform(subject, [seed])]
+    multiple = _probe_multiple(subject)
+    # Norm layers fail on a single pixel. With a side of two multiples, the deepest level has more.
+    case = NetworkCase(subject=subject, side=max(64, 2 * multiple), call=call_generator, multiple=multiple)
+    own_checks = (
+        networks.check_parameters,
+        check_output_shape,
+        check_tiny_photographs,
+        check_value_range,
+        check_auxiliary_outputs,
+    )
+    checks = [*own_checks, *networks.SHARED_CHECKS, check_mask_use]
+    return [*first, *run_checks(case, checks), *run_checks(subject, [check_seeded_weights])]
 
 
-def outputs(network: Generator | nn.Module, pairs: Batch) -> dict[str, Tensor]:
-    """Call a generator; what it restored and its auxiliary outputs by name."""
-    outcome = network(pairs.image, pairs.mask)
-    if not isinstance(outcome, tuple):
-        outcome = (outcome, {})
-    two = len(outcome) == 2 and hasattr(outcome[1], "items")
-    demand(two, "return a tensor, or a tensor and a dict of named outputs")
-    restored, more = outcome
-    demand(isinstance(restored, Tensor), f"it returned {type(restored).__name__}, not a tensor")
-    return {"restored": restored, **more}
+def call_generator(network: Generator | nn.Module, pairs: Batch) -> dict[str, Tensor]:
+    """Call a generator and return the restored pictures as "restored", and its auxiliary outputs by name."""
+    result = network(pairs.image, pairs.mask)
+    if not isinstance(result, tuple):
+        result = (result, {})
+    is_pair = len(result) == 2 and hasattr(result[1], "items")
+    require(is_pair, "return a tensor, or a tensor and a dict of named outputs")
+    restored, auxiliary = result
+    require(isinstance(restored, Tensor), f"it returned {type(restored).__name__}, not a tensor")
+    return {"restored": restored, **auxiliary}
 
 
-def sizes_found(subject: Subject) -> str:
-    """The true size multiple is probed, as restoring does it."""
+def check_size_multiple(subject: Subject) -> str:
+    """The generator takes pictures whose sides are multiples of some number; restoring probes it in the same way."""
     try:
-        multiple = _multiple(subject)
+        multiple = _probe_multiple(subject)
     except (AttributeError, TypeError) as error:
-        raise Broken(f"it can't be called as generator(image, mask): {said(error)}; return a tensor") from error
+        raise ContractError(
+            f"it can't be called as generator(image, mask): {error_text(error)}; return a tensor"
+        ) from error
     return "any size" if multiple == 1 else f"sides that are multiples of {multiple}"
 
 
-def _multiple(subject: Subject) -> int:
-    network = subject.built
-    demand(isinstance(network, nn.Module), f"build returned {type(network).__name__}, not a torch.nn.Module")
+def _probe_multiple(subject: Subject) -> int:
+    network = subject.component
+    require(isinstance(network, nn.Module), f"build returned {type(network).__name__}, not a torch.nn.Module")
     return probe_multiple(network.eval(), torch.device("cpu"))
 
 
 @torch.no_grad()
-def shapes(case: Network) -> str:
-    """The picture comes back at its own size: oblong, odd where the multiple allows, one or three in a batch."""
+def check_output_shape(case: NetworkCase) -> str:
+    """The output has the size of the input: oblong, with odd sides if they are allowed, one or three in a batch."""
     multiple = case.multiple
     odd = 1 if multiple == 1 else 0
-    wanted = [(case.side + odd, case.side + multiple), (case.side + 3 * multiple, case.side)]
-    network = case.resting()
-    for size, (height, width) in zip((1, 3), wanted, strict=True):
-        pairs = examples.batch(height, width, size=size)
-        found = case.call(network, pairs)["restored"].shape
-        demand(found == pairs.image.shape, f"{list(pairs.image.shape)} comes back as {list(found)}; keep B, H and W")
+    sizes = [(case.side + odd, case.side + multiple), (case.side + 3 * multiple, case.side)]
+    network = case.eval_network()
+    for count, (height, width) in zip((1, 3), sizes, strict=True):
+        pairs = examples.batch(height, width, size=count)
+        shape = case.call(network, pairs)["restored"].shape
+        require(shape == pairs.image.shape, f"{list(pairs.image.shape)} comes back as {list(shape)}; keep B, H and W")
     photograph = examples.sample(case.side - 3, case.side + 7, damaged=True)
-    result = _restorer(case)(photograph.image, photograph.mask)
-    demand(result.shape == photograph.image.shape, "a photograph of odd sides comes back at another size")
-    return ", ".join(f"{height}x{width}" for height, width in [*wanted, photograph.image.shape[:2]])
+    restored = _restorer(case)(photograph.image, photograph.mask)
+    require(restored.shape == photograph.image.shape, "a photograph with odd sides comes back with another size")
+    return ", ".join(f"{height}x{width}" for height, width in [*sizes, photograph.image.shape[:2]])
 
 
-def _restorer(case: Network) -> Restorer:
-    return Restorer(network=case.resting(), keep="none", device=torch.device("cpu"), multiple=case.multiple)
+def _restorer(case: NetworkCase) -> Restorer:
+    return Restorer(network=case.eval_network(), keep="none", device=torch.device("cpu"), multiple=case.multiple)
 
 
-def tiny_photographs(case: Network) -> str:
+def check_tiny_photographs(case: NetworkCase) -> str:
     """A photograph of one pixel can be restored."""
     photograph = examples.sample(1, 1, damaged=False)
     try:
         _restorer(case)(photograph.image, photograph.mask)
     except (RuntimeError, ValueError) as error:
-        return Noted(f"it can't restore a photograph of 1x1: {said(error)}")
+        return Note(f"it can't restore a photograph of 1x1: {error_text(error)}")
     return "down to 1x1"
 
 
 @torch.no_grad()
-def value_range(case: Network) -> str:
-    """Restored pictures lie in [0, 1], with fresh weights and with others."""
-    for network in (case.resting(), case.restless(), case.restless(1).eval()):
+def check_value_range(case: NetworkCase) -> str:
+    """Restored pictures have values in [0, 1], with initial weights and with others."""
+    for network in (case.eval_network(), case.noisy_network(), case.noisy_network(1).eval()):
         for name, pairs in examples.extremes(case.side, case.side).items():
             restored = case.call(network, pairs)["restored"]
-            least, most = float(restored.min()), float(restored.max())
-            within = least >= -ROUNDING and most <= 1 + ROUNDING
-            demand(within, f"values from {least:.3g} to {most:.3g} for {name}; end in a sigmoid or a clamp to [0, 1]")
+            lowest, highest = float(restored.min()), float(restored.max())
+            is_in_range = lowest >= -ROUNDING and highest <= 1 + ROUNDING
+            require(
+                is_in_range,
+                f"values from {lowest:.3g} to {highest:.3g} for {name}; end in a sigmoid or a clamp to [0, 1]",
+            )
     return "within [0, 1]"
 
 
 @torch.no_grad()
-def auxiliary_outputs(case: Network) -> str:
+def check_auxiliary_outputs(case: NetworkCase) -> str:
     """The named outputs are those that the spec declares."""
-    spec = case.subject.bound.spec
+    spec = case.subject.spec
     assert isinstance(spec, GeneratorSpec)
-    for network in (case.restless(), case.restless().eval()):
+    for network in (case.noisy_network(), case.noisy_network().eval()):
         mode = "train" if network.training else "eval"
-        found = case.call(network, case.pairs())
-        del found["restored"]
-        missing, more = sorted(set(spec.auxiliary) - set(found)), sorted(set(found) - set(spec.auxiliary))
-        demand(not missing, f"in {mode} mode it gives no {named(missing)}, which its spec's auxiliary declares")
-        demand(not more, f"it gives {named(more)}, which its spec does not declare; add auxiliary = (…) there")
-        for name, value in found.items():
+        outputs = case.call(network, case.pairs())
+        del outputs["restored"]
+        missing = sorted(set(spec.auxiliary) - set(outputs))
+        undeclared = sorted(set(outputs) - set(spec.auxiliary))
+        require(not missing, f"in {mode} mode it returns no {join_names(missing)}, which its spec declares")
+        require(
+            not undeclared,
+            f"it returns {join_names(undeclared)}, which its spec does not declare; add auxiliary = (…) there",
+        )
+        for name, value in outputs.items():
             if value.dim() != 4 or len(value) != len(case.pairs().image):
-                raise Broken(f"{name} is {list(value.shape)}; it must be (B, C, h, w)")
+                raise ContractError(f"{name} is {list(value.shape)}; it must be (B, C, h, w)")
     return ", ".join(spec.auxiliary) or "none"
 
 
-def uses_the_mask(case: Network) -> str:
-    """Whether the mask is used is the author's choice."""
+def check_mask_use(case: NetworkCase) -> str:
+    """Report whether the mask changes the result, which is the author's choice."""
     pairs = case.pairs()
-    used = networks.changes(case, mask=1 - pairs.mask)
-    return Noted("the mask changes the result" if used else "the mask is taken and ignored")
+    is_used = networks.depends_on(case, mask=1 - pairs.mask)
+    return Note("the mask changes the result" if is_used else "the mask is ignored")

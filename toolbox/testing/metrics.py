@@ -1,4 +1,4 @@
-"""What a metric must do."""
+"""The checks of a metric."""
 
 from __future__ import annotations
 
@@ -8,89 +8,96 @@ import numpy as np
 
 from toolbox.hooks.specs import MetricSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Noted, demand, global_random, perform
+from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks
 from toolbox.testing.subject import Subject
 
-Pair = tuple[np.ndarray, np.ndarray, np.ndarray]
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of a metric."""
-    return perform(subject, [figures, best_at_the_truth, inputs_untouched, repeats])
+def check_metric(subject: Subject) -> list[Check]:
+    """Run every check of a metric."""
+    return run_checks(
+        subject, [check_finite_value, check_best_at_truth, check_inputs_unchanged, check_deterministic_value]
+    )
 
 
-def pairs() -> dict[str, Pair]:
-    """Return (restored, truth, mask) of many kinds, down to one pixel."""
+def make_inputs() -> dict[str, Inputs]:
+    """Return (restored, truth, mask) of different kinds, down to one pixel."""
     truth, other = examples.photo(64, 64), examples.photo(64, 64, seed=1)
-    lost = examples.sample(64, 64, damaged=True).mask
+    mask = examples.sample(64, 64, damaged=True).mask
     black, white = np.zeros_like(truth), np.full_like(truth, 255)
-    found: dict[str, Pair] = {
-        "another photograph": (other, truth, lost),
-        "black against white": (black, white, lost),
-        "an empty mask": (other, truth, np.zeros_like(lost)),
-        "a full mask": (other, truth, np.ones_like(lost)),
+    inputs: dict[str, Inputs] = {
+        "another photograph": (other, truth, mask),
+        "black against white": (black, white, mask),
+        "an empty mask": (other, truth, np.zeros_like(mask)),
+        "a full mask": (other, truth, np.ones_like(mask)),
     }
     for height, width in ((1, 1), (1, 9), (5, 3), (47, 33)):
-        small, tiny = examples.photo(height, width, seed=2), examples.photo(height, width, seed=3)
-        found[f"{height}x{width}"] = (small, tiny, np.ones((height, width), bool))
-    return found
+        restored, truth = examples.photo(height, width, seed=2), examples.photo(height, width, seed=3)
+        inputs[f"{height}x{width}"] = (restored, truth, np.ones((height, width), bool))
+    return inputs
 
 
-def figures(subject: Subject) -> str:
-    """It gives a finite float, or None where it can't be had."""
-    without = []
-    for name, pair in pairs().items():
-        value = subject.built(*pair)
+def check_finite_value(subject: Subject) -> str:
+    """The value is a finite float, or None where the metric is not defined."""
+    undefined = []
+    for name, inputs in make_inputs().items():
+        value = subject.component(*inputs)
         if value is None:
-            without.append(name)
+            undefined.append(name)
             continue
-        demand(isinstance(value, float), f"it returned {type(value).__name__} for {name}; return float(…) or None")
-        demand(math.isfinite(value), f"it is {value} for {name}; return None where it can't be had")
-    demand(len(without) < len(pairs()), "it is None for every pair of photographs")
-    return Noted(f"None for {', '.join(without)}") if without else f"finite for {len(pairs())} kinds of photographs"
+        require(isinstance(value, float), f"it returned {type(value).__name__} for {name}; return float(…) or None")
+        require(math.isfinite(value), f"it is {value} for {name}; return None where it is not defined")
+    require(len(undefined) < len(make_inputs()), "it is None for all photographs")
+    if undefined:
+        return Note(f"None for {', '.join(undefined)}")
+    return f"finite for {len(make_inputs())} kinds of photographs"
 
 
-def best_at_the_truth(subject: Subject) -> str:
-    """No photograph scores better than the truth itself, in the sense that the spec's `better` says."""
-    spec = subject.bound.spec
+def check_best_at_truth(subject: Subject) -> str:
+    """No photograph has a better value than the truth itself, as the spec's `better` defines it."""
+    spec = subject.spec
     assert isinstance(spec, MetricSpec)
-    truth, lost = examples.photo(64, 64), examples.sample(64, 64, damaged=True).mask
-    best = subject.built(truth.copy(), truth, lost)
+    truth, mask = examples.photo(64, 64), examples.sample(64, 64, damaged=True).mask
+    at_truth = subject.component(truth.copy(), truth, mask)
     sign = 1 if spec.better == "higher" else -1
     random = np.random.default_rng(0)
-    grain = np.clip(truth + random.normal(0, 3, truth.shape), 0, 255).astype(np.uint8)
-    more = np.clip(truth + random.normal(0, 40, truth.shape), 0, 255).astype(np.uint8)
-    others = {"some grain": grain, "much grain": more, "another photograph": examples.photo(64, 64, seed=1)}
-    others |= {"a flat photograph": np.full_like(truth, 128), "the truth upside down": truth[::-1].copy()}
-    scores = {name: subject.built(other, truth, lost) for name, other in others.items()}
-    if best is None:
-        if scores["some grain"] is None or scores["much grain"] is None:
-            return Noted("None for the truth itself and with grain, so there is nothing to compare")
-        right = sign * (scores["some grain"] - scores["much grain"]) >= 0
-        demand(right, f"better = '{spec.better}', but much grain scores better than some")
-        return Noted("None for the truth itself; some grain scores better than much")
-    for name, score in scores.items():
-        right = score is None or sign * (best - score) >= 0
-        demand(right, f"better = '{spec.better}', but {name} has {score} and the truth itself {best}")
-    return f"{best:g} for the truth itself"
+    photographs = {
+        "some grain": np.clip(truth + random.normal(0, 3, truth.shape), 0, 255).astype(np.uint8),
+        "much grain": np.clip(truth + random.normal(0, 40, truth.shape), 0, 255).astype(np.uint8),
+        "another photograph": examples.photo(64, 64, seed=1),
+        "a flat photograph": np.full_like(truth, 128),
+        "the truth upside down": truth[::-1].copy(),
+    }
+    values = {name: subject.component(photograph, truth, mask) for name, photograph in photographs.items()}
+    if at_truth is None:
+        some, much = values["some grain"], values["much grain"]
+        if some is None or much is None:
+            return Note("None for the truth itself and with grain, so nothing can be compared")
+        require(sign * (some - much) >= 0, f"better = '{spec.better}', but much grain has a better value than some")
+        return Note("None for the truth itself; some grain has a better value than much grain")
+    for name, value in values.items():
+        is_right = value is None or sign * (at_truth - value) >= 0
+        require(is_right, f"better = '{spec.better}', but {name} has {value} and the truth itself {at_truth}")
+    return f"{at_truth:g} for the truth itself"
 
 
-def inputs_untouched(subject: Subject) -> str:
-    """The arrays are used again by the next metric."""
-    for name, pair in pairs().items():
-        same = pairs()[name]
-        subject.built(*pair)
-        for what, array, kept in zip(("restored", "truth", "mask"), pair, same, strict=True):
-            demand(np.array_equal(array, kept), f"it writes into {what}; work on a copy")
-    return "as they were"
+def check_inputs_unchanged(subject: Subject) -> str:
+    """The metric does not write into its inputs, which other metrics use afterwards."""
+    for name, inputs in make_inputs().items():
+        expected = make_inputs()[name]
+        subject.component(*inputs)
+        for field, array, unchanged in zip(("restored", "truth", "mask"), inputs, expected, strict=True):
+            require(np.array_equal(array, unchanged), f"it writes into {field}; work on a copy")
+    return "unchanged"
 
 
-def repeats(subject: Subject) -> str:
-    """The same photographs give the same figure."""
-    pair = pairs()["another photograph"]
-    before = global_random()
-    first = subject.built(*pair)
-    subject.built(*pairs()["black against white"])
-    demand(before == global_random(), "it draws random numbers; a figure must not depend on chance")
-    demand(first == subject.built(*pair), "it gives another figure for the same photographs")
-    return "same figure twice"
+def check_deterministic_value(subject: Subject) -> str:
+    """The same photographs give the same value."""
+    inputs = make_inputs()["another photograph"]
+    before = global_random_state()
+    first = subject.component(*inputs)
+    subject.component(*make_inputs()["black against white"])
+    require(before == global_random_state(), "it draws random numbers; a value must not depend on chance")
+    require(first == subject.component(*inputs), "it returns another value for the same photographs")
+    return "the same value twice"

@@ -11,25 +11,25 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from toolbox.data.batch import Batch
 from toolbox.testing import examples
-from toolbox.testing.checks import Noted, demand
-from toolbox.testing.devices import moved
-from toolbox.testing.subject import Subject, carried_over, named
+from toolbox.testing.checks import ContractError, Note, require
+from toolbox.testing.devices import run_on_other_device
+from toolbox.testing.subject import Subject, copy_state, join_names
 
 Outputs = dict[str, Tensor]
 
-# Pictures of one batch may be computed by other kernels than pictures alone; both round, here in float64.
+# A batch and a single picture may be computed by different kernels, which round differently; in float64.
 ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class NetworkCase:
     """A generator or a discriminator under test.
 
     Attributes:
         subject: the component.
-        side: the side in pixels, a multiple of 64, of the square pictures that it is tried on.
-        call: calls the module on a batch; its outputs by name.
-        multiple: what sides must be multiples of, probed.
+        side: the side in pixels of the square pictures that it is tested with.
+        call: calls the module on a batch and returns its outputs by name.
+        multiple: the probed number that the sides of pictures must be multiples of.
     """
 
     subject: Subject
@@ -38,207 +38,221 @@ class Network:
     multiple: int = 1
 
     def pairs(self, seed: int = 0) -> Batch:
-        """Return two pictures of the size that the network is tried on."""
+        """Return two pictures of the size that the network is tested with."""
         return examples.batch(self.side, self.side, seed=seed)
 
-    def resting(self) -> nn.Module:
-        """Return the module built once, in eval mode."""
-        network: nn.Module = self.subject.built
+    def eval_network(self) -> nn.Module:
+        """Return the module, built once, in eval mode."""
+        network: nn.Module = self.subject.component
         return network.eval()
 
-    def restless(self, seed: int = 0) -> nn.Module:
-        """Return a new module in train mode with noise on its weights.
+    def noisy_network(self, seed: int = 0) -> nn.Module:
+        """Return a new module in train mode with noise added to its weights.
 
-        A layer that starts at zero, as good designs have it, hides what comes before it; the noise shows the
-        network as it will be after some steps.
+        Good designs start some layers at zero, and such a layer hides all layers before it. With the noise, the
+        network behaves as after some training steps.
         """
         network: nn.Module = self.subject.build(seed)
         random = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight in network.parameters():
                 if weight.requires_grad and weight.is_floating_point():
-                    fan = weight[0].numel() if weight.dim() > 1 else 25
-                    weight.add_(0.5 * fan**-0.5 * torch.randn(weight.shape, generator=random))
+                    fan_in = weight[0].numel() if weight.dim() > 1 else 25
+                    weight.add_(0.5 * fan_in**-0.5 * torch.randn(weight.shape, generator=random))
         return network.train()
 
 
-def parameters(case: Network) -> str:
-    """Networks are Modules, or nothing could train or save them."""
-    built = case.subject.built
-    demand(isinstance(built, nn.Module), f"build returned {type(built).__name__}, not a torch.nn.Module")
-    count = sum(weight.numel() for weight in built.parameters())
+def check_parameters(case: NetworkCase) -> str:
+    """A network is a torch module; anything else can't be trained or saved."""
+    network = case.subject.component
+    require(isinstance(network, nn.Module), f"build returned {type(network).__name__}, not a torch.nn.Module")
+    count = sum(weight.numel() for weight in network.parameters())
     return f"{count:,} parameters"
 
 
-def inputs_untouched(case: Network) -> str:
-    """The pictures and masks that it is given are used again by the losses."""
-    pairs, same = case.pairs(), case.pairs()
-    case.call(case.restless(), pairs)
+def check_inputs_unchanged(case: NetworkCase) -> str:
+    """The network does not write into its inputs, which the losses use afterwards."""
+    pairs, expected = case.pairs(), case.pairs()
+    case.call(case.noisy_network(), pairs)
     for name in ("image", "mask", "truth"):
-        kept = torch.equal(getattr(pairs, name), getattr(same, name))
-        demand(kept, f"it writes into the {name} that it is given; work on a copy")
-    return "as they were"
+        is_unchanged = torch.equal(getattr(pairs, name), getattr(expected, name))
+        require(is_unchanged, f"it writes into the {name} that it is given; work on a copy")
+    return "unchanged"
 
 
 @torch.no_grad()
-def dtype(case: Network) -> str:
-    """Float32 and float64 come out as they went in: a recipe may ask for either."""
-    for kind in (torch.float32, torch.float64):
-        network = case.subject.build().to(kind).eval()
-        outputs = case.call(network, examples.batch(case.side, case.side, dtype=kind))
-        wrong = sorted({str(value.dtype) for value in outputs.values()} - {str(kind)})
-        demand(not wrong, f"given {kind} it returns {', '.join(wrong)}; make tensors with dtype=x.dtype")
-    return "float32 and float64 kept"
+def check_dtype(case: NetworkCase) -> str:
+    """The outputs have the dtype of the inputs, float32 or float64, because a recipe can use either."""
+    for dtype in (torch.float32, torch.float64):
+        network = case.subject.build().to(dtype).eval()
+        outputs = case.call(network, examples.batch(case.side, case.side, dtype=dtype))
+        wrong = sorted({str(value.dtype) for value in outputs.values()} - {str(dtype)})
+        require(not wrong, f"given {dtype} it returns {', '.join(wrong)}; make tensors with dtype=x.dtype")
+    return "the same for float32 and float64"
 
 
-def autocast(case: Network) -> str:
+def check_autocast(case: NetworkCase) -> str:
     """Mixed precision, here bfloat16 on the CPU, gives finite values and gradients."""
-    network = case.restless()
+    network = case.noisy_network()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         outputs = case.call(network, case.pairs())
-    demand(all(value.isfinite().all() for value in outputs.values()), "not finite under autocast in bfloat16")
+    require(all(value.isfinite().all() for value in outputs.values()), "not finite under autocast in bfloat16")
     total = torch.stack([value.float().mean() for value in outputs.values()]).sum()
     if total.requires_grad:
         total.backward()
-    wrong = [name for name, one in network.named_parameters() if one.grad is not None and not one.grad.isfinite().all()]
-    demand(not wrong, f"gradients of {named(wrong)} are not finite under autocast in bfloat16")
+    wrong = _without_finite_gradient(network)
+    require(not wrong, f"gradients of {join_names(wrong)} are not finite under autocast in bfloat16")
     return "finite in bfloat16"
 
 
-def device(case: Network) -> str:
-    """A module moved by `to` works where it has been moved."""
+def check_device(case: NetworkCase) -> str:
+    """A module that is moved to a device works there."""
 
-    def prepare(where: torch.device) -> Callable[[], list[Tensor]]:
-        network, pairs = case.subject.build().to(where).eval(), examples.on(where, case.pairs())
+    def prepare(device: torch.device) -> Callable[[], list[Tensor]]:
+        network, pairs = case.subject.build().to(device).eval(), examples.to_device(case.pairs(), device)
         return lambda: list(case.call(network, pairs).values())
 
-    return moved(prepare)
+    return run_on_other_device(prepare)
 
 
-def finite(case: Network) -> str:
+def check_finite_values(case: NetworkCase) -> str:
     """Flat pictures, empty and full masks give finite values and gradients."""
-    network = case.restless()
+    network = case.noisy_network()
     for name, pairs in examples.extremes(case.side, case.side).items():
         network.zero_grad()
         outputs = case.call(network, pairs)
-        demand(all(value.isfinite().all() for value in outputs.values()), f"not finite for {name}")
+        require(all(value.isfinite().all() for value in outputs.values()), f"not finite for {name}")
         total = torch.stack([value.square().mean() for value in outputs.values()]).sum()
         if total.requires_grad:
             total.backward()
-        grads = {key: one.grad for key, one in network.named_parameters() if one.grad is not None}
-        wrong = [key for key, grad in grads.items() if not grad.isfinite().all()]
-        demand(not wrong, f"gradients of {named(wrong)} are not finite for {name}")
+        wrong = _without_finite_gradient(network)
+        require(not wrong, f"gradients of {join_names(wrong)} are not finite for {name}")
     return "values and gradients, for flat pictures, empty and full masks"
 
 
-def gradient_flow(case: Network) -> str:
-    """Every trainable parameter is moved by something in the output.
+def check_gradient_flow(case: NetworkCase) -> str:
+    """Every trainable parameter gets a gradient.
 
-    One that never is fails: it costs memory and optimiser state, lies in every checkpoint, and what it was
-    meant to do isn't done. So that a ReLU which is dead by chance does not fail anyone, a parameter has to be
-    still in three draws of the weights, noise on each, over two batches.
+    A parameter that never gets one uses memory, optimizer state and space in every checkpoint, and does not do what it
+    was meant for. A ReLU can be dead by chance, so a parameter fails only if it gets no gradient for three draws of
+    noisy weights with two batches each.
     """
-    still: set[str] = set()
+    without_gradient: set[str] = set()
     for draw in range(3):
-        network = case.restless(draw)
-        trainable = {name: one for name, one in network.named_parameters() if one.requires_grad}
+        network = case.noisy_network(draw)
+        trainable = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         if not trainable:
-            return Noted("nothing trainable")
-        still = set(trainable) if draw == 0 else still
-        for number in range(2):
-            outputs = case.call(network, case.pairs(seed=10 * draw + number))
-            random = torch.Generator().manual_seed(number)
-            weighed = [(value * torch.randn(value.shape, generator=random)).sum() for value in outputs.values()]
-            total = torch.stack(weighed).sum()
-            demand(total.requires_grad, "the output has no gradient; take out detach(), no_grad and numpy")
+            return Note("no trainable parameters")
+        without_gradient = set(trainable) if draw == 0 else without_gradient
+        for index in range(2):
+            outputs = case.call(network, case.pairs(seed=10 * draw + index))
+            random = torch.Generator().manual_seed(index)
+            weighted = [(value * torch.randn(value.shape, generator=random)).sum() for value in outputs.values()]
+            total = torch.stack(weighted).sum()
+            require(total.requires_grad, "the output has no gradient; remove detach(), no_grad and numpy")
             total.backward()
-        still = {name for name in still if (grad := trainable[name].grad) is None or not grad.any()}
-        if not still:
+        without_gradient = {
+            name for name in without_gradient if (grad := trainable[name].grad) is None or not grad.any()
+        }
+        if not without_gradient:
             return f"reaches all {len(trainable)} parameters"
-    lost = named(sorted(still))
-    demand(False, f"no gradient ever reaches {lost}; use them in forward, freeze them or take them out")
-    return ""
+    names = join_names(sorted(without_gradient))
+    raise ContractError(f"no gradient ever reaches {names}; use them in forward, freeze them or remove them")
 
 
 @torch.no_grad()
-def eval_repeats(case: Network) -> str:
+def check_deterministic_eval(case: NetworkCase) -> str:
     """In eval mode the same input gives the same output."""
-    network, pairs = case.resting(), case.pairs()
+    network, pairs = case.eval_network(), case.pairs()
     first = {name: value.clone() for name, value in case.call(network, pairs).items()}
     case.call(network, case.pairs(seed=1))
     again = case.call(network, pairs)
-    wrong = [name for name in first if not torch.equal(first[name], again[name])]
-    demand(not wrong, f"{named(wrong)} differs from call to call in eval mode; draw and remember in train mode only")
-    return "same output twice"
+    different = [name for name in first if not torch.equal(first[name], again[name])]
+    require(
+        not different,
+        f"{join_names(different)} differs from call to call in eval mode; use random numbers and state only in "
+        "train mode",
+    )
+    return "the same output twice"
 
 
 @torch.no_grad()
-def batch_independence(case: Network) -> str:
-    """In eval mode a picture's output does not depend on what else is in the batch."""
+def check_batch_independence(case: NetworkCase) -> str:
+    """In eval mode the output for a picture does not depend on the other pictures of the batch."""
     network: nn.Module = case.subject.build().double().eval()
     pairs = examples.batch(case.side, case.side, dtype=torch.float64)
     together = case.call(network, pairs)
-    furthest = 0.0
+    largest = 0.0
     for index in range(len(pairs.image)):
-        only = slice(index, index + 1)
-        one = Batch(image=pairs.image[only], mask=pairs.mask[only], truth=pairs.truth[only], names=("one",))
-        for name, value in case.call(network, one).items():
+        rows = slice(index, index + 1)
+        single = Batch(image=pairs.image[rows], mask=pairs.mask[rows], truth=pairs.truth[rows], names=("single",))
+        for name, value in case.call(network, single).items():
             scale = max(1.0, float(together[name].abs().max()))
-            furthest = max(furthest, float((value - together[name][only]).abs().max()) / scale)
-    demand(furthest <= ROUNDING, f"a picture's output changes by {furthest:.1e} with what else is in the batch")
-    return f"within {furthest:.0e} in float64"
+            largest = max(largest, float((value - together[name][rows]).abs().max()) / scale)
+    require(largest <= ROUNDING, f"the output for a picture changes by {largest:.1e} with the rest of the batch")
+    return f"within {largest:.0e} in float64"
 
 
 @torch.no_grad()
-def safetensors(case: Network) -> str:
-    """Weights saved and loaded give the same output."""
-    source, target = case.restless().eval(), case.subject.build(seed=1).eval()
-    carried_over(source, target)
+def check_saved_weights(case: NetworkCase) -> str:
+    """Weights that are saved and loaded give the same output."""
+    source, target = case.noisy_network().eval(), case.subject.build(seed=1).eval()
+    copy_state(source, target)
     pairs = case.pairs()
     before, after = case.call(source, pairs), case.call(target, pairs)
-    wrong = [name for name in before if not torch.equal(before[name], after[name])]
-    demand(not wrong, "saved and loaded, the output is another; keep all state in parameters and buffers")
-    return "same output after saving and loading"
+    different = [name for name in before if not torch.equal(before[name], after[name])]
+    require(not different, "after saving and loading, the output differs; keep all state in parameters and buffers")
+    return "the same output after saving and loading"
 
 
-def memory(case: Network) -> str:
-    """What a training step keeps for the way back, without the weights."""
+def check_memory(case: NetworkCase) -> str:
+    """Report the memory that a training step keeps for the backward pass, without the weights."""
     network = case.subject.build().train()
-    weights = {one.untyped_storage().data_ptr() for one in network.parameters()}
-    kept: dict[int, int] = {}
+    weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
+    saved_bytes: dict[int, int] = {}
 
     def pack(value: Tensor) -> Tensor:
         storage = value.untyped_storage()
         if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved_bytes[storage.data_ptr()] = storage.nbytes()
         return value
 
     pairs = case.pairs()
     with saved_tensors_hooks(pack, lambda value: value):
-        held = case.call(network, pairs)
+        # The outputs stay alive until here, so that no storage address is used twice.
+        outputs = case.call(network, pairs)
     pixels = pairs.mask.numel()
-    del held
-    return f"{sum(kept.values()) / pixels / 1024:.3g} KiB a pixel kept for the way back, in float32"
+    del outputs
+    return f"{sum(saved_bytes.values()) / pixels / 1024:.3g} KiB per pixel for the backward pass, in float32"
 
 
 @torch.no_grad()
-def changes(case: Network, **other: Tensor) -> bool:
-    """Return whether any output changes when these parts of the batch are others."""
-    network, pairs = case.restless().eval(), case.pairs()
-    changed = Batch(**({name: getattr(pairs, name) for name in ("image", "mask", "truth", "names")} | other))
+def depends_on(case: NetworkCase, **changes: Tensor) -> bool:
+    """Return whether any output changes when these fields of the batch change."""
+    network, pairs = case.noisy_network().eval(), case.pairs()
+    changed = Batch(**({name: getattr(pairs, name) for name in ("image", "mask", "truth", "names")} | changes))
     before, after = case.call(network, pairs), case.call(network, changed)
     return any(not torch.equal(before[name], after[name]) for name in before)
 
 
-SHARED = (
-    inputs_untouched,
-    dtype,
-    autocast,
-    device,
-    finite,
-    gradient_flow,
-    eval_repeats,
-    batch_independence,
-    safetensors,
-    memory,
+def _without_finite_gradient(network: nn.Module) -> list[str]:
+    """Return the names of the parameters whose gradient is NaN or infinite."""
+    return [
+        name
+        for name, weight in network.named_parameters()
+        if weight.grad is not None and not weight.grad.isfinite().all()
+    ]
+
+
+SHARED_CHECKS = (
+    check_inputs_unchanged,
+    check_dtype,
+    check_autocast,
+    check_device,
+    check_finite_values,
+    check_gradient_flow,
+    check_deterministic_eval,
+    check_batch_independence,
+    check_saved_weights,
+    check_memory,
 )

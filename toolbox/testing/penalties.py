@@ -1,153 +1,173 @@
-"""What a penalty on the discriminator must do."""
+"""The checks of a penalty on the discriminator."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from toolbox.hooks.protocols import Penalty, PenaltyContext
 from toolbox.testing import examples, gradients
-from toolbox.testing.checks import Check, demand, global_random, perform
-from toolbox.testing.devices import moved, placed
+from toolbox.testing.checks import Check, global_random_state, require, run_checks
+from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
 
 SIDE = 16
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of a penalty."""
-    return perform(subject, [gradient_flow, finite, inputs_untouched, random_numbers, shared_batch, device, checkpoint])
+def check_penalty(subject: Subject) -> list[Check]:
+    """Run every check of a penalty."""
+    return run_checks(
+        subject,
+        [
+            check_gradient_flow,
+            check_finite_values,
+            check_inputs_unchanged,
+            check_random_numbers,
+            check_split_batch,
+            check_device,
+            check_saved_state,
+        ],
+    )
 
 
-def judgement(
-    network: torch.nn.Module, *, seed: int = 0, draw: int = 0, where: torch.device | None = None
+def make_context(
+    network: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    *,
+    batch_start: int = 0,
+    batch_total: int | None = None,
 ) -> PenaltyContext:
-    """Return what a penalty sees of `network`, a discriminator in float64, on two pictures of 16 pixels."""
-    device = where or torch.device("cpu")
-    real, fake = (examples.picture(SIDE, SIDE, seed=2 * seed + one, dtype=torch.float64).to(device) for one in (0, 1))
-    return judged(network, real, fake, draw=draw)
-
-
-def judged(
-    network: torch.nn.Module, real: Tensor, fake: Tensor, *, draw: int = 0, first: int = 0, whole: int | None = None
-) -> PenaltyContext:
-    """Return what a penalty sees of `network` on pictures, which may be a part of the batch."""
+    """Return the inputs of a penalty on `network` for some pictures, which may be a part of a batch."""
     return PenaltyContext(
         discriminate=network,
         real=real,
         fake=fake,
         real_maps=network(real),
         fake_maps=network(fake),
-        random=torch.Generator().manual_seed(draw),
-        batch_start=first,
-        batch_total=whole,
+        random=torch.Generator().manual_seed(0),
+        batch_start=batch_start,
+        batch_total=batch_total,
     )
 
 
-def gradient_flow(subject: Subject) -> str:
-    """A penalty that does not move the discriminator's weights holds nothing in check."""
+def make_example_context(network: nn.Module, *, seed: int = 0, device: torch.device | None = None) -> PenaltyContext:
+    """Return the inputs of a penalty on `network`, a discriminator in float64, for two pictures of 16 pixels."""
+    real, fake = (
+        examples.picture(SIDE, SIDE, seed=2 * seed + offset, dtype=torch.float64).to(device or torch.device("cpu"))
+        for offset in (0, 1)
+    )
+    return make_context(network, real, fake)
+
+
+def check_gradient_flow(subject: Subject) -> str:
+    """The penalty has a gradient in the discriminator's weights."""
     network = SmoothDiscriminator()
-    penalty: Penalty = gradients.doubled(subject.build())
-    value = gradients.scalar(penalty(judgement(network)))
+    penalty: Penalty = gradients.to_float64(subject.build())
+    value = gradients.require_scalar(penalty(make_example_context(network)))
     weights = dict(network.named_parameters())
-    slopes = gradients.gradients(value, list(weights.values()), "the penalty")
-    reached = [name for name, slope in zip(weights, slopes, strict=True) if slope.any()]
-    demand(reached, "its gradient is zero in every weight of the discriminator; was create_graph=True forgotten?")
+    found = gradients.compute_gradients(value, list(weights.values()), "the penalty")
+    reached = [name for name, gradient in zip(weights, found, strict=True) if gradient.any()]
+    require(reached, "its gradient is zero in every weight of the discriminator; was create_graph=True forgotten?")
     return f"reaches {len(reached)} of {len(weights)} weights and biases of a small discriminator"
 
 
-def finite(subject: Subject) -> str:
-    """A smooth discriminator, and one that gives the same for every picture, have finite penalties."""
+def check_finite_values(subject: Subject) -> str:
+    """The value and the gradient are finite, also for a discriminator that scores all pictures the same."""
     flat = SmoothDiscriminator()
     with torch.no_grad():
         for weight in flat.parameters():
             weight.zero_()
     for name, network in (("a smooth discriminator", SmoothDiscriminator()), ("a flat discriminator", flat)):
-        penalty: Penalty = gradients.doubled(subject.build())
-        value = gradients.scalar(penalty(judgement(network)))
-        demand(value.isfinite(), f"it is {float(value.detach())} for {name}")
-        slopes = gradients.gradients(value, list(network.parameters()), "the penalty")
-        demand(
-            all(one.isfinite().all() for one in slopes),
-            f"its gradient is not finite for {name}; the root of a sum of squares has none at 0",
+        penalty: Penalty = gradients.to_float64(subject.build())
+        value = gradients.require_scalar(penalty(make_example_context(network)))
+        require(value.isfinite(), f"it is {float(value.detach())} for {name}")
+        found = gradients.compute_gradients(value, list(network.parameters()), "the penalty")
+        require(
+            all(gradient.isfinite().all() for gradient in found),
+            f"its gradient is not finite for {name}; the root of a sum of squares has no gradient at 0",
         )
-    return "value and gradient, for a flat discriminator too"
+    return "value and gradient, also for a flat discriminator"
 
 
-def inputs_untouched(subject: Subject) -> str:
-    """The pictures are used again by the next penalty."""
-    given, same = judgement(SmoothDiscriminator()), judgement(SmoothDiscriminator())
-    penalty: Penalty = gradients.doubled(subject.build())
-    penalty(given)
+def check_inputs_unchanged(subject: Subject) -> str:
+    """The penalty changes neither the pictures nor their requires_grad, because other penalties use them."""
+    context, expected = make_example_context(SmoothDiscriminator()), make_example_context(SmoothDiscriminator())
+    penalty: Penalty = gradients.to_float64(subject.build())
+    penalty(context)
     for name in ("real", "fake"):
-        value = getattr(given, name)
-        demand(torch.equal(value, getattr(same, name)), f"it writes into judgement.{name}; work on a copy")
-        demand(
+        value = getattr(context, name)
+        require(torch.equal(value, getattr(expected, name)), f"it writes into context.{name}; work on a copy")
+        require(
             not value.requires_grad,
-            f"it leaves judgement.{name} asking for gradients; write {name}.detach().requires_grad_()",
+            f"it leaves requires_grad set on context.{name}; write {name}.detach().requires_grad_()",
         )
-    return "as they were"
+    return "unchanged"
 
 
-def random_numbers(subject: Subject) -> str:
-    """Every draw comes through the judgement, so that a continued run draws the same."""
+def check_random_numbers(subject: Subject) -> str:
+    """All random numbers come from the context, so that a resumed run draws the same ones."""
 
     def value(seed: int) -> float:
         torch.manual_seed(seed)
-        return float(gradients.doubled(subject.build())(judgement(SmoothDiscriminator())).detach())
+        return float(gradients.to_float64(subject.build())(make_example_context(SmoothDiscriminator())).detach())
 
-    before = global_random()
-    gradients.doubled(subject.build())(judgement(SmoothDiscriminator()))
-    demand(before == global_random(), "it draws from the global random numbers; draw by judgement.uniform")
-    demand(value(0) == value(1), "it depends on the global seed; draw by judgement.uniform")
-    return "through the judgement alone, or none"
+    before = global_random_state()
+    gradients.to_float64(subject.build())(make_example_context(SmoothDiscriminator()))
+    require(before == global_random_state(), "it draws from the global random numbers; use context.uniform")
+    require(value(0) == value(1), "it depends on the global seed; use context.uniform")
+    return "from the context only, or none"
 
 
-def shared_batch(subject: Subject) -> str:
-    """A picture is looked at in the same places, whether its batch is here whole, in parts, or over processes."""
-    real, fake = (examples.picture(SIDE, SIDE, batch=1, seed=one, dtype=torch.float64) for one in (0, 1))
+def check_split_batch(subject: Subject) -> str:
+    """The discriminator is called at the same points for a picture, whether its batch is whole or split."""
+    real, fake = (examples.picture(SIDE, SIDE, batch=1, seed=seed, dtype=torch.float64) for seed in (0, 1))
 
-    def looks(pictures: int, first: int) -> list[Tensor]:
-        """Return the places (pictures, 3, H, W) of every look at `pictures` of a batch of two equal ones."""
-        found: list[Tensor] = []
+    def points_of(count: int, start: int) -> list[Tensor]:
+        """Return the points (count, 3, H, W) at which a penalty calls the discriminator.
+
+        The penalty gets `count` pictures of a batch of two equal ones, from the index `start` on.
+        """
+        points: list[Tensor] = []
         network = SmoothDiscriminator()
-        both = (one.repeat(pictures, 1, 1, 1) for one in (real, fake))
-        given = judged(network, *both, first=first, whole=2)
-        network.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0].detach()))
-        gradients.doubled(subject.build())(given)
-        return [one for one in found if len(one) == pictures]
+        real_part, fake_part = (picture.repeat(count, 1, 1, 1) for picture in (real, fake))
+        context = make_context(network, real_part, fake_part, batch_start=start, batch_total=2)
+        network.register_forward_pre_hook(lambda module, inputs: points.append(inputs[0].detach()))
+        gradients.to_float64(subject.build())(context)
+        return [point for point in points if len(point) == count]
 
-    whole, parts = looks(2, 0), [looks(1, 0), looks(1, 1)]
+    whole, parts = points_of(2, 0), [points_of(1, 0), points_of(1, 1)]
     for index, part in enumerate(parts):
-        for place, alone in zip(whole, part, strict=False):
-            # Equal pictures: what is taken over the batch, as a deviation, hardly differs; a draw does.
-            moved_by = (place[index] - real[0]).norm() + (place[index] - fake[0]).norm()
-            demand(
-                (place[index] - alone[0]).norm() <= 0.01 * moved_by,
-                "it draws other numbers for a picture when the batch is shared out; draw by judgement.uniform",
+        for point, point_in_part in zip(whole, part, strict=False):
+            # The pictures of the batch are equal, so statistics of the batch hardly change its points; a random
+            # number does.
+            displacement = (point[index] - real[0]).norm() + (point[index] - fake[0]).norm()
+            require(
+                (point[index] - point_in_part[0]).norm() <= 0.01 * displacement,
+                "it draws other numbers for a picture when the batch is split; use context.uniform",
             )
-    return "the same places in parts as in the whole batch" if whole else "it asks for no other places"
+    return "the same points for a split batch" if whole else "it calls the discriminator at no other points"
 
 
-def device(subject: Subject) -> str:
-    """The penalty works where the pictures are."""
+def check_device(subject: Subject) -> str:
+    """The penalty works on the device of the pictures."""
 
-    def prepare(where: torch.device) -> Callable[[], list[Tensor]]:
-        penalty = placed(gradients.doubled(subject.build()), where)
-        seen = judgement(SmoothDiscriminator().to(where), where=where)
-        return lambda: [penalty(seen)]
+    def prepare(device: torch.device) -> Callable[[], list[Tensor]]:
+        penalty = move_to(gradients.to_float64(subject.build()), device)
+        context = make_example_context(SmoothDiscriminator().to(device), device=device)
+        return lambda: [penalty(context)]
 
-    return moved(prepare)
+    return run_on_other_device(prepare)
 
 
-def checkpoint(subject: Subject) -> str:
-    """What it remembers from call to call is in the checkpoint."""
+def check_saved_state(subject: Subject) -> str:
+    """A checkpoint contains all that the penalty remembers from call to call."""
 
-    def use(penalty: Callable[[PenaltyContext], Tensor], number: int) -> list[Tensor]:
+    def call(penalty: Callable[[PenaltyContext], Tensor], index: int) -> list[Tensor]:
         torch.manual_seed(0)
-        return [penalty(judgement(SmoothDiscriminator(), seed=number)).detach()]
+        return [penalty(make_example_context(SmoothDiscriminator(), seed=index)).detach()]
 
-    return gradients.state(lambda seed: gradients.doubled(subject.build(seed)), use)
+    return gradients.require_saved_state(lambda seed: gradients.to_float64(subject.build(seed)), call)

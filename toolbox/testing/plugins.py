@@ -1,4 +1,4 @@
-"""What a plugin must do as a whole: load, say nothing heavy at import, bring components that keep their contracts."""
+"""The checks of a plugin as a whole: it loads, and its import is fast."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.manager import Candidate, PluginRecord, file_loader, register
 from toolbox.testing.checks import Check
 
-# What `toolbox list` has no time for.
-HEAVY = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch", "accelerate")
+# Packages that take too long to import for `toolbox list`.
+HEAVY_PACKAGES = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch", "accelerate")
 
-# Run in a fresh interpreter: imports a plugin, calls its hooks, and says what that loaded.
+# Run in a new interpreter: imports a plugin, calls its hooks, and prints the heavy packages that this imported.
 PROBE = """
 import importlib, importlib.util, json, sys, time
 import toolbox
@@ -32,9 +32,9 @@ if source.endswith(".py"):
     sys.modules["probed_plugin"] = plugin
     spec.loader.exec_module(plugin)
 else:
-    module, _, place = source.partition(":")
+    module, _, attributes = source.partition(":")
     plugin = importlib.import_module(module)
-    for name in filter(None, place.split(".")):
+    for name in filter(None, attributes.split(".")):
         plugin = getattr(plugin, name)
 for name in dir(plugin):
     if name.startswith("toolbox_") and callable(getattr(plugin, name)):
@@ -44,15 +44,15 @@ print(json.dumps([[name for name in heavy if name in sys.modules], time.perf_cou
 
 
 def catalog_with(plugin: Any, name: str) -> tuple[Catalog, PluginRecord]:  # noqa: ANN401 - a module, an object, a path
-    """Return the catalog of the bundles that ship with one plugin more, and what became of that plugin.
+    """Return the catalog of the bundles that ship and one more plugin, and the record of that plugin.
 
     Args:
         plugin: a module or an object with hooks, or the path of a Python file.
-        name: what to call it.
+        name: the name to give to the plugin.
     """
     shipped = registry.read().shipped
     module = getattr(plugin, "__name__", "")
-    # A bundle under test is not loaded a second time beside itself.
+    # If the plugin is itself a bundle that ships, it must not be loaded twice.
     others = [bundle for bundle in shipped.bundles if bundle.module != module]
     manager = managers.load(
         third_party=False,
@@ -67,41 +67,41 @@ def catalog_with(plugin: Any, name: str) -> tuple[Catalog, PluginRecord]:  # noq
     return catalogs.build(manager), record
 
 
-def loads(record: PluginRecord) -> Check:
-    """Return whether the plugin came into the catalog, and why not."""
+def check_loading(record: PluginRecord) -> Check:
+    """Check whether the plugin's components are in the catalog."""
     if record.status == "failed":
-        return Check(name="loads", status="failed", detail=record.cause)
+        return Check(name="loading", status="failed", detail=record.cause)
     if record.status == "disabled":
-        return Check(name="loads", status="noted", detail=f"disabled, {record.cause}")
-    return Check(name="loads", status="ok", detail=f"{len(record.components)} components")
+        return Check(name="loading", status="noted", detail=f"disabled, {record.cause}")
+    return Check(name="loading", status="ok", detail=f"{len(record.components)} components")
 
 
-def light(source: str) -> Check:
-    """Return whether importing a plugin and calling its hooks loads torch or other heavy packages.
+def check_light_import(source: str) -> Check:
+    """Check that importing a plugin and calling its hooks imports no heavy package, as torch.
 
     Args:
         source: a module's name, an entry point's value (``module:object``), or the path of a Python file.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, source, ",".join(HEAVY)], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", PROBE, source, ",".join(HEAVY_PACKAGES)], capture_output=True, text=True, env=environment
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Check(name="light import", status="failed", detail=f"a fresh interpreter can't load it: {reason}")
-    loaded, seconds = json.loads(done.stdout.splitlines()[-1])
-    if loaded:
-        detail = f"loads {', '.join(loaded)}, which every command waits for; import them inside build"
+        return Check(name="light import", status="failed", detail=f"a new interpreter can't load it: {reason}")
+    imported, seconds = json.loads(done.stdout.splitlines()[-1])
+    if imported:
+        detail = f"imports {', '.join(imported)}, which delays every command; import them inside build"
         return Check(name="light import", status="failed", detail=detail)
     return Check(name="light import", status="ok", detail=f"{1000 * seconds:.0f} ms, nothing heavy")
 
 
 def source_of(plugin: Any) -> str | None:  # noqa: ANN401
-    """Return where a fresh interpreter finds `plugin`: a module's name or file, None for one made in memory."""
+    """Return the module name or file from which a new interpreter can load `plugin`; None if it exists only here."""
     if isinstance(plugin, Path):
         return str(plugin)
     module = plugin if isinstance(plugin, ModuleType) else sys.modules.get(type(plugin).__module__)
     if module is None or module.__name__ == "__main__" or getattr(module, "__file__", None) is None:
         return None
-    # A module that a package does not hold under its own name was loaded from its file.
+    # A module that sys.modules does not have under its own name was loaded from its file.
     return module.__name__ if sys.modules.get(module.__name__) is module else str(module.__file__)

@@ -1,4 +1,4 @@
-"""What a recipe that a plugin brings must do."""
+"""The checks of a recipe."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, dump, parse, read
 from toolbox.hooks.catalog import Catalog
-from toolbox.testing.checks import Check, Noted, demand, perform
+from toolbox.testing.checks import Check, Note, require, run_checks
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class RecipeCase:
     """A recipe under test."""
 
     catalog: Catalog
@@ -22,45 +22,46 @@ class Case:
 
     @cached_property
     def plan(self) -> Plan:
-        """The recipe as bound."""
+        """The recipe after binding."""
         return bind(read(str(self.path), lambda name: self.catalog.recipe(name).path), self.catalog)
 
 
-def check(catalog: Catalog, path: Path) -> list[Check]:
-    """Return every check of the recipe file `path`, its components taken from `catalog`."""
-    first = perform(Case(catalog=catalog, path=path), [binds])
+def check_recipe(catalog: Catalog, path: Path) -> list[Check]:
+    """Run every check of the recipe file `path`, with components from `catalog`; stop if it can't be bound."""
+    first = run_checks(RecipeCase(catalog=catalog, path=path), [check_binding])
     if first[0].status == "failed":
         return first
-    return [*first, *perform(Case(catalog=catalog, path=path), [own_checks, written_out, opening])]
+    case = RecipeCase(catalog=catalog, path=path)
+    return [*first, *run_checks(case, [check_spec_checks, check_toml_round_trip, check_opening_comment])]
 
 
-def binds(case: Case) -> str:
-    """Every name is known and every value fits."""
+def check_binding(case: RecipeCase) -> str:
+    """Every name is known and every value is valid."""
     warnings = "; ".join(case.plan.warnings)
-    return Noted(warnings) if warnings else "every name and value fits"
+    return Note(warnings) if warnings else "every name and value is valid"
 
 
-def own_checks(case: Case) -> str:
-    """The components' own checks accept their params."""
+def check_spec_checks(case: RecipeCase) -> str:
+    """The `check` of each component's spec accepts its params."""
     case.plan.check()
-    return "accepted"
+    return "all params accepted"
 
 
-def written_out(case: Case) -> str:
-    """The recipe as a run folder keeps it, every value explicit, binds to the same plan."""
+def check_toml_round_trip(case: RecipeCase) -> str:
+    """The bound recipe that a run folder contains, with every value explicit, binds to the same plan."""
     text = dump(case.plan.tree())
-    again = bind(Recipe(name=case.plan.name, tree=parse(text, "the recipe as written out")), case.catalog)
-    demand(again.tree() == case.plan.tree(), "written out and read back, the recipe is another one")
-    return "read back as it was"
+    again = bind(Recipe(name=case.plan.name, tree=parse(text, "the bound recipe")), case.catalog)
+    require(again.tree() == case.plan.tree(), "the bound recipe differs after writing and reading it")
+    return "read back unchanged"
 
 
-def opening(case: Case) -> str:
-    """The file opens with a comment: the command that runs it and what to expect of it."""
-    head = []
+def check_opening_comment(case: RecipeCase) -> str:
+    """The file starts with a comment: the command that runs the recipe, and what to expect of it."""
+    comment = []
     for line in case.path.read_text("utf-8").splitlines():
         if not line.startswith("#"):
             break
-        head.append(line)
-    if any("toolbox run" in line for line in head):
+        comment.append(line)
+    if any("toolbox run" in line for line in comment):
         return "says how to run it"
-    return Noted("it does not open with a comment that says how to run it: # toolbox run --recipe NAME …")
+    return Note("it does not start with a comment that says how to run it: # toolbox run --recipe NAME …")

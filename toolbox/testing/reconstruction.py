@@ -1,4 +1,4 @@
-"""What a reconstruction loss must do."""
+"""The checks of a reconstruction loss."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
 from toolbox.testing import examples, gradients
-from toolbox.testing.checks import Broken, Check, Noted, demand, perform, said
-from toolbox.testing.devices import moved, placed
-from toolbox.testing.subject import Subject, named
+from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.devices import move_to, run_on_other_device
+from toolbox.testing.subject import Subject, join_names
 
 SIDES = (16, 32, 64, 128, 192, 256)
 
-# Of the loss at the truth against that elsewhere: float32's rounding in sums over a picture.
+# The loss at the truth is compared with the loss elsewhere; sums over a picture round in float32.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class LossCase:
     """A reconstruction loss under test, with the smallest of `SIDES` that it takes."""
 
     subject: Subject
@@ -32,79 +32,96 @@ class Case:
     @property
     def loss(self) -> ReconstructionLoss:
         """The loss, built once."""
-        loss: ReconstructionLoss = self.subject.built
+        loss: ReconstructionLoss = self.subject.component
         return loss
 
     @property
-    def detached(self) -> str:
-        """The param, `detach` or `detach_…`, that says that the loss or a part of it is to move nothing."""
+    def detach_param(self) -> str:
+        """The name of a param, `detach` or `detach_…`, that is true; empty if there is none.
+
+        Such a param says that the loss, or a part of it, gives no gradient on purpose.
+        """
         params = self.subject.bound.params
-        switches = [name for name in type(params).model_fields if name == "detach" or name.startswith("detach_")]
-        return next((name for name in switches if getattr(params, name) is True), "")
+        names = [name for name in type(params).model_fields if name == "detach" or name.startswith("detach_")]
+        return next((name for name in names if getattr(params, name) is True), "")
 
-    def pairs(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (restored, truth, mask), `restored` a picture of its own."""
-        other = examples.picture(self.side, self.side, seed=seed + 100, dtype=dtype)
+    def inputs(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+        """Return (restored, truth, mask); `restored` is another picture than the truth."""
+        restored = examples.picture(self.side, self.side, seed=seed + 100, dtype=dtype)
         pairs = examples.batch(self.side, self.side, seed=seed, dtype=dtype)
-        return other, pairs.truth, pairs.mask
+        return restored, pairs.truth, pairs.mask
 
 
-def check(subject: Subject) -> list[Check]:
-    """Return every check of a reconstruction loss."""
-    first = perform(subject, [sizes_found])
+def check_reconstruction_loss(subject: Subject) -> list[Check]:
+    """Run every check of a reconstruction loss; if it takes no picture, no other check is possible."""
+    first = run_checks(subject, [check_input_size])
     if first[0].status == "failed":
         return first
-    case = Case(subject=subject, side=_side(subject))
-    tests: list[Callable[[Case], str]] = [finite, inputs_untouched, least_at_the_truth, gradient_flow, gradient]
-    return [*first, *perform(case, [*tests, oblong, one_channel, device, checkpoint, trains_itself])]
+    case = LossCase(subject=subject, side=_smallest_side(subject))
+    checks: list[Callable[[LossCase], str]] = [
+        check_finite_values,
+        check_inputs_unchanged,
+        check_minimum_at_truth,
+        check_gradient_flow,
+        check_correct_gradient,
+        check_oblong_pictures,
+        check_one_channel,
+        check_device,
+        check_saved_state,
+        check_own_weights,
+    ]
+    return [*first, *run_checks(case, checks)]
 
 
-def sizes_found(subject: Subject) -> str:
-    """Some size of up to 256 pixels works, and gives a scalar."""
-    side = _side(subject)
-    return "any size from 16 pixels" if side == SIDES[0] else Noted(f"needs pictures of {side} pixels or so")
+def check_input_size(subject: Subject) -> str:
+    """The loss takes pictures of some size up to 256 pixels, and returns a scalar."""
+    side = _smallest_side(subject)
+    return "any size from 16 pixels" if side == SIDES[0] else Note(f"needs pictures of about {side} pixels")
 
 
-def _side(subject: Subject) -> int:
+def _smallest_side(subject: Subject) -> int:
     reason = ""
     for side in SIDES:
         pairs = examples.batch(side, side)
         try:
-            gradients.scalar(subject.built(pairs.image, pairs.truth, pairs.mask))
+            gradients.require_scalar(subject.component(pairs.image, pairs.truth, pairs.mask))
             return side
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
-            reason = said(error)
-    raise Broken(f"it takes no pictures of up to {SIDES[-1]} pixels: {reason}")
+            reason = error_text(error)
+    raise ContractError(f"it takes no pictures of up to {SIDES[-1]} pixels: {reason}")
 
 
-def finite(case: Case) -> str:
-    """Equal and flat pictures, an empty and a full mask give a finite value and a finite gradient."""
+def check_finite_values(case: LossCase) -> str:
+    """Equal and flat pictures, empty and full masks give a finite value and a finite gradient."""
     for name, pairs in examples.extremes(case.side, case.side).items():
         restored = pairs.image.clone().requires_grad_()
-        value = gradients.scalar(case.loss(restored, pairs.truth, pairs.mask))
-        demand(value.isfinite(), f"it is {float(value.detach())} for {name}")
+        value = gradients.require_scalar(case.loss(restored, pairs.truth, pairs.mask))
+        require(value.isfinite(), f"it is {float(value.detach())} for {name}")
         if value.requires_grad:
-            (slope,) = gradients.gradients(value, [restored], "it")
-            demand(slope.isfinite().all(), f"its gradient is not finite for {name}; mind sqrt, log and division at 0")
+            (gradient,) = gradients.compute_gradients(value, [restored], "it")
+            require(
+                gradient.isfinite().all(),
+                f"its gradient is not finite for {name}; check sqrt, log and division at 0",
+            )
     return "value and gradient, for equal and flat pictures, empty and full masks"
 
 
-def inputs_untouched(case: Case) -> str:
-    """The pictures and the mask are used again by the other losses."""
-    given, same = case.pairs(), case.pairs()
-    case.loss(given[0].requires_grad_().mul(1), given[1], given[2])
-    case.loss(*(value.detach() for value in given))
-    for name, value, kept in zip(("restored", "truth", "mask"), given, same, strict=True):
-        demand(torch.equal(value, kept), f"it writes into {name}; work on a copy")
-    return "as they were"
+def check_inputs_unchanged(case: LossCase) -> str:
+    """The loss does not write into its inputs, which other losses use afterwards."""
+    inputs, expected = case.inputs(), case.inputs()
+    case.loss(inputs[0].requires_grad_().mul(1), inputs[1], inputs[2])
+    case.loss(*(value.detach() for value in inputs))
+    for name, value, unchanged in zip(("restored", "truth", "mask"), inputs, expected, strict=True):
+        require(torch.equal(value, unchanged), f"it writes into {name}; work on a copy")
+    return "unchanged"
 
 
 @torch.no_grad()
-def least_at_the_truth(case: Case) -> str:
-    """No picture is closer to the truth than the truth."""
-    restored, truth, mask = case.pairs()
-    best = float(case.loss(truth, truth, mask))
-    others = {
+def check_minimum_at_truth(case: LossCase) -> str:
+    """The loss of the truth itself is the lowest."""
+    restored, truth, mask = case.inputs()
+    at_truth = float(case.loss(truth, truth, mask))
+    alternatives = {
         "another picture": restored,
         "the truth in gray": luma(truth).expand_as(truth).contiguous(),
         "a brighter truth": (truth + 0.1).clamp(0, 1),
@@ -112,92 +129,92 @@ def least_at_the_truth(case: Case) -> str:
         "the truth upside down": truth.flip(-2),
         "the truth with grain": (truth + 0.05 * torch.randn(truth.shape)).clamp(0, 1),
     }
-    for name, other in others.items():
-        value = float(case.loss(other, truth, mask))
-        demand(
-            best <= value + ROUNDING * max(1.0, abs(value)),
-            f"it is {value:.4g} for {name} and {best:.4g} for the truth itself; the less must be the better",
+    for name, picture in alternatives.items():
+        value = float(case.loss(picture, truth, mask))
+        require(
+            at_truth <= value + ROUNDING * max(1.0, abs(value)),
+            f"it is {value:.4g} for {name} and {at_truth:.4g} for the truth itself; lower must be better",
         )
-    if best == float(case.loss(truth, restored, mask)) and best == float(case.loss(truth, 1 - truth, mask)):
-        return Noted("it does not look at the truth")
-    return f"{best:.3g} at the truth"
+    if at_truth == float(case.loss(truth, restored, mask)) and at_truth == float(case.loss(truth, 1 - truth, mask)):
+        return Note("it does not use the truth")
+    return f"{at_truth:.3g} at the truth"
 
 
-def gradient_flow(case: Case) -> str:
-    """The loss moves what was restored: every picture of the batch.
+def check_gradient_flow(case: LossCase) -> str:
+    """The loss gives a gradient for every restored picture of the batch.
 
-    The published system lost its SSIM so: it was computed, reported and trained nothing.
+    The SSIM term of the published system gave none: it was computed and reported, and trained nothing.
     """
-    restored, truth, mask = case.pairs()
+    restored, truth, mask = case.inputs()
     restored.requires_grad_()
-    value = gradients.scalar(case.loss(restored, truth, mask))
-    if case.detached and not value.requires_grad:
-        return Noted(f"{case.detached} = true: it is reported and moves no weight")
-    (slope,) = gradients.gradients(value, [restored], "the loss")
-    still = [str(index) for index, one in enumerate(slope) if not one.any()]
-    demand(not still, f"no gradient reaches picture {named(still)} of the batch, so it would train nothing there")
-    return f"reaches {float(slope.ne(0).double().mean()):.0%} of the values"
+    value = gradients.require_scalar(case.loss(restored, truth, mask))
+    if case.detach_param and not value.requires_grad:
+        return Note(f"{case.detach_param} = true: it is only reported and trains nothing")
+    (gradient,) = gradients.compute_gradients(value, [restored], "the loss")
+    without = [str(index) for index, part in enumerate(gradient) if not part.any()]
+    require(not without, f"no gradient reaches picture {join_names(without)} of the batch, so it trains nothing there")
+    return f"reaches {float(gradient.ne(0).double().mean()):.0%} of the values"
 
 
-def gradient(case: Case) -> str:
-    """The gradient is that of the value: no part is computed, reported and left out of it."""
-    restored, truth, mask = case.pairs(dtype=torch.float64)
-    loss = gradients.doubled(case.subject.build())
-    if not case.detached:
-        return gradients.agree(lambda at: loss(at[0], truth, mask), [restored], "restored")
+def check_correct_gradient(case: LossCase) -> str:
+    """The gradient is that of the value; no part of the value is missing in it."""
+    restored, truth, mask = case.inputs(dtype=torch.float64)
+    loss = gradients.to_float64(case.subject.build())
+    if not case.detach_param:
+        return gradients.require_correct_gradient(lambda points: loss(points[0], truth, mask), [restored], "restored")
     if not loss(restored.requires_grad_(), truth, mask).requires_grad:
-        return Noted(f"{case.detached} = true: it has none")
-    far = gradients.agreement(lambda at: loss(at[0], truth, mask), [restored])
-    return Noted(f"{case.detached} = true: {far:.0%} of the gradient is left out")
+        return Note(f"{case.detach_param} = true: it has no gradient")
+    error = gradients.gradient_error(lambda points: loss(points[0], truth, mask), [restored])
+    return Note(f"{case.detach_param} = true: {error:.0%} of the gradient is missing")
 
 
 @torch.no_grad()
-def oblong(case: Case) -> str:
-    """Pictures of any oblong size, one alone too."""
+def check_oblong_pictures(case: LossCase) -> str:
+    """The loss takes a single picture with odd, unequal sides."""
     pairs = examples.batch(case.side + 1, case.side + 6, size=1)
-    value = gradients.scalar(case.loss(pairs.image, pairs.truth, pairs.mask))
-    demand(value.isfinite(), f"it is {float(value)} for one picture of {case.side + 1}x{case.side + 6}")
+    value = gradients.require_scalar(case.loss(pairs.image, pairs.truth, pairs.mask))
+    require(value.isfinite(), f"it is {float(value)} for one picture of {case.side + 1}x{case.side + 6}")
     return f"{case.side + 1}x{case.side + 6}"
 
 
 @torch.no_grad()
-def one_channel(case: Case) -> str:
-    """A generator's auxiliary gray has one channel."""
-    restored, truth, mask = case.pairs()
+def check_one_channel(case: LossCase) -> str:
+    """The loss takes pictures with one channel, as a generator's gray auxiliary output."""
+    restored, truth, mask = case.inputs()
     try:
-        value = gradients.scalar(case.loss(restored[:, :1], truth[:, :1], mask))
-    except Exception as error:  # whatever the loss says of it
-        return Noted(f'RGB only, so no on = "…" for a gray output: {said(error)}')
-    demand(value.isfinite(), f"it is {float(value)} for pictures of one channel")
+        value = gradients.require_scalar(case.loss(restored[:, :1], truth[:, :1], mask))
+    except Exception as error:  # a loss may raise anything for them
+        return Note(f'RGB only, so it can\'t be used with on = "…" on a gray output: {error_text(error)}')
+    require(value.isfinite(), f"it is {float(value)} for pictures with one channel")
     return "takes gray pictures too"
 
 
-def device(case: Case) -> str:
-    """The loss works where the pictures are."""
+def check_device(case: LossCase) -> str:
+    """The loss works on the device of the pictures."""
 
-    def prepare(where: torch.device) -> Callable[[], list[Tensor]]:
-        loss = placed(case.subject.build(), where)
-        pairs = examples.on(where, examples.batch(case.side, case.side))
+    def prepare(device: torch.device) -> Callable[[], list[Tensor]]:
+        loss = move_to(case.subject.build(), device)
+        pairs = examples.to_device(examples.batch(case.side, case.side), device)
         return lambda: [loss(pairs.image, pairs.truth, pairs.mask)]
 
-    return moved(prepare)
+    return run_on_other_device(prepare)
 
 
-def checkpoint(case: Case) -> str:
-    """What it remembers from call to call is in the checkpoint."""
+def check_saved_state(case: LossCase) -> str:
+    """A checkpoint contains all that the loss remembers from call to call."""
 
-    def use(loss: Any, number: int) -> list[Tensor]:  # noqa: ANN401
+    def call(loss: Any, index: int) -> list[Tensor]:  # noqa: ANN401
         torch.manual_seed(0)
-        return [loss(*case.pairs(seed=number)).detach()]
+        return [loss(*case.inputs(seed=index)).detach()]
 
-    return gradients.state(case.subject.build, use)
+    return gradients.require_saved_state(case.subject.build, call)
 
 
-def trains_itself(case: Case) -> str:
-    """Nothing trains a loss's own weights."""
-    built: Any = case.subject.built
-    weights = built.named_parameters() if isinstance(built, nn.Module) else ()
-    loose = [name for name, one in weights if one.requires_grad]
-    if loose:
-        return Noted(f"{named(loose)} ask for gradients that nothing uses; requires_grad_(False) saves memory")
-    return "no"
+def check_own_weights(case: LossCase) -> str:
+    """The weights of the loss itself need no gradients, because nothing trains them."""
+    loss: Any = case.subject.component
+    weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
+    trainable = [name for name, weight in weights if weight.requires_grad]
+    if trainable:
+        return Note(f"{join_names(trainable)} compute gradients that nothing uses; requires_grad_(False) saves memory")
+    return "no trainable weights"

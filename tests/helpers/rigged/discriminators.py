@@ -15,19 +15,19 @@ DISCRIMINATORS = [
     Rig(
         what="a tuple",
         spec=rigged_judge(lambda s, f, p, x, m: tuple(f(p, x, m))),
-        check="sizes found",
+        check="input size",
         words="not a list of maps",
     ),
     Rig(
         what="two channels",
         spec=rigged_judge(lambda s, f, p, x, m: [f(p, x, m)[0].expand(-1, 2, -1, -1)]),
-        check="maps",
+        check="map shapes",
         words="must be (B, 1, h, w)",
     ),
     Rig(
         what="detached picture",
         spec=rigged_judge(lambda s, f, p, x, m: f(p.detach(), x, m)),
-        check="moves the picture",
+        check="picture gradient",
         words="could not learn",
     ),
     Rig(
@@ -39,7 +39,7 @@ DISCRIMINATORS = [
     Rig(
         what="NaN for black",
         spec=rigged_judge(lambda s, f, p, x, m: f(p / p.amax((1, 2, 3), keepdim=True), x, m)),
-        check="finite",
+        check="finite values",
         words="not finite for black pictures",
     ),
 ]

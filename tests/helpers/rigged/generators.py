@@ -24,20 +24,28 @@ GENERATORS = [
     Rig(
         what="another size",
         spec=rigged_generator(lambda s, f, x, m: f(x, m)[..., :-1]),
-        check="sizes found",
+        check="size multiple",
         words="takes no picture",
     ),
     Rig(
-        what="a list", spec=rigged_generator(lambda s, f, x, m: [f(x, m)]), check="sizes found", words="return a tensor"
+        what="a list",
+        spec=rigged_generator(lambda s, f, x, m: [f(x, m)]),
+        check="size multiple",
+        words="return a tensor",
     ),
     Rig(
-        what="no mask", spec=generator(lambda: nn.Conv2d(3, 3, 1)), check="sizes found", words="generator(image, mask)"
+        what="no mask",
+        spec=generator(lambda: nn.Conv2d(3, 3, 1)),
+        check="size multiple",
+        words="generator(image, mask)",
     ),
-    Rig(what="a function", spec=generator(lambda: lambda x, m: x), check="sizes found", words="not a torch.nn.Module"),
+    Rig(
+        what="a function", spec=generator(lambda: lambda x, m: x), check="size multiple", words="not a torch.nn.Module"
+    ),
     Rig(
         what="one of the batch",
         spec=rigged_generator(lambda s, f, x, m: f(x, m)[:1]),
-        check="shapes",
+        check="output shape",
         words="keep B, H and W",
         also=("batch independence",),
     ),
@@ -50,7 +58,7 @@ GENERATORS = [
     Rig(
         what="NaN for black",
         spec=rigged_generator(lambda s, f, x, m: f(x, m) * (x.amax() / x.amax())),
-        check="finite",
+        check="finite values",
         words="not finite for black pictures",
         also=("value range",),
     ),
@@ -99,14 +107,14 @@ GENERATORS = [
         what="detached",
         spec=rigged_generator(lambda s, f, x, m: f(x, m).detach()),
         check="gradient flow",
-        words="take out detach()",
+        words="remove detach()",
     ),
     Rig(
         what="noise in eval mode",
         spec=rigged_generator(lambda s, f, x, m: 0.9 * f(x, m) + 0.1 * torch.rand_like(x)),
-        check="eval repeats",
+        check="deterministic eval",
         words="differs from call to call in eval mode",
-        also=("batch independence", "safetensors"),
+        also=("batch independence", "saved weights"),
     ),
     Rig(
         what="statistics of the batch in eval mode",
@@ -115,37 +123,37 @@ GENERATORS = [
             attributes(norm=lambda: nn.BatchNorm2d(3, track_running_stats=False)),
         ),
         check="batch independence",
-        words="with what else is in the batch",
+        words="with the rest of the batch",
     ),
     Rig(
         what="state beside the state_dict",
         spec=rigged_generator(lambda s, f, x, m: f(x, m) * s.hidden, attributes(hidden=lambda: float(torch.rand(())))),
-        check="safetensors",
+        check="saved weights",
         words="keep all state in parameters and buffers",
     ),
     Rig(
         what="weights drawn by numpy",
         spec=rigged_generator(lambda s, f, x, m: f(x, m), _numpy_weights),
-        check="seed",
+        check="seeded weights",
         words="layer.weight differ between two builds",
     ),
     Rig(
         what="a buffer shared by all",
         spec=rigged_generator(lambda s, f, x, m: f(x, m) * s.shared, lambda s: s.register_buffer("shared", SHARED)),
-        check="two builds",
+        check="independent builds",
         words="share weights or buffers",
     ),
     Rig(
         what="writes into the image",
         spec=rigged_generator(lambda s, f, x, m: f(x.clamp_(0.3, 0.6), m)),
-        check="inputs untouched",
+        check="inputs unchanged",
         words="writes into the image",
     ),
     Rig(
         what="forgets what it declares",
         spec=rigged_generator(lambda s, f, x, m: f(x, m), auxiliary=("gray",)),
         check="auxiliary outputs",
-        words="gives no gray",
+        words="returns no gray",
     ),
     Rig(
         what="does not declare what it gives",

@@ -7,19 +7,19 @@ import torch
 from rigged.sound import Rig, penalty, r1, slope
 
 
-def _from_global_numbers(judgement):
-    return r1(judgement) * torch.rand(()).item()
+def _from_global_numbers(context):
+    return r1(context) * torch.rand(()).item()
 
 
-def _root(judgement):
-    gradient = slope(judgement, judgement.real.detach().requires_grad_())
+def _root(context):
+    gradient = slope(context, context.real.detach().requires_grad_())
     return gradient.square().flatten(1).sum(1).sqrt().mean()
 
 
-def _one_stream(judgement):
-    real = judgement.real
-    noise = torch.rand(real.shape, generator=judgement.random).to(real)
-    return slope(judgement, (real + 0.1 * noise).requires_grad_()).square().mean()
+def _one_stream(context):
+    real = context.real
+    noise = torch.rand(real.shape, generator=context.random).to(real)
+    return slope(context, (real + 0.1 * noise).requires_grad_()).square().mean()
 
 
 class RemembersPenalty:
@@ -28,9 +28,9 @@ class RemembersPenalty:
     def __init__(self):
         self.seen = 0.0
 
-    def __call__(self, judgement):
-        value = r1(judgement) + self.seen
-        self.seen = judgement.real_maps[0].mean().detach()
+    def __call__(self, context):
+        value = r1(context) + self.seen
+        self.seen = context.real_maps[0].mean().detach()
         return value
 
 
@@ -44,7 +44,7 @@ PENALTIES = [
         spec=rigged_penalty(lambda j: slope(j, j.real.detach().requires_grad_(), False).square().mean()),
         check="gradient flow",
         words="without gradient",
-        also=("finite",),
+        also=("finite values",),
     ),
     Rig(
         what="zero in every weight",
@@ -52,24 +52,24 @@ PENALTIES = [
         check="gradient flow",
         words="zero in every weight",
     ),
-    Rig(what="a root at 0", spec=rigged_penalty(_root), check="finite", words="a flat discriminator"),
+    Rig(what="a root at 0", spec=rigged_penalty(_root), check="finite values", words="a flat discriminator"),
     Rig(
         what="leaves the pictures asking for gradients",
         spec=rigged_penalty(lambda j: slope(j, j.real.requires_grad_()).square().mean()),
-        check="inputs untouched",
+        check="inputs unchanged",
         words="detach().requires_grad_()",
     ),
     Rig(
         what="global random numbers",
         spec=rigged_penalty(_from_global_numbers),
         check="random numbers",
-        words="judgement.uniform",
+        words="context.uniform",
     ),
     Rig(
         what="one stream for all pictures",
         spec=rigged_penalty(_one_stream),
-        check="shared batch",
-        words="judgement.uniform",
+        check="split batch",
+        words="context.uniform",
     ),
     Rig(
         what="noise made on the CPU",
@@ -80,7 +80,7 @@ PENALTIES = [
     Rig(
         what="memory in an attribute",
         spec=penalty(RemembersPenalty),
-        check="checkpoint",
+        check="saved state",
         words="keep what it remembers in buffers",
     ),
 ]

@@ -103,13 +103,13 @@ def game(generator_side=lsgan_generator, discriminator_side=lsgan_discriminator,
     return loss(lambda: Game(generator_side, discriminator_side), role="adversarial", **facts)
 
 
-def slope(judgement, pictures, graph=True):
-    verdict = torch.stack([one.sum() for one in judgement.discriminate(pictures)]).sum()
+def slope(context, pictures, graph=True):
+    verdict = torch.stack([one.sum() for one in context.discriminate(pictures)]).sum()
     return torch.autograd.grad(verdict, pictures, create_graph=graph)[0]
 
 
-def r1(judgement):
-    return slope(judgement, judgement.real.detach().requires_grad_()).square().flatten(1).sum(1).mean()
+def r1(context):
+    return slope(context, context.real.detach().requires_grad_()).square().flatten(1).sum(1).mean()
 
 
 def paint(sample, random):

@@ -1,0 +1,74 @@
+"""The checks of every component, whatever its kind."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from toolbox.config.binding import bind_component
+from toolbox.config.recipe import dump, parse
+from toolbox.testing.checks import Note, require
+from toolbox.testing.subject import Subject, join_names
+
+
+def check_description(subject: Subject) -> str:
+    """Every param has a description, which `toolbox show` prints."""
+    fields = subject.spec.params.model_fields
+    missing = [name for name, field in fields.items() if not (field.description or "").strip()]
+    require(not missing, f"params without a description: {', '.join(missing)}; write Field(…, description=…)")
+    return f"{len(fields)} params, each with a description" if fields else "no params"
+
+
+def check_reference(subject: Subject) -> str:
+    """The spec names a reference."""
+    return subject.spec.reference or Note("no reference; name the paper, standard or library that it follows")
+
+
+def check_toml_round_trip(subject: Subject) -> str:
+    """Params that are written to the recipe of a run folder are read back unchanged."""
+    bound = subject.bound
+    raw = bound.params.model_dump(mode="json", exclude_none=True)
+    again = bind_component(subject.catalog, bound.entry.kind, bound.spec.name, parse(dump(raw), "the params"))
+    changed = [
+        name for name in bound.spec.params.model_fields if getattr(again.params, name) != getattr(bound.params, name)
+    ]
+    require(not changed, f"{', '.join(changed)} come back from TOML changed; use plain types, and None only as default")
+    return "read back unchanged"
+
+
+def check_spec_check(subject: Subject) -> str:
+    """The spec's own `check` accepts these params."""
+    if subject.spec.check is None:
+        return "the spec has no check"
+    subject.spec.check(subject.bound.params)
+    return "accepts these params"
+
+
+def check_independent_builds(subject: Subject) -> str:
+    """Two built components share nothing that training changes."""
+    first, second = subject.component, subject.build()
+    if not isinstance(first, nn.Module):
+        has_state = bool(getattr(first, "__dict__", None))
+        require(first is not second or not has_state, "build returns the same object twice; create it in build")
+        return "independent"
+    require(first is not second, "build returns the same module twice; create it in build")
+    shared = {tensor.data_ptr() for tensor in _state(first)} & {tensor.data_ptr() for tensor in _state(second)}
+    require(not shared, "two builds share weights or buffers; create them in build, not at import")
+    return "independent"
+
+
+def check_seeded_weights(subject: Subject) -> str:
+    """The initial weights depend only on torch's seed, so that a run can be repeated."""
+    first, second = subject.component.state_dict(), subject.build().state_dict()
+    different = [name for name, value in first.items() if not torch.equal(value, second[name])]
+    require(
+        not different,
+        f"{join_names(different)} differ between two builds with the same seed; draw weights with torch's functions",
+    )
+    return "the same seed gives the same weights"
+
+
+def _state(module: nn.Module) -> list[Tensor]:
+    """Return what training changes: trainable weights and buffers."""
+    trainable = [weight for weight in module.parameters() if weight.requires_grad]
+    return [value for value in (*trainable, *module.buffers()) if value.numel()]
