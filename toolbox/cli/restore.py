@@ -85,12 +85,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Colour gray photographs and fill in what is lost; every original stays as it is."""
-    from toolbox.cli.console import Screen
+    from toolbox.cli.console import Console
     from toolbox.imaging.formats import format_of_path
     from toolbox.inference import output_paths
     from toolbox.masks.sources import MaskOptions, parse_color
 
-    screen = Screen(quiet=as_json)
+    console = Console(json_output=as_json)
     every = output_paths.plan_jobs(photos, out, keep_format=form == "keep")
     jobs, rank = output_paths.rank_jobs(every)
     results = {job.photo: job.target for job in every}
@@ -120,46 +120,48 @@ def command(
         max_pixels=max_pixels,
     )
     if dry_run:
-        _say_plan(jobs, how, as_json, screen.say)
+        _say_plan(jobs, how, as_json, console.print_line)
         return
     from toolbox.cli.console import stop_on_signals
     from toolbox.inference.restorer import load_restorer
     from toolbox.utils import files
 
     if form == "keep" and not rank and any((row := format_of_path(job.target)) and row.is_lossy for job in every):
-        screen.say("--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost.")
+        console.print_line(
+            "--format keep: JPEG and WebP are encoded again, which loses a little; without it nothing is lost."
+        )
     report = out / ("report.json" if rank is None else f"report.{rank}.json")
     outcomes: list[PhotoResult] = []
-    with stop_on_signals("this photo") as stopped:
+    with stop_on_signals("this photo") as request:
         restorer = load_restorer(weights, device=device, tile=tile, catalog=load_catalog(context))
         work.begin_report(out, report, jobs)
         # Several processes have one terminal, and one bar.
-        bar = nullcontext(lambda: None) if rank else screen.bar("restoring", len(jobs))
+        bar = nullcontext(lambda: None) if rank else console.progress_bar("restoring", len(jobs))
         with bar as advance:
-            for outcome in work.restore_all(jobs, restorer, how, among=every, stop=lambda: stopped.signal is not None):
+            for outcome in work.restore_all(jobs, restorer, how, among=every, stop=lambda: request.signal is not None):
                 outcomes.append(outcome)
-                screen.say(_line(outcome))
+                console.print_line(_line(outcome))
                 advance()
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if len(every) > 1:
-        _say_report(outcomes, failed, screen.say)
+        _say_report(outcomes, failed, console.print_line)
     found = work.write_report(outcomes, len(jobs))
     if as_json:
         print_json(found)
     files.write_json(report, found)
     unfound = sum(outcome.status == "restored" and not outcome.lost for outcome in outcomes)
     if choice.finds and unfound:
-        screen.say(
+        console.print_line(
             f"No lost part was found in {unfound} of {len(jobs)}; tears and spots are told by --color or --mask."
         )
-    if stopped.signal is not None:
-        screen.say(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
-        raise SystemExit(128 + stopped.signal)
+    if request.signal is not None:
+        console.print_line(f"Stopped with {len(jobs) - len(outcomes)} left; the same command goes on.")
+        raise SystemExit(128 + request.signal)
     if failed:
         context.exit(1 if len(every) == 1 else 3)
     if archive is not None:
         submission.collect_submission(results, archive)
-        screen.say(f"Submission: {archive}")
+        console.print_line(f"Submission: {archive}")
 
 
 def _given(mask: str, count: int, color: str | None, out: Path) -> Path | bool | None:
