@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks loader --rounds 5 --processes 2
 
-The JSON and the table have the seconds of an epoch, and how many times as fast ours is (see
-`benchmarks.common.timing`). ``first_epoch_seconds`` is the epoch in which our loader decodes the files and fills the
-cache. ``bytes`` has the sizes of the files and of the cache.
+The JSON and the table have the seconds of an epoch, and our speed-up (see `benchmarks.common.timing`).
+``first_epoch_seconds`` is the epoch in which our loader decodes the files and fills the cache. ``bytes`` has the sizes
+of the files and of the cache.
 
 The published loader is written from its description (docs/published.md): a torch Dataset reads both files with
 cv2.imread, divides by 255 and puts the channels first; four worker processes, shuffled batches of 8. It finds no

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m benchmarks restoring
 
 ``by_the_clock`` and ``by_the_processors_time`` have the seconds for one photograph of ``size`` pixels in this process,
-and how many times as fast ours is (see `benchmarks.common.timing`). ``large`` has the seconds and the peak memory in
-bytes of `toolbox restore` for a photograph of 24 megapixels, in a new process, with its start and all files.
+and our speed-up (see `benchmarks.common.timing`). ``large`` has the seconds and the peak memory in bytes of `toolbox
+restore` for a photograph of 24 megapixels, in a new process, with its start and all files.
 """
 
 from __future__ import annotations

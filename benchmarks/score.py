@@ -2,8 +2,8 @@
 
     python -m benchmarks score
 
-Both run in one process. The JSON and the table have the seconds for all photographs, and how many times as fast ours
-is (see `benchmarks.common.timing`). ``largest_difference`` compares the values of S, M and C.
+Both run in one process. The JSON and the table have the seconds for all photographs, and our speed-up (see
+`benchmarks.common.timing`). ``largest_difference`` compares the values of S, M and C.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks ssim --batch 8 --size 512
 
-The JSON and the table have the seconds of each library, and how many times as fast ours is (see
-`benchmarks.common.timing`). ``values`` has the SSIM that each library computes. torchmetrics also counts windows
-across the border, so its value differs.
+The JSON and the table have the seconds of each library, and our speed-up (see `benchmarks.common.timing`). ``values``
+has the SSIM that each library computes. torchmetrics also counts windows across the border, so its value differs.
 """
 
 from __future__ import annotations

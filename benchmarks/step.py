@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks step --size 256 --batch 2
 
-The JSON and the table have the seconds of a step, and how many times as fast ours is (see `benchmarks.common.timing`);
+The JSON and the table have the seconds of a step, and our speed-up (see `benchmarks.common.timing`);
 ``processor_time`` has the same in CPU time. ``largest_relative_difference_of_the_first_step`` shows that both compute
 the same terms. ``bound`` has the multiply-accumulate operations of both, the rates of plain convolutions on the
 device, and the fraction of each step's CPU time that is convolution.

@@ -1,8 +1,8 @@
 """Time several variants alternately, and report the result with the facts about the machine.
 
 The result is JSON on stdout, and in a file with ``--json``. If it contains times, stderr gets rows of a Markdown
-table: the name of the variant; its seconds as median (minimum to maximum); how many times as fast our variant is, as
-median (minimum to maximum) of the ratios of each round.
+table: the name of the variant; its seconds, as median (minimum to maximum); our speed-up, which is the seconds of this
+variant divided by the seconds of ours in the same round, as median (minimum to maximum).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def compare(times: Mapping[str, Sequence[float]], ours: str = "ours") -> dict[str, Any]:
-    """Return the spread of each variant's seconds, and how many times as fast `ours` is, from the ratios per round."""
+    """Return the spread of each variant's seconds, and the speed-up of `ours`, from the ratios in each round."""
     ratios = {
         name: spread([theirs / mine for theirs, mine in zip(values, times[ours], strict=True)])
         for name, values in times.items()

@@ -29,7 +29,7 @@ class PatchGanParams(Params):
     """Params of `patchgan`."""
 
     width: int = Field(
-        64, ge=4, le=512, description="Channels of the first convolution; they double up to eight times as many."
+        64, ge=4, le=512, description="Channels of the first convolution; deeper ones have up to eight times as many."
     )
     layers: int = Field(
         3, ge=1, le=6, description="Convolutions of stride 2; 1 to 5 give patches of 16, 34, 70, 142, 286 pixels."
@@ -52,7 +52,7 @@ class UNetParams(Params):
     """Params of `unet-discriminator`."""
 
     width: int = Field(
-        64, ge=4, le=512, description="Channels of the first level; they double up to eight times as many."
+        64, ge=4, le=512, description="Channels of the first level; deeper ones have up to eight times as many."
     )
     levels: int = Field(3, ge=1, le=6, description="Number of times that height and width are halved.")
     conditional: bool = Field(False, description="Use the damaged image and the mask as further input channels.")
@@ -63,8 +63,8 @@ class RelativisticParams(Params):
 
     form: Literal["average", "paired"] = Field(
         "average",
-        description="'average' compares each picture with the mean output of the other kind (RaGAN); 'paired' compares "
-        "each real picture with its own restoration (RpGAN, as in R3GAN).",
+        description="'average' compares real pictures with the mean output of restored ones, and vice versa (RaGAN); "
+        "'paired' compares each real picture with its own restoration (RpGAN, as in R3GAN).",
     )
 
 

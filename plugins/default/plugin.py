@@ -51,7 +51,7 @@ class PatchParams(Params):
     """Params of `lsgan-patch`."""
 
     width: int = Field(
-        64, ge=4, le=512, description="Channels of the first convolution; they double up to eight times as many."
+        64, ge=4, le=512, description="Channels of the first convolution; deeper ones have up to eight times as many."
     )
 
 
@@ -96,7 +96,7 @@ class LostRegionParams(Params):
     rectangle: float = Field(0.5, ge=0, le=1, description="Relative frequency of axis-parallel rectangles.")
     circle: float = Field(0.25, ge=0, le=1, description="Relative frequency of circles.")
     polygon: float = Field(
-        0.25, ge=0, le=1, description="Relative frequency of polygons of 4 to 6 random vertices, filled by even-odd."
+        0.25, ge=0, le=1, description="Relative frequency of polygons of 4 to 6 random vertices, even-odd filled."
     )
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ class SmpParams(Params):
         "publishes, downloaded from its hub; or the path of a .safetensors file.",
     )
     mask_input: bool = Field(
-        False, description="Use the mask as a fourth input channel; with pretrained weights its weights start at 0."
+        False, description="Use the mask as a fourth input channel, whose weights start at 0 in a pretrained encoder."
     )
 
     def options(self) -> dict[str, Any]:
