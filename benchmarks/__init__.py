@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks NAME`."""
+"""Benchmarks of toolbox: `python -m benchmarks NAME`."""

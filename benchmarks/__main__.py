@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: each benchmark is a module beside this one with a click command."""
+"""`python -m benchmarks NAME`: each module of this folder with a click `command` is one benchmark."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import click
 
 
 class Benchmarks(click.Group):
-    """Every module of this folder that has a `command`."""
+    """The benchmarks, imported only when they run."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        """Return the benchmarks by name."""
-        here = Path(__file__).parent
-        return sorted(path.stem.replace("_", "-") for path in here.glob("*.py") if not path.stem.startswith("_"))
+        """Return the names of the benchmarks."""
+        folder = Path(__file__).parent
+        return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import and return one benchmark."""
+        """Import and return one benchmark; None if there is no such benchmark."""
         if name not in self.list_commands(context):
             return None
         return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").command
@@ -25,7 +25,7 @@ class Benchmarks(click.Group):
 
 @click.group(cls=Benchmarks)
 def main() -> None:
-    """Measure toolbox against what it claims to beat, on this machine."""
+    """Measure toolbox on this machine, often against another implementation."""
 
 
 if __name__ == "__main__":

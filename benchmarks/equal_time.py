@@ -1,4 +1,11 @@
-"""Recipes against each other: the same photographs, the same minutes, and the same pictures to restore."""
+"""Compare recipes that train for the same time on the same photographs, by restoring the same pairs.
+
+    python -m benchmarks equal-time --data PHOTOS --pairs DIR --encoder FILE.safetensors --out RUNS
+
+The JSON has one row for each recipe, with the mean figures of `python -m benchmarks quality`. The row `luma-moved` is
+`luma` after `calibrate` has changed its mean colour to that of ImageNet. With ``--sheet``, a picture shows every third
+pair: the input, the results in the order of the rows, the truth.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +14,54 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks import _measure, _runs, calibrate, quality
-from toolbox.inference import restorer
+from benchmarks import calibrate, quality
+from benchmarks.common import timing
+from benchmarks.common.training_runs import runs_folder, train_or_continue
+from toolbox.inference.restorer import load_restorer
 
-TWO_STAGE = "generator.{stage}.{key}={value}"
-# ImageNet's mean colour, which those who publish weights for it state as (0.485, 0.456, 0.406), is that of photographs
-# as people take them. Where the photographs to train on are colder, all rows train on them at that mean.
-WARMER = ("red=1.05", "blue=0.92", "spread=0.1")
+# Params of the degradation `white-balance` for all recipes: they change the mean colour of the training photographs,
+# which are colder than average, to about that of ImageNet, published as (0.485, 0.456, 0.406).
+WHITE_BALANCE = ("red=1.05", "blue=0.92", "spread=0.1")
 
 
-def rows(encoder: Path) -> dict[str, list[str]]:
-    """Return the options of every row by its name; `encoder` holds timm's ImageNet weights of lite0."""
+def recipe_options(encoder: Path) -> dict[str, list[str]]:
+    """Return the options of `toolbox run` for each row; `encoder` is a file with timm's ImageNet weights of lite0."""
     pretrained = [
-        TWO_STAGE.format(stage=stage, key=key, value=value)
+        f"generator.{stage}.{key}={value}"
         for stage in ("gray", "color")
         for key, value in (("encoder", "tu-tf_efficientnet_lite0"), ("weights", encoder))
     ]
-    long = ["--epochs", "100000"]
+    # More epochs than fit in the time: their learning rates change after fixed numbers of epochs.
+    unlimited = ["--epochs", "100000"]
     return {
-        "published": ["--recipe", "published", *long],
-        "default": ["--recipe", "default", *long],
-        "two-stage": ["--recipe", "two-stage", *long],
-        "two-stage-lite0": ["--recipe", "two-stage", *long, *_set(pretrained)],
-        # Its learning rate falls over the epochs, which must fit the time; the others' falls by steps of epochs.
-        "luma": ["--recipe", "luma", "--epochs", "30", *_set(["generator.init=", f"generator.weights={encoder}"])],
+        "published": ["--recipe", "published", *unlimited],
+        "default": ["--recipe", "default", *unlimited],
+        "two-stage": ["--recipe", "two-stage", *unlimited],
+        "two-stage-lite0": ["--recipe", "two-stage", *unlimited, *_set_options(pretrained)],
+        # The learning rate of `luma` decreases until the last epoch, so the number of epochs must suit the time.
+        "luma": [
+            "--recipe",
+            "luma",
+            "--epochs",
+            "30",
+            *_set_options(["generator.init=", f"generator.weights={encoder}"]),
+        ],
     }
 
 
 @click.command("equal-time")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Photographs to train on.")
-@click.option("--pairs", type=click.Path(path_type=Path), required=True, help="input/, truth/ and masks/, by name.")
-@click.option("--encoder", type=click.Path(path_type=Path), required=True, help="tf_efficientnet_lite0, safetensors.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A folder for the runs.")
-@click.option("--minutes", default=30.0, show_default=True, help="Of training a row, validation included.")
-@click.option("--only", multiple=True, help="Rows by name.  [default: all]")
-@click.option("--lpips", type=click.Path(path_type=Path), help="As in `quality`.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write every third pair by every row as a picture.")
-@_measure.quick
-@_measure.json_path
+@click.option("--pairs", type=click.Path(path_type=Path), required=True, help="Folder with input/, truth/ and masks/.")
+@click.option(
+    "--encoder", type=click.Path(path_type=Path), required=True, help="Weights of tf_efficientnet_lite0, safetensors."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
+@click.option("--minutes", default=30.0, show_default=True, help="Training time of a run, validation included.")
+@click.option("--only", multiple=True, help="Names of rows to measure.  [default: all]")
+@click.option("--lpips", type=click.Path(path_type=Path), help="Weights of LPIPS, as for `quality`.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write a picture of every third pair to this file.")
+@timing.quick_option
+@timing.json_option
 def command(
     data: Path,
     pairs: Path,
@@ -57,36 +74,36 @@ def command(
     quick: bool,
     path: Path | None,
 ) -> None:
-    """Train every row for so many minutes and restore the pairs by its best weights; go on where it stopped.
+    """Train each recipe for the same time, and restore the pairs by its best weights.
 
-    `luma-moved` is `luma` with its mean colour moved to ImageNet's, as `calibrate` does it.
+    An interrupted benchmark can be continued with the same command.
     """
     common = ["--data", str(data), "--size", "32" if quick else "128"]
     common += ["--minutes", "0.02" if quick else str(minutes), "--device", "cpu"]
-    common += _set([f"degradations.white-balance.{one}" for one in WARMER])
-    samples = list(quality.load(pairs).values())[: 1 if quick else None]
-    distance = None if lpips is None else quality.Lpips(lpips)
-    result: dict[str, dict[str, float]] = {}
-    pictures: list[list[np.ndarray]] = []
-    for name, options in rows(encoder).items():
+    common += _set_options([f"degradations.white-balance.{setting}" for setting in WHITE_BALANCE])
+    samples = list(quality.load_pairs(pairs).values())[: 1 if quick else None]
+    lpips_distance = None if lpips is None else quality.Lpips(lpips)
+    rows: dict[str, dict[str, float]] = {}
+    columns: list[list[np.ndarray]] = []
+    for name, options in recipe_options(encoder).items():
         if only and name not in only:
             continue
-        folder = _runs.trained(_runs.place(out, quick) / name, [*common, *options])
-        made = {name: folder}
+        folder = train_or_continue(runs_folder(out, quick) / name, [*common, *options])
+        weights = {name: folder}
         if name == "luma":
-            # It is through its epochs before the time is over; this takes less than a minute of the rest.
-            made["luma-moved"] = calibrate.moved(folder, data, folder / "moved.safetensors")
-        for which, weights in made.items():
-            way = quality.restoring(restorer.load_restorer(weights))
-            results = [way(sample) for sample in samples]
-            result[which] = quality.figures(results, samples, distance)
-            if which == name:
-                pictures.append(results[::3])
+            # `luma` completes its epochs before the time is over; the calibration takes less than the remaining time.
+            weights["luma-moved"] = calibrate.calibrate_to_imagenet(folder, data, folder / "moved.safetensors")
+        for row, file in weights.items():
+            restore = quality.make_restore(load_restorer(file))
+            results = [restore(sample) for sample in samples]
+            rows[row] = quality.mean_figures(results, samples, lpips_distance)
+            if row == name:
+                columns.append(results[::3])
     if sheet is not None:
-        pictures = [[one.image for one in samples[::3]], *pictures, [one.truth for one in samples[::3]]]
-        quality.contact(sheet, [list(row) for row in zip(*pictures, strict=True)])
-    _measure.report({"minutes": minutes, "pairs": len(samples), "rows": result}, path)
+        columns = [[sample.image for sample in samples[::3]], *columns, [sample.truth for sample in samples[::3]]]
+        quality.write_contact_sheet(sheet, [list(row) for row in zip(*columns, strict=True)])
+    timing.report({"minutes": minutes, "pairs": len(samples), "rows": rows}, path)
 
 
-def _set(settings: list[str]) -> list[str]:
-    return [part for setting in settings for part in ("--set", setting)]
+def _set_options(settings: list[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]

@@ -1,6 +1,18 @@
-"""Every row that needs a GPU, by one command: the step, its arithmetic, two-stage, SSIM, memory, waiting for data.
+"""Run all measurements that need a GPU with one command, and write docs/performance/gpu.json.
 
-Each row is written as soon as it is there, so that one that fails takes no other with it.
+    python -m benchmarks gpu
+
+The rows, each written as soon as it is measured, so that an error in one row does not lose the others:
+
+- ``step``: our step in several precisions against the published step in float32.
+- ``compiled``: our step with a compiled generator against the same without.
+- ``arithmetic``: the operations of a step; its rate as a fraction of that of plain matrix products; the share of the
+  gradient penalty in the time of a step.
+- ``two-stage``, ``ssim``, ``memory``: the benchmarks of these names.
+- ``waiting``: the fraction of the training time that is waiting for data.
+
+The table printed at the end has the columns: what was measured, the result on this GPU, the target. With ``--quick``
+everything runs once on the CPU, to test the code.
 """
 
 from __future__ import annotations
@@ -9,6 +21,7 @@ import itertools
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +31,12 @@ import click
 import torch
 from torch.nn.functional import mse_loss
 
-from benchmarks import _measure, _work, memory, ssim, step, two_stage
-from benchmarks._published import pictures, planned, published, published_step
-from benchmarks.loader import PHOTOS, cache_in, make_pairs
-from benchmarks.overhead import waiting
+from benchmarks import memory, ssim, step, two_stage
+from benchmarks.common import arithmetic, timing
+from benchmarks.common.gpu_table import markdown_table
+from benchmarks.common.published import build_published, plan_recipe, published_step, random_batch
+from benchmarks.loader import PHOTOS, make_pairs, temporary_cache
+from benchmarks.overhead import record_waiting
 from toolbox.data import loader, sample
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import run, state
@@ -33,18 +48,27 @@ SMALL = ("generator.width=8", "discriminator.width=8")
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Where and how large: `changes` go to every recipe, `quick` is one small round of each."""
+    """The setting of all measurements.
+
+    Attributes:
+        device: the device.
+        size: side of the pictures in pixels.
+        batch: pictures in a step.
+        rounds: number of steps of each variant.
+        overrides: settings of every recipe.
+        quick: whether this is one small round to test the code.
+    """
 
     device: str
     size: int
     batch: int
     rounds: int
-    changes: tuple[str, ...]
+    overrides: tuple[str, ...]
     quick: bool
 
     @property
     def torch_device(self) -> torch.device:
-        """The device as torch has it."""
+        """The device as an object of torch."""
         return torch.device(self.device)
 
 
@@ -55,123 +79,138 @@ VARIANTS = {
 }
 
 
-def step_row(one: Setting) -> dict[str, Any]:
-    """Time the step of `default` in its settings against the published step in float32, in turn."""
-    accelerator = make_accelerator(one.device)
-    theirs = published(planned("published", one.size, one.batch, one.changes), accelerator)
-    plain = pictures(one.size, one.batch, accelerator.device, torch.contiguous_format)
-    sides: dict[str, Callable[[], object]] = {
-        "published": step.counting(lambda number: published_step(theirs, plain, torch.Generator().manual_seed(number)))
+def step_row(setting: Setting) -> dict[str, Any]:
+    """Time the step of `default` in several precisions against the published step in float32."""
+    accelerator = make_accelerator(setting.device)
+    theirs = build_published(plan_recipe("published", setting.size, setting.batch, setting.overrides), accelerator)
+    published_batch = random_batch(setting.size, setting.batch, accelerator.device, torch.contiguous_format)
+    variants: dict[str, Callable[[], object]] = {
+        "published": step.with_step_number(
+            lambda number: published_step(theirs, published_batch, torch.Generator().manual_seed(number))
+        )
     }
-    for name, changes in VARIANTS.items():
-        sides[name] = _step_of(one, changes)
-    return _measure.summary(_measure.in_turn(sides, one.rounds, warm_up=1 if one.quick else 3), "bf16")
+    for name, overrides in VARIANTS.items():
+        variants[name] = _step_caller(setting, overrides)
+    return timing.compare(timing.time_alternately(variants, setting.rounds, warm_up=1 if setting.quick else 3), "bf16")
 
 
-def _step_of(one: Setting, changes: tuple[str, ...], number: int | None = None) -> Callable[[], object]:
-    built, given, accelerator = step.build(one.size, one.batch, one.device, "default", (*one.changes, *changes))
+def _step_caller(setting: Setting, overrides: tuple[str, ...], number: int | None = None) -> Callable[[], object]:
+    """Return a function that takes a step of `default`: steps 0, 1, 2, … or always step `number`."""
+    built, batch, accelerator = step.build(
+        setting.size, setting.batch, setting.device, "default", (*setting.overrides, *overrides)
+    )
 
     def take(count: int) -> None:
-        step.our_step(built, given, accelerator, count if number is None else number)
-        _work.wait(accelerator.device)
+        step.our_step(built, batch, accelerator, count if number is None else number)
+        arithmetic.synchronize(accelerator.device)
 
-    return step.counting(take)
-
-
-def compiled_row(one: Setting) -> dict[str, Any]:
-    """Time the step of `default` in bf16 with its generator compiled against the same without, in turn."""
-    # A compiler is no part of what the tests need.
-    compiled = () if one.quick else ("training.compile=true",)
-    sides = {name: _step_of(one, (*VARIANTS["bf16"], *more)) for name, more in (("ours", compiled), ("plain", ()))}
-    return _measure.summary(_measure.in_turn(sides, one.rounds, warm_up=1 if one.quick else 3))
+    return step.with_step_number(take)
 
 
-def arithmetic_row(one: Setting) -> dict[str, Any]:
-    """Count a step's operations, and set its rate beside that of bare matrix products; what the penalty costs."""
-    bf16 = VARIANTS["bf16"]
-    side = 64 if one.quick else 8192
-    rates = {
-        "bf16": _work.matrix_rate(one.torch_device, torch.bfloat16, side),
-        "float32": _work.matrix_rate(one.torch_device, torch.float32, side, 3),
+def compiled_row(setting: Setting) -> dict[str, Any]:
+    """Time the step of `default` in bf16 with a compiled generator against the same without."""
+    # The tests must not need a compiler.
+    compiled = () if setting.quick else ("training.compile=true",)
+    variants = {
+        name: _step_caller(setting, (*VARIANTS["bf16"], *overrides))
+        for name, overrides in (("ours", compiled), ("plain", ()))
     }
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = True
-    rates["TF32"] = _work.matrix_rate(one.torch_device, torch.float32, side)
-    torch.backends.cuda.matmul.allow_tf32 = before
+    return timing.compare(timing.time_alternately(variants, setting.rounds, warm_up=1 if setting.quick else 3))
 
-    built, given, accelerator = step.build(one.size, one.batch, one.device, "default", (*one.changes, *bf16))
+
+def arithmetic_row(setting: Setting) -> dict[str, Any]:
+    """Compare the rate of a step's operations with that of matrix products, and measure the share of the penalty."""
+    bf16 = VARIANTS["bf16"]
+    side = 64 if setting.quick else 8192
+    rates = {
+        "bf16": arithmetic.matrix_rate(setting.torch_device, torch.bfloat16, side),
+        "float32": arithmetic.matrix_rate(setting.torch_device, torch.float32, side, 3),
+    }
+    allow_tf32 = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = True
+    rates["TF32"] = arithmetic.matrix_rate(setting.torch_device, torch.float32, side)
+    torch.backends.cuda.matmul.allow_tf32 = allow_tf32
+
+    built, batch, accelerator = step.build(
+        setting.size, setting.batch, setting.device, "default", (*setting.overrides, *bf16)
+    )
     network = built.generator.network.train()
 
-    def generator() -> None:
+    def generator_pass() -> None:
         with accelerator.autocast():
-            restored = network(given.image, given.mask)
-        mse_loss(restored.float(), given.truth).backward()
+            restored = network(batch.image, batch.mask)
+        mse_loss(restored.float(), batch.truth).backward()
 
-    whole = _step_of(one, bf16)
-    work = {"generator": _work.operations(generator), "step": _work.operations(whole)}
+    full_step = _step_caller(setting, bf16)
+    operations = {
+        "generator": arithmetic.count_operations(generator_pass),
+        "step": arithmetic.count_operations(full_step),
+    }
     times = {
-        "generator": _work.seconds(generator, one.torch_device, one.rounds),
+        "generator": arithmetic.shortest_seconds(generator_pass, setting.torch_device, setting.rounds),
         **{
             name: min(values)
-            for name, values in _measure.in_turn(
+            for name, values in timing.time_alternately(
                 {
-                    "step": whole,
-                    # Step 1 has none, where it comes every so many.
-                    "step without the penalty": _step_of(one, (*bf16, "penalties.gradient.every=1000"), 1),
+                    "step": full_step,
+                    # With this cadence, step 1 has no penalty.
+                    "step without the penalty": _step_caller(setting, (*bf16, "penalties.gradient.every=1000"), 1),
                 },
-                one.rounds,
-                warm_up=1 if one.quick else 3,
+                setting.rounds,
+                warm_up=1 if setting.quick else 3,
             ).items()
         },
     }
     return {
-        "operations": work,
+        "operations": operations,
         "seconds_at_least": times,
         "matrix_operations_a_second": rates,
-        "share_of_the_matrix_rate": {name: work[name] / times[name] / rates["bf16"] for name in work},
+        "share_of_the_matrix_rate": {name: operations[name] / times[name] / rates["bf16"] for name in operations},
         "penalty_share_of_the_step": 1 - times["step without the penalty"] / times["step"],
         "float32_convolutions_use_TF32": torch.backends.cudnn.allow_tf32,
         "float32_products_use_TF32": torch.backends.cuda.matmul.allow_tf32,
     }
 
 
-def two_stage_row(one: Setting) -> dict[str, Any]:
-    """Time the `two-stage` parts against Lightning, in Lightning's precision and in bf16."""
-    size, batch = (64, 4) if one.quick else (one.size, one.batch)
-    workers = 0 if one.quick else 4
-    kinds = ("bf16",) if one.quick else ("fp32", "bf16")
-    return {kind: two_stage.measure(size, batch, one.rounds, one.device, kind, workers) for kind in kinds}
+def two_stage_row(setting: Setting) -> dict[str, Any]:
+    """Time a step of `two-stage` against Lightning, in float32 and in bf16."""
+    size, batch = (64, 4) if setting.quick else (setting.size, setting.batch)
+    workers = 0 if setting.quick else 4
+    precisions = ("bf16",) if setting.quick else ("fp32", "bf16")
+    return {
+        precision: two_stage.measure(size, batch, setting.rounds, setting.device, precision, workers)
+        for precision in precisions
+    }
 
 
-def waiting_row(one: Setting) -> dict[str, Any]:
-    """Train on pairs that are in the cache, and tell the share of the time that the loop stood still for data."""
-    epochs, workers = (2, 0) if one.quick else (6, 8)
+def waiting_row(setting: Setting) -> dict[str, Any]:
+    """Train on pairs in the cache, and return the fraction of the time that the loop waits for data."""
+    epochs, workers = (2, 0) if setting.quick else (6, 8)
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
-    plan = planned("default", one.size, one.batch, (*one.changes, "training.precision=bf16"))
-    accelerator = make_accelerator(one.device, "bf16")
-    with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
-        count = one.batch * (2 if one.quick else 25)
-        items = make_pairs(Path(made), photos, count, one.size)
+    plan = plan_recipe("default", setting.size, setting.batch, (*setting.overrides, "training.precision=bf16"))
+    accelerator = make_accelerator(setting.device, "bf16")
+    with tempfile.TemporaryDirectory() as folder, temporary_cache(Path(folder) / "cache"):
+        count = setting.batch * (2 if setting.quick else 25)
+        items = make_pairs(Path(folder), photos, count, setting.size)
         samples = loader.Samples(items=items, recipe=run.sample_recipe(plan), stream=loader.Stream.TRAIN)
-        keys = [loader.shuffled_batches(count, 1, one.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
-        seconds: list[float] = []
+        keys = [loader.shuffled_batches(count, 1, setting.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
+        waits: list[float] = []
         batches = loader.iterate_batches(samples, itertools.chain(*keys), workers, accelerator.device)
         records = take_steps(
-            state.build_state(plan, accelerator), waiting(batches, seconds), accelerator, seed=0, first=0
+            state.build_state(plan, accelerator), record_waiting(batches, waits), accelerator, seed=0, first=0
         )
-        first = len(keys[0])  # in the first epoch they are decoded
-        times = [spent for spent, _ in _timed(records)][first:]
-    return {"workers": workers, "steps": len(times), "share_waiting": sum(seconds[first:]) / sum(times)}
+        first = len(keys[0])  # the first epoch decodes the photographs and is not counted
+        times = [seconds for seconds, _ in _with_times(records)][first:]
+    return {"workers": workers, "steps": len(times), "share_waiting": sum(waits[first:]) / sum(times)}
 
 
-def _timed(records: Iterator[Any]) -> Iterator[tuple[float, Any]]:
-    import time
-
-    started = time.perf_counter()
+def _with_times(records: Iterator[Any]) -> Iterator[tuple[float, Any]]:
+    """Yield the records, each with the seconds that it took."""
+    start = time.perf_counter()
     for record in records:
         now = time.perf_counter()
-        yield now - started, record
-        started = now
+        yield now - start, record
+        start = now
 
 
 ROWS: dict[str, Callable[[Setting], dict[str, Any]]] = {
@@ -179,77 +218,45 @@ ROWS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "compiled": compiled_row,
     "arithmetic": arithmetic_row,
     "two-stage": two_stage_row,
-    "ssim": lambda one: ssim.measure(one.batch, one.size, one.rounds, one.device),
-    "memory": lambda one: memory.measure(one.size, one.batch, one.device, one.changes),
+    "ssim": lambda setting: ssim.measure(setting.batch, setting.size, setting.rounds, setting.device),
+    "memory": lambda setting: memory.measure(setting.size, setting.batch, setting.device, setting.overrides),
     "waiting": waiting_row,
 }
 
 
-def markdown(found: dict[str, Any]) -> list[str]:
-    """Return the rows of the page, those that have figures."""
-    lines = ["| what | here | target |", "|---|---|---|"]
-
-    def add(row: str, what: str, target: str, tell: Callable[[dict[str, Any]], str]) -> None:
-        if row in found:
-            one = found[row]
-            lines.append(f"| {what} | {one['fault'] if 'fault' in one else tell(one)} | {target} |")
-
-    def times(one: dict[str, Any], side: str) -> str:
-        ratio = one["times_as_fast"].get(side)
-        if ratio is None:
-            return f"{side} is not installed"
-        return f"{ratio['median']:.2f} times as fast ({ratio['least']:.2f} to {ratio['most']:.2f})"
-
-    def share(name: str) -> Callable[[dict[str, Any]], str]:
-        return lambda one: f"{one['share_of_the_matrix_rate'][name]:.1%}"
-
-    add("step", "step of `default`, bf16, against the published step", "10", lambda one: times(one, "published"))
-    add("compiled", "step of `default`, bf16, compiled against not", "", lambda one: times(one, "plain"))
-    add("arithmetic", "generator's share of the matrix rate", "45 %", share("generator"))
-    add("arithmetic", "whole step's share of the matrix rate", "", share("step"))
-    add(
-        *("arithmetic", "share of the step that is the float32 penalty", ""),
-        lambda one: f"{one['penalty_share_of_the_step']:.1%}",
-    )
-    for kind in found.get("two-stage", {}):
-        add("two-stage", f"two-stage, ours in {kind}", "1.2", lambda one, kind=kind: times(one[kind], "Lightning"))
-    for side in ("pytorch-msssim", "torchmetrics"):
-        add("ssim", f"SSIM against {side}", "1", lambda one, side=side: times(one, side))
-    for kind, target in (("ours", "0.9"), ("ours, recomputed", "0.6")):
-        tell = lambda one, kind=kind: f"{one['share_of_the_published'][kind]['peak']:.2f}"  # noqa: E731
-        add("memory", f"peak memory, {kind}", target, tell)
-    add("waiting", "share of a step waiting for data", "2 %", lambda one: f"{one['share_waiting']:.2%}")
-    return lines
-
-
 @click.command("gpu")
 @click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=8, show_default=True, help="Pictures a step.")
-@click.option("--rounds", default=15, show_default=True, help="Steps of each kind, in turn.")
-@click.option("--only", type=click.Choice(list(ROWS)), multiple=True, help="These rows alone.")
-@_measure.quick
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Where the figures go.  [default: the docs]")
+@click.option("--batch", default=8, show_default=True, help="Pictures in a step.")
+@click.option("--rounds", default=15, show_default=True, help="Steps of each, alternately.")
+@click.option("--only", type=click.Choice(list(ROWS)), multiple=True, help="Measure only these rows.")
+@timing.quick_option
+@click.option(
+    "--json",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Write the figures here.  [default: docs/performance/gpu.json]",
+)
 def command(size: int, batch: int, rounds: int, only: tuple[str, ...], quick: bool, path: Path | None) -> None:
-    """Measure every row that needs a GPU; write JSON beside the docs, print the rows for the page."""
+    """Measure all rows on a GPU; write JSON and print a Markdown table."""
     if not quick and not torch.cuda.is_available():
-        click.echo("There is no GPU here that torch can use; nothing was measured. --quick tries the code on the CPU.")
+        click.echo("torch finds no GPU; nothing was measured. To test the code on the CPU: --quick")
         raise SystemExit(1)
-    one = Setting(device="cuda", size=size, batch=batch, rounds=rounds, changes=(), quick=False)
+    setting = Setting(device="cuda", size=size, batch=batch, rounds=rounds, overrides=(), quick=False)
     if quick:
-        one = Setting(device="cpu", size=32, batch=2, rounds=1, changes=SMALL, quick=True)
-    name = "a CPU, to try the code" if quick else torch.cuda.get_device_name()
-    found: dict[str, Any] = {"device": name, "size": one.size, "batch": one.batch}
+        setting = Setting(device="cpu", size=32, batch=2, rounds=1, overrides=SMALL, quick=True)
+    name = "a CPU, to test the code" if quick else torch.cuda.get_device_name()
+    results: dict[str, Any] = {"device": name, "size": setting.size, "batch": setting.batch}
     path = path or (None if quick else PATH)
     for row in only or ROWS:
         try:
-            found[row] = ROWS[row](one)
+            results[row] = ROWS[row](setting)
         except (RuntimeError, ImportError, click.ClickException) as error:
-            found[row] = {"fault": " ".join(str(error).split())[:200]}
+            results[row] = {"fault": " ".join(str(error).split())[:200]}
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({**_measure.facts(), **found}, indent=2) + "\n", "utf-8")
+            path.write_text(json.dumps({**timing.environment(), **results}, indent=2) + "\n", "utf-8")
         if not quick:
             torch.cuda.empty_cache()
-    click.echo("\n".join(markdown(found)))
-    if any("fault" in found[row] for row in only or ROWS):
+    click.echo("\n".join(markdown_table(results)))
+    if any("fault" in results[row] for row in only or ROWS):
         sys.exit(1)

@@ -1,7 +1,14 @@
-"""An epoch of pairs of 512 px PNG from disk, data only: ours from the cache against the published loader.
+"""Time the loading of an epoch of PNG pairs, without training: ours with its cache against the published loader.
 
-The published loader is written here from its description (docs/published.md): both files by cv2.imread in a torch
-Dataset, divided by 255, channels first, four worker processes, batches of 8, shuffled. It looks for no mask.
+    OMP_NUM_THREADS=1 python -m benchmarks loader --rounds 5 --processes 2
+
+The JSON and the table have the seconds of an epoch, and our speed-up (see `benchmarks.common.timing`).
+``first_epoch_seconds`` is the epoch in which our loader decodes the files and fills the cache. ``bytes`` has the sizes
+of the files and of the cache.
+
+The published loader is written from its description (docs/published.md): a torch Dataset reads both files with
+cv2.imread, divides by 255 and puts the channels first; four worker processes, shuffled batches of 8. It finds no
+masks.
 """
 
 from __future__ import annotations
@@ -21,7 +28,7 @@ from toolbox_plugins.default.lost_region import damage
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks import _measure
+from benchmarks.common import timing
 from toolbox.data import decoded_cache, folders, loader, preprocessing, sample
 from toolbox.imaging import io
 
@@ -29,8 +36,8 @@ PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos" / "train"
 BATCH = 8
 
 
-class Published(Dataset):
-    """Pairs as the published script reads them."""
+class PublishedDataset(Dataset):
+    """Pairs, read as in the published script."""
 
     def __init__(self, items: tuple[folders.Item, ...]) -> None:
         self.items = items
@@ -43,12 +50,12 @@ class Published(Dataset):
         """Return the damaged input and the truth, (3, H, W) in [0, 1]."""
         item = self.items[index]
         pictures = [torch.from_numpy(cv2.imread(str(path))) for path in (item.input, item.truth)]
-        image, truth = (one.permute(2, 0, 1).float() / 255 for one in pictures)
+        image, truth = (picture.permute(2, 0, 1).float() / 255 for picture in pictures)
         return image, truth
 
 
-class InProcesses(Dataset):
-    """Our samples a batch at a time, for worker processes in the place of threads."""
+class BatchDataset(Dataset):
+    """Batches of our samples, for loading in worker processes instead of threads."""
 
     def __init__(self, samples: loader.Samples, keys: list[list[tuple[int, int]]]) -> None:
         self.samples, self.keys = samples, keys
@@ -58,17 +65,17 @@ class InProcesses(Dataset):
         return len(self.keys)
 
     def __getitem__(self, index: int) -> list[Tensor]:
-        """Return a batch's pictures, uint8."""
+        """Return the pictures of a batch, uint8."""
         return list(self.samples.load(self.keys[index])[:3])
 
 
 def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folders.Item, ...]:
-    """Lay out `count` pairs as the competition does: squares cut out of photographs at random, damaged once."""
-    found = io.find_images(photos)
+    """Write `count` pairs as in the competition, from random square crops of photographs; return the pairs."""
+    files = io.find_images(photos)
 
-    def one(number: int) -> None:
+    def make_pair(number: int) -> None:
         random = np.random.default_rng(number)
-        truth = preprocessing.crop_square(io.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
+        truth = preprocessing.crop_square(io.read_rgb(files[number % len(files)]), size, random, zoom=1.25)
         gray, _ = damage(truth, random)
         io.write_png(folder / "train_gt" / f"{number:05d}.png", truth)
         io.write_png(folder / "train_input" / f"{number:05d}.png", gray)
@@ -76,13 +83,13 @@ def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folde
     for name in ("train_gt", "train_input"):
         (folder / name).mkdir()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(one, range(count)))
+        list(pool.map(make_pair, range(count)))
     return folders.open_folder(folder).items
 
 
 @contextmanager
-def cache_in(folder: Path) -> Iterator[decoded_cache.Cache]:
-    """Give a cache of its own below `folder`, that of the user left alone."""
+def temporary_cache(folder: Path) -> Iterator[decoded_cache.Cache]:
+    """Use a cache in `folder` instead of the user's cache."""
     before = os.environ.get("TOOLBOX_CACHE")
     os.environ["TOOLBOX_CACHE"] = str(folder)
     try:
@@ -94,14 +101,18 @@ def cache_in(folder: Path) -> Iterator[decoded_cache.Cache]:
 
 
 @click.command("loader")
-@click.option("--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Photos to cut pairs of.")
-@click.option("--count", default=1000, show_default=True, help="Pairs.")
+@click.option(
+    "--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of photographs to crop."
+)
+@click.option("--count", default=1000, show_default=True, help="Number of pairs.")
 @click.option("--size", default=512, show_default=True, help="Side of the pairs in pixels.")
-@click.option("--rounds", default=3, show_default=True, help="Epochs of each kind, in turn.")
-@click.option("--workers", default=2, show_default=True, help="Threads of ours; the published loader has 4 processes.")
-@click.option("--processes", default=0, show_default=True, help="Time ours in so many worker processes as well.")
-@_measure.quick
-@_measure.json_path
+@click.option("--rounds", default=3, show_default=True, help="Epochs of each, alternately.")
+@click.option(
+    "--workers", default=2, show_default=True, help="Threads of our loader; the published one has 4 processes."
+)
+@click.option("--processes", default=0, show_default=True, help="Time our loader with this number of processes too.")
+@timing.quick_option
+@timing.json_option
 def command(
     photos: Path | None,
     count: int,
@@ -112,48 +123,48 @@ def command(
     quick: bool,
     path: Path | None,
 ) -> None:
-    """Time epochs over pairs on disk, data only, against the published loader; print JSON."""
+    """Time our loader against the published loader; print JSON."""
     if quick:
         count, size, rounds = 24, 64, 1
     photos = photos or (PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos")
-    with tempfile.TemporaryDirectory() as made:
-        items = make_pairs(Path(made), photos, count, size)
-        with cache_in(Path(made) / "cache") as kept:
-            how = loader.SampleRecipe(size=size, seed=0, damage=(), augment=(), cache=kept)
-            ours = loader.Samples(items=items, recipe=how, stream=loader.Stream.TRAIN)
-            published = DataLoader(Published(items), batch_size=BATCH, shuffle=True, num_workers=4)
+    with tempfile.TemporaryDirectory() as folder:
+        items = make_pairs(Path(folder), photos, count, size)
+        with temporary_cache(Path(folder) / "cache") as cache:
+            sample_recipe = loader.SampleRecipe(size=size, seed=0, damage=(), augment=(), cache=cache)
+            ours = loader.Samples(items=items, recipe=sample_recipe, stream=loader.Stream.TRAIN)
+            published = DataLoader(PublishedDataset(items), batch_size=BATCH, shuffle=True, num_workers=4)
             epochs = iter(range(1 << 20))
 
             def our_epoch() -> None:
                 keys = loader.shuffled_batches(count, 1, BATCH, 0, next(epochs))
-                seen = sum(len(b.names) for b in loader.iterate_batches(ours, keys, workers, torch.device("cpu")))
-                assert seen == count
+                batches = loader.iterate_batches(ours, keys, workers, torch.device("cpu"))
+                assert sum(len(batch.names) for batch in batches) == count
 
             def published_epoch() -> None:
                 assert sum(len(image) for image, _ in published) == count
 
             def epoch_in_processes() -> None:
-                seen = 0
-                numbered = InProcesses(ours, loader.shuffled_batches(count, 1, BATCH, 0, next(epochs)))
-                for pictures in DataLoader(numbered, batch_size=None, num_workers=processes):
-                    image, _, _ = (one.float() / 255 for one in pictures)
-                    seen += len(image)
-                assert seen == count
+                loaded = 0
+                dataset = BatchDataset(ours, loader.shuffled_batches(count, 1, BATCH, 0, next(epochs)))
+                for pictures in DataLoader(dataset, batch_size=None, num_workers=processes):
+                    image, _, _ = (tensor.float() / 255 for tensor in pictures)
+                    loaded += len(image)
+                assert loaded == count
 
-            sides = {"ours": our_epoch, "published": published_epoch}
+            variants = {"ours": our_epoch, "published": published_epoch}
             if processes:
-                sides[f"ours in {processes} processes"] = epoch_in_processes
-            first = _measure.in_turn(sides, 1, warm_up=0)
+                variants[f"ours in {processes} processes"] = epoch_in_processes
+            first_epoch = timing.time_alternately(variants, 1, warm_up=0)
             result = {
                 "pairs": count,
                 "size": size,
                 "batch": BATCH,
                 "workers": {"ours, threads": workers, "published, processes": 4},
-                "first_epoch_seconds": {name: values[0] for name, values in first.items()},
-                **_measure.summary(_measure.in_turn(sides, rounds, warm_up=0)),
+                "first_epoch_seconds": {name: values[0] for name, values in first_epoch.items()},
+                **timing.compare(timing.time_alternately(variants, rounds, warm_up=0)),
                 "bytes": {
-                    "pairs": sum(p.stat().st_size for p in Path(made).glob("train_*/*.png")),
-                    "cache": sum(p.stat().st_size for p in kept.folder.rglob("*.bin")),
+                    "pairs": sum(p.stat().st_size for p in Path(folder).glob("train_*/*.png")),
+                    "cache": sum(p.stat().st_size for p in cache.folder.rglob("*.bin")),
                 },
             }
-    _measure.report(result, path)
+    timing.report(result, path)

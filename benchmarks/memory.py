@@ -1,4 +1,12 @@
-"""The peak memory of a training step, each kind in a new process: the published step, ours, ours with checkpointing."""
+"""Measure the peak memory of a training step: the published step, ours, and ours with activation checkpointing.
+
+    OMP_NUM_THREADS=1 python -m benchmarks memory --size 256 --batch 4
+
+Each variant runs in a new process. ``bytes_and_seconds`` has, for each variant: the ``peak``; how much of it is
+``imports`` (before there is any weight), ``weights`` and ``optimizers``; the rest, ``step``; and the seconds of a
+step. ``share_of_the_published`` has the ratios to the published step. On a CPU the peak is that of the process, on a
+GPU what torch allocated there.
+"""
 
 from __future__ import annotations
 
@@ -13,109 +21,116 @@ import click
 import torch
 from torch.optim import Optimizer
 
-from benchmarks import _measure, _work
-from benchmarks._published import pictures, planned, published, published_step
+from benchmarks.common import arithmetic, timing
+from benchmarks.common.published import build_published, plan_recipe, published_step, random_batch
 from benchmarks.step import build, our_step
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.utils.memory import peak_memory
 
-KINDS = {"published": (), "ours": (), "ours, recomputed": ("training.recompute=true",)}
+VARIANTS = {"published": (), "ours": (), "ours, recomputed": ("training.recompute=true",)}
 SMALL = ("generator.width=8", "discriminator.width=8")
-STEPS = 2  # the optimisers make their state in the first
+STEPS = 2  # the optimizers create their state in the first step
 
 
-def one(kind: str, size: int, batch: int, device: str | None, changes: tuple[str, ...]) -> dict[str, Any]:
-    """Take steps of one kind in this process; return its peak in bytes, what of it was there without a step, the time.
-
-    On a CPU the peak is that of the process; `imports` is what it held before there was a weight. On a GPU it is what
-    torch had allocated there.
-    """
-    from skimage.metrics import structural_similarity  # noqa: F401 - so that it counts as an import of both sides
+def measure_variant(
+    variant: str, size: int, batch: int, device: str | None, overrides: tuple[str, ...]
+) -> dict[str, Any]:
+    """Take steps of one variant in this process, and return its bytes and seconds; see the module docstring."""
+    from skimage.metrics import structural_similarity  # noqa: F401 - counts as an import of every variant
 
     imports = peak_memory()
-    if kind == "published":
-        plan = planned("published", size, batch, changes)
+    if variant == "published":
+        plan = plan_recipe("published", size, batch, overrides)
         accelerator = make_accelerator(device)
-        theirs = published(plan, accelerator)
-        plain = pictures(size, batch, accelerator.device, torch.contiguous_format)
+        theirs = build_published(plan, accelerator)
+        plain_batch = random_batch(size, batch, accelerator.device, torch.contiguous_format)
         networks, optimizers = (theirs.generator, theirs.discriminator), theirs.optimizers
 
-        def call() -> object:
-            return published_step(theirs, plain, torch.Generator())
+        def take_step() -> object:
+            return published_step(theirs, plain_batch, torch.Generator())
 
     else:
-        ours, given, accelerator = build(size, batch, device, changes=(*changes, *KINDS[kind]))
+        ours, our_batch, accelerator = build(size, batch, device, overrides=(*overrides, *VARIANTS[variant]))
         networks = tuple(side.network for side in ours.sides().values())
         optimizers = tuple(side.optimizer for side in ours.sides().values())
 
-        def call() -> object:
-            return our_step(ours, given, accelerator)
+        def take_step() -> object:
+            return our_step(ours, our_batch, accelerator)
 
-    place = accelerator.device
-    if place.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(place)
+    torch_device = accelerator.device
+    if torch_device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(torch_device)
     for _ in range(STEPS):
-        started = time.perf_counter()
-        call()
-        _work.wait(place)
-        seconds = time.perf_counter() - started
-    held = {
-        "imports": 0 if place.type == "cuda" else imports,
-        "weights": sum(_bytes(*network.parameters()) for network in networks),
-        "optimizers": sum(_state(optimizer) for optimizer in optimizers),
+        start = time.perf_counter()
+        take_step()
+        arithmetic.synchronize(torch_device)
+        seconds = time.perf_counter() - start
+    before_step = {
+        "imports": 0 if torch_device.type == "cuda" else imports,
+        "weights": sum(_tensor_bytes(*network.parameters()) for network in networks),
+        "optimizers": sum(_optimizer_bytes(optimizer) for optimizer in optimizers),
     }
-    peak = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_memory()
-    return {"peak": peak, **held, "step": peak - sum(held.values()), "seconds": seconds, "device": str(place)}
+    peak = torch.cuda.max_memory_allocated(torch_device) if torch_device.type == "cuda" else peak_memory()
+    return {
+        "peak": peak,
+        **before_step,
+        "step": peak - sum(before_step.values()),
+        "seconds": seconds,
+        "device": str(torch_device),
+    }
 
 
-def _bytes(*tensors: torch.Tensor) -> int:
+def _tensor_bytes(*tensors: torch.Tensor) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _state(optimizer: Optimizer) -> int:
-    return sum(_bytes(*(x for x in one.values() if isinstance(x, torch.Tensor))) for one in optimizer.state.values())
+def _optimizer_bytes(optimizer: Optimizer) -> int:
+    states = optimizer.state.values()
+    return sum(_tensor_bytes(*(x for x in state.values() if isinstance(x, torch.Tensor))) for state in states)
 
 
-def measure(size: int, batch: int, device: str | None, changes: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return for each kind what `one` found in a process of its own, and its shares of the published step."""
-    found = {}
-    for kind in KINDS:
+def measure(size: int, batch: int, device: str | None, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Measure each variant in a new process, and return the results and their ratios to the published step."""
+    results = {}
+    for variant in VARIANTS:
         options = [
             "--only",
-            kind,
+            variant,
             "--size",
             str(size),
             "--batch",
             str(batch),
             *(["--device", device] if device else []),
         ]
-        options += ["--quick"] if changes else []
+        options += ["--quick"] if overrides else []
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks", "memory", *options], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise click.ClickException(f"memory --only '{kind}': {(done.stderr.strip() or 'killed').splitlines()[-1]}")
-        found[kind] = json.loads(done.stdout.splitlines()[-1])
-    theirs = found["published"]
+            raise click.ClickException(
+                f"memory --only '{variant}': {(done.stderr.strip() or 'killed').splitlines()[-1]}"
+            )
+        results[variant] = json.loads(done.stdout.splitlines()[-1])
+    published = results["published"]
     shares = {
-        kind: {what: one[what] / theirs[what] for what in ("peak", "step", "seconds")}
-        for kind, one in found.items()
-        if kind != "published"
+        variant: {key: result[key] / published[key] for key in ("peak", "step", "seconds")}
+        for variant, result in results.items()
+        if variant != "published"
     }
-    return {"size": size, "batch": batch, "bytes_and_seconds": found, "share_of_the_published": shares}
+    return {"size": size, "batch": batch, "bytes_and_seconds": results, "share_of_the_published": shares}
 
 
 @click.command("memory")
 @click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=4, show_default=True, help="Pictures a step.")
-@click.option("--device", help="The device; the best there is if not given.")
-@click.option("--only", type=click.Choice(list(KINDS)), help="Take the steps of one kind in this process.")
-@_measure.quick
-@_measure.json_path
+@click.option("--batch", default=4, show_default=True, help="Pictures in a step.")
+@click.option("--device", help="The device.  [default: the best available]")
+@click.option("--only", type=click.Choice(list(VARIANTS)), help="Measure one variant in this process.")
+@timing.quick_option
+@timing.json_option
 def command(size: int, batch: int, device: str | None, only: str | None, quick: bool, path: Path | None) -> None:
-    """Measure the peak memory of a step against the published step's; print JSON, bytes."""
-    size, batch, changes = (32, 1, SMALL) if quick else (size, batch, ())
+    """Measure the peak memory of our step and of the published step; print JSON, in bytes."""
+    size, batch, overrides = (32, 1, SMALL) if quick else (size, batch, ())
     if only is not None:
-        click.echo(json.dumps(one(only, size, batch, device, changes)))
+        click.echo(json.dumps(measure_variant(only, size, batch, device, overrides)))
         return
-    _measure.report(measure(size, batch, device, changes), path)
+    timing.report(measure(size, batch, device, overrides), path)

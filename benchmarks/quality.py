@@ -1,4 +1,17 @@
-"""Restored photographs against their truth: the competition's score, and what the score does not see."""
+"""Compare restored photographs with their truth: the competition's score, and figures beyond the score.
+
+    python -m benchmarks quality --pairs DIR --weights luma --lpips FILE.safetensors
+
+The JSON and a Markdown table have one row for each method, with the means over all pairs:
+
+- ``S``, ``M``, ``C``, ``score``: the competition's score and its terms (docs/score.md); higher is better.
+- ``psnr``: in dB; higher is better.
+- ``ab``: mean distance of a* and b* of CIELAB; lower is better.
+- ``colourfulness``: colourfulness of the result divided by that of the truth; 1 is best.
+- ``luma``: largest change of the known luma, in levels of 255; 0 is best.
+- ``lpips``: perceptual distance, only with ``--lpips``; lower is better.
+- ``seconds``: time for one photograph.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +26,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks import _measure
+from benchmarks.common import timing
 from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
 from toolbox.hooks.protocols import Sample
@@ -21,94 +34,96 @@ from toolbox.imaging import io
 from toolbox.inference.restorer import Restorer, load_restorer
 from toolbox.training.validate import inpaint_gray
 
+# The number of convolutions in each of the five blocks of VGG16.
 LAYERS = (2, 2, 3, 3, 3)
 
 
 @click.command("quality")
+@click.option("--pairs", type=click.Path(path_type=Path), required=True, help="Folder with input/, truth/ and masks/.")
+@click.option("--weights", multiple=True, help="A published name, a file or a run folder.  [default: luma]")
+@click.option("--lpips", type=click.Path(path_type=Path), help="Weights of VGG16 and the LPIPS 0.1 heads, safetensors.")
 @click.option(
-    "--pairs", type=click.Path(path_type=Path), required=True, help="A folder with input/, truth/ and masks/, by name."
+    "--sheet", type=click.Path(path_type=Path), help="Write a JPEG of every third pair: input, results, truth."
 )
-@click.option("--weights", multiple=True, help="Published names, files or runs.  [default: luma]")
-@click.option("--lpips", type=click.Path(path_type=Path), help="VGG16 and the LPIPS 0.1 heads, as safetensors.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="A JPEG of every third: input, results, truth.")
-@_measure.quick
-@_measure.json_path
+@timing.quick_option
+@timing.json_option
 def command(
     pairs: Path, weights: tuple[str, ...], lpips: Path | None, sheet: Path | None, quick: bool, path: Path | None
 ) -> None:
-    """Restore every pair by several weights and by OpenCV, and print a row of means for each."""
-    samples = list(load(pairs).values())[: 2 if quick else None]
-    distance = None if lpips is None else Lpips(lpips)
-    ways: dict[str, Callable[[Sample], np.ndarray]] = {
+    """Restore all pairs by several weights and by OpenCV, and print the mean figures of each method."""
+    samples = list(load_pairs(pairs).values())[: 2 if quick else None]
+    lpips_distance = None if lpips is None else Lpips(lpips)
+    methods: dict[str, Callable[[Sample], np.ndarray]] = {
         "input as it is": lambda sample: sample.image,
         "OpenCV Telea in gray": inpaint_gray,
     }
     for name in weights or ("luma",):
-        ways[name] = restoring(load_restorer(name))
-    rows, pictures = {}, [[sample.image for sample in samples]]
-    for name, way in ways.items():
-        started = time.perf_counter()
-        results = [way(sample) for sample in samples]
-        seconds = (time.perf_counter() - started) / len(samples)
-        rows[name] = figures(results, samples, distance) | {"seconds": seconds}
-        pictures += [results] if name in (weights or ("luma",)) else []
-    pictures.append([sample.truth for sample in samples])
-    result = {"pairs": len(samples), "threads": torch.get_num_threads(), "rows": rows} | _measure.facts()
+        methods[name] = make_restore(load_restorer(name))
+    rows, columns = {}, [[sample.image for sample in samples]]
+    for name, restore in methods.items():
+        start = time.perf_counter()
+        results = [restore(sample) for sample in samples]
+        seconds = (time.perf_counter() - start) / len(samples)
+        rows[name] = mean_figures(results, samples, lpips_distance) | {"seconds": seconds}
+        columns += [results] if name in (weights or ("luma",)) else []
+    columns.append([sample.truth for sample in samples])
+    result = {"pairs": len(samples), "threads": torch.get_num_threads(), "rows": rows} | timing.environment()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1), "utf-8")
     if sheet is not None:
-        contact(sheet, [each[::3] for each in pictures])
+        write_contact_sheet(sheet, [column[::3] for column in columns])
     click.echo(json.dumps(result, indent=1))
     names = list(next(iter(rows.values())))
-    click.echo("| what | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|", err=True)
+    click.echo("| method | " + " | ".join(names) + " |\n" + "|---" * (len(names) + 1) + "|", err=True)
     for name, row in rows.items():
         click.echo(f"| {name} | " + " | ".join(f"{value:.3f}" for value in row.values()) + " |", err=True)
 
 
-def load(folder: Path) -> dict[str, Sample]:
-    """Return the pairs of a folder by name."""
-    found = {}
+def load_pairs(folder: Path) -> dict[str, Sample]:
+    """Return the pairs of a folder with input/, truth/ and masks/, by the names of the files."""
+    pairs = {}
     for truth in io.find_images(folder / "truth"):
         gray = io.read_gray(folder / "input" / truth.name)
-        found[truth.stem] = Sample(
+        pairs[truth.stem] = Sample(
             image=np.repeat(gray[..., None], 3, axis=2),
             mask=io.read_mask(folder / "masks" / truth.name),
             truth=io.read_rgb(truth),
         )
-    return found
+    return pairs
 
 
-def restoring(restorer: Restorer) -> Callable[[Sample], np.ndarray]:
-    """Return a way that restores by what is known in use: the gray photograph and its mask."""
+def make_restore(restorer: Restorer) -> Callable[[Sample], np.ndarray]:
+    """Return a function that restores a sample from its gray photograph and its mask."""
     return lambda sample: restorer(np.ascontiguousarray(sample.image[..., 0]), sample.mask)
 
 
-def figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips | None) -> dict[str, float]:
-    """Return the means over all."""
-    scores = metrics.mean([metrics.score(one, s.truth, s.mask) for one, s in zip(results, samples, strict=True)])
-    pairs = [(one, sample) for one, sample in zip(results, samples, strict=True)]
-    found = {"S": scores.S, "M": scores.M, "C": scores.C, "score": scores.score or 0.0}
-    found["psnr"] = mean(cv2.PSNR(one, sample.truth) for one, sample in pairs)
-    found["ab"] = mean(colour_distance(one, sample.truth) for one, sample in pairs)
-    found["colourfulness"] = mean(colourfulness(one) / colourfulness(sample.truth) for one, sample in pairs)
-    found["luma"] = max(
-        int(np.abs(integer_luma(one).astype(int) - sample.image[..., 0])[~sample.mask].max()) for one, sample in pairs
+def mean_figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips | None) -> dict[str, float]:
+    """Return the mean figures of the results; see the module docstring."""
+    pairs = list(zip(results, samples, strict=True))
+    scores = metrics.mean([metrics.score(result, sample.truth, sample.mask) for result, sample in pairs])
+    figures = {"S": scores.S, "M": scores.M, "C": scores.C, "score": scores.score or 0.0}
+    figures["psnr"] = mean(cv2.PSNR(result, sample.truth) for result, sample in pairs)
+    figures["ab"] = mean(colour_distance(result, sample.truth) for result, sample in pairs)
+    figures["colourfulness"] = mean(colourfulness(result) / colourfulness(sample.truth) for result, sample in pairs)
+    figures["luma"] = max(
+        int(np.abs(integer_luma(result).astype(int) - sample.image[..., 0])[~sample.mask].max())
+        for result, sample in pairs
     )
     if lpips is not None:
-        found["lpips"] = mean(lpips(one, sample.truth) for one, sample in pairs)
-    return found
+        figures["lpips"] = mean(lpips(result, sample.truth) for result, sample in pairs)
+    return figures
 
 
 def mean(values) -> float:
-    """Return the mean."""
+    """Return the arithmetic mean of any iterable."""
     return float(np.mean(list(values)))
 
 
-def colour_distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the mean distance of a* and b* of CIELAB (CIE 15:2004, D65) of two (H, W, 3) uint8 RGB."""
-    a, b = (cv2.cvtColor(each.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:] for each in (one, other))
-    return float(np.hypot(*np.moveaxis(a - b, -1, 0)).mean())
+def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the mean distance of a* and b* of CIELAB (CIE 15:2004, D65) of two (H, W, 3) uint8 RGB pictures."""
+    x, y = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:] for picture in (a, b))
+    return float(np.hypot(*np.moveaxis(x - y, -1, 0)).mean())
 
 
 def colourfulness(picture: np.ndarray) -> float:
@@ -136,7 +151,7 @@ class Lpips:
 
     @torch.inference_mode()
     def __call__(self, one: np.ndarray, other: np.ndarray) -> float:
-        """Return the distance of two (H, W, 3) uint8 RGB; 0 for equal ones."""
+        """Return the distance of two (H, W, 3) uint8 RGB pictures; 0 for equal pictures."""
         pictures = torch.from_numpy(np.stack([one, other])).permute(0, 3, 1, 2).float() / 127.5 - 1
         x, total = (pictures - self.shift) / self.scale, 0.0
         convs = iter(self.convs)
@@ -150,10 +165,10 @@ class Lpips:
         return total
 
 
-def contact(path: Path, grid: list[list[np.ndarray]], side: int = 160) -> None:
-    """Write the pictures small into one JPEG, row by row as the grid has them."""
-    small = [[cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in row] for row in grid]
-    whole = np.vstack([np.hstack(row) for row in small])
+def write_contact_sheet(path: Path, grid: list[list[np.ndarray]], side: int = 160) -> None:
+    """Write a grid of pictures, each reduced to `side` pixels, to one JPEG file."""
+    small = [[cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in row] for row in grid]
+    sheet = np.vstack([np.hstack(row) for row in small])
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), whole[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
-        raise click.ClickException(f"{path} could not be written.")
+    if not cv2.imwrite(str(path), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
+        raise click.ClickException(f"{path} can't be written.")

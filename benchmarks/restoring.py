@@ -1,4 +1,11 @@
-"""A photograph restored: its time against the published generator's, and what a large one takes."""
+"""Measure the time to restore a photograph against the published generator, and the cost of a large photograph.
+
+    OMP_NUM_THREADS=1 python -m benchmarks restoring
+
+``by_the_clock`` and ``by_the_processors_time`` have the seconds for one photograph of ``size`` pixels in this process,
+and our speed-up (see `benchmarks.common.timing`). ``large`` has the seconds and the peak memory in bytes of `toolbox
+restore` for a photograph of 24 megapixels, in a new process, with its start and all files.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +23,21 @@ import numpy as np
 import torch
 from toolbox_plugins.default.unet import InpaintingUNet
 
-from benchmarks import _measure
-from benchmarks._published import PublishedUNet
+from benchmarks.common import timing
+from benchmarks.common.published import PublishedUNet
 from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 from toolbox.inference.restorer import load_restorer
 
+# Width of the published generator.
 CHANNELS = 64
+# Gray level of the lost region.
 LOST = 255
 
 
-def damaged(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a gray photograph of the sample at a size, and its mask: a square of a quarter of the shorter side."""
+def make_damaged_photo(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a gray sample photograph of this size, and its mask: a square of a quarter of the shorter side."""
     photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
     photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
     side = min(height, width) // 4
@@ -38,31 +47,32 @@ def damaged(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(size: int, rounds: int, width: int) -> dict[str, Any]:
-    """Return the processor's seconds of both sides for one photograph of `size` pixels a side, in turn, on the CPU."""
+    """Time our restorer and the published generator alternately on the CPU, for a photograph of `size` pixels."""
     restorer = load_restorer("luma", device="cpu")
     published = PublishedUNet(InpaintingUNet(width=width)).eval()
-    photo, mask = damaged(size, size)
-    given = torch.from_numpy(photo.astype(np.float32) / 255).expand(1, 3, -1, -1).contiguous()
-    lost = torch.from_numpy(mask.astype(np.float32))[None, None]
+    photo, mask = make_damaged_photo(size, size)
+    image = torch.from_numpy(photo.astype(np.float32) / 255).expand(1, 3, -1, -1).contiguous()
+    mask_tensor = torch.from_numpy(mask.astype(np.float32))[None, None]
 
-    def theirs() -> None:
+    def restore_with_published() -> None:
         with torch.inference_mode():
-            published(given, lost)
+            published(image, mask_tensor)
 
-    times, spent = _measure.by_both_clocks({"ours": lambda: restorer(photo, mask), "published": theirs}, rounds)
+    variants = {"ours": lambda: restorer(photo, mask), "published": restore_with_published}
+    times, cpu_times = timing.time_with_both_clocks(variants, rounds)
     return {
         "size": size,
-        "by_the_clock": _measure.summary(times),
-        "by_the_processors_time": _measure.summary(spent),
+        "by_the_clock": timing.compare(times),
+        "by_the_processors_time": timing.compare(cpu_times),
     }
 
 
-def large(height: int, width: int) -> dict[str, Any]:
-    """Return what `toolbox restore` takes for one photograph, in a process of its own, start and files included."""
+def measure_command(height: int, width: int) -> dict[str, Any]:
+    """Return the seconds and the peak memory of `toolbox restore` for one photograph, in a new process."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        io.write_png(folder / "photo.png", damaged(height, width)[0])
-        words = [
+        io.write_png(folder / "photo.png", make_damaged_photo(height, width)[0])
+        command = [
             sys.executable,
             "-m",
             "toolbox",
@@ -73,24 +83,24 @@ def large(height: int, width: int) -> dict[str, Any]:
             "--device",
             "cpu",
         ]
-        started = time.perf_counter()
-        child = subprocess.Popen([str(word) for word in words], stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - started
+        start = time.perf_counter()
+        child = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = time.perf_counter() - start
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        raise click.ClickException(f"toolbox restore ended with {child.returncode}")
-    # Linux counts in units of 1,024 bytes.
-    return {"size": [height, width], "seconds": seconds, "peak": 1024 * used.ru_maxrss}
+        raise click.ClickException(f"toolbox restore failed with exit code {child.returncode}")
+    # On Linux, ru_maxrss is in units of 1,024 bytes.
+    return {"size": [height, width], "seconds": seconds, "peak": 1024 * usage.ru_maxrss}
 
 
 @click.command("restoring")
 @click.option("--size", default=512, show_default=True, help="Side of the small photograph in pixels.")
-@click.option("--rounds", default=7, show_default=True, help="Times of each side, in turn.")
-@_measure.quick
-@_measure.json_path
+@click.option("--rounds", default=7, show_default=True, help="Calls of each, alternately.")
+@timing.quick_option
+@timing.json_option
 def command(size: int, rounds: int, quick: bool, path: Path | None) -> None:
     """Time the shipped weights against the published generator, and a photograph of 24 megapixels; print JSON."""
-    # First, since the peak of a new process is at least what this one holds when it starts it.
-    found = {"large": large(200, 300) if quick else large(4000, 6000)}
-    _measure.report(found | (measure(64, 1, 4) if quick else measure(size, rounds, CHANNELS)), path)
+    # Before anything else: the peak memory of a new process is at least that of this process when it starts it.
+    large = measure_command(200, 300) if quick else measure_command(4000, 6000)
+    timing.report({"large": large} | (measure(64, 1, 4) if quick else measure(size, rounds, CHANNELS)), path)

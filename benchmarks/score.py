@@ -1,4 +1,10 @@
-"""The score of a hundred photographs, one process: ours against the formula in scikit-image and OpenCV."""
+"""Time the competition's score of a hundred photographs against the same formula in scikit-image and OpenCV.
+
+    python -m benchmarks score
+
+Both run in one process. The JSON and the table have the seconds for all photographs, and our speed-up (see
+`benchmarks.common.timing`). ``largest_difference`` compares the values of S, M and C.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,7 @@ import cv2
 import numpy as np
 from toolbox_plugins.default.lost_region import damage
 
-from benchmarks import _measure
+from benchmarks.common import timing
 from toolbox.data import preprocessing, sample
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
@@ -19,7 +25,7 @@ Triple = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def formula(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
-    """Return S, M and C as the competition's description has them (docs/score.md)."""
+    """Return S, M and C, computed as the competition describes them (docs/score.md)."""
     from skimage.metrics import structural_similarity
 
     levels = int(restored.max()) - int(restored.min())
@@ -33,52 +39,52 @@ def formula(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[
     return float(s), float(m), float(cv2.compareHist(histograms[0], histograms[1], cv2.HISTCMP_CORREL))
 
 
-def triples(photos: Path, count: int, size: int) -> list[Triple]:
-    """Return restored, truth and mask of `count` photographs; restored are JPEGs of the truth with other colours."""
-    found = io.find_images(photos)
-    made = []
+def make_triples(photos: Path, count: int, size: int) -> list[Triple]:
+    """Return restored, truth and mask of `count` photographs; restored is a JPEG of the truth with shifted colours."""
+    files = io.find_images(photos)
+    triples = []
     for number in range(count):
         random = np.random.default_rng(number)
-        truth = preprocessing.crop_square(io.read_rgb(found[number % len(found)]), size, random, zoom=1.25)
+        truth = preprocessing.crop_square(io.read_rgb(files[number % len(files)]), size, random, zoom=1.25)
         lossy = cv2.imencode(".jpg", truth, [cv2.IMWRITE_JPEG_QUALITY, 20])[1]
         shift = random.integers(-9, 10, 3)
         restored = (cv2.imdecode(lossy, cv2.IMREAD_COLOR).astype(np.int16) + shift).clip(0, 255).astype(np.uint8)
-        made.append((restored, truth, damage(truth, random)[1]))
-    return made
+        triples.append((restored, truth, damage(truth, random)[1]))
+    return triples
 
 
 @click.command("score")
 @click.option(
-    "--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Photos to cut squares of."
+    "--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of photographs to crop."
 )
-@click.option("--count", default=100, show_default=True, help="Photographs.")
+@click.option("--count", default=100, show_default=True, help="Number of photographs.")
 @click.option("--size", default=512, show_default=True, help="Side of the photographs in pixels.")
-@click.option("--rounds", default=5, show_default=True, help="Times of each, in turn.")
-@_measure.quick
-@_measure.json_path
+@click.option("--rounds", default=5, show_default=True, help="Calls of each, alternately.")
+@timing.quick_option
+@timing.json_option
 def command(photos: Path | None, count: int, size: int, rounds: int, quick: bool, path: Path | None) -> None:
-    """Time S, M and C of photographs against scikit-image and OpenCV; print JSON with the largest difference."""
+    """Time S, M and C against scikit-image and OpenCV; print JSON."""
     if quick:
         count, size, rounds = 2, 64, 1
     cv2.setNumThreads(1)
-    chosen = triples(photos or (PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"), count, size)
-    figures: dict[str, list] = {}
+    triples = make_triples(photos or (PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"), count, size)
+    scores: dict[str, list] = {}
 
     def ours() -> None:
-        scores = [metrics.score(*one) for one in chosen]
-        figures["ours"] = [[score.S, score.M, score.C] for score in scores]
+        results = [metrics.score(*triple) for triple in triples]
+        scores["ours"] = [[result.S, result.M, result.C] for result in results]
 
     def theirs() -> None:
-        figures["formula"] = [formula(*one) for one in chosen]
+        scores["formula"] = [formula(*triple) for triple in triples]
 
-    times = _measure.in_turn({"ours": ours, "scikit-image and OpenCV": theirs}, rounds)
-    apart = np.abs(np.array(figures["ours"]) - np.array(figures["formula"])).max(axis=0)
-    _measure.report(
+    times = timing.time_alternately({"ours": ours, "scikit-image and OpenCV": theirs}, rounds)
+    difference = np.abs(np.array(scores["ours"]) - np.array(scores["formula"])).max(axis=0)
+    timing.report(
         {
             "photographs": count,
             "size": size,
-            "largest_difference": dict(zip("SMC", apart.tolist(), strict=True)),
-            **_measure.summary(times),
+            "largest_difference": dict(zip("SMC", difference.tolist(), strict=True)),
+            **timing.compare(times),
         },
         path,
     )

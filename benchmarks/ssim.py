@@ -1,4 +1,10 @@
-"""SSIM as a loss, forward and backward: ours against pytorch-msssim and torchmetrics, by one window."""
+"""Time SSIM as a loss, forward and backward, against pytorch-msssim and torchmetrics with the same window.
+
+    OMP_NUM_THREADS=1 python -m benchmarks ssim --batch 8 --size 512
+
+The JSON and the table have the seconds of each library, and our speed-up (see `benchmarks.common.timing`). ``values``
+has the SSIM that each library computes. torchmetrics also counts windows across the border, so its value differs.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +17,15 @@ import torch
 from toolbox_plugins.default.ssim import ssim
 from torch import Tensor
 
-from benchmarks import _measure
+from benchmarks.common import timing
 from toolbox.distributed.accelerator import make_accelerator
 
 WINDOW, SIGMA = 11, 1.5
 
 
-def sides() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Return the mean SSIM of two batches in [0, 1] by each library that is installed."""
-    found: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+def installed_libraries() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return a function for each installed library: the mean SSIM of two batches in [0, 1]."""
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "ours": lambda x, y: ssim(
             x, y, side=WINDOW, kernel="gaussian", sigma=SIGMA, sample_covariance=False, data_range=1.0
         ).mean()
@@ -27,60 +33,62 @@ def sides() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     try:
         from pytorch_msssim import ssim as msssim
 
-        found["pytorch-msssim"] = lambda x, y: msssim(x, y, data_range=1.0, win_size=WINDOW, win_sigma=SIGMA)
+        functions["pytorch-msssim"] = lambda x, y: msssim(x, y, data_range=1.0, win_size=WINDOW, win_sigma=SIGMA)
     except ImportError:
         pass
     try:
         from torchmetrics.functional.image import structural_similarity_index_measure as theirs
 
-        found["torchmetrics"] = lambda x, y: theirs(x, y, sigma=SIGMA, kernel_size=WINDOW, data_range=1.0)
+        functions["torchmetrics"] = lambda x, y: theirs(x, y, sigma=SIGMA, kernel_size=WINDOW, data_range=1.0)
     except ImportError:
         pass
-    return found
+    return functions
 
 
 def measure(batch: int, size: int, rounds: int, device: str | None) -> dict[str, Any]:
-    """Return the seconds of each library, forward and backward, in turn, and what it computed."""
-    place = make_accelerator(device).device
-    draw = torch.Generator().manual_seed(0)
-    truth = torch.rand((batch, 3, size, size), generator=draw).to(place)
-    # Smooth and near to each other, as restored pictures are; the values do not change what is computed.
+    """Time each library forward and backward, alternately, and return the values that it computes too."""
+    torch_device = make_accelerator(device).device
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand((batch, 3, size, size), generator=generator).to(torch_device)
+    # Smooth and similar, as restored pictures are. The running time does not depend on the values.
     truth = torch.nn.functional.avg_pool2d(truth, 5, 1, 2)
-    restored = (truth + 0.05 * torch.randn(truth.shape, generator=draw).to(place)).clamp(0, 1).requires_grad_()
+    restored = (
+        (truth + 0.05 * torch.randn(truth.shape, generator=generator).to(torch_device)).clamp(0, 1).requires_grad_()
+    )
     values: dict[str, float] = {}
 
-    def timed(name: str, call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
-        def once() -> None:
+    def make_call(name: str, call: Callable[[Tensor, Tensor], Tensor]) -> Callable[[], None]:
+        def forward_and_backward() -> None:
             restored.grad = None
             loss = 1 - call(restored, truth)
             loss.backward()
-            values[name] = 1 - float(loss.detach())  # waits for the device
-            if place.type == "cuda":
+            values[name] = 1 - float(loss.detach())  # float() waits for the device
+            if torch_device.type == "cuda":
                 torch.cuda.synchronize()
 
-        return once
+        return forward_and_backward
 
-    found = sides()
-    times = _measure.in_turn({name: timed(name, call) for name, call in found.items()}, rounds)
+    libraries = installed_libraries()
+    times = timing.time_alternately({name: make_call(name, call) for name, call in libraries.items()}, rounds)
     return {
         "shape": list(truth.shape),
-        "device": str(place),
+        "device": str(torch_device),
         "window": f"Gaussian, {WINDOW}x{WINDOW}, sigma {SIGMA}",
-        "not_installed": sorted({"pytorch-msssim", "torchmetrics"} - found.keys()),
+        "not_installed": sorted({"pytorch-msssim", "torchmetrics"} - libraries.keys()),
         "values": values,
-        **_measure.summary(times),
+        **timing.compare(times),
     }
 
 
 @click.command("ssim")
 @click.option("--batch", default=8, show_default=True, help="Pictures.")
 @click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--rounds", default=9, show_default=True, help="Times of each, in turn.")
-@click.option("--device", help="The device; the best there is if not given.")
-@_measure.quick
-@_measure.json_path
+@click.option("--rounds", default=9, show_default=True, help="Calls of each, alternately.")
+@click.option("--device", help="The device.  [default: the best available]")
+@timing.quick_option
+@timing.json_option
 def command(batch: int, size: int, rounds: int, device: str | None, quick: bool, path: Path | None) -> None:
     """Time SSIM, forward and backward, against pytorch-msssim and torchmetrics; print JSON."""
     if quick:
         batch, size, rounds = 1, 32, 1
-    _measure.report(measure(batch, size, rounds, device), path)
+    timing.report(measure(batch, size, rounds, device), path)

@@ -1,4 +1,12 @@
-"""One training step: ours against the published step's operations, same weights, same batch, in turn."""
+"""Time one training step against the published step, with the same weights and the same batch.
+
+    OMP_NUM_THREADS=1 python -m benchmarks step --size 256 --batch 2
+
+The JSON and the table have the seconds of a step, and our speed-up (see `benchmarks.common.timing`);
+``processor_time`` has the same in CPU time. ``largest_relative_difference_of_the_first_step`` shows that both compute
+the same terms. ``bound`` has the multiply-accumulate operations of both, the rates of plain convolutions on the
+device, and the fraction of each step's CPU time that is convolution.
+"""
 
 from __future__ import annotations
 
@@ -11,131 +19,154 @@ import torch
 from accelerate import Accelerator
 from torch.nn.functional import mse_loss
 
-from benchmarks import _measure, _work
-from benchmarks._published import PublishedUNet, pictures, planned, published, published_step
+from benchmarks.common import arithmetic, timing
+from benchmarks.common.published import PublishedUNet, build_published, plan_recipe, published_step, random_batch
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import state, step
 
-# The numerics of both sides of a pair are the same in the published recipe alone.
+# The terms that both steps compute in the same way with the recipe `published`.
 TERMS = ("g", "d.real", "d.fake", "penalty.gradient")
 
 
 def build(
-    size: int, batch: int, device: str | None, recipe: str = "published", changes: Sequence[str] = ()
+    size: int, batch: int, device: str | None, recipe: str = "published", overrides: Sequence[str] = ()
 ) -> tuple[state.TrainState, Batch, Accelerator]:
-    """Return the parts of a recipe, drawn from its seed, and a batch of random pictures."""
-    plan = planned(recipe, size, batch, changes)
+    """Return the training state of a recipe, a batch of random pictures, and the accelerator."""
+    plan = plan_recipe(recipe, size, batch, overrides)
     accelerator = make_accelerator(device, plan.settings.training.precision)
     return (
         state.build_state(plan, accelerator),
-        pictures(size, batch, accelerator.device, torch.channels_last),
+        random_batch(size, batch, accelerator.device, torch.channels_last),
         accelerator,
     )
 
 
 def our_step(built: state.TrainState, batch: Batch, accelerator: Accelerator, number: int = 0) -> step.Terms:
-    """Take our step, as the loop does; the terms are still on the device."""
+    """Take one of our steps, as the training loop does; the terms stay on the device."""
     return step.take_step(built, batch, accelerator, number=number, random=torch.Generator().manual_seed(number))
 
 
-def counting(call: Callable[[int], object]) -> Callable[[], None]:
-    """Return a call that hands on 0, 1, 2, … in turn."""
+def with_step_number(call: Callable[[int], object]) -> Callable[[], None]:
+    """Return a function that calls `call` with 0, then with 1, 2, and so on."""
     numbers = iter(range(1 << 30))
     return lambda: (call(next(numbers)), None)[1]
 
 
-def bound(size: int, batch: int, device: torch.device, rounds: int, changes: Sequence[str]) -> dict[str, Any]:
-    """Return what a step has to compute, and how fast this device does bare convolutions."""
-    ours, given, accelerator = build(size, batch, str(device), changes=changes)
-    theirs = published(planned("published", size, batch, changes), accelerator)
-    plain = pictures(size, batch, device, torch.contiguous_format)
+def measure_bound(size: int, batch: int, device: torch.device, rounds: int, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the operations of both steps, the rates of plain convolutions, and the share of convolution."""
+    ours, our_batch, accelerator = build(size, batch, str(device), overrides=overrides)
+    theirs = build_published(plan_recipe("published", size, batch, overrides), accelerator)
+    published_batch = random_batch(size, batch, device, torch.contiguous_format)
 
-    def both_ways(network: torch.nn.Module, one: Batch) -> Callable[[], None]:
-        return lambda: mse_loss(network(one.image, one.mask), one.truth).backward()
+    def forward_and_backward(network: torch.nn.Module, inputs: Batch) -> Callable[[], None]:
+        return lambda: mse_loss(network(inputs.image, inputs.mask), inputs.truth).backward()
 
     counts = {
         "generator": {
-            "ours": _work.operations(both_ways(ours.generator.network, given)),
-            "published": _work.operations(both_ways(PublishedUNet(ours.generator.network), plain)),
+            "ours": arithmetic.count_operations(forward_and_backward(ours.generator.network, our_batch)),
+            "published": arithmetic.count_operations(
+                forward_and_backward(PublishedUNet(ours.generator.network), published_batch)
+            ),
         },
         "step": {
-            "ours": _work.operations(lambda: our_step(ours, given, accelerator)),
-            "published": _work.operations(lambda: published_step(theirs, plain, torch.Generator())),
+            "ours": arithmetic.count_operations(lambda: our_step(ours, our_batch, accelerator)),
+            "published": arithmetic.count_operations(
+                lambda: published_step(theirs, published_batch, torch.Generator())
+            ),
         },
     }
     width = next(ours.generator.network.parameters()).shape[0]
     return {
         "multiply_accumulates": {
-            what: {side: count // 2 for side, count in sides.items()} for what, sides in counts.items()
+            part: {variant: count // 2 for variant, count in variants.items()} for part, variants in counts.items()
         },
         "bare_convolutions_multiply_accumulates_a_second": {
-            name: rate / 2 for name, rate in _work.convolution_rates(batch, size, width, device, rounds).items()
+            name: rate / 2 for name, rate in arithmetic.convolution_rates(batch, size, width, device, rounds).items()
         },
-        "convolution_share_of_our_step": _work.convolution_share(lambda: our_step(ours, given, accelerator)),
-        "convolution_share_of_the_published_step": _work.convolution_share(
-            lambda: published_step(theirs, plain, torch.Generator())
+        "convolution_share_of_our_step": arithmetic.convolution_share(lambda: our_step(ours, our_batch, accelerator)),
+        "convolution_share_of_the_published_step": arithmetic.convolution_share(
+            lambda: published_step(theirs, published_batch, torch.Generator())
         ),
     }
 
 
 def measure(
-    size: int, batch: int, rounds: int, device: str | None, changes: Sequence[str] = (), ours_alone: Sequence[str] = ()
+    size: int,
+    batch: int,
+    rounds: int,
+    device: str | None,
+    overrides: Sequence[str] = (),
+    our_overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the seconds of both steps, in turn, and how far the first step's terms lie apart.
+    """Time both steps alternately, and compare the terms of the first step.
 
-    `changes` go to both recipes, `ours_alone` to ours.
+    Args:
+        size: side of the pictures in pixels.
+        batch: pictures in a step.
+        rounds: number of steps of each.
+        device: the device, or None for the best available.
+        overrides: settings of both recipes.
+        our_overrides: settings of our recipe only.
     """
-    ours, given, accelerator = build(size, batch, device, changes=(*changes, *ours_alone))
-    theirs = published(planned("published", size, batch, changes), accelerator)
-    plain = pictures(size, batch, accelerator.device, torch.contiguous_format)
-    first: dict[str, dict[str, float]] = {}
+    ours, our_batch, accelerator = build(size, batch, device, overrides=(*overrides, *our_overrides))
+    theirs = build_published(plan_recipe("published", size, batch, overrides), accelerator)
+    published_batch = random_batch(size, batch, accelerator.device, torch.contiguous_format)
+    first_terms: dict[str, dict[str, float]] = {}
 
-    def mine(number: int) -> None:
-        terms = our_step(ours, given, accelerator, number)
-        _work.wait(accelerator.device)
-        first.setdefault("ours", {name: float(terms[name]) for name in TERMS})
+    def take_our_step(number: int) -> None:
+        terms = our_step(ours, our_batch, accelerator, number)
+        arithmetic.synchronize(accelerator.device)
+        first_terms.setdefault("ours", {name: float(terms[name]) for name in TERMS})
 
-    def other(number: int) -> None:
-        first.setdefault("published", published_step(theirs, plain, torch.Generator().manual_seed(number)))
+    def take_published_step(number: int) -> None:
+        first_terms.setdefault(
+            "published", published_step(theirs, published_batch, torch.Generator().manual_seed(number))
+        )
 
-    times, spent = _measure.by_both_clocks({"ours": counting(mine), "published": counting(other)}, rounds)
-    apart = max(abs(first["ours"][name] - value) / abs(value) for name, value in first["published"].items())
+    times, cpu_times = timing.time_with_both_clocks(
+        {"ours": with_step_number(take_our_step), "published": with_step_number(take_published_step)}, rounds
+    )
+    difference = max(
+        abs(first_terms["ours"][name] - value) / abs(value) for name, value in first_terms["published"].items()
+    )
     return {
         "size": size,
         "batch": batch,
         "device": str(accelerator.device),
-        "set": list(ours_alone),
-        "largest_relative_difference_of_the_first_step": apart,
-        **_measure.summary(times),
-        "processor_time": _measure.summary(spent),
+        "set": list(our_overrides),
+        "largest_relative_difference_of_the_first_step": difference,
+        **timing.compare(times),
+        "processor_time": timing.compare(cpu_times),
     }
 
 
 @click.command("step")
 @click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=2, show_default=True, help="Pictures a step.")
-@click.option("--rounds", default=5, show_default=True, help="Steps of each kind, in turn.")
-@click.option("--device", help="The device; the best there is if not given.")
-@click.option("--bound/--no-bound", "near", default=True, help="Say how near to its bound the step comes.")
-@click.option("--set", "ours_alone", multiple=True, help="Change our recipe, such as training.recompute=true.")
-@_measure.quick
-@_measure.json_path
+@click.option("--batch", default=2, show_default=True, help="Pictures in a step.")
+@click.option("--rounds", default=5, show_default=True, help="Steps of each, alternately.")
+@click.option("--device", help="The device.  [default: the best available]")
+@click.option("--bound/--no-bound", "with_bound", default=True, help="Measure operations and convolution rates too.")
+@click.option(
+    "--set", "our_overrides", multiple=True, help="Change a setting of our recipe, as training.recompute=true."
+)
+@timing.quick_option
+@timing.json_option
 def command(
     size: int,
     batch: int,
     rounds: int,
     device: str | None,
-    near: bool,
-    ours_alone: tuple[str, ...],
+    with_bound: bool,
+    our_overrides: tuple[str, ...],
     quick: bool,
     path: Path | None,
 ) -> None:
-    """Time our training step against the published step's operations; print JSON."""
-    changes: list[str] = []
+    """Time our training step against the published step; print JSON."""
+    overrides: list[str] = []
     if quick:
-        size, batch, rounds, changes = 32, 1, 1, ["generator.width=8", "discriminator.width=8"]
-    result = measure(size, batch, rounds, device, changes, ours_alone)
-    if near:
-        result["bound"] = bound(size, batch, torch.device(result["device"]), min(3, rounds), changes)
-    _measure.report(result, path)
+        size, batch, rounds, overrides = 32, 1, 1, ["generator.width=8", "discriminator.width=8"]
+    result = measure(size, batch, rounds, device, overrides, our_overrides)
+    if with_bound:
+        result["bound"] = measure_bound(size, batch, torch.device(result["device"]), min(3, rounds), overrides)
+    timing.report(result, path)

@@ -1,7 +1,14 @@
-"""A training step of the `two-stage` parts in our loop against a plain Lightning loop with its defaults, in turn.
+"""Time a training step of a two-stage generator in our loop against a Lightning loop with its default options.
 
-The parts are those of the code share: two U-Nets over ResNet-34, without pretrained weights, MSE on the gray and on the
-colours, AdamW. Lightning has the same weights and the same pairs in the same order, which both read from disk.
+    OMP_NUM_THREADS=1 python -m benchmarks two-stage
+
+The setup is that of the best-known public solution: two U-Nets over ResNet-34 without pretrained weights, MSE on the
+gray and on the colours, AdamW. Both loops have the same weights, and read the same pairs from disk in the same order.
+
+The JSON and the table have the seconds of a step, with the loading of its data, and our speed-up (see
+`benchmarks.common.timing`); ``processor_time`` has the same in CPU time. ``first_loss`` shows that both compute the
+same. ``pieces`` compares the parts that differ, ours against plain: channels-last memory format, fused AdamW, loading
+of a batch. Without Lightning, only our loop is measured, and ``not_installed`` says so.
 """
 
 from __future__ import annotations
@@ -12,7 +19,7 @@ import logging
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +30,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks import _measure, _work
-from benchmarks.loader import PHOTOS, cache_in, make_pairs
+from benchmarks.common import arithmetic, timing
+from benchmarks.loader import PHOTOS, make_pairs, temporary_cache
 from toolbox.color import luma
 from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
@@ -61,12 +68,12 @@ mask_input = true
 name = "mse"
 on = "gray"
 """
-WARM_UP = 2  # steps; the optimisers make their state in the first
+WARM_UP = 2  # steps that are not counted; the optimizers create their state in the first
 Pictures = tuple[Tensor, Tensor, Tensor]
 
 
 class Pairs(Dataset):
-    """Pairs with their masks, read from PNG as plain scripts do: what `samples` gives for `keys`, in that order."""
+    """The samples of `keys`, in that order, written to PNG files and read from there, as a plain script does."""
 
     def __init__(self, folder: Path, samples: Samples, keys: list[list[tuple[int, int]]]) -> None:
         self.folder, self.count = folder, 0
@@ -89,26 +96,28 @@ class Pairs(Dataset):
             for name in ("image", "truth")
         )
         mask = cv2.imread(str(self.folder / f"{index}-mask.png"), cv2.IMREAD_GRAYSCALE)[..., None]
-        image, mask, truth = (torch.from_numpy(one).permute(2, 0, 1).float() / 255 for one in (image, mask, truth))
+        image, mask, truth = (torch.from_numpy(array).permute(2, 0, 1).float() / 255 for array in (image, mask, truth))
         return image, mask, truth
 
 
-def planned(folder: Path, size: int, batch: int, precision: str) -> Plan:
-    """Return the plan of the parts as they are compared."""
-    path = folder / "parts.toml"
+def make_plan(folder: Path, size: int, batch: int, precision: str) -> Plan:
+    """Return the plan of the compared setup."""
+    path = folder / "recipe.toml"
     path.write_text(RECIPE.format(size=size, batch=batch, precision=precision), "utf-8")
     loaded = catalog.load(third_party=False)
     return bind(read(str(path), lambda known: loaded.recipe(known).path), loaded)
 
 
 def loss(network: nn.Module, image: Tensor, mask: Tensor, truth: Tensor) -> Tensor:
-    """Return the loss as one writes it by hand."""
+    """Return the loss: MSE of the colours plus MSE of the gray."""
     restored, outputs = network(image, mask)
     return mse_loss(restored, truth) + mse_loss(outputs["gray"], luma(truth))
 
 
-def fit(network: nn.Module, loader: DataLoader, steps: int, device: torch.device, after: Callable[..., None]) -> None:
-    """Fit by Lightning with its defaults; `after` is told each step's loss when the step has been launched."""
+def fit_with_lightning(
+    network: nn.Module, loader: DataLoader, steps: int, device: torch.device, after_step: Callable[..., None]
+) -> None:
+    """Train with Lightning's default options; call `after_step` with the loss of each step."""
     import lightning
 
     class Module(lightning.LightningModule):
@@ -123,11 +132,11 @@ def fit(network: nn.Module, loader: DataLoader, steps: int, device: torch.device
             return torch.optim.AdamW(self.parameters(), lr=1e-4, weight_decay=0.01)
 
         def on_train_batch_end(self, outputs: dict[str, Tensor], batch: Pictures, index: int) -> None:
-            after(outputs["loss"])
+            after_step(outputs["loss"])
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on what it would rather have: more workers, a logger
+        warnings.simplefilter("ignore")  # Lightning recommends more workers and a logger
         trainer = lightning.Trainer(
             max_steps=steps,
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -140,121 +149,152 @@ def fit(network: nn.Module, loader: DataLoader, steps: int, device: torch.device
         trainer.fit(Module(), loader)
 
 
-def pieces(built: state.TrainState, batch: Batch, rounds: int) -> dict[str, Any]:
-    """Return what differs between the two, piece by piece on the same weights and batch, in turn; seconds."""
+def compare_pieces(built: state.TrainState, batch: Batch, rounds: int) -> dict[str, Any]:
+    """Time the parts in which the two loops differ, on the same weights and the same batch."""
     ours = built.generator.network
     plain = copy.deepcopy(ours).to(memory_format=torch.contiguous_format)
-    given = [one.contiguous() for one in (batch.image, batch.mask, batch.truth)]
+    inputs = (batch.image, batch.mask, batch.truth)
+    contiguous = [tensor.contiguous() for tensor in inputs]
     optimizers = {}
     for name, network, fused in (("ours", ours, {"fused": True}), ("plain", plain, {})):
         optimizers[name] = torch.optim.AdamW(network.parameters(), lr=1e-4, **fused)
 
-    def both_ways(network: nn.Module, pictures: Sequence[Tensor]) -> Callable[[], None]:
-        def once() -> None:
+    def forward_and_backward(network: nn.Module, pictures: Sequence[Tensor]) -> Callable[[], None]:
+        def call() -> None:
             loss(network, *pictures).backward()
-            _work.wait(batch.image.device)
+            arithmetic.synchronize(batch.image.device)
 
-        return once
+        return call
 
-    def moved(name: str) -> Callable[[], None]:
-        def once() -> None:
+    def optimizer_step(name: str) -> Callable[[], None]:
+        def call() -> None:
             optimizers[name].step()
-            _work.wait(batch.image.device)
+            arithmetic.synchronize(batch.image.device)
 
-        return once
+        return call
 
-    networks = {"ours": both_ways(ours, (batch.image, batch.mask, batch.truth)), "plain": both_ways(plain, given)}
-    found = {
-        "channels last": _measure.in_turn(networks, rounds),
-        "fused optimiser": _measure.in_turn({name: moved(name) for name in optimizers}, rounds),
+    passes = {"ours": forward_and_backward(ours, inputs), "plain": forward_and_backward(plain, contiguous)}
+    pieces = {
+        "channels last": timing.time_alternately(passes, rounds),
+        "fused optimiser": timing.time_alternately({name: optimizer_step(name) for name in optimizers}, rounds),
     }
-    return {name: _measure.summary(times) for name, times in found.items()}
+    return {name: timing.compare(times) for name, times in pieces.items()}
+
+
+class StepClock:
+    """Measure the steps of two loops that alternate, in wall-clock and in CPU time."""
+
+    CLOCKS = {"seconds": time.perf_counter, "processor": time.process_time}
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.times: dict[str, dict[str, list[float]]] = {name: {"ours": [], "Lightning": []} for name in self.CLOCKS}
+        self.last = self.now()
+
+    def now(self) -> dict[str, float]:
+        """Wait for the device and return the times of both clocks."""
+        arithmetic.synchronize(self.device)
+        return {name: clock() for name, clock in self.CLOCKS.items()}
+
+    def restart(self) -> None:
+        """Do not count the time since the last call."""
+        self.last = self.now()
+
+    def record(self, loop: str) -> None:
+        """Add the time since the last call to the steps of `loop`."""
+        now = self.now()
+        for name in self.CLOCKS:
+            self.times[name][loop].append(now[name] - self.last[name])
+        self.last = self.now()
+
+    def counted(self, name: str) -> dict[str, list[float]]:
+        """Return the times of one clock without the warm-up; a loop without steps is left out."""
+        return {loop: values[WARM_UP:] for loop, values in self.times[name].items() if values}
+
+
+def time_loops(
+    records: Iterator[step.StepRecord], network: nn.Module, loader: DataLoader, steps: int, device: torch.device
+) -> tuple[StepClock, dict[str, float]]:
+    """Take `steps` steps of each loop, alternately; return the clock and the loss of each loop's first step.
+
+    Each element of `records` takes one of our steps. Without Lightning, only our steps are taken.
+    """
+    first_loss: dict[str, float] = {}
+    clock = StepClock(device)
+
+    def take_our_step() -> None:
+        record = next(records)
+        clock.record("ours")
+        first_loss.setdefault("ours", record.terms["g"])
+        clock.restart()
+
+    def after_lightning_step(value: Tensor) -> None:
+        clock.record("Lightning")
+        first_loss.setdefault("Lightning", float(value))
+        clock.restart()
+        take_our_step()
+
+    if importlib.util.find_spec("lightning") is None:
+        for _ in range(steps):
+            take_our_step()
+    else:
+        fit_with_lightning(network, loader, steps, device, after_lightning_step)
+    return clock, first_loss
 
 
 def measure(
     size: int, batch: int, rounds: int, device: str | None, precision: str = "fp32", workers: int = 0
 ) -> dict[str, Any]:
-    """Return the seconds of a step of both loops, data included, and of the pieces they differ in.
-
-    Without Lightning the loop of ours alone is timed, and `not_installed` says so.
-    """
+    """Time both loops and the parts in which they differ; see the module docstring for the result."""
     accelerator = make_accelerator(device, precision)
     steps = rounds + WARM_UP
     photos = PHOTOS if PHOTOS.is_dir() else sample.folder() / "photos"
-    with tempfile.TemporaryDirectory() as made, cache_in(Path(made) / "cache"):
-        plan = planned(Path(made), size, batch, precision)
-        items = make_pairs(Path(made), photos, batch * (steps + 1), size)
+    with tempfile.TemporaryDirectory() as name, temporary_cache(Path(name) / "cache"):
+        folder = Path(name)
+        plan = make_plan(folder, size, batch, precision)
+        items = make_pairs(folder, photos, batch * (steps + 1), size)
         samples = Samples(items=items, recipe=run.sample_recipe(plan), stream=Stream.TRAIN)
         keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
-        theirs = Pairs(Path(made) / "png", samples, keys)
-        loader = DataLoader(theirs, batch_size=batch)
+        loader = DataLoader(Pairs(folder / "png", samples, keys), batch_size=batch)
         built = state.build_state(plan, accelerator)
         network = copy.deepcopy(built.generator.network).to(memory_format=torch.contiguous_format)
         batches = iterate_batches(samples, keys, workers, accelerator.device)
         records = step.take_steps(built, batches, accelerator, seed=plan.settings.seed, first=0)
-        first: dict[str, float] = {}
-        clocks = {"seconds": time.perf_counter, "processor": time.process_time}
-        times: dict[str, dict[str, list[float]]] = {kind: {"ours": [], "Lightning": []} for kind in clocks}
-        since = {}
-
-        def mark(side: str | None) -> None:
-            _work.wait(accelerator.device)
-            for kind, clock in clocks.items():
-                if side is not None and since:
-                    times[kind][side].append(clock() - since[kind])
-            since.update({kind: clock() for kind, clock in clocks.items()})
-
-        def after(value: Tensor | None) -> None:
-            if value is not None:
-                mark("Lightning")
-                first.setdefault("Lightning", float(value))
-                mark(None)
-            record = next(records)  # it takes the next step
-            mark("ours")
-            first.setdefault("ours", record.terms["g"])
-            mark(None)
-
-        missing = importlib.util.find_spec("lightning") is None
-        mark(None)
-        if missing:
-            for _ in range(steps):
-                after(None)
-        else:
-            fit(network, loader, steps, accelerator.device, after)
+        clock, first_loss = time_loops(records, network, loader, steps, accelerator.device)
         records.close()
         loading = {
             "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device)),
             "plain": lambda: next(iter(loader)),
         }
-        apart = _measure.summary(_measure.in_turn(loading, rounds))
-        given = next(iterate_batches(samples, keys, 0, accelerator.device))
-    counted = {kind: {side: values[WARM_UP:] for side, values in one.items() if values} for kind, one in times.items()}
+        loading_times = timing.compare(timing.time_alternately(loading, rounds))
+        first_batch = next(iterate_batches(samples, keys, 0, accelerator.device))
     return {
         "size": size,
         "batch": batch,
         "device": str(accelerator.device),
         "precision": precision,
         "workers": workers,
-        "not_installed": ["lightning"] if missing else [],
-        "first_loss": first,
-        **_measure.summary(counted["seconds"]),
-        "processor_time": _measure.summary(counted["processor"]),
-        "pieces": {**pieces(built, given, rounds), "a batch from disk": apart},
+        "not_installed": [] if "Lightning" in first_loss else ["lightning"],
+        "first_loss": first_loss,
+        **timing.compare(clock.counted("seconds")),
+        "processor_time": timing.compare(clock.counted("processor")),
+        "pieces": {**compare_pieces(built, first_batch, rounds), "a batch from disk": loading_times},
     }
 
 
 @click.command("two-stage")
 @click.option("--size", default=128, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=8, show_default=True, help="Pictures a step.")
-@click.option("--rounds", default=11, show_default=True, help="Steps of each loop, in turn.")
-@click.option("--device", help="The device; the best there is if not given.")
-@click.option("--precision", default="fp32", show_default=True, help="Of ours; Lightning keeps its default.")
-@_measure.quick
-@_measure.json_path
+@click.option("--batch", default=8, show_default=True, help="Pictures in a step.")
+@click.option("--rounds", default=11, show_default=True, help="Steps of each loop, alternately.")
+@click.option("--device", help="The device.  [default: the best available]")
+@click.option("--precision", default="fp32", show_default=True, help="Precision of our loop; Lightning uses float32.")
+@timing.quick_option
+@timing.json_option
 def command(
     size: int, batch: int, rounds: int, device: str | None, precision: str, quick: bool, path: Path | None
 ) -> None:
-    """Time a step of the `two-stage` parts in our loop against a plain Lightning loop; print JSON."""
+    """Time a step of a two-stage generator in our loop against a Lightning loop; print JSON."""
     if quick:
-        size, batch, rounds = 64, 4, 1  # smaller, the norms make much of the last digit
-    _measure.report(measure(size, batch, rounds, device, precision), path)
+        # With smaller pictures, the norms amplify rounding errors and the first losses differ.
+        size, batch, rounds = 64, 4, 1
+    timing.report(measure(size, batch, rounds, device, precision), path)

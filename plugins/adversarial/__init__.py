@@ -1,1 +1,1 @@
-"""Other discriminators, adversarial losses and penalties for the game between restored and true pictures."""
+"""The adversarial bundle: more discriminators, adversarial losses and penalties."""

@@ -1,4 +1,4 @@
-"""What the adversarial bundle brings; nothing heavy is imported before a component is built."""
+"""Hooks of the adversarial bundle. torch is imported only when a component is built."""
 
 from __future__ import annotations
 
@@ -28,30 +28,34 @@ RECIPES = Path(__file__).parent / "recipes"
 class PatchGanParams(Params):
     """Params of `patchgan`."""
 
-    width: int = Field(64, ge=4, le=512, description="Channels of the first convolution; the last has up to 8 times.")
+    width: int = Field(
+        64, ge=4, le=512, description="Channels of the first convolution; deeper ones have up to eight times as many."
+    )
     layers: int = Field(
-        3, ge=1, le=6, description="Convolutions of stride 2; patches of 16, 34, 70, 142, 286 pixels for 1 to 5."
+        3, ge=1, le=6, description="Convolutions of stride 2; 1 to 5 give patches of 16, 34, 70, 142, 286 pixels."
     )
     norm: Literal["none", "batch", "instance", "spectral"] = Field(
         "batch",
-        description="What follows the convolutions; with 'batch' a picture's verdict and gradient depend on the "
-        "others in its batch, so that the gradient penalties go better with another.",
+        description="Normalization of the convolutions. With 'batch', a picture's output and gradient depend on the "
+        "other pictures of the batch; use another norm with gradient penalties.",
     )
-    conditional: bool = Field(False, description="Whether it sees the damaged image and the mask beside the picture.")
+    conditional: bool = Field(False, description="Use the damaged image and the mask as further input channels.")
 
 
 class MultiscaleParams(PatchGanParams):
     """Params of `multiscale`."""
 
-    scales: int = Field(2, ge=1, le=5, description="PatchGANs, each on half the size of the one before.")
+    scales: int = Field(2, ge=1, le=5, description="Number of PatchGANs, each at half the size of the one before.")
 
 
 class UNetParams(Params):
     """Params of `unet-discriminator`."""
 
-    width: int = Field(64, ge=4, le=512, description="Channels of the first level; they double up to 8 times.")
-    levels: int = Field(3, ge=1, le=6, description="How often the size is halved.")
-    conditional: bool = Field(False, description="Whether it sees the damaged image and the mask beside the picture.")
+    width: int = Field(
+        64, ge=4, le=512, description="Channels of the first level; deeper ones have up to eight times as many."
+    )
+    levels: int = Field(3, ge=1, le=6, description="Number of times that height and width are halved.")
+    conditional: bool = Field(False, description="Use the damaged image and the mask as further input channels.")
 
 
 class RelativisticParams(Params):
@@ -59,22 +63,24 @@ class RelativisticParams(Params):
 
     form: Literal["average", "paired"] = Field(
         "average",
-        description="'average' compares with the mean verdict of the other side (RaGAN), 'paired' each picture "
-        "with its own restoration (RpGAN, as in R3GAN).",
+        description="'average' compares real pictures with the mean output of restored ones, and vice versa (RaGAN); "
+        "'paired' compares each real picture with its own restoration (RpGAN, as in R3GAN).",
     )
 
 
 class DraganParams(Params):
     """Params of the penalty `dragan`."""
 
-    spread: float = Field(0.5, gt=0, le=10, description="Greatest noise, in standard deviations of the real batch.")
-    target: float = Field(1.0, ge=0, le=1000, description="The norm that the discriminator's gradient is drawn to.")
+    spread: float = Field(
+        0.5, gt=0, le=10, description="Largest noise, in standard deviations of the batch of real pictures."
+    )
+    target: float = Field(1.0, ge=0, le=1000, description="Target value of the norm of the discriminator's gradient.")
 
 
 class LeCamParams(Params):
     """Params of the penalty `lecam`."""
 
-    decay: float = Field(0.99, ge=0, lt=1, description="What is kept of the running means at each use.")
+    decay: float = Field(0.99, ge=0, lt=1, description="Weight of the old running mean at each update.")
 
 
 def build_patchgan(params: PatchGanParams) -> nn.Module:
@@ -85,43 +91,43 @@ def build_patchgan(params: PatchGanParams) -> nn.Module:
 
 
 def build_multiscale(params: MultiscaleParams) -> nn.Module:
-    """Build PatchGANs on ever smaller pictures."""
+    """Build PatchGANs at several scales."""
     from .patchgan import Multiscale
 
     return Multiscale(**params.model_dump())
 
 
 def build_unet(params: UNetParams) -> nn.Module:
-    """Build the discriminator of every pixel."""
+    """Build the U-Net discriminator."""
     from .unet import UNetDiscriminator
 
     return UNetDiscriminator(**params.model_dump())
 
 
 def build_hinge(params: Params) -> AdversarialLoss:
-    """Build the hinge game."""
-    from .games import Hinge
+    """Build the hinge loss."""
+    from .losses import Hinge
 
     return Hinge()
 
 
 def build_non_saturating(params: Params) -> AdversarialLoss:
-    """Build the original game."""
-    from .games import NonSaturating
+    """Build the non-saturating loss."""
+    from .losses import NonSaturating
 
     return NonSaturating()
 
 
 def build_wasserstein(params: Params) -> AdversarialLoss:
-    """Build the Wasserstein game."""
-    from .games import Wasserstein
+    """Build the Wasserstein loss."""
+    from .losses import Wasserstein
 
     return Wasserstein()
 
 
 def build_relativistic(params: RelativisticParams) -> AdversarialLoss:
-    """Build a game of comparisons."""
-    from .games import RELATIVISTIC
+    """Build a relativistic loss."""
+    from .losses import RELATIVISTIC
 
     return RELATIVISTIC[params.form]()
 
@@ -148,7 +154,7 @@ def build_dragan(params: DraganParams) -> Penalty:
 
 
 def build_lecam(params: LeCamParams) -> Penalty:
-    """Build the penalty that remembers."""
+    """Build the LeCam penalty."""
     from .lecam import LeCam
 
     return LeCam(params.decay)
@@ -156,25 +162,25 @@ def build_lecam(params: LeCamParams) -> Penalty:
 
 @hookimpl
 def toolbox_discriminators() -> list[DiscriminatorSpec]:
-    """Return three discriminators."""
+    """Return the three discriminators."""
     return [
         DiscriminatorSpec(
             name="patchgan",
-            summary="PatchGAN of any depth: no norm, batch, instance or spectral; conditional if asked",
+            summary="PatchGAN of configurable depth and normalization; optionally conditional",
             params=PatchGanParams,
             build=build_patchgan,
             reference="Isola et al., Image-to-Image Translation, CVPR 2017; Miyato et al., ICLR 2018 (spectral)",
         ),
         DiscriminatorSpec(
             name="multiscale",
-            summary="PatchGANs on the picture, its half, its quarter, …: one map a scale",
+            summary="Several PatchGANs: on the picture at full, half, quarter, … size",
             params=MultiscaleParams,
             build=build_multiscale,
             reference="Wang et al., pix2pixHD, CVPR 2018",
         ),
         DiscriminatorSpec(
             name="unet-discriminator",
-            summary="U-Net with spectral norms that judges every pixel, as in Real-ESRGAN",
+            summary="U-Net with spectral normalization that judges every pixel, as in Real-ESRGAN",
             params=UNetParams,
             build=build_unet,
             reference="Wang et al., Real-ESRGAN, ICCV workshops 2021; Schönfeld et al., CVPR 2020",
@@ -184,32 +190,32 @@ def toolbox_discriminators() -> list[DiscriminatorSpec]:
 
 @hookimpl
 def toolbox_losses() -> list[LossSpec]:
-    """Return four adversarial losses."""
+    """Return the four adversarial losses."""
     return [
         LossSpec(
             name="hinge",
-            summary="Hinge game: verdicts beyond a margin of 1 count for nothing",
+            summary="Hinge GAN: a margin of 1 between real and restored pictures",
             role="adversarial",
             build=build_hinge,
             reference="Lim and Ye, Geometric GAN, 2017; Miyato et al., ICLR 2018",
         ),
         LossSpec(
             name="non-saturating",
-            summary="The original game, by softplus, with the generator's side that does not saturate",
+            summary="Original GAN with the non-saturating generator loss",
             role="adversarial",
             build=build_non_saturating,
             reference="Goodfellow et al., Generative Adversarial Nets, NeurIPS 2014",
         ),
         LossSpec(
             name="wasserstein",
-            summary="Difference of the mean verdicts; needs a penalty on the gradient beside it",
+            summary="Wasserstein GAN: difference of the mean outputs; needs a gradient penalty",
             role="adversarial",
             build=build_wasserstein,
             reference="Arjovsky et al., Wasserstein GAN, ICML 2017",
         ),
         LossSpec(
             name="relativistic",
-            summary="Is real more real than restored: on average, or picture by picture",
+            summary="Relativistic GAN: real against restored pictures, on average or in pairs",
             role="adversarial",
             sees_real=True,
             params=RelativisticParams,
@@ -221,25 +227,31 @@ def toolbox_losses() -> list[LossSpec]:
 
 @hookimpl
 def toolbox_penalties() -> list[PenaltySpec]:
-    """Return four penalties on the discriminator."""
-    converge = "Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018"
+    """Return the four penalties."""
+    mescheder = "Mescheder et al., Which Training Methods for GANs do actually Converge?, ICML 2018"
     return [
         PenaltySpec(
-            name="r1", summary="Half the squared gradient at real pictures", build=build_r1, reference=converge
+            name="r1",
+            summary="Half the squared gradient norm at real pictures (R1)",
+            build=build_r1,
+            reference=mescheder,
         ),
         PenaltySpec(
-            name="r2", summary="Half the squared gradient at restored pictures", build=build_r2, reference=converge
+            name="r2",
+            summary="Half the squared gradient norm at restored pictures (R2)",
+            build=build_r2,
+            reference=mescheder,
         ),
         PenaltySpec(
             name="dragan",
-            summary="Gradient norm to 1 near real pictures",
+            summary="Deviation of the gradient norm from 1, near real pictures (DRAGAN)",
             params=DraganParams,
             build=build_dragan,
             reference="Kodali et al., On Convergence and Stability of GANs, 2017",
         ),
         PenaltySpec(
             name="lecam",
-            summary="Verdicts near the running mean of the other side's, for few photographs",
+            summary="Deviation of the outputs from their running means (LeCam); for small data sets",
             params=LeCamParams,
             build=build_lecam,
             reference="Tseng et al., Regularizing GANs under Limited Data, CVPR 2021",
@@ -253,7 +265,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="hinge-r1",
-            summary="The default restorer against a 70-pixel PatchGAN, hinge loss, R1 at every 16th step",
+            summary="Default recipe with a 70-pixel PatchGAN, hinge loss and R1 every 16 steps",
             path=RECIPES / "hinge-r1.toml",
         )
     ]

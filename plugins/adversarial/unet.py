@@ -8,22 +8,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .patchgan import channels, seen
+from .patchgan import input_channels, join_inputs
 
 
-def plain(inputs: int, outputs: int, side: int, stride: int) -> nn.Module:
-    """Return a convolution with padding 1, a spectral norm and no bias."""
+def spectral_conv(inputs: int, outputs: int, side: int, stride: int) -> nn.Module:
+    """Return a convolution with spectral normalization, padding 1 and no bias."""
     return spectral_norm(nn.Conv2d(inputs, outputs, side, stride, padding=1, bias=False))
 
 
 class UNetDiscriminator(nn.Module):
-    """U-Net with spectral norms, skips by addition, bilinear upsampling, LeakyReLU 0.2, no sigmoid.
+    """U-Net with spectral normalization, added skips, bilinear upsampling, LeakyReLU 0.2 and no final sigmoid.
 
-    With width 64 and 3 levels it has the 4,376,897 parameters of Real-ESRGAN's. The first convolution and the
-    head have no norm, as there.
+    With width 64 and 3 levels it has 4,376,897 parameters, as in Real-ESRGAN. Also as there, the first and the last
+    convolution have no spectral normalization.
 
     References: Wang et al., "Real-ESRGAN", ICCV workshops 2021; Schönfeld et al., "A U-Net Based Discriminator
-    for Generative Adversarial Networks", CVPR 2020, here without its second head, the one for whole pictures.
+    for Generative Adversarial Networks", CVPR 2020, here without its second output, which judges whole pictures.
     """
 
     def __init__(self, width: int = 64, levels: int = 3, conditional: bool = False) -> None:
@@ -31,18 +31,18 @@ class UNetDiscriminator(nn.Module):
         super().__init__()
         self.conditional = conditional
         widths = [width * min(2**level, 8) for level in range(levels + 1)]
-        self.first = nn.Conv2d(channels(conditional), width, 3, padding=1)
-        self.down = nn.ModuleList(plain(above, below, 4, 2) for above, below in pairwise(widths))
-        self.up = nn.ModuleList(plain(below, above, 3, 1) for below, above in pairwise(reversed(widths)))
-        self.last = nn.ModuleList([plain(width, width, 3, 1), plain(width, width, 3, 1)])
+        self.first = nn.Conv2d(input_channels(conditional), width, 3, padding=1)
+        self.down = nn.ModuleList(spectral_conv(above, below, 4, 2) for above, below in pairwise(widths))
+        self.up = nn.ModuleList(spectral_conv(below, above, 3, 1) for below, above in pairwise(reversed(widths)))
+        self.last = nn.ModuleList([spectral_conv(width, width, 3, 1), spectral_conv(width, width, 3, 1)])
         self.head = nn.Conv2d(width, 1, 3, padding=1)
 
     def forward(self, picture: Tensor, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """Judge `picture` (B, 3, H, W) by one map (B, 1, H, W), H and W at least 2^levels.
+        """Return one map (B, 1, H, W) for `picture` (B, 3, H, W); H and W are 2^levels or more.
 
-        `image` and `mask` are seen if it is conditional.
+        `image` and `mask` are used only if it is conditional.
         """
-        x = F.leaky_relu(self.first(seen(self.conditional, picture, image, mask)), 0.2)
+        x = F.leaky_relu(self.first(join_inputs(self.conditional, picture, image, mask)), 0.2)
         skips: list[Tensor] = []
         for down in self.down:
             skips.append(x)

@@ -1,1 +1,1 @@
-"""The default bundle: the published restoration GAN, part by part, and the recipes that train it."""
+"""The default bundle: every component of the published restoration GAN, and the recipes that train it."""

@@ -1,4 +1,4 @@
-"""What the default bundle brings; nothing heavy is imported before a component is built."""
+"""Hooks of the default bundle. torch and NumPy are imported only when a component is built."""
 
 from __future__ import annotations
 
@@ -39,14 +39,20 @@ RECIPES = Path(__file__).parent / "recipes"
 class UNetParams(Params):
     """Params of `inpainting-unet`."""
 
-    width: int = Field(64, ge=4, le=512, description="Channels of the first level; each next has twice as many.")
-    levels: int = Field(5, ge=2, le=8, description="Levels, the lowest included; each halves the size.")
+    width: int = Field(
+        64, ge=4, le=512, description="Channels of the first level; each further level has twice as many."
+    )
+    levels: int = Field(
+        5, ge=2, le=8, description="Number of levels; each level after the first halves height and width."
+    )
 
 
 class PatchParams(Params):
     """Params of `lsgan-patch`."""
 
-    width: int = Field(64, ge=4, le=512, description="Channels of the first convolution; the last has eight times.")
+    width: int = Field(
+        64, ge=4, le=512, description="Channels of the first convolution; deeper ones have up to eight times as many."
+    )
 
 
 class SsimParams(Params):
@@ -54,49 +60,51 @@ class SsimParams(Params):
 
     window: Literal["per-channel", "volume"] = Field(
         "per-channel",
-        description="'per-channel' looks at each colour alone; 'volume' at a cube over height, width and "
-        "colour, as the published script did without meaning to.",
+        description="'per-channel' compares each colour channel separately; 'volume' uses a cube over height, width "
+        "and channels, a mistake of the published script.",
     )
-    side: int = Field(3, ge=3, le=65, description="Side of the window in pixels, odd.")
-    kernel: Literal["uniform", "gaussian"] = Field("uniform", description="How pixels count in the window.")
+    side: int = Field(3, ge=3, le=65, description="Side of the window in pixels; an odd number.")
+    kernel: Literal["uniform", "gaussian"] = Field("uniform", description="Weights of the pixels in the window.")
     sigma: float = Field(
-        1.5, gt=0, le=100, description="Deviation of the Gaussian in pixels; 1.5 goes with a side of 11."
+        1.5, gt=0, le=100, description="Standard deviation of the Gaussian in pixels; use 1.5 with a side of 11."
     )
-    data_range: float = Field(1.0, gt=0, le=65535, description="Distance of the least and the greatest possible value.")
-    detach: bool = Field(False, description="Report the loss without training on it, as the published script did.")
+    data_range: float = Field(
+        1.0, gt=0, le=65535, description="Difference between the largest and the smallest possible value."
+    )
+    detach: bool = Field(False, description="Report the loss but do not train on it, as the published script did.")
 
     @model_validator(mode="after")
-    def _fits(self) -> SsimParams:
+    def _check_window(self) -> SsimParams:
         if self.side % 2 == 0:
-            raise ValueError(f"side = {self.side} has no middle; take {self.side - 1} or {self.side + 1}")
+            raise ValueError(f"side = {self.side} is even; use {self.side - 1} or {self.side + 1}")
         if self.window == "volume" and self.side != 3:
-            raise ValueError(f"a volume of side {self.side} does not fit three colours; take side = 3")
+            raise ValueError(f"a volume of side {self.side} does not fit three channels; use side = 3")
         return self
 
 
 class GradientParams(Params):
     """Params of the penalty `gradient`."""
 
-    target: float = Field(1.0, ge=0, le=1000, description="The norm that the discriminator's gradient is drawn to.")
+    target: float = Field(1.0, ge=0, le=1000, description="Target value of the norm of the discriminator's gradient.")
 
 
 class LostRegionParams(Params):
     """Params of the degradation `lost-region`."""
 
-    low: int = Field(0, ge=0, le=255, description="Least gray value of the lost region.")
-    high: int = Field(100, ge=0, le=255, description="Greatest gray value of the lost region.")
-    rectangle: float = Field(0.5, ge=0, le=1, description="How often it is an axis-parallel rectangle, as a share.")
-    circle: float = Field(0.25, ge=0, le=1, description="How often it is a circle.")
+    low: int = Field(0, ge=0, le=255, description="Darkest gray value of the lost region.")
+    high: int = Field(100, ge=0, le=255, description="Brightest gray value of the lost region.")
+    rectangle: float = Field(0.5, ge=0, le=1, description="Relative frequency of axis-parallel rectangles.")
+    circle: float = Field(0.25, ge=0, le=1, description="Relative frequency of circles.")
     polygon: float = Field(
-        0.25, ge=0, le=1, description="How often it is an even-odd polygon of 4 to 6 random vertices."
+        0.25, ge=0, le=1, description="Relative frequency of polygons of 4 to 6 random vertices, even-odd filled."
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> LostRegionParams:
+    def _check_ranges(self) -> LostRegionParams:
         if self.low > self.high:
             raise ValueError(f"low = {self.low} is above high = {self.high}")
         if self.rectangle + self.circle + self.polygon <= 0:
-            raise ValueError("rectangle, circle and polygon are all 0; one has to be above")
+            raise ValueError("rectangle, circle and polygon are all 0; set at least one above 0")
         return self
 
 
@@ -109,36 +117,36 @@ def build_unet(params: UNetParams) -> nn.Module:
 
 def build_patch(params: PatchParams) -> nn.Module:
     """Build the published discriminator."""
-    from .patch import LsganPatch
+    from .patchgan import LsganPatch
 
     return LsganPatch(params.width)
 
 
 def build_lsgan(params: Params) -> AdversarialLoss:
-    """Build the least-squares game."""
+    """Build the least-squares adversarial loss."""
     from .losses import Lsgan
 
     return Lsgan()
 
 
 def build_mse(params: Params) -> ReconstructionLoss:
-    """Build the pixel error."""
+    """Build the mean squared error."""
     from .losses import mse
 
     return mse
 
 
 def build_ssim(params: SsimParams) -> ReconstructionLoss:
-    """Build the structural loss."""
-    from .losses import structural
+    """Build the SSIM loss."""
+    from .losses import ssim_loss
 
-    return structural(**params.model_dump())
+    return ssim_loss(**params.model_dump())
 
 
 def warn_ssim(params: SsimParams) -> str | None:
-    """Say so where the loss is one that trains nothing."""
+    """Return a warning if the loss is only reported; None otherwise."""
     if params.detach:
-        return "loss 'ssim' has detach = true: it is reported and moves no weight; detach = false trains on it"
+        return "loss 'ssim' has detach = true, so it is reported but trains nothing; set detach = false to train on it"
     return None
 
 
@@ -156,14 +164,14 @@ def build_lost_region(params: LostRegionParams) -> Degradation:
     from .lost_region import damage
 
     def degrade(sample: Sample, random: np.random.Generator) -> Sample:
-        gray, lost = damage(sample.truth, random, **params.model_dump())
-        return Sample(image=np.repeat(gray[..., None], 3, axis=-1), mask=lost, truth=sample.truth)
+        gray, mask = damage(sample.truth, random, **params.model_dump())
+        return Sample(image=np.repeat(gray[..., None], 3, axis=-1), mask=mask, truth=sample.truth)
 
     return degrade
 
 
 def build_psnr(params: Params) -> Metric:
-    """Build the peak signal-to-noise ratio in dB; equal photographs have none."""
+    """Build the peak signal-to-noise ratio in dB. For equal photographs the metric returns None."""
     import numpy as np
 
     def psnr(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float | None:
@@ -179,7 +187,7 @@ def toolbox_generators() -> list[GeneratorSpec]:
     return [
         GeneratorSpec(
             name="inpainting-unet",
-            summary="The published U-Net: no norm, bilinear upsampling, all of the picture painted anew",
+            summary="Published U-Net without normalization; predicts every pixel",
             params=UNetParams,
             build=build_unet,
             reference="Ronneberger et al., U-Net, MICCAI 2015; as in DACON 2024, competition 236420",
@@ -193,7 +201,7 @@ def toolbox_discriminators() -> list[DiscriminatorSpec]:
     return [
         DiscriminatorSpec(
             name="lsgan-patch",
-            summary="The published PatchGAN: five 4x4 convolutions, BatchNorm, no condition, no sigmoid",
+            summary="Published PatchGAN: five 4x4 convolutions with BatchNorm; unconditional",
             params=PatchParams,
             build=build_patch,
             reference="Isola et al., Image-to-Image Translation, CVPR 2017",
@@ -207,7 +215,7 @@ def toolbox_losses() -> list[LossSpec]:
     return [
         LossSpec(
             name="lsgan",
-            summary="Least-squares game: real pictures to 1, restored ones to 0",
+            summary="Least-squares GAN: target 1 for real pictures, 0 for restored ones",
             role="adversarial",
             build=build_lsgan,
             reference="Mao et al., Least Squares GAN, ICCV 2017",
@@ -215,7 +223,7 @@ def toolbox_losses() -> list[LossSpec]:
         LossSpec(name="mse", summary="Mean squared error of the pixels", build=build_mse),
         LossSpec(
             name="ssim",
-            summary="1 - SSIM, equal to scikit-image's and differentiable",
+            summary="1 - SSIM; the value equals scikit-image's",
             params=SsimParams,
             build=build_ssim,
             warn=warn_ssim,
@@ -230,7 +238,7 @@ def toolbox_penalties() -> list[PenaltySpec]:
     return [
         PenaltySpec(
             name="gradient",
-            summary="Gradient norm to 1 between real and restored pictures (WGAN-GP)",
+            summary="Deviation of the gradient norm from 1, between real and restored pictures (WGAN-GP)",
             params=GradientParams,
             build=build_gradient,
             reference="Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017",
@@ -254,11 +262,11 @@ def toolbox_degradations() -> list[DegradationSpec]:
 
 @hookimpl
 def toolbox_metrics() -> list[MetricSpec]:
-    """Return the signal-to-noise ratio."""
+    """Return the peak signal-to-noise ratio."""
     return [
         MetricSpec(
             name="psnr",
-            summary="Peak signal-to-noise ratio in dB over all pixels",
+            summary="Peak signal-to-noise ratio of all pixels, in dB",
             build=build_psnr,
             reference="10 log10(255^2 / MSE)",
         )
@@ -271,12 +279,12 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="default",
-            summary="The published GAN as its write-up means it, with an SSIM that trains",
+            summary="Published GAN as its write-up describes it, with an SSIM term that trains",
             path=RECIPES / "default.toml",
         ),
         RecipeSpec(
             name="published",
-            summary="The published script as it ran: SSIM over a volume, detached, no limits",
+            summary="Published script as it ran: SSIM over a volume, reported but not trained",
             path=RECIPES / "published.toml",
         ),
     ]

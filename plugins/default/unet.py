@@ -1,4 +1,4 @@
-"""The published generator: a plain U-Net that paints the whole picture anew."""
+"""The published generator: a plain U-Net that predicts every pixel of the picture."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .upsampled import conv_at_the_large_size, conv_of_upsampled, pays
+from .upsample_conv import conv_after_upsampling, conv_before_upsampling, is_faster_before_upsampling
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels, the size kept."""
+    """Return two 3x3 convolutions with ReLU, `inputs` to `outputs` channels; height and width stay the same."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1),
         nn.ReLU(inplace=True),
@@ -19,28 +19,28 @@ def double_conv(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class Fall(nn.Sequential):
-    """A level on the way down: two convolutions, of what is at half the size unless it is the first level.
+class DownBlock(nn.Sequential):
+    """An encoder level: 2x2 max pooling, except in the first level, and two convolutions.
 
-    The pooling is a part of it so that `training.recompute` keeps nothing of the pooling either.
+    The pooling is part of the block so that activation checkpointing (`training.recompute`) covers it too.
     """
 
     def __init__(self, inputs: int, outputs: int, pooled: bool) -> None:
-        """Make a level from `inputs` to `outputs` channels; `pooled` halves the size first."""
+        """Make a level of `inputs` to `outputs` channels; `pooled` halves height and width first."""
         super().__init__(*double_conv(inputs, outputs))
         self.pooled = pooled
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, K, h, w) of `x` (B, C, H, W)."""
-        # ceil_mode changes nothing where the side is even, and lets odd sides through.
+        """Return (B, outputs, h, w) for `x` (B, inputs, H, W)."""
+        # ceil_mode has an effect only on odd sides, which could not be joined to their skips without it.
         return super().forward(F.max_pool2d(x, 2, ceil_mode=True) if self.pooled else x)
 
 
-class Rise(nn.Module):
-    """A level on the way up: its first convolution sees what lies below, made larger, and the skip beside it."""
+class UpBlock(nn.Module):
+    """A decoder level: upsample the level below, concatenate the skip, apply two convolutions."""
 
     def __init__(self, below: int, outputs: int) -> None:
-        """Make a level from `below` channels and a skip of `outputs` channels to `outputs`."""
+        """Make a level from `below` channels, and a skip of `outputs` channels, to `outputs` channels."""
         super().__init__()
         self.join = nn.Conv2d(below + outputs, outputs, 3, padding=1)
         self.rest = nn.Sequential(
@@ -48,18 +48,18 @@ class Rise(nn.Module):
         )
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Return (B, K, H, W) of `x` (B, C, h, w) and `skip` (B, K, H, W)."""
-        return self.rest(joined(self.join, x, skip))
+        """Return (B, K, H, W) for `x` (B, C, h, w) and `skip` (B, K, H, W)."""
+        return self.rest(conv_of_upsampled_and_skip(self.join, x, skip))
 
 
 class InpaintingUNet(nn.Module):
-    """U-Net without norms: max pooling down, bilinear upsampling up, skips by concatenation, a sigmoid.
+    """U-Net without normalization: max pooling, bilinear upsampling, concatenated skips, a final sigmoid.
 
-    The modules are declared in the order in which the picture passes them, so that `named_parameters` lists
-    the tensors in forward order. With the published width 64 and 5 levels it has 31,379,075 parameters.
+    The modules are declared in the order of the forward pass, so `named_parameters` lists the tensors in that order.
+    With the published 5 levels and width 64 it has 31,379,075 parameters.
 
-    Reference: Ronneberger et al., "U-Net", MICCAI 2015, as the published system changed it (no norm, padded
-    convolutions, upsampling with align_corners in place of transposed convolutions).
+    Reference: Ronneberger et al., "U-Net", MICCAI 2015, with the changes of the published system: no normalization,
+    padded convolutions, and upsampling with align_corners in place of transposed convolutions.
     """
 
     def __init__(self, width: int = 64, levels: int = 5) -> None:
@@ -67,13 +67,16 @@ class InpaintingUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(
-            Fall(above, here, level > 0) for level, (above, here) in enumerate(zip([3, *widths], widths, strict=False))
+            DownBlock(inputs, outputs, level > 0)
+            for level, (inputs, outputs) in enumerate(zip([3, *widths], widths, strict=False))
         )
-        self.up = nn.ModuleList(Rise(below, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True))
+        self.up = nn.ModuleList(
+            UpBlock(below, outputs) for below, outputs in zip(widths[:0:-1], widths[-2::-1], strict=True)
+        )
         self.head = nn.Conv2d(width, 3, 1)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Restore `image` (B, 3, H, W), any H and W, into (B, 3, H, W) in [0, 1]; `mask` is not used."""
+        """Restore `image` (B, 3, H, W), of any H and W, to (B, 3, H, W) in [0, 1]; `mask` is not used."""
         skips: list[Tensor] = []
         x = image
         for block in self.down:
@@ -85,14 +88,14 @@ class InpaintingUNet(nn.Module):
         return torch.sigmoid(self.head(x))
 
 
-def joined(layer: nn.Conv2d, x: Tensor, skip: Tensor) -> Tensor:
-    """Return ``layer(torch.cat([u, skip], dim=1))``, u being `x` made as large as `skip`, bilinear, corners aligned.
+def conv_of_upsampled_and_skip(layer: nn.Conv2d, x: Tensor, skip: Tensor) -> Tensor:
+    """Return ``layer(torch.cat([u, skip], dim=1))``, with u the bilinear upsampling of `x` to the size of `skip`.
 
-    Neither is u copied into one tensor with the skip nor kept for the backward pass, nor is it made where `upsampled`
-    has a cheaper way.
+    The upsampling uses align_corners=True. The concatenated tensor is never built, and u is not stored for the
+    backward pass. Where it is faster, u is not computed at all (see `upsample_conv`).
     """
-    below, beside = layer.weight.split([x.shape[1], skip.shape[1]], dim=1)
+    upsampled_weight, skip_weight = layer.weight.split([x.shape[1], skip.shape[1]], dim=1)
     size = (skip.shape[2], skip.shape[3])
-    result = F.conv2d(skip, beside, layer.bias, padding=1)
-    conv = conv_of_upsampled if pays(x) else conv_at_the_large_size
-    return result.add_(conv(x, below, size))
+    result = F.conv2d(skip, skip_weight, layer.bias, padding=1)
+    conv = conv_before_upsampling if is_faster_before_upsampling(x) else conv_after_upsampling
+    return result.add_(conv(x, upsampled_weight, size))

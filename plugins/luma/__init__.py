@@ -1,1 +1,1 @@
-"""The bundle of the restorer that keeps the luma: it colours what is known and fills in what is lost."""
+"""The luma bundle: a restorer that keeps the known luma, predicts the colours and fills in the lost region."""

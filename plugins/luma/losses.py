@@ -1,4 +1,4 @@
-"""The loss of the colour classes: how far the colours that a network thinks likely are from the true one."""
+"""The loss of the colour classes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from toolbox.color import cbcr
 
 from .classes import shares
 
+# Smallest probability, so that its logarithm is finite.
 LEAST = 1e-8
 
 
 def color_classes(vivid: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return the loss mean w * KL(t || p): p the classes' probabilities, t the shares of the true colour.
+    """Return the loss mean w * KL(t || p), with p the predicted and t the true probabilities of the classes.
 
-    The weight of a pixel is w = 1 + vivid * min(r / 0.1, 1) for its true chroma r, over the mean of all, since
-    most pixels of photographs are nearly gray. What has one or three channels is no logits but a picture; p is then
-    the shares of its own colour.
+    t is the soft assignment of the true colour to the classes. The weight of a pixel with true chroma r is
+    w = 1 + vivid * min(r / 0.1, 1), divided by the mean of w, because most pixels of photographs are nearly gray. The
+    loss takes logits, (B, COUNT, H, W). It also takes a picture with one or three channels; then p is the soft
+    assignment of the picture's colour.
     """
 
     def loss(output: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-        picture = output.shape[1] in (1, 3)
-        logits = shares(cbcr(output.expand(-1, 3, -1, -1))).clamp_min(LEAST).log() if picture else output
+        is_picture = output.shape[1] in (1, 3)
+        logits = shares(cbcr(output.expand(-1, 3, -1, -1))).clamp_min(LEAST).log() if is_picture else output
         with torch.no_grad():
             chroma = cbcr(truth.expand(-1, 3, -1, -1))
-            wanted = shares(chroma)
+            target = shares(chroma)
             weight = 1 + vivid * (chroma.square().sum(1).sqrt() / 0.1).clamp_max(1)
             weight = weight / weight.mean()
-        apart = wanted * (wanted.clamp_min(LEAST).log() - logits.log_softmax(1))
-        return (weight * apart.sum(1)).mean()
+        divergence = target * (target.clamp_min(LEAST).log() - logits.log_softmax(1))
+        return (weight * divergence.sum(1)).mean()
 
     return loss

@@ -1,4 +1,4 @@
-"""The network: one encoder, the colours of the whole picture at a quarter of its side, the luma of what is lost."""
+"""The network: one encoder; a decoder for the colours at a quarter of the resolution, one for the lost luma."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRIDES = (2, 4, 8, 16, 32)
 
 
 class Level(nn.Module):
-    """Doubles the size, joins what the encoder saw there, two convolutions."""
+    """A decoder level: upsample to the size of the skip, concatenate it, apply two convolutions."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         """Make a level from `inputs` and `skip` channels to `outputs`."""
@@ -26,18 +26,18 @@ class Level(nn.Module):
         self.convs = nn.Sequential(*conv(inputs + skip, outputs), *conv(outputs, outputs))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """Bring `x` (B, C, h, w) to (B, outputs, H, W), the size of `skip`."""
+        """Return (B, outputs, H, W) for `x` (B, C, h, w) and `skip` (B, K, H, W)."""
         return self.convs(torch.cat([interpolate(x, skip.shape[-2:], mode="bilinear", align_corners=False), skip], 1))
 
 
 class LumaUNet(nn.Module):
-    """A U-Net over a pretrained encoder that leaves the luma outside the lost region as it is.
+    """A U-Net over a pretrained encoder that does not change the luma outside the lost region.
 
-    The encoder sees the gray picture, what is lost filled smoothly from its borders, and the mask. A decoder over
-    it, with the mean of the whole picture, says for every 4x4 pixels how likely each class of colour is; the mean
-    colour of the classes is the colour there. A second, narrow decoder goes on to the full size and gives what the
-    luma of the smooth filling lacks. The result has the input's luma elsewhere; colours that would leave [0, 1]
-    lose saturation.
+    The encoder gets the gray picture, with the lost region filled smoothly from its borders, and the mask. The first
+    decoder, which also gets the mean features of the whole picture, predicts the probabilities of the colour classes
+    for each block of 4x4 pixels. The mean colour of the classes, weighted by probability, is the colour of the block.
+    A second, narrow decoder continues to the full resolution and predicts a correction of the luma inside the lost
+    region. Colours that would leave [0, 1] lose saturation.
 
     Reference: classes of colour after Zhang et al., "Colorful Image Colorization", ECCV 2016.
     """
@@ -47,10 +47,16 @@ class LumaUNet(nn.Module):
     centres: Tensor
 
     def __init__(self, backbone: Backbone, *, width: int, frozen: bool, saturation: float = 1.0) -> None:
-        """Make a network over `backbone`, whose maps have strides 2 to 32.
+        """Make a network over `backbone`.
 
-        `width` scales the decoders; a `frozen` encoder stays as it was loaded, its running statistics too; the mean
-        colour of the classes is multiplied by `saturation`.
+        Args:
+            backbone: an encoder whose feature maps have the strides 2, 4, 8, 16 and 32.
+            width: scales the number of channels of the decoders.
+            frozen: keep the encoder as it was loaded, including its running statistics.
+            saturation: factor of the predicted colours.
+
+        Raises:
+            ValueError: the backbone has other strides.
         """
         super().__init__()
         demand_strides(backbone)
@@ -73,12 +79,12 @@ class LumaUNet(nn.Module):
         self.classes = nn.Conv2d(2 * width, COUNT, 1)
         self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
         self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
-        # It begins with the smooth filling as it is.
+        # At the start of training the correction is zero: the lost region is the smooth fill.
         for weight in self.lost.parameters():
             nn.init.zeros_(weight)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen encoder stays in eval mode."""
+        """Set training or evaluation mode; a frozen encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.train(mode and not self.frozen)
         return self
@@ -94,11 +100,11 @@ class LumaUNet(nn.Module):
         """
         height, width = image.shape[-2:]
         if height % STRIDES[-1] or width % STRIDES[-1]:
-            raise ValueError(f"luma-unet takes sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
+            raise ValueError(f"luma-unet needs sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
         gray = luma(image)
         filled = diffused(gray, mask)
-        given = (filled - self.mean) / self.std
-        two, four, eight, sixteen, deep = features(self.encoder, torch.cat([given, mask], dim=1))
+        normalized = (filled - self.mean) / self.std
+        two, four, eight, sixteen, deep = features(self.encoder, torch.cat([normalized, mask], dim=1))
         x = self.bottom(deep)
         x = x + self.whole(x.mean((2, 3)))[:, :, None, None]
         for level, skip in zip(self.levels, (sixteen, eight, four), strict=True):
@@ -112,13 +118,13 @@ class LumaUNet(nn.Module):
 
 
 def demand_strides(backbone: Backbone) -> None:
-    """Raise ValueError if the backbone's maps have other strides than the decoder needs."""
+    """Raise ValueError if the strides of the backbone's feature maps are not those that the decoders need."""
     if backbone.strides != STRIDES:
-        raise ValueError(f"the backbone's strides are {list(backbone.strides)}, not {list(STRIDES)}")
+        raise ValueError(f"the backbone has strides {list(backbone.strides)}, but luma-unet needs {list(STRIDES)}")
 
 
 def conv(inputs: int, outputs: int, side: int = 3) -> list[nn.Module]:
-    """Return a convolution with norm and activation, the size kept."""
+    """Return the layers convolution, BatchNorm and ReLU; height and width stay the same."""
     layer = nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return [layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
@@ -127,7 +133,7 @@ def conv(inputs: int, outputs: int, side: int = 3) -> list[nn.Module]:
 def to_rgb(y: Tensor, chroma: Tensor) -> Tensor:
     """Return RGB (B, 3, H, W) in [0, 1] of the luma `y` (B, 1, H, W) and of Cb and Cr (B, 2, H, W), by BT.601.
 
-    A colour outside [0, 1] is brought in towards the gray of the same luma.
+    A colour outside [0, 1] is moved towards the gray of the same luma until it is inside.
     """
     differences = torch.cat(color_differences(*chroma.split(1, dim=1)), dim=1)
     return add_differences(y, differences).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What the bundle brings; timm and torch are imported when a component is checked or built."""
+"""Hooks of the luma bundle. timm and torch are imported only when a component is checked or built."""
 
 from __future__ import annotations
 
@@ -31,55 +31,65 @@ class LumaUNetParams(Params):
     """Params of `luma-unet`."""
 
     backbone: str = Field(
-        "tf_efficientnet_lite0", min_length=1, description="timm's name of the encoder, of strides 2 to 32."
+        "tf_efficientnet_lite0", min_length=1, description="The encoder: a timm model with strides 2 to 32."
     )
-    pretrained: bool = Field(False, description="Start the encoder from timm's published weights, downloaded once.")
+    pretrained: bool = Field(
+        False, description="Load timm's published weights into the encoder; they are downloaded once."
+    )
     weights: str | None = Field(
-        None, description="Start the encoder from this safetensors file, with the keys of timm's network."
+        None, description="Load this safetensors file into the encoder; its keys are those of timm's model."
     )
-    frozen: bool = Field(False, description="Leave the encoder as it is loaded: on few photographs it forgets less.")
+    frozen: bool = Field(False, description="Do not train the encoder; useful with few photographs.")
     saturation: float = Field(
         1.0,
         gt=0,
         le=10,
-        description="What colours are multiplied by in the result, as `benchmarks calibrate` finds it.",
+        description="Factor of the colours of the result; `python -m benchmarks calibrate` finds a value.",
     )
-    width: int = Field(32, ge=4, le=512, multiple_of=2, description="Half the channels where colours are told.")
+    width: int = Field(
+        32,
+        ge=4,
+        le=512,
+        multiple_of=2,
+        description="Decoder width; the colour classes are predicted from twice as many channels.",
+    )
 
     @model_validator(mode="after")
-    def _one_origin(self) -> LumaUNetParams:
+    def _check_weights(self) -> LumaUNetParams:
         if self.pretrained and self.weights is not None:
-            raise ValueError("pretrained = true and weights exclude each other; leave one out")
+            raise ValueError("pretrained = true and weights exclude each other; set only one of them")
         return self
 
 
 class ColorClassesParams(Params):
     """Params of `color-classes`."""
 
-    vivid: float = Field(2.0, ge=0, le=100, description="How much more a vivid pixel counts than a gray one.")
+    vivid: float = Field(
+        2.0, ge=0, le=100, description="Additional weight of a vivid pixel; a gray pixel has weight 1."
+    )
 
 
 class WhiteBalanceParams(Params):
     """Params of `white-balance`."""
 
-    red: float = Field(1.0, gt=0, le=4, description="What red is multiplied by, on average.")
-    blue: float = Field(1.0, gt=0, le=4, description="What blue is multiplied by, on average.")
-    spread: float = Field(0.1, ge=0, le=1, description="Deviation of the logarithm of both around that.")
+    red: float = Field(1.0, gt=0, le=4, description="Mean factor of red.")
+    blue: float = Field(1.0, gt=0, le=4, description="Mean factor of blue.")
+    spread: float = Field(0.1, ge=0, le=1, description="Standard deviation of the logarithm of both factors.")
 
 
 def check_luma_unet(params: LumaUNetParams) -> None:
-    """See whether the backbone exists, has the strides and takes any size, and whether the file is there."""
+    """Raise ValueError if the backbone is unknown or has other strides or a fixed size, or the file is missing."""
     from toolbox.backbones import examine
 
     from .network import demand_strides
 
     demand_strides(examine(params.backbone, 4))
     if params.weights is not None and not Path(params.weights).is_file():
-        raise ValueError(f"there is no file {params.weights}; weights is the path of a safetensors file")
+        raise ValueError(f"there is no file {params.weights}; set weights to the path of a safetensors file")
 
 
 def build_luma_unet(params: LumaUNetParams) -> nn.Module:
-    """Build the generator, its encoder filled as the params say."""
+    """Build the generator and load the encoder's weights."""
     from toolbox.backbones import create, load
 
     from .network import LumaUNet
@@ -97,7 +107,7 @@ def build_color_classes(params: ColorClassesParams) -> ReconstructionLoss:
 
 
 def build_white_balance(params: WhiteBalanceParams) -> Degradation:
-    """Build the augmentation."""
+    """Build the white-balance augmentation."""
     from .white_balance import white_balance
 
     return white_balance(params.red, params.blue, params.spread)
@@ -105,25 +115,25 @@ def build_white_balance(params: WhiteBalanceParams) -> Degradation:
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return the U-Net."""
+    """Return the generator."""
     return [
         GeneratorSpec(
             name="luma-unet",
-            summary="U-Net over a timm encoder that keeps the known luma; colour by classes",
+            summary="U-Net over a timm encoder; keeps the known luma and predicts colour classes",
             params=LumaUNetParams,
             build=build_luma_unet,
             check=check_luma_unet,
             initial=("pretrained", "weights"),
             auxiliary=("classes",),
             reference="Ronneberger et al., U-Net, MICCAI 2015; Zhang et al., Colorful Image Colorization, ECCV 2016",
-            licence="Pretrained weights have licences of their own, which timm states",
+            licence="Each set of pretrained weights has its own licence, stated by timm",
         )
     ]
 
 
 @hookimpl
 def toolbox_losses() -> list[LossSpec]:
-    """Return the loss."""
+    """Return the colour loss."""
     return [
         LossSpec(
             name="color-classes",
@@ -141,7 +151,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
     return [
         DegradationSpec(
             name="white-balance",
-            summary="Gives the truth another white balance at the same luma",
+            summary="Random white balance of the truth; the luma stays the same",
             role="augment",
             params=WhiteBalanceParams,
             build=build_white_balance,
@@ -156,7 +166,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="luma",
-            summary="Keeps the known luma, finds the colours and what is lost, over an ImageNet encoder",
+            summary="Restorer that keeps the known luma; predicts the colours and fills in the lost region",
             path=RECIPES / "luma.toml",
         )
     ]

@@ -1,1 +1,1 @@
-"""The bundle of losses that look at a picture as a viewer, or the competition, does."""
+"""The perceptual bundle: losses that follow what a viewer, or the competition's score, looks at."""

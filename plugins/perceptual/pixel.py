@@ -1,4 +1,4 @@
-"""Losses of single pixels."""
+"""Losses on single pixels, and the distances that other losses use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from torch.nn import functional as F
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
+# Distances of two tensors by their names in recipes: the mean absolute and the mean squared difference.
+DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
+
 
 def l1(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Return mean |restored - truth| over all values of (B, C, H, W), a scalar; `mask` is not used."""
@@ -16,12 +19,12 @@ def l1(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def charbonnier(epsilon: float) -> Loss:
-    """Return the loss mean sqrt((restored - truth)^2 + epsilon^2), which is `epsilon` for equal pictures.
+    """Return the loss mean sqrt((restored - truth)^2 + epsilon^2).
 
-    It is |restored - truth| that is smooth within about `epsilon` of 0.
+    It is |restored - truth|, smoothed within about `epsilon` of 0. For equal pictures it is `epsilon`.
 
     Reference: Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed
-    imaging", ICIP 1994; for pictures Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017.
+    imaging", ICIP 1994; for pictures, Lai et al., "Deep Laplacian Pyramid Networks", CVPR 2017.
     """
 
     def loss(restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""What the published work tried and set aside, so that its claims can be tested again."""
+"""The published-trials bundle: variants that the published work tried and dropped, to test its claims again."""

@@ -1,4 +1,4 @@
-"""What the bundle of the published trials brings; nothing heavy is imported before a component is built."""
+"""Hooks of the published-trials bundle. torch and NumPy are imported only when a component is built."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ RECIPES = Path(__file__).parent / "recipes"
 class ResidualParams(Params):
     """Params of `residual-unet`."""
 
-    width: int = Field(64, ge=4, le=512, description="Channels of the first level; each next has twice as many.")
-    levels: int = Field(5, ge=2, le=8, description="Levels, the lowest included; each halves the size.")
+    width: int = Field(
+        64, ge=4, le=512, description="Channels of the first level; each further level has twice as many."
+    )
+    levels: int = Field(
+        5, ge=2, le=8, description="Number of levels; each level after the first halves height and width."
+    )
 
 
 class GatedParams(Params):
@@ -31,23 +35,27 @@ class GatedParams(Params):
         48,
         ge=4,
         le=512,
-        description="Channels of the first level; each next has twice as many. 48 gives about as many parameters "
-        "as an ungated width of 64.",
+        description="Channels of the first level; each further level has twice as many. 48 gives about as many "
+        "parameters as a width of 64 without gates.",
     )
-    levels: int = Field(5, ge=2, le=8, description="Levels, the lowest included; each halves the size.")
-    mask: bool = Field(True, description="Whether the mask is a fourth input channel, as gated convolutions want it.")
+    levels: int = Field(
+        5, ge=2, le=8, description="Number of levels; each level after the first halves height and width."
+    )
+    mask: bool = Field(
+        True, description="Use the mask as a fourth input channel, as in the paper on gated convolutions."
+    )
 
 
 class FlipParams(Params):
     """Params of the degradation `flip`."""
 
-    horizontal: float = Field(0.5, ge=0, le=1, description="Chance that left and right are exchanged.")
-    vertical: float = Field(0.0, ge=0, le=1, description="Chance that top and bottom are exchanged.")
+    horizontal: float = Field(0.5, ge=0, le=1, description="Probability of a flip from left to right.")
+    vertical: float = Field(0.0, ge=0, le=1, description="Probability of a flip from top to bottom.")
 
     @model_validator(mode="after")
-    def _moves(self) -> FlipParams:
+    def _check_probabilities(self) -> FlipParams:
         if not self.horizontal and not self.vertical:
-            raise ValueError("horizontal and vertical are both 0, so that nothing would ever flip")
+            raise ValueError("horizontal and vertical are both 0, so nothing is flipped; set at least one above 0")
         return self
 
 
@@ -55,23 +63,25 @@ class RotateParams(Params):
     """Params of the degradation `rotate`."""
 
     angles: tuple[Literal[0, 90, 180, 270], ...] = Field(
-        (0, 90, 180, 270), min_length=1, description="Degrees anticlockwise, each drawn as often as it is listed."
+        (0, 90, 180, 270),
+        min_length=1,
+        description="Angles in degrees, anticlockwise, chosen uniformly; repeat one to choose it more often.",
     )
 
 
 class EraseParams(Params):
     """Params of the degradation `partial-erase`."""
 
-    chance: float = Field(0.5, gt=0, le=1, description="Chance that a sample is erased at all.")
-    patches: int = Field(3, ge=1, le=64, description="Most rectangles a sample; 1 to so many are drawn.")
-    least: float = Field(0.01, gt=0, le=1, description="Least area of a rectangle, as a share of the picture.")
-    most: float = Field(0.08, gt=0, le=1, description="Greatest area of a rectangle, as a share of the picture.")
-    aspect: float = Field(0.3, gt=0, le=1, description="Least height by width; the greatest is 1 by this.")
-    low: int = Field(0, ge=0, le=255, description="Least gray value of a rectangle.")
-    high: int = Field(100, ge=0, le=255, description="Greatest gray value of a rectangle.")
+    chance: float = Field(0.5, gt=0, le=1, description="Probability that a sample gets rectangles.")
+    patches: int = Field(3, ge=1, le=64, description="Largest number of rectangles in a sample; the smallest is 1.")
+    least: float = Field(0.01, gt=0, le=1, description="Smallest area of a rectangle, as a fraction of the picture.")
+    most: float = Field(0.08, gt=0, le=1, description="Largest area of a rectangle, as a fraction of the picture.")
+    aspect: float = Field(0.3, gt=0, le=1, description="Smallest ratio of height to width; the largest is 1 / aspect.")
+    low: int = Field(0, ge=0, le=255, description="Darkest gray value of a rectangle.")
+    high: int = Field(100, ge=0, le=255, description="Brightest gray value of a rectangle.")
 
     @model_validator(mode="after")
-    def _possible(self) -> EraseParams:
+    def _check_ranges(self) -> EraseParams:
         if self.least > self.most:
             raise ValueError(f"least = {self.least} is above most = {self.most}")
         if self.low > self.high:
@@ -95,20 +105,20 @@ def build_gated(params: GatedParams) -> nn.Module:
 
 def build_flip(params: FlipParams) -> Degradation:
     """Build the flip."""
-    from .turn import flip
+    from .flip_rotate import flip
 
     return flip(params.horizontal, params.vertical)
 
 
 def build_rotate(params: RotateParams) -> Degradation:
-    """Build the quarter turns."""
-    from .turn import rotate
+    """Build the rotation."""
+    from .flip_rotate import rotate
 
     return rotate(params.angles)
 
 
 def build_erase(params: EraseParams) -> Degradation:
-    """Build the erasure."""
+    """Build the partial erasure."""
     from .erase import erase
 
     return erase(**params.model_dump())
@@ -116,18 +126,18 @@ def build_erase(params: EraseParams) -> Degradation:
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return the two U-Nets that were tried."""
+    """Return the two generators that were tried."""
     return [
         GeneratorSpec(
             name="residual-unet",
-            summary="The published U-Net with a shortcut around every pair of convolutions",
+            summary="Published U-Net with residual blocks",
             params=ResidualParams,
             build=build_residual,
             reference="He et al., Deep Residual Learning, CVPR 2016; Zhang et al., Deep Residual U-Net, 2018",
         ),
         GeneratorSpec(
             name="gated-unet",
-            summary="The published U-Net of gated convolutions, with the mask or without",
+            summary="Published U-Net with gated convolutions; optionally sees the mask",
             params=GatedParams,
             build=build_gated,
             reference="Yu et al., Free-Form Image Inpainting with Gated Convolution, ICCV 2019",
@@ -141,7 +151,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
     return [
         DegradationSpec(
             name="flip",
-            summary="Exchanges left and right, or top and bottom, at random",
+            summary="Random flip from left to right or from top to bottom",
             role="augment",
             params=FlipParams,
             build=build_flip,
@@ -149,7 +159,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
         ),
         DegradationSpec(
             name="rotate",
-            summary="Turns by a random multiple of 90 degrees",
+            summary="Random rotation by a multiple of 90 degrees",
             role="augment",
             params=RotateParams,
             build=build_rotate,
@@ -157,7 +167,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
         ),
         DegradationSpec(
             name="partial-erase",
-            summary="Paints more flat rectangles over the image and marks them as lost",
+            summary="Random flat rectangles, painted over the image and added to the mask",
             role="augment",
             params=EraseParams,
             build=build_erase,
@@ -168,15 +178,15 @@ def toolbox_degradations() -> list[DegradationSpec]:
 
 @hookimpl
 def toolbox_recipes() -> list[RecipeSpec]:
-    """Return a recipe a trial."""
+    """Return one recipe for each trial."""
     summaries = {
-        "trial-no-penalty": "Trial: the default without the gradient penalty",
-        "trial-ssim-weight": "Trial: the default with twice the SSIM weight",
-        "trial-residual": "Trial: the default with residual blocks",
-        "trial-gated": "Trial: the default with gated convolutions",
-        "trial-flip": "Trial: the default with horizontal flips",
-        "trial-rotate": "Trial: the default with quarter turns",
-        "trial-erase": "Trial: the default with more erased patches",
+        "trial-no-penalty": "Trial: default recipe without the gradient penalty",
+        "trial-ssim-weight": "Trial: default recipe with twice the SSIM weight",
+        "trial-residual": "Trial: default recipe with residual blocks",
+        "trial-gated": "Trial: default recipe with gated convolutions",
+        "trial-flip": "Trial: default recipe with horizontal flips",
+        "trial-rotate": "Trial: default recipe with random rotations",
+        "trial-erase": "Trial: default recipe with additional erased rectangles",
     }
     return [
         RecipeSpec(name=name, summary=summary, path=RECIPES / f"{name}.toml") for name, summary in summaries.items()

@@ -1,4 +1,4 @@
-"""The published U-Net's frame, around any block of convolutions: residual or gated."""
+"""The architecture of the published U-Net with other blocks: residual or gated convolutions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.nn import functional as F
 class Residual(nn.Module):
     """Two 3x3 convolutions with a shortcut: relu(conv(relu(conv(x))) + s(x)).
 
-    s is a 1x1 convolution, since the channels change in every block of a U-Net. No norm, as in the published
-    network.
+    s is a 1x1 convolution, because the number of channels changes in every block of a U-Net. There is no
+    normalization, as in the published network.
 
     References: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; Zhang et al., "Road
     Extraction by Deep Residual U-Net", 2018.
@@ -32,9 +32,9 @@ class Residual(nn.Module):
 
 
 class Gated(nn.Module):
-    """A 3x3 convolution with a gate a pixel and channel: elu(f(x)) * sigmoid(g(x)).
+    """A 3x3 convolution with a gate for each pixel and channel: elu(f(x)) * sigmoid(g(x)).
 
-    f and g are one convolution of twice the channels: f the first half, g the second.
+    f and g are computed by one convolution with twice the channels: f is the first half, g the second.
 
     Reference: Yu et al., "Free-Form Image Inpainting with Gated Convolution", ICCV 2019.
     """
@@ -56,30 +56,37 @@ def double_gated(inputs: int, outputs: int) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """The published frame: max pooling down, bilinear upsampling up, skips by concatenation, a sigmoid.
+    """The published architecture with any block: max pooling, bilinear upsampling, concatenated skips, a sigmoid.
 
     Reference: Ronneberger et al., "U-Net", MICCAI 2015, as the published system changed it.
     """
 
     def __init__(self, block: Callable[[int, int], nn.Module], width: int, levels: int, mask: bool = False) -> None:
-        """Make a U-Net of `levels` blocks down, of `width`, 2 `width`, … channels, that sees the mask or not."""
+        """Make a U-Net of `levels` levels with `width`, 2 `width`, … channels.
+
+        Args:
+            block: makes a block from its numbers of input and output channels.
+            width: channels of the first level.
+            levels: number of levels.
+            mask: use the mask as a fourth input channel.
+        """
         super().__init__()
         widths = [width * 2**level for level in range(levels)]
         self.mask = mask
         self.down = nn.ModuleList(
-            block(above, here) for above, here in zip([4 if mask else 3, *widths], widths, strict=False)
+            block(inputs, outputs) for inputs, outputs in zip([4 if mask else 3, *widths], widths, strict=False)
         )
         self.up = nn.ModuleList(
-            block(below + here, here) for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
+            block(below + outputs, outputs) for below, outputs in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.head = nn.Conv2d(width, 3, 1)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Restore `image` (B, 3, H, W), any H and W, into (B, 3, H, W) in [0, 1]."""
+        """Restore `image` (B, 3, H, W), of any H and W, to (B, 3, H, W) in [0, 1]."""
         x = torch.cat([image, mask], dim=1) if self.mask else image
         skips: list[Tensor] = []
         for block in self.down:
-            # ceil_mode changes nothing where the side is even, and lets odd sides through.
+            # ceil_mode has an effect only on odd sides, which could not be joined to their skips without it.
             x = block(F.max_pool2d(x, 2, ceil_mode=True) if skips else x)
             skips.append(x)
         skips.pop()

@@ -1,1 +1,1 @@
-"""The smp bundle: the decoders of segmentation-models-pytorch as generators, over every encoder they join."""
+"""The smp bundle: the decoders of segmentation-models-pytorch as generators, over every compatible encoder."""

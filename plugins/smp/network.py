@@ -1,26 +1,26 @@
-"""A network of smp as a generator: normalised on the way in, a sigmoid on the way out."""
+"""A network of smp as a generator: normalized input, sigmoid at the end."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from . import joins, pretrained
+from . import encoders, pretrained
 from .params import SmpParams
 
 
 class SmpGenerator(nn.Module):
-    """RGB and, if wanted, the mask through encoder and decoder to RGB.
+    """Normalize RGB, append the mask if `mask_input`, apply encoder, decoder and a sigmoid.
 
-    The colours' mean and deviation are kept with the weights, so that a file of trained weights carries the
-    normalisation that it was trained with. They are 0 and 1 where the encoder started at random.
+    The mean and standard deviation of the normalization are saved with the weights, so a weight file contains the
+    normalization that it was trained with. They are 0 and 1 if the encoder started with random weights.
     """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, network: nn.Module, statistics: pretrained.Statistics, mask_input: bool) -> None:
-        """Wrap `network`, which takes three channels, or four with `mask_input`, and gives three logits."""
+        """Wrap `network`, which maps three channels, or four with `mask_input`, to three channels of logits."""
         super().__init__()
         self.network = network
         self.mask_input = mask_input
@@ -28,10 +28,10 @@ class SmpGenerator(nn.Module):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Restore `image` (B, 3, H, W) in [0, 1] into the same shape and range.
+        """Restore `image` (B, 3, H, W) in [0, 1] to the same shape and range.
 
-        The U-Nets take any H and W; the other decoders take multiples of the encoder's total stride, 32 as a
-        rule, and raise RuntimeError otherwise. `mask` (B, 1, H, W) is used with `mask_input` alone.
+        The U-Nets take any H and W. The other decoders need multiples of the encoder's total stride, usually 32, and
+        raise RuntimeError otherwise. `mask` (B, 1, H, W) is used only with `mask_input`.
         """
         x = (image - self.mean) / self.deviation
         if self.mask_input:
@@ -40,16 +40,16 @@ class SmpGenerator(nn.Module):
 
 
 def check(params: SmpParams) -> None:
-    """Raise ValueError, in one line, for a pair that smp can't join or weights that nobody has published."""
-    joins.sizing(params)
-    pretrained.published(params)
+    """Raise ValueError if decoder and encoder are not compatible, or the weights don't exist; one line."""
+    encoders.find_size_options(params)
+    pretrained.check_weights(params)
 
 
 def build(params: SmpParams) -> nn.Module:
-    """Build the generator, its encoder with the weights that it starts from; ValueError as `check` has it."""
-    sizing = joins.sizing(params)
-    network = joins.create(params, sizing)
-    if pretrained.wanted(params):
-        pretrained.published(params)
-        pretrained.load(network.get_submodule("encoder"), params, sizing)
+    """Build the generator and load the encoder's weights; raise ValueError as `check` does."""
+    size_options = encoders.find_size_options(params)
+    network = encoders.create_network(params, size_options)
+    if pretrained.is_used(params):
+        pretrained.check_weights(params)
+        pretrained.load_weights(network.get_submodule("encoder"), params, size_options)
     return SmpGenerator(network, pretrained.statistics(params), params.mask_input)

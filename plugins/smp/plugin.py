@@ -1,4 +1,4 @@
-"""What the smp bundle brings; nothing heavy is imported before a component is checked or built."""
+"""Hooks of the smp bundle. torch and smp are imported only when a component is checked or built."""
 
 from __future__ import annotations
 
@@ -28,29 +28,36 @@ TOOLBOX_API = 1
 RECIPES = Path(__file__).parent / "recipes"
 LIBRARY = "Iakubovskii, segmentation-models-pytorch, 2019"
 
-# Each decoder's params, what it is, and its paper.
+ENCODER = "any compatible encoder"
+QUARTER = f"over {ENCODER}; works at a quarter of the resolution"
+
+# The params of each decoder, its summary, and its paper.
 DECODERS: tuple[tuple[type[SmpParams], str, str], ...] = (
-    (UnetParams, "U-Net", "Ronneberger et al., U-Net, MICCAI 2015"),
-    (UnetPlusPlusParams, "U-Net++: nested, dense skips", "Zhou et al., UNet++, DLMIA 2018"),
-    (MAnetParams, "MA-Net: a U-Net with attention over positions and scales", "Fan et al., MA-Net, IEEE Access 2020"),
-    (LinknetParams, "LinkNet: skips by addition, light and fast", "Chaurasia and Culurciello, LinkNet, VCIP 2017"),
-    (FpnParams, "Feature pyramid, at a quarter of the side", "Lin et al., Feature Pyramid Networks, CVPR 2017"),
-    (DeepLabParams, "DeepLabV3+, at a quarter of the side", "Chen et al., DeepLabV3+, ECCV 2018"),
-    (UPerNetParams, "UPerNet, at a quarter of the side", "Xiao et al., Unified Perceptual Parsing, ECCV 2018"),
-    (SegformerParams, "SegFormer's head, at a quarter of the side", "Xie et al., SegFormer, NeurIPS 2021"),
-    (DptParams, "DPT over a vision transformer, at half of the side", "Ranftl et al., Dense Prediction, ICCV 2021"),
+    (UnetParams, f"U-Net over {ENCODER}", "Ronneberger et al., U-Net, MICCAI 2015"),
+    (UnetPlusPlusParams, f"U-Net++ over {ENCODER}; nested, dense skips", "Zhou et al., UNet++, DLMIA 2018"),
+    (MAnetParams, f"MA-Net over {ENCODER}; U-Net with attention", "Fan et al., MA-Net, IEEE Access 2020"),
+    (LinknetParams, f"LinkNet over {ENCODER}; small and fast", "Chaurasia and Culurciello, LinkNet, VCIP 2017"),
+    (FpnParams, f"Feature pyramid network {QUARTER}", "Lin et al., Feature Pyramid Networks, CVPR 2017"),
+    (DeepLabParams, f"DeepLabV3+ {QUARTER}", "Chen et al., DeepLabV3+, ECCV 2018"),
+    (UPerNetParams, f"UPerNet {QUARTER}", "Xiao et al., Unified Perceptual Parsing, ECCV 2018"),
+    (SegformerParams, f"SegFormer decoder {QUARTER}", "Xie et al., SegFormer, NeurIPS 2021"),
+    (
+        DptParams,
+        "DPT over a vision transformer; works at half of the resolution",
+        "Ranftl et al., Dense Prediction, ICCV 2021",
+    ),
 )
 
 
 def check(params: SmpParams) -> None:
-    """Refuse a decoder and an encoder that smp can't join; ValueError with its reason."""
+    """Raise ValueError with smp's reason if decoder and encoder are not compatible, or the weights don't exist."""
     from .network import check
 
     check(params)
 
 
 def build(params: SmpParams) -> nn.Module:
-    """Build decoder and encoder."""
+    """Build the generator."""
     from .network import build
 
     return build(params)
@@ -58,18 +65,18 @@ def build(params: SmpParams) -> nn.Module:
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return a generator a decoder."""
+    """Return one generator for each decoder."""
     return [
         GeneratorSpec(
             name=f"smp-{params.arch}",
-            summary=f"{what}; over any encoder that smp can join to it",
+            summary=summary,
             params=params,
             build=build,
             check=check,
             initial=("weights",),
             reference=f"{paper}; {LIBRARY}",
         )
-        for params, what, paper in DECODERS
+        for params, summary, paper in DECODERS
     ]
 
 
@@ -79,7 +86,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="smp-unetplusplus",
-            summary="U-Net++ over a ResNet-34 in place of the published U-Net",
+            summary="Default recipe with a U-Net++ over ResNet-34",
             path=RECIPES / "smp-unetplusplus.toml",
         )
     ]

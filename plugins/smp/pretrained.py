@@ -1,4 +1,4 @@
-"""Weights for an encoder: from smp's hub and timm's, or from a safetensors file."""
+"""Initial weights of an encoder: from smp's or timm's hub, or from a safetensors file."""
 
 from __future__ import annotations
 
@@ -28,123 +28,133 @@ from .params import SmpParams
 SUFFIX = ".safetensors"
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
-PLAIN: Statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+# Mean and standard deviation of R, G and B by the kind of pretraining.
+NONE: Statistics = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 IMAGENET: Statistics = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-HALVES: Statistics = (IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD)
+INCEPTION: Statistics = (IMAGENET_INCEPTION_MEAN, IMAGENET_INCEPTION_STD)
 DPN: Statistics = (IMAGENET_DPN_MEAN, IMAGENET_DPN_STD)
-# smp keeps these in a file on its hub; a file of weights alone must do without. By the start of the name.
-OTHERS = {"inception": HALVES, "xception": HALVES, "dpn": DPN}
+# Encoders without ImageNet's usual statistics, by the start of their names. smp has these in a file on its hub; a local
+# file of weights has no such file beside it.
+STATISTICS_BY_PREFIX = {"inception": INCEPTION, "xception": INCEPTION, "dpn": DPN}
 
 
-def wanted(params: SmpParams) -> bool:
-    """Return whether the encoder starts from weights."""
+def is_used(params: SmpParams) -> bool:
+    """Return whether the encoder starts with pretrained weights."""
     return params.weights != "none"
 
 
-def published(params: SmpParams) -> None:
-    """Raise ValueError, with the choices, if `weights` is no file that is there and nothing that is published."""
+def check_weights(params: SmpParams) -> None:
+    """Raise ValueError with the choices if `weights` is neither an existing file nor a published tag."""
     name, weights = params.encoder, params.weights
-    if not wanted(params):
+    if not is_used(params):
         return
     if weights.endswith(SUFFIX):
         if not Path(weights).is_file():
             raise ValueError(f"weights: there is no file {weights}")
         return
     if "/" in weights or "." in weights:
-        raise ValueError(f"weights = '{weights}' is not a path that ends in {SUFFIX}; convert the file to safetensors")
-    own = smp.encoders.encoders.get(name)
-    if own is not None:
-        tags = list(own["pretrained_settings"])
+        raise ValueError(f"weights = '{weights}' does not end in {SUFFIX}; convert the file to safetensors")
+    entry = smp.encoders.encoders.get(name)
+    if entry is not None:
+        tags = list(entry["pretrained_settings"])
     else:
         tags = ["imagenet"] if timm.is_model_pretrained(name[3:]) else []
     if weights not in tags:
-        choices = ", ".join(["none", *tags, f"a path that ends in {SUFFIX}"])
+        choices = ", ".join(["none", *tags, f"the path of a {SUFFIX} file"])
         raise ValueError(f"weights = '{weights}' is not published for encoder '{name}'. Known: {choices}")
 
 
 def statistics(params: SmpParams) -> Statistics:
-    """Return mean and deviation of each colour that the encoder's weights were made with."""
-    if not wanted(params):
-        return PLAIN
+    """Return mean and standard deviation of R, G and B with which the encoder's weights were trained."""
+    if not is_used(params):
+        return NONE
     if params.encoder.startswith("tu-"):
         settings = timm.get_pretrained_cfg(params.encoder[3:])
         return (tuple(settings.mean), tuple(settings.std)) if settings else IMAGENET
     if params.weights == "advprop":
-        return HALVES
-    return next((other for start, other in OTHERS.items() if params.encoder.startswith(start)), IMAGENET)
+        return INCEPTION
+    return next(
+        (statistics for prefix, statistics in STATISTICS_BY_PREFIX.items() if params.encoder.startswith(prefix)),
+        IMAGENET,
+    )
 
 
-def load(encoder: nn.Module, params: SmpParams, sizing: dict[str, Any]) -> None:
-    """Put the weights that `params` names into `encoder`, in place.
+def load_weights(encoder: nn.Module, params: SmpParams, size_options: dict[str, Any]) -> None:
+    """Load the weights that `params` names into `encoder`, in place.
 
-    Where the encoder has a fourth channel, the mask's weights are 0: it starts as it would without the mask.
+    If the encoder has a fourth channel for the mask, its weights become 0, so the mask has no effect at first.
 
     Raises:
-        ValueError: no network, or a file that is not this encoder's; one line.
+        ValueError: there is no internet connection, or the file is for another encoder; one line.
     """
-    source = _from_file(params, sizing) if params.weights.endswith(SUFFIX) else _from_hub(params, sizing)
+    source = _from_file(params, size_options) if params.weights.endswith(SUFFIX) else _from_hub(params, size_options)
     with torch.no_grad():
-        for name, own in encoder.state_dict().items():
+        for name, target in encoder.state_dict().items():
             value = source[name]
-            if own.ndim == 4 and own.shape[1] > value.shape[1]:
-                own[:, value.shape[1] :] = 0
-                own = own[:, : value.shape[1]]
-            own.copy_(value)
+            if target.ndim == 4 and target.shape[1] > value.shape[1]:
+                target[:, value.shape[1] :] = 0
+                target = target[:, : value.shape[1]]
+            target.copy_(value)
 
 
-def _colour_encoder(params: SmpParams, weights: str | bool | None, extra: dict[str, Any]) -> nn.Module:
+def _rgb_encoder(params: SmpParams, weights: str | bool | None, options: dict[str, Any]) -> nn.Module:
+    """Build the encoder for three input channels, with these weights."""
     depth = params.options()["encoder_depth"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         if params.arch == "dpt":
-            return TimmViTEncoder(params.encoder[3:], pretrained=bool(weights), depth=depth, **extra)
-        return smp.encoders.get_encoder(params.encoder, depth=depth, weights=weights, **extra)
+            return TimmViTEncoder(params.encoder[3:], pretrained=bool(weights), depth=depth, **options)
+        return smp.encoders.get_encoder(params.encoder, depth=depth, weights=weights, **options)
 
 
-def _from_hub(params: SmpParams, sizing: dict[str, Any]) -> dict[str, Tensor]:
+def _from_hub(params: SmpParams, size_options: dict[str, Any]) -> dict[str, Tensor]:
     weights = True if params.encoder.startswith("tu-") else params.weights
     verbosity = hub_logging.get_verbosity()
-    # The hub's client tells of every try; what counts is whether it succeeds.
+    # The hub's client logs every attempt; only the final error matters.
     hub_logging.set_verbosity_error()
     try:
-        return _colour_encoder(params, weights, sizing).state_dict()
-    except Exception as error:  # the hub's client, the network and the disk each have errors of their own
+        return _rgb_encoder(params, weights, size_options).state_dict()
+    except Exception as error:  # the hub's client, the network and the disk raise errors of many types
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ValueError(
-            f"the weights '{params.weights}' of encoder '{params.encoder}' can't be fetched ({reason}); with no "
-            f"network take weights = 'none' or the path of a {SUFFIX} file"
+            f"the weights '{params.weights}' of encoder '{params.encoder}' can't be downloaded ({reason}); without "
+            f"internet, set weights = 'none' or to the path of a {SUFFIX} file"
         ) from error
     finally:
         hub_logging.set_verbosity(verbosity)
 
 
-def _from_file(params: SmpParams, sizing: dict[str, Any]) -> dict[str, Tensor]:
+def _from_file(params: SmpParams, size_options: dict[str, Any]) -> dict[str, Tensor]:
     path = Path(params.weights)
     try:
         state = load_file(path)
         if params.encoder.startswith("tu-"):
-            return _by_timm(params, sizing, state)
-        encoder = _colour_encoder(params, None, {})
+            return _load_with_timm(params, size_options, state)
+        encoder = _rgb_encoder(params, None, {})
         encoder.load_state_dict(state)
         return encoder.state_dict()
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} is not a file of weights for encoder '{params.encoder}': {reason}") from error
+        raise ValueError(f"{path} has no weights for encoder '{params.encoder}': {reason}") from error
 
 
-def _by_timm(params: SmpParams, sizing: dict[str, Any], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Let timm read `state`, whose names are those of its whole model.
+def _load_with_timm(params: SmpParams, size_options: dict[str, Any], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the encoder's state after timm has loaded `state`, whose keys are those of timm's whole model.
 
-    timm passes over what is missing. That would be drawn at random, and so differ between two seeds.
+    timm ignores missing tensors, which then keep random values. So the encoder is built with two seeds: tensors that
+    differ are missing.
+
+    Raises:
+        ValueError: tensors are missing.
     """
-    built = []
+    states = []
     for seed in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             overlay = {"state_dict": dict(state), "custom_load": False}
-            built.append(_colour_encoder(params, True, sizing | {"pretrained_cfg_overlay": overlay}).state_dict())
-    first, second = built
+            states.append(_rgb_encoder(params, True, size_options | {"pretrained_cfg_overlay": overlay}).state_dict())
+    first, second = states
     missing = [name for name, value in first.items() if not torch.equal(value, second[name])]
     if missing:
-        raise ValueError(f"it lacks {len(missing)} of {len(first)} tensors, such as {missing[0]}")
+        raise ValueError(f"{len(missing)} of {len(first)} tensors are missing, such as {missing[0]}")
     return first

@@ -1,1 +1,1 @@
-"""The spandrel bundle: restore with the networks that the library spandrel knows, from the user's own files."""
+"""The spandrel bundle: networks that the library spandrel supports, from the user's own weight files."""

@@ -1,4 +1,4 @@
-"""What the spandrel bundle brings; neither spandrel nor torch is imported before a file is looked at."""
+"""Hooks of the spandrel bundle. spandrel and torch are imported only when a file is checked or loaded."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class SpandrelParams(Params):
     """Params of `spandrel`."""
 
     weights: str = Field(
-        min_length=1, description="Path of the network's .safetensors file; its architecture is read off its tensors."
+        min_length=1, description="Path of a .safetensors file; spandrel detects the architecture from its tensors."
     )
 
 
 def check_spandrel(params: SpandrelParams) -> None:
-    """Refuse a file that can't be used here; ValueError with the reason and the next step."""
+    """Raise ValueError with the reason and the remedy if the file can't be used."""
     from .model import load
 
     load(params.weights)
 
 
 def build_spandrel(params: SpandrelParams) -> nn.Module:
-    """Build the network that the file holds, with its weights; ValueError as `check_spandrel` has it."""
+    """Build the generator with the weights of the file; raise ValueError as `check_spandrel` does."""
     from .model import SpandrelGenerator, load
 
     return SpandrelGenerator(load(params.weights))
@@ -40,11 +40,11 @@ def toolbox_generators() -> list[GeneratorSpec]:
     return [
         GeneratorSpec(
             name="spandrel",
-            summary="A network for inpainting or restoration that spandrel knows, from your own safetensors file",
+            summary="Inpainting or restoration network from your own file; any architecture that spandrel supports",
             params=SpandrelParams,
             build=build_spandrel,
             check=check_spandrel,
-            reference="chaiNNer, spandrel, 2023; the paper is that of the architecture in the file",
-            licence="spandrel is MIT; the licence of the weights is that of your file",
+            reference="chaiNNer, spandrel, 2023; for the paper, see the architecture of your file",
+            licence="spandrel: MIT; for the weights, see the licence of your file",
         )
     ]

@@ -1,1 +1,1 @@
-"""The bundle of one generator: a U-Net over any timm backbone that gives feature maps."""
+"""The timm-unet bundle: a U-Net over any timm backbone that has feature maps."""

@@ -1,4 +1,4 @@
-"""What the decoder is made of: upsampling without a checkerboard, and convolutions."""
+"""Parts of the decoder: convolutions, and upsampling without checkerboard artefacts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": lambda: nn.SiLU(inplace=True),
 }
 
+# Largest number of groups of a group norm.
 GROUPS = 8
 
 
-def norm_of(kind: str, channels: int) -> list[nn.Module]:
-    """Return the norm `kind` for `channels` channels, or nothing for "none"."""
+def norm_layers(kind: str, channels: int) -> list[nn.Module]:
+    """Return a list with the norm `kind` for `channels` channels; it is empty for "none"."""
     if kind == "batch":
         return [nn.BatchNorm2d(channels)]
     if kind == "group":
@@ -30,17 +31,17 @@ def norm_of(kind: str, channels: int) -> list[nn.Module]:
 
 
 def conv(inputs: int, outputs: int, norm: str, activation: str) -> nn.Sequential:
-    """Return a 3x3 convolution with norm and activation, the size kept."""
+    """Return a 3x3 convolution with norm and activation; height and width stay the same."""
     layer = nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "none")
-    # Without a norm the default draw would shrink the values level by level.
+    # torch's default initialization would reduce the values level by level if there is no norm.
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    return nn.Sequential(layer, *norm_of(norm, outputs), ACTIVATIONS[activation]())
+    return nn.Sequential(layer, *norm_layers(norm, outputs), ACTIVATIONS[activation]())
 
 
 def icnr(layer: nn.Conv2d, factor: int) -> None:
-    """Draw the weights of the convolution before a pixel shuffle so that it starts as a nearest upsampling.
+    """Initialize the convolution before a pixel shuffle, so that the two start as a nearest-neighbour upsampling.
 
-    The factor^2 channels that become the pixels of one square get the same weights.
+    The factor^2 channels that become one square of pixels get the same weights.
 
     Reference: Aitken et al., "Checkerboard artifact free sub-pixel convolution", 2017.
     """
@@ -53,10 +54,10 @@ def icnr(layer: nn.Conv2d, factor: int) -> None:
 
 
 def upsampling(kind: str, channels: int) -> nn.Module:
-    """Return what doubles the size of (B, C, H, W): "nearest", "bilinear" or "pixelshuffle".
+    """Return the module "nearest", "bilinear" or "pixelshuffle", which doubles the size of (B, C, H, W).
 
-    The first two overlap evenly, so that a convolution after them leaves no checkerboard (Odena et al.,
-    "Deconvolution and Checkerboard Artifacts", 2016); the third starts without one.
+    The first two, followed by a convolution, cause no checkerboard artefacts (Odena et al., "Deconvolution and
+    Checkerboard Artifacts", 2016). The third starts without them, but training may introduce them.
     """
     if kind == "pixelshuffle":
         layer = nn.Conv2d(channels, 4 * channels, 1)
@@ -68,7 +69,7 @@ def upsampling(kind: str, channels: int) -> nn.Module:
 
 
 class Level(nn.Module):
-    """One level of the decoder: doubles the size, joins what the encoder saw there, two convolutions."""
+    """A decoder level: double the size, concatenate the skips, apply two convolutions."""
 
     def __init__(self, inputs: int, skip: int, outputs: int, *, norm: str, activation: str, up: str) -> None:
         """Make a level from `inputs` and `skip` channels to `outputs`."""
@@ -79,5 +80,5 @@ class Level(nn.Module):
         )
 
     def forward(self, x: Tensor, skips: list[Tensor]) -> Tensor:
-        """Bring `x` (B, C, H, W) to (B, outputs, 2H, 2W), the size of every one of `skips`."""
+        """Return (B, outputs, 2H, 2W) for `x` (B, C, H, W); all `skips` have the size 2H, 2W."""
         return self.convs(torch.cat([self.up(x), *skips], dim=1))

@@ -1,4 +1,4 @@
-"""What the bundle brings; timm and torch are imported when a network is checked or built."""
+"""Hooks of the timm-unet bundle. timm and torch are imported only when a generator is checked or built."""
 
 from __future__ import annotations
 
@@ -23,45 +23,47 @@ class TimmUNetParams(Params):
     """Params of `timm-unet`."""
 
     backbone: str = Field(
-        "tf_efficientnet_lite0", min_length=1, description="timm's name of the encoder, with or without a tag."
+        "tf_efficientnet_lite0", min_length=1, description="The encoder: a timm model, with or without a tag."
     )
-    pretrained: bool = Field(False, description="Start the encoder from timm's published weights, downloaded once.")
+    pretrained: bool = Field(
+        False, description="Load timm's published weights into the encoder; they are downloaded once."
+    )
     weights: str | None = Field(
-        None, description="Start the encoder from this safetensors file, with the keys of timm's network."
+        None, description="Load this safetensors file into the encoder; its keys are those of timm's model."
     )
     decoder: tuple[Width, ...] = Field(
         (256, 128, 64, 32, 16),
         min_length=1,
         max_length=8,
-        description="Channels of the decoder from the coarsest level to the full size; a backbone of stride "
-        "2^n takes the last n.",
+        description="Channels of the decoder levels, from the coarsest to the full size; with a backbone of total "
+        "stride 2^n, the last n are used.",
     )
-    norm: Literal["none", "batch", "group", "instance"] = Field("batch", description="Norm of the decoder.")
+    norm: Literal["none", "batch", "group", "instance"] = Field("batch", description="Normalization of the decoder.")
     activation: Literal["relu", "leaky-relu", "gelu", "silu"] = Field("relu", description="Activation of the decoder.")
     upsampling: Literal["bilinear", "nearest", "pixelshuffle"] = Field(
-        "bilinear", description="How the decoder doubles the size; each without a checkerboard from the start."
+        "bilinear", description="Upsampling of the decoder; each starts without checkerboard artefacts."
     )
 
     @model_validator(mode="after")
-    def _one_origin(self) -> TimmUNetParams:
+    def _check_weights(self) -> TimmUNetParams:
         if self.pretrained and self.weights is not None:
-            raise ValueError("pretrained = true and weights exclude each other; leave one out")
+            raise ValueError("pretrained = true and weights exclude each other; set only one of them")
         return self
 
 
 def check_timm_unet(params: TimmUNetParams) -> None:
-    """See whether the backbone exists, gives maps of fit strides and takes any size, and the file is there."""
+    """Raise ValueError if the backbone is unknown or unsuitable (strides, fixed size), or the file is missing."""
     from toolbox.backbones import examine
 
-    from .unet import INPUTS, depth
+    from .unet import INPUTS, decoder_levels
 
-    depth(examine(params.backbone, INPUTS), params.decoder)
+    decoder_levels(examine(params.backbone, INPUTS), params.decoder)
     if params.weights is not None and not Path(params.weights).is_file():
-        raise ValueError(f"there is no file {params.weights}; weights is the path of a safetensors file")
+        raise ValueError(f"there is no file {params.weights}; set weights to the path of a safetensors file")
 
 
 def build_timm_unet(params: TimmUNetParams) -> nn.Module:
-    """Build the generator, its encoder filled as the params say."""
+    """Build the generator and load the encoder's weights."""
     from toolbox.backbones import create, load
 
     from .unet import INPUTS, TimmUNet
@@ -79,17 +81,17 @@ def build_timm_unet(params: TimmUNetParams) -> nn.Module:
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return the U-Net."""
+    """Return the generator."""
     return [
         GeneratorSpec(
             name="timm-unet",
-            summary="U-Net over any timm backbone that gives feature maps; sees the mask",
+            summary="U-Net over any timm backbone that has feature maps; sees the mask",
             params=TimmUNetParams,
             build=build_timm_unet,
             check=check_timm_unet,
             initial=("pretrained", "weights"),
             reference="Ronneberger et al., U-Net, MICCAI 2015; Wightman, PyTorch Image Models, 2019",
-            licence="Pretrained weights have licences of their own, which timm states",
+            licence="Each set of pretrained weights has its own licence, stated by timm",
         )
     ]
 
@@ -100,7 +102,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="timm-unet",
-            summary="The published GAN with a U-Net over a timm backbone for its generator",
+            summary="Default recipe with a U-Net over a timm backbone",
             path=RECIPES / "timm-unet.toml",
         )
     ]

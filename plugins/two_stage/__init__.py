@@ -1,1 +1,1 @@
-"""The two-stage bundle: restore the gray first, then colour it."""
+"""The two-stage bundle: one generator restores the gray, a second adds the colours."""

@@ -1,4 +1,4 @@
-"""What the two-stage bundle brings; nothing heavy is imported before the generator is built."""
+"""Hooks of the two-stage bundle. torch is imported only when the generator is built."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ TOOLBOX_API = 1
 
 RECIPES = Path(__file__).parent / "recipes"
 REFERENCE = (
-    "The order of the code share best known in DACON 2024, competition 236420: fill in the gray, then colour it; "
-    "luma of ITU-R BT.601"
+    "The best-known public solution of DACON 2024, competition 236420, which restores the gray and then adds the "
+    "colours; luma of ITU-R BT.601"
 )
 
 
@@ -24,19 +24,19 @@ class TwoStageParams(Params):
 
     gray: GeneratorRef = Field(
         GeneratorRef(name="inpainting-unet"),
-        description="The generator whose result, in gray, fills the lost region: a table with its name and params.",
+        description="The generator that restores the gray: a table with its name and params.",
     )
     color: GeneratorRef = Field(
         GeneratorRef(name="inpainting-unet"),
-        description="The generator that is given the filled gray, as three equal channels, and colours it.",
+        description="The generator that adds the colours; its input is the restored gray in three equal channels.",
     )
     keep_known: bool = Field(
-        True, description="Take from the first stage the lost region alone, and leave the known gray as it is."
+        True, description="Use the first generator's output only in the lost region and keep the known gray."
     )
 
 
 def build_two_stage(params: TwoStageParams, gray: nn.Module, color: nn.Module) -> nn.Module:
-    """Put the two built generators in a row."""
+    """Combine the two built generators."""
     from .stages import TwoStage
 
     return TwoStage(gray, color, params.keep_known)
@@ -44,11 +44,11 @@ def build_two_stage(params: TwoStageParams, gray: nn.Module, color: nn.Module) -
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return the generator made of two."""
+    """Return the generator."""
     return [
         GeneratorSpec(
             name="two-stage",
-            summary="Restores the gray first and then colours it, each by a generator of its own",
+            summary="Two generators in sequence: the first restores the gray, the second adds the colours",
             params=TwoStageParams,
             build=build_two_stage,
             reference=REFERENCE,
@@ -63,7 +63,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="two-stage",
-            summary="Two U-Nets over ResNet-34: the gray first, then its colours",
+            summary="Default recipe with two U-Nets over ResNet-34: first the gray, then the colours",
             path=RECIPES / "two-stage.toml",
         )
     ]

@@ -1,4 +1,4 @@
-"""Every benchmark runs; what it measures is for its page, not for a test."""
+"""Every benchmark runs with --quick, and compares equal things. The measured values themselves are not tested."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def measure(monkeypatch):
-    """Import what the benchmarks share; only the checkout has it."""
+def timing(monkeypatch):
+    """Import benchmarks.common.timing from the checkout; it is not installed."""
     monkeypatch.syspath_prepend(str(ROOT))
-    return importlib.import_module("benchmarks._measure")
+    return importlib.import_module("benchmarks.common.timing")
 
 
-def bench(*arguments):
+def run_benchmark(*arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     call = [sys.executable, "-m", "benchmarks", *map(str, arguments)]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
@@ -35,131 +35,132 @@ def bench(*arguments):
     return done.stdout
 
 
-def test_step_compares_equal_numerics():
-    found = json.loads(bench("step", "--quick", "--device", "cpu"))
-    assert found["largest_relative_difference_of_the_first_step"] < 1e-4
-    assert set(found["times_as_fast"]) == set(found["processor_time"]["times_as_fast"]) == {"published"}
-    bound = found["bound"]
+def test_step_compares_equal_computations():
+    result = json.loads(run_benchmark("step", "--quick", "--device", "cpu"))
+    assert result["largest_relative_difference_of_the_first_step"] < 1e-4
+    assert set(result["times_as_fast"]) == set(result["processor_time"]["times_as_fast"]) == {"published"}
+    bound = result["bound"]
     assert 0 < bound["convolution_share_of_our_step"] < 1
-    # The published U-Net at width 8 and 32 px, counted by hand: multiplications of a convolution forward and back.
+    # The multiplications of the published U-Net at width 8 and 32 px, counted by hand.
     widths, sides = [8, 16, 32, 64, 128], [32, 16, 8, 4, 2]
     layers = [(3, 8, 32), *((a, b, s) for a, b, s in zip(widths, widths[1:], sides[1:], strict=False))]
     layers += [(b, b, s) for b, s in zip(widths, sides, strict=True)]
     layers += [(3 * b, b, s) for b, s in zip(widths[:4], sides, strict=False)]
     layers += [(b, b, s) for b, s in zip(widths[:4], sides, strict=False)]
-    each = [9 * a * b * s * s for a, b, s in layers] + [8 * 3 * 32 * 32]
-    # Each three times: forward, by the weights, by the input, but the first of all, whose input has no gradient.
-    assert bound["multiply_accumulates"]["generator"]["published"] == 3 * sum(each) - each[0]
-    assert bound["multiply_accumulates"]["generator"]["ours"] < 3 * sum(each) - each[0]
+    multiplications = [9 * a * b * s * s for a, b, s in layers] + [8 * 3 * 32 * 32]
+    # Three times each: forward, gradient of the weights, gradient of the input; but the first input has no gradient.
+    assert bound["multiply_accumulates"]["generator"]["published"] == 3 * sum(multiplications) - multiplications[0]
+    assert bound["multiply_accumulates"]["generator"]["ours"] < 3 * sum(multiplications) - multiplications[0]
 
 
-def test_memory_is_that_of_a_process_of_its_own():
-    found = json.loads(bench("memory", "--quick", "--device", "cpu", "--only", "ours, recomputed"))
-    assert found["peak"] == sum(found[part] for part in ("imports", "weights", "optimizers", "step"))
-    # AdamW keeps two values a weight, and its count of steps; BatchNorm's statistics are no weights.
-    assert 2 * found["weights"] < found["optimizers"] < 2.01 * found["weights"]
+def test_memory_adds_up():
+    result = json.loads(run_benchmark("memory", "--quick", "--device", "cpu", "--only", "ours, recomputed"))
+    assert result["peak"] == sum(result[part] for part in ("imports", "weights", "optimizers", "step"))
+    # AdamW has two values for each weight, and a step counter for each tensor.
+    assert 2 * result["weights"] < result["optimizers"] < 2.01 * result["weights"]
 
 
-def test_two_stage_begins_as_lightning_does():
-    found = json.loads(bench("two-stage", "--quick", "--device", "cpu"))
-    losses = found["first_loss"]
-    assert losses["ours"] > 0 and ("Lightning" in losses) == (not found["not_installed"])
+def test_two_stage_and_lightning_have_the_same_first_loss():
+    result = json.loads(run_benchmark("two-stage", "--quick", "--device", "cpu"))
+    losses = result["first_loss"]
+    assert losses["ours"] > 0 and ("Lightning" in losses) == (not result["not_installed"])
     assert abs(losses.get("Lightning", losses["ours"]) - losses["ours"]) < 1e-5
-    assert set(found["pieces"]) == {"channels last", "fused optimiser", "a batch from disk"}
+    assert set(result["pieces"]) == {"channels last", "fused optimiser", "a batch from disk"}
 
 
-def test_the_rows_of_a_gpu_run_on_a_cpu(tmp_path):
-    said = bench("gpu", "--quick", "--json", tmp_path / "gpu.json")
-    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+def test_the_gpu_rows_run_on_a_cpu(tmp_path):
+    output = run_benchmark("gpu", "--quick", "--json", tmp_path / "gpu.json")
+    result = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
     rows = {"step", "compiled", "arithmetic", "two-stage", "ssim", "memory", "waiting"}
-    assert rows <= set(found) and not any("fault" in found[row] for row in rows)
-    assert set(found["step"]["times_as_fast"]) == {"published", "fp32", "bf16, recomputed"}
-    assert found["arithmetic"]["operations"]["step"] > found["arithmetic"]["operations"]["generator"]
-    assert set(found["memory"]["share_of_the_published"]) == {"ours", "ours, recomputed"}
-    assert 0 <= found["waiting"]["share_waiting"] < 1 and found["waiting"]["steps"] == 2
-    assert f"| share of a step waiting for data | {found['waiting']['share_waiting']:.2%} | 2 % |" in said
+    assert rows <= set(result) and not any("fault" in result[row] for row in rows)
+    assert set(result["step"]["times_as_fast"]) == {"published", "fp32", "bf16, recomputed"}
+    assert result["arithmetic"]["operations"]["step"] > result["arithmetic"]["operations"]["generator"]
+    assert set(result["memory"]["share_of_the_published"]) == {"ours", "ours, recomputed"}
+    assert 0 <= result["waiting"]["share_waiting"] < 1 and result["waiting"]["steps"] == 2
+    assert f"| share of a step waiting for data | {result['waiting']['share_waiting']:.2%} | 2 % |" in output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_its_rows_are_not_measured(tmp_path):
+def test_without_a_gpu_nothing_is_measured(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     call = [sys.executable, "-m", "benchmarks", "gpu", "--json", str(tmp_path / "gpu.json")]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stdout.count("\n")) == (1, 1) and done.stdout.startswith("There is no GPU here")
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1) and done.stdout.startswith("torch finds no GPU")
     assert not list(tmp_path.iterdir())
 
 
-def test_startup():
-    found = json.loads(bench("startup", "--quick", "--recipe", "published"))
-    assert found["seconds"]["toolbox list"]["median"] > 0
-    assert found["first_step"]["empty_cache"] > found["seconds"]["toolbox list"]["median"]
+def test_startup_measures_commands_and_a_first_step():
+    result = json.loads(run_benchmark("startup", "--quick", "--recipe", "published"))
+    assert result["seconds"]["toolbox list"]["median"] > 0
+    assert result["first_step"]["empty_cache"] > result["seconds"]["toolbox list"]["median"]
 
 
-def test_loader_reads_every_pair_and_the_samples_are_kept(tmp_path):
-    found = json.loads(bench("loader", "--quick", "--json", tmp_path / "deep" / "loader.json"))
-    assert found["pairs"] == 24 and len(found["raw"]["ours"]) == 1
-    # Gray, truth and mask, each entry with less than a kilobyte beside them.
+def test_loader_reads_all_pairs_and_fills_the_cache(tmp_path):
+    result = json.loads(run_benchmark("loader", "--quick", "--json", tmp_path / "deep" / "loader.json"))
+    assert result["pairs"] == 24 and len(result["raw"]["ours"]) == 1
+    # Gray, truth and mask; each entry has less than a kilobyte of metadata.
     pixels = 24 * 64 * 64 * (1 + 3 + 1 / 8)
-    assert pixels < found["bytes"]["cache"] < pixels + 24 * 1024
-    assert json.loads((tmp_path / "deep" / "loader.json").read_text("utf-8")) == found
-    assert found["versions"]["torch"] and found["command"].startswith("python -m benchmarks loader --quick")
+    assert pixels < result["bytes"]["cache"] < pixels + 24 * 1024
+    assert json.loads((tmp_path / "deep" / "loader.json").read_text("utf-8")) == result
+    assert result["versions"]["torch"] and result["command"].startswith("python -m benchmarks loader --quick")
 
 
-def test_ssim_computes_the_same_as_the_libraries():
-    found = json.loads(bench("ssim", "--quick", "--device", "cpu"))
-    values = dict(found["values"])
+def test_ssim_computes_the_same_value_as_pytorch_msssim():
+    result = json.loads(run_benchmark("ssim", "--quick", "--device", "cpu"))
+    values = dict(result["values"])
     ours = values.pop("ours")
-    assert set(values) == {"pytorch-msssim", "torchmetrics"} - set(found["not_installed"])
-    assert set(found["times_as_fast"]) == set(values)
-    if "pytorch-msssim" in values:  # the other one takes windows over the border as well
+    assert set(values) == {"pytorch-msssim", "torchmetrics"} - set(result["not_installed"])
+    assert set(result["times_as_fast"]) == set(values)
+    if "pytorch-msssim" in values:  # torchmetrics also counts windows across the border
         assert abs(values["pytorch-msssim"] - ours) < 1e-4
 
 
-def test_balance_keeps_the_logs_and_judges_them(tmp_path):
-    found = json.loads(bench("balance", "--quick", "--out", tmp_path, "--json", tmp_path / "deep" / "balance.json"))
-    assert json.loads((tmp_path / "deep" / "balance.json").read_text("utf-8")) == found
-    sound, rigged = found["runs"]
+def test_balance_evaluates_logs_and_does_not_repeat_runs(tmp_path):
+    result = json.loads(
+        run_benchmark("balance", "--quick", "--out", tmp_path, "--json", tmp_path / "deep" / "balance.json")
+    )
+    assert json.loads((tmp_path / "deep" / "balance.json").read_text("utf-8")) == result
+    sound, rigged = result["runs"]
     assert (sound["expected"], rigged["expected"]) == ("", "discriminator-won")
-    assert [row["said"] for row in found["runs"]] == [{}, {}] and sound["steps"] == 3
-    # Apart, since a full table takes what is there for done.
+    assert [row["warnings"] for row in result["runs"]] == [{}, {}] and sound["steps"] == 3
+    # Quick runs have their own folder, so that a full table does not use them.
     logs = {path: path.stat().st_mtime_ns for path in (tmp_path / "quick").glob("*.jsonl")}
-    assert sorted(path.name for path in logs) == ["fixed-default-1.jsonl", "fixed-default-rigged-1.jsonl"]
-    # What is there is not done again.
-    bench("balance", "--quick", "--out", tmp_path)
+    assert sorted(path.name for path in logs) == ["development-default-1.jsonl", "development-default-rigged-1.jsonl"]
+    run_benchmark("balance", "--quick", "--out", tmp_path)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "quick").glob("*.jsonl")} == logs
 
 
-def test_score_gives_the_formulas_figures():
-    found = json.loads(bench("score", "--quick"))
-    assert all(found["largest_difference"][name] < 1e-6 for name in "SMC")
-    assert found["times_as_fast"]["scikit-image and OpenCV"]["median"] > 0
+def test_score_equals_the_formula():
+    result = json.loads(run_benchmark("score", "--quick"))
+    assert all(result["largest_difference"][name] < 1e-6 for name in "SMC")
+    assert result["times_as_fast"]["scikit-image and OpenCV"]["median"] > 0
 
 
-def test_restoring_takes_a_small_and_a_large_photograph():
-    found = json.loads(bench("restoring", "--quick"))
-    assert found["by_the_processors_time"]["times_as_fast"]["published"]["median"] > 0
-    assert found["large"]["size"] == [200, 300] and found["large"]["peak"] > 1e8
+def test_restoring_measures_a_small_and_a_large_photograph():
+    result = json.loads(run_benchmark("restoring", "--quick"))
+    assert result["by_the_processors_time"]["times_as_fast"]["published"]["median"] > 0
+    assert result["large"]["size"] == [200, 300] and result["large"]["peak"] > 1e8
 
 
-def test_overhead_compares_equal_steps():
-    found = json.loads(bench("overhead", "--quick", "--device", "cpu"))
-    assert found["largest_difference_of_the_first_step"] < 1e-4
-    assert 0 <= found["share_waiting_for_data"] < 1
+def test_overhead_compares_equal_computations():
+    result = json.loads(run_benchmark("overhead", "--quick", "--device", "cpu"))
+    assert result["largest_difference_of_the_first_step"] < 1e-4
+    assert 0 <= result["share_waiting_for_data"] < 1
 
 
-def test_scaling_counts_the_published_step():
-    said = bench("scaling", "--step", "0.1")
-    assert "100.0 ms a step (given)" in said and "125.5 MB and 11.1 MB a step" in said
-    assert said.count("| NVLink 4 | 400 Gb/s x1 | ") == 2
+def test_scaling_knows_the_published_messages():
+    output = run_benchmark("scaling", "--step", "0.1")
+    assert "100.0 ms a step (given)" in output and "125.5 MB and 11.1 MB a step" in output
+    assert output.count("| NVLink 4 | 400 Gb/s x1 | ") == 2
 
 
-def test_mask(shared):
-    assert "rectangle" in bench("mask", "--photos", shared / "photos" / "train", "--count", 6, "--size", 128)
+def test_mask_prints_a_line_for_each_shape(shared):
+    assert "rectangle" in run_benchmark("mask", "--photos", shared / "photos" / "train", "--count", 6, "--size", 128)
 
 
 @pytest.fixture
-def table(tmp_path):
-    """What the tables of recipes need: photographs, one pair, and an encoder's weights, drawn at random."""
+def training_options(tmp_path):
+    """Return the options of `equal-time` and `ablation`: photographs, one pair, and random weights of an encoder."""
     import cv2
     import timm
     from safetensors.torch import save_file
@@ -173,11 +174,11 @@ def table(tmp_path):
         small = cv2.resize(io.read_rgb(photo), (64, 64), interpolation=cv2.INTER_AREA)
         io.write_png(tmp_path / "photos" / f"{photo.stem}.png", small)
     truth = io.read_rgb(photos[9])[:64, :64]
-    lost = np.zeros((64, 64), np.uint8)
-    lost[20:40, 10:30] = 255
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:40, 10:30] = 255
     gray = integer_luma(truth)
-    gray[lost > 0] = 50
-    for name, picture in (("truth", truth), ("input", gray), ("masks", lost)):
+    gray[mask > 0] = 50
+    for name, picture in (("truth", truth), ("input", gray), ("masks", mask)):
         (tmp_path / "pairs" / name).mkdir(parents=True)
         io.write_png(tmp_path / "pairs" / name / "one.png", picture)
     network = timm.create_model("tf_efficientnet_lite0")
@@ -187,55 +188,72 @@ def table(tmp_path):
     return ["--data", tmp_path / "photos", "--pairs", tmp_path / "pairs", "--encoder", tmp_path / "lite0.safetensors"]
 
 
-def test_equal_time_trains_a_row_once(tmp_path, table):
+def test_equal_time_trains_each_row_once(tmp_path, training_options):
     sheet = tmp_path / "sheet.jpg"
-    words = ["equal-time", *table, "--out", tmp_path / "runs", "--only", "luma", "--quick", "--sheet", sheet]
-    found = json.loads(bench(*words))
-    assert set(found["rows"]) == {"luma", "luma-moved"} and found["pairs"] == 1
-    assert found["rows"]["luma"]["ab"] != found["rows"]["luma-moved"]["ab"]
+    arguments = [
+        "equal-time",
+        *training_options,
+        "--out",
+        tmp_path / "runs",
+        "--only",
+        "luma",
+        "--quick",
+        "--sheet",
+        sheet,
+    ]
+    result = json.loads(run_benchmark(*arguments))
+    assert set(result["rows"]) == {"luma", "luma-moved"} and result["pairs"] == 1
+    assert result["rows"]["luma"]["ab"] != result["rows"]["luma-moved"]["ab"]
     assert io.read_rgb(sheet).shape == (160, 3 * 160, 3)
-    # Apart, since a full table takes what is there for done.
+    # Quick runs have their own folder, so that a full table does not use them.
     weights = tmp_path / "runs" / "quick" / "luma" / "best.safetensors"
-    made = weights.stat().st_mtime_ns
-    assert json.loads(bench(*words))["rows"] == found["rows"]
-    assert weights.stat().st_mtime_ns == made
+    modified = weights.stat().st_mtime_ns
+    assert json.loads(run_benchmark(*arguments))["rows"] == result["rows"]
+    assert weights.stat().st_mtime_ns == modified
 
 
 @pytest.mark.parametrize("module", ["equal_time", "ablation"])
-def test_every_row_of_the_tables_is_a_recipe_that_stands(tmp_path, table, monkeypatch, module):
+def test_every_row_of_the_tables_has_valid_options(tmp_path, training_options, monkeypatch, module):
     from click.testing import CliRunner
 
     from toolbox.cli import main
 
     monkeypatch.syspath_prepend(str(ROOT))
-    rows = importlib.import_module(f"benchmarks.{module}")
+    benchmark = importlib.import_module(f"benchmarks.{module}")
     if module == "equal_time":
-        options = list(rows.rows(table[-1]).values())
+        rows = list(benchmark.recipe_options(training_options[-1]).values())
     else:
-        options = [["--recipe", "luma", *(f"--set={one}" for one in settings)] for settings in rows.ROWS.values()]
-    assert len(options) >= 5
-    for one in options:
-        done = CliRunner().invoke(main, ["run", "--dry-run", "--data", str(tmp_path / "photos"), *map(str, one)])
+        rows = [
+            ["--recipe", "luma", *(f"--set={setting}" for setting in settings)]
+            for settings in benchmark.VARIANTS.values()
+        ]
+    assert len(rows) >= 5
+    for options in rows:
+        done = CliRunner().invoke(main, ["run", "--dry-run", "--data", str(tmp_path / "photos"), *map(str, options)])
         assert done.exit_code == 0, done.output
 
 
-def test_calibrate_moves_the_mean_colour_to_what_is_asked(tmp_path, table):
-    fitted = tmp_path / "fitted.safetensors"
-    bench("calibrate", "luma", *table[:2], "--temperature", 2, "--saturation", 1.5, "--out", fitted)
-    words = ["calibrate", fitted, *table[:2], "--temperature", 1, "--temperature", 3]
-    found = json.loads(bench(*words))
-    # ImageNet's mean, (0.485, 0.456, 0.406), by hand.
+def test_calibrate_changes_the_mean_colour_to_the_wanted_one(tmp_path, training_options):
+    calibrated = tmp_path / "calibrated.safetensors"
+    run_benchmark(
+        "calibrate", "luma", *training_options[:2], "--temperature", 2, "--saturation", 1.5, "--out", calibrated
+    )
+    arguments = ["calibrate", calibrated, *training_options[:2], "--temperature", 1, "--temperature", 3]
+    result = json.loads(run_benchmark(*arguments))
+    # Cb and Cr of ImageNet's mean, (0.485, 0.456, 0.406), by hand.
     luma = 0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406
-    assert np.allclose(found["wanted"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-6)
-    assert [row["temperature"] for row in found["rows"]] == [1, 3]
-    # It is there already, so that nothing is left to correct.
-    again = json.loads(bench("calibrate", fitted, *table[:2], "--out", tmp_path / "again.safetensors"))
+    assert np.allclose(result["wanted"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-6)
+    assert [row["temperature"] for row in result["rows"]] == [1, 3]
+    # The calibrated weights have the wanted mean colour already, so the slope is 0.
+    again = json.loads(
+        run_benchmark("calibrate", calibrated, *training_options[:2], "--out", tmp_path / "again.safetensors")
+    )
     assert np.allclose(again["rows"][-1]["slope"], 0, atol=0.02)
-    assert "saturation = 1.5" in read_header(fitted).recipe
+    assert "saturation = 1.5" in read_header(calibrated).recipe
 
 
 def test_the_help_lists_every_benchmark():
-    listed = bench("--help")
+    output = run_benchmark("--help")
     for name in (
         "balance",
         "gpu",
@@ -250,34 +268,34 @@ def test_the_help_lists_every_benchmark():
         "step",
         "two-stage",
     ):
-        assert f"  {name} " in listed
-    assert "_measure" not in listed
+        assert f"  {name} " in output
+    assert "common" not in output
 
 
-def test_the_side_that_goes_first_changes_and_warm_up_does_not_count(measure):
-    called = []
-    times = measure.in_turn({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, 2)
-    assert called == ["b", "a", "a", "b", "b", "a"]
+def test_the_first_variant_changes_and_the_warm_up_is_not_counted(timing):
+    calls = []
+    times = timing.time_alternately({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["b", "a", "a", "b", "b", "a"]
     assert [len(values) for values in times.values()] == [2, 2]
 
 
-def test_a_ratio_is_that_of_a_pair(measure):
-    found = measure.summary({"ours": [1.0, 2.0, 4.0], "other": [3.0, 4.0, 20.0]})
-    assert found["times_as_fast"] == {"other": {"median": 3.0, "least": 2.0, "most": 5.0}}
-    assert measure.rows(found)[1] == "| other | 4.0000 (3.0000 to 20.0000) | 3.00 (2.00 to 5.00) |"
+def test_ratios_are_computed_per_round(timing):
+    result = timing.compare({"ours": [1.0, 2.0, 4.0], "other": [3.0, 4.0, 20.0]})
+    assert result["times_as_fast"] == {"other": {"median": 3.0, "least": 2.0, "most": 5.0}}
+    assert timing.markdown_rows(result)[1] == "| other | 4.0000 (3.0000 to 20.0000) | 3.00 (2.00 to 5.00) |"
 
 
-def test_quality_compares_with_the_truth(tmp_path, table):
+def test_quality_compares_methods_with_the_truth(tmp_path, training_options):
     sheet = tmp_path / "sheet.jpg"
-    found = json.loads(bench("quality", "--pairs", table[3], "--quick", "--sheet", sheet))["rows"]
-    assert set(found) == {"input as it is", "OpenCV Telea in gray", "luma"}
-    assert found["luma"]["luma"] == 0 and found["luma"]["colourfulness"] > 0
-    assert found["input as it is"]["colourfulness"] == 0 and found["input as it is"]["M"] < found["luma"]["M"]
+    result = json.loads(run_benchmark("quality", "--pairs", training_options[3], "--quick", "--sheet", sheet))["rows"]
+    assert set(result) == {"input as it is", "OpenCV Telea in gray", "luma"}
+    assert result["luma"]["luma"] == 0 and result["luma"]["colourfulness"] > 0
+    assert result["input as it is"]["colourfulness"] == 0 and result["input as it is"]["M"] < result["luma"]["M"]
     assert io.read_rgb(sheet).shape == (3 * 160, 160, 3)
 
 
-def test_ablation_gives_mean_and_spread(monkeypatch):
+def test_ablation_reports_mean_and_standard_deviation(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     ablation = importlib.import_module("benchmarks.ablation")
-    found = ablation.spreads({"luma": [{"score": 0.5}, {"score": 0.7}], "one": [{"score": 0.4}]})
-    assert found == {"luma": {"score": (0.6, pytest.approx(0.02**0.5))}, "one": {"score": (0.4, None)}}
+    result = ablation.mean_and_deviation({"luma": [{"score": 0.5}, {"score": 0.7}], "one": [{"score": 0.4}]})
+    assert result == {"luma": {"score": (0.6, pytest.approx(0.02**0.5))}, "one": {"score": (0.4, None)}}

@@ -194,7 +194,7 @@ def test_recipe_show_validate_copy_schema(tmp_path):
     assert "Recipe 'default' is valid." in call("recipe", "validate", "default").stdout
     assert "warning: losses.ssim" in call("recipe", "validate", "published").stdout
     call("recipe", "copy", "default", "mine.toml")
-    assert "is there already" in line(call("recipe", "copy", "default", "mine.toml", code=2))
+    assert "already exists" in line(call("recipe", "copy", "default", "mine.toml", code=2))
     call("recipe", "validate", "mine.toml")
     Path("mine.toml").write_text('extends = "default"\nsede = 3\n', "utf-8")
     found = json.loads(call("recipe", "validate", "mine.toml", "--json", code=2).stdout)

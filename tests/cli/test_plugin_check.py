@@ -1,4 +1,4 @@
-"""Plugins as a whole through the conformance kit, and `toolbox plugin check`. Some 8 s."""
+"""The conformance kit on whole plugins, and `toolbox plugin check`. Takes about 8 s."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def toolbox_losses():
 """
 
 
-def _module(*specs):
+def make_plugin(*specs):
     module = types.ModuleType("in_memory")
 
     def toolbox_losses():
@@ -37,35 +37,35 @@ def _module(*specs):
     return module
 
 
-def test_a_plugin_is_checked_as_a_whole():
+def test_all_components_of_a_plugin_are_checked():
     good = loss(lambda: mse)
-    assert_plugin_conforms(_module(good))
-    results = check_plugin(_module(good))
+    assert_plugin_conforms(make_plugin(good))
+    results = check_plugin(make_plugin(good))
     assert list(results) == ["plugin/in_memory", "loss/rigged"]
     with pytest.raises(AssertionError, match="exists already|twice"):
-        assert_plugin_conforms(_module(good, good))
+        assert_plugin_conforms(make_plugin(good, good))
     with pytest.raises(AssertionError, match="gradient flow"):
-        assert_plugin_conforms(_module(loss(lambda: lambda a, b, m: mse(a.detach(), b, m))))
+        assert_plugin_conforms(make_plugin(loss(lambda: lambda a, b, m: mse(a.detach(), b, m))))
 
 
 def test_a_heavy_import_is_found_in_a_fresh_interpreter(tmp_path):
-    quick, heavy, broken = (tmp_path / f"{name}.py" for name in ("quick", "heavy", "broken"))
-    quick.write_text(PLUGIN.format(heavy=""))
+    light_plugin, heavy, broken = (tmp_path / f"{name}.py" for name in ("light", "heavy", "broken"))
+    light_plugin.write_text(PLUGIN.format(heavy=""))
     heavy.write_text(PLUGIN.format(heavy="import torch"))
     broken.write_text("raise ValueError('out of tune')")
-    assert check_light_import(str(quick)).status == "ok"
+    assert check_light_import(str(light_plugin)).status == "ok"
     assert check_light_import(str(heavy)).detail.startswith("imports torch")
     assert "out of tune" in check_light_import(str(broken)).detail
 
 
 def test_the_command_checks_files_plugins_and_components(tmp_path, capsys):
-    quick, broken = tmp_path / "quick.py", tmp_path / "broken.py"
-    quick.write_text(PLUGIN.format(heavy=""))
+    good, broken = tmp_path / "good.py", tmp_path / "broken.py"
+    good.write_text(PLUGIN.format(heavy=""))
     broken.write_text("raise ValueError('out of tune')")
-    assert check_targets([str(quick)], False, third_party=False) == 0
-    shown = capsys.readouterr().out
-    assert "loss/square" in shown
-    assert shown.splitlines()[-1] == "2 checked, 18 checks: 0 failed, 0 noted"
+    assert check_targets([str(good)], False, third_party=False) == 0
+    output = capsys.readouterr().out
+    assert "loss/square" in output
+    assert output.splitlines()[-1] == "2 checked, 18 checks: 0 failed, 0 noted"
     assert check_targets([str(broken)], False, third_party=False) == 1
     assert "out of tune" in capsys.readouterr().out
     assert check_targets(["losses/mse", "psnr"], True, third_party=False) == 0

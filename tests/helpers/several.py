@@ -95,10 +95,10 @@ def trajectory(settings, count, resumed, folder):
 
 
 class Silent:
-    def say(self, line):
+    def print_line(self, line):
         pass
 
-    def bar(self, title, total, done=0):
+    def progress_bar(self, title, total, done=0):
         return nullcontext(lambda: None)
 
 

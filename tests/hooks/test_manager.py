@@ -131,7 +131,7 @@ def test_a_slow_import_is_named_with_its_time(home, tmp_path, monkeypatch):
     add(home, tmp_path, "import time; time.sleep(0.1)\n" + GOOD.format(loss="fancy"))
     result = CliRunner().invoke(main, ["plugins"])
     line = next(line for line in result.stdout.splitlines() if line.startswith("stranger"))
-    assert "slow to import, 0." in line
+    assert "slow import: 0." in line
 
 
 def test_plugins_shows_a_line_for_each_and_strict_fails(home, tmp_path):

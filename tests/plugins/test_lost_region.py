@@ -1,4 +1,4 @@
-"""The synthetic damage: shares and sizes of the shapes, Pillow's luma, exact masks. About 6 s."""
+"""The synthetic damage: frequencies and sizes of the shapes, Pillow's luma, exact masks. Takes about 6 s."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ def noise(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def box(mask):
+def box_size(mask):
     y, x = np.nonzero(mask)
     return int(np.ptp(y)) + 1, int(np.ptp(x)) + 1
 
 
-def share_of_box(mask):
-    height, width = box(mask)
+def fill_ratio(mask):
+    height, width = box_size(mask)
     return np.count_nonzero(mask) / (height * width)
 
 
-def masks(count, **shapes):
+def draw_masks(count, **shapes):
     rng = np.random.default_rng(0)
     return [damage(BLANK, rng, **shapes)[1] for _ in range(count)]
 
 
 def test_half_are_rectangles_a_quarter_circles_a_quarter_polygons():
-    drawn = masks(1000)
-    boxes = [box(mask) for mask in drawn]
-    rectangles = sum(share_of_box(mask) == 1 for mask in drawn)
-    circles = sum(h == w and abs(share_of_box(m) - np.pi / 4) < 0.02 for m, (h, w) in zip(drawn, boxes, strict=True))
-    # Four standard deviations of a binomial draw of 1000.
+    masks = draw_masks(1000)
+    boxes = [box_size(mask) for mask in masks]
+    rectangles = sum(fill_ratio(mask) == 1 for mask in masks)
+    circles = sum(h == w and abs(fill_ratio(m) - np.pi / 4) < 0.02 for m, (h, w) in zip(masks, boxes, strict=True))
+    # The tolerances are four standard deviations of a binomial distribution with n = 1000.
     assert rectangles == pytest.approx(500, abs=64)
     assert circles == pytest.approx(250, abs=56)
 
 
 @pytest.mark.parametrize(
-    ("shape", "least", "most"), [("rectangle", 33, 149), ("circle", 65, 144), ("polygon", 179, 489)]
+    ("shape", "smallest", "largest"), [("rectangle", 33, 149), ("circle", 65, 144), ("polygon", 179, 489)]
 )
-def test_the_boxes_keep_to_the_measured_sides(shape, least, most):
-    sides = [side for mask in masks(300, **ONLY[shape]) for side in box(mask)]
-    assert min(sides) >= least and max(sides) <= most
-    assert np.ptp(sides) > 0.9 * (most - least)
+def test_the_sides_of_the_boxes_are_in_the_measured_range(shape, smallest, largest):
+    sides = [side for mask in draw_masks(300, **ONLY[shape]) for side in box_size(mask)]
+    assert min(sides) >= smallest and max(sides) <= largest
+    assert np.ptp(sides) > 0.9 * (largest - smallest)
 
 
 @pytest.mark.parametrize(("shape", "median"), [("rectangle", 3.0), ("circle", 2.7), ("polygon", 12.2)])
-def test_the_middle_area_is_near_the_measured_one(shape, median):
-    areas = [100 * mask.mean() for mask in masks(400, **ONLY[shape])]
+def test_the_median_area_is_near_the_measured_one(shape, median):
+    areas = [100 * mask.mean() for mask in draw_masks(400, **ONLY[shape])]
     assert np.median(areas) == pytest.approx(median, rel=0.2)
 
 
 @pytest.mark.parametrize("shape", ONLY)
-def test_outside_is_pillows_luma_and_inside_one_level(shape):
+def test_pixels_outside_are_pillows_luma_and_inside_have_one_level(shape):
     photo = noise(200, 300)
     gray, mask = damage(photo, np.random.default_rng(5), **ONLY[shape])
     assert gray.dtype == np.uint8 and mask.dtype == bool and mask.any()
@@ -81,26 +81,26 @@ def test_levels_are_drawn_evenly_from_low_to_high():
     assert np.unique(gray[mask]).tolist() == [250]
 
 
-def test_the_same_state_of_the_generator_gives_the_same_damage():
+def test_the_same_random_state_gives_the_same_damage():
     photo = noise(64, 64)
-    one, two, other = (damage(photo, np.random.default_rng(seed)) for seed in (3, 3, 4))
-    assert np.array_equal(one[0], two[0]) and np.array_equal(one[1], two[1])
-    assert not np.array_equal(one[1], other[1])
+    first, second, different = (damage(photo, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first[0], second[0]) and np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[1], different[1])
     assert np.array_equal(photo, noise(64, 64))
 
 
-def test_polygons_cross_themselves_and_leave_the_inside_of_a_crossing_out():
-    enclosed = 0
-    for mask in masks(60, **ONLY["polygon"]):
-        # Even-odd: going round twice is outside again, so that some polygons have a hole.
-        outside = np.zeros((514, 514), bool)
-        outside[1:-1, 1:-1] = mask
-        enclosed += _holes(outside) > 30
-    assert enclosed >= 3
+def test_some_polygons_cross_themselves_and_have_a_hole():
+    with_hole = 0
+    for mask in draw_masks(60, **ONLY["polygon"]):
+        # By the even-odd rule, an area that the outline encloses twice is outside.
+        padded = np.zeros((514, 514), bool)
+        padded[1:-1, 1:-1] = mask
+        with_hole += count_hole_pixels(padded) > 30
+    assert with_hole >= 3
 
 
-def _holes(mask):
-    """Return how many pixels of the background can't be reached from the border."""
+def count_hole_pixels(mask):
+    """Return the number of background pixels that are not connected to the border."""
     import cv2
 
     _, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
@@ -109,18 +109,18 @@ def _holes(mask):
 
 @settings(max_examples=120, deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32), st.sampled_from(sorted(ONLY)))
-def test_any_size_gets_a_shape_that_is_in_proportion(height, width, seed, shape):
+def test_shapes_scale_with_any_picture_size(height, width, seed, shape):
     photo = noise(height, width)
     gray, mask = damage(photo, np.random.default_rng(seed), **ONLY[shape])
     assert gray.shape == mask.shape == (height, width)
     assert mask.any()
-    tall, wide = box(mask)
-    most = {"rectangle": 149, "circle": 144, "polygon": 489}[shape] / 512
-    assert tall <= max(1, round(most * height)) and wide <= max(1, round(most * width))
+    box_height, box_width = box_size(mask)
+    largest = {"rectangle": 149, "circle": 144, "polygon": 489}[shape] / 512
+    assert box_height <= max(1, round(largest * height)) and box_width <= max(1, round(largest * width))
 
 
 @pytest.mark.parametrize(
-    ("photo", "options", "word"),
+    ("photo", "options", "message"),
     [
         (np.zeros((4, 4), np.uint8), {}, "photo"),
         (np.zeros((4, 4, 3), np.float32), {}, "photo"),
@@ -131,6 +131,6 @@ def test_any_size_gets_a_shape_that_is_in_proportion(height, width, seed, shape)
         (np.zeros((4, 4, 3), np.uint8), {"circle": float("nan")}, "weights"),
     ],
 )
-def test_what_can_not_be_damaged_is_refused(photo, options, word):
-    with pytest.raises(ValueError, match=word):
+def test_invalid_arguments_are_rejected(photo, options, message):
+    with pytest.raises(ValueError, match=message):
         damage(photo, np.random.default_rng(0), **options)

@@ -1,4 +1,4 @@
-"""The published trials against other libraries and numbers worked out by hand; some 10 seconds."""
+"""The published-trials bundle against other libraries and values computed by hand. Takes about 10 s."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import torch
 from catalogs import DEFAULT, registries
 from PIL import Image
 from pydantic import ValidationError
+from tensors import uniform
 from toolbox_plugins.default.unet import InpaintingUNet, double_conv
 from toolbox_plugins.published_trials import plugin
 from toolbox_plugins.published_trials.erase import erase
-from toolbox_plugins.published_trials.turn import flip, rotate
+from toolbox_plugins.published_trials.flip_rotate import flip, rotate
 from toolbox_plugins.published_trials.unet import Gated, Residual, UNet, double_gated
 from torch import nn
 from torchvision.models.resnet import BasicBlock
@@ -38,36 +39,32 @@ PILLOW = {
 }
 
 
-def double(*shape, seed=0):
-    return torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def sample(height=12, width=16):
-    """A sample in which image and mask can be told from the truth at every pixel."""
+def make_sample(height=12, width=16):
+    """Return a sample whose image and mask are functions of the truth at every pixel."""
     truth = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Sample(image=255 - truth, mask=truth[..., 0] > 127, truth=truth)
 
 
-def together(one):
-    return np.array_equal(one.image, 255 - one.truth) and np.array_equal(one.mask, one.truth[..., 0] > 127)
+def is_consistent(sample):
+    return np.array_equal(sample.image, 255 - sample.truth) and np.array_equal(sample.mask, sample.truth[..., 0] > 127)
 
 
-def random(seed=0):
+def rng(seed=0):
     return np.random.default_rng(seed)
 
 
 # Generators
 
 
-def test_a_residual_block_is_torchvisions_without_norms():
+def test_a_residual_block_equals_torchvisions_without_norms():
     theirs = BasicBlock(3, 5, downsample=nn.Conv2d(3, 5, 1), norm_layer=lambda channels: nn.Identity()).double()
     ours = Residual(3, 5).double()
     with torch.no_grad():
-        for mine, other in ((ours.first, theirs.conv1), (ours.second, theirs.conv2)):
-            mine.weight.copy_(other.weight)
-            mine.bias.zero_()
+        for our_conv, their_conv in ((ours.first, theirs.conv1), (ours.second, theirs.conv2)):
+            our_conv.weight.copy_(their_conv.weight)
+            our_conv.bias.zero_()
     ours.shortcut.load_state_dict(theirs.downsample.state_dict())
-    x = double(2, 3, 7, 6) - 0.5
+    x = uniform(2, 3, 7, 6) - 0.5
     torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-14)
 
 
@@ -75,48 +72,58 @@ def test_a_gated_convolution_by_hand():
     layer = Gated(1, 2).double()
     with torch.no_grad():
         layer.both.weight.zero_()
-        # At every pixel: features 2 x - 3 and x, gates 0 and ln 3 x; a sigmoid of ln 3 is 3 / 4.
+        # At every pixel the features are 2 x - 3 and x, the gates 0 and ln 3 x; the sigmoid of ln 3 is 3 / 4.
         layer.both.weight[:, 0, 1, 1] = torch.tensor([2, 1, 0, math.log(3)], dtype=torch.float64)
         layer.both.bias.copy_(torch.tensor([-3, 0, 0, 0]))
-    out = layer(torch.tensor([[[[1.0, 2.0, -1.0]]]], dtype=torch.float64))[0, :, 0]
-    # elu(y) is y above 0 and e^y - 1 below: of -1, 1, -5, and of 1, 2, -1.
+    output = layer(torch.tensor([[[[1.0, 2.0, -1.0]]]], dtype=torch.float64))[0, :, 0]
+    # elu(y) is y above 0 and e^y - 1 below 0. Its arguments are -1, 1, -5 and 1, 2, -1.
     first = [(math.exp(-1) - 1) / 2, 1 / 2, (math.exp(-5) - 1) / 2]
     second = [3 / 4, 2 * 9 / 10, (math.exp(-1) - 1) / 4]
-    torch.testing.assert_close(out, torch.tensor([first, second], dtype=torch.float64), rtol=1e-12, atol=0)
+    torch.testing.assert_close(output, torch.tensor([first, second], dtype=torch.float64), rtol=1e-12, atol=0)
 
 
-def test_the_frame_is_the_default_bundles():
+def test_the_architecture_equals_the_default_bundles():
     theirs, ours = InpaintingUNet(4, 3).double(), UNet(double_conv, 4, 3).double()
-    # Both list their tensors in the order in which the picture passes them.
+    # Both list their tensors in the order of the forward pass.
     ours.load_state_dict(dict(zip(ours.state_dict(), theirs.state_dict().values(), strict=True)))
-    image, mask = double(2, 3, 21, 30), double(2, 1, 21, 30, seed=1)
+    image, mask = uniform(2, 3, 21, 30), uniform(2, 1, 21, 30, seed=1)
     torch.testing.assert_close(ours(image, mask), theirs(image, mask), rtol=1e-12, atol=1e-12)
 
 
-def test_parameters():
+def test_parameter_counts():
     with torch.device("meta"):
-        counts = {
+        networks = {
             "residual": UNet(Residual, 64, 5),
             "gated": UNet(double_gated, 48, 5),
             "gated and mask": UNet(double_gated, 48, 5, mask=True),
         }
-    found = {name: sum(weight.numel() for weight in one.parameters()) for name, one in counts.items()}
-    # 1x1 shortcuts with bias, from and to: the published U-Net has 31,379,075 without them.
-    joins = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1024), (1536, 512), (768, 256), (384, 128), (192, 64)]
-    assert found["residual"] == 31_379_075 + sum(a * b + b for a, b in joins)
-    # Two gated convolutions a block, each 3x3 to twice its channels, with bias; the head is 1x1 to 3.
+    counts = {name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()}
+    # Input and output channels of the 1x1 shortcuts with bias; the published U-Net has 31,379,075 parameters.
+    shortcuts = [
+        (3, 64),
+        (64, 128),
+        (128, 256),
+        (256, 512),
+        (512, 1024),
+        (1536, 512),
+        (768, 256),
+        (384, 128),
+        (192, 64),
+    ]
+    assert counts["residual"] == 31_379_075 + sum(a * b + b for a, b in shortcuts)
+    # Two gated convolutions in each block, 3x3 with bias and twice the output channels; the last one is 1x1 to 3.
     blocks = [(3, 48), (48, 96), (96, 192), (192, 384), (384, 768), (1152, 384), (576, 192), (288, 96), (144, 48)]
-    assert found["gated"] == sum(18 * (a + b) * b + 4 * b for a, b in blocks) + 48 * 3 + 3
-    # A fourth channel of the first convolution: 9 pixels for 2 x 48 outputs.
-    assert found["gated and mask"] - found["gated"] == 9 * 96
+    assert counts["gated"] == sum(18 * (a + b) * b + 4 * b for a, b in blocks) + 48 * 3 + 3
+    # A fourth input channel of the first convolution: 9 weights for each of 2 x 48 outputs.
+    assert counts["gated and mask"] - counts["gated"] == 9 * 96
 
 
-def test_gates_see_the_mask_where_asked():
-    image, mask = double(1, 3, 16, 16), double(1, 1, 16, 16, seed=1).round()
-    for asked in (False, True):
-        network = plugin.build_gated(plugin.GatedParams(width=4, levels=2, mask=asked)).double()
+def test_the_gated_unet_uses_the_mask_only_if_set():
+    image, mask = uniform(1, 3, 16, 16), uniform(1, 1, 16, 16, seed=1).round()
+    for uses_mask in (False, True):
+        network = plugin.build_gated(plugin.GatedParams(width=4, levels=2, mask=uses_mask)).double()
         with torch.no_grad():
-            assert torch.equal(network(image, mask), network(image, 1 - mask)) is not asked
+            assert torch.equal(network(image, mask), network(image, 1 - mask)) is not uses_mask
 
 
 def test_kit_generators():
@@ -130,77 +137,79 @@ def test_kit_generators():
 
 
 @pytest.mark.parametrize(
-    ("chances", "transpose"),
+    ("probabilities", "transpose"),
     [((1, 0), Image.Transpose.FLIP_LEFT_RIGHT), ((0, 1), Image.Transpose.FLIP_TOP_BOTTOM)],
 )
-def test_flips_are_pillows_and_undo_themselves(chances, transpose):
-    given, degrade = sample(), flip(*chances)
-    flipped = degrade(given, random())
-    assert np.array_equal(flipped.truth, np.asarray(Image.fromarray(given.truth).transpose(transpose)))
-    assert together(flipped)
-    assert np.array_equal(degrade(flipped, random()).truth, given.truth)
+def test_flips_equal_pillows_and_undo_themselves(probabilities, transpose):
+    sample, degrade = make_sample(), flip(*probabilities)
+    flipped = degrade(sample, rng())
+    assert np.array_equal(flipped.truth, np.asarray(Image.fromarray(sample.truth).transpose(transpose)))
+    assert is_consistent(flipped)
+    assert np.array_equal(degrade(flipped, rng()).truth, sample.truth)
 
 
 @pytest.mark.parametrize("angle", PILLOW)
-def test_turns_are_pillows_and_come_round(angle):
-    given, degrade = sample(), rotate([angle])
-    turned = degrade(given, random())
-    assert np.array_equal(turned.truth, np.asarray(Image.fromarray(given.truth).transpose(PILLOW[angle])))
-    assert together(turned)
+def test_rotations_equal_pillows_and_four_restore_the_sample(angle):
+    sample, degrade = make_sample(), rotate([angle])
+    rotated = degrade(sample, rng())
+    assert np.array_equal(rotated.truth, np.asarray(Image.fromarray(sample.truth).transpose(PILLOW[angle])))
+    assert is_consistent(rotated)
     for _ in range(3):
-        turned = degrade(turned, random())
-    assert np.array_equal(turned.truth, given.truth) and np.array_equal(turned.mask, given.mask)
+        rotated = degrade(rotated, rng())
+    assert np.array_equal(rotated.truth, sample.truth) and np.array_equal(rotated.mask, sample.mask)
 
 
-def test_chances_are_kept():
-    given, draws = sample(), random()
-    both, turn = flip(0.5, 0.25), rotate((0, 90, 180, 270))
-    kinds = {given.truth[:: 1 - 2 * d, :: 1 - 2 * a].tobytes(): (a, d) for a in (0, 1) for d in (0, 1)}
-    flips = Counter(kinds[both(given, draws).truth.tobytes()] for _ in range(1000))
-    turned = {np.rot90(given.truth, k).tobytes(): k for k in range(4)}
-    turns = Counter(turned[turn(given, draws).truth.tobytes()] for _ in range(1000))
-    # Four deviations of a binomial distribution of 1000.
+def test_flips_and_rotations_have_the_set_probabilities():
+    sample, random = make_sample(), rng()
+    random_flip, random_rotation = flip(0.5, 0.25), rotate((0, 90, 180, 270))
+    kinds = {sample.truth[:: 1 - 2 * d, :: 1 - 2 * a].tobytes(): (a, d) for a in (0, 1) for d in (0, 1)}
+    flips = Counter(kinds[random_flip(sample, random).truth.tobytes()] for _ in range(1000))
+    rotations = {np.rot90(sample.truth, k).tobytes(): k for k in range(4)}
+    turns = Counter(rotations[random_rotation(sample, random).truth.tobytes()] for _ in range(1000))
+    # The tolerances are four standard deviations of a binomial distribution with n = 1000.
     for count, chance in [(flips[1, 0] + flips[1, 1], 0.5), (flips[0, 1] + flips[1, 1], 0.25)]:
         assert count == pytest.approx(1000 * chance, abs=4 * math.sqrt(1000 * chance * (1 - chance)))
     assert all(turns[k] == pytest.approx(250, abs=4 * math.sqrt(1000 * 3 / 16)) for k in range(4))
 
 
-def test_erased_patches_by_hand():
+def test_erased_rectangles_by_hand():
     degrade = erase(chance=1, patches=1, least=0.25, most=0.25, aspect=1, low=7, high=7)
-    given = Sample(image=np.full((16, 16, 3), 200, np.uint8), mask=np.zeros((16, 16), bool), truth=sample(16, 16).truth)
+    sample = Sample(
+        image=np.full((16, 16, 3), 200, np.uint8), mask=np.zeros((16, 16), bool), truth=make_sample(16, 16).truth
+    )
     for seed in range(20):
-        result = degrade(given, random(seed))
+        result = degrade(sample, rng(seed))
         rows, columns = (np.flatnonzero(result.mask.any(axis)) for axis in (1, 0))
-        # A quarter of 16x16 at aspect 1 is 8x8.
+        # A quarter of the area of 16x16 with aspect 1 is 8x8.
         assert (np.ptp(rows), np.ptp(columns), result.mask.sum()) == (7, 7, 64)
         assert (result.image[result.mask] == 7).all() and (result.image[~result.mask] == 200).all()
-        assert np.array_equal(result.truth, given.truth)
+        assert np.array_equal(result.truth, sample.truth)
 
 
-def test_erased_patches_keep_their_bounds():
+def test_erased_rectangles_stay_in_their_ranges():
     degrade = erase(chance=0.5, patches=1, least=0.02, most=0.1, aspect=0.25, low=10, high=60)
-    given = Sample(
-        image=np.full((200, 200, 3), 200, np.uint8), mask=np.zeros((200, 200), bool), truth=sample(200, 200).truth
+    sample = Sample(
+        image=np.full((200, 200, 3), 200, np.uint8), mask=np.zeros((200, 200), bool), truth=make_sample(200, 200).truth
     )
-    results = [degrade(given, random(seed)) for seed in range(1000)]
-    erased = [one for one in results if one.mask.any()]
-    shares = [one.mask.mean() for one in erased]
-    ratios = [np.ptp(np.nonzero(one.mask)[0]) / np.ptp(np.nonzero(one.mask)[1]) for one in erased]
-    levels = [one.image[one.mask] for one in erased]
+    results = [degrade(sample, rng(seed)) for seed in range(1000)]
+    erased = [result for result in results if result.mask.any()]
+    areas = [result.mask.mean() for result in erased]
+    ratios = [np.ptp(np.nonzero(result.mask)[0]) / np.ptp(np.nonzero(result.mask)[1]) for result in erased]
+    levels = [result.image[result.mask] for result in erased]
     assert len(erased) == pytest.approx(500, abs=4 * math.sqrt(250))
-    # A side is off by half a pixel, the least of them is 200 sqrt(0.02 / 4), 14 pixels.
-    assert 0.019 < min(shares) < 0.025 and 0.095 < max(shares) < 0.105
+    # Sides are rounded to whole pixels; the shortest is 200 sqrt(0.02 / 4), 14 pixels.
+    assert 0.019 < min(areas) < 0.025 and 0.095 < max(areas) < 0.105
     assert 0.23 < min(ratios) < 0.3 and 3.3 < max(ratios) < 4.3
-    assert all(one.min() == one.max() for one in levels)
-    assert (min(one.min() for one in levels), max(one.max() for one in levels)) == (10, 60)
+    assert all(pixels.min() == pixels.max() for pixels in levels)
+    assert (min(pixels.min() for pixels in levels), max(pixels.max() for pixels in levels)) == (10, 60)
 
 
 def test_erasing_adds_to_the_lost_region():
-    given = sample(64, 64)
-    result = erase(chance=1, patches=3, least=0.1, most=0.2, aspect=0.3, low=0, high=100)(given, random())
-    new = result.mask & ~given.mask
-    assert new.any() and (result.mask >= given.mask).all()
-    assert np.array_equal(result.image[~result.mask], given.image[~result.mask])
+    sample = make_sample(64, 64)
+    result = erase(chance=1, patches=3, least=0.1, most=0.2, aspect=0.3, low=0, high=100)(sample, rng())
+    new = result.mask & ~sample.mask
+    assert new.any() and (result.mask >= sample.mask).all()
+    assert np.array_equal(result.image[~result.mask], sample.image[~result.mask])
 
 
 @pytest.mark.parametrize("spec", plugin.toolbox_degradations(), ids=lambda spec: spec.name)
@@ -210,17 +219,17 @@ def test_kit_degradations(spec):
 
 
 @pytest.mark.parametrize(
-    ("params", "values", "words"),
+    ("params", "values", "message"),
     [
-        (plugin.FlipParams, {"horizontal": 0, "vertical": 0}, "nothing would ever flip"),
+        (plugin.FlipParams, {"horizontal": 0, "vertical": 0}, "nothing is flipped"),
         (plugin.RotateParams, {"angles": (45,)}, "90"),
         (plugin.RotateParams, {"angles": ()}, "at least 1 item"),
         (plugin.EraseParams, {"least": 0.3, "most": 0.2}, "least = 0.3 is above most = 0.2"),
         (plugin.EraseParams, {"low": 9, "high": 8}, "low = 9 is above high = 8"),
     ],
 )
-def test_params_that_mean_nothing_are_refused(params, values, words):
-    with pytest.raises(ValidationError, match=words):
+def test_invalid_params_are_rejected(params, values, message):
+    with pytest.raises(ValidationError, match=message):
         params(**values)
 
 
@@ -228,13 +237,13 @@ def test_params_that_mean_nothing_are_refused(params, values, words):
 
 
 @pytest.fixture(scope="module")
-def shelf():
-    ours = Bundle(name="published-trials", module="toolbox_plugins.published_trials.plugin")
-    return catalog.build(manager.load(third_party=False, registries=registries(DEFAULT, ours)))
+def trials_catalog():
+    trials = Bundle(name="published-trials", module="toolbox_plugins.published_trials.plugin")
+    return catalog.build(manager.load(third_party=False, registries=registries(DEFAULT, trials)))
 
 
-def plan_of(shelf, name, *overrides):
-    return bind(read(name, lambda known: shelf.recipe(known).path, overrides), shelf)
+def bind_recipe(trials_catalog, name, *overrides):
+    return bind(read(name, lambda known: trials_catalog.recipe(known).path, overrides), trials_catalog)
 
 
 CHANGES = {
@@ -249,22 +258,22 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_trial_changes_one_thing(shelf, name):
-    default, trial = plan_of(shelf, "default").tree(), plan_of(shelf, name).tree()
+def test_a_trial_changes_one_thing(trials_catalog, name):
+    default, trial = bind_recipe(trials_catalog, "default").tree(), bind_recipe(trials_catalog, name).tree()
     keys = default.keys() | trial.keys()
     assert {key for key in keys if default.get(key) != trial.get(key)} - {"summary"} == CHANGES[name]
-    path = Path(shelf.recipe(name).path)
+    path = Path(trials_catalog.recipe(name).path)
     assert path.read_text("utf-8").startswith(f"# toolbox run --recipe {name} --data DIR\n")
 
 
-def test_what_the_trials_change(shelf):
-    plans = {name: plan_of(shelf, name) for name in RECIPES}
+def test_the_trials_make_the_documented_changes(trials_catalog):
+    plans = {name: bind_recipe(trials_catalog, name) for name in RECIPES}
     assert plans["trial-no-penalty"].penalties == ()
     assert [loss.options.weight for loss in plans["trial-ssim-weight"].losses] == [1, 50, 100]
     assert plans["trial-gated"].generator.params.mask is False
-    assert plans["trial-residual"].generator.options == plan_of(shelf, "default").generator.options
-    added = {name: [one.label for one in plan.degradations][1:] for name, plan in plans.items()}
-    assert {name: one for name, one in added.items() if one} == {
+    assert plans["trial-residual"].generator.options == bind_recipe(trials_catalog, "default").generator.options
+    added = {name: [degradation.label for degradation in plan.degradations][1:] for name, plan in plans.items()}
+    assert {name: labels for name, labels in added.items() if labels} == {
         "trial-flip": ["flip"],
         "trial-rotate": ["rotate"],
         "trial-erase": ["partial-erase"],
@@ -272,15 +281,15 @@ def test_what_the_trials_change(shelf):
 
 
 @pytest.mark.parametrize("name", ["trial-residual", "trial-gated"])
-def test_a_step_through_the_loop_moves_the_generator(shelf, name):
-    plan = plan_of(shelf, name, "generator.width=4", "generator.levels=3", "discriminator.width=4")
+def test_a_training_step_changes_all_weights_of_the_generator(trials_catalog, name):
+    plan = bind_recipe(trials_catalog, name, "generator.width=4", "generator.levels=3", "discriminator.width=4")
     built = state.build_state(plan, make_accelerator("cpu"))
     truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
     )
     weights = list(built.generator.network.parameters())
-    before = [one.detach().clone() for one in weights]
+    before = [weight.detach().clone() for weight in weights]
     terms = step.take_step(built, batch, make_accelerator("cpu"), number=0, random=step.seed_step(0, 0))
     assert all(value.isfinite() for value in terms.values())
     assert all(not torch.equal(old, new) for old, new in zip(before, weights, strict=True))

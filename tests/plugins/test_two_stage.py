@@ -1,4 +1,4 @@
-"""The two-stage bundle: what each stage is given, what losses reach, the recipe. Some 5 s."""
+"""The two-stage bundle: the inputs of each stage, the reach of the losses, the recipe. Takes about 5 s."""
 
 from __future__ import annotations
 
@@ -22,114 +22,112 @@ from toolbox.hooks.registry import Bundle
 from toolbox.training import state, step
 
 SMP = Bundle(name="smp", module="toolbox_plugins.smp.plugin")
-TWO = Bundle(name="two_stage", module="toolbox_plugins.two_stage.plugin")
+TWO_STAGE = Bundle(name="two_stage", module="toolbox_plugins.two_stage.plugin")
 TINY = ["generator.gray.name=inpainting-unet", "generator.color.name=inpainting-unet"]
 TINY += [f"generator.{stage}.{key}=4" for stage in ("gray", "color") for key in ("width", "levels")]
 
 
-def bundles(*more):
-    return catalog.build(manager.load(third_party=False, registries=registries(DEFAULT, TWO, *more)))
+def load_catalog(*others):
+    return catalog.build(manager.load(third_party=False, registries=registries(DEFAULT, TWO_STAGE, *others)))
 
 
-def bound(found, *overrides):
-    return binding.bind(recipe.read("two-stage", lambda name: found.recipe(name).path, overrides), found)
+def bind_recipe(loaded, *overrides):
+    return binding.bind(recipe.read("two-stage", lambda name: loaded.recipe(name).path, overrides), loaded)
 
 
 class Stub(nn.Module):
-    """Gives a fixed picture and keeps what it was given."""
+    """Return a fixed picture, with auxiliary outputs if there are any, and record the inputs."""
 
-    def __init__(self, picture, named=None):
+    def __init__(self, picture, auxiliary=None):
         super().__init__()
-        self.picture, self.named, self.given = nn.Parameter(picture), named, []
+        self.picture, self.auxiliary, self.inputs = nn.Parameter(picture), auxiliary, []
 
     def forward(self, image, mask):
-        self.given.append((image, mask))
-        return self.picture if self.named is None else (self.picture, self.named)
+        self.inputs.append((image, mask))
+        return self.picture if self.auxiliary is None else (self.picture, self.auxiliary)
 
 
-def stages(keep_known=True, named=None):
+def make_stages(keep_known=True, auxiliary=None):
     random = torch.Generator().manual_seed(0)
-    first, second = (Stub(torch.rand(1, 3, 8, 8, generator=random), named) for _ in range(2))
+    first, second = (Stub(torch.rand(1, 3, 8, 8, generator=random), auxiliary) for _ in range(2))
     image = torch.rand(1, 1, 8, 8, generator=random).expand(-1, 3, -1, -1)
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., 2:5, 3:7] = 1
     return TwoStage(first, second, keep_known), first, second, image, mask
 
 
-def test_luma_is_pillows():
+def test_luma_equals_pillows():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     gray = np.asarray(Image.fromarray(pixels).convert("L"))
     ours = luma(torch.from_numpy(pixels).permute(2, 0, 1)[None].double())[0, 0].numpy()
-    # Pillow's integers round; theirs is within half a level of the sum.
+    # Pillow rounds to integers, so it differs by up to half a level.
     assert np.abs(ours - gray).max() <= 0.51
 
 
-def test_the_second_stage_sees_the_known_gray_with_the_hole_filled():
-    network, first, second, image, mask = stages()
-    restored, more = network(image, mask)
-    (given, hole), lost = second.given[0], mask[0, 0].bool()
-    assert torch.equal(first.given[0][0], image)
-    assert torch.equal(first.given[0][1], mask) and torch.equal(hole, mask)
+def test_the_second_stage_gets_the_known_gray_with_the_lost_region_filled():
+    network, first, second, image, mask = make_stages()
+    restored, auxiliary = network(image, mask)
+    (gray, second_mask), lost = second.inputs[0], mask[0, 0].bool()
+    assert torch.equal(first.inputs[0][0], image)
+    assert torch.equal(first.inputs[0][1], mask) and torch.equal(second_mask, mask)
     assert torch.equal(restored, second.picture)
-    assert given.shape == image.shape
-    assert all(torch.equal(given[:, channel : channel + 1], more["gray"]) for channel in range(3))
-    assert torch.allclose(given[0, 0][~lost], image[0, 0][~lost], atol=1e-6)
+    assert gray.shape == image.shape
+    assert all(torch.equal(gray[:, channel : channel + 1], auxiliary["gray"]) for channel in range(3))
+    assert torch.allclose(gray[0, 0][~lost], image[0, 0][~lost], atol=1e-6)
     red, green, blue = first.picture[0].detach()
-    assert torch.allclose(given[0, 0][lost], (0.299 * red + 0.587 * green + 0.114 * blue)[lost], atol=1e-6)
+    assert torch.allclose(gray[0, 0][lost], (0.299 * red + 0.587 * green + 0.114 * blue)[lost], atol=1e-6)
 
 
-def test_without_keep_known_all_of_the_first_stage_goes_on():
-    network, first, second, image, mask = stages(keep_known=False)
-    _, more = network(image, mask)
-    assert torch.allclose(more["gray"], luma(first.picture))
+def test_without_keep_known_the_second_stage_gets_all_of_the_first_ones_gray():
+    network, first, second, image, mask = make_stages(keep_known=False)
+    _, auxiliary = network(image, mask)
+    assert torch.allclose(auxiliary["gray"], luma(first.picture))
 
 
-def test_generators_with_outputs_of_their_own_are_stages_too():
-    network, _, second, image, mask = stages(named={"other": torch.zeros(1)})
-    restored, more = network(image, mask)
+def test_a_stage_may_have_auxiliary_outputs():
+    network, _, second, image, mask = make_stages(auxiliary={"other": torch.zeros(1)})
+    restored, auxiliary = network(image, mask)
     assert torch.equal(restored, second.picture)
-    assert set(more) == {"gray"}
+    assert set(auxiliary) == {"gray"}
 
 
-def test_a_loss_on_the_gray_moves_the_first_stage_in_the_hole_alone():
-    network, first, second, image, mask = stages()
+def test_a_loss_on_the_gray_has_a_gradient_in_the_lost_region_of_the_first_stage_only():
+    network, first, second, image, mask = make_stages()
     network(image, mask)[1]["gray"].sum().backward()
     assert second.picture.grad is None
-    moved = first.picture.grad.abs().sum(1, keepdim=True) > 0
-    assert torch.equal(moved, mask.bool())
+    has_gradient = first.picture.grad.abs().sum(1, keepdim=True) > 0
+    assert torch.equal(has_gradient, mask.bool())
 
 
-def test_the_defaults_are_two_published_generators():
+def test_the_default_stages_are_the_published_generator():
     params = plugin.TwoStageParams()
     assert (params.gray, params.color) == (GeneratorRef(name="inpainting-unet"),) * 2
-    found = bundles(SMP)
-    tiny = binding.bind_component(found, "generator", "two-stage", {})
-    assert {name: child.spec.name for name, child in tiny.children.items()} == dict.fromkeys(
+    bound = binding.bind_component(load_catalog(SMP), "generator", "two-stage", {})
+    assert {name: child.spec.name for name, child in bound.children.items()} == dict.fromkeys(
         ("gray", "color"), "inpainting-unet"
     )
 
 
-def test_the_recipe_binds_over_the_smp_bundle():
-    found = bundles(SMP)
-    whole = bound(found)
-    whole.check()
-    children = whole.generator.children
+def test_the_recipe_binds_with_the_smp_bundle():
+    bound = bind_recipe(load_catalog(SMP))
+    bound.check()
+    children = bound.generator.children
     assert [children[name].spec.name for name in ("gray", "color")] == ["smp-unet"] * 2
     assert children["gray"].params.encoder == "resnet34"
-    losses = {loss.label: loss.options.on for loss in whole.losses}
+    losses = {loss.label: loss.options.on for loss in bound.losses}
     assert losses == {"lsgan": "restored", "mse": "restored", "ssim": "restored", "gray": "gray"}
 
 
-def test_without_the_smp_bundle_the_recipe_names_it():
+def test_without_the_smp_bundle_the_error_names_it():
     with pytest.raises(RecipeError, match=r"needs the plugin 'smp'") as caught:
-        bound(bundles())
+        bind_recipe(load_catalog())
     assert {fault.location for fault in caught.value.faults} == {"generator.gray", "generator.color"}
 
 
-def test_a_step_of_the_recipe_moves_both_stages():
-    whole = bound(bundles(SMP), *TINY, "discriminator.width=4")
-    power = make_accelerator("cpu", "fp32")
-    built = state.build_state(whole, power)
+def test_a_training_step_changes_both_stages():
+    bound = bind_recipe(load_catalog(SMP), *TINY, "discriminator.width=4")
+    accelerator = make_accelerator("cpu", "fp32")
+    built = state.build_state(bound, accelerator)
     network = built.generator.network
     before = {name: value.clone() for name, value in network.named_parameters()}
     truth = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -137,9 +135,9 @@ def test_a_step_of_the_recipe_moves_both_stages():
     mask[..., 8:20, 8:20] = 1
     image = luma(truth).expand(-1, 3, -1, -1) * (1 - mask)
     batch = Batch(image=image, mask=mask, truth=truth, names=())
-    terms = step.take_step(built, batch, power, number=0, random=step.seed_step(0, 0))
+    terms = step.take_step(built, batch, accelerator, number=0, random=step.seed_step(0, 0))
     with torch.no_grad():
         gray = luma(truth)[mask.bool()]
     assert 0 < float(terms["loss.gray"]) < float(gray.square().mean() + 1)
-    moved = {name.split(".")[0] for name, value in network.named_parameters() if not torch.equal(value, before[name])}
-    assert moved == {"gray", "color"}
+    changed = {name.split(".")[0] for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"gray", "color"}

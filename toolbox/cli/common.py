@@ -1,4 +1,4 @@
-"""What several commands share: the catalog of this call, recipes by name, JSON, tables."""
+"""What several commands share: the catalog, recipes by name, errors, JSON, tables."""
 
 from __future__ import annotations
 
@@ -18,28 +18,32 @@ if TYPE_CHECKING:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def first_process() -> bool:
-    """Return whether this is the first of the processes that a launcher has started, or the only one."""
+def is_main_process() -> bool:
+    """Return whether this is the only process, or the one with rank 0 of those that a launcher started."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def say_error(error: ToolboxError) -> None:
-    """Print an error as one message on stderr; what all processes of a machine meet is said by one of them."""
-    if first_process():
+def print_error(error: ToolboxError) -> None:
+    """Print an error as one message on stderr.
+
+    With several processes, each prints its rank with the error. A UsageError is the same in all processes of a
+    machine, so only one of them prints it.
+    """
+    if is_main_process():
         click.echo(f"toolbox: {error}", err=True)
     elif not isinstance(error, UsageError) or os.environ.get("LOCAL_RANK", "0") == "0":
         click.echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
 
 
 def load_catalog(context: click.Context) -> Catalog:
-    """Load the plugins as the main options say; complain on stderr of each that broke."""
+    """Load the plugins as the options of `toolbox` say, and print a line on stderr for each that failed."""
     from toolbox.hooks import catalog
 
     loaded = catalog.load(third_party=context.find_root().obj["third_party"])
     for record in loaded.plugins:
-        if record.status == "failed" and first_process():
+        if record.status == "failed" and is_main_process():
             click.echo(
-                f"toolbox: the plugin '{record.name}' was set aside: {record.cause}. "
+                f"toolbox: the plugin '{record.name}' was not loaded: {record.cause}. "
                 f"See `toolbox plugins`{record.remedy}",
                 err=True,
             )
@@ -47,17 +51,17 @@ def load_catalog(context: click.Context) -> Catalog:
 
 
 def recipe_path(catalog: Catalog, name: str) -> Path:
-    """Return the file of a recipe's name; UsageError if it is not known."""
+    """Return the file of the recipe `name`; raise UsageError if there is no such recipe."""
     return catalog.recipe(name).path
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON holds
+def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print a value as indented JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
-    """Print rows in columns, the last one as wide as it likes."""
+    """Print rows in aligned columns."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]

@@ -1,4 +1,4 @@
-"""Lines and progress bars on a terminal, and what a signal does to a run."""
+"""Lines and progress bars on a terminal, and stopping on a signal."""
 
 from __future__ import annotations
 
@@ -10,28 +10,35 @@ from dataclasses import dataclass
 from types import FrameType
 
 import click
-from rich.console import Console
+import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from toolbox.cli.common import first_process
+from toolbox.cli.common import is_main_process
 
 
-class Screen:
-    """Says lines on stdout (stderr if `quiet`, where stdout is for JSON), draws bars on stderr; neither if `mute`."""
+class Console:
+    """Print lines on stdout and show progress bars on stderr.
 
-    def __init__(self, *, quiet: bool = False, mute: bool = False) -> None:
-        self.quiet = quiet
-        self.mute = mute
-        self.console = Console(stderr=True)
+    With `json_output`, lines go to stderr, because stdout is for JSON. With `silent`, there is no output at all.
+    """
 
-    def say(self, line: str) -> None:
-        """Show a line."""
-        if not self.mute:
-            click.echo(line, err=self.quiet)
+    def __init__(self, *, json_output: bool = False, silent: bool = False) -> None:
+        self.json_output = json_output
+        self.silent = silent
+        self.stderr = rich.console.Console(stderr=True)
+
+    def print_line(self, line: str) -> None:
+        """Print a line."""
+        if not self.silent:
+            click.echo(line, err=self.json_output)
 
     @contextmanager
-    def bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-        """Show a bar with the time left; nothing where stderr is not a terminal."""
+    def progress_bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
+        """Show a progress bar with the remaining time, if stderr is a terminal.
+
+        Yields:
+            A function that advances the bar by one.
+        """
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -40,42 +47,48 @@ class Screen:
             TextColumn("left"),
             TimeRemainingColumn(),
         )
-        hidden = self.mute or not self.console.is_terminal
-        with Progress(*columns, console=self.console, disable=hidden, transient=True) as shown:
-            task = shown.add_task(title, total=total, completed=done)
-            yield lambda: shown.advance(task)
+        hidden = self.silent or not self.stderr.is_terminal
+        with Progress(*columns, console=self.stderr, disable=hidden, transient=True) as progress:
+            task = progress.add_task(title, total=total, completed=done)
+            yield lambda: progress.advance(task)
 
 
 @dataclass
-class Stopped:
-    """The signal that asked for the end, if one did."""
+class StopRequest:
+    """The signal that asked the program to stop; None if there was none."""
 
     signal: int | None = None
 
 
 @contextmanager
-def stop_on_signals(after: str) -> Iterator[Stopped]:
-    """Note the first SIGINT or SIGTERM, for the loop to end `after` what is in hand; a second one ends at once.
+def stop_on_signals(after: str) -> Iterator[StopRequest]:
+    """Record the first SIGINT or SIGTERM, so that a loop can stop when its current item is done.
 
-    Not among several processes: their launcher sends each signal on to those that have it already, and kills in the
-    end what does not end by itself.
+    A second signal stops the program at once. With several processes it is ignored: a launcher sends each signal again
+    to processes that already have it, and it kills those that don't stop.
+
+    Args:
+        after: what will be completed before the program stops, for the message, as "this photo".
+
+    Yields:
+        The request, which the loop must check.
     """
-    stopped = Stopped()
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    request = StopRequest()
+    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if stopped.signal is not None:
-            if several:
+    def record(number: int, frame: FrameType | None) -> None:
+        if request.signal is not None:
+            if distributed:
                 return
             raise SystemExit(128 + number)
-        stopped.signal = number
-        if first_process():
-            again = "" if several else "; once more to stop at once"
-            click.echo(f"Stopping after {after}{again}.", err=True)
+        request.signal = number
+        if is_main_process():
+            hint = "" if distributed else " Press Ctrl-C again to stop at once."
+            click.echo(f"Stopping after {after}.{hint}", err=True)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    old_handlers = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)

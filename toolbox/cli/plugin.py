@@ -1,7 +1,7 @@
-"""`toolbox plugin`: start one, check one, add a file, switch plugins off and on.
+"""`toolbox plugin`: create, check, add, remove, enable and disable plugins.
 
-Nothing here imports a plugin but `add`, which tries a file before it is registered, and `check`; so that all
-the rest works however broken the plugins are.
+Only `add`, which tries a file before it registers it, and `check` import plugins. So the other subcommands also work
+with broken plugins.
 """
 
 from __future__ import annotations
@@ -19,28 +19,30 @@ COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "m
 
 @click.group("plugin")
 def command() -> None:
-    """Start a plugin, check it, add it, switch it off and on; `toolbox plugins` shows what is there."""
+    """Create, check, add, remove, enable and disable plugins; `toolbox plugins` lists them."""
 
 
 @command.command("new")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(COMPONENTS), default="loss", show_default=True, help="What it brings.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path(), help="Where to write NAME/.  [default: here]")
+@click.option("--kind", type=click.Choice(COMPONENTS), default="loss", show_default=True, help="Kind of its component.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="Folder in which to create NAME/.  [default: .]"
+)
 @as_json
 def new(name: str, kind: str, out: Path, as_json: bool) -> None:
-    """Write a small package to start from.
+    """Create a new plugin package.
 
-    NAME/ is made with a component that works, a recipe that uses it, a test and a README. NAME is lower-case words
+    The folder NAME/ has a working component, a recipe that uses it, a test and a README. NAME is lower-case words
     joined by hyphens.
     """
     from toolbox.hooks import scaffold
 
     folder = scaffold.write_package(name, kind, out)
     if as_json:
-        written = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        print_json({"name": name, "kind": kind, "folder": str(folder), "files": written})
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        print_json({"name": name, "kind": kind, "folder": str(folder), "files": files})
         return
-    click.echo(f"Wrote {folder}/: the {kind} '{name}' and a recipe of that name. Next:")
+    click.echo(f"Created {folder}/ with the {kind} '{name}' and the recipe '{name}'. Next:")
     click.echo(f"  pip install -e {shlex.quote(str(folder))}")
     click.echo(f"  toolbox show {kind} {name}")
     click.echo(f"  toolbox plugin check {name}")
@@ -52,10 +54,10 @@ def new(name: str, kind: str, out: Path, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def check(context: click.Context, targets: tuple[str, ...], as_json: bool) -> None:
-    """Put plugins through the conformance kit.
+    """Test plugins with the conformance kit.
 
-    TARGET is a plugin, a component, KIND/NAME or a Python file; without it every plugin is checked. Exit code 1
-    if a contract is not kept.
+    TARGET is a plugin, a component, KIND/NAME or a Python file. Without a TARGET, all plugins are tested. The exit code
+    is 1 if a check fails.
     """
     from toolbox.cli.plugin_check import check
 
@@ -64,16 +66,16 @@ def check(context: click.Context, targets: tuple[str, ...], as_json: bool) -> No
 
 @command.command("add")
 @click.argument("target", metavar="FILE|PACKAGE")
-@click.option("--name", help="What to call a file's plugin.  [default: the file's name]")
-@click.option("--force", is_flag=True, help="Add a file even if it breaks.")
+@click.option("--name", help="Name of the plugin in FILE.  [default: the file's name]")
+@click.option("--force", is_flag=True, help="Add a file even if it fails to load.")
 @as_json
 @click.pass_context
 def add(context: click.Context, target: str, name: str | None, force: bool, as_json: bool) -> None:
     """Add a Python file as a plugin.
 
-    The file is loaded once; if it keeps the contract, it is written into your registry, stays where it is, and is
-    loaded by every later command. A PACKAGE's plugins are found by themselves once pip has installed it: it is said
-    whether they are, or what to type.
+    The file is loaded once as a test. If this succeeds, its path is written to your registry, and all later commands
+    load it from there. The plugins of a PACKAGE need no registration: pip installs them, and toolbox finds them. For a
+    PACKAGE, this command says whether its plugins are found, or how to install it.
     """
     from toolbox.cli import plugin_add
 
@@ -83,82 +85,87 @@ def add(context: click.Context, target: str, name: str | None, force: bool, as_j
         if as_json:
             print_json(added)
         else:
-            plugin_add.say_file(added)
+            plugin_add.print_added(added)
         return
     if name is not None or force:
-        raise UsageError(f"{target}: --name and --force are for Python files alone.")
-    found = plugin_add.look_for(target)
+        raise UsageError(f"{target}: --name and --force work only with a Python file.")
+    package = plugin_add.find_package(target)
     if as_json:
-        print_json(found)
+        print_json(package)
         return
-    names = ", ".join(f"'{plugin}'" for plugin in found["plugins"])
-    click.echo(f"{found['distribution']} {found['version']} is installed and its plugins are found already: {names}.")
+    names = ", ".join(f"'{plugin}'" for plugin in package["plugins"])
+    click.echo(f"{package['distribution']} {package['version']} is installed. Its plugins are already found: {names}.")
 
 
 @command.command("enable")
 @click.argument("name")
 @as_json
 def enable(name: str, as_json: bool) -> None:
-    """Switch a plugin on: any, by its name."""
-    _switch(name, as_json, on=True)
+    """Enable a plugin."""
+    _set_enabled(name, as_json, enabled=True)
 
 
 @command.command("disable")
 @click.argument("name")
 @as_json
 def disable(name: str, as_json: bool) -> None:
-    """Switch a plugin off, so that nothing imports it."""
-    _switch(name, as_json, on=False)
+    """Disable a plugin; it is not imported any more."""
+    _set_enabled(name, as_json, enabled=False)
 
 
-def _switch(name: str, as_json: bool, *, on: bool) -> None:
-    from toolbox.cli.plugin_add import records, whose
+def _set_enabled(name: str, as_json: bool, *, enabled: bool) -> None:
+    from toolbox.cli.plugin_add import find_records, origin
     from toolbox.hooks import registry
 
     before = registry.read_user()
     registries = registry.read()
-    found = records(name)
-    # A plugin that was switched off and then uninstalled may still be taken off the list.
-    if not found and not (on and name in before.disabled):
-        raise UsageError(unknown_name("plugin", name, {record.name for record in records()}, "toolbox plugins"))
-    off = any(bundle.name == name and not bundle.enabled for bundle in registries.shipped.bundles)
-    after = registry.change_user(lambda user: registry.with_enabled(user, name, enabled=on, ships_disabled=off))
-    forced_off = name in registries.disabled_by_environment
+    records = find_records(name)
+    # A plugin that was disabled and then uninstalled can still be removed from the list of disabled plugins.
+    if not records and not (enabled and name in before.disabled):
+        raise UsageError(unknown_name("plugin", name, {record.name for record in find_records()}, "toolbox plugins"))
+    ships_disabled = any(bundle.name == name and not bundle.enabled for bundle in registries.shipped.bundles)
+    after = registry.change_user(
+        lambda user: registry.with_enabled(user, name, enabled=enabled, ships_disabled=ships_disabled)
+    )
+    disabled_by_environment = name in registries.disabled_by_environment
     if as_json:
-        print_json({"name": name, "enabled": on and not forced_off, "changed": after != before})
+        print_json({"name": name, "enabled": enabled and not disabled_by_environment, "changed": after != before})
         return
-    state = "on" if on else "off"
-    of = " and ".join(whose(record) for record in found) or "not installed now"
-    undo = "To see whether it works: toolbox plugins" if on else f"To undo: toolbox plugin enable {name}"
-    click.echo(f"The plugin '{name}' ({of}) is {'' if after != before else 'already '}switched {state}. {undo}")
-    if on and forced_off:
-        click.echo(f"TOOLBOX_DISABLE names '{name}' too, so that it stays off as long as that is set.", err=True)
+    status = "enabled" if enabled else "disabled"
+    origins = " and ".join(origin(record) for record in records) or "not installed"
+    hint = "To see its status: toolbox plugins" if enabled else f"To undo: toolbox plugin enable {name}"
+    verb = "is now" if after != before else "was already"
+    click.echo(f"The plugin '{name}' ({origins}) {verb} {status}. {hint}")
+    if enabled and disabled_by_environment:
+        click.echo(f"The environment variable TOOLBOX_DISABLE still disables '{name}'; unset it.", err=True)
 
 
 @command.command("remove")
 @click.argument("name")
 @as_json
 def remove(name: str, as_json: bool) -> None:
-    """Forget a file that was added; the file stays."""
+    """Remove an added file from the registry; the file itself is not deleted."""
     from toolbox.hooks import registry
 
-    added = next((one for one in registry.read_user().files if one.name == name), None)
+    added = next((entry for entry in registry.read_user().files if entry.name == name), None)
     if added is None:
         raise UsageError(_not_removable(name))
     registry.change_user(lambda user: registry.without_file(user, name))
     if as_json:
         print_json({"name": name, "file": str(added.file)})
     else:
-        click.echo(f"Forgot the plugin '{name}'. Its file stays: {added.file}")
+        click.echo(f"Removed the plugin '{name}'. Its file was not deleted: {added.file}")
 
 
 def _not_removable(name: str) -> str:
-    from toolbox.cli.plugin_add import records, whose
+    """Return the message for a plugin that is not an added file."""
+    from toolbox.cli.plugin_add import find_records, origin
 
-    record = next(iter(records(name)), None)
+    record = next(iter(find_records(name)), None)
     if record is None:
-        return unknown_name("plugin", name, {record.name for record in records()}, "toolbox plugins")
-    off = f"To switch it off: toolbox plugin disable {name}"
+        return unknown_name("plugin", name, {record.name for record in find_records()}, "toolbox plugins")
+    disable = f"To disable it: toolbox plugin disable {name}"
     if record.origin == "bundle":
-        return f"The plugin '{name}' ships with toolbox and can't be removed. {off}"
-    return f"The plugin '{name}' comes with {whose(record)}. To remove it: pip uninstall {record.distribution}. {off}"
+        return f"The plugin '{name}' ships with toolbox and can't be removed. {disable}"
+    uninstall = f"To remove it: pip uninstall {record.distribution}"
+    return f"The plugin '{name}' belongs to the package {origin(record)}. {uninstall}. {disable}"

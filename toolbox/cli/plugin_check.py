@@ -1,4 +1,4 @@
-"""`toolbox plugin check`: plugins and components through the conformance kit."""
+"""`toolbox plugin check`: test plugins and components with the conformance kit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from toolbox.cli.common import print_json
-from toolbox.cli.plugin_add import demand_loose, install
+from toolbox.cli.plugin_add import install_command, require_standalone
 from toolbox.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) -> int:
-    """Put every target through the conformance kit and print what was found.
+    """Test every target with the conformance kit and print the results.
 
     Args:
-        targets: names of plugins or components, KIND/NAME, or Python files; every plugin if there is none. A
-            name that both a plugin and a component have is the plugin.
-        as_json: print JSON in place of the table.
-        third_party: whether plugins that do not ship are looked at.
+        targets: names of plugins or components, KIND/NAME, or Python files; empty for all plugins. If a plugin and a
+            component have the same name, the plugin is tested.
+        as_json: print JSON instead of a table.
+        third_party: load plugins that don't ship with toolbox too.
 
     Returns:
-        The exit code: 1 if a check failed.
+        The exit code: 1 if a check failed, 0 otherwise.
 
     Raises:
-        UsageError: a target that is not known, or a file that is not there.
+        UsageError: a target is not known, or a file does not exist.
     """
     from toolbox.hooks import catalog
     from toolbox.testing import check_plugin
@@ -43,40 +43,42 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     results: Results = {}
     for target in targets or [record.name for record in loaded.plugins]:
         if target.endswith(".py"):
-            demand_loose(Path(target))
+            require_standalone(Path(target))
             results |= check_plugin(Path(target).resolve())
         else:
-            results |= _named(loaded, target)
+            results |= _check_name(loaded, target)
     if as_json:
         print_json(json_rows(results))
     else:
-        # Of many components only what needs a look; of one, all that was found out.
-        one = sum(not name.startswith("plugin/") for name in results) == 1
-        click.echo(table(results, kept="all" if one else "failed or noted"))
-    return int(any(found.status == "failed" for checks in results.values() for found in checks))
+        # For one component, show all checks; for several, only those that need attention.
+        single = sum(not name.startswith("plugin/") for name in results) == 1
+        click.echo(table(results, kept="all" if single else "failed or noted"))
+    return int(any(result.status == "failed" for checks in results.values() for result in checks))
 
 
-def _named(catalog: Catalog, target: str) -> Results:
+def _check_name(catalog: Catalog, target: str) -> Results:
+    """Test the plugin or the components called `target`."""
     from toolbox.hooks.kinds import find_kind
     from toolbox.testing import check_component
 
     record = next((record for record in catalog.plugins if record.name == target), None)
     if record is not None:
-        return _plugin(catalog, record)
+        return _check_record(catalog, record)
     kind, slash, name = target.partition("/")
     if slash:
         entries = [catalog.find(find_kind(kind).name, name)]
     else:
         entries = [entry for entry in catalog.entries() if entry.spec.name == target]
     if not entries and Path(target, "pyproject.toml").is_file():
-        raise UsageError(f"'{target}' is a package that is not installed: {install(target)}")
+        raise UsageError(f"'{target}' is a package that is not installed. To install it: {install_command(target)}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
         raise UsageError(unknown_name("plugin or component", target, known, "toolbox list"))
     return {f"{entry.kind}/{entry.spec.name}": check_component(entry, None, catalog) for entry in entries}
 
 
-def _plugin(catalog: Catalog, record: PluginRecord) -> Results:
+def _check_record(catalog: Catalog, record: PluginRecord) -> Results:
+    """Test a plugin and all its components."""
     from toolbox.testing import check_component
     from toolbox.testing.plugins import check_light_import, check_loading
 

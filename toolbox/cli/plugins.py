@@ -1,4 +1,4 @@
-"""`toolbox plugins`: what was found, what works, what broke and why."""
+"""`toolbox plugins`: list all plugins with their status."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from toolbox.cli.common import as_json, print_json, print_table
 
 
 @click.command("plugins")
-@click.option("--strict", is_flag=True, help="Exit with 1 if a plugin broke.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 if a plugin failed to load.")
 @as_json
 @click.pass_context
 def command(context: click.Context, strict: bool, as_json: bool) -> None:
-    """List the plugins: where each is from, whether it works, what it brings, how long it took."""
+    """List the plugins with their origin, status, import time and components."""
     from toolbox.hooks import catalog
 
     records = catalog.load(third_party=context.find_root().obj["third_party"]).plugins
@@ -40,9 +40,9 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
             if record.status == "failed":
                 notes += record.remedy
             if record.is_slow:
-                notes += f"; slow to import, {record.seconds:.1f} s"
-            where = f"{record.distribution} {record.version}".strip() or record.source
-            rows.append((record.name, record.origin, where, record.status, f"{1000 * record.seconds:.0f} ms", notes))
+                notes += f"; slow import: {record.seconds:.1f} s"
+            origin = f"{record.distribution} {record.version}".strip() or record.source
+            rows.append((record.name, record.origin, origin, record.status, f"{1000 * record.seconds:.0f} ms", notes))
         print_table(rows, ("NAME", "FROM", "DISTRIBUTION", "STATUS", "TIME", "COMPONENTS OR CAUSE"))
     if strict and any(record.status == "failed" for record in records):
         context.exit(1)

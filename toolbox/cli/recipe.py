@@ -1,4 +1,4 @@
-"""`toolbox recipe`: show, validate, copy, schema."""
+"""`toolbox recipe`: show, validate and copy recipes, and print their JSON schema."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @click.group("recipe")
 def command() -> None:
-    """Look at recipes, check them, start one of your own."""
+    """Show, check and copy recipes, and print their JSON schema."""
 
 
-def _bind(catalog: Catalog, name: str, overrides: tuple[str, ...]) -> Plan:
+def _bind_recipe(catalog: Catalog, name: str, overrides: tuple[str, ...]) -> Plan:
     from toolbox.config import recipe
     from toolbox.config.binding import bind
 
@@ -36,10 +36,10 @@ overrides_option = click.option("--set", "overrides", multiple=True, metavar="K=
 @as_json
 @click.pass_context
 def show(context: click.Context, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print a recipe as bound: what it extends put in, every value explicit."""
+    """Print a complete recipe, with inherited settings and all default values."""
     from toolbox.config import recipe
 
-    tree = _bind(load_catalog(context), name, overrides).tree()
+    tree = _bind_recipe(load_catalog(context), name, overrides).tree()
     if as_json:
         print_json(tree)
     else:
@@ -52,11 +52,11 @@ def show(context: click.Context, name: str, overrides: tuple[str, ...], as_json:
 @as_json
 @click.pass_context
 def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check a recipe, by name or path, and say everything that is wrong with it."""
+    """Check a recipe, given by name or path, and print all its faults."""
     from toolbox.errors import RecipeError
 
     try:
-        plan = _bind(load_catalog(context), name, overrides)
+        plan = _bind_recipe(load_catalog(context), name, overrides)
         plan.check()
     except RecipeError as error:
         if as_json:
@@ -78,16 +78,16 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
 @as_json
 @click.pass_context
 def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None:
-    """Copy a recipe's file to TARGET, to change it there."""
+    """Copy a recipe's file to TARGET, so that you can change it."""
     from toolbox.utils import files
 
     source = recipe_path(load_catalog(context), name)
     if target.is_dir():
         target = target / source.name
     if target.suffix != ".toml":
-        raise UsageError(f"{target}: a recipe's file ends in .toml")
+        raise UsageError(f"{target}: a recipe file needs a name that ends in .toml")
     if target.exists():
-        raise UsageError(f"{target} is there already; choose another name.")
+        raise UsageError(f"{target} already exists; choose another name.")
     files.write_text(target, source.read_text("utf-8"))
     if as_json:
         print_json({"recipe": name, "file": str(target)})
@@ -99,7 +99,7 @@ def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None
 @as_json
 @click.pass_context
 def schema(context: click.Context, as_json: bool) -> None:
-    """Print the JSON schema of recipes, with every component that is installed."""
+    """Print the JSON schema of recipes with all installed components."""
     from toolbox.config.json_schema import recipe_schema
 
     print_json(recipe_schema(load_catalog(context)))

@@ -16,7 +16,7 @@ from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from toolbox.cli.console import Screen
+    from toolbox.cli.console import Console
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.masks.sources import MaskOptions
@@ -109,28 +109,28 @@ class Jobs:
 @click.pass_context
 def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments
     """Colour gray photographs and fill in their lost regions. The originals are never changed."""
-    from toolbox.cli.console import Screen
+    from toolbox.cli.console import Console
     from toolbox.inference import output_paths
 
     arguments = Arguments(**values)
-    screen = Screen(quiet=arguments.as_json)
+    console = Console(json_output=arguments.as_json)
     planned = output_paths.plan_jobs(arguments.photos, arguments.out, keep_format=arguments.format == "keep")
     own, rank = output_paths.jobs_of_rank(planned)
     jobs = Jobs(all=planned, own=own, rank=rank)
     _check_zip(arguments, jobs)
     options = _restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
-        _print_plan(jobs, options, arguments, screen)
+        _print_plan(jobs, options, arguments, console)
         return
-    _warn_of_lossy_formats(arguments, jobs, screen)
-    results, stop_signal = _restore(context, arguments, options, jobs, screen)
-    _print_summary(results, jobs, options, screen)
+    _warn_of_lossy_formats(arguments, jobs, console)
+    results, stop_signal = _restore(context, arguments, options, jobs, console)
+    _print_summary(results, jobs, options, console)
     if stop_signal is not None:
-        screen.say(f"Stopped with {len(jobs.own) - len(results)} left; run the same command again to continue.")
+        console.print_line(f"Stopped with {len(jobs.own) - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)
     if any(result.status == "failed" for result in results):
         context.exit(1 if len(jobs.all) == 1 else 3)
-    _write_zip(arguments, jobs, screen)
+    _write_zip(arguments, jobs, console)
 
 
 def _restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
@@ -190,21 +190,21 @@ def _check_zip(arguments: Arguments, jobs: Jobs) -> None:
     submission.submission_members({job.photo: job.target for job in jobs.all}, arguments.archive)
 
 
-def _write_zip(arguments: Arguments, jobs: Jobs, screen: Screen) -> None:
+def _write_zip(arguments: Arguments, jobs: Jobs, console: Console) -> None:
     if arguments.archive is None:
         return
     from toolbox.evaluation import submission
 
     submission.write_submission({job.photo: job.target for job in jobs.all}, arguments.archive)
-    screen.say(f"Submission: {arguments.archive}")
+    console.print_line(f"Submission: {arguments.archive}")
 
 
-def _warn_of_lossy_formats(arguments: Arguments, jobs: Jobs, screen: Screen) -> None:
+def _warn_of_lossy_formats(arguments: Arguments, jobs: Jobs, console: Console) -> None:
     from toolbox.imaging.formats import format_of_path
 
     formats = {format_of_path(job.target) for job in jobs.all} - {None}
     if arguments.format == "keep" and not jobs.rank and any(row.is_lossy for row in formats if row):
-        screen.say("--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost.")
+        console.print_line("--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost.")
 
 
 def _restore(
@@ -212,7 +212,7 @@ def _restore(
     arguments: Arguments,
     options: RestoreOptions,
     jobs: Jobs,
-    screen: Screen,
+    console: Console,
 ) -> tuple[list[PhotoResult], int | None]:
     """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
     from toolbox.cli.console import stop_on_signals
@@ -227,12 +227,12 @@ def _restore(
         restorer = load_restorer(arguments.weights, device=arguments.device, tile=arguments.tile, catalog=catalog)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         # Several processes share one terminal, so only the first has a progress bar.
-        with nullcontext(lambda: None) if jobs.rank else screen.bar("restoring", len(jobs.own)) as advance:
+        with nullcontext(lambda: None) if jobs.rank else console.bar("restoring", len(jobs.own)) as advance:
             for result in batch.restore_all(
                 jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
             ):
                 results.append(result)
-                screen.say(_result_line(result))
+                console.print_line(_result_line(result))
                 advance()
     report = batch.make_report(results, len(jobs.own))
     if arguments.as_json:
@@ -241,7 +241,7 @@ def _restore(
     return results, stopped.signal
 
 
-def _print_plan(jobs: Jobs, options: RestoreOptions, arguments: Arguments, screen: Screen) -> None:
+def _print_plan(jobs: Jobs, options: RestoreOptions, arguments: Arguments, console: Console) -> None:
     from toolbox.inference.options import is_finished
     from toolbox.utils import files
 
@@ -257,22 +257,22 @@ def _print_plan(jobs: Jobs, options: RestoreOptions, arguments: Arguments, scree
         print_json({"photos": planned})
         return
     for record in planned:
-        screen.say(f"{record['photo']} -> {record['result']} ({record['status']})")
-    screen.say("Dry run: nothing was written.")
+        console.print_line(f"{record['photo']} -> {record['result']} ({record['status']})")
+    console.print_line("Dry run: nothing was written.")
 
 
-def _print_summary(results: list[PhotoResult], jobs: Jobs, options: RestoreOptions, screen: Screen) -> None:
+def _print_summary(results: list[PhotoResult], jobs: Jobs, options: RestoreOptions, console: Console) -> None:
     """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
     if len(jobs.all) > 1:
         counts = Counter(result.status for result in results)
-        screen.say(", ".join(f"{number} {status}" for status, number in counts.items()))
+        console.print_line(", ".join(f"{number} {status}" for status, number in counts.items()))
         for result in results:
             if result.status == "failed":
-                screen.say(f"  failed: {result.photo}: {result.reason}")
+                console.print_line(f"  failed: {result.photo}: {result.reason}")
     without_mask = sum(result.status == "restored" and not result.lost for result in results)
     if options.mask_options.searches and without_mask:
         total = len(results)
-        screen.say(f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask.")
+        console.print_line(f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask.")
 
 
 def _result_line(result: PhotoResult) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, first_process, load_catalog, print_json, recipe_path
+from toolbox.cli.common import as_json, is_main_process, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _run(
     changed: bool,
 ) -> int:
     """Run, and return the exit code: 0, or 128 and the signal that stopped it before its end."""
-    from toolbox.cli.console import Screen, stop_on_signals
+    from toolbox.cli.console import Console, stop_on_signals
     from toolbox.data import folders, split
     from toolbox.distributed import collectives
     from toolbox.distributed.accelerator import make_accelerator
@@ -109,20 +109,20 @@ def _run(
     from toolbox.training import metric_log, run, run_dir
     from toolbox.training.options import RunOptions
 
-    screen = Screen(quiet=as_json, mute=not first_process())
+    console = Console(json_output=as_json, silent=not is_main_process())
     for line in plan.warnings:
-        screen.say(f"warning: {line}")
+        console.print_line(f"warning: {line}")
     initial = None
     if resume is None:
         plan.check()
         initial = published.initial_weights(plan, catalog)
     source = folders.open_folder(data)
     if source.kind == "sample":
-        screen.say(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
+        console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
     accelerator = make_accelerator(device, plan.settings.training.precision, several=True)
     collectives.require_rows(plan.settings.training.batch)
     with accelerator.local_main_process_first():  # the scenes are then in the machine's cache
-        sides = split.split_items(source.items, plan.settings.split, screen.say)
+        sides = split.split_items(source.items, plan.settings.split, console.print_line)
     chosen = (
         f"{accelerator.device.type} in {accelerator.num_processes} processes"
         if accelerator.num_processes > 1
@@ -130,26 +130,26 @@ def _run(
     )
     folder = resume or Path(collectives.on_main_process(lambda: str(run_dir.choose_run_dir(out, plan.name))))
     for line in _outline(plan, source, sides, chosen, folder):
-        screen.say(line)
+        console.print_line(line)
     if dry_run:
-        screen.say("Dry run: nothing was written.")
+        console.print_line("Dry run: nothing was written.")
         return 0
     if resume is None:
         collectives.on_main_process(lambda: run_dir.begin_run_dir(folder, plan, data, chosen))
-    with stop_on_signals("this step, with a checkpoint") as stopped:
+    with stop_on_signals("this step, with a checkpoint") as request:
         options = RunOptions(
             source=source,
             split=sides,
             folder=folder,
             device=device,
-            stop=lambda: stopped.signal is not None,
+            stop=lambda: request.signal is not None,
             initial=initial,
             changed=changed,
         )
-        result = run.train(plan, options, screen)
+        result = run.train(plan, options, console)
     if not result.finished:
-        screen.say(f"Stopped after step {result.steps}. To go on: toolbox run --resume {folder}")
-        return 128 + (stopped.signal or signal.SIGINT)
+        console.print_line(f"Stopped after step {result.steps}. To go on: toolbox run --resume {folder}")
+        return 128 + (request.signal or signal.SIGINT)
     if as_json and collectives.is_main_process():
         scores = {name: asdict(score) for name, score in result.scores.items()}
         print_json(
@@ -164,14 +164,18 @@ def _run(
     if as_json:
         return 0
     before, after = result.pixel_loss
-    screen.say(f"\nScore on {len(sides.validation)} validation photographs at {plan.settings.data.size} pixels:")
-    screen.say(metric_log.score_table(result.scores))
-    screen.say(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now.")
+    console.print_line(
+        f"\nScore on {len(sides.validation)} validation photographs at {plan.settings.data.size} pixels:"
+    )
+    console.print_line(metric_log.score_table(result.scores))
+    console.print_line(
+        f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now."
+    )
     if result.submission:
-        screen.say(f"{len(source.tests)} test photographs restored: {result.submission}")
+        console.print_line(f"{len(source.tests)} test photographs restored: {result.submission}")
     else:
-        screen.say("No test photographs (test_input/), so there is no submission.")
-    screen.say(f"Run folder: {folder}")
+        console.print_line("No test photographs (test_input/), so there is no submission.")
+    console.print_line(f"Run folder: {folder}")
     return 0
 
 

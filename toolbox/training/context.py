@@ -54,14 +54,14 @@ class TrainingRun:
             if not missing:
                 continue
             if len(missing) > 1000:
-                self.console.say(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
-            with self.console.bar("decoding", len(missing)) as advance:
+                self.console.print_line(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
+            with self.console.progress_bar("decoding", len(missing)) as advance:
                 for _ in preprocessing.fill_cache(missing, form, cache):
                     advance()
                     if self.options.stop():
                         return
         for line in cache.trouble:
-            self.console.say(line)
+            self.console.print_line(line)
 
     def validation(self) -> Iterator[Batch]:
         """Return the validation photographs in order."""
@@ -102,7 +102,7 @@ class TrainingRun:
         folder = self.options.folder
         metric_log.append_record(folder, record)
         for alarm in self.monitor.see(record):
-            self.console.say(f"warning: {alarm.line}")
+            self.console.print_line(f"warning: {alarm.line}")
             metric_log.append_record(
                 folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(alarm)}
             )
@@ -117,7 +117,7 @@ class TrainingRun:
         )
         names = {name for part in found for name in part}
         if names:
-            self.console.say(
+            self.console.print_line(
                 f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray "
                 "formula): their lost region is found in the input alone."
             )

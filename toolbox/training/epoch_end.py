@@ -53,9 +53,11 @@ def end_epoch(run: TrainingRun, progress: Progress, *, late: bool = False) -> Pr
             _keep_best(run, progress, outcome, figure)
     if number == 1:
         run.say_luma_mismatches()
-    run.console.say(metric_log.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
+    run.console.print_line(metric_log.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
     if run.gave_up(progress.stale):
-        run.console.say(f"No better figure in {progress.stale} validations (validation.patience): the run ends here.")
+        run.console.print_line(
+            f"No better figure in {progress.stale} validations (validation.patience): the run ends here."
+        )
     if shown.submit_every and number % shown.submit_every == 0 and not last:
         name = f"epoch-{number:03d}"
         restore_test_photos(run, folder / "submissions" / f"{name}.zip", folder / "submissions" / name)
@@ -123,7 +125,7 @@ def restore_test_photos(
 
     def restored() -> bool:
         restorer = make_restorer(network, run.state.keep, device, run.plan.settings.restoring)
-        with run.console.bar("restoring the test photos", len(tests)) as advance:
+        with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
             return restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, stop) is not None
 
     return archive if collectives.on_main_process(restored) else None

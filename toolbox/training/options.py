@@ -14,13 +14,13 @@ from toolbox.evaluation import metrics
 
 
 class Console(Protocol):
-    """Where a run speaks: lines that stay, and a bar that moves."""
+    """Output of a run: lines and progress bars."""
 
-    def say(self, line: str) -> None:
-        """Show a line."""
+    def print_line(self, line: str) -> None:
+        """Print a line."""
 
-    def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
-        """Show a bar of `total` steps; the function that it gives moves it by one."""
+    def progress_bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
+        """Show a progress bar of `total` steps; the returned function advances it by one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,7 +74,7 @@ def _train_run(plan: Plan, options: RunOptions, screen: Console) -> RunResult:
 
     # 3. Train; after every epoch step the schedules, validate, keep the best; save.
     total = run.steps()
-    with screen.bar("training", total, progress.step) as advance:
+    with screen.progress_bar("training", total, progress.step) as advance:
         # However few the minutes, they are enough for a step.
         while progress.step < total and not (progress.step and run.time_up()) and not run.gave_up(progress.stale):
             progress = _train_epoch(run, progress, total, advance)
@@ -125,7 +125,7 @@ def sample_recipe(plan: Plan) -> loader.SampleRecipe:
 def _newest_checkpoint(folder: Path, screen: Console) -> str | None:
     saved, passed = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
     for line in passed:
-        screen.say(line)
+        screen.print_line(line)
     checkpoint.rename_damaged(folder / run_dir.CHECKPOINTS)
     return None if saved is None else str(saved)
 
@@ -137,7 +137,7 @@ def _set_up(plan: Plan, options: RunOptions, screen: Console, accelerator: Accel
     if fresh and options.initial is not None:
         for network in built.generators():
             checkpoint.load_network(options.initial, network)
-        screen.say(f"The generator starts from {options.initial.name}.")
+        screen.print_line(f"The generator starts from {options.initial.name}.")
     return TrainingRun(
         plan=plan,
         options=options,
@@ -162,7 +162,7 @@ def _resume(run: TrainingRun, saved: Path | None) -> Progress:
             f"Continuing after step {progress.step} of {run.steps()}.",
             *environment_differences(saved, run.accelerator.device),
         ):
-            run.console.say(line)
+            run.console.print_line(line)
     if collectives.is_main_process():
         run_dir.prepare_run_dir(folder)
         if run.options.changed:

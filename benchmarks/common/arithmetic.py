@@ -1,4 +1,4 @@
-"""How much arithmetic there is in a step, and how fast a device does it: what a step could take at best."""
+"""Count the operations of a call, and measure how many operations a device does in a second."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 
-class Counter(TorchDispatchMode):
-    """Counts the operations of convolutions and products; FlopCounterMode fails where gradients are taken twice."""
+class OperationCounter(TorchDispatchMode):
+    """Count the operations of convolutions and matrix products.
+
+    torch's FlopCounterMode fails if gradients are computed twice, as in a gradient penalty.
+    """
 
     total = 0
 
@@ -22,15 +25,15 @@ class Counter(TorchDispatchMode):
         return result
 
 
-def operations(call: Callable[[], object]) -> int:
-    """Return the multiplications and additions of the convolutions and products in a call."""
-    with Counter() as counter:
+def count_operations(call: Callable[[], object]) -> int:
+    """Return the number of multiplications and additions in the convolutions and matrix products of a call."""
+    with OperationCounter() as counter:
         call()
     return counter.total
 
 
 def convolution_share(call: Callable[[], object]) -> float:
-    """Return the share of a call's time on the CPU that is bare convolution, forward and backward."""
+    """Return the fraction of a call's CPU time that is convolution, forward and backward."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         call()
     events = profile.key_averages()
@@ -38,29 +41,30 @@ def convolution_share(call: Callable[[], object]) -> float:
     return sum(event.self_cpu_time_total for event in events if "conv" in event.key) / total
 
 
-def seconds(call: Callable[[], object], device: torch.device, rounds: int) -> float:
-    """Return the least time of a call over so many, after one that does not count."""
+def shortest_seconds(call: Callable[[], object], device: torch.device, rounds: int) -> float:
+    """Return the shortest time of `rounds` calls, after one call that is not counted."""
     call()
-    found = []
+    times = []
     for _ in range(rounds):
-        wait(device)
-        started = time.perf_counter()
+        synchronize(device)
+        start = time.perf_counter()
         call()
-        wait(device)
-        found.append(time.perf_counter() - started)
-    return min(found)
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
-def wait(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def convolution_rates(batch: int, size: int, width: int, device: torch.device, rounds: int = 3) -> dict[str, float]:
-    """Return the operations a second of bare 3x3 convolutions, forward and backward, of the sizes in a U-Net.
+    """Return the operations per second of plain 3x3 convolutions, forward and backward, at each level of a U-Net.
 
-    The channels are last in memory; `width` is that of the first of five levels, at the full size.
+    The memory format is channels-last. `width` is the number of channels of the first of five levels, which has the
+    full size.
     """
     rates = {}
     for level in range(5):
@@ -69,19 +73,20 @@ def convolution_rates(batch: int, size: int, width: int, device: torch.device, r
         x = torch.rand(batch, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
         x.requires_grad_()
 
-        def once(layer: torch.nn.Conv2d = layer, x: torch.Tensor = x) -> None:
+        def forward_and_backward(layer: torch.nn.Conv2d = layer, x: torch.Tensor = x) -> None:
             layer(x).sum().backward()
 
-        rates[f"{channels} channels at {side} px"] = operations(once) / seconds(once, device, rounds)
+        seconds = shortest_seconds(forward_and_backward, device, rounds)
+        rates[f"{channels} channels at {side} px"] = count_operations(forward_and_backward) / seconds
     return rates
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, side: int, rounds: int = 20) -> float:
-    """Return the operations a second of products of square matrices of `side`, ten launched at a time."""
+    """Return the operations per second of products of square matrices of `side`, ten launched at a time."""
     a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
 
-    def once() -> None:
+    def ten_products() -> None:
         for _ in range(10):
             a @ b
 
-    return 10 * 2 * side**3 / seconds(once, device, rounds)
+    return 10 * 2 * side**3 / shortest_seconds(ten_products, device, rounds)

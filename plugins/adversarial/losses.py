@@ -1,6 +1,7 @@
-"""Adversarial losses. Each is a mean over the values of every map, averaged over the maps.
+"""Adversarial losses. Each is the mean over the values of a discriminator's output map, averaged over the maps.
 
-Letters: r a value of a map of real pictures, f of restored ones; softplus(x) = ln(1 + e^x).
+In the formulas, r is a value of a map of real pictures, f a value of a map of restored pictures, and
+softplus(x) = ln(1 + e^x).
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from torch.nn import functional as F
 Maps = list[Tensor]
 
 
-def mean(maps: Sequence[Tensor]) -> Tensor:
-    """Return the mean of the maps' means, a scalar: every map counts alike, whatever its size."""
-    return torch.stack([one.mean() for one in maps]).mean()
+def mean_of_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Return the mean of the maps' means, a scalar. All maps have equal weight, whatever their sizes."""
+    return torch.stack([output.mean() for output in maps]).mean()
 
 
 class Hinge:
@@ -27,70 +28,71 @@ class Hinge:
 
     def generator(self, fake: Maps, real: Maps | None) -> Tensor:
         """Return -mean f; `real` is not used."""
-        return -mean(fake)
+        return -mean_of_maps(fake)
 
     def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
-        """Return mean max(0, 1 + f) and mean max(0, 1 - r): 0 where they are parted by the margin."""
-        return mean([F.relu(1 + one) for one in fake]), mean([F.relu(1 - one) for one in real])
+        """Return mean max(0, 1 + f) and mean max(0, 1 - r). Values beyond the margin of 1 add nothing."""
+        return mean_of_maps([F.relu(1 + f) for f in fake]), mean_of_maps([F.relu(1 - r) for r in real])
 
 
 class NonSaturating:
     """Discriminator: mean softplus(f) + mean softplus(-r); generator: mean softplus(-f).
 
-    These are -ln(1 - D), -ln D on real and -ln D on fake with D the sigmoid of a map, stable for any value.
+    With D = sigmoid(map), these are -ln(1 - D) on fake, -ln D on real, and -ln D on fake. The softplus form is
+    numerically stable for all values.
 
     Reference: Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014.
     """
 
     def generator(self, fake: Maps, real: Maps | None) -> Tensor:
         """Return mean softplus(-f); `real` is not used."""
-        return mean([F.softplus(-one) for one in fake])
+        return mean_of_maps([F.softplus(-f) for f in fake])
 
     def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
         """Return mean softplus(f) and mean softplus(-r)."""
-        return mean([F.softplus(one) for one in fake]), mean([F.softplus(-one) for one in real])
+        return mean_of_maps([F.softplus(f) for f in fake]), mean_of_maps([F.softplus(-r) for r in real])
 
 
 class Wasserstein:
     """Discriminator: mean f - mean r; generator: -mean f.
 
-    It has no floor: without a penalty on the gradient the discriminator's loss falls without end.
+    The discriminator's loss has no lower bound. Use it with a gradient penalty; otherwise it decreases without end.
 
     Reference: Arjovsky et al., "Wasserstein GAN", ICML 2017.
     """
 
     def generator(self, fake: Maps, real: Maps | None) -> Tensor:
         """Return -mean f; `real` is not used."""
-        return -mean(fake)
+        return -mean_of_maps(fake)
 
     def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
         """Return mean f and -mean r."""
-        return mean(fake), -mean(real)
+        return mean_of_maps(fake), -mean_of_maps(real)
 
 
 class RelativisticAverage:
-    """Is real more real than fake is on average, and fake less so than real is?
+    """Compare each real picture with the average restored one, and each restored picture with the average real one.
 
     Discriminator: mean softplus(f - mean r) + mean softplus(mean f - r); generator: the same with r and f
-    exchanged. The inner means are over all values of a map, the batch included.
+    exchanged. The inner means are over all values of a map, including all pictures of the batch.
 
     Reference: Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019 (RaGAN).
     """
 
     def generator(self, fake: Maps, real: Maps | None) -> Tensor:
         """Return mean softplus(r - mean f) + mean softplus(mean r - f)."""
-        on_real, on_fake = self.discriminator(_given(real), fake)
-        return on_real + on_fake
+        real_term, fake_term = self.discriminator(_require_real(real), fake)
+        return real_term + fake_term
 
     def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
         """Return mean softplus(f - mean r) and mean softplus(mean f - r)."""
         pairs = list(zip(fake, real, strict=True))
-        on_fake = mean([F.softplus(f - r.mean()) for f, r in pairs])
-        return on_fake, mean([F.softplus(f.mean() - r) for f, r in pairs])
+        fake_term = mean_of_maps([F.softplus(f - r.mean()) for f, r in pairs])
+        return fake_term, mean_of_maps([F.softplus(f.mean() - r) for f, r in pairs])
 
 
 class RelativisticPaired:
-    """Is each real picture more real than its own restoration, patch by patch?
+    """Compare each real picture with its own restoration, patch by patch.
 
     Discriminator: mean softplus(f - r); generator: mean softplus(r - f).
 
@@ -100,11 +102,11 @@ class RelativisticPaired:
 
     def generator(self, fake: Maps, real: Maps | None) -> Tensor:
         """Return mean softplus(r - f)."""
-        return mean([F.softplus(r - f) for f, r in zip(fake, _given(real), strict=True)])
+        return mean_of_maps([F.softplus(r - f) for f, r in zip(fake, _require_real(real), strict=True)])
 
     def discriminator(self, fake: Maps, real: Maps) -> tuple[Tensor, Tensor]:
-        """Return half of mean softplus(f - r) twice: the loss is one term, which belongs to neither side."""
-        half = mean([F.softplus(f - r) for f, r in zip(fake, real, strict=True)]) / 2
+        """Return half of mean softplus(f - r), twice: the loss has one term, which depends on both fake and real."""
+        half = mean_of_maps([F.softplus(f - r) for f, r in zip(fake, real, strict=True)]) / 2
         return half, half
 
 
@@ -114,7 +116,8 @@ RELATIVISTIC: dict[str, Callable[[], RelativisticAverage | RelativisticPaired]] 
 }
 
 
-def _given(real: Maps | None) -> Maps:
+def _require_real(real: Maps | None) -> Maps:
+    """Return `real`; raise ValueError if it is None."""
     if real is None:
-        raise ValueError("a relativistic loss compares with the maps of real pictures; its spec has sees_real = True")
+        raise ValueError("a relativistic loss needs the maps of real pictures; set sees_real = True in its spec")
     return real
