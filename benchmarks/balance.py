@@ -17,7 +17,17 @@ import numpy as np
 from benchmarks import _measure, _runs
 from toolbox.cli import main
 from toolbox.training import metric_log
-from toolbox.training.gan_monitor import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, GanMonitor
+from toolbox.training.gan_monitor import (
+    EARLY_ACCURACY,
+    EARLY_STALLED_LOSS,
+    HALF_WINDOW,
+    MEAN_ACCURACY,
+    STALLED_LOSS,
+    SURE_ACCURACY,
+    SURE_FRACTION,
+    WINDOW,
+    GanMonitor,
+)
 
 WITHIN = 200  # steps in which a rigged run is to be called out
 
@@ -110,7 +120,14 @@ def command(out: Path, quick: bool, path: Path | None) -> None:
         if not log.is_file():
             train(run, log, 3 if quick else run.steps)
         found.append(judge(run, log))
-    thresholds = {"most": MOST, "sure": SURE, "right": RIGHT, "still": STILL, "ahead": AHEAD, "never": NEVER}
+    thresholds = {
+        "most": SURE_FRACTION,
+        "sure": SURE_ACCURACY,
+        "right": MEAN_ACCURACY,
+        "still": STALLED_LOSS,
+        "ahead": EARLY_ACCURACY,
+        "never": EARLY_STALLED_LOSS,
+    }
     result = {"window": WINDOW, **thresholds, "within": WITHIN, "runs": found, **_measure.facts()}
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,14 +164,14 @@ def judge(run: Run, log: Path) -> dict[str, object]:
     for record in metric_log.read_records(folder):
         if "warning" in record:
             continue
-        for alarm in watch.see(record):
+        for alarm in watch.update(record):
             said[alarm.cause] = record["step"] + 1
         if "d_accuracy" in record:
             told.append(record["d_accuracy"])
             losses.append(sum(weight * record[name] for name, weight in weights.items()))
     shutil.rmtree(folder)
-    sure, right = (means(values) for values in (np.array(told) >= SURE, np.array(told)))
-    early = slice(0, max(1, WITHIN - HALF + 1))
+    sure, right = (means(values) for values in (np.array(told) >= SURE_ACCURACY, np.array(told)))
+    early = slice(0, max(1, WITHIN - HALF_WINDOW + 1))
     return {
         "judged": run.judged,
         "what": run.what,
@@ -165,8 +182,8 @@ def judge(run: Run, log: Path) -> dict[str, object]:
         "said": said,
         "highest_share_of_sure_steps": round(float(sure.max()), 4),
         "highest_told": round(float(right.max()), 4),
-        "highest_told_within": round(float(means(np.array(told), HALF)[early].max()), 4),
-        "losses_at_the_end": round(float(np.mean(losses[-HALF:]) / np.mean(losses[:HALF])), 4),
+        "highest_told_within": round(float(means(np.array(told), HALF_WINDOW)[early].max()), 4),
+        "losses_at_the_end": round(float(np.mean(losses[-HALF_WINDOW:]) / np.mean(losses[:HALF_WINDOW])), 4),
         "as_expected": sorted(said) == ([run.expected] if run.expected else []),
     }
 

@@ -45,8 +45,8 @@ def one(kind: str, size: int, batch: int, device: str | None, changes: tuple[str
 
     else:
         ours, given, accelerator = build(size, batch, device, changes=(*changes, *KINDS[kind]))
-        networks = tuple(side.network for side in ours.sides().values())
-        optimizers = tuple(side.optimizer for side in ours.sides().values())
+        networks = tuple(side.network for side in ours.networks().values())
+        optimizers = tuple(side.optimizer for side in ours.networks().values())
 
         def call() -> object:
             return our_step(ours, given, accelerator)

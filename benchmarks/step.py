@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 import torch
-from accelerate import Accelerator
 from torch.nn.functional import mse_loss
 
 from benchmarks import _measure, _work
-from benchmarks._published import PublishedUNet, pictures, planned, published, published_step
+from benchmarks._published import PublishedUNet, build_as_run, pictures, planned, published, published_step
 from toolbox.data.batch import Batch
-from toolbox.distributed.accelerator import make_accelerator
+from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.training import state, step
 
 # The numerics of both sides of a pair are the same in the published recipe alone.
@@ -27,11 +26,9 @@ def build(
     """Return the parts of a recipe, drawn from its seed, and a batch of random pictures."""
     plan = planned(recipe, size, batch, changes)
     accelerator = make_accelerator(device, plan.settings.training.precision)
-    return (
-        state.build_state(plan, accelerator),
-        pictures(size, batch, accelerator.device, torch.channels_last),
-        accelerator,
-    )
+    built = build_as_run(plan, accelerator)
+    layout = state.MEMORY_FORMATS[built.memory_format]
+    return built, pictures(size, batch, accelerator.device, layout), accelerator
 
 
 def our_step(built: state.TrainState, batch: Batch, accelerator: Accelerator, number: int = 0) -> step.Terms:
@@ -106,6 +103,7 @@ def measure(
         "batch": batch,
         "device": str(accelerator.device),
         "set": list(ours_alone),
+        "memory_format": ours.memory_format,
         "largest_relative_difference_of_the_first_step": apart,
         **_measure.summary(times),
         "processor_time": _measure.summary(spent),

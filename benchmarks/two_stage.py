@@ -24,6 +24,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks import _measure, _work
+from benchmarks._published import build_as_run
 from benchmarks.loader import PHOTOS, cache_in, make_pairs
 from toolbox.color import luma
 from toolbox.config.binding import bind
@@ -188,9 +189,10 @@ def measure(
         keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
         theirs = Pairs(Path(made) / "png", samples, keys)
         loader = DataLoader(theirs, batch_size=batch)
-        built = state.build_state(plan, accelerator)
+        built = build_as_run(plan, accelerator)
+        layout = state.MEMORY_FORMATS[built.memory_format]
         network = copy.deepcopy(built.generator.network).to(memory_format=torch.contiguous_format)
-        batches = iterate_batches(samples, keys, workers, accelerator.device)
+        batches = iterate_batches(samples, keys, workers, accelerator.device, memory_format=layout)
         records = step.take_steps(built, batches, accelerator, seed=plan.settings.seed, first=0)
         first: dict[str, float] = {}
         clocks = {"seconds": time.perf_counter, "processor": time.process_time}
@@ -223,11 +225,11 @@ def measure(
             fit(network, loader, steps, accelerator.device, after)
         records.close()
         loading = {
-            "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device)),
+            "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device, memory_format=layout)),
             "plain": lambda: next(iter(loader)),
         }
         apart = _measure.summary(_measure.in_turn(loading, rounds))
-        given = next(iterate_batches(samples, keys, 0, accelerator.device))
+        given = next(iterate_batches(samples, keys, 0, accelerator.device, memory_format=layout))
     counted = {kind: {side: values[WARM_UP:] for side, values in one.items() if values} for kind, one in times.items()}
     return {
         "size": size,

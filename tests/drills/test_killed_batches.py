@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from forking import begin, finish
+from forking import start_command, wait
 
 from toolbox.color import integer_luma
 from toolbox.data import sample
@@ -30,7 +30,7 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     words = ["restore", folder, "--mask", "none", "--before-after", "--device", "cpu", "-o"]
     started = time.monotonic()
-    assert finish(begin(*words, whole)) == 0
+    assert wait(start_command(*words, whole)) == 0
     duration = time.monotonic() - started
     expected = {path.name: path.read_bytes() for path in whole.glob("*.png")}
     assert len(expected) == 2 * PHOTOS
@@ -39,10 +39,10 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     for _ in range(4 * kills):
         if killed == kills:
             break
-        child = begin(*words, out, *(["--overwrite"] if chance.random() < 0.5 else []))
+        child = start_command(*words, out, *(["--overwrite"] if chance.random() < 0.5 else []))
         time.sleep(chance.uniform(0.2, 1) * duration)
         os.kill(child, signal.SIGKILL)
-        if finish(child) == -signal.SIGKILL:
+        if wait(child) == -signal.SIGKILL:
             killed += 1
         else:
             # It was through before: the first one took its time, or the machine has more of it now.
@@ -50,7 +50,7 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
         for path in out.glob("*.png") if out.is_dir() else ():
             assert path.read_bytes() == expected[path.name], path.name
     assert killed == kills
-    assert finish(begin(*words, out)) == 0
+    assert wait(start_command(*words, out)) == 0
     assert {path.name for path in out.glob("*.png")} == set(expected)
     assert not list(out.glob(".*"))
     assert before == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

@@ -14,7 +14,7 @@ from pathlib import Path
 import hostile
 import numpy as np
 import pytest
-from forking import apart
+from forking import run_forked
 from pictures import saved
 from standins import Stand, restored, standing
 
@@ -58,7 +58,7 @@ def batch_apart(folder, out, log, how):
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             lines.write(json.dumps(peak) + "\n")
 
-    code, said = apart(work, log.with_suffix(".txt"))
+    code, said = run_forked(work, log.with_suffix(".txt"))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert code == 0, f"after {lines[-1:]}: exit code {code}: {said[-2000:]}"
     assert "Traceback" not in said
@@ -156,7 +156,7 @@ def test_the_largest_photo_takes_less_than_a_gigabyte(tmp_path, kind, capsys):
             io.write_png(path, rgb.astype(np.uint16) * 257)
 
     # Made in a process of its own too, so that its memory is not there to be used again.
-    assert apart(write, tmp_path / "written") == (0, "")
+    assert run_forked(write, tmp_path / "written") == (0, "")
     how = RestoreOptions(keep="luma", mask_options=MaskOptions(given=False))
     found, peak = batch_apart(tmp_path / "in", tmp_path / "out", tmp_path / "log", how)
     assert [status for _, status, *_ in found] == ["restored"]

@@ -204,7 +204,7 @@ def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
     )
-    networks = {name: side.network for name, side in built.sides().items()}
+    networks = {name: side.network for name, side in built.networks().items()}
     before = {name: [p.detach().clone() for p in one.parameters()] for name, one in networks.items()}
     terms = []
     for number in range(2):
@@ -216,4 +216,4 @@ def test_two_steps_through_the_loop_move_both_sides(shelf, mix):
     used = [sorted(key for key in step if key.startswith("penalty.")) for step in terms]
     lazy = [["penalty.r1"], []] if "lecam" not in mix else [["penalty.dragan", "penalty.lecam"], ["penalty.lecam"]]
     assert used == lazy
-    assert ("penalty-lecam" in built.stateful()) == ("lecam" in mix)
+    assert ("penalty-lecam" in built.modules()) == ("lecam" in mix)

@@ -18,7 +18,7 @@ from toolbox.hooks.manager import Candidate, PluginRecord, file_loader, register
 from toolbox.testing.checks import Check
 
 # What `toolbox list` has no time for.
-HEAVY = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch", "accelerate")
+HEAVY = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch")
 
 # Run in a fresh interpreter: imports a plugin, calls its hooks, and says what that loaded.
 PROBE = """
