@@ -39,7 +39,17 @@ from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder
 from toolbox.cli import main
 from toolbox.training import metric_log
-from toolbox.training.gan_monitor import AHEAD, HALF, MOST, NEVER, RIGHT, STILL, SURE, WINDOW, GanMonitor
+from toolbox.training.gan_monitor import (
+    EARLY_ACCURACY,
+    EARLY_STALLED_LOSS,
+    HALF_WINDOW,
+    MEAN_ACCURACY,
+    STALLED_LOSS,
+    SURE_ACCURACY,
+    SURE_FRACTION,
+    WINDOW,
+    GanMonitor,
+)
 
 # Steps within which a run with a fault must get its warning.
 WITHIN = 200
@@ -149,7 +159,14 @@ def command(out: Path, quick: bool, path: Path | None) -> None:
         if not log.is_file():
             train(run, log, 3 if quick else run.steps)
         results.append(evaluate_log(run, log))
-    thresholds = {"most": MOST, "sure": SURE, "right": RIGHT, "still": STILL, "ahead": AHEAD, "never": NEVER}
+    thresholds = {
+        "most": SURE_FRACTION,
+        "sure": SURE_ACCURACY,
+        "right": MEAN_ACCURACY,
+        "still": STALLED_LOSS,
+        "ahead": EARLY_ACCURACY,
+        "never": EARLY_STALLED_LOSS,
+    }
     result = {"window": WINDOW, **thresholds, "within": WITHIN, "runs": results, **timing.environment()}
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,13 +203,13 @@ def evaluate_log(run: MonitoredRun, log: Path) -> dict[str, object]:
     for record in metric_log.read_records(folder):
         if "warning" in record:
             continue
-        for alarm in monitor.see(record):
+        for alarm in monitor.update(record):
             warnings[alarm.cause] = record["step"] + 1
         if "d_accuracy" in record:
             accuracy.append(record["d_accuracy"])
             losses.append(sum(weight * record[name] for name, weight in weights.items()))
     shutil.rmtree(folder)
-    first_steps = slice(0, max(1, WITHIN - HALF + 1))
+    first_steps = slice(0, max(1, WITHIN - HALF_WINDOW + 1))
     return {
         "held_out": run.held_out,
         "kind": run.kind,
@@ -201,10 +218,10 @@ def evaluate_log(run: MonitoredRun, log: Path) -> dict[str, object]:
         "steps": len(accuracy),
         "expected": run.expected,
         "warnings": warnings,
-        "highest_share_of_sure_steps": round(float(window_means(np.array(accuracy) >= SURE).max()), 4),
+        "highest_share_of_sure_steps": round(float(window_means(np.array(accuracy) >= SURE_ACCURACY).max()), 4),
         "highest_d_accuracy": round(float(window_means(np.array(accuracy)).max()), 4),
-        "highest_d_accuracy_within": round(float(window_means(np.array(accuracy), HALF)[first_steps].max()), 4),
-        "losses_at_the_end": round(float(np.mean(losses[-HALF:]) / np.mean(losses[:HALF])), 4),
+        "highest_d_accuracy_within": round(float(window_means(np.array(accuracy), HALF_WINDOW)[first_steps].max()), 4),
+        "losses_at_the_end": round(float(np.mean(losses[-HALF_WINDOW:]) / np.mean(losses[:HALF_WINDOW])), 4),
         "as_expected": sorted(warnings) == ([run.expected] if run.expected else []),
     }
 

@@ -51,8 +51,8 @@ def measure_variant(
 
     else:
         ours, our_batch, accelerator = build(size, batch, device, overrides=(*overrides, *VARIANTS[variant]))
-        networks = tuple(side.network for side in ours.sides().values())
-        optimizers = tuple(side.optimizer for side in ours.sides().values())
+        networks = tuple(side.network for side in ours.networks().values())
+        optimizers = tuple(side.optimizer for side in ours.networks().values())
 
         def take_step() -> object:
             return our_step(ours, our_batch, accelerator)

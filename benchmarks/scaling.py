@@ -86,7 +86,7 @@ def count_step() -> tuple[float, float, int, int]:
     with counter:
         take_step(built, batch, accelerator, number=0, random=torch.Generator(), mark=mark)
     total = sum(operations.values())
-    sizes = [sum(weight.numel() for weight in side.network.parameters()) for side in built.sides().values()]
+    sizes = [sum(weight.numel() for weight in side.network.parameters()) for side in built.networks().values()]
     share = operations["discriminator's losses and gradients"] / total
     return total / COUNTED_SIDE**2, share, sizes[0], sizes[1]
 

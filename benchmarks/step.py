@@ -16,13 +16,12 @@ from typing import Any
 
 import click
 import torch
-from accelerate import Accelerator
 from torch.nn.functional import mse_loss
 
 from benchmarks.common import arithmetic, timing
-from benchmarks.common.published import PublishedUNet, build_published, plan_recipe, published_step, random_batch
+from benchmarks.common.published import PublishedUNet, build_as_run, build_published, plan_recipe, published_step, random_batch
 from toolbox.data.batch import Batch
-from toolbox.distributed.accelerator import make_accelerator
+from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.training import state, step
 
 # The terms that both steps compute in the same way with the recipe `published`.
@@ -35,11 +34,9 @@ def build(
     """Return the training state of a recipe, a batch of random pictures, and the accelerator."""
     plan = plan_recipe(recipe, size, batch, overrides)
     accelerator = make_accelerator(device, plan.settings.training.precision)
-    return (
-        state.build_state(plan, accelerator),
-        random_batch(size, batch, accelerator.device, torch.channels_last),
-        accelerator,
-    )
+    built = build_as_run(plan, accelerator)
+    layout = state.MEMORY_FORMATS[built.memory_format]
+    return built, random_batch(size, batch, accelerator.device, layout), accelerator
 
 
 def our_step(built: state.TrainState, batch: Batch, accelerator: Accelerator, number: int = 0) -> step.Terms:
@@ -135,6 +132,7 @@ def measure(
         "batch": batch,
         "device": str(accelerator.device),
         "set": list(our_overrides),
+        "memory_format": ours.memory_format,
         "largest_relative_difference_of_the_first_step": difference,
         **timing.compare(times),
         "processor_time": timing.compare(cpu_times),

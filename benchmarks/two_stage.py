@@ -31,6 +31,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import arithmetic, timing
+from benchmarks.common.published import build_as_run
 from benchmarks.loader import PHOTOS, make_pairs, temporary_cache
 from toolbox.color import luma
 from toolbox.config.binding import bind
@@ -256,18 +257,19 @@ def measure(
         samples = Samples(items=items, recipe=run.sample_recipe(plan), stream=Stream.TRAIN)
         keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
         loader = DataLoader(Pairs(folder / "png", samples, keys), batch_size=batch)
-        built = state.build_state(plan, accelerator)
+        built = build_as_run(plan, accelerator)
+        layout = state.MEMORY_FORMATS[built.memory_format]
         network = copy.deepcopy(built.generator.network).to(memory_format=torch.contiguous_format)
-        batches = iterate_batches(samples, keys, workers, accelerator.device)
+        batches = iterate_batches(samples, keys, workers, accelerator.device, memory_format=layout)
         records = step.take_steps(built, batches, accelerator, seed=plan.settings.seed, first=0)
         clock, first_loss = time_loops(records, network, loader, steps, accelerator.device)
         records.close()
         loading = {
-            "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device)),
+            "ours": lambda: next(iterate_batches(samples, keys, 0, accelerator.device, memory_format=layout)),
             "plain": lambda: next(iter(loader)),
         }
         loading_times = timing.compare(timing.time_alternately(loading, rounds))
-        first_batch = next(iterate_batches(samples, keys, 0, accelerator.device))
+        first_batch = next(iterate_batches(samples, keys, 0, accelerator.device, memory_format=layout))
     return {
         "size": size,
         "batch": batch,

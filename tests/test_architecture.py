@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "timm", "cv2", "segmentation_models_pytorch", "torchvision", "accelerate", "numpy")
+HEAVY = ("torch", "timm", "cv2", "segmentation_models_pytorch", "torchvision", "numpy")
 # The folders of the core, lowest first. A folder imports itself and those of the rows above it.
 LAYERS = (
     ("errors", "color"),

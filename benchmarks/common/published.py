@@ -20,9 +20,10 @@ from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import read
 from toolbox.data.batch import Batch
-from toolbox.distributed import accelerator
+from toolbox.distributed.accelerator import Accelerator
 from toolbox.hooks import catalog
 from toolbox.training import state
+from toolbox.training.memory_format import choose_memory_format, set_memory_format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,12 @@ def plan_recipe(name: str, size: int, batch: int, overrides: Sequence[str] = ())
     return bind(read(name, lambda known: loaded.recipe(known).path, overrides), loaded)
 
 
+def build_as_run(plan: Plan, accelerator: Accelerator, dtype: torch.dtype = torch.float32) -> state.TrainState:
+    """Return the train state of a plan in the memory layout that a run would choose on this device."""
+    built = state.build_state(plan, accelerator, dtype)
+    return set_memory_format(built, choose_memory_format(plan.settings, built, accelerator).name)
+
+
 def random_batch(size: int, batch: int, device: torch.device, memory_format: torch.memory_format) -> Batch:
     """Return a batch of random pictures without lost regions, always the same."""
     generator = torch.Generator().manual_seed(0)
@@ -72,12 +79,12 @@ def random_batch(size: int, batch: int, device: torch.device, memory_format: tor
     return Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=truth, names=names)
 
 
-def build_published(plan: Plan, accelerator: accelerator.Accelerator) -> PublishedState:
+def build_published(plan: Plan, accelerator: Accelerator) -> PublishedState:
     """Build the networks and optimizers of the published step, with the weights of `plan`."""
     built = state.build_state(plan, accelerator)
     assert built.discriminator is not None
     optimizers = []
-    for side in built.sides().values():
+    for side in built.networks().values():
         side.network.to(memory_format=torch.contiguous_format).train()
         group = side.optimizer.param_groups[0]
         options = {name: group[name] for name in ("lr", "betas", "weight_decay")}

@@ -22,7 +22,7 @@ import click
 from toolbox.utils.versions import find_version
 
 PACKAGES = (
-    *("torch", "numpy", "opencv-python", "pillow", "scikit-image", "accelerate", "pytorch-msssim", "torchmetrics"),
+    *("torch", "numpy", "opencv-python", "pillow", "scikit-image", "pytorch-msssim", "torchmetrics"),
     *("safetensors", "segmentation-models-pytorch", "lightning"),
 )
 

@@ -1,9 +1,8 @@
-"""Files of version 0.1 (a run folder, weight files, a recipe) are read, continued and restored with as they are."""
+"""Files of version 0.1 still work: a run folder is resumed, weight files restore, a recipe is valid."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -15,28 +14,29 @@ from safetensors.numpy import load_file
 
 import toolbox
 from toolbox.cli import main
-from toolbox.training import metric_log
+from toolbox.training import checkpoint, fingerprint, metric_log, run_records
 
 FILES = Path(__file__).parents[1] / "reference" / "version-0.1"
 
-# What three epochs of the run in FILES came to under version 0.1, by environment. Rounding differs between kinds of
-# processors and versions of torch, so an environment that is not listed is not compared.
+# The weights of the run in FILES after three epochs with version 0.1, by environment. Rounding differs between types of
+# processors and versions of torch, so only the listed environments are compared.
 WEIGHTS = {
     ("2.14.1+cu130", "AVX2"): "1ed364374769ee8f9c5cbe57cf8d6706a21fdab080f9c33ab2226aa2cfeae777",
 }
 
 
-def invoke(*words):
-    result = CliRunner().invoke(main, [str(word) for word in words])
+def invoke(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 0, (result.output, result.exception)
     return result
 
 
 def digest(path):
-    found = hashlib.sha256()
+    """Return the SHA-256 of a safetensors file's names, types, shapes and values."""
+    hashed = hashlib.sha256()
     for name, value in sorted(load_file(path).items()):
-        found.update(name.encode() + str(value.dtype).encode() + str(value.shape).encode() + value.tobytes())
-    return found.hexdigest()
+        hashed.update(name.encode() + str(value.dtype).encode() + str(value.shape).encode() + value.tobytes())
+    return hashed.hexdigest()
 
 
 @pytest.fixture
@@ -45,17 +45,26 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def test_a_run_is_continued_and_its_records_have_the_names_of_today(run):
+def test_a_run_is_resumed_and_its_records_get_the_current_names(run):
     result = invoke("run", "--resume", run, "--set", "training.steps=12", "--device", "cpu")
     assert "Continuing after step 6 of 12" in result.output
     records = list(metric_log.read_records(run))
     steps = [record for record in records if "validation" not in record]
     assert [record["step"] for record in steps] == list(range(12))
     assert all("d_accuracy" in record and "told" not in record for record in steps)
-    assert json.loads((run / "summary.json").read_text("utf-8"))["best"]["step"] in (4, 8, 12)
+    assert run_records.read_summary(run).best.step in (4, 8, 12)
 
 
-def test_a_continued_run_comes_to_the_weights_of_version_0_1(run, monkeypatch):
+def test_the_summary_and_the_environment_of_a_run_are_read():
+    summary = run_records.read_summary(FILES / "run")
+    assert summary.best.step == 4 and summary.loss_after > summary.loss_before > 0
+    assert run_records.read_run_info(FILES / "run").recipe == "default"
+    saved, _ = checkpoint.newest_checkpoint(FILES / "run" / "checkpoints")
+    recorded = fingerprint.read_fingerprint(saved)
+    assert recorded["memory_format"] == "channels-last" and "accelerate" not in recorded
+
+
+def test_a_resumed_run_has_the_weights_of_version_0_1(run):
     environment = (torch.__version__, torch.backends.cpu.get_cpu_capability())
     if environment not in WEIGHTS:
         pytest.skip(f"no weights of version 0.1 are recorded for torch {environment[0]} on {environment[1]}")

@@ -1,4 +1,4 @@
-"""The sample set: free, small, varied, complete."""
+"""The sample photographs: free licences, small size, several kinds of scenes, all listed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_at_least_24_photographs_of_several_kinds_in_at_most_3_mb():
 def test_every_photograph_is_listed_with_its_author_and_a_free_licence():
     root = sample.folder()
     rows = manifest()
-    found = {path.relative_to(root).as_posix() for part in ("photos", "test") for path in io.find_images(root / part)}
-    assert {row["file"] for row in rows} == found
+    present = {path.relative_to(root).as_posix() for part in ("photos", "test") for path in io.find_images(root / part)}
+    assert {row["file"] for row in rows} == present
     table = (root / "LICENCES.md").read_text("utf-8")
     for row in rows:
         assert row["licence"] in LICENCES
@@ -37,7 +37,7 @@ def test_every_photograph_is_listed_with_its_author_and_a_free_licence():
         assert f"| {row['file']} | {row['title']} | {row['author']} | {row['licence']} |" in table
 
 
-def test_every_photograph_can_be_read_and_is_in_colour():
+def test_every_photograph_is_readable_and_in_colour():
     for row in manifest():
         photo = io.read_rgb(sample.folder() / row["file"])
         assert min(photo.shape[:2]) >= 320

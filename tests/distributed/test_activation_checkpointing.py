@@ -1,4 +1,4 @@
-"""Activation checkpointing changes neither values nor gradients nor running statistics, and saves memory."""
+"""Activation checkpointing changes no value, gradient or running statistic, and saves memory."""
 
 from __future__ import annotations
 
@@ -28,45 +28,44 @@ class Net(nn.Module):
         return torch.sigmoid(self.head(self.up(image)))
 
 
-def test_the_blocks_are_the_modules_that_hold_layers_and_are_called():
+def test_blocks_are_the_called_modules_that_hold_several_layers():
     network = Net()
     assert list(blocks(network)) == [*network.down, network.up]
 
 
-def test_nothing_changes():
+def test_gradients_and_running_statistics_are_the_same():
     torch.manual_seed(0)
     plain = Net().double()
-    again = copy.deepcopy(plain)
-    checkpoint_activations(again)
+    checkpointed = copy.deepcopy(plain)
+    checkpoint_activations(checkpointed)
     image = torch.rand(2, 3, 8, 8, dtype=torch.float64)
-    for network in (plain, again):
+    for network in (plain, checkpointed):
         torch.manual_seed(1)
         for _ in range(2):
             network(image, None).square().sum().backward()
-    assert all(
-        torch.equal(one.grad, other.grad) for one, other in zip(plain.parameters(), again.parameters(), strict=True)
-    )
-    states = plain.state_dict(), again.state_dict()
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert int(states[1]["up.1.num_batches_tracked"]) == 2
+    pairs = zip(plain.parameters(), checkpointed.parameters(), strict=True)
+    assert all(torch.equal(expected.grad, actual.grad) for expected, actual in pairs)
+    expected, actual = plain.state_dict(), checkpointed.state_dict()
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    assert int(actual["up.1.num_batches_tracked"]) == 2
 
 
-@pytest.mark.parametrize(("name", "share"), [("inpainting-unet", 0.6), ("residual-unet", 0.75)])
-def test_less_is_kept_for_the_backward_pass(name, share):
+@pytest.mark.parametrize(("name", "fraction"), [("inpainting-unet", 0.6), ("residual-unet", 0.75)])
+def test_less_memory_is_kept_for_the_backward_pass(name, fraction):
     spec = catalog.load(third_party=False).spec("generator", name)
     network = spec.build(spec.params(width=8))
-    kept = []
+    kept_bytes = []
     for _ in range(2):
         sizes = {}
 
-        def keep(tensor, sizes=sizes):
+        def pack(tensor, sizes=sizes):
             sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             network(torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64))
         weights = {weight.untyped_storage().data_ptr() for weight in network.parameters()}
-        kept.append(sum(size for place, size in sizes.items() if place not in weights))
+        kept_bytes.append(sum(size for address, size in sizes.items() if address not in weights))
         checkpoint_activations(network)
-    assert kept[1] < share * kept[0]
+    assert kept_bytes[1] < fraction * kept_bytes[0]

@@ -1,4 +1,4 @@
-"""A generator spread over two processes trains as one does, is kept as one is, and takes half the room in each.
+"""A generator sharded over two processes trains and is saved as in one, and takes half the memory in each.
 
 Some 35 seconds on two cores.
 """
@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 
+import distributed_cases
+import fsdp_cases
 import numpy as np
 import pytest
-import several
-import shards
 import torch
 from click.testing import CliRunner
-from launching import ended, start
+from launching import start, wait
 from safetensors.torch import load_file
 
 from toolbox import load_restorer
@@ -24,103 +24,104 @@ from toolbox.imaging import io
 from toolbox.training import step
 
 SIZE = ["--size=32", "--epochs=1", "--steps=3", "--batch=3"]
-RUN = ["run", *(f"--set={one}" for one in (*several.SMALL, "training.precision=fp64", "training.shard=true")), *SIZE]
+SETTINGS = (*distributed_cases.SMALL, "training.precision=fp64", "training.shard=true")
+RUN = ["run", *(f"--set={setting}" for setting in SETTINGS), *SIZE]
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    """Run everything of `shards` in one process and in two; return their folders."""
-    folder = tmp_path_factory.mktemp("both")
-    started = start([shards.__file__, folder / "two"])
+def folders(tmp_path_factory):
+    """Run `fsdp_cases` in one process and in two; return the folders of the results."""
+    folder = tmp_path_factory.mktemp("results")
+    processes = start([fsdp_cases.__file__, folder / "two"])
     threads = torch.get_num_threads()
-    shards.main(folder / "one")
+    fsdp_cases.main(folder / "one")
     torch.set_num_threads(threads)
-    for code, _, errors in ended(started):
+    for code, _, errors in wait(processes):
         assert code == 0, errors
     return folder / "one", folder / "two"
 
 
-def told(folder):
-    return [json.loads((folder / f"told {process}.json").read_text("utf-8")) for process in range(2)]
+def results(folder):
+    return [json.loads((folder / f"results {rank}.json").read_text("utf-8")) for rank in range(2)]
 
 
-@pytest.mark.parametrize("case", shards.CASES)
-def test_the_losses_are_those_of_one_process_to_1e_9(both, case):
-    one, two = both
-    rows = [np.load(folder / f"{case} {process}.npz")["rows"] for folder, process in ((one, 0), (two, 0), (two, 1))]
-    _, _, spread, steps = shards.CASES[case]
-    assert len(rows[0]) == len(spread) * steps and np.ptp(rows[0][:, 0]) > 0
-    for found in rows[1:]:
-        np.testing.assert_allclose(found, rows[0], rtol=1e-9, atol=1e-12)
+def require_close(actual, expected):
+    """Check that two safetensors files have the same tensors to 1e-9."""
+    expected, actual = load_file(expected), load_file(actual)
+    assert expected.keys() == actual.keys() and expected
+    for name, value in expected.items():
+        torch.testing.assert_close(actual[name], value, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("case", shards.CASES)
-def test_what_is_kept_is_what_one_process_keeps_to_1e_9(both, case):
-    one, two = (max((folder / case).glob("step-*")) for folder in both)
+@pytest.mark.parametrize("case", fsdp_cases.CASES)
+def test_the_terms_equal_those_of_one_process_to_1e_9(folders, case):
+    one, two = folders
+    rows = [np.load(folder / f"{case} {rank}.npz")["rows"] for folder, rank in ((one, 0), (two, 0), (two, 1))]
+    _, _, sharded, steps = fsdp_cases.CASES[case]
+    assert len(rows[0]) == len(sharded) * steps and np.ptp(rows[0][:, 0]) > 0
+    for actual in rows[1:]:
+        np.testing.assert_allclose(actual, rows[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", fsdp_cases.CASES)
+def test_the_saved_tensors_equal_those_of_one_process_to_1e_9(folders, case):
+    one, two = (max((folder / case).glob("step-*")) for folder in folders)
     names = sorted(path.name for path in one.glob("*.safetensors"))
     assert {"generator.safetensors", "average.safetensors", "generator-optimizer.safetensors"} < {*names}
     assert names == sorted(path.name for path in two.glob("*.safetensors"))
-    for a, b in [(one / name, two / name) for name in names] + [
-        [folder / case / "best.safetensors" for folder in both]
-    ]:
-        expected, found = load_file(a), load_file(b)
-        assert expected.keys() == found.keys() and expected
-        for key, value in expected.items():
-            torch.testing.assert_close(found[key], value, rtol=1e-9, atol=1e-9)
+    for name in names:
+        require_close(two / name, one / name)
+    require_close(folders[1] / case / "best.safetensors", folders[0] / case / "best.safetensors")
 
 
-def test_each_process_holds_half_of_the_weights_their_average_and_the_optimisers_state(both):
-    shares = np.array([one["held"] for one in told(both[1])])
-    np.testing.assert_allclose(shares.sum(0), 1)
-    np.testing.assert_allclose(shares, 0.5, atol=0.01)
+def test_each_process_holds_half_of_the_weights_their_average_and_the_optimizers_state(folders):
+    fractions = np.array([result["fractions"] for result in results(folders[1])])
+    np.testing.assert_allclose(fractions.sum(0), 1)
+    np.testing.assert_allclose(fractions, 0.5, atol=0.01)
 
 
-def test_a_value_that_is_not_finite_in_one_process_moves_no_weight_in_any(both):
-    for good, *bad in (one["moved"] for one in told(both[1])):
+def test_a_value_that_is_not_finite_in_one_process_changes_no_weight_in_any(folders):
+    for good, *bad in (result["changes"] for result in results(folders[1])):
         assert good > 0 and bad == [0, 0]
 
 
-def test_a_generator_that_cant_be_spread_is_refused_by_the_first_process(both):
-    (kind, line), other = (one["refused"] for one in told(both[1]))
-    assert kind == "UsageError" and "scalar" in line and line.endswith("Set training.shard=false.")
+def test_a_generator_that_cant_be_sharded_is_refused_by_the_main_process(folders):
+    (error, message), other = (result["refused"] for result in results(folders[1]))
+    assert error == "UsageError" and "scalar" in message and message.endswith("Set training.shard=false.")
     assert other[0] == "SystemExit"
 
 
-def test_nothing_changes_in_one_process():
-    found = []
-    for on in (False, True):
-        built, accelerator, dtype = several.build(shards.plan(on, *shards.PLAIN))
+def test_the_setting_changes_nothing_in_one_process():
+    outcomes = []
+    for sharded in (False, True):
+        built, accelerator, dtype = distributed_cases.build(fsdp_cases.bind_plan(sharded, *fsdp_cases.PLAIN))
         assert not fsdp.is_sharded(built.generator.network)
-        given = several.batches(0, 2, 3, dtype)
-        rows = [one.terms for one in step.take_steps(built, given, accelerator, seed=7, first=0)]
-        found.append((rows, [value for values in built.state().values() for value in values]))
-    assert found[0][0] == found[1][0]
-    assert all(torch.equal(one, other) for one, other in zip(found[0][1], found[1][1], strict=True))
+        batches = distributed_cases.batches(0, 2, 3, dtype)
+        rows = [record.terms for record in step.take_steps(built, batches, accelerator, seed=7, first=0)]
+        outcomes.append((rows, [value for values in built.tensors().values() for value in values]))
+    assert outcomes[0][0] == outcomes[1][0]
+    assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
 
 
 def test_fp16_is_refused_in_one_line():
-    with pytest.raises(
-        RecipeError, match=r"training.shard: is True: it can't be combined with precision fp16"
-    ) as caught:
-        shards.plan(True, *shards.PLAIN, "training.precision=fp16")
-    assert len(caught.value.faults) == 1
+    with pytest.raises(RecipeError, match=r"training.shard: is True: .* precision fp16") as raised:
+        fsdp_cases.bind_plan(True, *fsdp_cases.PLAIN, "training.precision=fp16")
+    assert len(raised.value.faults) == 1
 
 
-def test_a_whole_run_is_that_of_one_process_and_its_best_weights_load(tmp_path, monkeypatch):
+def test_a_full_run_equals_that_of_one_process_and_its_best_weights_restore(tmp_path, monkeypatch):
     one, two = tmp_path / "one", tmp_path / "two"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    # Without a GPU and without being told so they meet on the CPU.
-    (code, output, errors), (other, *_) = ended(start(["-m", "toolbox", *RUN, f"--out={two}"]))
-    assert (code, other) == (0, 0), errors
+    # Without a GPU and without --device the processes use the CPU.
+    (code, output, errors), (other_code, *_) = wait(start(["-m", "toolbox", *RUN, f"--out={two}"]))
+    assert (code, other_code) == (0, 0), errors
     assert "fp64 on cpu in 2 processes" in output
     done = CliRunner().invoke(main, [*RUN, "--device=cpu", f"--out={one}"])
     assert done.exit_code == 0, done.output
-    expected, found = (json.loads((folder / "summary.json").read_text("utf-8")) for folder in (one, two))
-    assert found["best"] == pytest.approx(expected["best"], rel=1e-9)
-    assert found["pixel_loss"] == pytest.approx(expected["pixel_loss"], rel=1e-9)
-    expected, found = (load_file(folder / "best.safetensors") for folder in (one, two))
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-9)
+    expected, actual = (json.loads((folder / "summary.json").read_text("utf-8")) for folder in (one, two))
+    assert actual["best"] == pytest.approx(expected["best"], rel=1e-9)
+    assert actual["pixel_loss"] == pytest.approx(expected["pixel_loss"], rel=1e-9)
+    require_close(two / "best.safetensors", one / "best.safetensors")
     names = sorted(path.name for path in (one / "test").iterdir())
     assert names and names == sorted(path.name for path in (two / "test").iterdir())
     restorer = load_restorer(two, device="cpu")

@@ -30,7 +30,7 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     before = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     words = ["restore", folder, "--mask", "none", "--before-after", "--device", "cpu", "-o"]
     started = time.monotonic()
-    assert finish(begin(*words, complete)) == 0
+    assert wait(start_command(*words, complete)) == 0
     duration = time.monotonic() - started
     expected = {path.name: path.read_bytes() for path in complete.glob("*.png")}
     assert len(expected) == 2 * PHOTOS
@@ -39,10 +39,10 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
     for _ in range(4 * kills):
         if killed == kills:
             break
-        child = begin(*words, out, *(["--overwrite"] if rng.random() < 0.5 else []))
+        child = start_command(*words, out, *(["--overwrite"] if rng.random() < 0.5 else []))
         time.sleep(rng.uniform(0.2, 1) * duration)
         os.kill(child, signal.SIGKILL)
-        if finish(child) == -signal.SIGKILL:
+        if wait(child) == -signal.SIGKILL:
             killed += 1
         else:
             # It had finished before: the first run was slower, or the machine is faster now.
@@ -50,7 +50,7 @@ def test_killed_batches_leave_no_partial_picture(tmp_path, kills):
         for path in out.glob("*.png") if out.is_dir() else ():
             assert path.read_bytes() == expected[path.name], path.name
     assert killed == kills
-    assert finish(begin(*words, out)) == 0
+    assert wait(start_command(*words, out)) == 0
     assert {path.name for path in out.glob("*.png")} == set(expected)
     assert not list(out.glob(".*"))
     assert before == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

@@ -1,6 +1,7 @@
-"""The drill on resuming: a run killed at random moments comes to the very weights of the one that was left alone.
+"""Drill: a run that is killed at random moments and resumed has the same weights as an uninterrupted one.
 
-The moments: any, and in turn ones in each phase of a run, which a byte shared with the child tells.
+Half of the kills are at any moment; the others are in each phase of a run in turn, which the child tells by a shared
+byte.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ import time
 
 import numpy as np
 import pytest
-from forking import begin, finish
-from run_outcomes import outcome, same
+from forking import start_command, wait
+from run_outcomes import outcome, require_same
 from toolbox_plugins.default import unet
 from toolbox_plugins.default.lost_region import damage
 from torch import nn
 
 from toolbox.data import sample
 from toolbox.imaging import io
-from toolbox.training import checkpoint, epoch_end, run_dir, step, validate
+from toolbox.training import checkpoint, epoch_end, run_dir, run_records, step, validate
 from toolbox.utils import files
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
@@ -32,19 +33,20 @@ OPTIONS += ["--set", "generator.schedule.every=1", "--set", "training.checkpoint
 OPTIONS += ["--set", "degradations.flip.horizontal=0.5", "--set", "validation.submit_every=2"]
 
 PHASES = ["start-up", "step", "save", "validate", "restore", "zip"]
-# Runs, and the kills of each.
+# The number of runs, and of kills in each.
 LENGTHS = [(1, 2), pytest.param((25, 3), marks=pytest.mark.drill)]
+MAX_ATTEMPTS = 24
 
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Lay out a competition folder of seven pairs and three photographs to restore."""
-    random_ = np.random.default_rng(0)
+    """Make a competition folder of seven pairs and three photographs to restore."""
+    random_numbers = np.random.default_rng(0)
     folder = tmp_path / "pairs"
     for index, path in enumerate(io.find_images(sample.folder() / "photos")[:10]):
         truth = io.read_rgb(path)[:48, :64]
         role, name = ("train", f"TRAIN_{index}.png") if index < 7 else ("test", f"TEST_{index}.png")
-        for part, pixels in ((f"{role}_input", damage(truth, random_)[0]), ("train_gt", truth)):
+        for part, pixels in ((f"{role}_input", damage(truth, random_numbers)[0]), ("train_gt", truth)):
             if role == "train" or part == "test_input":
                 (folder / part).mkdir(parents=True, exist_ok=True)
                 io.write_png(folder / part / name, pixels)
@@ -53,26 +55,26 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def phase(monkeypatch):
-    """Have a run in a forked child tell its phase by a shared byte, and its generator drop a tenth of its values."""
+    """Make a run in a forked child tell its phase in a shared byte, and add dropout to its generator."""
     shared = mmap.mmap(-1, 1)
 
-    def telling(owner, name, title):
-        real = getattr(owner, name)
+    def report(owner, name, title):
+        original = getattr(owner, name)
 
-        def call(*arguments, **named):
+        def call(*args, **kwargs):
             before, shared[0] = shared[0], PHASES.index(title)
             try:
-                return real(*arguments, **named)
+                return original(*args, **kwargs)
             finally:
                 shared[0] = before
 
         monkeypatch.setattr(owner, name, call)
 
-    telling(step, "take_step", "step")
-    telling(checkpoint, "save_checkpoint", "save")
-    telling(validate, "validate", "validate")
-    telling(epoch_end, "restore_and_zip", "restore")
-    telling(files, "write_flat_zip", "zip")
+    report(step, "take_step", "step")
+    report(checkpoint, "save_checkpoint", "save")
+    report(validate, "validate", "validate")
+    report(epoch_end, "restore_and_zip", "restore")
+    report(files, "write_flat_zip", "zip")
     plain = unet.double_conv
     monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))
     return shared
@@ -80,64 +82,68 @@ def phase(monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("length", LENGTHS)
-def test_a_killed_run_comes_to_the_same_weights(tmp_path, pairs, phase, workers, length):
+def test_a_killed_run_is_resumed_to_the_same_weights(tmp_path, pairs, phase, workers, length):
     runs, kills = length
     options = [*OPTIONS, "--data", pairs, "--set", f"data.workers={workers}"]
     started = time.monotonic()
-    assert finish(begin("run", "--out", tmp_path / "whole", *options)) == 0
+    assert wait(start_command("run", "--out", tmp_path / "uninterrupted", *options)) == 0
     duration = time.monotonic() - started
-    expected = outcome(tmp_path / "whole")
+    expected = outcome(tmp_path / "uninterrupted")
     chance = random.Random(workers + runs)
-    hit, middles, number = [], 0, 0
+    killed_phases, resumed_inside_epoch, number = [], 0, 0
     for run in range(runs):
         out = tmp_path / f"run-{run}"
         for _ in range(kills):
-            # Every second one at any moment, towards the end of what is left too, and at the very start.
+            # Every second kill is at any moment; the others are in the phases from the last to the first.
             wanted = None if number % 2 else (5 - number // 2) % 6
-            hit.append(killed(out, options, phase, wanted, chance, duration))
+            killed_phases.append(kill_run(out, options, phase, wanted, chance, duration))
             number += 1
             newest, _ = checkpoint.newest_checkpoint(out / run_dir.CHECKPOINTS)
-            middles += newest is not None and json.loads((newest / "state.json").read_text())["progress"]["batch"] > 0
-        assert finish(again(out, options)) == 0
-        same(outcome(out), expected)
+            if newest is not None:
+                progress = json.loads((newest / checkpoint.STATE).read_text("utf-8"))["progress"]
+                resumed_inside_epoch += progress["batch"] > 0
+        assert wait(start_or_resume(out, options)) == 0
+        require_same(outcome(out), expected)
     if runs > 1:
-        assert set(hit) == set(PHASES), hit
-        assert middles > 0, "no run went on in the middle of an epoch"
+        assert set(killed_phases) == set(PHASES), killed_phases
+        assert resumed_inside_epoch > 0, "no run was resumed inside an epoch"
 
 
-def killed(out, options, phase, wanted, chance, duration):
-    """Kill the run that begins or goes on in `out` and return in which phase; one that was through is taken back."""
+def kill_run(out, options, phase, wanted, chance, duration):
+    """Start or resume the run in `out`, kill it and return its phase; a run that ended before is repeated."""
     before = out.with_name("before")
     if out.is_dir():
         shutil.copytree(out, before)
-    for attempt in range(24):
+    for attempt in range(MAX_ATTEMPTS):
         phase[0] = 0
-        child = again(out, options)
-        # In what is left of a run some phases do not come any more, and it takes less time.
-        wait(child, phase, wanted if attempt < 4 else None, chance, duration * 0.9**attempt)
+        child = start_or_resume(out, options)
+        # The rest of a run may not have the phase, and takes less time.
+        wait_for_moment(child, phase, wanted if attempt < 4 else None, chance, duration * 0.9**attempt)
         os.kill(child, signal.SIGKILL)
-        if finish(child) == -signal.SIGKILL:
+        if wait(child) == -signal.SIGKILL:
             shutil.rmtree(before, ignore_errors=True)
             return PHASES[phase[0]]
         shutil.rmtree(out)
         if before.is_dir():
             shutil.copytree(before, out)
-    raise AssertionError("no kill of 24 hit")
+    raise AssertionError(f"the run ended before each of {MAX_ATTEMPTS} kills")
 
 
-def again(out, options):
-    return begin("run", "--resume", out) if (out / run_dir.RUN_INFO).is_file() else begin("run", "--out", out, *options)
+def start_or_resume(out, options):
+    if (out / run_records.RUN_INFO).is_file():
+        return start_command("run", "--resume", out)
+    return start_command("run", "--out", out, *options)
 
 
-def wait(child, phase, wanted, chance, duration):
-    """Wait for a moment to kill: in the phase `wanted`, if the child comes to it, or any."""
+def wait_for_moment(child, phase, wanted, chance, duration):
+    """Wait for the moment of the kill: in the phase `wanted`, if the child reaches it, or at any moment."""
     if wanted is None:
         time.sleep(chance.uniform(0, 0.7 * duration))
         return
-    # The phases of the end come late, and some of them more than once.
-    after = time.monotonic() + (chance.uniform(0, 0.5 * duration) if PHASES[wanted] != "start-up" else 0)
+    # The last phases come late, and some phases come more than once.
+    earliest = time.monotonic() + (chance.uniform(0, 0.5 * duration) if PHASES[wanted] != "start-up" else 0)
     ended = None
-    while ended is None and (phase[0] != wanted or time.monotonic() < after):
+    while ended is None and (phase[0] != wanted or time.monotonic() < earliest):
         ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         time.sleep(0.0002)
     if PHASES[wanted] in ("start-up", "step", "validate"):

@@ -59,7 +59,7 @@ def restore_in_process(folder, out, log, options):
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
             lines.write(json.dumps(peak) + "\n")
 
-    code, output = apart(work, log.with_suffix(".txt"))
+    code, output = run_forked(work, log.with_suffix(".txt"))
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert code == 0, f"after {lines[-1:]}: exit code {code}: {output[-2000:]}"
     assert "Traceback" not in output
@@ -157,7 +157,7 @@ def test_the_largest_photo_takes_less_than_a_gigabyte(tmp_path, kind, capsys):
             io.write_png(path, rgb.astype(np.uint16) * 257)
 
     # Also in a separate process, so that its freed memory is not used again.
-    assert apart(write, tmp_path / "written") == (0, "")
+    assert run_forked(write, tmp_path / "written") == (0, "")
     options = RestoreOptions(keep="luma", mask_options=MaskOptions(search=False))
     records, peak = restore_in_process(tmp_path / "in", tmp_path / "out", tmp_path / "log", options)
     assert [status for _, status, *_ in records] == ["restored"]

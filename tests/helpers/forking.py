@@ -1,4 +1,4 @@
-"""Commands in forked processes of a parent that has done the imports, for the drills to kill."""
+"""Forked child processes of a parent that has finished all imports, for the drills to kill."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from toolbox.cli import main
 
 
-def begin(*words, rig=lambda: None):
-    """Fork a process that runs a command of toolbox in silence, after `rig` in it, and return its number."""
+def start_command(*arguments, prepare=lambda: None):
+    """Fork a process that calls `prepare` and runs a toolbox command without output; return its process ID."""
     child = os.fork()
     if child:
         return child
@@ -21,33 +21,33 @@ def begin(*words, rig=lambda: None):
         os.dup2(silent, 1)
         os.dup2(silent, 2)
         torch.set_num_threads(1)
-        rig()
-        code = main.main([str(word) for word in words], standalone_mode=False) or 0
+        prepare()
+        code = main.main([str(argument) for argument in arguments], standalone_mode=False) or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     finally:
         os._exit(code)
 
 
-def apart(work, said):
-    """Run a function in a process of its own; return its exit code, and what it and its libraries wrote to `said`."""
+def run_forked(function, output):
+    """Run a function in a forked process that writes to the file `output`; return its exit code and the text."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            stream = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(stream, 1)
             os.dup2(stream, 2)
-            work()
+            function()
             code = 0
         except BaseException:
             os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
         finally:
             os._exit(code)
-    return finish(child), said.read_text("utf-8", "replace")
+    return wait(child), output.read_text("utf-8", "replace")
 
 
-def finish(child):
+def wait(child):
     """Wait for a process and return its exit code, negative if a signal ended it."""
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)

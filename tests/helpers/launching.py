@@ -1,4 +1,4 @@
-"""Processes started as a launcher does, for tests of several that work together."""
+"""Start two processes as a launcher does, for tests of distributed training."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ import socket
 import subprocess
 import sys
 
+TIMEOUT = 300  # seconds
 
-def start(command, **more):
-    """Start two processes, as a launcher does."""
+
+def start(command, **options):
+    """Start two processes of Python with these arguments, and return them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    numbers = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"} for rank in range(2)]
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"} for rank in range(2)]
     return [
         subprocess.Popen(
             [sys.executable, *map(str, command)],
-            env=os.environ | shared | number,
+            env=os.environ | shared | rank,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **more,
+            **options,
         )
-        for number in numbers
+        for rank in ranks
     ]
 
 
-def ended(started):
-    """Return exit code, stdout and stderr of each."""
+def wait(processes):
+    """Wait for all processes and return exit code, stdout and stderr of each."""
     try:
-        said = [one.communicate(timeout=120) for one in started]
+        outputs = [process.communicate(timeout=TIMEOUT) for process in processes]
     finally:
-        for one in started:
-            one.kill()
-    return [(one.returncode, *words) for one, words in zip(started, said, strict=True)]
+        for process in processes:
+            process.kill()
+    return [(process.returncode, *output) for process, output in zip(processes, outputs, strict=True)]

@@ -91,7 +91,7 @@ def test_no_scene_of_the_benchmark_was_trained_on(shared, truths):
     paths = {path.name: path for path in io.find_images(shared / "photos" / "train")}
     rows = [row for row in read_list("luma") if row["file"] in paths]
     photos = [io.read_rgb(paths[row["file"]]) for row in rows]
-    labels = near_duplicates.group([near_duplicates.fingerprint(photo) for photo in [*truths, *photos]])
+    labels = near_duplicates.group_scenes([near_duplicates.fingerprint(photo) for photo in [*truths, *photos]])
     assert not set(labels[: len(truths)]) & set(labels[len(truths) :])
     # The thumbnails in the list are those of the photographs.
     listed = [np.frombuffer(base64.b64decode(row["middle"]), np.uint8).astype(int) for row in rows]

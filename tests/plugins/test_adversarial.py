@@ -204,7 +204,7 @@ def test_two_training_steps_change_the_weights_of_both_networks(loaded_catalog, 
     batch = Batch(
         image=truth.mean(1, keepdim=True).repeat(1, 3, 1, 1), mask=truth[:, :1].round(), truth=truth, names=()
     )
-    networks = {name: side.network for name, side in built.sides().items()}
+    networks = {name: side.network for name, side in built.networks().items()}
     before = {name: [p.detach().clone() for p in network.parameters()] for name, network in networks.items()}
     terms = []
     for number in range(2):
@@ -218,4 +218,4 @@ def test_two_training_steps_change_the_weights_of_both_networks(loaded_catalog, 
         [["penalty.r1"], []] if "lecam" not in combination else [["penalty.dragan", "penalty.lecam"], ["penalty.lecam"]]
     )
     assert used == lazy
-    assert ("penalty-lecam" in built.stateful()) == ("lecam" in combination)
+    assert ("penalty-lecam" in built.modules()) == ("lecam" in combination)

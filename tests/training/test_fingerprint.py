@@ -1,4 +1,4 @@
-"""What a checkpoint records of the machine, and what a run that goes on elsewhere says. Some 5 s."""
+"""The environment that a checkpoint records, and what a run resumed in another one prints. Some 5 s."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from toolbox.imaging import io
 from toolbox.training import checkpoint, fingerprint
 from toolbox.training.fingerprint import differences
 
-WORDS = "Continuing is not bit for bit the same"
+WARNING = "The continued run will not be bit for bit the same"
 
 
 @pytest.fixture
-def begun(tmp_path):
-    """Leave a run of one step, and give its folder and the state.json of its checkpoint."""
+def short_run(tmp_path):
+    """Make a run of one step; return its folder and the state.json of its checkpoint."""
     (tmp_path / "photos").mkdir()
     for name in "abcd":
         io.write_png(tmp_path / "photos" / f"{name}.png", smooth(40, 40))
@@ -29,7 +29,7 @@ def begun(tmp_path):
 
 
 def rewrite(path, change):
-    """Change a checkpoint's state as if it had been written so, its manifest too."""
+    """Change a checkpoint's state.json, and its manifest to match."""
     state = json.loads(path.read_text("utf-8"))
     change(state)
     path.write_text(json.dumps(state), "utf-8")
@@ -39,48 +39,62 @@ def rewrite(path, change):
     manifest.write_text(json.dumps(digests), "utf-8")
 
 
-def test_a_checkpoint_records_what_its_bits_depend_on(begun):
-    _, path = begun
-    found = json.loads(path.read_text("utf-8"))["conditions"]
-    assert found["torch"] == version("torch") and found["numpy"] == version("numpy") and found["opencv"]
-    assert found["threads"] == torch.get_num_threads() and found["processes"] == 1
-    assert found["device"] == f"CPU with {torch.backends.cpu.get_cpu_capability()}"
+def test_a_checkpoint_records_its_environment(short_run):
+    _, path = short_run
+    recorded = json.loads(path.read_text("utf-8"))["conditions"]
+    assert recorded["torch"] == version("torch") and recorded["numpy"] == version("numpy") and recorded["opencv"]
+    assert recorded["threads"] == torch.get_num_threads() and recorded["processes"] == 1
+    assert recorded["device"] == f"CPU with {torch.backends.cpu.get_cpu_capability()}"
+    assert recorded["memory_format"] in ("channels-last", "contiguous")
 
 
-def test_going_on_under_the_same_conditions_says_nothing(begun):
-    assert WORDS not in run("--resume", begun[0], "--steps", 2).output
+def test_resuming_in_the_same_environment_prints_no_warning(short_run):
+    assert WARNING not in run("--resume", short_run[0], "--steps", 2).output
 
 
-def test_one_line_says_what_is_different(begun):
-    out, path = begun
+def test_one_line_lists_the_differences(short_run):
+    out, path = short_run
     rewrite(path, lambda state: state["conditions"].update({"torch": "2.8.0", "threads": 99}))
-    said = run("--resume", out, "--steps", 2).output.splitlines()
-    now = f"torch 2.8.0 then, {version('torch')} now; threads 99 then, {torch.get_num_threads()} now."
-    assert [line for line in said if WORDS in line] == [f"{WORDS}: {now}"]
+    lines = run("--resume", out, "--steps", 2).output.splitlines()
+    changes = f"torch 2.8.0 then, {version('torch')} now; threads 99 then, {torch.get_num_threads()} now."
+    assert [line for line in lines if WARNING in line] == [f"{WARNING}: {changes}"]
 
 
-def test_a_checkpoint_from_before_they_were_recorded_goes_on_in_silence(begun):
-    out, path = begun
+def test_a_checkpoint_without_a_recorded_environment_is_resumed_without_a_warning(short_run):
+    out, path = short_run
     rewrite(path, lambda state: state.pop("conditions"))
-    said = run("--resume", out, "--steps", 2).output
-    assert "Continuing after step 1" in said and WORDS not in said
+    output = run("--resume", out, "--steps", 2).output
+    assert "Continuing after step 1" in output and WARNING not in output
 
 
-def test_how_many_threads_load_data_changes_no_bit(begun):
+def test_a_checkpoint_of_version_0_1_names_a_package_that_is_no_longer_used(short_run):
+    out, path = short_run
+
+    def as_in_version_0_1(state):
+        del state["conditions"]["memory_format"]
+        state["conditions"]["accelerate"] = "1.15.0"
+
+    rewrite(path, as_in_version_0_1)
+    assert WARNING not in run("--resume", out, "--steps", 2).output
+    saved = max((out / "checkpoints").iterdir())
+    assert fingerprint.read_fingerprint(saved)["memory_format"] == "channels-last"
+
+
+def test_the_number_of_data_workers_changes_no_bit(short_run):
     # So it is not recorded.
-    out, _ = begun
-    logs = []
+    out, _ = short_run
+    results = []
     for workers in (0, 2):
         folder = out.with_name(f"workers-{workers}")
         options = ["--size", 32, "--batch", 2, "--epochs", 2, "--set", f"data.workers={workers}"]
         run("--data", out.with_name("photos"), "--out", folder, *options)
-        logs.append((folder / "metrics.jsonl").read_bytes() + (folder / "best.safetensors").read_bytes()[-4096:])
-    assert logs[0] == logs[1]
+        results.append((folder / "metrics.jsonl").read_bytes() + (folder / "best.safetensors").read_bytes()[-4096:])
+    assert results[0] == results[1]
 
 
-def test_what_is_not_there_any_more_is_a_difference():
+def test_a_missing_entry_is_a_difference():
     assert differences({"device": "CPU", "threads": 4}, {"device": "GPU"}) == [
         "device CPU then, GPU now",
         "threads 4 then, none now",
     ]
-    assert differences({}, fingerprint.fingerprint(torch.device("cpu"))) == []
+    assert differences({}, fingerprint.fingerprint(torch.device("cpu"), "contiguous")) == []

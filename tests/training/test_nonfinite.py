@@ -1,4 +1,4 @@
-"""The folder that a step leaves which was not finite, and the step taken again from it. Some 15 s."""
+"""The folder of a step with values that are not finite, and the step replayed from it. Some 15 s."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 from runs import run
 from toolbox_plugins.default import losses
-from training_steps import PLAIN, SMALL, SPOILED, batch, build, spoil
+from training_steps import LOCATIONS, PLAIN, SMALL, build, make_batch, make_not_finite
 
 from toolbox.cli import main
 from toolbox.config.binding import bind
@@ -23,6 +23,7 @@ from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog
 from toolbox.training import checkpoint, nonfinite, state
 from toolbox.training.checkpoint import Progress
+from toolbox.training.memory_format import set_memory_format
 from toolbox.training.step import seed_step, take_step, take_steps
 from toolbox.training.step_metrics import NonFiniteError
 from toolbox.utils import files
@@ -36,166 +37,184 @@ def plan():
     return bind(read("default", lambda name: loaded.recipe(name).path, [*SMALL, *PLAIN, AVERAGED]), loaded)
 
 
-def failed(built, accelerator, given, before=lambda: None):
-    """Train on a good batch, `given` and a good batch; return the error that ends it."""
+def fail(built, accelerator, batch, before=lambda: None):
+    """Train on a good batch, `batch` and a good batch; return the error that ends it."""
 
     def batches():
-        yield batch(2)
+        yield make_batch(2)
         before()
-        yield given
-        yield batch(2)
+        yield batch
+        yield make_batch(2)
 
     with pytest.raises(NonFiniteError) as raised:
         list(take_steps(built, batches(), accelerator, seed=42, first=6))
     return raised.value
 
 
-def left(folder, plan, built, error):
-    said = nonfinite.save_step_folder(
-        folder, plan, built, error, Progress(step=error.taken.step, epoch=3), [(3, 8), (3, 1)]
-    )
-    return said, next(iter(folder.iterdir()), None)
+def save(folder, plan, built, error):
+    """Save the folder of a step; return the sentence for the user, and the step's folder if there is one."""
+    position = Progress(step=error.record.step, epoch=3)
+    hint = nonfinite.save_step_folder(folder, plan, built, error, position, [(3, 8), (3, 1)])
+    return hint, next(iter(folder.iterdir()), None)
+
+
+def nan_batch():
+    batch = make_batch(2)
+    batch.image[0, 0, 0, 0] = torch.nan
+    return batch
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("where", SPOILED)
-def test_the_step_taken_again_gives_the_same_to_the_bit(tmp_path, monkeypatch, plan, where, value):
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_a_replayed_step_has_the_same_terms_to_the_bit(tmp_path, monkeypatch, plan, location, value):
     built, accelerator = build(AVERAGED)
-    given = batch(2)
-    error = failed(built, accelerator, given, lambda: spoil(where, value, built, given, monkeypatch))
-    said, folder = left(tmp_path / "not-finite", plan, built, error)
-    assert said == f"To take it again: toolbox doctor --repeat {folder}" and folder.name == "step-00000007"
-    facts = json.loads((folder / "step.json").read_text("utf-8"))
-    assert facts["wrong"] and set(facts["wrong"]) == {n for n, v in facts["terms"].items() if isinstance(v, str)}
-    assert (facts["step"], facts["epoch"], facts["seed"]) == (7, 3, 42) and facts["names"] == ["a", "b"]
-    assert facts["keys"] == [[3, 8], [3, 1]] and facts["conditions"]["torch"]
-    # The very weights, moved away meanwhile, come back with the folder.
+    batch = make_batch(2)
+    error = fail(built, accelerator, batch, lambda: make_not_finite(location, value, built, batch, monkeypatch))
+    hint, folder = save(tmp_path / "not-finite", plan, built, error)
+    assert hint == f"To replay it: toolbox doctor --repeat {folder}" and folder.name == "step-00000007"
+    info = json.loads((folder / "step.json").read_text("utf-8"))
+    assert info["wrong"]
+    assert set(info["wrong"]) == {name for name, value in info["terms"].items() if isinstance(value, str)}
+    assert (info["step"], info["epoch"], info["seed"]) == (7, 3, 42) and info["names"] == ["a", "b"]
+    assert info["keys"] == [[3, 8], [3, 1]] and info["conditions"]["torch"]
+    # The weights are changed, so that only the folder can bring them back.
     with torch.no_grad():
         for weight in built.generator.network.parameters():
             weight.zero_()
-    bare = replace(built, average=None)
-    again = nonfinite.load_step_folder(folder, bare)
-    terms = take_step(bare, again, accelerator, number=7, random=seed_step(42, 7))
-    for name, then in error.taken.terms.items():
-        now = terms[name].double().item()
-        assert now == then or (math.isnan(then) and math.isnan(now)), name
-    # And what is said of it.
-    *said, last = replay_step.look(folder, built, accelerator)
-    assert last.ok and last.detail == f"the same {len(facts['terms'])} terms as then, to the bit"
-    found = {finding.what: finding for finding in said}
-    assert all(not found[name].ok for name in facts["wrong"])
-    if where == "input":
-        assert found["b"].detail == "1 values of the image are not finite"
-        assert found["generator"].detail == "the first layer that gives a value that is not finite: down.0.0 (Conv2d)"
+    without_average = replace(built, average=None)
+    replayed = nonfinite.load_step_folder(folder, without_average)
+    terms = take_step(without_average, replayed, accelerator, number=7, random=seed_step(42, 7))
+    for name, recorded in error.record.terms.items():
+        current = terms[name].double().item()
+        assert current == recorded or (math.isnan(recorded) and math.isnan(current)), name
+    *findings, last = replay_step.inspect_step(folder, built, accelerator)
+    assert last.ok and last.detail == f"the same {len(info['terms'])} terms as recorded, to the bit"
+    require_findings({finding.what: finding for finding in findings}, location, info["wrong"])
+
+
+def require_findings(findings, location, not_finite):
+    """Check that the findings name the first place where a value is not finite."""
+    assert all(not findings[name].ok for name in not_finite)
+    if location == "input":
+        assert findings["b"].detail == "1 values of the image are not finite"
+        first_layer = "the first layer with an output that is not finite: down.0.0 (Conv2d)"
+        assert findings["generator"].detail == first_layer
     else:
-        assert found["layers"].ok and "b" not in found
-    if where.startswith("gradient"):
-        side = "generator" if where.endswith("g") else "discriminator"
-        assert "1 of " in found[f"{side}'s gradients"].detail
+        assert findings["layers"].ok and "b" not in findings
+    if location.startswith("gradient"):
+        network = "generator" if location.endswith("g") else "discriminator"
+        assert "1 of " in findings[f"{network}'s gradients"].detail
 
 
-def test_the_folder_holds_a_checkpoint_and_a_batch_and_takes_the_place_of_the_last(tmp_path, plan):
+def test_the_folder_holds_a_checkpoint_and_a_batch_and_replaces_the_previous_one(tmp_path, plan):
     built, accelerator = build(AVERAGED)
-    given = batch(3)
-    given.truth[2, 0, 0, 0] = torch.nan
-    error = failed(built, accelerator, given)
+    batch = make_batch(3)
+    batch.truth[2, 0, 0, 0] = torch.nan
+    error = fail(built, accelerator, batch)
     for _ in range(2):
-        _, folder = left(tmp_path / "not-finite", plan, built, error)
-    error.taken = replace(error.taken, step=9)
-    left(tmp_path / "not-finite", plan, built, error)
-    (kept,) = (tmp_path / "not-finite").iterdir()
-    assert kept.name == "step-00000009"
-    assert sorted(path.name for path in kept.iterdir()) == ["batch.safetensors", "recipe.toml", "state", "step.json"]
-    saved, _ = checkpoint.newest_checkpoint(kept / "state")
-    tensors = sum(getattr(given, name).nbytes for name in nonfinite.PICTURES)
-    assert tensors <= (kept / "batch.safetensors").stat().st_size < tensors + 1024
+        save(tmp_path / "not-finite", plan, built, error)
+    error.record = replace(error.record, step=9)
+    save(tmp_path / "not-finite", plan, built, error)
+    (folder,) = (tmp_path / "not-finite").iterdir()
+    assert folder.name == "step-00000009"
+    assert sorted(path.name for path in folder.iterdir()) == ["batch.safetensors", "recipe.toml", "state", "step.json"]
+    saved, _ = checkpoint.newest_checkpoint(folder / "state")
+    batch_bytes = sum(getattr(batch, name).nbytes for name in nonfinite.PICTURES)
+    assert batch_bytes <= (folder / "batch.safetensors").stat().st_size < batch_bytes + 1024
     assert not (saved / "average.safetensors").exists()
-    assert (kept / "step.json").stat().st_size < 10_000
-    loaded = nonfinite.load_step_folder(kept, replace(built, average=None))
+    assert (folder / "step.json").stat().st_size < 10_000
+    loaded = nonfinite.load_step_folder(folder, replace(built, average=None))
     for name in nonfinite.PICTURES:
-        one, other = getattr(given, name), getattr(loaded, name)
-        assert torch.equal(one.nan_to_num(7), other.nan_to_num(7)) and one.stride() == other.stride()
+        expected, actual = getattr(batch, name), getattr(loaded, name)
+        assert torch.equal(expected.nan_to_num(7), actual.nan_to_num(7)) and expected.stride() == actual.stride()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_batch_lies_in_memory_as_it_did(tmp_path, plan, layout):
+def test_the_loaded_batch_has_its_original_memory_layout(tmp_path, plan, layout):
     built, accelerator = build(AVERAGED)
-    given = batch(2)
-    given = replace(given, image=given.image.contiguous(memory_format=layout))
-    given.image[0, 0, 0, 0] = torch.inf
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
-    assert nonfinite.load_step_folder(folder, replace(built, average=None)).image.stride() == given.image.stride()
+    batch = nan_batch()
+    batch = replace(batch, image=batch.image.contiguous(memory_format=layout))
+    _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, batch))
+    loaded = nonfinite.load_step_folder(folder, replace(built, average=None))
+    assert loaded.image.stride() == batch.image.stride()
 
 
-def test_a_full_disk_does_not_hide_what_went_wrong_first(tmp_path, monkeypatch, plan):
+def test_a_replay_uses_the_memory_layout_of_the_run(tmp_path, plan):
     built, accelerator = build(AVERAGED)
-    given = batch(2)
-    given.image[0, 0, 0, 0] = torch.nan
-    error = failed(built, accelerator, given)
+    built = set_memory_format(built, "contiguous")
+    _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, nan_batch()))
+    again, _ = build(AVERAGED)
+    assert again.memory_format == "channels-last"
+    *_, last = replay_step.inspect_step(folder, again, accelerator)
+    assert last.ok
+    weights = [weight for weight in again.generator.network.parameters() if weight.dim() == 4 and weight.shape[1] > 1]
+    assert weights and all(weight.is_contiguous() for weight in weights)
+
+
+def test_a_full_disk_does_not_hide_the_first_error(tmp_path, monkeypatch, plan):
+    built, accelerator = build(AVERAGED)
+    error = fail(built, accelerator, nan_batch())
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "write_json", full)
-    said, folder = left(tmp_path / "not-finite", plan, built, error)
-    assert said.startswith("What is needed to repeat it could not be written: No space left on the disk")
+    hint, folder = save(tmp_path / "not-finite", plan, built, error)
+    assert hint.startswith("The files to replay it could not be written: No space left on the disk")
     assert folder is None
 
 
-def test_what_is_no_such_folder_or_not_whole_is_one_line(tmp_path, plan):
-    with pytest.raises(UsageError, match="is not the folder of a step that was not finite"):
+def test_a_wrong_or_incomplete_folder_is_reported_in_one_line(tmp_path, plan):
+    with pytest.raises(UsageError, match="is not the folder of a step with values that are not finite"):
         nonfinite.read_step_folder(tmp_path)
     built, accelerator = build(AVERAGED)
-    given = batch(2)
-    given.image[0, 0, 0, 0] = torch.nan
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
-    other, _ = build("generator.width=6")
+    _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, nan_batch()))
+    wider, _ = build("generator.width=6")
     with pytest.raises(WeightsError, match="does not fit"):
-        nonfinite.load_step_folder(folder, replace(other, average=None))
+        nonfinite.load_step_folder(folder, replace(wider, average=None))
     shutil.rmtree(next((folder / "state").iterdir()))
-    with pytest.raises(UsageError, match="has no checkpoint that is whole"):
+    with pytest.raises(UsageError, match="has no undamaged checkpoint"):
         nonfinite.load_step_folder(folder, replace(built, average=None))
 
 
-def test_a_run_leaves_the_folder_and_the_doctor_takes_the_step_again(tmp_path, photos, monkeypatch):  # noqa: F811
+def test_a_run_leaves_the_folder_and_the_doctor_replays_the_step(tmp_path, photos, monkeypatch):
     out = tmp_path / "out"
-    real, calls = losses.mse, []
+    original, calls = losses.mse, []
 
-    def poor(restored, truth, mask):
-        # The first four pictures are good ones, two steps of them.
+    def infinite_later(restored, truth, mask):
+        # The first three calls stay finite, and so does every validation.
         calls.append(len(restored))
-        value = real(restored, truth, mask)
+        value = original(restored, truth, mask)
         return value * torch.where(restored.requires_grad & (torch.tensor(len(calls)) > 3), math.inf, 1.0)
 
-    monkeypatch.setattr(losses, "mse", poor)
+    monkeypatch.setattr(losses, "mse", infinite_later)
     result = run("--data", photos, "--out", out, "--size", 32, "--batch", 2, "--epochs", 5, code=1)
-    last = result.stderr.splitlines()[-1]
+    message = result.stderr.splitlines()[-1]
     (folder,) = (out / "not-finite").iterdir()
-    assert "is not finite, and no weight was moved. Batch: " in last and last.endswith(f"doctor --repeat {folder}")
-    step = int(folder.name.removeprefix("step-"))
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert (
-        max(line["step"] for line in lines) == step - 1
-        and checkpoint.newest_checkpoint(out / "checkpoints")[0] is not None
-    )
-    said = CliRunner().invoke(main, ["doctor", "--repeat", str(folder), "--device", "cpu"])
-    assert said.exit_code == 1
-    assert "  !!  loss.mse: inf" in said.output
-    assert f"  ok  step {step}: the same " in said.output and "ok  layers: " in said.output
-    # Mended, the step is another, and that is said.
-    monkeypatch.setattr(losses, "mse", real)
-    mended = CliRunner().invoke(main, ["doctor", "--repeat", str(folder), "--device", "cpu"]).output
-    assert "not the same to the bit: loss.mse was inf and is 0." in mended
+    assert "not finite, and the step changed no weight. Batch: " in message
+    assert message.endswith(f"doctor --repeat {folder}")
+    number = int(folder.name.removeprefix("step-"))
+    records = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert max(record["step"] for record in records) == number - 1
+    assert checkpoint.newest_checkpoint(out / "checkpoints")[0] is not None
+    replayed = CliRunner().invoke(main, ["doctor", "--repeat", str(folder), "--device", "cpu"])
+    assert replayed.exit_code == 1
+    assert "  !!  loss.mse: inf" in replayed.output
+    assert f"  ok  step {number}: the same " in replayed.output and "ok  layers: " in replayed.output
+    # With the loss repaired the step is different, and the doctor says so.
+    monkeypatch.setattr(losses, "mse", original)
+    repaired = CliRunner().invoke(main, ["doctor", "--repeat", str(folder), "--device", "cpu"]).output
+    assert "not the same to the bit: loss.mse was inf and is 0." in repaired
 
 
-def test_without_a_discriminator(tmp_path):
+def test_a_step_without_a_discriminator(tmp_path):
     loaded = catalog.load(third_party=False)
-    wanted = [*SMALL, "discriminator.enabled=false", "losses.lsgan.enabled=false", "penalties.gradient.enabled=false"]
-    plan = bind(read("default", lambda name: loaded.recipe(name).path, wanted), loaded)
+    settings = [*SMALL, "discriminator.enabled=false", "losses.lsgan.enabled=false", "penalties.gradient.enabled=false"]
+    plan = bind(read("default", lambda name: loaded.recipe(name).path, settings), loaded)
     accelerator = make_accelerator("cpu", "fp64")
     built = state.build_state(plan, accelerator, torch.float64)
-    given = batch(2)
-    given.truth[0, 0, 0, 0] = torch.nan
-    _, folder = left(tmp_path / "not-finite", plan, built, failed(built, accelerator, given))
-    found = replay_step.look(folder, built, accelerator)
-    assert [one.what for one in found if "truth" in one.detail] == ["a"]
+    batch = make_batch(2)
+    batch.truth[0, 0, 0, 0] = torch.nan
+    _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, batch))
+    findings = replay_step.inspect_step(folder, built, accelerator)
+    assert [finding.what for finding in findings if "truth" in finding.detail] == ["a"]

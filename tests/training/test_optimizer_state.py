@@ -1,4 +1,4 @@
-"""What moves the weights: options as the recipe sets them, state and place as the checkpoint has them. Some 5 s."""
+"""Optimizers and schedules after loading: the recipe's options, the checkpoint's state and epoch. Some 5 s."""
 
 from __future__ import annotations
 
@@ -26,78 +26,79 @@ def loaded():
     return catalog.load(third_party=False)
 
 
-def side(loaded, *settings, epochs=0):
-    """Build a generator's side and take it through epochs of a step, with gradients of its own."""
+def train(loaded, *settings, epochs=0):
+    """Build a generator with its optimizer, and take one step with random gradients in each of `epochs` epochs."""
     plan = bind(read("default", lambda name: loaded.recipe(name).path, [*TINY, *settings]), loaded)
-    built = state.build_state(plan, make_accelerator("cpu")).generator
+    trained = state.build_state(plan, make_accelerator("cpu")).generator
     for epoch in range(epochs):
         draw = torch.Generator().manual_seed(epoch)
-        for weight in built.network.parameters():
+        for weight in trained.network.parameters():
             weight.grad = torch.rand(weight.shape, generator=draw)
-        built.optimizer.step()
-        built.schedule.step()
-    return built
+        trained.optimizer.step()
+        trained.schedule.step()
+    return trained
 
 
 @pytest.mark.parametrize("settings", [COSINE, STEP, []], ids=["cosine", "step", "the recipe's"])
 @pytest.mark.parametrize("epochs", [0, 1, 7, 13])
-def test_what_is_loaded_unchanged_is_what_was_saved_to_the_bit(loaded, settings, epochs):
-    saved, fresh = side(loaded, *settings, epochs=epochs), side(loaded, *settings)
+def test_loading_restores_the_saved_state_to_the_bit(loaded, settings, epochs):
+    saved, new = train(loaded, *settings, epochs=epochs), train(loaded, *settings)
     tensors, rest = optimizer_state.split_state(saved)
-    # On a side that has gone on as well as on a new one.
-    for built in (fresh, side(loaded, *settings, epochs=3)):
-        optimizer_state.load_optimizer_state(built, tensors, rest)
-        again, other = optimizer_state.split_state(built)
-        assert other == rest
-        assert again.keys() == tensors.keys() and all(torch.equal(again[name], tensors[name]) for name in again)
+    # Into a new optimizer, and into one that has trained.
+    for trained in (new, train(loaded, *settings, epochs=3)):
+        optimizer_state.load_optimizer_state(trained, tensors, rest)
+        loaded_tensors, loaded_rest = optimizer_state.split_state(trained)
+        assert loaded_rest == rest
+        assert loaded_tensors.keys() == tensors.keys()
+        assert all(torch.equal(loaded_tensors[name], tensors[name]) for name in tensors)
 
 
-FALLEN = (1 + math.cos(math.pi * 0.7)) / 2
+COSINE_AT_7 = (1 + math.cos(math.pi * 0.7)) / 2
 
 
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
     [
-        (COSINE, [*COSINE, "generator.optimizer.lr=2e-3"], 2e-3 * (0.1 + 0.9 * FALLEN)),
+        (COSINE, [*COSINE, "generator.optimizer.lr=2e-3"], 2e-3 * (0.1 + 0.9 * COSINE_AT_7)),
         (COSINE, [*COSINE, "training.epochs=20"], 1e-3 * (0.1 + 0.9 * (1 + math.cos(math.pi * 0.35)) / 2)),
-        (COSINE, [*COSINE, "generator.schedule.final=0.5"], 1e-3 * (0.5 + 0.5 * FALLEN)),
+        (COSINE, [*COSINE, "generator.schedule.final=0.5"], 1e-3 * (0.5 + 0.5 * COSINE_AT_7)),
         (COSINE, STEP, 1e-3 * 0.1**3),
         (STEP, [*STEP, "generator.schedule.every=3"], 1e-3 * 0.1**2),
         (STEP, [*STEP, "generator.schedule.factor=0.5"], 1e-3 * 0.5**3),
-        (STEP, COSINE, 1e-3 * (0.1 + 0.9 * FALLEN)),
+        (STEP, COSINE, 1e-3 * (0.1 + 0.9 * COSINE_AT_7)),
     ],
 )
-def test_a_changed_setting_counts_from_the_same_place_on(loaded, before, now, expected):
-    built = side(loaded, *now)
-    optimizer_state.load_optimizer_state(built, *optimizer_state.split_state(side(loaded, *before, epochs=7)))
-    (group,) = built.optimizer.param_groups
+def test_a_changed_setting_applies_from_the_saved_epoch_on(loaded, before, now, expected):
+    trained = train(loaded, *now)
+    optimizer_state.load_optimizer_state(trained, *optimizer_state.split_state(train(loaded, *before, epochs=7)))
+    (group,) = trained.optimizer.param_groups
     assert group["lr"] == pytest.approx(expected, rel=1e-9)
-    assert built.schedule.last_epoch == 7 and built.schedule.get_last_lr() == [group["lr"]]
+    assert trained.schedule.last_epoch == 7 and trained.schedule.get_last_lr() == [group["lr"]]
 
 
-def test_other_options_are_the_recipes_and_the_state_is_the_checkpoints(loaded):
-    before = side(loaded, epochs=2)
-    built = side(loaded, "generator.optimizer.weight_decay=0.5", "generator.optimizer.betas=[0.8,0.9]")
+def test_options_come_from_the_recipe_and_the_state_from_the_checkpoint(loaded):
+    before = train(loaded, epochs=2)
+    trained = train(loaded, "generator.optimizer.weight_decay=0.5", "generator.optimizer.betas=[0.8,0.9]")
     tensors, rest = optimizer_state.split_state(before)
-    optimizer_state.load_optimizer_state(built, tensors, rest)
-    (group,) = built.optimizer.param_groups
+    optimizer_state.load_optimizer_state(trained, tensors, rest)
+    (group,) = trained.optimizer.param_groups
     assert group["weight_decay"] == 0.5 and tuple(group["betas"]) == (0.8, 0.9)
-    again, _ = optimizer_state.split_state(built)
-    assert all(torch.equal(again[name], tensors[name]) for name in tensors)
+    loaded_tensors, _ = optimizer_state.split_state(trained)
+    assert all(torch.equal(loaded_tensors[name], tensors[name]) for name in tensors)
 
 
-def test_an_optimizer_that_remembers_other_things_is_refused(loaded):
-    before = side(loaded, epochs=1)
-    with pytest.raises(UsageError, match="optimizer.name"):
+def test_the_state_of_another_kind_of_optimizer_is_refused(loaded):
+    before = train(loaded, epochs=1)
+    with pytest.raises(UsageError, match="doesn't match this optimizer.*optimizer.name"):
         optimizer_state.load_optimizer_state(
-            side(loaded, "generator.optimizer.name=sgd"), *optimizer_state.split_state(before)
+            train(loaded, "generator.optimizer.name=sgd"), *optimizer_state.split_state(before)
         )
 
 
-def test_the_state_is_in_one_order_however_a_file_gives_it(loaded, tmp_path):
-    # Several processes gather what is spread over them, and are compared, in the order in which each has it.
+def test_the_tensors_of_a_file_have_the_same_order_in_every_process(loaded, tmp_path):
+    # Several processes gather sharded tensors, and compare replicated ones, in the order that each has them in.
     path = tmp_path / "state.safetensors"
-    tensors, _ = optimizer_state.split_state(side(loaded, epochs=1))
+    tensors, _ = optimizer_state.split_state(train(loaded, epochs=1))
     path.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
     names = list(weight_file.read_tensors(path))
     assert len(names) > 8 and names == sorted(names)

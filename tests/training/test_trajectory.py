@@ -1,4 +1,4 @@
-"""The `published` recipe's first six steps, through the real loop, against the published functions' figures."""
+"""The first six steps of the recipe `published`, compared with the figures of the published functions."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ COLUMNS = ("g", "loss.lsgan", "loss.mse", "loss.ssim", "d", "d.real", "d.fake", 
 
 
 def fill(network: torch.nn.Module) -> None:
-    """Fill the weights by the reference's rule."""
+    """Fill the weights as the reference run did."""
     with torch.no_grad():
         for k, weight in enumerate(network.parameters()):
             values = np.random.RandomState(1000 + k).standard_normal(weight.numel()).reshape(weight.shape)
             if weight.dim() == 4:
                 values = values * np.sqrt(2 / np.prod(weight.shape[1:]))
             else:
-                values = 1 + 0.1 * values if _is_norm(network, weight) else 0.01 * values
-            # The reference filled float32 weights, for its float64 run too.
+                values = 1 + 0.1 * values if is_norm_weight(network, weight) else 0.01 * values
+            # The reference's weights were float32 in its float64 run too.
             weight.copy_(torch.from_numpy(values.astype(np.float32)))
 
 
-def _is_norm(network: torch.nn.Module, weight: torch.Tensor) -> bool:
+def is_norm_weight(network: torch.nn.Module, weight: torch.Tensor) -> bool:
     return any(isinstance(m, torch.nn.BatchNorm2d) and m.weight is weight for m in network.modules())
 
 
-def steps(precision: str, count: int) -> np.ndarray:
-    """Return the terms of the first steps, a row a step."""
+def run_steps(precision: str, count: int) -> np.ndarray:
+    """Return the terms of the first steps, one row for each."""
     loaded = catalog.load(third_party=False)
     recipe = read("published", lambda name: loaded.recipe(name).path, [f"training.precision={precision}"])
     plan = bind(recipe, loaded)
@@ -58,26 +58,26 @@ def steps(precision: str, count: int) -> np.ndarray:
     return np.array(rows)
 
 
-def test_six_steps_in_float64_follow_the_published_script_to_1e_8():
+def test_six_steps_in_float64_equal_the_published_ones_to_1e_8():
     with np.load(REFERENCE) as reference:
         expected = reference["trajectory_float64"]
-    np.testing.assert_allclose(steps("fp64", 6), expected, rtol=1e-8)
+    np.testing.assert_allclose(run_steps("fp64", 6), expected, rtol=1e-8)
 
 
-def test_two_steps_in_float32_follow_it_to_1e_3():
+def test_two_steps_in_float32_equal_the_published_ones_to_1e_3():
     with np.load(REFERENCE) as reference:
         expected = reference["trajectory_float32"][:2]
-    np.testing.assert_allclose(steps("fp32", 2), expected, rtol=1e-3)
+    np.testing.assert_allclose(run_steps("fp32", 2), expected, rtol=1e-3)
 
 
-def test_the_published_recipe_warns_that_its_ssim_moves_nothing():
+def test_the_published_recipe_warns_that_its_ssim_has_no_gradient():
     loaded = catalog.load(third_party=False)
     plan = bind(read("published", lambda name: loaded.recipe(name).path), loaded)
     assert [line for line in plan.warnings if line.startswith("losses.ssim") and "detach" in line]
 
 
 @pytest.mark.parametrize("label", ["lsgan", "mse", "ssim"])
-def test_each_loss_of_default_moves_the_generator(label):
+def test_each_loss_of_default_trains_the_generator(label):
     loaded = catalog.load(third_party=False)
     others = [name for name in ("lsgan", "mse", "ssim") if name != label]
     overrides = ["generator.width=4", *(f"losses.{name}.weight=0" for name in others)]

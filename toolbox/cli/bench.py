@@ -1,4 +1,4 @@
-"""`toolbox bench`: which settings of a recipe are the fastest on this machine."""
+"""`toolbox bench`: measure which settings of a recipe are the fastest on this machine."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
 if TYPE_CHECKING:
     from toolbox.diagnostics.benchmark import BenchmarkRow
 
+WIDTH = 52  # characters of the first column
+HEADER = (
+    f"{'settings':<{WIDTH}} {'pictures/s':>10} {'ms per step':>11} {'waiting':>8} {'peak MB':>8}  {'memory layout'}"
+)
+
 
 @click.command("bench")
 @click.option("--recipe", "name", default="default", show_default=True, help="A recipe's name, or a path to a .toml.")
-@click.option("--data", type=click.Path(path_type=Path), help="Photographs; the package's sample if not given.")
+@click.option("--data", type=click.Path(path_type=Path), help="Photographs.  [default: the package's sample]")
 @click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures a step.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best there is]")
+@click.option("--batch", type=click.IntRange(1), help="Pictures per step.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best available]")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
 @click.option(
-    "--seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="How long to measure each way."
+    "--seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Time to measure each variant."
 )
-@click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile too, which takes a minute or more.")
+@click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile too; this takes a minute or more.")
 @as_json
 @click.pass_context
 def command(
@@ -39,7 +44,7 @@ def command(
     compiled: bool,
     as_json: bool,
 ) -> None:
-    """Train a recipe for some seconds in each of several ways, and say what each costs on this machine."""
+    """Train a recipe for some seconds with different settings, and print what each costs on this machine."""
     from toolbox.config import recipe
     from toolbox.config.binding import bind
     from toolbox.data import folders
@@ -47,49 +52,49 @@ def command(
     from toolbox.distributed.accelerator import make_accelerator
 
     catalog = load_catalog(context)
-    limits = {"data.size": size, "training.batch": batch}
-    given = [*(f"{key}={value}" for key, value in limits.items() if value is not None), *overrides]
+    options = {"data.size": size, "training.batch": batch}
+    changes = [*(f"{key}={value}" for key, value in options.items() if value is not None), *overrides]
     items = folders.open_folder(data).items
-    kind = make_accelerator(device).device.type
+    device_type = make_accelerator(device).device.type
     rows: list[benchmark.BenchmarkRow] = []
-    for settings in benchmark.variants(kind, compiled=compiled):
-        changes = [*given, *settings]
-        read = recipe.read(name, lambda each: recipe_path(catalog, each), changes, sample=data is None)
+    for settings in benchmark.variants(device_type, compiled=compiled):
+        variant = [*changes, *settings]
+        read = recipe.read(name, lambda each: recipe_path(catalog, each), variant, sample=data is None)
         plan = bind(read, catalog)
         if not rows and not as_json:
             chosen = plan.settings
             click.echo(
-                f"Recipe '{plan.name}' on {kind}: {chosen.data.size} pixels, batch {chosen.training.batch}, "
+                f"Recipe '{plan.name}' on {device_type}: {chosen.data.size} pixels, batch {chosen.training.batch}, "
                 f"{len(items)} photographs, {chosen.data.workers} data workers.\n\n{HEADER}"
             )
         rows.append(benchmark.measure_settings(plan, items, device, settings, seconds))
         if not as_json:
-            click.echo(_line(rows[-1]))
+            click.echo(_table_row(rows[-1]))
     fastest = benchmark.fastest(rows)
     if as_json:
-        print_json({"device": kind, "rows": [asdict(row) for row in rows], "best": fastest and fastest.settings})
+        print_json({"device": device_type, "rows": [asdict(row) for row in rows], "best": fastest and fastest.settings})
     elif fastest is not None:
-        _say_best(fastest, kind)
+        _print_fastest(fastest, device_type)
     if fastest is None:
         context.exit(1)
 
 
-HEADER = f"{'settings':<48} {'pictures/s':>10} {'ms a step':>10} {'waiting':>8} {'peak MB':>8}"
-
-
-def _line(row: BenchmarkRow) -> str:
-    settings = " ".join(one.removeprefix("training.") for one in row.settings)
+def _table_row(row: BenchmarkRow) -> str:
+    settings = " ".join(setting.removeprefix("training.") for setting in row.settings)
     if row.fault is not None:
-        return f"{settings:<48} not here: {row.fault}"
+        return f"{settings:<{WIDTH}} does not work: {row.fault}"
     peak = f"{row.peak / 1e6:.0f}" if row.peak else "-"
-    return f"{settings:<48} {row.pictures:>10.2f} {1000 * row.seconds:>10.0f} {row.waiting:>8.1%} {peak:>8}"
+    return (
+        f"{settings:<{WIDTH}} {row.pictures:>10.2f} {1000 * row.seconds:>11.0f} {row.waiting:>8.1%} {peak:>8}  "
+        f"{row.memory_format}"
+    )
 
 
-def _say_best(row: BenchmarkRow, kind: str) -> None:
-    click.echo("\nThe fastest, by part of a step:")
+def _print_fastest(row: BenchmarkRow, device_type: str) -> None:
+    click.echo("\nThe parts of a step with the fastest settings:")
     for part, spent in row.parts.items():
         click.echo(f"  {part:<36} {1000 * spent:>8.0f} ms  {spent / row.seconds:>6.1%}")
     click.echo(f"  {'waiting for data':<36} {1000 * row.waiting * row.seconds:>8.0f} ms  {row.waiting:>6.1%}")
-    click.echo("\nTo use it: toolbox run " + " ".join(f"--set {one}" for one in row.settings))
-    if kind == "cpu":
-        click.echo("The peak is of the whole process. Other work on the machine changes every figure.")
+    click.echo("\nTo use them: toolbox run " + " ".join(f"--set {setting}" for setting in row.settings))
+    if device_type == "cpu":
+        click.echo("Peak memory is that of the whole process. Other programs on this machine change every figure.")

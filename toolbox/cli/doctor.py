@@ -1,4 +1,4 @@
-"""`toolbox doctor`: is everything here, is a data folder sound, does a step of a recipe fit."""
+"""`toolbox doctor`: check the installation, a data folder, and one step of a recipe."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@click.option("--data", "data", type=click.Path(path_type=Path), help="Look through this data folder too.")
-@click.option("--recipe", "recipe_name", help="Take one step of this recipe and say its time and peak memory.")
+@click.option("--data", "data", type=click.Path(path_type=Path), help="Also check this data folder.")
+@click.option("--recipe", "recipe_name", help="Take one step of this recipe and print its time and peak memory.")
 @click.option(
     "--repeat",
     type=click.Path(path_type=Path),
-    help="Take a step again that was not finite: RUN/not-finite/step-…, as a run says when it ends so.",
+    help="Replay a training step that produced NaN or Inf: RUN/not-finite/step-…, as the run's message says.",
 )
 @click.option("--device", help="The device for the step.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
@@ -36,34 +36,34 @@ def command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Check the installation, the devices, a data folder, one step of a recipe. Exit code 1 if anything is wrong."""
+    """Check the installation, the devices, a data folder, one step of a recipe. The exit code is 1 for any fault."""
     from toolbox.diagnostics import environment
 
     sections: dict[str, list[Finding]] = {"environment": environment.check_packages()}
-    sound = all(finding.ok for finding in sections["environment"])
-    if sound:
+    installation_ok = all(finding.ok for finding in sections["environment"])
+    if installation_ok:
         sections["devices"] = environment.check_devices()
     sections["folders"] = environment.check_folders()
-    if data is not None and sound:
+    if data is not None and installation_ok:
         from toolbox.diagnostics.data_folder import inspect_folder
 
         sections["data"] = inspect_folder(data)
-    if recipe_name is not None and sound:
-        sections["step"] = [_step(load_catalog(context), recipe_name, overrides, device)]
-    if repeat is not None and sound:
-        sections["repeat"] = _repeat(load_catalog(context), repeat, overrides, device)
+    if recipe_name is not None and installation_ok:
+        sections["step"] = [_try_step(load_catalog(context), recipe_name, overrides, device)]
+    if repeat is not None and installation_ok:
+        sections["repeat"] = _replay_step(load_catalog(context), repeat, overrides, device)
     if as_json:
-        print_json({name: [asdict(finding) for finding in found] for name, found in sections.items()})
+        print_json({name: [asdict(finding) for finding in findings] for name, findings in sections.items()})
     else:
-        for name, found in sections.items():
+        for name, findings in sections.items():
             click.echo(f"{name}:")
-            for finding in found:
+            for finding in findings:
                 click.echo(f"  {'ok' if finding.ok else '!!'}  {finding.what}: {finding.detail}")
-    if not all(finding.ok for found in sections.values() for finding in found):
+    if not all(finding.ok for findings in sections.values() for finding in findings):
         context.exit(1)
 
 
-def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str | None) -> Finding:
+def _try_step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str | None) -> Finding:
     from toolbox.config import recipe
     from toolbox.config.binding import bind
     from toolbox.diagnostics.environment import Finding
@@ -71,13 +71,13 @@ def _step(catalog: Catalog, name: str, overrides: tuple[str, ...], device: str |
 
     plan = bind(recipe.read(name, lambda known: recipe_path(catalog, known), overrides), catalog)
     plan.check()
-    seconds, memory, where = try_step(plan, device)
+    seconds, memory, owner = try_step(plan, device)
     size, batch = plan.settings.data.size, plan.settings.training.batch
-    detail = f"{seconds:.2f} s a step, peak memory {memory / 2**30:.2f} GiB ({where}), {size} pixels, batch {batch}"
+    detail = f"{seconds:.2f} s per step, peak memory {memory / 2**30:.2f} GiB ({owner}), {size} pixels, batch {batch}"
     return Finding(what=f"recipe '{plan.name}'", ok=True, detail=detail)
 
 
-def _repeat(catalog: Catalog, folder: Path, overrides: tuple[str, ...], device: str | None) -> list[Finding]:
+def _replay_step(catalog: Catalog, folder: Path, overrides: tuple[str, ...], device: str | None) -> list[Finding]:
     from toolbox.config import recipe
     from toolbox.config.binding import bind
     from toolbox.diagnostics import replay_step

@@ -227,7 +227,7 @@ def _restore(
         restorer = load_restorer(arguments.weights, device=arguments.device, tile=arguments.tile, catalog=catalog)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         # Several processes share one terminal, so only the first has a progress bar.
-        with nullcontext(lambda: None) if jobs.rank else console.bar("restoring", len(jobs.own)) as advance:
+        with nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance:
             for result in batch.restore_all(
                 jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
             ):

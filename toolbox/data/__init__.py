@@ -1,1 +1,1 @@
-"""Photographs in, batches out: folders, preprocessing, cache, split, loader."""
+"""Photographs in, batches out: data folders, preprocessing, the cache of decoded photographs, splits, the loader."""

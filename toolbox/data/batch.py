@@ -1,8 +1,4 @@
-"""Photographs in, batches out: damaged pairs, colour photographs alone, or the package's sample.
-
-Every random choice comes from (seed, epoch, index), so any sample can be made again and a run can go on in
-the middle of an epoch with the very batches that it would have had.
-"""
+"""The batch that the loader yields and the training step takes."""
 
 from __future__ import annotations
 
@@ -15,9 +11,14 @@ from toolbox.distributed.batch_slice import BatchSlice
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One batch on the device: `image`, `truth` (B, 3, H, W) in [0, 1], `mask` (B, 1, H, W); where from.
+    """Some pictures on the device.
 
-    `batch_slice` says which part of a larger batch it is, if it is one.
+    Attributes:
+        image: the damaged pictures, (B, 3, H, W) in [0, 1].
+        mask: 1 where a picture is lost, (B, 1, H, W).
+        truth: the undamaged pictures, (B, 3, H, W) in [0, 1].
+        names: the names of the photographs.
+        batch_slice: the position of these pictures in a larger batch; None if this is the full batch.
     """
 
     image: Tensor
@@ -28,5 +29,5 @@ class Batch:
 
     @property
     def position(self) -> BatchSlice:
-        """Where the pictures stand in the batch of the step."""
+        """The position of the pictures in the full batch of the step."""
         return self.batch_slice or BatchSlice(start=0, total=len(self.image), weight=1.0)

@@ -1,6 +1,6 @@
-"""Where photographs come from: the competition's folder, a folder of colour photographs, or the sample.
+"""Data folders: the competition's layout, a folder of colour photographs, or the sample photographs.
 
-Nothing is decoded here; names are paired and every fault of a folder is said at once.
+Files are paired by name and nothing is decoded. All faults of a folder are reported at once.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from toolbox.data import sample
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 
-LAYOUT = "train_input/, train_gt/ and test_input/, or colour photographs by themselves"
+LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One photograph: a damaged `input` with its `truth`, or one of the two alone.
+    """One photograph: a damaged input with its truth, or only one of the two.
 
     Attributes:
-        name: the file's name without folders; results are called by it, as PNG.
-        input: the damaged picture, None where it is made from `truth`.
-        truth: the colour photograph, None where it is not known.
+        name: the file name without folders. The result gets the same name, as PNG.
+        input: the damaged picture; None if it is to be made from the truth.
+        truth: the undamaged colour photograph; None if it is unknown.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Source:
     """The photographs of a run.
 
     Attributes:
-        kind: pairs as the competition gives them, colour photographs to be damaged, or the sample.
-        folder: where they lie.
-        items: what trains and validates, sorted by name.
-        tests: what is restored at the end, sorted by name.
+        kind: "pairs" (the competition's layout), "photos" (colour photographs to be damaged) or "sample".
+        folder: their folder.
+        items: the photographs for training and validation, sorted by name.
+        tests: the photographs to restore at the end of the run, sorted by name.
     """
 
     kind: Literal["pairs", "photos", "sample"]
@@ -51,54 +51,51 @@ class Source:
 
 
 def open_folder(folder: Path | None) -> Source:
-    """Look through a data folder; None takes the sample photographs of the package.
+    """List the photographs of a data folder; None opens the sample photographs of the package.
 
     Raises:
-        UsageError: there is no such folder.
-        DataError: it holds nothing to train on, names without a partner, or a csv that names a missing file.
+        UsageError: the folder does not exist.
+        DataError: it has nothing to train on, inputs without a truth (or the reverse), or a csv file that names a
+            missing file.
     """
     if folder is None:
         root = sample.folder()
         return Source(
             kind="sample",
             folder=root,
-            items=_alone(io.find_images(root / "photos")),
-            tests=_alone(io.find_images(root / "test")),
+            items=_truths(io.find_images(root / "photos")),
+            tests=_truths(io.find_images(root / "test")),
         )
     if not folder.is_dir():
-        raise UsageError(f"--data {folder}: there is no such folder. It should hold {LAYOUT}.")
+        raise UsageError(f"--data {folder}: there is no such folder. It should contain {LAYOUT}.")
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
-        return _competition(folder)
+        return _open_competition(folder)
     photos = io.find_images(folder)
     if not photos:
-        raise DataError(f"{folder} holds no photographs. It should hold {LAYOUT}.")
+        raise DataError(f"{folder} contains no photographs. It should contain {LAYOUT}.")
     if len(photos) < 2:
-        raise DataError(f"{folder} holds one photograph; at least two are needed, one of them to validate.")
-    return Source(kind="photos", folder=folder, items=_alone(photos), tests=())
+        raise DataError(f"{folder} contains one photograph. At least two are needed, one of them for validation.")
+    return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
 
 
-def _alone(photos: Iterable[Path]) -> tuple[Item, ...]:
+def _truths(photos: Iterable[Path]) -> tuple[Item, ...]:
     return tuple(Item(name=path.name, truth=path) for path in photos)
 
 
-def _competition(folder: Path) -> Source:
+def _open_competition(folder: Path) -> Source:
     inputs, truths = _by_name(folder / "train_input"), _by_name(folder / "train_gt")
     faults = [f"train_input/{name} has no partner in train_gt/" for name in sorted(inputs.keys() - truths.keys())]
     faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(truths.keys() - inputs.keys())]
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise DataError(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or take these out.")
+        raise DataError(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
     if len(inputs) < 2:
-        raise DataError(f"{folder} holds {len(inputs)} pairs; at least two are needed, one of them to validate.")
-    names = _listed(folder / "train.csv", folder) or sorted(inputs)
-    unknown = [name for name in names if name not in inputs]
-    if unknown:
-        raise DataError(f"{folder / 'train.csv'} names {unknown[0]}, which is not in {folder / 'train_input'}.")
+        raise DataError(f"{folder} contains {len(inputs)} pairs. At least two are needed, one of them for validation.")
+    names = _names_in_csv(folder / "train.csv", folder) or sorted(inputs)
+    _require_files(folder / "train.csv", names, folder / "train_input", inputs)
     tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
-    test_names = _listed(folder / "test.csv", folder) or sorted(tests)
-    astray = next((name for name in test_names if name not in tests), None)
-    if astray is not None:
-        raise DataError(f"{folder / 'test.csv'} names {astray}, which is not in {folder / 'test_input'}.")
+    test_names = _names_in_csv(folder / "test.csv", folder) or sorted(tests)
+    _require_files(folder / "test.csv", test_names, folder / "test_input", tests)
     return Source(
         kind="pairs",
         folder=folder,
@@ -111,10 +108,16 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in io.find_images(folder)} if folder.is_dir() else {}
 
 
-def _listed(table: Path, folder: Path) -> list[str]:
-    """Return the file names that a csv lists by path, in its order; none where there is no csv.
+def _require_files(table: Path, names: list[str], folder: Path, present: dict[str, Path]) -> None:
+    missing = next((name for name in names if name not in present), None)
+    if missing is not None:
+        raise DataError(f"{table} names {missing}, which is not in {folder}.")
 
-    The competition's columns are input_image_path and gt_image_path; every column that ends in "path" counts.
+
+def _names_in_csv(table: Path, folder: Path) -> list[str]:
+    """Return the file names that a csv file lists as paths, in its order; an empty list if there is no such file.
+
+    The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read.
     """
     if not table.is_file():
         return []
@@ -122,14 +125,14 @@ def _listed(table: Path, folder: Path) -> list[str]:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} can't be read as csv: {error}. Mend it or take it out; it is optional.") from error
+        raise DataError(f"{table} can't be read as csv: {error}. Correct or delete it; it is optional.") from error
     columns = [key for key in (rows[0] if rows else {}) if key and key.lower().endswith("path")]
     if rows and not columns:
-        raise DataError(f"{table} has no column of paths, such as input_image_path; it is optional.")
+        raise DataError(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
     for row in rows:
         for column in columns:
             path = folder / (row[column] or "")
             if not path.is_file():
                 raise DataError(f"{table} names {row[column]}, which is not in {folder}.")
-    first = next((c for c in columns if "input" in c.lower()), columns[0] if columns else "")
-    return list(dict.fromkeys(Path(row[first]).name for row in rows))
+    input_column = next((name for name in columns if "input" in name.lower()), columns[0] if columns else "")
+    return list(dict.fromkeys(Path(row[input_column]).name for row in rows))

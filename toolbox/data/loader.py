@@ -1,7 +1,7 @@
-"""Photographs in, batches out: damaged pairs, colour photographs alone, or the package's sample.
+"""From photographs to batches: samples with their random choices, the order of an epoch, data workers.
 
-Every random choice comes from (seed, epoch, index), so any sample can be made again and a run can go on in
-the middle of an epoch with the very batches that it would have had.
+Every random choice is drawn from (seed, epoch, index). So any sample can be made again, and a run that is resumed in
+the middle of an epoch sees the same batches.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from torch import Tensor
 
 from toolbox.data import preprocessing
 from toolbox.data.batch import Batch
-from toolbox.data.decoded_cache import Cache
+from toolbox.data.decoded_cache import DecodedCache
 from toolbox.data.folders import Item
 from toolbox.data.preprocessing import PreprocessKey
 from toolbox.hooks.protocols import Degradation, Sample
 from toolbox.imaging import io
 from toolbox.masks import lost_region
 
+SampleKey = tuple[int, int]  # epoch and index
+RawBatch = tuple[Tensor, Tensor, Tensor, tuple[str, ...]]  # image, mask and truth as uint8, names
+
 
 class Stream(IntEnum):
-    """Keeps the random numbers of different uses apart."""
+    """The uses of random numbers; each has a stream of its own."""
 
     TRAIN = 0
     VALIDATION = 1
@@ -36,25 +39,34 @@ class Stream(IntEnum):
 
 
 def rng_for(seed: int, stream: Stream, epoch: int = 0, index: int = 0) -> np.random.Generator:
-    """Return the random numbers of one sample (or of one epoch's order)."""
+    """Return the random numbers of one sample, or of the order of one epoch."""
     return np.random.default_rng([seed, int(stream), epoch, index])
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleRecipe:
-    """How items become samples: the picture size, the degradations, the seed; where decoded ones are kept."""
+    """How photographs become samples.
+
+    Attributes:
+        size: the side of the square samples in pixels.
+        seed: the seed of all random choices.
+        damage: degradations of undamaged photographs, in their order.
+        augment: degradations of training samples, after the damage.
+        zoom: the largest zoom of training crops; a crop shows between the full short side and 1 / zoom of it.
+        cache: the cache of decoded photographs, or None.
+    """
 
     size: int
     seed: int
     damage: tuple[Degradation, ...]
     augment: tuple[Degradation, ...]
     zoom: float = 1.0
-    cache: Cache | None = None
+    cache: DecodedCache | None = None
 
-    def form(self, stream: Stream) -> PreprocessKey:
-        """Return what is done to an item before anything random."""
-        # A photograph that is cut at random scales is scaled from its own size each time.
-        return PreprocessKey(size=self.size, whole=stream is Stream.TRAIN and self.zoom != 1)
+    def preprocess_key(self, stream: Stream) -> PreprocessKey:
+        """Return the preprocessing of a stream's photographs, before everything random."""
+        # A random scale is applied to the photograph at its original size.
+        return PreprocessKey(size=self.size, original_size=stream is Stream.TRAIN and self.zoom != 1)
 
 
 def load_sample(
@@ -70,38 +82,39 @@ def load_sample(
     Args:
         item: a photograph with its truth.
         recipe: how it becomes a sample.
-        stream: what it is for; only training samples are cropped at random and varied.
-        epoch: with `index`, where its random choices come from.
+        stream: its use. Only training samples are cropped at random and augmented.
+        epoch: with `index`, the key of its random choices.
         index: see `epoch`.
-        luma_mismatches: is told the name of a pair whose input is not the luma of its truth; see `pair`.
+        luma_mismatches: gets the name of a pair whose input is not the luma of its truth; see
+            `preprocessing.read_pair`.
 
     Raises:
         DataError: a file that can't be used, or a pair of unequal size; the message names the file.
     """
     random = rng_for(recipe.seed, stream, epoch, index)
-    training = stream is Stream.TRAIN
-    kept = preprocessing.load(item, recipe.form(stream), recipe.cache)
+    is_training = stream is Stream.TRAIN
+    arrays = preprocessing.load_arrays(item, recipe.preprocess_key(stream), recipe.cache)
     if item.input is None:
-        truth = preprocessing.crop_square(kept["truth"], recipe.size, random if training else None, recipe.zoom)
+        truth = preprocessing.crop_square(arrays["truth"], recipe.size, random if is_training else None, recipe.zoom)
         sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
         for degrade in recipe.damage:
             sample = degrade(sample, random)
     else:
-        gray = kept["gray"]
-        mask = np.unpackbits(kept["mask"], count=gray.size).reshape(gray.shape).view(bool)
-        sample = Sample(image=preprocessing.gray_to_rgb(gray), mask=mask, truth=kept["truth"])
-        if kept["luma_mismatch"].any() and luma_mismatches is not None:
+        gray = arrays["gray"]
+        mask = np.unpackbits(arrays["mask"], count=gray.size).reshape(gray.shape).view(bool)
+        sample = Sample(image=preprocessing.gray_to_rgb(gray), mask=mask, truth=arrays["truth"])
+        if arrays["luma_mismatch"].any() and luma_mismatches is not None:
             luma_mismatches.add(item.name)
-    if training:
+    if is_training:
         for degrade in recipe.augment:
             sample = degrade(sample, random)
     return sample
 
 
 def load_test_photo(item: Item, recipe: SampleRecipe, index: int) -> Sample:
-    """Read a test photograph at its own size: an input as it is, or a sample photograph damaged for the test.
+    """Read a test photograph at its own size: a damaged input as it is, or a sample photograph, damaged here.
 
-    Where there is no truth, `truth` is the input itself.
+    If there is no truth, `truth` is the input itself.
     """
     if item.input is not None:
         gray = io.read_gray(item.input)
@@ -121,9 +134,13 @@ def load_test_photo(item: Item, recipe: SampleRecipe, index: int) -> Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Samples by key (epoch, index); the photograph is the index modulo the number of items.
+    """The samples of one stream by key (epoch, index); the photograph is the index modulo the number of items.
 
-    `unlike` collects the names of pairs whose input is not the luma of their truth; see `pair`.
+    Attributes:
+        items: the photographs.
+        recipe: how they become samples.
+        stream: their use.
+        luma_mismatches: the names of the pairs loaded so far whose input is not the luma of their truth.
     """
 
     items: tuple[Item, ...]
@@ -131,15 +148,15 @@ class Samples:
     stream: Stream
     luma_mismatches: set[str] = field(default_factory=set)
 
-    def load(self, keys: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, tuple[str, ...]]:
+    def load(self, keys: Sequence[SampleKey]) -> RawBatch:
         """Return images, masks and truths, (B, C, H, W) uint8, with the names of their photographs."""
         items = [self.items[index % len(self.items)] for _, index in keys]
-        loaded = [
+        samples = [
             load_sample(item, self.recipe, self.stream, *key, luma_mismatches=self.luma_mismatches)
             for item, key in zip(items, keys, strict=True)
         ]
         image, mask, truth = (
-            torch.from_numpy(np.stack([getattr(sample, part) for sample in loaded]))
+            torch.from_numpy(np.stack([getattr(sample, part) for sample in samples]))
             for part in ("image", "mask", "truth")
         )
         return (
@@ -150,52 +167,62 @@ class Samples:
         )
 
 
-def shuffled_batches(count: int, repeat: int, batch: int, seed: int, epoch: int) -> list[list[tuple[int, int]]]:
-    """Return an epoch's batches as keys (epoch, index), shuffled from (seed, epoch)."""
+def shuffled_batches(count: int, repeat: int, batch_size: int, seed: int, epoch: int) -> list[list[SampleKey]]:
+    """Return the keys of an epoch's batches: each of `count` items `repeat` times, shuffled from (seed, epoch)."""
     shuffled = rng_for(seed, Stream.ORDER, epoch).permutation(count * repeat)
     keys = [(epoch, int(index)) for index in shuffled]
-    return [keys[start : start + batch] for start in range(0, len(keys), batch)]
+    return [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
 
 
-def ordered_batches(count: int, batch: int) -> list[list[tuple[int, int]]]:
-    """Return every item once, in order, as batches of keys: for validation."""
+def ordered_batches(count: int, batch_size: int) -> list[list[SampleKey]]:
+    """Return the keys of every item once, in order, as batches: for validation."""
     keys = [(0, index) for index in range(count)]
-    return [keys[start : start + batch] for start in range(0, count, batch)]
+    return [keys[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
 def iterate_batches(
     samples: Samples,
-    keys: Iterable[list[tuple[int, int]]],
+    batches: Iterable[list[SampleKey]],
     workers: int,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.channels_last,
 ) -> Generator[Batch, None, None]:
-    """Yield the batches of `keys` on `device`, pictures as floats in [0, 1] with their channels last in memory.
+    """Yield batches on `device`, pictures as floats in [0, 1].
 
-    Workers are threads: reading, scaling and drawing all leave Python's lock, a plugin's degradation need not be
+    Workers are threads: reading, scaling and drawing release Python's lock, a plugin's degradation need not be
     picklable, and nothing depends on how the system starts processes.
+
+    Args:
+        samples: the samples.
+        batches: the keys of each batch.
+        workers: the number of threads that load data; 0 loads in the calling thread.
+        device: the device of the batches.
+        dtype: the dtype of the pictures.
+        memory_format: the memory layout of the pictures, channels last or contiguous.
     """
-    for *pictures, names in _loaded(samples, keys, workers):
+    for *raw, names in _load_ahead(samples, batches, workers):
         if device.type == "cuda":
-            pictures = [values.pin_memory() for values in pictures]
-        image, mask, truth = (values.to(device, non_blocking=True).to(dtype) for values in pictures)
+            raw = [values.pin_memory() for values in raw]
+        pictures = [values.to(device, non_blocking=True).to(dtype) for values in raw]
+        if memory_format is torch.contiguous_format:
+            pictures = [values.contiguous() for values in pictures]  # the loader makes them with the channels last
+        image, mask, truth = pictures
         yield Batch(image=image / 255, mask=mask, truth=truth / 255, names=names)
 
 
-def _loaded(
-    samples: Samples, keys: Iterable[list[tuple[int, int]]], workers: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]:
+def _load_ahead(samples: Samples, batches: Iterable[list[SampleKey]], workers: int) -> Iterator[RawBatch]:
     if workers == 0:
-        yield from map(samples.load, keys)
+        yield from map(samples.load, batches)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="toolbox-data")
     try:
-        ahead: deque[Future[tuple[Tensor, Tensor, Tensor, tuple[str, ...]]]] = deque()
-        for key in keys:
-            ahead.append(pool.submit(samples.load, key))
-            if len(ahead) > 2 * workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        pending: deque[Future[RawBatch]] = deque()
+        for keys in batches:
+            pending.append(pool.submit(samples.load, keys))
+            if len(pending) > 2 * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,6 @@
-"""What of a photograph is the same every time: decoded, scaled, its lost region found; kept in a cache if there is one.
+"""The deterministic part of data loading: decode, scale, find the lost region; stored in the cache if there is one.
 
-All that is random comes after, in `toolbox.data.loader`.
+Everything random comes later, in `toolbox.data.loader`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import PIL
 
-from toolbox.data.decoded_cache import Arrays, Cache
+from toolbox.data.decoded_cache import Arrays, DecodedCache
 from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.hooks.protocols import Sample
@@ -25,66 +25,71 @@ from toolbox.masks import lost_region
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessKey:
-    """How pictures are scaled: a pair to a square of `size`, a photograph to it with its short side, unless `whole`."""
+    """How pictures are scaled.
+
+    Attributes:
+        size: a pair is scaled to a square of this many pixels; the short side of a photograph is scaled to it.
+        original_size: leave photographs at their own size.
+    """
 
     size: int
-    whole: bool = False
+    original_size: bool = False
 
-    def of(self, item: Item) -> str:
-        """Return all that an item's arrays depend on besides its files, as text."""
-        kind = f"pair {self.size}" if item.input else "whole" if self.whole else f"photo {self.size}"
+    def describe(self, item: Item) -> str:
+        """Return everything besides its files that an item's arrays depend on, as text for the cache."""
+        kind = f"pair {self.size}" if item.input else "whole" if self.original_size else f"photo {self.size}"
         return f"{kind}, opencv {cv2.__version__}, pillow {PIL.__version__}"
 
 
-def load(item: Item, form: PreprocessKey, cache: Cache | None = None) -> Arrays:
-    """Return the arrays of one item with a truth, uint8, from the cache where it has them.
+def load_arrays(item: Item, key: PreprocessKey, cache: DecodedCache | None = None) -> Arrays:
+    """Return the uint8 arrays of an item that has a truth, from the cache if possible.
 
     Returns:
-        `truth` (H, W, 3) RGB; for a pair, square, also `gray` (H, W), its `mask` packed to bits, and `unlike`,
-        one number that is not 0 where its input is not the luma of its truth; see `pair`.
+        `truth`, (H, W, 3) RGB. For a pair, which is square, also `gray`, (H, W); its `mask`, packed to bits; and
+        `luma_mismatch`, one number that is not 0 if the input is not the luma of the truth (see `read_pair`).
 
     Raises:
         DataError: a file that can't be used, or a pair of unequal size; the message names the file.
     """
     if cache is None:
-        return _made(item, form)
-    return cache.get(_files(item), form.of(item), lambda: _made(item, form))
+        return _make_arrays(item, key)
+    return cache.get_or_make(_source_files(item), key.describe(item), lambda: _make_arrays(item, key))
 
 
-def missing(items: Iterable[Item], form: PreprocessKey, cache: Cache) -> list[Item]:
-    """Return the items that the cache has not got."""
-    return [item for item in items if not cache.has(_files(item), form.of(item))]
+def uncached_items(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -> list[Item]:
+    """Return the items that are not in the cache."""
+    return [item for item in items if not cache.contains(_source_files(item), key.describe(item))]
 
 
-def fill_cache(items: Iterable[Item], form: PreprocessKey, cache: Cache) -> Iterator[None]:
-    """Put items into the cache and yield after each; it may be left at any time.
+def fill_cache(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -> Iterator[None]:
+    """Add items to the cache and yield after each; the caller may stop at any time.
 
-    Where the cache takes nothing more, the rest goes by unread.
+    If the cache can't be written any more, the remaining items are skipped.
 
     Raises:
-        DataError: see `load`.
+        DataError: see `load_arrays`.
     """
     pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="toolbox-cache")
     try:
-        for _ in pool.map(lambda item: None if cache.trouble else load(item, form, cache), items):
+        for _ in pool.map(lambda item: None if cache.write_failures else load_arrays(item, key, cache), items):
             yield
     finally:
         pool.shutdown(cancel_futures=True)
         cache.save_digests()
 
 
-def _files(item: Item) -> list[Path]:
+def _source_files(item: Item) -> list[Path]:
     return [path for path in (item.input, item.truth) if path is not None]
 
 
-def _made(item: Item, form: PreprocessKey) -> Arrays:
+def _make_arrays(item: Item, key: PreprocessKey) -> Arrays:
     if item.truth is None:
-        raise DataError(f"{item.name} has no truth to learn from or be compared with.")
+        raise DataError(f"{item.name} has no truth to train on or to compare with.")
     if item.input is None:
         truth = io.read_rgb(item.truth)
-        return {"truth": truth if form.whole else _scaled(truth, form.size)}
-    whole, luma_mismatch = prepare_pair(item)
-    sample = _resized(whole, form.size)
+        return {"truth": truth if key.original_size else _scale_short_side(truth, key.size)}
+    pair, luma_mismatch = read_pair(item)
+    sample = _resize_pair(pair, key.size)
     return {
         "gray": np.ascontiguousarray(sample.image[:, :, 0]),
         "truth": sample.truth,
@@ -93,18 +98,23 @@ def _made(item: Item, form: PreprocessKey) -> Arrays:
     }
 
 
-def prepare_pair(item: Item) -> tuple[Sample, bool]:
-    """Read a damaged picture and its truth at their own size, with the pair's own mask.
+def read_pair(item: Item) -> tuple[Sample, bool]:
+    """Read a damaged picture and its truth at their own size, with the mask of the lost region.
 
     Returns:
-        The sample, and whether input and truth differ nearly everywhere (JPEG, another gray formula), so that the
-        mask is the lost region found in the input alone.
+        The sample, and whether input and truth differ nearly everywhere (JPEG, another gray formula). In that case
+        the mask is the lost region found in the input alone.
+
+    Raises:
+        DataError: a file can't be read, or the two are of unequal size.
     """
     assert item.input is not None and item.truth is not None
     gray, truth = io.read_gray(item.input), io.read_rgb(item.truth)
     if gray.shape != truth.shape[:2]:
         (h, w), (th, tw) = gray.shape, truth.shape[:2]
-        raise DataError(f"{item.input} is {w}x{h} and its truth {item.truth} is {tw}x{th}; a pair must be of one size.")
+        raise DataError(
+            f"{item.input} is {w}x{h} pixels and its truth {item.truth} is {tw}x{th}. Both must have the same size."
+        )
     mask = lost_region.pair_mask(gray, truth)
     luma_mismatch = mask is None
     if mask is None:
@@ -118,25 +128,36 @@ def gray_to_rgb(gray: np.ndarray) -> np.ndarray:
 
 
 def crop_square(photo: np.ndarray, size: int, random: np.random.Generator | None, zoom: float = 1.0) -> np.ndarray:
-    """Scale the short side to `size`, or at random up to `zoom` times that, and crop: anywhere, or in the middle."""
+    """Scale a photograph and crop a square of `size` pixels.
+
+    Args:
+        photo: (H, W) or (H, W, 3).
+        size: the side of the square in pixels.
+        random: with it the short side is scaled to a random length from `size` to `zoom` times `size`, and the square
+            lies anywhere; without it the short side is scaled to `size`, and the square lies in the middle.
+        zoom: see `random`, at least 1.
+    """
     side = size if random is None or zoom == 1 else round(size * zoom ** random.random())
-    scaled = _scaled(photo, side)
-    room = np.array(scaled.shape[:2]) - size
-    y, x = random.integers(0, room + 1) if random is not None else room // 2
+    scaled = _scale_short_side(photo, side)
+    margin = np.array(scaled.shape[:2]) - size
+    y, x = random.integers(0, margin + 1) if random is not None else margin // 2
     return np.ascontiguousarray(scaled[y : y + size, x : x + size])
 
 
-def _scaled(picture: np.ndarray, size: int) -> np.ndarray:
+def _scale_short_side(picture: np.ndarray, size: int) -> np.ndarray:
     height, width = picture.shape[:2]
     scale = size / min(height, width)
     if scale == 1:
         return picture
-    to = (max(size, round(width * scale)), max(size, round(height * scale)))
-    return cv2.resize(picture, to, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    target = (max(size, round(width * scale)), max(size, round(height * scale)))
+    return cv2.resize(picture, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def _resized(sample: Sample, size: int) -> Sample:
-    """Bring a pair to a square of `size`; a pixel with any lost pixel in it is lost, and painted as they were."""
+def _resize_pair(sample: Sample, size: int) -> Sample:
+    """Resize a pair to a square of `size` pixels.
+
+    A pixel that covers any lost pixel is lost, and gets the value that marks the lost region.
+    """
     if sample.image.shape[:2] == (size, size):
         return sample
     image, truth = crop_square(sample.image, size, None), crop_square(sample.truth, size, None)

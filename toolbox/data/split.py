@@ -1,13 +1,16 @@
-"""Which photographs train and which validate, and how many scenes lie on both sides."""
+"""The split into training and validation photographs, and the count of scenes that lie in both."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+
+import numpy as np
 
 from toolbox.config.settings import Split
 from toolbox.data import near_duplicates
@@ -19,59 +22,123 @@ from toolbox.utils.paths import cache_dir
 
 @dataclass(frozen=True, kw_only=True)
 class DataSplit:
-    """The two sides of a split, and how many validation photographs share a scene with a training one."""
+    """The split of the photographs.
+
+    Attributes:
+        train: the training photographs.
+        validation: the validation photographs.
+        leaks: the number of validation photographs that share a scene with a training photograph.
+    """
 
     train: tuple[Item, ...]
     validation: tuple[Item, ...]
     leaks: int
 
 
-def split_items(items: Sequence[Item], settings: Split, say: Callable[[str], None]) -> DataSplit:
-    """Split `items`, limits applied, and count the leaks.
+def split_items(items: Sequence[Item], settings: Split, report: Callable[[str], None]) -> DataSplit:
+    """Split `items`, apply the limits, and count the leaks.
 
     Args:
         items: photographs with a truth, sorted by name.
         settings: the recipe's `split` table.
-        say: is told, a line at a time, what takes long.
+        report: gets a line before work that takes long.
 
     Raises:
         DataError: a photograph that can't be read.
     """
-    labels = scene_labels(items, say)
+    labels = scene_labels(items, report)
     if settings.method == "scene":
-        train, validation = near_duplicates.scene_split(labels, share=settings.validation, seed=settings.seed)
+        train, validation = scene_split(labels, fraction=settings.validation, seed=settings.seed)
     else:
-        train, validation = near_duplicates.random_split(len(items), share=settings.validation, seed=settings.seed)
+        train, validation = random_split(len(items), fraction=settings.validation, seed=settings.seed)
     train = train[: settings.train_limit or None]
     validation = validation[: settings.validation_limit or None]
     return DataSplit(
-        train=tuple(items[i] for i in train),
-        validation=tuple(items[i] for i in validation),
-        leaks=near_duplicates.leaks(labels, train, validation),
+        train=tuple(items[index] for index in train),
+        validation=tuple(items[index] for index in validation),
+        leaks=count_leaks(labels, train, validation),
     )
 
 
-def scene_labels(items: Sequence[Item], say: Callable[[str], None]) -> list[int]:
-    """Return each photograph's scene; kept in the cache by the files' names, sizes and times."""
+def random_split(count: int, *, fraction: float = 0.2, seed: int = 42) -> tuple[list[int], list[int]]:
+    """Split `count` photographs at random, in the order of scikit-learn's train_test_split.
+
+    Args:
+        count: the number of photographs.
+        fraction: the fraction for validation, in (0, 1).
+        seed: scikit-learn's random_state.
+
+    Returns:
+        The indices of the training and of the validation photographs.
+    """
+    validation_count = math.ceil(fraction * count)
+    order = np.random.RandomState(seed).permutation(count)
+    return order[validation_count:].tolist(), order[:validation_count].tolist()
+
+
+def scene_split(labels: Sequence[int], *, fraction: float = 0.2, seed: int = 42) -> tuple[list[int], list[int]]:
+    """Split photographs so that no scene is in both parts.
+
+    Scenes are drawn at random for validation as long as they fit. The fraction is met exactly if there are enough
+    scenes of a single photograph, and otherwise to within the size of the largest scene.
+
+    Args:
+        labels: the scene of each photograph.
+        fraction: the fraction of the photographs for validation.
+        seed: the seed of the order in which scenes are drawn.
+
+    Returns:
+        The indices of the training and of the validation photographs, each in ascending order. If there is only one
+        scene, all of it is for training.
+    """
+    scenes: dict[int, list[int]] = {}
+    for index, label in enumerate(labels):
+        scenes.setdefault(label, []).append(index)
+    wanted = min(math.ceil(fraction * len(labels)), len(labels) - 1)
+    order = list(scenes)
+    np.random.RandomState(seed).shuffle(order)
+    chosen: list[int] = []
+    remaining = []
+    for label in order:
+        if len(chosen) + len(scenes[label]) <= wanted:
+            chosen += scenes[label]
+        else:
+            remaining.append(scenes[label])
+    if len(remaining) > 1:
+        smallest = min(remaining, key=len)  # it exceeds the fraction, but the result may be closer to it
+        options = [option for option in (chosen, [*chosen, *smallest], smallest) if option]
+        chosen = min(options, key=lambda option: abs(len(option) - wanted))
+    validation = set(chosen)
+    return [index for index in range(len(labels)) if index not in validation], sorted(validation)
+
+
+def count_leaks(labels: Sequence[int], train: Sequence[int], validation: Sequence[int]) -> int:
+    """Return the number of validation photographs that share a scene with a training photograph."""
+    training_scenes = {labels[index] for index in train}
+    return sum(labels[index] in training_scenes for index in validation)
+
+
+def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[int]:
+    """Return the scene of each photograph; cached by the files' names, sizes and modification times."""
     paths = [item.truth for item in items if item.truth is not None]
-    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    key = sha256(json.dumps([near_duplicates.FORMAT_VERSION, facts]).encode()).hexdigest()
+    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    key = sha256(json.dumps([near_duplicates.FORMAT_VERSION, stats]).encode()).hexdigest()
     cached = cache_dir() / "scenes" / f"{key}.json"
     try:
         labels = json.loads(cached.read_text("utf-8"))
         if len(labels) == len(paths):
             return labels
     except (OSError, ValueError):
-        pass  # not there, or cut short: it is computed again
+        pass  # missing or incomplete: computed below
     if len(paths) > 1000:
-        say(f"Looking for scenes among {len(paths)} photographs; this is done once.")
+        report(f"Comparing {len(paths)} photographs to find those of the same scene; the result is cached.")
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        labels = near_duplicates.group(
+        labels = near_duplicates.group_scenes(
             list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
         )
     try:
         files.ensure_folder(cached.parent)
         files.write_json(cached, labels)
     except files.OutputError:
-        pass  # a cache that can't be written costs time alone
+        pass  # without the cache the next run computes them again
     return labels

@@ -1,1 +1,1 @@
-"""What `toolbox doctor` and `toolbox bench` measure."""
+"""What `toolbox doctor` checks and `toolbox bench` measures."""

@@ -1,4 +1,4 @@
-"""What a recipe's settings cost on this machine: pictures a second, the parts of a step, the peak memory."""
+"""What a recipe's settings cost on this machine: pictures per second, the parts of a step, the peak memory."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ import torch
 
 from toolbox.config.plan import Plan
 from toolbox.data import loader
+from toolbox.data.batch import Batch
 from toolbox.data.folders import Item
-from toolbox.data.loader import Samples, Stream
-from toolbox.distributed.accelerator import make_accelerator
+from toolbox.data.loader import SampleKey, Samples, Stream
+from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.errors import ToolboxError
 from toolbox.training import state, step
+from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.run import sample_recipe
+from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.utils import devices, memory
 
-WARM_UP = 1
+WARM_UP_STEPS = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkRow:
-    """One way to set the recipe, measured.
+    """The cost of one variant of the recipe.
 
     Attributes:
-        settings: what was set, as ``--set`` takes it.
-        steps: how many steps were timed.
-        seconds: the mean time of a step, with what it waited for data.
-        waiting: the share of that time spent waiting for data.
-        pictures: pictures a second.
+        settings: what was set, as for ``--set``.
+        steps: the number of measured steps.
+        seconds: the mean time of a step, including the time that it waited for data.
+        waiting: the fraction of that time spent waiting for data.
+        pictures: pictures per second.
         parts: the mean time of each part of a step, in seconds.
-        peak: the peak memory in bytes, of the device or, on a CPU, of the process; 0 where the system does not tell.
-        fault: why it can't be used here, or None; the figures are 0 then.
+        peak: the peak memory in bytes, of the device or, on a CPU, of the process; 0 if the system does not report it.
+        memory_format: the memory layout that was used.
+        fault: why this variant can't be used, or None; the figures are 0 then.
     """
 
     settings: tuple[str, ...]
@@ -44,28 +48,30 @@ class BenchmarkRow:
     pictures: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
     peak: int = 0
+    memory_format: str = ""
     fault: str | None = None
 
 
 def variants(device: str, *, compiled: bool) -> list[tuple[str, ...]]:
-    """Return the ways to set a recipe that are worth measuring on a kind of device."""
+    """Return the settings that are worth measuring on a type of device."""
     precisions = ["fp32", "bf16"] + (["fp16"] if device == "cuda" else [])
     plain: list[tuple[str, ...]] = [(f"training.precision={precision}",) for precision in precisions]
-    more: list[tuple[str, ...]] = [(*plain[-1 if device == "cuda" else 0], "training.recompute=true")]
-    return plain + more + ([(*one, "training.compile=true") for one in plain] if compiled else [])
+    layouts = [(*plain[0], f"training.memory_format={name}") for name in MEMORY_FORMATS]
+    recompute = (*plain[-1 if device == "cuda" else 0], "training.recompute=true")
+    return plain + layouts + [recompute] + ([(*row, "training.compile=true") for row in plain] if compiled else [])
 
 
 def measure_settings(
     plan: Plan, items: tuple[Item, ...], device: str | None, settings: tuple[str, ...], seconds: float
 ) -> BenchmarkRow:
-    """Train `plan` on `items` for about `seconds` after the warm-up, and tell what it cost.
+    """Train `plan` on `items` for about `seconds` after the warm-up, and return the cost.
 
     Args:
-        plan: the recipe, with `settings` in it.
+        plan: the bound recipe, with `settings` applied.
         items: the photographs.
-        device: see `toolbox.distributed.make_accelerator`.
+        device: see `toolbox.distributed.accelerator.make_accelerator`.
         settings: what was set, for the row.
-        seconds: how long to measure; one step at least is.
+        seconds: the time to measure; at least one step is measured.
     """
     try:
         memory.reset_peak_memory()
@@ -74,64 +80,84 @@ def measure_settings(
         return BenchmarkRow(settings=settings, fault=" ".join(str(error).split())[:160])
 
 
+def fastest(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
+    """Return the row with the most pictures per second, None if no variant works."""
+    return max((row for row in rows if row.fault is None), key=lambda row: row.pictures, default=None)
+
+
 def _measure(
     plan: Plan, items: tuple[Item, ...], device: str | None, settings: tuple[str, ...], seconds: float
 ) -> BenchmarkRow:
-    chosen = plan.settings.training
-    accelerator = make_accelerator(device, chosen.precision)
-    if accelerator.device.type == "cuda":
+    training = plan.settings.training
+    accelerator = make_accelerator(device, training.precision)
+    is_cuda = accelerator.device.type == "cuda"
+    if is_cuda:
         torch.cuda.reset_peak_memory_stats(accelerator.device)
-    built = state.build_state(plan, accelerator, devices.weight_dtype(chosen.precision))
-    samples = Samples(items=items, recipe=sample_recipe(plan), stream=Stream.TRAIN)
-    keys = _endless(len(items), plan)
-    batches = loader.iterate_batches(
-        samples, keys, plan.settings.data.workers, accelerator.device, devices.weight_dtype(chosen.precision)
-    )
+    built = state.build_state(plan, accelerator, devices.weight_dtype(training.precision))
+    built = set_memory_format(built, choose_memory_format(plan.settings, built, accelerator).name)
     clock = _Clock(accelerator.device)
-    shown = steps = 0
-    with torch.random.fork_rng(devices=[]):
-        for number, batch in enumerate(batches):
-            clock.mark("data")
-            random = step.seed_step(plan.settings.seed, number)
-            step.take_step(built, batch, accelerator, number=number, random=random, mark=clock.mark)
-            if number < WARM_UP:
-                clock.restart()
-                continue
-            shown, steps = shown + len(batch.names), steps + 1
-            if clock.total() >= seconds:
-                break
+    pictures, steps = _time_steps(plan, built, accelerator, _endless_batches(plan, items, built), clock, seconds)
     total = clock.total()
-    cuda = accelerator.device.type == "cuda"
     return BenchmarkRow(
         settings=settings,
         steps=steps,
         seconds=total / steps,
         waiting=clock.spent["data"] / total,
-        pictures=shown / total,
+        pictures=pictures / total,
         parts={name: spent / steps for name, spent in clock.spent.items() if name != "data"},
-        peak=torch.cuda.max_memory_allocated(accelerator.device) if cuda else memory.peak_memory(),
+        peak=torch.cuda.max_memory_allocated(accelerator.device) if is_cuda else memory.peak_memory(),
+        memory_format=built.memory_format,
     )
 
 
-def fastest(rows: list[BenchmarkRow]) -> BenchmarkRow | None:
-    """Return the row of the most pictures a second, None if none works."""
-    return max((row for row in rows if row.fault is None), key=lambda row: row.pictures, default=None)
+def _time_steps(
+    plan: Plan,
+    built: TrainState,
+    accelerator: Accelerator,
+    batches: Iterator[Batch],
+    clock: _Clock,
+    seconds: float,
+) -> tuple[int, int]:
+    """Take steps until the clock shows `seconds`; return the number of pictures and of steps after the warm-up."""
+    pictures = steps = 0
+    with torch.random.fork_rng(devices=[]):
+        for number, batch in enumerate(batches):
+            clock.mark("data")
+            random = step.seed_step(plan.settings.seed, number)
+            step.take_step(built, batch, accelerator, number=number, random=random, mark=clock.mark)
+            if number < WARM_UP_STEPS:
+                clock.restart()
+                continue
+            pictures, steps = pictures + len(batch.names), steps + 1
+            if clock.total() >= seconds:
+                break
+    return pictures, steps
 
 
-def _endless(count: int, plan: Plan) -> Iterator[list[tuple[int, int]]]:
+def _endless_batches(plan: Plan, items: tuple[Item, ...], built: TrainState) -> Iterator[Batch]:
     settings = plan.settings
+    return loader.iterate_batches(
+        Samples(items=items, recipe=sample_recipe(plan), stream=Stream.TRAIN),
+        _endless_keys(len(items), plan),
+        settings.data.workers,
+        built.device,
+        devices.weight_dtype(settings.training.precision),
+        MEMORY_FORMATS[built.memory_format],
+    )
+
+
+def _endless_keys(count: int, plan: Plan) -> Iterator[list[SampleKey]]:
+    """Yield the keys of full batches, epoch after epoch."""
+    settings = plan.settings
+    repeat, batch_size = settings.data.repeat, settings.training.batch
     for epoch in itertools.count():
-        yield from (
-            keys
-            for keys in loader.shuffled_batches(
-                count, settings.data.repeat, settings.training.batch, settings.seed, epoch
-            )
-            if len(keys) == min(settings.training.batch, count * settings.data.repeat)
-        )
+        for keys in loader.shuffled_batches(count, repeat, batch_size, settings.seed, epoch):
+            if len(keys) == min(batch_size, count * repeat):
+                yield keys
 
 
 class _Clock:
-    """Adds up the time between marks, each of which waits for the device."""
+    """Sums up the time between marks. Each mark waits for the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None

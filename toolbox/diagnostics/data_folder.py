@@ -1,4 +1,4 @@
-"""Looks at what a run would use: a data folder's files, and one step of a recipe."""
+"""A check of a data folder: pairs without a partner, files that can't be read, sizes that don't match."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from toolbox.imaging import io
 
 
 def inspect_folder(folder: Path) -> list[Finding]:
-    """Return what there is in a data folder and every file of it that can't be read.
+    """Return the content of a data folder, and a finding for every file of it that can't be used.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: the folder does not exist.
     """
     try:
         source = folders.open_folder(folder)
     except DataError as error:
         return [Finding(what="pairing", ok=False, detail=str(error))]
-    detail = f"{source.kind}: {len(source.items)} to train and validate, {len(source.tests)} to restore"
+    detail = f"{source.kind}: {len(source.items)} for training and validation, {len(source.tests)} to restore"
     findings = [Finding(what="pairing", ok=True, detail=detail)]
     for item in (*source.items, *source.tests):
         sizes = {}
@@ -32,6 +32,6 @@ def inspect_folder(folder: Path) -> list[Finding]:
             except DataError as error:
                 findings.append(Finding(what=item.name, ok=False, detail=str(error)))
         if len(set(sizes.values())) > 1:
-            shown = " and ".join(f"{path.parent.name} {w}x{h}" for path, (h, w) in sizes.items())
-            findings.append(Finding(what=item.name, ok=False, detail=f"the pair is of unequal size: {shown}"))
+            listed = " and ".join(f"{path.parent.name} {w}x{h}" for path, (h, w) in sizes.items())
+            findings.append(Finding(what=item.name, ok=False, detail=f"the pair is of unequal size: {listed}"))
     return findings

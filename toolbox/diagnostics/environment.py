@@ -1,4 +1,4 @@
-"""What this installation has, what does not fit together, and what to install instead."""
+"""A check of the installation: packages, devices and folders, and what to do about a fault."""
 
 from __future__ import annotations
 
@@ -21,26 +21,32 @@ PACKAGES = (
     "opencv-python",
     "numpy",
     "pillow",
-    "accelerate",
     "pluggy",
     "pydantic",
     "safetensors",
 )
+MIN_FREE_GIB = 2  # for runs
 
-MISMATCH = (
-    "torch and torchvision do not fit together (operator torchvision::nms does not exist): one is a CPU build and the "
-    "other is not, or their versions differ. Reinstall both from one place: pip install --force-reinstall torch "
-    "torchvision, or, for a CPU build, the command that https://pytorch.org/get-started/locally/ shows."
+TORCHVISION_MISMATCH = (
+    "torch and torchvision don't fit together (operator torchvision::nms does not exist): one of them is a CPU build "
+    "and the other is not, or their versions differ. Reinstall both from one source: pip install --force-reinstall "
+    "torch torchvision, or, for a CPU build, the command on https://pytorch.org/get-started/locally/."
 )
-SYSTEM_LIBRARIES = (
-    "OpenCV needs a library of the system that is not here ({library}). On Debian or Ubuntu: apt-get install libgl1 "
+MISSING_LIBRARY = (
+    "OpenCV needs a system library that is missing ({library}). On Debian or Ubuntu: apt-get install libgl1 "
     "libglib2.0-0; or, without root: pip uninstall opencv-python && pip install opencv-python-headless."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line of `toolbox doctor`: what was looked at, whether it is well, what to do if not."""
+    """One line of `toolbox doctor`.
+
+    Attributes:
+        what: what was checked.
+        ok: whether it is in order.
+        detail: the value found, or the fault and its remedy.
+    """
 
     what: str
     ok: bool
@@ -48,21 +54,21 @@ class Finding:
 
 
 def explain_import(error: BaseException) -> str | None:
-    """Return one line with the remedy for the import failures that are known, None for others."""
+    """Return one line with the remedy for a known import error, None for any other."""
     text = str(error)
     if "torchvision::nms" in text or ("torchvision" in text and "undefined symbol" in text):
-        return MISMATCH
+        return TORCHVISION_MISMATCH
     for library in ("libGL.so", "libglib-2.0", "libgthread-2.0", "libSM.so", "libXext.so", "libxcb"):
         if library in text:
-            return SYSTEM_LIBRARIES.format(library=text.split(":")[0])
+            return MISSING_LIBRARY.format(library=text.split(":")[0])
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("toolbox"):
         package = error.name.split(".")[0]
-        return f"The package '{package}' is not installed here. Reinstall: pip install toolbox-restore"
+        return f"The package '{package}' is not installed. Reinstall: pip install {DISTRIBUTION}"
     return None
 
 
 def check_packages() -> list[Finding]:
-    """Return a finding for Python, for every package that matters, and for what should not be here."""
+    """Return a finding for Python, for each package that toolbox needs, and for packages that conflict with it."""
     findings = [Finding(what="python", ok=sys.version_info >= (3, 11), detail=platform.python_version())]
     for name in PACKAGES:
         version = find_version(name)
@@ -74,15 +80,15 @@ def check_packages() -> list[Finding]:
         else:
             findings.append(Finding(what=name, ok=False, detail=f"{NOT_INSTALLED}: pip install {DISTRIBUTION}"))
     for module in ("torchvision", "cv2", "timm"):
-        findings.extend(_try_import(module))
-    stranger = find_version("toolbox")
-    if stranger is not None:
+        findings.extend(_check_import(module))
+    conflicting = find_version("toolbox")
+    if conflicting is not None:
         findings.append(
             Finding(
                 what="toolbox",
                 ok=False,
-                detail=f"another project's distribution 'toolbox' {stranger} is installed and writes into "
-                "the same folder; pip uninstall toolbox, then pip install --force-reinstall --no-deps toolbox-restore",
+                detail=f"the package 'toolbox' {conflicting} of another project is installed and writes into the same "
+                f"folder. Run pip uninstall toolbox, then pip install --force-reinstall --no-deps {DISTRIBUTION}",
             )
         )
     return findings
@@ -95,40 +101,42 @@ def check_devices() -> list[Finding]:
     cores, threads = os.cpu_count(), torch.get_num_threads()
     findings = [Finding(what="cpu", ok=True, detail=f"{cores} cores, {threads} threads, {platform.machine()}")]
     for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
-        memory = f"{facts.total_memory / 2**30:.0f} GiB"
-        findings.append(Finding(what=f"cuda:{index}", ok=True, detail=f"{facts.name}, {memory}"))
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        findings.append(Finding(what=f"cuda:{index}", ok=True, detail=f"{properties.name}, {memory}"))
     if torch.backends.mps.is_available():
-        findings.append(Finding(what="mps", ok=True, detail="Apple GPU (not tested by us)"))
+        findings.append(Finding(what="mps", ok=True, detail="Apple GPU (not tested by the toolbox project)"))
     return findings
 
 
 def check_folders() -> list[Finding]:
-    """Return a finding for each place that is written to: runs, cache, configuration."""
+    """Return a finding for each folder that toolbox writes to: runs, cache, configuration."""
     free = shutil.disk_usage(".").free / 2**30
     return [
-        Finding(what="runs", ok=free > 2, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"),
+        Finding(
+            what="runs", ok=free > MIN_FREE_GIB, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"
+        ),
         Finding(
             what="cache",
             ok=True,
-            detail=f"{paths.cache_dir()}, {_held(paths.cache_dir())}; to clear: delete the folder",
+            detail=f"{paths.cache_dir()}, {_folder_size(paths.cache_dir())}; to clear: delete the folder",
         ),
         Finding(what="configuration", ok=True, detail=str(paths.config_dir())),
     ]
 
 
-def _held(folder: Path) -> str:
+def _folder_size(folder: Path) -> str:
     sizes = []
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # a run at work renames its files
+        with suppress(FileNotFoundError):  # a running process renames its files
             if path.is_file():
                 sizes.append(path.stat().st_size)
     return f"{sum(sizes) / 2**30:.2f} GiB in {len(sizes)} files"
 
 
-def _try_import(module: str) -> list[Finding]:
+def _check_import(module: str) -> list[Finding]:
     try:
         __import__(module)
-    except Exception as error:  # any import may fail in any way; the line says how
+    except Exception as error:  # any error of the import is a finding
         return [Finding(what=module, ok=False, detail=explain_import(error) or " ".join(str(error).split()))]
     return []

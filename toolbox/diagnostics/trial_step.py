@@ -1,4 +1,4 @@
-"""Looks at what a run would use: a data folder's files, and one step of a recipe."""
+"""Time and memory of one training step of a recipe, for `toolbox doctor`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.training import state, step
+from toolbox.training.memory_format import choose_memory_format, set_memory_format
+from toolbox.training.state import MEMORY_FORMATS
 from toolbox.utils import devices
 from toolbox.utils.memory import peak_memory
 
@@ -18,14 +20,16 @@ def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
     """Take two steps on random pictures and measure the second.
 
     Returns:
-        Its time in seconds, the peak memory in bytes, and what that memory is of ("device" or "process").
+        Its time in seconds, the peak memory in bytes, and whose memory it is ("device" or "process").
     """
     settings = plan.settings
     accelerator = make_accelerator(device, settings.training.precision)
     dtype = devices.weight_dtype(settings.training.precision)
     built = state.build_state(plan, accelerator, dtype)
+    built = set_memory_format(built, choose_memory_format(settings, built, accelerator).name)
     shape = (settings.training.batch, 3, settings.data.size, settings.data.size)
     pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(accelerator.device, dtype)
+    pictures = pictures.contiguous(memory_format=MEMORY_FORMATS[built.memory_format])
     batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=())
     seconds = 0.0
     for number in range(2):

@@ -1,1 +1,1 @@
-"""Several processes that train one network: accelerate, collectives, FSDP, BatchNorm over all processes."""
+"""Several processes that train one network: devices, collectives, FSDP, BatchNorm over all processes."""

@@ -1,116 +1,158 @@
-"""The accelerator: accelerate, for the device, the precision and the processes. Nothing else names a device."""
+"""The device, the precision and the process group of a training run. Nothing else sets them up."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor
+from torch import distributed as dist
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
+from toolbox.distributed.torch_patches import skip_update_if
 from toolbox.errors import UsageError
-from toolbox.utils.devices import launched_process_count, require_device
+from toolbox.utils.devices import launched_process_count, pick_device
 
-# How long a process waits for the others, who may be waiting for the first to restore a folder of photographs. When
-# one ends, the launcher ends them all, so nothing depends on this being short.
+# Other ranks may wait while the main process restores a folder of photographs. A launcher ends all processes when one
+# of them ends, so nothing depends on a short timeout.
 PEER_TIMEOUT = timedelta(days=1)
 
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
-def make_accelerator(device: str | None = None, precision: str = "fp32", *, several: bool = False) -> Accelerator:
-    """Return an accelerator for `device` ("cpu", "cuda", "cuda:1", "mps"; None takes the best there is).
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """Where and in which precision this process trains.
+
+    Attributes:
+        device: the device of this process.
+        autocast_dtype: the dtype of the networks' arithmetic in a mixed precision, None in the others.
+        scaler: the gradient scaler of fp16, None in other precisions.
+    """
+
+    device: torch.device
+    autocast_dtype: torch.dtype | None = None
+    scaler: GradScaler | None = None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which networks compute in the mixed precision, if there is one."""
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+
+def make_accelerator(device: str | None = None, precision: str = "fp32", *, distributed: bool = False) -> Accelerator:
+    """Return an accelerator for `device` ("cpu", "cuda", "cuda:1", "mps"; None chooses the best device).
 
     Args:
-        device: see above; among several processes each takes the GPU of its own number.
-        precision: of the recipe.
-        several: the processes that a launcher has started (WORLD_SIZE) work together and meet here.
+        device: see above. Among several processes each takes the GPU with its own local rank.
+        precision: the recipe's precision.
+        distributed: join the process group of all processes that a launcher has started (WORLD_SIZE).
 
     Raises:
-        UsageError: the device is not there, or can't compute in that precision; several processes without `several`.
+        UsageError: the device is missing or does not support the precision; or a launcher has started several
+            processes and `distributed` is False.
     """
-    mixed = precision if precision in ("bf16", "fp16") else "no"
-    launched = launched_process_count()
-    if launched > 1 and not several:
-        raise UsageError(f"This was started as {launched} processes; it takes one. `toolbox run` trains in several.")
-    # accelerate keeps one state a process and refuses a second with other settings; each run sets its own.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    if device is not None:
-        require_device(device)
-    if launched > 1:
+    processes = launched_process_count()
+    if processes > 1 and not distributed:
+        raise UsageError(f"{processes} processes were started, but this command runs in one. Use `toolbox run`.")
+    if processes > 1:
         _require_one_gpu_each(device)
-    try:
-        meeting = InitProcessGroupKwargs(timeout=PEER_TIMEOUT)
-        # Without a GPU, several processes that were not told of the CPU would not meet.
-        cpu = device == "cpu" or (launched > 1 and not torch.cuda.is_available())
-        return Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=[meeting])
-    except ValueError as error:
-        raise UsageError(f"--precision {precision} does not work here: {error}") from error
+    # Without a GPU several processes meet on the CPU.
+    chosen = pick_device("cpu" if processes > 1 and device is None and not torch.cuda.is_available() else device)
+    _require_precision(precision, chosen)
+    if processes > 1 and not dist.is_initialized():
+        _join_process_group(chosen)
+    return Accelerator(
+        device=chosen,
+        autocast_dtype=AUTOCAST_DTYPES.get(precision),
+        scaler=GradScaler(chosen.type) if precision == "fp16" else None,
+    )
 
 
 def scale_loss(accelerator: Accelerator, loss: Tensor) -> Tensor:
-    """Return a loss as it is to be differentiated: in fp16 times the scale that keeps gradients from vanishing."""
+    """Return the loss to differentiate: in fp16 times the scale that keeps gradients from becoming 0."""
     return loss if accelerator.scaler is None else accelerator.scaler.scale(loss)
 
 
 def unscale_norm(accelerator: Accelerator, norm: Tensor) -> Tensor:
-    """Return the norm of gradients of `scaled` losses as it is without the scale.
+    """Return the norm of gradients of a scaled loss without the scale.
 
-    In fp16 it is 0 where the scale was too large for it: the scaler then lowers the scale and moves nothing by it.
-    A scale of 1 or less is no cause of what is not finite.
+    In fp16 it is 0 where the scale was too large for the gradients: the scaler then lowers the scale and skips the
+    update. A scale of 1 or less is no reason for a value that is not finite.
     """
     if accelerator.scaler is None:
         return norm
-    grad_scaler_state = accelerator.scaler.scale(torch.ones_like(norm))
-    return torch.where(norm.isfinite() | (grad_scaler_state <= 1), norm / grad_scaler_state, 0.0)
+    scale = accelerator.scaler.scale(torch.ones_like(norm))
+    return torch.where(norm.isfinite() | (scale <= 1), norm / scale, 0.0)
 
 
-def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], wrong: Tensor) -> None:
-    """Step optimisers whose gradients are all there; in fp16 the scale that all of them have changes after the last.
+def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], not_finite: Tensor) -> None:
+    """Step optimizers whose gradients are complete. In fp16 they share one scale, which is updated after the last.
 
     Args:
         accelerator: the accelerator.
-        optimizers: fused ones.
-        wrong: a scalar on the device; where it is not 0, no weight moves. Nothing waits for it.
+        optimizers: fused optimizers.
+        not_finite: a scalar on the device; no weight changes if it is not 0. The host does not wait for it.
     """
     for optimizer in optimizers:
-        inner = cast(Any, getattr(optimizer, "optimizer", optimizer))
         if accelerator.scaler is None:
-            # What torch's own GradScaler tells a fused optimiser; in fp16 it does so itself.
-            inner.grad_scale, inner.found_inf = None, wrong
+            skip_update_if(optimizer, not_finite)
             optimizer.step()
         else:
-            # A scaler goes by the gradients alone, and one of them is enough.
-            weights = [weight for group in inner.param_groups for weight in group["params"]]
+            # A scaler decides by the gradients alone, and one gradient that is not finite is enough.
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             for gradient in [weight.grad for weight in weights if weight.grad is not None][:1]:
-                gradient.add_(torch.where(wrong > 0, torch.inf, 0.0))
-            # accelerate's own would change the scale after the first.
-            accelerator.scaler.step(inner)
+                gradient.add_(torch.where(not_finite > 0, torch.inf, 0.0))
+            accelerator.scaler.step(optimizer)
     if accelerator.scaler is not None:
         accelerator.scaler.update()
 
 
 def grad_scaler_state(accelerator: Accelerator) -> dict[str, float]:
-    """Return what fp16's scale is and when it grows, for a checkpoint; empty in other precisions."""
+    """Return the state of fp16's gradient scaler for a checkpoint; empty in other precisions."""
     return {} if accelerator.scaler is None else accelerator.scaler.state_dict()
 
 
-def load_grad_scaler_state(accelerator: Accelerator, saved: dict[str, float]) -> None:
-    """Bring fp16's scale to what `scale` gave; where one of the two is not of fp16, leave it as it is."""
-    if accelerator.scaler is not None and saved:
-        accelerator.scaler.load_state_dict(saved)
+def load_grad_scaler_state(accelerator: Accelerator, state: dict[str, float]) -> None:
+    """Load what `grad_scaler_state` returned. Change nothing if one of the two is not in fp16."""
+    if accelerator.scaler is not None and state:
+        accelerator.scaler.load_state_dict(state)
+
+
+def _require_precision(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 needs a GPU. On a CPU take bf16 or fp32.")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UsageError(f"--precision bf16 does not work on {torch.cuda.get_device_name(device)}. Take fp16 or fp32.")
 
 
 def _require_one_gpu_each(device: str | None) -> None:
     if device not in (None, "cpu", "cuda"):
         raise UsageError(
-            f"--device {device}: several processes take --device cuda, a GPU each, or cpu. CUDA_VISIBLE_DEVICES says "
-            "which GPUs."
+            f"--device {device}: several processes take --device cuda (one GPU each) or --device cpu. Choose the GPUs "
+            "with CUDA_VISIBLE_DEVICES."
         )
-    here, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
-    if device != "cpu" and torch.cuda.is_available() and here > there:
-        raise UsageError(f"{here} processes were started on a machine with {there} GPUs; start one a GPU.")
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if device != "cpu" and torch.cuda.is_available() and processes > gpus:
+        raise UsageError(f"{processes} processes were started on a machine with {gpus} GPUs. Start one for each GPU.")
+
+
+def _join_process_group(device: torch.device) -> None:
+    """Set up communication between the processes: NCCL between GPUs, gloo between CPUs."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    elif "OMP_NUM_THREADS" not in os.environ:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PEER_TIMEOUT)
+    except ValueError as error:
+        raise UsageError(
+            f"The processes can't find each other: {error}. Start them with torchrun or accelerate launch."
+        ) from error

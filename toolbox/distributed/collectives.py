@@ -1,16 +1,15 @@
-"""Several processes that train one network: who takes which pictures, and what they tell each other.
+"""What the processes of a run exchange: sums of tensors, small JSON values, and each rank's rows of a batch.
 
-Nothing is wrapped: each process computes its share of the losses of the whole batch, and sums are taken over all
-processes, of gradients before an update, of figures for the record. In a single process every function returns at once.
+No network is wrapped. Each process computes its share of the losses of the full batch; gradients and figures are
+summed over all processes. In a single process every function returns at once.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,88 +20,106 @@ from torch.distributed.tensor import DTensor
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.errors import ToolboxError, TrainingError, UsageError
 
-LOST_PEER_WORDS = ("gloo", "NCCL", "peer")  # in the messages of errors that come of another process's end
-BUCKET_BYTES = 32 << 20  # bytes a message: long enough for the full rate of a link, short enough that several overlap
+BUCKET_BYTES = 32 << 20  # of a message: long enough for the full rate of a link, short enough that several overlap
 
 
 def world_size() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def is_main_process() -> bool:
-    """Return whether this is the process that writes and speaks."""
+    """Return whether this is the process of rank 0, which writes files and prints messages."""
     return rank() == 0
 
 
-def rank_slice(whole: int) -> tuple[slice, BatchSlice]:
-    """Return which rows of a batch of `whole` pictures are this process's, and their place in it.
+def rank_slice(batch_size: int) -> tuple[slice, BatchSlice]:
+    """Return this process's rows of a batch of `batch_size` pictures, and their position in it.
 
-    The slices are contiguous, in the order of the processes, and differ by one row at most. Where a batch has fewer
-    rows than there are processes (the last of an epoch), those without one take its last row, which counts nothing.
+    The slices are contiguous, in the order of the ranks, and differ by one row at most. If a batch has fewer rows than
+    there are processes (the last batch of an epoch), the processes without a row take its last row with weight 0.
     """
-    start, stop = (whole * (rank() + more) // world_size() for more in (0, 1)) if world_size() > 1 else (0, whole)
+    if world_size() == 1:
+        return slice(0, batch_size), BatchSlice(start=0, total=batch_size, weight=1.0)
+    start, stop = (batch_size * number // world_size() for number in (rank(), rank() + 1))
     if start == stop:
-        return slice(whole - 1, whole), BatchSlice(start=whole - 1, total=whole, weight=0.0)
-    return slice(start, stop), BatchSlice(start=start, total=whole, weight=(stop - start) / whole)
+        return slice(batch_size - 1, batch_size), BatchSlice(start=batch_size - 1, total=batch_size, weight=0.0)
+    return slice(start, stop), BatchSlice(start=start, total=batch_size, weight=(stop - start) / batch_size)
 
 
-def require_rows(whole: int) -> None:
-    """Raise UsageError if a batch of `whole` pictures can't be shared out."""
-    if whole < world_size():
+def require_row_each(batch_size: int) -> None:
+    """Raise UsageError if a batch has fewer pictures than there are processes."""
+    if batch_size < world_size():
         raise UsageError(
-            f"A batch of {whole} is too small for {world_size()} processes, which share it: set --batch to "
+            f"A batch of {batch_size} is too small for {world_size()} processes, which share it. Set --batch to "
             f"{world_size()} or more, or start fewer processes."
         )
 
 
-def all_reduce_sum(tensors: Iterable[Tensor]) -> Callable[[], None]:
-    """Start to sum tensors over the processes; the function that it gives waits and puts the sums into them.
+def barrier() -> None:
+    """Wait until every process has come here."""
+    if world_size() > 1:
+        dist.barrier(device_ids=[torch.cuda.current_device()] if dist.get_backend() == "nccl" else None)
 
-    Every process must name tensors of the same shapes in the same order.
+
+@contextmanager
+def local_main_process_first() -> Iterator[None]:
+    """Have the first process of each machine run the block while the other processes wait for it."""
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not first:
+        barrier()
+    yield
+    if first:
+        barrier()
+
+
+def all_reduce_sum(tensors: Iterable[Tensor]) -> Callable[[], None]:
+    """Start to sum tensors over the processes. The returned function waits and writes the sums into the tensors.
+
+    Every process passes tensors of the same shapes in the same order.
     """
     if world_size() == 1:
         return lambda: None
-    flying = []
+    pending = []
     for bucket in _buckets(tensors):
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in bucket])
-        flying.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+        pending.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
 
     def finish() -> None:
-        for bucket, flat, work in flying:
+        for bucket, flat, work in pending:
             work.wait()
-            for tensor, values in zip(bucket, flat.split([one.numel() for one in bucket]), strict=True):
+            for tensor, values in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
                 tensor.detach().copy_(values.view(tensor.shape))
 
     return finish
 
 
-def all_reduce_mean(tensors: Iterable[Tensor], share: float) -> None:
-    """Put into each tensor of floats its mean over the processes, weighted by `share`.
+def all_reduce_mean(tensors: Iterable[Tensor], weight: float) -> None:
+    """Write into each floating-point tensor its mean over the processes, weighted by each process's `weight`.
 
-    In float64, so that values which are equal everywhere stay as they are, however often.
+    The arithmetic is in float64, so that values that are equal in all processes never change.
     """
     if world_size() == 1:
         return
     floats = [tensor for tensor in tensors if tensor.is_floating_point()]
-    values = [tensor.detach().double() * share for tensor in floats]
+    values = [tensor.detach().double() * weight for tensor in floats]
     all_reduce_sum(values)()
     for tensor, value in zip(floats, values, strict=True):
         tensor.copy_(value)
 
 
 def any_rank(flag: bool) -> bool:
-    """Return whether any process says yes. Waits for all of them."""
+    """Return whether `flag` is True in any process. All processes call it."""
     return all_reduce_scalar(float(flag)) > 0
 
 
 def all_reduce_scalar(value: float) -> float:
-    """Return the sum of a number over the processes. Waits for all of them."""
+    """Return the sum of a number over the processes. All processes call it."""
     if world_size() == 1:
         return value
     values = torch.tensor([value], dtype=torch.float64, device=_device())
@@ -110,8 +127,8 @@ def all_reduce_scalar(value: float) -> float:
     return values.item()
 
 
-def gather_objects(value: Any) -> list[Any]:  # noqa: ANN401 - what JSON holds
-    """Return every process's `value`, in the order of the processes; it must be what JSON holds."""
+def gather_objects(value: Any) -> list[Any]:  # noqa: ANN401 - any JSON value
+    """Return the JSON `value` of every process, in the order of the ranks. All processes call it."""
     if world_size() == 1:
         return [value]
     text = json.dumps(value).encode()
@@ -120,103 +137,102 @@ def gather_objects(value: Any) -> list[Any]:  # noqa: ANN401 - what JSON holds
     longest = max(int(length) for length in lengths)
     texts = [torch.zeros(longest, dtype=torch.uint8, device=_device()) for _ in range(world_size())]
     dist.all_gather(texts, torch.frombuffer(bytearray(text.ljust(longest)), dtype=torch.uint8).to(_device()))
-    return [json.loads(one.cpu().numpy().tobytes()) for one in texts]
+    return [json.loads(received.cpu().numpy().tobytes()) for received in texts]
 
 
-def on_main_process(make: Callable[[], Any]) -> Any:  # noqa: ANN401 - what JSON holds
-    """Have the first process call `make` while the others wait, and return in all of them what it gave (for JSON).
+def on_main_process(function: Callable[[], Any]) -> Any:  # noqa: ANN401 - any JSON value
+    """Call `function` in the main process while the others wait, and return its JSON value in all of them.
 
     Raises:
-        Exception: what `make` raised, in the first process; the others end without a word.
+        Exception: what `function` raised, in the main process; the other processes exit silently.
     """
     if world_size() == 1:
-        return make()
-    fault, value = None, None
+        return function()
+    failure, value = None, None
     if is_main_process():
         try:
-            value = make()
+            value = function()
         except Exception as error:
-            fault = error
-    code, value = gather_objects([None if fault is None else getattr(fault, "exit_code", 1), value])[0]
-    if fault is not None:
-        raise fault
+            failure = error
+    code, value = gather_objects([None if failure is None else getattr(failure, "exit_code", 1), value])[0]
+    if failure is not None:
+        raise failure
     if code is not None:
         raise SystemExit(code)
     return value
 
 
 def same_error_on_every_rank(error: ToolboxError) -> BaseException:
-    """Return what to raise for an error that every process meets alike: the first says it, the others just end."""
+    """Return what to raise for an error that all processes meet: the main process reports it, the others exit."""
     return error if is_main_process() else SystemExit(error.exit_code)
 
 
 def replicated(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield those tensors that every process has for itself, not spread over them; see `toolbox.distributed.fsdp`."""
+    """Yield the tensors that every process has in full, not those that `toolbox.distributed.fsdp` shards."""
     return (tensor for tensor in tensors if not isinstance(tensor, DTensor))
 
 
 def require_equal_state(state: Mapping[str, Iterable[Tensor]]) -> None:
-    """End the run if a part of its state is not the same, to the bit, in all processes that each have it.
+    """Check that the replicated tensors of a run's state have the same bits in all processes. All processes call it.
 
     Raises:
-        TrainingError: naming the parts.
+        TrainingError: they differ; the message names the parts of the state.
     """
     if world_size() == 1:
         return
-    sums = [sum((_checksum(tensor) for tensor in replicated(tensors)), start=_zero()) for tensors in state.values()]
-    both = torch.stack([*sums, *(-one for one in sums)])
-    dist.all_reduce(both, op=dist.ReduceOp.MAX)
-    most, least = both.view(2, -1)
-    apart = [name for name, differs in zip(state, (most != -least).tolist(), strict=True) if differs]
-    if apart:
+    zero = torch.zeros((), dtype=torch.int64, device=_device())
+    sums = [sum((_checksum(tensor) for tensor in replicated(tensors)), start=zero) for tensors in state.values()]
+    extremes = torch.stack([*sums, *(-value for value in sums)])
+    dist.all_reduce(extremes, op=dist.ReduceOp.MAX)
+    largest, smallest = extremes.view(2, -1)
+    different = [name for name, differs in zip(state, (largest != -smallest).tolist(), strict=True) if differs]
+    if different:
         raise same_error_on_every_rank(
             TrainingError(
-                f"The processes have drifted apart: {', '.join(apart)} differ between them. They need the same version "
-                "of everything and the same kind of device. The last checkpoint is whole: --resume it."
+                f"The processes no longer have the same state: {', '.join(different)}. All of them need the same "
+                "versions of all packages and the same kind of device. The last checkpoint is complete: --resume it."
             )
         )
 
 
-def run_with_peers(work: Callable[[], int]) -> int:
-    """Do all of a program's work, which gives its exit code, and end with the others.
+def run_with_peers(program: Callable[[], int]) -> int:
+    """Run a whole program, return its exit code, and leave the process group.
 
     Raises:
-        TrainingError: another process has ended before.
+        TrainingError: another process ended before this one.
     """
-    code = 1
     try:
-        code = work()
-        if world_size() > 1:
-            dist.barrier()  # a launcher takes who ends early for lost, and ends the rest
+        code = program()
+        barrier()  # a launcher ends all processes when the first of them ends
         return code
-    except BaseException as error:
-        if isinstance(error, ToolboxError):
-            code = error.exit_code
-        elif isinstance(error, SystemExit) and isinstance(error.code, int):
-            code = error.code
+    except RuntimeError as error:
         if not is_lost_peer(error):
             raise
+        reason = " ".join(str(error).split())[:200]
         raise same_error_on_every_rank(
             TrainingError(
-                "Another process of this run has ended, and so does this one; what it said is here or in its log. "
-                "The last checkpoint is whole: --resume the run."
+                f"Another process of this run has ended ({reason}). Its own message is above or in its log. The last "
+                "checkpoint is complete: --resume the run."
             )
         ) from error
     finally:
         if dist.is_initialized():
-            # Threads and messages of a group, a broken one above all, hang or abort the interpreter's own end.
-            atexit.register(_exit_now, code)
+            dist.destroy_process_group()
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Return whether an error comes of another process's end."""
-    return world_size() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in LOST_PEER_WORDS)
+    """Return whether an error means that another process has ended.
 
-
-def _exit_now(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    torch has no exception class for it under gloo, so the place where the error was raised decides: in a call of
+    torch.distributed, or in a call of this module.
+    """
+    if world_size() == 1 or not isinstance(error, RuntimeError):
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module == __name__ or module.startswith("torch.distributed.")
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
@@ -233,13 +249,9 @@ def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
 
 
 def _checksum(tensor: Tensor) -> Tensor:
-    """Return the sum of a tensor's bits taken as whole numbers, which no order of adding changes."""
-    words = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}[tensor.element_size()]
-    return tensor.detach().view(words).sum(dtype=torch.int64).to(_device())
-
-
-def _zero() -> Tensor:
-    return torch.zeros((), dtype=torch.int64, device=_device())
+    """Return the sum of a tensor's bits as integers, which does not depend on the order of the summands."""
+    integers = {8: torch.int64, 4: torch.int32, 2: torch.int16, 1: torch.uint8}[tensor.element_size()]
+    return tensor.detach().view(integers).sum(dtype=torch.int64).to(_device())
 
 
 def _device() -> torch.device:

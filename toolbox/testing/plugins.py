@@ -18,7 +18,7 @@ from toolbox.hooks.manager import Candidate, PluginRecord, file_loader, register
 from toolbox.testing.checks import Check
 
 # Packages that take too long to import for `toolbox list`.
-HEAVY_PACKAGES = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch", "accelerate")
+HEAVY_PACKAGES = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch")
 
 # Run in a new interpreter: imports a plugin, calls its hooks, and prints the heavy packages that this imported.
 PROBE = """

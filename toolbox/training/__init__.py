@@ -1,1 +1,1 @@
-"""The training run: state, step, validation, checkpoints, logs."""
+"""Training: the run from its start to its submission, the training step, checkpoints, validation, records."""

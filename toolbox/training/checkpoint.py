@@ -1,6 +1,7 @@
-"""A folder a save: safetensors and JSON, verified before it is used, replaced only by a newer that is whole.
+"""Checkpoints: one folder each, with safetensors and JSON files, verified before use.
 
-A checkpoint is written aside and renamed; its manifest, written last, holds the sha256 of every other file.
+A checkpoint is written to a temporary folder and renamed. Its manifest, written last, has the sha256 of every other
+file. An old checkpoint is deleted only after a newer one is complete.
 """
 
 from __future__ import annotations
@@ -25,24 +26,25 @@ from toolbox.training.state import TrainState
 from toolbox.utils import files
 
 MANIFEST = "manifest.json"
-KEPT = 2
-NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number: which save of that step, 1 if there is none
+STATE = "state.json"
+MAX_CHECKPOINTS = 2
+NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number counts the saves of the same step, from 2
 DAMAGED = "damaged-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands.
+    """The position of a run.
 
     Attributes:
         step: the number of the next step.
-        epoch: the epoch that it belongs to.
-        batch: its place in that epoch.
-        sums: the sum and the count of each figure over the steps of that epoch so far.
-        best: the figure of the best weights so far, the more the better.
-        best_step: after how many steps those were reached.
-        stale: the validations since then.
-        validated: after how many steps the last validation was.
+        epoch: its epoch.
+        batch: its position in that epoch.
+        sums: the sum and the count of each term over the steps of that epoch so far.
+        best: the ranking figure of the best weights so far; higher is better.
+        best_step: the number of steps after which they were reached.
+        stale: the number of validations since then.
+        validated: the number of steps before the last validation.
         seconds: the time spent so far, over all sessions.
         scale: the state of fp16's gradient scaler, see `toolbox.distributed.accelerator`; empty in other precisions.
     """
@@ -61,102 +63,71 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a checkpoint holds: tensors by file and name, and what JSON holds of the rest."""
+    """The content of a checkpoint: tensors by file and name, and the JSON values of `state.json`."""
 
     step: int
     tensors: Mapping[str, Mapping[str, Tensor]]
     state: Mapping[str, Any]
 
 
-def save_checkpoint(folder: Path, parts: TrainState, progress: Progress) -> Path:
-    """Write a checkpoint below `folder` and drop all but the newest two; OutputError if it can't be written.
+def save_checkpoint(folder: Path, state: TrainState, progress: Progress) -> Path:
+    """Write a checkpoint below `folder` and delete all but the newest two. All processes call it.
 
-    All processes call it, each gives its part of what is spread over them, and the first writes.
+    The main process writes; the others contribute their shards.
+
+    Raises:
+        OutputError: it can't be written.
     """
-    snapshot = take_snapshot(parts, progress)
+    snapshot = take_snapshot(state, progress)
     return Path(collectives.on_main_process(lambda: str(write_snapshot(folder, snapshot))))
 
 
-def take_snapshot(parts: TrainState, progress: Progress) -> Snapshot:
-    """Return what a checkpoint holds, whole in the first process; all of them call it. It is no copy of the weights."""
-    tensors = {name: module.state_dict() for name, module in parts.stateful().items()}
+def take_snapshot(state: TrainState, progress: Progress) -> Snapshot:
+    """Return the content of a checkpoint, complete in the main process; all processes call it.
+
+    The tensors are the weights themselves, not copies.
+    """
+    tensors = {name: module.state_dict() for name, module in state.modules().items()}
     plain = {}
-    for name, side in parts.sides().items():
-        tensors[f"{name}-optimizer"], plain[name] = optimizer_state.split_state(side)
-    state = {"progress": asdict(progress), "sides": plain, "conditions": fingerprint(parts.device)}
+    for name, trained in state.networks().items():
+        tensors[f"{name}-optimizer"], plain[name] = optimizer_state.split_state(trained)
+    values = {
+        "progress": asdict(progress),
+        "sides": plain,
+        "conditions": fingerprint(state.device, state.memory_format),
+    }
     return Snapshot(
-        step=progress.step, tensors={name: fsdp.full_tensors(values) for name, values in tensors.items()}, state=state
+        step=progress.step, tensors={name: fsdp.full_tensors(part) for name, part in tensors.items()}, state=values
     )
 
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
-    """Write a checkpoint as `save_state` does, by this process alone."""
-    first = folder / f"step-{snapshot.step:08d}"
-    # Of the same step again: beside the old one, which must stay until the new one is whole, and newer by its name.
-    again = (
-        max(
-            (_step_and_save(path)[1] for path in _checkpoints(folder) if _step_and_save(path)[0] == snapshot.step),
-            default=0,
-        )
-        + 1
-    )
-    target = first if again == 1 else first.with_name(f"{first.name}-{again}")
-    files.write_folder(target, lambda aside: _write_files(aside, snapshot))
-    for old in [path for path in _checkpoints(folder) if path != target][KEPT - 1 :]:
+    """Write a checkpoint as `save_checkpoint` does, from this process only."""
+    # A second save of a step lies beside the first, which must stay until the second is complete.
+    saves = [
+        save for path in _list_checkpoints(folder) for step, save in [_step_and_save(path)] if step == snapshot.step
+    ]
+    save_number = max(saves, default=0) + 1
+    target = folder / (f"step-{snapshot.step:08d}" + (f"-{save_number}" if save_number > 1 else ""))
+    files.write_folder(target, lambda temporary: write_checkpoint_files(temporary, snapshot))
+    for old in [path for path in _list_checkpoints(folder) if path != target][MAX_CHECKPOINTS - 1 :]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 
 
-def rename_damaged(folder: Path) -> None:
-    """Rename the checkpoints below `folder` that `newest` passes over, so that they count as newer than none.
-
-    Not removed: what can't be read today, from a disk that is not there, may be whole tomorrow.
-
-    Raises:
-        OutputError: one can't be renamed.
-    """
-    for saved in _checkpoints(folder):
-        if find_damage(saved) is None:
-            return
-        target = saved.with_name(DAMAGED + saved.name)
-        try:
-            if target.exists():
-                shutil.rmtree(target)
-            saved.rename(target)
-        except OSError as error:
-            raise OutputError(f"{files.printable(saved)} can't be renamed: {error.strerror or error}") from error
-
-
-def require_disk_space(folder: Path, parts: TrainState) -> None:
-    """See that the disk has room for the checkpoints of a run; OutputError with both figures if it has not.
-
-    While one is written the ones to keep lie there still. The optimisers are counted with two values a weight.
-    """
-    tensors = [value for module in parts.stateful().values() for value in module.state_dict().values()]
-    tensors += [weight for side in parts.sides().values() for weight in side.network.parameters() for _ in range(2)]
-    needed = (KEPT + 1) * sum(value.numel() * value.element_size() for value in tensors)
-    there = sum(file.stat().st_size for saved in _checkpoints(folder) for file in saved.iterdir())
-    free = shutil.disk_usage(folder).free + there
-    if free < needed:
-        raise OutputError(
-            f"{files.printable(folder)} has room for {free / 1e6:.0f} MB and the checkpoints of this run take up to "
-            f"{needed / 1e6:.0f} MB. Free some, or choose another disk with --out."
-        )
-
-
 def newest_checkpoint(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
-    """Return the newest checkpoint below `folder` that verifies, None if there is none.
+    """Return the newest undamaged checkpoint below `folder`, None if there is none.
 
     Returns:
-        The checkpoint, and a line for each newer one that was passed over because it is damaged.
+        The checkpoint, and a line for each newer one that is damaged.
     """
-    passed: list[str] = []
-    for saved in _checkpoints(folder):
-        fault = find_damage(saved)
-        if fault is None:
-            return saved, tuple(passed)
-        passed.append(f"checkpoint {saved.name} is damaged ({fault}) and was passed over")
-    return None, tuple(passed)
+    warnings: list[str] = []
+    for saved in _list_checkpoints(folder):
+        damage = find_damage(saved)
+        if damage is None:
+            return saved, tuple(warnings)
+        warnings.append(f"checkpoint {saved.name} is damaged ({damage}) and is not used")
+    return None, tuple(warnings)
 
 
 def find_damage(saved: Path) -> str | None:
@@ -173,26 +144,64 @@ def find_damage(saved: Path) -> str | None:
     return None
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints below `folder`, the newest first."""
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(
-        (path for path in found if NAME.fullmatch(path.name) and path.is_dir()), key=_step_and_save, reverse=True
-    )
+def rename_damaged(folder: Path) -> None:
+    """Rename the damaged checkpoints that are newer than the newest undamaged one, so that they are ignored.
+
+    They are not deleted: a file on a disk that is offline today may be readable tomorrow.
+
+    Raises:
+        OutputError: one can't be renamed.
+    """
+    for saved in _list_checkpoints(folder):
+        if find_damage(saved) is None:
+            return
+        target = saved.with_name(DAMAGED + saved.name)
+        try:
+            if target.exists():
+                shutil.rmtree(target)
+            saved.rename(target)
+        except OSError as error:
+            raise OutputError(f"{files.printable(saved)} can't be renamed: {error.strerror or error}") from error
 
 
-def _step_and_save(saved: Path) -> tuple[int, int]:
-    """Return of which step a checkpoint is, and which save of it."""
-    found = NAME.fullmatch(saved.name)
-    return (0, 0) if found is None else (int(found[1]), int(found[2] or 1))
+def require_disk_space(folder: Path, state: TrainState) -> None:
+    """Raise OutputError if the disk has no room for the checkpoints of a run.
+
+    While one checkpoint is written, the ones to keep are still there. Optimizers are counted with two values for each
+    weight.
+    """
+    tensors = [value for module in state.modules().values() for value in module.state_dict().values()]
+    tensors += [weight for trained in state.networks().values() for weight in trained.network.parameters()] * 2
+    needed = (MAX_CHECKPOINTS + 1) * sum(value.numel() * value.element_size() for value in tensors)
+    used = sum(path.stat().st_size for saved in _list_checkpoints(folder) for path in saved.iterdir())
+    available = shutil.disk_usage(folder).free + used
+    if available < needed:
+        raise OutputError(
+            f"{files.printable(folder)} has room for {available / 1e6:.0f} MB and the checkpoints of this run need up "
+            f"to {needed / 1e6:.0f} MB. Free some space, or choose another disk with --out."
+        )
 
 
-def _write_files(folder: Path, snapshot: Snapshot) -> None:
-    for name, values in snapshot.tensors.items():
-        files.write_bytes(folder / f"{name}.safetensors", save(cpu_copies(values)))
-    files.write_json(folder / "state.json", snapshot.state)
-    digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
-    files.write_json(folder / MANIFEST, {"sha256": digests})
+def load_checkpoint(saved: Path, state: TrainState) -> Progress:
+    """Load an undamaged checkpoint into `state` and return the position of the run.
+
+    Raises:
+        WeightsError: the checkpoint does not fit.
+        UsageError: its optimizer state is of another kind.
+    """
+    for name, module in state.modules().items():
+        path = saved / f"{name}.safetensors"
+        if not path.is_file():
+            raise WeightsError(f"{saved} has no {path.name}: it belongs to another recipe.")
+        load_network(path, module)
+    values = json.loads((saved / STATE).read_text("utf-8"))
+    for name, trained in state.networks().items():
+        tensors = read_tensors(saved / f"{name}-optimizer.safetensors")
+        optimizer_state.load_optimizer_state(trained, tensors, values["sides"][name])
+    progress = values["progress"]
+    # Early versions did not record `validated`, and validated before they saved at the end of an epoch.
+    validated = progress["step"] if progress["batch"] == 0 and progress["best"] is not None else 0
+    return Progress(**{"validated": validated, **progress})
 
 
 def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
@@ -202,23 +211,28 @@ def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
 
 
 def load_network(path: Path, network: nn.Module) -> None:
-    """Load a weight file into `network`, which may be spread over the processes; WeightsError if it does not fit."""
-    tensors, own = read_weights(path, network), network.state_dict()
-    network.load_state_dict({name: fsdp.shard_like(value, own[name]) for name, value in tensors.items()})
+    """Load a weight file into `network`, which may be sharded; WeightsError if it does not fit."""
+    tensors, current = read_weights(path, network), network.state_dict()
+    network.load_state_dict({name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
 
 
-def load_checkpoint(saved: Path, parts: TrainState) -> Progress:
-    """Load a checkpoint that verifies into `parts` and return where the run stood; WeightsError if it does not fit."""
-    for name, module in parts.stateful().items():
-        path = saved / f"{name}.safetensors"
-        if not path.is_file():
-            raise WeightsError(f"{saved} has no {path.name}: it belongs to another recipe.")
-        load_network(path, module)
-    state = json.loads((saved / "state.json").read_text("utf-8"))
-    for name, side in parts.sides().items():
-        tensors = read_tensors(saved / f"{name}-optimizer.safetensors")
-        optimizer_state.load_optimizer_state(side, tensors, state["sides"][name])
-    found = state["progress"]
-    # Those of before it was recorded: a whole epoch was validated before it was saved.
-    known = found["step"] if found["batch"] == 0 and found["best"] is not None else 0
-    return Progress(**{"validated": known, **found})
+def _list_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints below `folder`, the newest first."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    saved = (path for path in paths if NAME.fullmatch(path.name) and path.is_dir())
+    return sorted(saved, key=_step_and_save, reverse=True)
+
+
+def _step_and_save(saved: Path) -> tuple[int, int]:
+    """Return the step of a checkpoint, and the number of the save of that step."""
+    match = NAME.fullmatch(saved.name)
+    return (0, 0) if match is None else (int(match[1]), int(match[2] or 1))
+
+
+def write_checkpoint_files(folder: Path, snapshot: Snapshot) -> None:
+    """Write the files of a checkpoint into `folder`, the manifest last."""
+    for name, tensors in snapshot.tensors.items():
+        files.write_bytes(folder / f"{name}.safetensors", save(cpu_copies(tensors)))
+    files.write_json(folder / STATE, snapshot.state)
+    digests = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+    files.write_json(folder / MANIFEST, {"sha256": digests})

@@ -1,4 +1,4 @@
-"""What a run is made of: what it is given, where it speaks, what does not change while it goes on, how it ended."""
+"""Everything about a run that does not change while it trains, and what it derives from that."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from toolbox.config.plan import Plan
 from toolbox.data import loader, preprocessing
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
-from toolbox.training import metric_log, run_dir
+from toolbox.distributed.accelerator import Accelerator
+from toolbox.training import metric_log, run_records
 from toolbox.training.gan_monitor import GanMonitor
 from toolbox.training.options import Console, RunOptions
-from toolbox.training.state import TrainState
+from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.utils import devices
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """Everything of a run that does not change while it goes on."""
+    """Everything about a run that does not change while it trains.
+
+    Attributes:
+        plan: the bound recipe.
+        options: what the run was given besides the plan.
+        console: where it prints.
+        accelerator: the device, the precision and the process group.
+        state: everything that trains.
+        sample_recipe: how photographs become samples.
+        train_samples: the training samples.
+        validation_samples: the validation samples.
+        metrics: the recipe's metrics by label.
+        monitor: gives the warnings about the run.
+        started: the time, by `time.monotonic`, at which the run would have started without interruptions.
+    """
 
     plan: Plan
     options: RunOptions
@@ -43,98 +57,103 @@ class TrainingRun:
         """The dtype of weights and losses."""
         return devices.weight_dtype(self.plan.settings.training.precision)
 
-    def keep_decoded(self) -> None:
-        """Put the photographs that the cache has not got into it, with a bar; it may be stopped at any time."""
+    def fill_decoded_cache(self) -> None:
+        """Add the photographs that are missing to the cache, with a progress bar; it may be stopped at any time."""
         cache = self.sample_recipe.cache
         if cache is None:
             return
         for samples in (self.train_samples, self.validation_samples):
-            form = self.sample_recipe.form(samples.stream)
-            missing = preprocessing.missing(samples.items, form, cache)
+            key = self.sample_recipe.preprocess_key(samples.stream)
+            missing = preprocessing.uncached_items(samples.items, key, cache)
             if not missing:
                 continue
             if len(missing) > 1000:
-                self.console.print_line(f"Decoding {len(missing)} photographs into {cache.folder}; this is done once.")
+                self.console.print_line(f"Decoding {len(missing)} photographs into {cache.folder}. Later runs reuse them.")
             with self.console.progress_bar("decoding", len(missing)) as advance:
-                for _ in preprocessing.fill_cache(missing, form, cache):
+                for _ in preprocessing.fill_cache(missing, key, cache):
                     advance()
-                    if self.options.stop():
+                    if self.options.should_stop():
                         return
-        for line in cache.trouble:
+        for line in cache.write_failures:
             self.console.print_line(line)
 
-    def validation(self) -> Iterator[Batch]:
-        """Return the validation photographs in order."""
-        keys = loader.ordered_batches(len(self.validation_samples.items), self.plan.settings.training.batch)
-        return self.batches(self.validation_samples, keys)
+    def validation_batches(self) -> Iterator[Batch]:
+        """Yield this process's rows of the validation batches, in order."""
+        batch_size = self.plan.settings.training.batch
+        keys = loader.ordered_batches(len(self.validation_samples.items), batch_size)
+        return self.load_batches(self.validation_samples, keys)
 
-    def batches(self, samples: loader.Samples, keys: Sequence[list[tuple[int, int]]]) -> Iterator[Batch]:
-        """Return this process's rows of the batches of `keys`."""
-        places = [collectives.rank_slice(len(batch)) for batch in keys]
-        own = [batch[rows] for batch, (rows, _) in zip(keys, places, strict=True)]
+    def load_batches(self, samples: loader.Samples, batches: Sequence[list[loader.SampleKey]]) -> Iterator[Batch]:
+        """Yield this process's rows of the batches with these keys."""
+        slices = [collectives.rank_slice(len(keys)) for keys in batches]
+        own = [keys[rows] for keys, (rows, _) in zip(batches, slices, strict=True)]
         loaded = loader.iterate_batches(
-            samples, own, self.plan.settings.data.workers, self.accelerator.device, self.dtype
+            samples,
+            own,
+            self.plan.settings.data.workers,
+            self.accelerator.device,
+            self.dtype,
+            MEMORY_FORMATS[self.state.memory_format],
         )
-        for batch, (_, place) in zip(loaded, places, strict=True):
-            yield replace(batch, batch_slice=place)
+        for batch, (_, batch_slice) in zip(loaded, slices, strict=True):
+            yield replace(batch, batch_slice=batch_slice)
 
-    def order(self, epoch: int) -> list[list[tuple[int, int]]]:
-        """Return an epoch's batches as keys."""
+    def epoch_batches(self, epoch: int) -> list[list[loader.SampleKey]]:
+        """Return the keys of an epoch's batches."""
         settings = self.plan.settings
         count, repeat = len(self.train_samples.items), settings.data.repeat
         return loader.shuffled_batches(count, repeat, settings.training.batch, settings.seed, epoch)
 
-    def steps(self) -> int:
-        """Return the steps of the whole run, if no clock ends it."""
+    def total_steps(self) -> int:
+        """Return the number of steps of the run if no time limit ends it."""
         limits = self.plan.settings.training
         samples = len(self.train_samples.items) * self.plan.settings.data.repeat
-        full = limits.epochs * math.ceil(samples / limits.batch)
-        return min(full, limits.steps or full)
+        steps = limits.epochs * math.ceil(samples / limits.batch)
+        return min(steps, limits.steps or steps)
 
-    def gave_up(self, stale: int) -> bool:
-        """Return whether so many validations without a better figure are as many as the recipe waits for."""
+    def is_out_of_patience(self, stale: int) -> bool:
+        """Return whether `stale` validations without improvement end the run."""
         return 0 < self.plan.settings.validation.patience <= stale
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Add a record to the log, of several processes by the first, and say what the watch finds in it."""
+    def log_record(self, record: Mapping[str, Any]) -> None:
+        """Append a record to the log, in the main process, and print the warnings that it causes."""
         if not collectives.is_main_process():
             return
         folder = self.options.folder
         metric_log.append_record(folder, record)
-        for alarm in self.monitor.see(record):
-            self.console.print_line(f"warning: {alarm.line}")
+        for warning in self.monitor.update(record):
+            self.console.print_line(f"warning: {warning.line}")
             metric_log.append_record(
-                folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(alarm)}
+                folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(warning)}
             )
-            figures = run_dir.read_summary(folder)
-            warned = figures.get("warnings", {}) | {alarm.cause: alarm.line}
-            run_dir.write_summary(folder, figures | {"warnings": warned})
+            summary = run_records.read_summary(folder)
+            if summary is not None:
+                warnings = {**summary.warnings, warning.cause: warning.line}
+                run_records.write_summary(folder, replace(summary, warnings=warnings))
 
-    def say_luma_mismatches(self) -> None:
-        """Say how many pairs, of all processes, are not what competition data are."""
-        found = collectives.gather_objects(
-            sorted(self.train_samples.luma_mismatches | self.validation_samples.luma_mismatches)
-        )
-        names = {name for part in found for name in part}
+    def report_luma_mismatches(self) -> None:
+        """Print how many pairs are not like the competition's. All processes call it."""
+        mismatches = self.train_samples.luma_mismatches | self.validation_samples.luma_mismatches
+        names = {name for names in collectives.gather_objects(sorted(mismatches)) for name in names}
         if names:
             self.console.print_line(
-                f"{len(names)} pairs are not the luma of their truth outside the lost region (JPEG, another gray "
-                "formula): their lost region is found in the input alone."
+                f"In {len(names)} pairs the input is not the luma of the truth outside the lost region (JPEG, another "
+                "gray formula). Their lost region is found in the input alone."
             )
 
-    def seconds(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Return the time spent so far, over all sessions."""
         return time.monotonic() - self.started
 
-    def late(self) -> bool:
+    def is_past_time_limit(self) -> bool:
         """Return whether the recipe's minutes are over by this process's clock."""
         minutes = self.plan.settings.training.minutes
-        return minutes is not None and self.seconds() >= 60 * minutes
+        return minutes is not None and self.elapsed_seconds() >= 60 * minutes
 
-    def time_up(self) -> bool:
-        """Return whether the recipe's minutes are over by the first process's clock; all of them ask."""
-        return collectives.any_rank(collectives.is_main_process() and self.late())
+    def is_time_up(self) -> bool:
+        """Return whether the recipe's minutes are over by the main process's clock. All processes call it."""
+        return collectives.any_rank(collectives.is_main_process() and self.is_past_time_limit())
 
-    def stopped(self) -> bool:
-        """Return whether any process was asked to stop; all of them ask."""
-        return collectives.any_rank(self.options.stop())
+    def is_stopped(self) -> bool:
+        """Return whether any process was asked to stop. All processes call it."""
+        return collectives.any_rank(self.options.should_stop())

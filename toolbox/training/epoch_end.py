@@ -1,4 +1,4 @@
-"""An epoch's end: the schedules stepped, the validation, the best weights kept, a submission."""
+"""The end of an epoch: step the schedules, validate, keep the best weights, write a submission."""
 
 from __future__ import annotations
 
@@ -15,117 +15,133 @@ from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
-from toolbox.training import checkpoint, metric_log, run_dir, state, validate
+from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
+from toolbox.training.run_records import BestWeights
+from toolbox.training.validate import ValidationResult
 
 
-def end_epoch(run: TrainingRun, progress: Progress, *, late: bool = False) -> Progress:
-    """Close an epoch, whole or not: step the schedules after a whole one, validate, keep the best, submit.
+def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = False) -> Progress:
+    """End an epoch, complete or not: step the schedules if it is complete, validate, keep the best, submit.
 
     Args:
         run: the run.
-        progress: where it stands, after the epoch's last step.
-        late: the run has ended here, and the validation that belongs to its end is to be made up for.
+        progress: its position after the epoch's last step.
+        run_has_ended: the run has ended here before its last validation, which is done now; the schedules have been
+            stepped already.
 
     Returns:
-        Where it stands then.
+        The position after the validation.
     """
-    plan, folder = run.plan, run.options.folder
-    limits, shown = plan.settings.training, plan.settings.validation
-    whole = progress.batch == 0
-    number = progress.epoch if whole else progress.epoch + 1
-    last = late or progress.step >= run.steps() or run.time_up()
-    if whole and not late:
-        for side in run.state.sides().values():
-            if side.optimizer.state:
-                side.schedule.step()
-    outcome = None
-    if last or number % shown.every == 0:
-        outcome = validate.validate(run.state, run.validation(), run.accelerator, run.metrics, shown.previews)
-        if collectives.is_main_process():
-            metric_log.write_preview(folder / run_dir.PREVIEWS / f"epoch-{number:03d}.png", outcome.previews)
-        run.log(metric_log.validation_record(progress.step, number, outcome))
-        figure = _ranking(outcome.score.score, outcome.loss)
-        progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
-        if progress.best is None or figure > progress.best:
-            progress = replace(progress, best=figure, best_step=progress.step, stale=0)
-            _keep_best(run, progress, outcome, figure)
-    if number == 1:
-        run.say_luma_mismatches()
-    run.console.print_line(metric_log.epoch_line(number, limits.epochs, progress.step, progress.sums, outcome))
-    if run.gave_up(progress.stale):
+    settings = run.plan.settings
+    is_complete = progress.batch == 0
+    epoch = progress.epoch if is_complete else progress.epoch + 1
+    is_last = run_has_ended or progress.step >= run.total_steps() or run.is_time_up()
+    if is_complete and not run_has_ended:
+        _step_schedules(run)
+    validation = None
+    if is_last or epoch % settings.validation.every == 0:
+        validation, progress = _validate(run, progress, epoch)
+    if epoch == 1:
+        run.report_luma_mismatches()
+    run.console.print_line(metric_log.epoch_line(epoch, settings.training.epochs, progress.step, progress.sums, validation))
+    if run.is_out_of_patience(progress.stale):
         run.console.print_line(
-            f"No better figure in {progress.stale} validations (validation.patience): the run ends here."
+            f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
         )
-    if shown.submit_every and number % shown.submit_every == 0 and not last:
-        name = f"epoch-{number:03d}"
-        restore_test_photos(run, folder / "submissions" / f"{name}.zip", folder / "submissions" / name)
-    return replace(progress, sums={}) if whole else progress
+    submit_every = settings.validation.submit_every
+    if submit_every and epoch % submit_every == 0 and not is_last:
+        target = run.options.folder / run_dir.SUBMISSIONS / f"epoch-{epoch:03d}"
+        restore_test_photos(run, target.with_suffix(".zip"), target)
+    return replace(progress, sums={}) if is_complete else progress
 
 
-def _ranking(score: float | None, loss: float) -> float:
+def _step_schedules(run: TrainingRun) -> None:
+    for trained in run.state.networks().values():
+        if trained.optimizer.state:  # a network that never trains has none
+            trained.schedule.step()
+
+
+def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[ValidationResult, Progress]:
+    previews = run.plan.settings.validation.previews
+    result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics, previews)
+    if collectives.is_main_process():
+        preview = run.options.folder / run_dir.PREVIEWS / f"epoch-{epoch:03d}.png"
+        metric_log.write_preview(preview, result.previews)
+    run.log_record(metric_log.validation_record(progress.step, epoch, result))
+    figure = _ranking_figure(result.score.score, result.loss)
+    progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
+    if progress.best is None or figure > progress.best:
+        progress = replace(progress, best=figure, best_step=progress.step, stale=0)
+        _save_best(run, progress, result, figure)
+    return result, progress
+
+
+def _ranking_figure(score: float | None, loss: float) -> float:
+    """Return the number by which weights are ranked, higher is better: the score, or without one minus the loss."""
     return -loss if score is None else score
 
 
-def _keep_best(run: TrainingRun, progress: Progress, outcome: validate.ValidationResult, figure: float) -> None:
-    """Write the best weights and say so in the summary, unless the file there is better still.
+def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResult, figure: float) -> None:
+    """Write the best weights and record them in the summary, unless the file has better ones.
 
-    It can be where the run went on from an earlier state than the one that it is of.
+    It has better ones if the run was resumed from a checkpoint older than they are.
     """
     folder = run.options.folder
-    if collectives.on_main_process(lambda: _ranking_of_file(folder / weight_file.BEST, run.plan) > figure):
+    if collectives.on_main_process(lambda: _ranking_figure_of_file(folder / weight_file.BEST, run.plan) > figure):
         return
     header = WeightsHeader(
         recipe=recipe.dump(run.plan.tree()),
         recipe_name=run.plan.name,
         step=progress.step,
-        score=asdict(outcome.score),
-        loss=outcome.loss,
+        score=asdict(validation.score),
+        loss=validation.loss,
     )
-    checkpoint.save_network(folder / weight_file.BEST, run.state.restorer, header)
-    if collectives.is_main_process():
-        figures = run_dir.read_summary(folder) | {"best": {"step": progress.step, **asdict(outcome.score)}}
-        run_dir.write_summary(folder, figures)
+    checkpoint.save_network(folder / weight_file.BEST, run.state.eval_generator, header)
+    summary = run_records.read_summary(folder) if collectives.is_main_process() else None
+    if summary is not None:
+        best = BestWeights(step=progress.step, score=validation.score)
+        run_records.write_summary(folder, replace(summary, best=best))
 
 
-def _ranking_of_file(path: Path, plan: Plan) -> float:
-    """Return the figure of a weight file, minus infinity if there is none or it can't be compared with `plan`'s."""
+def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
+    """Return the ranking figure of a weight file; minus infinity if there is none or it can't be compared."""
     if not path.is_file():
         return -math.inf
     try:
         header = weight_file.read_header(path)
-        if _comparable_settings(recipe.parse(header.recipe, "")) != _comparable_settings(
-            recipe.parse(recipe.dump(plan.tree()), "")
-        ):
+        file_settings = _comparable_settings(recipe.parse(header.recipe, ""))
+        if file_settings != _comparable_settings(recipe.parse(recipe.dump(plan.tree()), "")):
             return -math.inf
-        return _ranking(header.score["score"], math.inf if header.loss is None else header.loss)
+        return _ranking_figure(header.score["score"], math.inf if header.loss is None else header.loss)
     except (ToolboxError, KeyError, TypeError):
         return -math.inf
 
 
 def _comparable_settings(tree: recipe.Tree) -> list[object]:
-    """Return what of a recipe two figures must have in common to be compared: the network, and what it is shown."""
+    """Return what must be equal in two recipes so that their validations can be compared: the network and its input."""
     network = {key: value for key, value in tree["generator"].items() if key not in ("init", "optimizer", "schedule")}
     return [network, tree["data"]["size"], *(tree.get(key) for key in ("keep", "seed", "split", "degradations"))]
 
 
 def restore_test_photos(
-    run: TrainingRun, archive: Path, folder: Path, stop: Callable[[], bool] = lambda: False
+    run: TrainingRun, archive: Path, folder: Path, should_stop: Callable[[], bool] = lambda: False
 ) -> Path | None:
-    """Restore the test photographs by the weights as they are into `folder` and zip them as `archive`.
+    """Restore the test photographs into `folder` with the current weights, and zip them as `archive`.
 
     Returns:
-        The archive, None if there are no test photographs or it was told to stop.
+        The archive; None if there are no test photographs or `should_stop` returned True.
     """
     tests = run.options.source.tests
     if not tests:
         return None
-    network, device = state.unsharded(run.state.restorer, run.plan, run.accelerator.device)
+    network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
 
-    def restored() -> bool:
+    def restore() -> bool:
         restorer = make_restorer(network, run.state.keep, device, run.plan.settings.restoring)
         with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
-            return restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, stop) is not None
+            restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
+            return restored is not None
 
-    return archive if collectives.on_main_process(restored) else None
+    return archive if collectives.on_main_process(restore) else None

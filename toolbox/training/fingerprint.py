@@ -1,4 +1,4 @@
-"""What the bits of a run depend on besides its recipe, seed and photographs; a checkpoint records it."""
+"""The environment that the bits of a run depend on, besides its recipe, seed and photographs. Checkpoints record it."""
 
 from __future__ import annotations
 
@@ -12,47 +12,59 @@ import torch
 from toolbox.distributed import collectives
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
-# Those that compute pictures, networks or their updates. How many threads load data changes no bit.
-PACKAGES = (
-    *(DISTRIBUTION, "torch", "torchvision", "timm", "segmentation-models-pytorch", "accelerate"),
-    *("numpy", "pillow"),
-)
+# The packages that compute pictures, networks or their updates. The number of data workers changes no bit.
+PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "pillow")
+# Recorded by version 0.1. It is no longer used, and runs continue to the same bits without it.
+RETIRED_PACKAGES = {"accelerate"}
+# Version 0.1 recorded no memory layout, because it had only this one.
+OLD_MEMORY_FORMAT = "channels-last"
 
 Fingerprint = dict[str, str | int]
 
 
-def fingerprint(device: torch.device) -> Fingerprint:
-    """Return the versions, the device by its name, the number of processes and, on a CPU, of threads."""
-    found: Fingerprint = {**list_versions(PACKAGES)}
-    found["opencv"] = cv2.__version__
-    found["device"] = _name(device)
-    found["processes"] = collectives.world_size()
+def fingerprint(device: torch.device, memory_format: str) -> Fingerprint:
+    """Return versions, device, memory layout, number of processes and, on a CPU, number of threads."""
+    current: Fingerprint = {**list_versions(PACKAGES)}
+    current["opencv"] = cv2.__version__
+    current["device"] = device_name(device)
+    current["memory_format"] = memory_format
+    current["processes"] = collectives.world_size()
     if device.type == "cpu":
-        found["threads"] = torch.get_num_threads()
-    return found
+        current["threads"] = torch.get_num_threads()
+    return current
 
 
 def read_fingerprint(saved: Path) -> Fingerprint:
-    """Return the conditions that a checkpoint was written under, none for one of before they were recorded."""
+    """Return the environment in which a checkpoint was written; empty for one from before it was recorded."""
     state: dict[str, Any] = json.loads((saved / "state.json").read_text("utf-8"))
-    return state.get("conditions", {})
+    return with_current_names(state.get("conditions", {}))
 
 
-def differences(then: Fingerprint, now: Fingerprint) -> list[str]:
-    """Return each condition that was recorded and is not what it was, in words."""
+def with_current_names(recorded: Fingerprint) -> Fingerprint:
+    """Return a recorded fingerprint without retired packages, and with the memory layout of version 0.1 filled in."""
+    if not recorded:
+        return recorded
+    known = {name: value for name, value in recorded.items() if name not in RETIRED_PACKAGES}
+    return {"memory_format": OLD_MEMORY_FORMAT} | known
+
+
+def differences(recorded: Fingerprint, current: Fingerprint) -> list[str]:
+    """Return a phrase for each recorded entry that is different now."""
     return [
-        f"{name} {value} then, {now.get(name, 'none')} now" for name, value in then.items() if now.get(name) != value
+        f"{name.replace('_', ' ')} {value} then, {current.get(name, 'none')} now"
+        for name, value in recorded.items()
+        if current.get(name) != value
     ]
 
 
-def environment_differences(saved: Path, device: torch.device) -> list[str]:
-    """Return a line that says why what continues a checkpoint here differs in its bits; no line where it need not."""
-    found = differences(read_fingerprint(saved), fingerprint(device))
-    return [f"Continuing is not bit for bit the same: {'; '.join(found)}."] if found else []
+def environment_differences(saved: Path, current: Fingerprint) -> list[str]:
+    """Return a line that says why a run continued from a checkpoint differs in its bits; none if it does not."""
+    changes = differences(read_fingerprint(saved), current)
+    return [f"The continued run will not be bit for bit the same: {'; '.join(changes)}."] if changes else []
 
 
-def _name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Return the model of a GPU, or the widest instruction set of the CPU, which decides the order of sums."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    # The widest instructions that the CPU has decide in which order sums are taken.
     return f"CPU with {torch.backends.cpu.get_cpu_capability()}" if device.type == "cpu" else device.type

@@ -1,7 +1,7 @@
-"""A watch on the game of generator and discriminator, and on what a run learns by heart.
+"""Warnings about a run: a discriminator that wins or is reversed, and overfitting.
 
-It reads the run's own log, record by record, so that a run that goes on rebuilds it from there. The thresholds are
-those of `python -m benchmarks balance`; what they were fixed on and judged by is in docs/reliability.md.
+The monitor reads the run's own log record by record, so a resumed run rebuilds it from there. `python -m benchmarks
+balance` measures how well the thresholds work; docs/reliability.md says on which runs they were chosen and judged.
 """
 
 from __future__ import annotations
@@ -13,143 +13,149 @@ from typing import Any
 
 from toolbox.training.state import LossTerm
 
-# A discriminator has won if in MOST of the last WINDOW steps it was right in SURE of all places, and on average in
-# RIGHT (where few places are judged it is sometimes right in all of them by chance), while the generator's other losses
-# stayed above STILL of what they were in the window's first half: many a sound run begins with such a discriminator.
-WINDOW = 120
-HALF = WINDOW // 2
-MOST = 2 / 3
-SURE = 0.99
-RIGHT = 0.95
-STILL = 0.95
-# It has won from the beginning if, after a window, it was right in AHEAD of all places in the last HALF steps and those
-# losses are above NEVER of what they were in the first HALF steps of all. A run that starts from trained weights may
-# well be so.
-AHEAD = 0.62
-NEVER = 0.97
-# Validations in a row that are worse than the best by this factor while training has become better by the other.
-ROW = 3
-WORSE = 1.1
-BETTER = 0.9
+# The discriminator has won if, over a window, its accuracy was at least SURE_ACCURACY in SURE_FRACTION of the steps and
+# MEAN_ACCURACY on average (a map of few positions is sometimes completely right by chance), while the generator's
+# other losses in the second half stayed above STALLED_LOSS of the first half: many sound runs start with such a
+# discriminator.
+WINDOW = 120  # steps
+HALF_WINDOW = WINDOW // 2
+SURE_FRACTION = 2 / 3
+SURE_ACCURACY = 0.99
+MEAN_ACCURACY = 0.95
+STALLED_LOSS = 0.95
+# It has won from the start if, after a window, its mean accuracy over half a window is at least EARLY_ACCURACY and
+# those losses are above EARLY_STALLED_LOSS of their values in the first half window of the run. A run that starts from
+# trained weights may be like that.
+EARLY_ACCURACY = 0.62
+EARLY_STALLED_LOSS = 0.97
+# Overfitting: so many validations in a row are worse than the best one by VALIDATION_RISE while the training loss is
+# better by TRAINING_FALL.
+WORSE_VALIDATIONS = 3
+VALIDATION_RISE = 1.1
+TRAINING_FALL = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """Something that is said once a run: its cause as a short name, and the line."""
+class MonitorWarning:
+    """A warning that a run gives once: the short name of its cause, and the line to print."""
 
     cause: str
     line: str
 
 
 class GanMonitor:
-    """What was seen of a run so far. Nothing in it depends on the scale of an adversarial loss."""
+    """The history of a run as far as its warnings need it. The scale of an adversarial loss does not matter."""
 
-    def __init__(self, weights: Mapping[str, float], *, trained: bool = False) -> None:
-        """Watch a run whose reconstruction losses have these `weights`, by the terms' names in its records.
+    def __init__(self, weights: Mapping[str, float], *, pretrained: bool = False) -> None:
+        """Monitor a run.
 
-        With `trained` its generator starts from trained weights, so that it need not get better.
+        Args:
+            weights: the weights of its reconstruction losses, by the names of the terms in its records.
+            pretrained: whether its generator starts from trained weights, and so need not improve.
         """
         self.weights = weights
-        self.trained = trained
-        self.first: list[float] = []
-        self.told: deque[float] = deque(maxlen=WINDOW)
-        self.pictures: deque[float] = deque(maxlen=WINDOW)
-        self.losses: list[float] = []
-        self.best: tuple[float, float, int] | None = None
-        self.worse = 0
-        self.said: set[str] = set()
+        self.pretrained = pretrained
+        self.first_losses: list[float] = []
+        self.accuracies: deque[float] = deque(maxlen=WINDOW)
+        self.window_losses: deque[float] = deque(maxlen=WINDOW)
+        self.epoch_losses: list[float] = []
+        self.best_validation: tuple[float, float, int] | None = None  # training loss, validation loss, step
+        self.worse_validations = 0
+        self.reported: set[str] = set()
 
-    def see(self, record: Mapping[str, Any]) -> list[Alarm]:
-        """Take in the next record of metrics.jsonl and return what is to be said for the first time."""
+    def update(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
+        """Add the next record of metrics.jsonl and return the warnings that are new."""
         if "warning" in record:
-            self.said.add(record["warning"]["cause"])
+            self.reported.add(record["warning"]["cause"])
             return []
-        found = self._validated(record) if "validation" in record else self._stepped(record)
-        new = [alarm for alarm in found if alarm.cause not in self.said]
-        self.said |= {alarm.cause for alarm in new}
+        warnings = self._add_validation(record) if "validation" in record else self._add_step(record)
+        new = [warning for warning in warnings if warning.cause not in self.reported]
+        self.reported |= {warning.cause for warning in new}
         return new
 
-    def _stepped(self, record: Mapping[str, Any]) -> list[Alarm]:
-        self.losses.append(sum(weight * record.get(name, 0.0) for name, weight in self.weights.items()))
+    def _add_step(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
+        self.epoch_losses.append(sum(weight * record.get(name, 0.0) for name, weight in self.weights.items()))
         if "d_accuracy" not in record:
             return []
-        self.told.append(record["d_accuracy"])
-        self.pictures.append(self.losses[-1])
-        self.first += [self.losses[-1]] * (len(self.first) < HALF)
-        if len(self.told) < WINDOW:
+        self.accuracies.append(record["d_accuracy"])
+        self.window_losses.append(self.epoch_losses[-1])
+        self.first_losses += [self.epoch_losses[-1]] * (len(self.first_losses) < HALF_WINDOW)
+        if len(self.accuracies) < WINDOW:
             return []
-        right, lately, recent = mean(self.told), mean(list(self.told)[HALF:]), list(self.pictures)[HALF:]
-        if one_sided(self.told) and not fell(list(self.pictures)[:HALF], recent, STILL):
-            return [_won(right, WINDOW, "meanwhile")]
-        if not self.trained and any(self.first) and lately >= AHEAD and not fell(self.first, recent, NEVER):
-            return [_won(lately, HALF, "since the run began")]
-        if one_sided(1 - share for share in self.told):
-            return [_reversed(1 - right)]
+        accuracy, recent_accuracy = mean(self.accuracies), mean(list(self.accuracies)[HALF_WINDOW:])
+        earlier_losses, recent_losses = list(self.window_losses)[:HALF_WINDOW], list(self.window_losses)[HALF_WINDOW:]
+        if is_one_sided(self.accuracies) and not has_fallen(earlier_losses, recent_losses, STALLED_LOSS):
+            return [_discriminator_won(accuracy, WINDOW, "meanwhile")]
+        has_stalled = any(self.first_losses) and not has_fallen(self.first_losses, recent_losses, EARLY_STALLED_LOSS)
+        if not self.pretrained and recent_accuracy >= EARLY_ACCURACY and has_stalled:
+            return [_discriminator_won(recent_accuracy, HALF_WINDOW, "since the run started")]
+        if is_one_sided(1 - accuracy for accuracy in self.accuracies):
+            return [_discriminator_reversed(1 - accuracy)]
         return []
 
-    def _validated(self, record: Mapping[str, Any]) -> list[Alarm]:
-        if not self.losses:
+    def _add_validation(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
+        if not self.epoch_losses:
             return []
-        training, validation = mean(self.losses), record["validation"]["loss"]
-        self.losses = []
-        if self.best is None or validation < self.best[1]:
-            self.best, self.worse = (training, validation, record["step"] + 1), 0
+        training, validation = mean(self.epoch_losses), record["validation"]["loss"]
+        self.epoch_losses = []
+        if self.best_validation is None or validation < self.best_validation[1]:
+            self.best_validation, self.worse_validations = (training, validation, record["step"] + 1), 0
             return []
-        before, least, step = self.best
-        apart = training < BETTER * before and validation > WORSE * least
-        self.worse = self.worse + 1 if apart else 0
-        if self.worse < ROW:
+        best_training, best_validation, step = self.best_validation
+        is_worse = training < TRAINING_FALL * best_training and validation > VALIDATION_RISE * best_validation
+        self.worse_validations = self.worse_validations + 1 if is_worse else 0
+        if self.worse_validations < WORSE_VALIDATIONS:
             return []
-        return [_by_heart(1 - training / before, validation / least - 1, step)]
+        return [_overfitting(1 - training / best_training, validation / best_validation - 1, step)]
 
 
-def one_sided(told: Iterable[float]) -> bool:
-    """Return whether a window of `told` is that of a discriminator that has won."""
-    shares = list(told)
-    sure = sum(share >= SURE for share in shares)
-    return sure >= MOST * len(shares) and sum(shares) >= RIGHT * len(shares)
+def is_one_sided(accuracies: Iterable[float]) -> bool:
+    """Return whether these accuracies are those of a discriminator that has won."""
+    values = list(accuracies)
+    sure = sum(value >= SURE_ACCURACY for value in values)
+    return sure >= SURE_FRACTION * len(values) and sum(values) >= MEAN_ACCURACY * len(values)
 
 
-def fell(before: Iterable[float], after: Iterable[float], to: float) -> bool:
-    """Return whether losses fell, on average, to below the share `to` of what they were."""
-    return mean(before) - mean(after) > (1 - to) * abs(mean(before))
+def has_fallen(before: Iterable[float], after: Iterable[float], fraction: float) -> bool:
+    """Return whether the mean loss has fallen by more than 1 - `fraction` of its absolute value."""
+    mean_before = mean(before)
+    return mean_before - mean(after) > (1 - fraction) * abs(mean_before)
 
 
 def mean(values: Iterable[float]) -> float:
     """Return the mean of some values."""
-    found = list(values)
-    return sum(found) / len(found)
+    listed = list(values)
+    return sum(listed) / len(listed)
 
 
-def make_monitor(losses: Iterable[LossTerm], *, trained: bool) -> GanMonitor:
-    """Return a watch on a run with these losses; `trained` as `Watch` has it."""
+def make_monitor(losses: Iterable[LossTerm], *, pretrained: bool) -> GanMonitor:
+    """Return a monitor for a run with these losses; `pretrained` as for `GanMonitor`."""
     weights = {f"loss.{loss.label}": loss.weight for loss in losses if not loss.adversarial}
-    return GanMonitor(weights, trained=trained)
+    return GanMonitor(weights, pretrained=pretrained)
 
 
-def _won(share: float, steps: int, since: str) -> Alarm:
+def _discriminator_won(accuracy: float, steps: int, since: str) -> MonitorWarning:
     line = (
-        f"The discriminator has won: for {steps} steps it has told true pictures from restored ones in {share:.1%} of "
-        f"all places, and the generator got no better {since}. What helps: a lower discriminator.optimizer.lr, a "
-        "penalty or more weight of one, a higher generator.optimizer.lr. See docs/trouble.md."
+        f"The discriminator has won: in {steps} steps its accuracy was {accuracy:.1%}, and the generator has not "
+        f"improved {since}. Try a lower discriminator.optimizer.lr, a penalty or more weight for one, or a higher "
+        "generator.optimizer.lr. See docs/trouble.md."
     )
-    return Alarm(cause="discriminator-won", line=line)
+    return MonitorWarning(cause="discriminator-won", line=line)
 
 
-def _reversed(share: float) -> Alarm:
+def _discriminator_reversed(error_rate: float) -> MonitorWarning:
     line = (
-        f"The discriminator has it the wrong way round: for {WINDOW} steps it has taken the restored picture for the "
-        f"truer one in {share:.1%} of all places. An adversarial loss with a sign or the sides exchanged does "
-        "this. See docs/trouble.md."
+        f"The discriminator is reversed: in {WINDOW} steps it rated the restored picture as the more real one at "
+        f"{error_rate:.1%} of the positions. An adversarial loss with a wrong sign or with real and fake exchanged "
+        "causes this. See docs/trouble.md."
     )
-    return Alarm(cause="discriminator-reversed", line=line)
+    return MonitorWarning(cause="discriminator-reversed", line=line)
 
 
-def _by_heart(fallen: float, risen: float, step: int) -> Alarm:
+def _overfitting(fall: float, rise: float, step: int) -> MonitorWarning:
     line = (
-        f"The generator learns its photographs by heart: since step {step}, when validation was best, its loss in "
-        f"training has fallen by {fallen:.0%} and that in validation has risen by {risen:.0%}. What helps: more "
-        "photographs, data.zoom, [degradations.flip], fewer epochs (validation.patience). The best weights are kept. "
-        "See docs/trouble.md."
+        f"The generator is overfitting: since step {step}, the best validation, its training loss has fallen by "
+        f"{fall:.0%} and its validation loss has risen by {rise:.0%}. Try more photographs, data.zoom, "
+        "[degradations.flip], or fewer epochs (validation.patience). The best weights are kept. See docs/trouble.md."
     )
-    return Alarm(cause="overfitting", line=line)
+    return MonitorWarning(cause="overfitting", line=line)

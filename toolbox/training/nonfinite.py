@@ -1,4 +1,4 @@
-"""A step that was not finite: the folder that it leaves, with all that is needed to take it again."""
+"""A step with values that are not finite: the folder that it leaves, with everything that is needed to replay it."""
 
 from __future__ import annotations
 
@@ -17,139 +17,144 @@ from torch import Tensor
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
+from toolbox.data.loader import SampleKey
 from toolbox.distributed import collectives
 from toolbox.errors import TrainingError, UsageError
 from toolbox.training import checkpoint, run_dir
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
-from toolbox.training.fingerprint import fingerprint
-from toolbox.training.state import TrainState
+from toolbox.training.fingerprint import fingerprint, with_current_names
+from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepRecord
 from toolbox.utils import files
 
 BATCH = "batch.safetensors"
-FACTS = "step.json"
+STEP_INFO = "step.json"
 STATE = "state"
 PICTURES = ("image", "mask", "truth")
 
 
 def save_nonfinite_steps(records: Iterator[StepRecord], run: TrainingRun, progress: Progress) -> Iterator[StepRecord]:
-    """Yield the records of an epoch's steps from `progress` on; a step that is not finite leaves its folder.
+    """Yield the records of an epoch's steps, from `progress` on; save the folder of a step that is not finite.
 
     Raises:
-        TrainingError: of such a step, with the command that takes it again.
+        TrainingError: there is such a step; the message has the command that replays it.
     """
     try:
         yield from records
     except NonFiniteError as error:
-        past = error.taken.step - progress.step
-        at = replace(progress, step=error.taken.step, batch=progress.batch + past)
-        keys = run.order(progress.epoch)[at.batch]
-        said = save_step_folder(run.options.folder / run_dir.NOT_FINITE, run.plan, run.state, error, at, keys)
-        raise collectives.same_error_on_every_rank(TrainingError(f"{error} {said}")) from error
+        past = error.record.step - progress.step
+        position = replace(progress, step=error.record.step, batch=progress.batch + past)
+        keys = run.epoch_batches(progress.epoch)[position.batch]
+        hint = save_step_folder(run.options.folder / run_dir.NOT_FINITE, run.plan, run.state, error, position, keys)
+        raise collectives.same_error_on_every_rank(TrainingError(f"{error} {hint}")) from error
 
 
 def save_step_folder(
-    folder: Path, plan: Plan, parts: TrainState, error: NonFiniteError, at: Progress, keys: list[tuple[int, int]]
+    folder: Path, plan: Plan, state: TrainState, error: NonFiniteError, position: Progress, keys: list[SampleKey]
 ) -> str:
-    """Write a folder below `folder` in place of any other there; return what to say of it. All processes call it.
+    """Write the folder of a step below `folder`, in place of an earlier one. All processes call it.
 
     Args:
-        folder: where; made if it is not there.
-        plan: what trains.
-        parts: the same as it was before the step, but for the running average, which no step looks at.
-        error: the step.
-        at: where it stands in the run.
-        keys: which samples its batch has, as (epoch, index).
+        folder: the parent folder; created if missing.
+        plan: the bound recipe.
+        state: the state before the step, except for the running average, which no step reads.
+        error: the error of the step.
+        position: the position of the step in the run.
+        keys: the keys of the samples in its batch.
+
+    Returns:
+        A sentence for the user: the command that replays the step, or why the folder could not be written.
     """
-    whole = _whole(error.batch)
-    snapshot = checkpoint.take_snapshot(replace(parts, average=None), at)
-    facts = {
-        "step": at.step,
-        "epoch": at.epoch,
+    batch = _full_batch(error.batch, state.memory_format)
+    snapshot = checkpoint.take_snapshot(replace(state, average=None), position)
+    info = {
+        "step": position.step,
+        "epoch": position.epoch,
         "seed": plan.settings.seed,
-        "names": list(whole.names),
+        "names": list(batch.names),
         "keys": keys,
-        "wrong": error.wrong,
-        "terms": {name: _plain(value) for name, value in error.taken.terms.items()},
-        "strides": {name: list(getattr(whole, name).stride()) for name in PICTURES},
-        "conditions": fingerprint(parts.device),
+        "wrong": error.not_finite,
+        "terms": {name: _json_value(value) for name, value in error.record.terms.items()},
+        "strides": {name: list(getattr(batch, name).stride()) for name in PICTURES},
+        "conditions": fingerprint(state.device, state.memory_format),
     }
 
-    def fill(aside: Path) -> None:
-        pictures = {name: getattr(whole, name).cpu().contiguous() for name in PICTURES}
-        files.write_bytes(aside / BATCH, save(pictures))
-        files.write_json(aside / FACTS, facts)
-        files.write_text(aside / run_dir.RECIPE, recipe.dump(plan.tree()))
-        files.ensure_folder(aside / STATE)
-        checkpoint.write_snapshot(aside / STATE, snapshot)
+    def fill(temporary: Path) -> None:
+        pictures = {name: getattr(batch, name).cpu().contiguous() for name in PICTURES}
+        files.write_bytes(temporary / BATCH, save(pictures))
+        files.write_json(temporary / STEP_INFO, info)
+        files.write_text(temporary / run_dir.RECIPE, recipe.dump(plan.tree()))
+        files.ensure_folder(temporary / STATE)
+        checkpoint.write_snapshot(temporary / STATE, snapshot)
 
     def write() -> str:
-        target = folder / f"step-{at.step:08d}"
+        target = folder / f"step-{position.step:08d}"
         try:
-            # One at a time: each is as large as a checkpoint.
+            # One folder at a time, because each is as large as a checkpoint.
             shutil.rmtree(folder, ignore_errors=True)
             files.ensure_folder(folder)
             files.write_folder(target, fill)
-        except Exception as fault:  # what went wrong first is what must be read
-            return f"What is needed to repeat it could not be written: {' '.join(str(fault).split())}"
-        return f"To take it again: toolbox doctor --repeat {files.printable(target)}"
+        except Exception as failure:  # must not hide the first error
+            return f"The files to replay it could not be written: {' '.join(str(failure).split())}"
+        return f"To replay it: toolbox doctor --repeat {files.printable(target)}"
 
     return collectives.on_main_process(write)
 
 
 def read_step_folder(folder: Path) -> dict[str, Any]:
-    """Return what a folder says of its step; UsageError if it is no such folder."""
+    """Return the information about a step in its folder; UsageError if it is not such a folder."""
     try:
-        return json.loads((folder / FACTS).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        info = json.loads((folder / STEP_INFO).read_text("utf-8"))
+        return info | {"conditions": with_current_names(info["conditions"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
-            f"{files.printable(folder)} is not the folder of a step that was not finite: it has no {FACTS} that can be "
-            f"read. A run leaves one as {run_dir.NOT_FINITE}/step-… in its folder."
+            f"{files.printable(folder)} is not the folder of a step with values that are not finite: it has no "
+            f"readable {STEP_INFO}. A run writes {run_dir.NOT_FINITE}/step-… into its folder."
         ) from error
 
 
-def load_step_folder(folder: Path, parts: TrainState) -> Batch:
-    """Load the state before the step into `parts`, which has no average, and return the batch on its device.
+def load_step_folder(folder: Path, state: TrainState) -> Batch:
+    """Load the state before the step into `state`, which has no average, and return the batch on its device.
 
     Raises:
-        UsageError: see `read`.
+        UsageError: see `read_step_folder`.
         WeightsError: the state does not fit.
     """
-    facts = read_step_folder(folder)
+    info = read_step_folder(folder)
     saved, _ = checkpoint.newest_checkpoint(folder / STATE)
     if saved is None:
-        raise UsageError(f"{files.printable(folder / STATE)} has no checkpoint that is whole.")
-    checkpoint.load_checkpoint(saved, parts)
+        raise UsageError(f"{files.printable(folder / STATE)} has no undamaged checkpoint.")
+    checkpoint.load_checkpoint(saved, state)
     pictures = {}
     for name, value in load_file(folder / BATCH).items():
-        # As it lay in memory: the order of sums depends on it.
-        laid = torch.empty_strided(value.shape, facts["strides"][name], dtype=value.dtype)
-        pictures[name] = laid.copy_(value).to(parts.device)
-    return _batch(pictures, facts["names"])
+        # In its original memory layout, which the order of sums depends on.
+        original = torch.empty_strided(value.shape, info["strides"][name], dtype=value.dtype)
+        pictures[name] = original.copy_(value).to(state.device)
+    return _make_batch(pictures, info["names"])
 
 
-def _whole(batch: Batch) -> Batch:
-    """Return the step's whole batch, which each of several processes has rows of."""
+def _full_batch(batch: Batch, memory_format: str) -> Batch:
+    """Return the step's full batch, of which each process has some rows. All processes call it."""
     if collectives.world_size() == 1:
         return batch
-    place = batch.position
+    position = batch.position
     pictures: dict[str, Tensor] = {}
     for name in PICTURES:
         rows = getattr(batch, name)
-        every = torch.zeros((place.total, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
-        if place.weight:
-            every[place.start : place.start + len(rows)] = rows
-        collectives.all_reduce_sum([every])()
-        pictures[name] = every.to(rows.dtype).contiguous(memory_format=torch.channels_last)
-    rows_of = collectives.gather_objects(list(batch.names) if place.weight else [])
-    return _batch(pictures, [name for part in rows_of for name in part])
+        full = torch.zeros((position.total, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
+        if position.weight:
+            full[position.start : position.start + len(rows)] = rows
+        collectives.all_reduce_sum([full])()
+        pictures[name] = full.to(rows.dtype).contiguous(memory_format=MEMORY_FORMATS[memory_format])
+    names = collectives.gather_objects(list(batch.names) if position.weight else [])
+    return _make_batch(pictures, [name for part in names for name in part])
 
 
-def _batch(pictures: dict[str, Tensor], names: list[str]) -> Batch:
+def _make_batch(pictures: dict[str, Tensor], names: list[str]) -> Batch:
     return Batch(image=pictures["image"], mask=pictures["mask"], truth=pictures["truth"], names=tuple(names))
 
 
-def _plain(value: float) -> float | str:
-    """Return a figure as JSON holds it; what is not finite as text, which `float` reads."""
+def _json_value(value: float) -> float | str:
+    """Return a number for JSON; NaN and infinity as text, which `float` reads."""
     return value if math.isfinite(value) else str(value)

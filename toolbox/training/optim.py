@@ -1,4 +1,4 @@
-"""`Plan` to what trains: modules, losses, penalties, optimisers and schedules."""
+"""Optimizers and learning rate schedules from a recipe's sections."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def build_optimizer(section: OptimizerOptions, weights: list[nn.Parameter]) -> O
     """Return the optimizer of a recipe section over `weights`."""
     options = section.model_dump(exclude={"name"})
     kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    # One kernel over all weights instead of several a weight.
+    # fused: one kernel for all weights instead of several kernels for each.
     return kinds[section.name](weights, **options, fused=True)
 
 
 def build_schedule(section: Schedule, optimizer: Optimizer, epochs: int) -> LRScheduler:
-    """Return the learning-rate schedule of a recipe section; it is stepped once an epoch."""
+    """Return the learning rate schedule of a recipe section; it is stepped once each epoch."""
     if isinstance(section, Step):
         return StepLR(optimizer, step_size=section.every, gamma=section.factor)
     if isinstance(section, Cosine):

@@ -1,4 +1,4 @@
-"""What a run is made of: what it is given, where it speaks, what does not change while it goes on, how it ended."""
+"""What a run is given and what it returns."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from toolbox.evaluation import metrics
 
 
 class Console(Protocol):
-    """Output of a run: lines and progress bars."""
+    """Where a run prints lines and draws progress bars."""
 
     def print_line(self, line: str) -> None:
         """Print a line."""
 
     def progress_bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
-        """Show a progress bar of `total` steps; the returned function advances it by one."""
+        """Draw a bar of `total` steps; the yielded function advances it by one step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,34 +29,35 @@ class RunOptions:
 
     Attributes:
         source: the photographs.
-        split: which of them train and which validate.
-        folder: the run folder, begun by `toolbox.training.run_dir.begin_run_dir`.
+        split: which of them are for training and which for validation.
+        folder: the run folder, created by `toolbox.training.run_dir.start_run_dir`.
         device: see `toolbox.distributed.accelerator.make_accelerator`.
-        stop: asked after every step; True ends the run with a checkpoint.
-        initial: the weight file that a new run's generator starts from, or None.
-        changed: whether the plan is not the recipe in the folder; it is written there once the checkpoint has gone in.
+        should_stop: asked after every step; True ends the run with a checkpoint.
+        initial: the weight file that the generator of a new run starts from, or None.
+        plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
+            checkpoint has been loaded.
     """
 
     source: Source
     split: DataSplit
     folder: Path
     device: str | None = None
-    stop: Callable[[], bool] = lambda: False
+    should_stop: Callable[[], bool] = lambda: False
     initial: Path | None = None
-    changed: bool = False
+    plan_changed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How a run ended.
+    """The result of a run.
 
     Attributes:
-        finished: False if it was stopped before its end; it can be resumed.
-        scores: S, M, C and the score by row: doing nothing, OpenCV's inpainting, this run at its best.
-        pixel_loss: mean squared error on a fixed validation batch before the first step and of the best
-            weights, None until the run has finished.
-        steps: the steps taken in all.
-        submission: the zip, if there were test photographs and the run finished.
+        finished: False if the run was stopped before its end; it can be resumed.
+        scores: S, M, C and the score by row: the input as it is, OpenCV's inpainting, the best weights of this run.
+        pixel_loss: the mean squared error of a fixed validation batch, before the first step and with the best
+            weights; the latter is None until the run has finished.
+        steps: the number of steps taken in total.
+        submission: the zip file, if there are test photographs and the run has finished.
     """
 
     finished: bool

@@ -1,18 +1,17 @@
-"""The whole run, told from top to bottom.
+"""A training run from its start to its submission.
 
-Several processes go through it together, each with its rows of every batch; the first alone writes.
+Several processes go through it together, each with its rows of every batch; the main process writes all files.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import torch
-from accelerate import Accelerator
 
 from toolbox.config.plan import Plan
 from toolbox.data import loader
@@ -20,98 +19,92 @@ from toolbox.data.batch import Batch
 from toolbox.data.decoded_cache import open_cache
 from toolbox.data.loader import Stream
 from toolbox.distributed import collectives
-from toolbox.distributed.accelerator import grad_scaler_state, load_grad_scaler_state, make_accelerator
+from toolbox.distributed.accelerator import (
+    Accelerator,
+    grad_scaler_state,
+    load_grad_scaler_state,
+    make_accelerator,
+)
 from toolbox.errors import TrainingError, UsageError
-from toolbox.evaluation import metrics
 from toolbox.hooks.protocols import Degradation
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.models import build, weight_file
-from toolbox.training import checkpoint, metric_log, run_dir, state, validate
-from toolbox.training import step as loop
+from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
+from toolbox.training import step as training_loop
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import end_epoch, restore_test_photos
-from toolbox.training.fingerprint import environment_differences
+from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, environment_differences, fingerprint, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
+from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.options import Console, RunOptions, RunResult
+from toolbox.training.run_records import RunSummary
+from toolbox.training.step_context import discriminate
 from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
 
 
-def train(plan: Plan, options: RunOptions, screen: Console) -> RunResult:
-    """Train what `plan` describes, or continue it, and leave everything in the run folder.
+def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
+    """Train what `plan` describes, or resume it, and leave everything in the run folder.
 
     Raises:
-        ToolboxError: with one message for the user; what was written before stays whole.
+        ToolboxError: with one message for the user; files written before stay valid.
     """
     try:
-        return _train_run(plan, options, screen)
+        return _train_run(plan, options, console)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        size, batch = plan.settings.data.size, plan.settings.training.batch
+        size, batch_size = plan.settings.data.size, plan.settings.training.batch
         raise TrainingError(
-            f"Memory ran out at {size} pixels and batch {batch}. What helps: --batch {max(1, batch // 2)}, "
-            f"--size {max(16, size // 2)}, --precision bf16; then --resume {options.folder} or a new run."
+            f"Memory ran out at {size} pixels and batch {batch_size}. Try --batch {max(1, batch_size // 2)}, "
+            f"--size {max(16, size // 2)} or --precision bf16, with --resume {options.folder} or in a new run."
         ) from error
 
 
-def _train_run(plan: Plan, options: RunOptions, screen: Console) -> RunResult:
-    # 1. Build everything, from the seed; what a checkpoint brings is not fetched first.
-    accelerator = make_accelerator(options.device, plan.settings.training.precision, several=True)
-    saved = collectives.on_main_process(lambda: _newest_checkpoint(options.folder, screen))
-    # What is fetched or decoded is there for a machine's other processes once its first has it.
-    with accelerator.local_main_process_first():
-        run = _set_up(plan, options, screen, accelerator, fresh=saved is None)
-        run.keep_decoded()
-
-    # 2. Continue where the run stood, or measure what there is to beat.
-    progress = _resume(run, None if saved is None else Path(saved))
-    collectives.require_equal_state(run.state.state())
+def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
+    # 1. Build everything, or load the newest checkpoint; fill the cache of decoded photographs.
+    accelerator = make_accelerator(options.device, plan.settings.training.precision, distributed=True)
+    newest = collectives.on_main_process(lambda: _newest_checkpoint(options.folder, console))
+    saved = None if newest is None else Path(newest)
+    # What the first process of a machine downloads or decodes, the others find in the cache.
+    with collectives.local_main_process_first():
+        run = _set_up(plan, options, console, accelerator, from_checkpoint=saved is not None)
+        run.fill_decoded_cache()
+    run = replace(run, state=_choose_memory_format(run, saved))
+    progress = _load_checkpoint(run, saved)
+    collectives.require_equal_state(run.state.tensors())
     run = replace(run, started=run.started - progress.seconds)
-    _measure_before(run)
 
-    # 3. Train; after every epoch step the schedules, validate, keep the best; save.
-    total = run.steps()
-    with screen.progress_bar("training", total, progress.step) as advance:
-        # However few the minutes, they are enough for a step.
-        while progress.step < total and not (progress.step and run.time_up()) and not run.gave_up(progress.stale):
-            progress = _train_epoch(run, progress, total, advance)
-            # An epoch that is whole is closed even then: what continues must find its schedules stepped.
-            if progress.batch == 0 or (not run.stopped() and (progress.step >= total or run.time_up())):
-                progress = end_epoch(run, progress)
-            _save(run, progress)
-            if run.stopped():
-                break
-    # Stopped in its last step, or out of time while it was saved: what ends here has not been validated.
-    if not run.stopped() and progress.validated != progress.step:
-        progress = end_epoch(run, progress, late=True)
-        _save(run, progress)
+    # 2. Score the baselines before the first step.
+    _score_baselines(run)
 
-    # 4. Restore the test photographs from the best weights, and say what came of it all.
-    if run.stopped():
+    # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
+    progress = _train_epochs(run, progress)
+    if run.is_stopped():
         return _result(run, progress, None)
-    checkpoint.load_network(options.folder / weight_file.BEST, run.state.restorer)
-    archive = restore_test_photos(run, options.folder / run_dir.SUBMISSION, options.folder / run_dir.TEST, options.stop)
-    if run.stopped():
+
+    # 4. Restore the test photographs with the best weights.
+    checkpoint.load_network(options.folder / weight_file.BEST, run.state.eval_generator)
+    submission, test_folder = options.folder / run_dir.SUBMISSION, options.folder / run_dir.TEST
+    archive = restore_test_photos(run, submission, test_folder, options.should_stop)
+    if run.is_stopped():
         return _result(run, progress, None)
-    after = validate.pixel_loss(run.state, next(run.validation()))
+    loss_after = validate.pixel_loss(run.state, next(run.validation_batches()))
     if collectives.is_main_process():
-        figures = run_dir.read_summary(options.folder)
-        figures["pixel_loss"]["after"] = after
-        run_dir.write_summary(options.folder, figures)
+        run_records.write_summary(options.folder, replace(_summary(options.folder), loss_after=loss_after))
     return _result(run, progress, archive)
 
 
 def build_degradations(plan: Plan, role: str) -> tuple[Degradation, ...]:
-    """Return the plan's degradations of a role, built, in the order in which they are applied."""
+    """Return the plan's degradations with this role ("damage", "augment"), built, in the order of the recipe."""
     chosen = [bound for bound in plan.degradations if cast(DegradationSpec, bound.spec).role == role]
     return tuple(build.build_component(bound) for bound in chosen)
 
 
 def sample_recipe(plan: Plan) -> loader.SampleRecipe:
-    """Return how the plan makes samples of photographs, with the cache if the plan wants it."""
+    """Return how the plan makes samples of photographs, with the cache if the plan has it enabled."""
     return loader.SampleRecipe(
         size=plan.settings.data.size,
         seed=plan.settings.seed,
@@ -122,111 +115,152 @@ def sample_recipe(plan: Plan) -> loader.SampleRecipe:
     )
 
 
-def _newest_checkpoint(folder: Path, screen: Console) -> str | None:
-    saved, passed = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
-    for line in passed:
-        screen.print_line(line)
+def _newest_checkpoint(folder: Path, console: Console) -> str | None:
+    saved, warnings = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
+    for line in warnings:
+        console.print_line(line)
     checkpoint.rename_damaged(folder / run_dir.CHECKPOINTS)
     return None if saved is None else str(saved)
 
 
-def _set_up(plan: Plan, options: RunOptions, screen: Console, accelerator: Accelerator, *, fresh: bool) -> TrainingRun:
-    precision = plan.settings.training.precision
-    how = sample_recipe(plan)
-    built = state.build_state(plan, accelerator, devices.weight_dtype(precision), fresh=fresh)
-    if fresh and options.initial is not None:
+def _set_up(
+    plan: Plan, options: RunOptions, console: Console, accelerator: Accelerator, *, from_checkpoint: bool
+) -> TrainingRun:
+    dtype = devices.weight_dtype(plan.settings.training.precision)
+    recipe = sample_recipe(plan)
+    built = state.build_state(plan, accelerator, dtype, from_checkpoint=from_checkpoint)
+    if not from_checkpoint and options.initial is not None:
         for network in built.generators():
             checkpoint.load_network(options.initial, network)
-        screen.print_line(f"The generator starts from {options.initial.name}.")
+        console.print_line(f"The generator starts from {options.initial.name}.")
     return TrainingRun(
         plan=plan,
         options=options,
-        console=screen,
+        console=console,
         accelerator=accelerator,
         state=built,
-        sample_recipe=how,
-        train_samples=loader.Samples(items=options.split.train, recipe=how, stream=Stream.TRAIN),
-        validation_samples=loader.Samples(items=options.split.validation, recipe=how, stream=Stream.VALIDATION),
+        sample_recipe=recipe,
+        train_samples=loader.Samples(items=options.split.train, recipe=recipe, stream=Stream.TRAIN),
+        validation_samples=loader.Samples(items=options.split.validation, recipe=recipe, stream=Stream.VALIDATION),
         metrics={bound.label: build.build_component(bound) for bound in plan.metrics},
-        monitor=make_monitor(built.losses, trained=plan.initial_weights != ""),
+        monitor=make_monitor(built.losses, pretrained=plan.initial_weights != ""),
         started=time.monotonic(),
     )
 
 
-def _resume(run: TrainingRun, saved: Path | None) -> Progress:
+def _choose_memory_format(run: TrainingRun, saved: Path | None) -> state.TrainState:
+    """Return the run's state in the memory layout of its checkpoint, its recipe, or a measurement."""
+    recorded = None if saved is None else str(read_fingerprint(saved).get("memory_format", OLD_MEMORY_FORMAT))
+
+    def choose() -> str:
+        choice = choose_memory_format(run.plan.settings, run.state, run.accelerator, recorded)
+        if choice.is_new:
+            run.console.print_line(f"Memory layout, measured once for this network and device: {choice}.")
+        return choice.name
+
+    return set_memory_format(run.state, collectives.on_main_process(choose))
+
+
+def _load_checkpoint(run: TrainingRun, saved: Path | None) -> Progress:
+    """Load the checkpoint and bring the run folder to its state; without a checkpoint prepare the folder."""
     folder = run.options.folder
     progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, run.state)
     load_grad_scaler_state(run.accelerator, progress.scale)
     if saved is not None:
-        for line in (
-            f"Continuing after step {progress.step} of {run.steps()}.",
-            *environment_differences(saved, run.accelerator.device),
-        ):
+        run.console.print_line(f"Continuing after step {progress.step} of {run.total_steps()}.")
+        environment = fingerprint(run.accelerator.device, run.state.memory_format)
+        for line in environment_differences(saved, environment):
             run.console.print_line(line)
     if collectives.is_main_process():
         run_dir.prepare_run_dir(folder)
-        if run.options.changed:
+        if run.options.plan_changed:
             run_dir.write_recipe(folder, run.plan)
         checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
         metric_log.drop_records_after(folder, progress.step, progress.validated)
         for record in metric_log.read_records(folder):
-            run.monitor.see(record)
+            run.monitor.update(record)
     return progress
 
 
-def _save(run: TrainingRun, progress: Progress) -> None:
-    collectives.require_equal_state(run.state.state())
-    target = run.options.folder / run_dir.CHECKPOINTS
-    checkpoint.save_checkpoint(target, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
+def _save_checkpoint(run: TrainingRun, progress: Progress) -> None:
+    collectives.require_equal_state(run.state.tensors())
+    folder = run.options.folder / run_dir.CHECKPOINTS
+    checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
 
 
-def _measure_before(run: TrainingRun) -> None:
+def _score_baselines(run: TrainingRun) -> None:
     folder = run.options.folder
-    if collectives.on_main_process(lambda: bool(run_dir.read_summary(folder))):
+    if collectives.on_main_process(lambda: run_records.read_summary(folder) is not None):
         return
-    before = _loss_before_training(run, next(run.validation()))
-    rows = validate.baseline_scores(run.validation())
-    figures = {name: asdict(score) for name, score in rows.items()}
+    loss_before = _loss_before_training(run, next(run.validation_batches()))
+    baselines = validate.baseline_scores(run.validation_batches())
     if collectives.is_main_process():
-        run_dir.write_summary(folder, {"pixel_loss": {"before": before}, "baselines": figures})
+        run_records.write_summary(folder, RunSummary(loss_before=loss_before, baselines=baselines))
 
 
 def _loss_before_training(run: TrainingRun, batch: Batch) -> float:
-    """Return the pixel loss before the first step; what can't work at this size ends here, in one line."""
+    """Return the pixel loss before the first step; report networks that can't work at this size in one line."""
     try:
-        before = validate.pixel_loss(run.state, batch)
+        loss = validate.pixel_loss(run.state, batch)
         if run.state.discriminator is not None:
             network = run.state.discriminator.network.eval()
             with torch.inference_mode():
-                loop.discriminate(network, batch.truth, batch)
+                discriminate(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error) or collectives.is_lost_peer(error):
             raise
-        size, text = run.plan.settings.data.size, " ".join(str(error).split())
-        fault = f"don't work at {size} pixels: {text}. Try another --size."
-        if "DTensor" in text:
-            fault = f"read a block's weights outside of its call: {text} Set training.shard=false."
+        size, reason = run.plan.settings.data.size, " ".join(str(error).split())
+        fault = f"don't work at {size} pixels: {reason}. Try another --size."
+        if "DTensor" in reason:
+            fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."
         raise collectives.same_error_on_every_rank(
             UsageError(f"The networks of recipe '{run.plan.name}' {fault}")
         ) from error
-    return before
+    return loss
+
+
+def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
+    """Train to the end of the run, or until it is stopped; return its position, saved as a checkpoint."""
+    total = run.total_steps()
+    with run.console.progress_bar("training", total, progress.step) as advance:
+        # However short the time limit, one step is taken.
+        while (
+            progress.step < total
+            and not (progress.step and run.is_time_up())
+            and not run.is_out_of_patience(progress.stale)
+        ):
+            progress = _train_epoch(run, progress, total, advance)
+            # A complete epoch is ended even if the run is stopped: after a resume its schedules must be stepped.
+            if progress.batch == 0 or (not run.is_stopped() and (progress.step >= total or run.is_time_up())):
+                progress = end_epoch(run, progress)
+            _save_checkpoint(run, progress)
+            if run.is_stopped():
+                return progress
+    # The time limit may end the run while a checkpoint is saved; then its end has not been validated.
+    if not run.is_stopped() and progress.validated != progress.step:
+        progress = end_epoch(run, progress, run_has_ended=True)
+        _save_checkpoint(run, progress)
+    return progress
 
 
 def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:
-    """Train to the end of the epoch, of the run or of the time, or until a checkpoint or a stop is due."""
+    """Train to the end of the epoch, of the run or of the time limit, or until a checkpoint or a stop is due."""
     settings = run.plan.settings
-    keys = run.order(progress.epoch)
-    left = keys[progress.batch : progress.batch + total - progress.step]
-    batches = run.batches(run.train_samples, left)
-    save_at = time.monotonic() + 60 * settings.training.checkpoint_minutes
+    keys = run.epoch_batches(progress.epoch)
+    remaining = keys[progress.batch : progress.batch + total - progress.step]
+    batches = run.load_batches(run.train_samples, remaining)
+    save_time = time.monotonic() + 60 * settings.training.checkpoint_minutes
 
-    def pause() -> bool:
-        # Anyone may be told to stop; of the clocks the first process's counts.
-        return run.options.stop() or (collectives.is_main_process() and (run.late() or time.monotonic() > save_at))
+    def should_stop() -> bool:
+        # Any process may be asked to stop; time is measured by the main process only.
+        is_due = collectives.is_main_process() and (run.is_past_time_limit() or time.monotonic() > save_time)
+        return run.options.should_stop() or is_due
 
-    taken = loop.take_steps(run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, pause=pause)
-    for record in save_nonfinite_steps(taken, run, progress):
-        run.log({"step": record.step, "epoch": progress.epoch, **record.terms})
+    records = training_loop.take_steps(
+        run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, should_stop=should_stop
+    )
+    for record in save_nonfinite_steps(records, run, progress):
+        run.log_record({"step": record.step, "epoch": progress.epoch, **record.terms})
         progress = replace(
             progress,
             step=record.step + 1,
@@ -234,24 +268,31 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
             sums=metric_log.add_to_sums(progress.sums, record.terms),
         )
         advance()
-    progress = replace(progress, seconds=run.seconds())
+    progress = replace(progress, seconds=run.elapsed_seconds())
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
 
 
+def _summary(folder: Path) -> RunSummary:
+    summary = run_records.read_summary(folder)
+    if summary is None:
+        raise TrainingError(f"{folder / run_records.SUMMARY} was deleted or damaged while the run was going on.")
+    return summary
+
+
 def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunResult:
-    figures = collectives.on_main_process(lambda: run_dir.read_summary(run.options.folder))
-    rows = {name: metrics.Score(**values) for name, values in figures["baselines"].items()}
-    if "best" in figures:
-        best = dict(figures["best"])
-        step = best.pop("step")
-        rows[f"this run, after step {step}"] = metrics.Score(**best)
-    loss = figures["pixel_loss"]
+    """Return the result of the run, the same in all processes."""
+    folder = run.options.folder
+    stored = collectives.on_main_process(lambda: run_records.summary_to_json(_summary(folder)))
+    summary = run_records.summary_from_json(stored)
+    rows = dict(summary.baselines)
+    if summary.best is not None:
+        rows[f"this run, after step {summary.best.step}"] = summary.best.score
     return RunResult(
-        finished="after" in loss,
+        finished=summary.loss_after is not None,
         scores=rows,
-        pixel_loss=(loss["before"], loss.get("after")),
+        pixel_loss=(summary.loss_before, summary.loss_after),
         steps=progress.step,
         submission=archive,
     )

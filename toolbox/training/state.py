@@ -1,4 +1,4 @@
-"""`Plan` to what trains: modules, losses, penalties, optimisers and schedules."""
+"""Everything that trains: networks with their optimizers and schedules, losses, penalties, the running average."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -16,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from toolbox.config.component_options import LossOptions, NetworkOptions, PenaltyOptions
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import Accelerator
 from toolbox.distributed.activation_checkpointing import checkpoint_activations
 from toolbox.distributed.fsdp import full_tensors, is_sharded, local_shards, shard
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
@@ -23,10 +23,21 @@ from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
 from toolbox.training.optim import build_optimizer, build_schedule
 
+MEMORY_FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm:
-    """A loss in its place: `call` keeps one of the two contracts of `toolbox.hooks.protocols`."""
+    """A loss of the recipe.
+
+    Attributes:
+        label: its key in the recipe.
+        weight: the factor of its value.
+        on: the generator's output that it is applied to.
+        adversarial: whether it is an `AdversarialLoss` of `toolbox.hooks.protocols`, not a `ReconstructionLoss`.
+        sees_real: whether the generator's side of an adversarial loss takes the maps of the true pictures.
+        call: the loss itself.
+    """
 
     label: str
     weight: float
@@ -38,7 +49,7 @@ class LossTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltyTerm:
-    """A penalty in its place, used every `every` steps at `every` times its weight."""
+    """A penalty on the discriminator, applied every `every` steps with `every` times its weight."""
 
     label: str
     weight: float
@@ -48,11 +59,15 @@ class PenaltyTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkState:
-    """A network with what moves it."""
+    """A network, its optimizer and the schedule of its learning rate."""
 
     network: nn.Module
     optimizer: Optimizer
     schedule: LRScheduler
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients that the last backward passes have left."""
+        return [weight.grad for weight in self.network.parameters() if weight.grad is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +75,14 @@ class TrainState:
     """Everything that trains.
 
     Attributes:
-        generator: the generator's side.
-        discriminator: the discriminator's side, or None.
+        generator: the generator.
+        discriminator: the discriminator, or None.
         losses: the losses in the order of the recipe.
         penalties: the penalties on the discriminator.
-        keep: what of the input comes out unchanged; see `toolbox.imaging.color.keep_known`.
+        keep: which part of the input stays unchanged; see `toolbox.imaging.color.keep_known`.
         average: the running average of the generator's weights and buffers, or None.
-        accumulate: in how many parts a batch goes through the networks.
+        accumulate: the number of micro-batches that a batch is divided into.
+        memory_format: the memory layout of networks and pictures, a key of `MEMORY_FORMATS`.
     """
 
     generator: NetworkState
@@ -76,108 +92,88 @@ class TrainState:
     keep: str
     average: AveragedModel | None = None
     accumulate: int = 1
+    memory_format: str = "channels-last"
 
     @property
-    def restorer(self) -> nn.Module:
-        """The generator that is validated and handed out: the average where there is one."""
+    def eval_generator(self) -> nn.Module:
+        """The generator that is validated and saved as weights: the running average if there is one."""
         return self.generator.network if self.average is None else self.average.module
 
     @property
     def device(self) -> torch.device:
-        """Where it trains."""
+        """The device of the weights."""
         return next(self.generator.network.parameters()).device
 
+    def networks(self) -> dict[str, NetworkState]:
+        """Return the networks that train, by name."""
+        networks = {"generator": self.generator}
+        return networks if self.discriminator is None else networks | {"discriminator": self.discriminator}
+
     def generators(self) -> tuple[nn.Module, ...]:
-        """Return the generator, and its average where there is one."""
+        """Return the generator, and its running average if there is one."""
         network = self.generator.network
         return (network,) if self.average is None else (network, self.average.module)
 
-    def stateful(self) -> dict[str, nn.Module]:
-        """Return every module whose state a checkpoint must hold, by a name that is stable."""
-        found = {"generator": self.generator.network}
+    def modules(self) -> dict[str, nn.Module]:
+        """Return every module whose state belongs in a checkpoint, by its name there."""
+        modules = {"generator": self.generator.network}
         if self.discriminator is not None:
-            found["discriminator"] = self.discriminator.network
+            modules["discriminator"] = self.discriminator.network
         if self.average is not None:
-            found["average"] = self.average
+            modules["average"] = self.average
         for kind, terms in (("loss", self.losses), ("penalty", self.penalties)):
             for term in terms:
                 if isinstance(term.call, nn.Module) and term.call.state_dict():
-                    found[f"{kind}-{term.label}"] = term.call
-        return found
+                    modules[f"{kind}-{term.label}"] = term.call
+        return modules
 
     def buffers(self) -> Iterator[Tensor]:
-        """Yield what the modules learn without gradients (running statistics), the average left out."""
-        for name, module in self.stateful().items():
+        """Yield the values that modules learn without gradients (running statistics), except in the average."""
+        for name, module in self.modules().items():
             if name != "average":
                 yield from module.buffers()
 
-    def state(self) -> dict[str, list[Tensor]]:
-        """Return every tensor that a checkpoint must hold, by the part that it belongs to."""
-        found = {name: list(module.state_dict().values()) for name, module in self.stateful().items()}
-        for name, side in self.sides().items():
-            values = [value for one in side.optimizer.state.values() for value in one.values()]
-            found[f"{name}'s optimiser"] = [value for value in values if isinstance(value, Tensor)]
-        return found
-
-    def sides(self) -> dict[str, NetworkState]:
-        """Return the sides by name."""
-        sides = {"generator": self.generator}
-        return sides if self.discriminator is None else sides | {"discriminator": self.discriminator}
+    def tensors(self) -> dict[str, list[Tensor]]:
+        """Return every tensor that belongs in a checkpoint, by the part of the state that it belongs to."""
+        tensors = {name: list(module.state_dict().values()) for name, module in self.modules().items()}
+        for name, trained in self.networks().items():
+            values = [value for state in trained.optimizer.state.values() for value in state.values()]
+            tensors[f"{name}'s optimizer"] = [value for value in values if isinstance(value, Tensor)]
+        return tensors
 
 
 def build_state(
-    plan: Plan, accelerator: Accelerator, dtype: torch.dtype = torch.float32, *, fresh: bool = True
+    plan: Plan, accelerator: Accelerator, dtype: torch.dtype = torch.float32, *, from_checkpoint: bool = False
 ) -> TrainState:
-    """Build everything that `plan` names, on the accelerator's device, the weights drawn from the plan's seed.
+    """Build everything that `plan` names, on the accelerator's device, with weights drawn from the plan's seed.
 
-    With `fresh` False, a checkpoint is about to be loaded; see `component`.
+    The memory layout is channels last; `toolbox.training.memory_format.set_memory_format` changes it.
+
+    Args:
+        plan: the bound recipe.
+        accelerator: the device and the process group.
+        dtype: the dtype of weights and losses.
+        from_checkpoint: a checkpoint is loaded next, so pretrained weights are not fetched.
     """
     torch.manual_seed(plan.settings.seed)
-    epochs = plan.settings.training.epochs
-
-    def place(built: Any) -> Any:  # noqa: ANN401
-        return built.to(device=accelerator.device, dtype=dtype) if isinstance(built, nn.Module) else built
-
-    def network(bound: BoundComponent) -> nn.Module:
-        named = bound is plan.generator and plan.initial_weights != ""
-        return cast(nn.Module, build_component(bound, fresh=fresh and not named))
-
-    def side(bound: BoundComponent, network: nn.Module) -> NetworkState:
-        options = cast(NetworkOptions, bound.options)
-        optimizer = build_optimizer(options.optimizer, [p for p in network.parameters() if p.requires_grad])
-        schedule = build_schedule(options.schedule, optimizer, epochs)
-        return NetworkState(network=network, optimizer=accelerator.prepare_optimizer(optimizer), schedule=schedule)
-
-    def laid_out(network: nn.Module) -> nn.Module:
-        # Convolutions are faster with the channels last, on CPUs as on GPUs (docs/performance.md).
-        return cast(nn.Module, place(network)).to(memory_format=torch.channels_last)
-
-    training = plan.settings.training
-    spread = training.shard and accelerator.num_processes > 1
-    # What is spread goes to the device in parts, since there may be no room for all of it.
-    restoring = network(plan.generator).to(dtype=dtype) if spread else laid_out(network(plan.generator))
-    averaged = None if training.average is None else running_average(restoring, training.average)
-    # After the copy for the average, which needs neither.
-    if training.recompute:
-        checkpoint_activations(restoring)
-    if training.compile:
-        restoring.compile()
-    if spread:
-        for one in (restoring, *([] if averaged is None else [averaged.module])):
-            shard(one, accelerator.device)
-    moved = side(plan.generator, restoring)
-    against = side(plan.discriminator, laid_out(network(plan.discriminator))) if plan.discriminator else None
-    if accelerator.num_processes > 1:
-        for trained in (moved, against):
+    training, epochs = plan.settings.training, plan.settings.training.epochs
+    generator, average = _build_generators(plan, accelerator, dtype, from_checkpoint)
+    generator_state = _with_optimizer(plan.generator, generator, epochs)
+    discriminator_state = None
+    if plan.discriminator is not None:
+        discriminator = _to_device(_build_network(plan.discriminator, from_file=from_checkpoint), accelerator, dtype)
+        discriminator_state = _with_optimizer(plan.discriminator, discriminator, epochs)
+    if collectives.world_size() > 1:
+        for trained in (generator_state, discriminator_state):
             if trained is not None:
                 synchronize_batchnorm(trained.network)
     return TrainState(
-        generator=moved,
-        average=averaged,
+        generator=generator_state,
+        average=average,
         accumulate=training.accumulate,
-        discriminator=against,
-        losses=tuple(_loss(bound, place(build_component(bound))) for bound in plan.losses),
-        penalties=tuple(_penalty(bound, place(build_component(bound))) for bound in plan.penalties),
+        discriminator=discriminator_state,
+        losses=tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses),
+        penalties=tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties),
         keep=plan.settings.keep,
     )
 
@@ -185,35 +181,76 @@ def build_state(
 def running_average(network: nn.Module, decay: float) -> AveragedModel:
     """Return a running average of a network's weights and buffers (BatchNorm's among them).
 
-    The decay grows to `decay` as (1 + n) / (10 + n) over the first steps n, so that a short run's average is not
-    held back by the weights it began with.
+    The decay of step n is the smaller of `decay` and (1 + n) / (10 + n), so that the initial weights don't dominate
+    the average of a short run.
     """
 
-    def mix(old: Any, new: Any, _: Any) -> None:  # noqa: ANN401 - as torch declares it
-        # Its own counter stays on the CPU, so that reading it waits for no device.
-        count = int(averaged.n_averaged)
-        get_ema_multi_avg_fn(min(decay, (1 + count) / (10 + count)))(local_shards(old), local_shards(new), None)
+    def update(average: Any, current: Any, _: Any) -> None:  # noqa: ANN401 - torch's own signature
+        # This counter stays on the CPU, so reading it waits for no device.
+        step = int(averaged.n_averaged)
+        get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(local_shards(average), local_shards(current), None)
 
-    averaged = AveragedModel(network, multi_avg_fn=mix, use_buffers=True)
+    averaged = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
     return averaged.requires_grad_(False)
 
 
 def unsharded(network: nn.Module, plan: Plan, device: torch.device) -> tuple[nn.Module, torch.device]:
-    """Return a generator as the first process can call it alone, and the device that it is on; all of them call this.
+    """Return a generator that the main process can call without the others, and its device. All processes call it.
 
-    It is the same one, or of one that is spread over them a whole copy on the CPU: a GPU may have no room for that.
+    It is `network` itself, or, if `network` is sharded, a full copy on the CPU: a GPU may not have room for it.
     """
     if not is_sharded(network):
         return network, device
     state = full_tensors(network.state_dict())
     if collectives.is_main_process():
-        alone = build_generator(plan, torch.device("cpu")).to(next(network.parameters()).dtype)
-        alone.load_state_dict(state)
-        return alone, torch.device("cpu")
+        copy = build_generator(plan, torch.device("cpu")).to(next(network.parameters()).dtype)
+        copy.load_state_dict(state)
+        return copy, torch.device("cpu")
     return network, device
 
 
-def _loss(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
+def _build_generators(
+    plan: Plan, accelerator: Accelerator, dtype: torch.dtype, from_checkpoint: bool
+) -> tuple[nn.Module, AveragedModel | None]:
+    training = plan.settings.training
+    sharded = training.shard and collectives.world_size() > 1
+    network = _build_network(plan.generator, from_file=from_checkpoint or plan.initial_weights != "")
+    # A sharded network moves to the device block by block, since the device may not have room for all of it.
+    network = network.to(dtype=dtype) if sharded else _to_device(network, accelerator, dtype)
+    average = None if training.average is None else running_average(network, training.average)
+    # After the average has been copied, which needs neither.
+    if training.recompute:
+        checkpoint_activations(network)
+    if training.compile:
+        network.compile()
+    if sharded:
+        for module in (network, *([] if average is None else [average.module])):
+            shard(module, accelerator.device)
+    return network, average
+
+
+def _build_network(bound: BoundComponent, *, from_file: bool) -> nn.Module:
+    """Build a network; one that gets all of its weights from a file does not fetch pretrained ones."""
+    return cast(nn.Module, build_component(bound, fresh=not from_file))
+
+
+def _to_device(network: nn.Module, accelerator: Accelerator, dtype: torch.dtype) -> nn.Module:
+    return network.to(device=accelerator.device, dtype=dtype).to(memory_format=torch.channels_last)
+
+
+def _with_optimizer(bound: BoundComponent, network: nn.Module, epochs: int) -> NetworkState:
+    options = cast(NetworkOptions, bound.options)
+    optimizer = build_optimizer(options.optimizer, [p for p in network.parameters() if p.requires_grad])
+    schedule = build_schedule(options.schedule, optimizer, epochs)
+    return NetworkState(network=network, optimizer=optimizer, schedule=schedule)
+
+
+def _build_term(bound: BoundComponent, accelerator: Accelerator, dtype: torch.dtype) -> Any:  # noqa: ANN401
+    term = build_component(bound)
+    return term.to(device=accelerator.device, dtype=dtype) if isinstance(term, nn.Module) else term
+
+
+def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
     options, spec = cast(LossOptions, bound.options), cast(LossSpec, bound.spec)
     return LossTerm(
         label=bound.label,
@@ -225,6 +262,6 @@ def _loss(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
     )
 
 
-def _penalty(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
+def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
     return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call)

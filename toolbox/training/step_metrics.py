@@ -1,4 +1,4 @@
-"""What a step measured: on the device first, and a record once the next step is under way."""
+"""The terms of a training step: on the device first, and a record once the next step is running."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """What one step measured, before its update.
+    """The terms of one step, computed before its update.
 
     Attributes:
         step: the number of the step, from 0.
-        terms: figures by name: ``g`` and ``d`` are the totals, ``loss.LABEL`` and ``penalty.LABEL`` the terms
-            without their weights, ``d.real`` and ``d.fake`` the discriminator's two sides, ``on_real``, ``on_fake``
-            and ``told`` its `verdicts`, ``gradient.g`` and ``gradient.d`` the norms of the gradients.
+        terms: values by name: ``g`` and ``d`` are the totals of the two networks, ``loss.LABEL`` and
+            ``penalty.LABEL`` the terms without their weights, ``d.real`` and ``d.fake`` the discriminator's two terms,
+            ``on_real``, ``on_fake`` and ``d_accuracy`` its `discriminator_stats`, ``gradient.g`` and ``gradient.d``
+            the norms of the gradients.
         names: the photographs of the batch.
     """
 
@@ -34,66 +35,78 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class PendingRecord:
-    """What a step measured, still on the device: a value a term, then how many processes asked for a pause."""
+    """A record that is still on the device.
 
-    number: int
-    terms: tuple[str, ...]
+    Attributes:
+        step: the number of the step.
+        term_names: the names of the terms.
+        values: the value of each term, then the number of processes that asked to stop.
+        batch: this process's batch.
+    """
+
+    step: int
+    term_names: tuple[str, ...]
     values: Tensor
     batch: Batch
 
 
 class NonFiniteError(TrainingError):
-    """A step's terms are not all finite.
+    """Not all terms of a step are finite.
 
     Attributes:
-        taken: the record of the step.
-        wrong: the terms that are not finite, in the order in which they were computed.
-        batch: what the step was taken on, of this process.
+        record: the record of the step.
+        not_finite: the names of those terms, in the order in which they were computed.
+        batch: this process's batch.
     """
 
-    def __init__(self, taken: StepRecord, wrong: tuple[str, ...], batch: Batch) -> None:
-        names = [name for part in collectives.gather_objects(taken.names) for name in part]
+    def __init__(self, record: StepRecord, not_finite: tuple[str, ...], batch: Batch) -> None:
+        names = [name for names in collectives.gather_objects(record.names) for name in names]
+        verb = "are" if len(not_finite) > 1 else "is"
         super().__init__(
-            f"Step {taken.step}: {', '.join(wrong)} is not finite, and no weight was moved. Batch: {', '.join(names)}. "
-            "A smaller learning rate or weight helps; the last good checkpoint is in the run folder."
+            f"Step {record.step}: {', '.join(not_finite)} {verb} not finite, and the step changed no weight. "
+            f"Batch: {', '.join(names)}. Try a smaller learning rate or a smaller weight of the loss. The last good "
+            "checkpoint is in the run folder."
         )
-        self.taken, self.wrong, self.batch = taken, wrong, batch
+        self.record, self.not_finite, self.batch = record, not_finite, batch
 
 
 def discriminator_stats(real: list[Tensor], fake: list[Tensor]) -> Terms:
-    """Return what the discriminator thinks of true and of restored pictures, by its maps of both.
+    """Return statistics of the discriminator's maps of true and of restored pictures.
 
-    ``on_real`` and ``on_fake`` are the means; ``told`` is the share of places where the true picture is to it more
-    real than the restored one, a draw being half: 1/2 where it can't tell, 1 where it never errs, under any loss.
+    ``on_real`` and ``on_fake`` are the means of the maps. ``d_accuracy`` is the fraction of positions where the true
+    picture gets the higher value, equal values counting half: 0.5 if the discriminator can't tell them apart, 1 if it
+    is always right, under any adversarial loss.
     """
-    said = [((r > f).to(r.dtype) + (r >= f).to(r.dtype)).mean() / 2 for r, f in zip(real, fake, strict=True)]
-    means = {name: torch.stack([one.mean() for one in maps]).mean() for name, maps in (("real", real), ("fake", fake))}
-    return {"on_real": means["real"], "on_fake": means["fake"], "d_accuracy": torch.stack(said).mean()}
+    accuracies = [((r > f).to(r.dtype) + (r >= f).to(r.dtype)).mean() / 2 for r, f in zip(real, fake, strict=True)]
+    means = {
+        name: torch.stack([values.mean() for values in maps]).mean() for name, maps in (("real", real), ("fake", fake))
+    }
+    return {"on_real": means["real"], "on_fake": means["fake"], "d_accuracy": torch.stack(accuracies).mean()}
 
 
-def measure_step(number: int, terms: Terms, batch: Batch, asked: bool) -> PendingRecord:
-    """Sum a step's terms over the processes, and with them whether this one asks for a pause, without waiting."""
+def start_record(step: int, terms: Terms, batch: Batch, stop_requested: bool) -> PendingRecord:
+    """Sum a step's terms over the processes, and how many of these ask to stop, without waiting for the device."""
     values = [value.double() for value in terms.values()]
-    together = torch.stack([*values, values[0].new_full((), asked)])
+    together = torch.stack([*values, values[0].new_full((), stop_requested)])
     collectives.all_reduce_sum([together])()
-    return PendingRecord(number=number, terms=tuple(terms), values=together, batch=batch)
+    return PendingRecord(step=step, term_names=tuple(terms), values=together, batch=batch)
 
 
-def read_record(taken: PendingRecord) -> tuple[StepRecord, bool]:
-    """Return the record of a step, and whether a process asked for a pause then. Waits for the device.
+def finish_record(pending: PendingRecord) -> tuple[StepRecord, bool]:
+    """Return the record of a step, and whether a process asked to stop. Waits for the device.
 
     Raises:
-        NotFinite: a term is not, in every process; the message names the step, the terms and the photographs.
+        NonFiniteError: a term is not finite, in all processes alike.
     """
-    terms, asked = read_terms(taken)
-    told = StepRecord(step=taken.number, terms=terms, names=taken.batch.names)
-    wrong = tuple(name for name, value in terms.items() if not math.isfinite(value))
-    if wrong:
-        raise NonFiniteError(told, wrong, taken.batch)
-    return told, asked
+    terms, stop_requested = read_terms(pending)
+    record = StepRecord(step=pending.step, terms=terms, names=pending.batch.names)
+    not_finite = tuple(name for name, value in terms.items() if not math.isfinite(value))
+    if not_finite:
+        raise NonFiniteError(record, not_finite, pending.batch)
+    return record, stop_requested
 
 
-def read_terms(taken: PendingRecord) -> tuple[dict[str, float], bool]:
-    """Return a step's terms, finite or not, and whether a process asked for a pause then. Waits for the device."""
-    *values, asked = taken.values.tolist()
-    return dict(zip(taken.terms, values, strict=True)), asked > 0
+def read_terms(pending: PendingRecord) -> tuple[dict[str, float], bool]:
+    """Return a step's terms, finite or not, and whether a process asked to stop. Waits for the device."""
+    *values, stop_requests = pending.values.tolist()
+    return dict(zip(pending.term_names, values, strict=True)), stop_requests > 0

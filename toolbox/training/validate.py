@@ -1,4 +1,4 @@
-"""What is measured after an epoch: the recipe's own losses, the competition's score, the recipe's metrics."""
+"""Validation after an epoch: the recipe's losses, the competition's score, the recipe's metrics, the baselines."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
-from toolbox.evaluation import metrics
+from toolbox.distributed.accelerator import Accelerator
+from toolbox.evaluation import metrics as scores
 from toolbox.hooks.protocols import Sample
 from toolbox.models.forward import run_generator, to_uint8
 from toolbox.training.state import TrainState
-from toolbox.training.step import reconstruction_loss
+from toolbox.training.step_context import reconstruction_loss
 
-TELEA_RADIUS = 3
+TELEA_RADIUS = 3  # pixels
+
+# A row is the number of a photograph and its figures; rows travel between processes as JSON.
+Row = tuple[int, tuple[Any, ...], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """One photograph for the eye: (H, W, 3) uint8 RGB each."""
+    """One photograph of a preview: (H, W, 3) uint8 RGB each."""
 
     image: np.ndarray
     restored: np.ndarray
@@ -38,107 +41,117 @@ class ValidationResult:
     Attributes:
         loss: the weighted sum of the recipe's reconstruction losses, as the published script validates.
         score: S, M, C and the score, means over the photographs.
-        figures: the recipe's metrics by label, means over the photographs where each can be had.
-        previews: the first photographs, of those that this process has restored.
+        metrics: the recipe's metrics by label, means over the photographs for which they are defined.
+        previews: the first photographs of those that this process has restored.
     """
 
     loss: float
-    score: metrics.Score
-    figures: dict[str, float | None] = field(default_factory=dict)
+    score: scores.Score
+    metrics: dict[str, float | None] = field(default_factory=dict)
     previews: tuple[Preview, ...] = ()
 
 
 @torch.no_grad()
 def validate(
-    parts: TrainState, batches: Iterable[Batch], accelerator: Accelerator, measures: dict[str, Any], previews: int = 0
+    state: TrainState,
+    batches: Iterable[Batch],
+    accelerator: Accelerator,
+    measures: dict[str, Any],
+    preview_count: int = 0,
 ) -> ValidationResult:
-    """Restore every batch and measure it; each process its rows, and all have the figures of all.
+    """Restore every batch and measure the result. All processes call it, and all return the figures of all rows.
 
     Args:
-        parts: the generator and the losses.
-        batches: the validation photographs.
-        accelerator: precision and processes.
+        state: the generator and the losses.
+        batches: this process's rows of the validation photographs.
+        accelerator: the device, the precision and the process group.
         measures: the recipe's metrics by label; see `toolbox.hooks.protocols.Metric`.
-        previews: how many photographs to keep for the preview.
+        preview_count: the number of photographs in the preview.
     """
-    parts.restorer.eval()
+    network = state.eval_generator.eval()
     losses: list[tuple[float, float]] = []
-    rows: list[tuple[int, tuple[Any, ...], list[float | None]]] = []
-    shown: list[Preview] = []
-    seen = 0
+    rows: list[Row] = []
+    previews: list[Preview] = []
+    photos_before = 0
     for batch in batches:
-        place = batch.position
+        position = batch.position
         with accelerator.autocast():
-            outputs = run_generator(parts.restorer, parts.keep, batch.image, batch.mask)
-        losses.append((_loss(parts, outputs, batch), place.weight * place.total))
-        pictures = zip(_numbers(batch, seen), _samples(batch), to_uint8(outputs["restored"]), strict=False)
+            outputs = run_generator(network, state.keep, batch.image, batch.mask)
+        losses.append((_total_loss(state, outputs, batch), position.weight * position.total))
+        pictures = zip(
+            _photo_numbers(batch, photos_before), _samples(batch), to_uint8(outputs["restored"]), strict=False
+        )
         for number, sample, restored in pictures:
-            score = metrics.score(restored, sample.truth, sample.mask)
-            figures = [measure(restored, sample.truth, sample.mask) for measure in measures.values()]
-            rows.append((number, astuple(score), figures))
-            if len(shown) < previews:
-                shown.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
-        seen += place.total
-    every = [one for part in collectives.gather_objects(losses) for one in part]
-    rows = _in_order(rows)
-    columns = zip(measures, zip(*(figures for *_, figures in rows), strict=True), strict=True)
-    found = {label: [value for value in column if value is not None] for label, column in columns}
+            score = scores.score(restored, sample.truth, sample.mask)
+            values = [measure(restored, sample.truth, sample.mask) for measure in measures.values()]
+            rows.append((number, astuple(score), values))
+            if len(previews) < preview_count:
+                previews.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
+        photos_before += position.total
+    all_losses = [pair for pairs in collectives.gather_objects(losses) for pair in pairs]
+    rows = _gather_in_order(rows)
+    columns = zip(measures, zip(*(values for *_, values in rows), strict=True), strict=True)
+    defined = {label: [value for value in column if value is not None] for label, column in columns}
     return ValidationResult(
-        loss=float(np.average([loss for loss, _ in every], weights=[weight for _, weight in every])),
-        score=metrics.mean([_score(values) for _, values, _ in rows]),
-        figures={label: float(np.mean(values)) if values else None for label, values in found.items()},
-        previews=tuple(shown),
+        loss=float(np.average([loss for loss, _ in all_losses], weights=[weight for _, weight in all_losses])),
+        score=scores.mean([_score(values) for _, values, _ in rows]),
+        metrics={label: float(np.mean(values)) if values else None for label, values in defined.items()},
+        previews=tuple(previews),
     )
 
 
-def baseline_scores(batches: Iterable[Batch]) -> dict[str, metrics.Score]:
-    """Return the scores of doing nothing, and of OpenCV's inpainting in gray (Telea, radius 3)."""
-    rows: list[tuple[int, tuple[Any, ...], tuple[Any, ...]]] = []
-    seen = 0
+def baseline_scores(batches: Iterable[Batch]) -> dict[str, scores.Score]:
+    """Return the scores of the unchanged input, and of OpenCV's inpainting in gray (Telea, radius 3 pixels)."""
+    rows: list[Row] = []
+    photos_before = 0
     for batch in batches:
-        for number, sample in zip(_numbers(batch, seen), _samples(batch), strict=False):
-            asis = metrics.score(sample.image, sample.truth, sample.mask)
-            telea = metrics.score(inpaint_gray(sample), sample.truth, sample.mask)
-            rows.append((number, astuple(asis), astuple(telea)))
-        seen += batch.position.total
-    columns = zip(*(scores for _, *scores in _in_order(rows)), strict=True)
+        for number, sample in zip(_photo_numbers(batch, photos_before), _samples(batch), strict=False):
+            unchanged = scores.score(sample.image, sample.truth, sample.mask)
+            inpainted = scores.score(inpaint_gray(sample), sample.truth, sample.mask)
+            rows.append((number, astuple(unchanged), astuple(inpainted)))
+        photos_before += batch.position.total
+    columns = zip(*(figures for _, *figures in _gather_in_order(rows)), strict=True)
     names = ("input as it is", "OpenCV Telea in gray")
-    return {name: metrics.mean([_score(v) for v in column]) for name, column in zip(names, columns, strict=True)}
+    return {
+        name: scores.mean([_score(values) for values in column]) for name, column in zip(names, columns, strict=True)
+    }
 
 
 def inpaint_gray(sample: Sample) -> np.ndarray:
-    """Fill the lost region by Telea's method (2004), as OpenCV has it, and leave the picture gray."""
+    """Return the gray picture as RGB with its lost region filled by OpenCV.
+
+    Reference: Telea, "An Image Inpainting Technique Based on the Fast Marching Method", 2004.
+    """
     gray = np.ascontiguousarray(sample.image[:, :, 0])
     filled = cv2.inpaint(gray, sample.mask.astype(np.uint8), TELEA_RADIUS, cv2.INPAINT_TELEA)
     return np.repeat(filled[:, :, None], 3, axis=2)
 
 
 @torch.no_grad()
-def pixel_loss(parts: TrainState, batch: Batch) -> float:
-    """Return the mean squared error of one batch, of all processes, in eval mode: it shows that a run trains."""
-    parts.restorer.eval()
-    restored = run_generator(parts.restorer, parts.keep, batch.image, batch.mask)["restored"]
+def pixel_loss(state: TrainState, batch: Batch) -> float:
+    """Return the mean squared error of the generator in eval mode on one batch. All processes call it."""
+    restored = run_generator(state.eval_generator.eval(), state.keep, batch.image, batch.mask)["restored"]
     return collectives.all_reduce_scalar(batch.position.weight * float((restored - batch.truth).square().mean()))
 
 
-def _loss(parts: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
-    terms = [loss for loss in parts.losses if not loss.adversarial]
-    return sum(t.weight * float(reconstruction_loss(t, outputs, batch.truth, batch.mask)) for t in terms)
+def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
+    losses = [loss for loss in state.losses if not loss.adversarial]
+    return sum(loss.weight * float(reconstruction_loss(loss, outputs, batch.truth, batch.mask)) for loss in losses)
 
 
-def _numbers(batch: Batch, seen: int) -> range:
-    """Return the numbers of a batch's photographs that count, with `seen` before it; all of them or none do."""
-    start = seen + batch.position.start
+def _photo_numbers(batch: Batch, photos_before: int) -> range:
+    """Return the numbers of a batch's photographs; empty if this process has rows that don't count."""
+    start = photos_before + batch.position.start
     return range(start, start + len(batch.image) * (batch.position.weight > 0))
 
 
-def _in_order(rows: list[Any]) -> list[Any]:
-    """Return the rows of all processes in the order of the numbers that they begin with."""
-    return sorted((row for part in collectives.gather_objects(rows) for row in part), key=lambda row: row[0])
+def _gather_in_order(rows: list[Row]) -> list[Any]:
+    """Return the rows of all processes in the order of the photographs."""
+    return sorted((row for rows in collectives.gather_objects(rows) for row in rows), key=lambda row: row[0])
 
 
-def _score(values: Iterable[Any]) -> metrics.Score:
-    return metrics.Score(**dict(zip(("S", "M", "C", "score"), values, strict=True)))
+def _score(values: Iterable[Any]) -> scores.Score:
+    return scores.Score(**dict(zip(("S", "M", "C", "score"), values, strict=True)))
 
 
 def _samples(batch: Batch) -> Iterator[Sample]:

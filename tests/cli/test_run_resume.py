@@ -1,0 +1,175 @@
+"""`toolbox run --resume`: the same result, changed settings, damaged checkpoints, the best weights, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+from runs import TINY, newest_checkpoint, run, steps
+from safetensors.torch import load_file
+
+from toolbox.cli import main
+from toolbox.models import weight_file
+from toolbox.training import run_records
+from toolbox.training import validate as validate_module
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, photos, workers):
+    options = ["--data", photos, "--size", 32, "--epochs", 3, "--batch", 2, "--set", f"data.workers={workers}"]
+    run("--out", tmp_path / "uninterrupted", *options)
+    # An epoch has two steps, so the third one is inside the second epoch.
+    run("--out", tmp_path / "resumed", *options, "--set", "training.steps=3")
+    recipe = tmp_path / "resumed" / "recipe.toml"
+    recipe.write_text(recipe.read_text("utf-8").replace("steps = 3\n", ""), "utf-8")
+    result = run("--resume", tmp_path / "resumed")
+    assert "Continuing after step 3 of 6" in result.output
+    assert steps(tmp_path / "resumed") == steps(tmp_path / "uninterrupted")
+    expected, actual = (load_generator(tmp_path / name) for name in ("uninterrupted", "resumed"))
+    assert all(bool((actual[key] == expected[key]).all()) for key in expected)
+
+
+def test_a_setting_changed_when_resuming_is_kept(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    run("--resume", out, "--epochs", 2)
+    assert len(steps(out)) == 2
+    assert "Continuing after step 2 of 2" in run("--resume", out).output
+
+
+def test_a_learning_rate_set_when_resuming_takes_effect(tmp_path, photos):
+    for name in ("unchanged", "set"):
+        run("--data", photos, "--out", tmp_path / name, "--size", 32, "--epochs", 1)
+    first, second = (load_generator(tmp_path / name) for name in ("unchanged", "set"))
+    assert all(bool((first[key] == second[key]).all()) for key in first)
+    run("--resume", tmp_path / "unchanged", "--epochs", 2)
+    # Too small to change any float32 weight.
+    tiny_rate = ["--set", "generator.optimizer.lr=1e-30", "--set", "generator.optimizer.weight_decay=0"]
+    run("--resume", tmp_path / "set", "--epochs", 2, *tiny_rate)
+    trained, untrained = (load_generator(tmp_path / name) for name in ("unchanged", "set"))
+    weights = [key for key in first if "running" not in key and "num_batches" not in key]
+    assert all(bool((untrained[key] == first[key]).all()) for key in weights if first[key].any())
+    assert not all(bool((trained[key] == first[key]).all()) for key in weights)
+
+
+def load_generator(folder):
+    """Return the tensors of the generator in the newest checkpoint of a run."""
+    return load_file(newest_checkpoint(folder) / "generator.safetensors")
+
+
+def test_settings_that_do_not_fit_the_checkpoint_are_not_kept(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = (out / "recipe.toml").read_bytes()
+    result = CliRunner().invoke(main, ["run", "--resume", str(out), "--set", "generator.width=6"])
+    assert result.exit_code == 1 and "does not fit" in result.stderr
+    assert (out / "recipe.toml").read_bytes() == before
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
+
+
+def test_a_run_without_a_checkpoint_is_resumed_from_its_start(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = steps(out)
+    shutil.rmtree(out / "checkpoints")
+    run("--resume", out)
+    assert steps(out) == before
+
+
+def test_a_damaged_checkpoint_is_ignored_and_named(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 2, "--batch", 2)
+    newest = newest_checkpoint(out)
+    path = newest / "generator.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    result = run("--resume", out)
+    assert f"{newest.name} is damaged (generator.safetensors has changed)" in result.output
+    assert "Continuing after step 2 of 4" in result.output
+
+
+def test_a_run_with_damaged_checkpoints_only_says_so_and_starts_again(tmp_path, photos):
+    out = tmp_path / "out"
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    before = steps(out)
+    for saved in (out / "checkpoints").iterdir():
+        (saved / "manifest.json").write_text("{", "utf-8")
+    result = run("--resume", out)
+    assert "is damaged (manifest.json can't be read) and is not used" in result.output
+    assert steps(out) == before
+    # The damaged ones are renamed, and the next run continues from the new one.
+    assert [path.name for path in (out / "checkpoints").glob("damaged-*")] == ["damaged-step-00000001"]
+    assert "Continuing after step 1 of 1" in run("--resume", out).output
+
+
+def set_scores(monkeypatch, scores):
+    """Make the validations return these scores one after the other, whatever the weights are."""
+    original, remaining = validate_module.validate, iter(scores)
+
+    def validate(*args):
+        result = original(*args)
+        return replace(result, score=replace(result.score, score=next(remaining)))
+
+    monkeypatch.setattr(validate_module, "validate", validate)
+
+
+def best(folder):
+    """Return the step of the best weights by their header, and their step and score by the summary."""
+    recorded = run_records.read_summary(folder).best
+    return weight_file.read_header(folder / "best.safetensors").step, recorded.step, recorded.score.score
+
+
+def test_a_run_that_starts_again_keeps_better_weights_until_its_own_are_better(tmp_path, photos, monkeypatch):
+    out = tmp_path / "out"
+    set_scores(monkeypatch, [0.3, 0.9, 0.5, 0.2, 0.6, 0.5, 0.95, 0.95])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 3)
+    assert best(out) == (2, 2, 0.9)
+    for saved in (out / "checkpoints").iterdir():
+        (saved / "manifest.json").write_text("{", "utf-8")
+    run("--resume", out)
+    assert best(out) == (2, 2, 0.9)
+    assert "this run, after step 2" in run("--resume", out).output
+    run("--resume", out, "--epochs", 4)
+    assert best(out) == (4, 4, 0.95)
+    # If the run ended before that was saved, the same score again counts as the best, not as a stale validation.
+    shutil.rmtree(out / "checkpoints" / "step-00000004")
+    run("--resume", out)
+    progress = json.loads((max((out / "checkpoints").glob("step-*")) / "state.json").read_text("utf-8"))["progress"]
+    assert (progress["best"], progress["best_step"], progress["stale"]) == (0.95, 4, 0)
+    assert best(out) == (4, 4, 0.95)
+
+
+@pytest.mark.parametrize("change", ["generator.width=6", "data.size=48", "seed=9"])
+def test_better_weights_of_other_settings_are_replaced(tmp_path, photos, monkeypatch, change):
+    out = tmp_path / "out"
+    set_scores(monkeypatch, [0.9, 0.2])
+    run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
+    shutil.rmtree(out / "checkpoints")
+    run("--resume", out, "--set", change)
+    assert best(out) == (1, 1, 0.2)
+
+
+def test_sigterm_leaves_a_checkpoint_and_the_run_can_be_resumed(tmp_path, photos):
+    out = tmp_path / "out"
+    arguments = [*TINY, "--data", str(photos), "--out", str(out), "--size", "32", "--batch", "1", "--epochs", "2000"]
+    command = [sys.executable, "-c", "from toolbox.cli import main; main()", "run", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.startswith(b"epoch 1/"):
+                os.kill(process.pid, signal.SIGTERM)
+                break
+        output = process.stdout.read().decode()
+        assert process.wait(60) == 143
+    assert f"toolbox run --resume {out}" in output
+    progress = json.loads((newest_checkpoint(out) / "state.json").read_text("utf-8"))["progress"]
+    assert progress["step"] == len(steps(out)) > 0
+    run("--resume", out, "--steps", progress["step"] + 1)
+    assert len(steps(out)) == progress["step"] + 1

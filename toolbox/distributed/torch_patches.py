@@ -1,0 +1,113 @@
+"""All changes to torch's own behaviour and private state. No other module of toolbox makes one.
+
+`toolbox.testing.devices` watches calls of torch functions, but does not change them. The functions here:
+
+- `wrap_forward` replaces the `forward` of one module. A subclass would change the module's type.
+- `replaced_batch_norm` replaces `F.batch_norm` while a block runs: layers of other libraries call it inside their own
+  `forward`.
+- `local_fused_optimizers` changes the arguments of torch's fused optimizer kernels while a block runs: torch has no
+  sharding rule for that of SGD.
+- `copied_running_statistics` replaces the buffers of normalisation layers while a block runs: torch.utils.checkpoint
+  calls `forward` twice, and each call would update them.
+- `skip_update_if` sets `grad_scale` and `found_inf` of a fused optimizer, as torch's GradScaler does in fp16. Without a
+  scaler there is no public call for it.
+- `replay_schedule` sets the counters of a learning rate schedule. `load_state_dict` alone would restore the last rate
+  instead of computing it from the recipe's options.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.overrides import TorchFunctionMode
+
+Forward = Callable[..., Any]
+
+
+def wrap_forward(module: nn.Module, wrap: Callable[[Forward], Forward]) -> None:
+    """Replace the `forward` of `module` by ``wrap(forward)``."""
+    module.forward = wrap(module.forward)  # type: ignore[method-assign]
+
+
+def batch_norm_layers(network: nn.Module) -> list[nn.Module]:
+    """Return the layers of `network` that derive from torch's BatchNorm."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+class _Intercepted(TorchFunctionMode):
+    """While active, pass every call of a torch function to `intercept`."""
+
+    def __init__(self, intercept: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        super().__init__()
+        self.intercept = intercept
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        return self.intercept(function, args, kwargs or {})
+
+
+def replaced_batch_norm(substitute: Callable[..., Tensor]) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which `F.batch_norm` with ``training=True`` calls `substitute` with the same arguments."""
+
+    def intercept(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        if function is F.batch_norm and kwargs.get("training"):
+            return substitute(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return _Intercepted(intercept)
+
+
+def local_fused_optimizers(
+    local: Callable[[list[Tensor]], list[Tensor]],
+) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which fused optimizer kernels get `local` of each of their lists of tensors."""
+
+    def intercept(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        if getattr(function, "__name__", "").startswith("_fused_"):
+            args = tuple(local(value) if isinstance(value, list) else value for value in args)
+        return function(*args, **kwargs)
+
+    return _Intercepted(intercept)
+
+
+@contextlib.contextmanager
+def copied_running_statistics(network: nn.Module) -> Iterator[None]:
+    """Give the normalisation layers of `network` copies of their buffers, and drop the copies afterwards."""
+    layers = [module for module in network.modules() if isinstance(module, _NormBase) and module.track_running_stats]
+    originals = [dict(layer._buffers) for layer in layers]
+    for layer, buffers in zip(layers, originals, strict=True):
+        layer._buffers.update({name: value.clone() for name, value in buffers.items() if value is not None})
+    try:
+        yield
+    finally:
+        for layer, buffers in zip(layers, originals, strict=True):
+            layer._buffers.update(buffers)
+
+
+def skip_update_if(optimizer: Optimizer, flag: Tensor) -> None:
+    """Have the next steps of a fused optimizer change nothing if `flag`, a scalar on the device, is not 0.
+
+    The host does not wait for the device to learn the flag.
+    """
+    fused = cast(Any, optimizer)
+    fused.grad_scale, fused.found_inf = None, flag
+
+
+def replay_schedule(schedule: LRScheduler, epochs: int, step_count: int) -> None:
+    """Set a schedule to the state after `epochs` epochs; its optimizer must have the initial learning rates.
+
+    The schedule is stepped epoch by epoch, as in a run: a rate computed in one go differs in its last bits.
+    `step_count` is torch's own counter in the saved schedule.
+    """
+    start = {"last_epoch": 0, "_last_lr": list(schedule.base_lrs)}
+    # With a count of 1 torch warns that the schedule is stepped before its optimizer.
+    schedule.load_state_dict(schedule.state_dict() | start | {"_step_count": 2})
+    for _ in range(epochs):
+        schedule.step()
+    schedule.load_state_dict(schedule.state_dict() | {"_step_count": step_count})

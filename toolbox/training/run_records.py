@@ -1,0 +1,122 @@
+"""The two JSON files that describe a run, `run.json` and `summary.json`: one dataclass each, read and written here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolbox.evaluation.metrics import Score
+from toolbox.utils import files
+
+RUN_INFO = "run.json"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run was started with.
+
+    Attributes:
+        recipe: the recipe's name.
+        seed: the seed of the run.
+        data: the data folder; None for the sample photographs.
+        device: the device, in words.
+        python: the version of Python.
+        system: the operating system.
+        versions: the versions of the packages by name.
+    """
+
+    recipe: str = ""
+    seed: int | None = None
+    data: str | None = None
+    device: str = ""
+    python: str = ""
+    system: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestWeights:
+    """The number of steps after which the best weights were reached, and their score."""
+
+    step: int
+    score: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """The figures of a run so far.
+
+    Attributes:
+        loss_before: the pixel loss (mean squared error) of a fixed validation batch before the first step.
+        baselines: the scores of methods without training, by their names.
+        loss_after: the pixel loss of the best weights; None until the run has finished.
+        best: the best weights; None until the first validation.
+        warnings: the warnings of `toolbox.training.gan_monitor`, by cause.
+    """
+
+    loss_before: float
+    baselines: Mapping[str, Score]
+    loss_after: float | None = None
+    best: BestWeights | None = None
+    warnings: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_run_info(folder: Path) -> RunInfo:
+    """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out."""
+    stored = _read_json(folder / RUN_INFO)
+    return RunInfo(**{name: stored[name] for name in RunInfo.__dataclass_fields__ if name in stored})
+
+
+def write_run_info(folder: Path, info: RunInfo) -> None:
+    """Write run.json; OutputError if it can't be written."""
+    files.write_json(folder / RUN_INFO, asdict(info))
+
+
+def read_summary(folder: Path) -> RunSummary | None:
+    """Return the figures of the run in `folder`; None at its beginning, or if the file is damaged."""
+    try:
+        return summary_from_json(_read_json(folder / SUMMARY))
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_summary(folder: Path, summary: RunSummary) -> None:
+    """Write summary.json; OutputError if it can't be written."""
+    files.write_json(folder / SUMMARY, summary_to_json(summary))
+
+
+def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
+    """Return the summary that `summary_to_json` stored; KeyError, TypeError or AttributeError if it is not one."""
+    best = dict(stored["best"]) if "best" in stored else None
+    return RunSummary(
+        loss_before=stored["pixel_loss"]["before"],
+        loss_after=stored["pixel_loss"].get("after"),
+        baselines={name: Score(**score) for name, score in stored["baselines"].items()},
+        best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best)),
+        warnings=stored.get("warnings", {}),
+    )
+
+
+def summary_to_json(summary: RunSummary) -> dict[str, Any]:
+    """Return a summary as JSON values; entries that are not known yet are left out."""
+    stored: dict[str, Any] = {"pixel_loss": {"before": summary.loss_before}}
+    if summary.loss_after is not None:
+        stored["pixel_loss"]["after"] = summary.loss_after
+    stored["baselines"] = {name: asdict(score) for name, score in summary.baselines.items()}
+    if summary.best is not None:
+        stored["best"] = {"step": summary.best.step, **asdict(summary.best.score)}
+    if summary.warnings:
+        stored["warnings"] = dict(summary.warnings)
+    return stored
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stored if isinstance(stored, dict) else {}

@@ -1,0 +1,114 @@
+"""What a training step works with: forward passes, micro-batches, recorded terms, gradients to be summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from toolbox.color import luma
+from toolbox.data.batch import Batch
+from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import Accelerator, scale_loss
+from toolbox.distributed.batch_slice import BatchSlice
+from toolbox.models.forward import run_generator
+from toolbox.training.state import LossTerm, TrainState
+from toolbox.training.step_metrics import Terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """The context of one training step.
+
+    A training step runs the networks on a batch, calls `backward` on its losses, records its terms, and names each
+    network whose gradients are complete. The loop does the rest: it sums gradients and terms over the processes, checks
+    that they are finite, and updates those networks.
+
+    Attributes:
+        state: everything that trains.
+        accelerator: the device and the precision.
+        number: the number of the step in the run, from 0.
+        random: random numbers of this step, the same in every process.
+        mark: called with the name of a part of the step when all of its work has been started, for measuring.
+        terms: the terms recorded so far, on the device, weighted by this process's share of the batch.
+        gradient_sums: by network, the function that waits for the sum of its gradients over the processes.
+    """
+
+    state: TrainState
+    accelerator: Accelerator
+    number: int
+    random: torch.Generator
+    mark: Callable[[str], None] = lambda part: None
+    terms: Terms = field(default_factory=dict)
+    gradient_sums: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    def micro_batches(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the batch in up to `state.accumulate` parts of nearly equal size."""
+        here, position = len(batch.image), batch.position
+        # Counted from the smallest share of any process, so that all call the networks equally often.
+        smallest = max(1, position.total // collectives.world_size())
+        count = math.ceil(smallest / math.ceil(smallest / self.state.accumulate))
+        for start, stop in pairwise(here * part // count for part in range(count + 1)):
+            rows = slice(start, stop)
+            yield Batch(
+                image=batch.image[rows],
+                mask=batch.mask[rows],
+                truth=batch.truth[rows],
+                names=batch.names[rows],
+                batch_slice=BatchSlice(
+                    start=position.start + start,
+                    total=position.total,
+                    weight=position.weight * (stop - start) / here,
+                ),
+            )
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context in which networks compute in the recipe's precision."""
+        return self.accelerator.autocast()
+
+    def generate(self, batch: Batch) -> Terms:
+        """Return the generator's outputs by name, with `restored`, in the recipe's precision."""
+        with self.autocast():
+            return run_generator(self.state.generator.network, self.state.keep, batch.image, batch.mask)
+
+    def backward(self, loss: Tensor, batch: Batch, *, inputs: list[Tensor], retain_graph: bool = False) -> None:
+        """Add the gradients of a mean over `batch`, weighted by the batch's share, to `inputs`."""
+        self.scaled(loss, batch).backward(inputs=inputs, retain_graph=retain_graph)
+
+    def scaled(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Return a mean over `batch` weighted by the batch's share and, in fp16, by the gradient scale."""
+        return scale_loss(self.accelerator, loss * batch.position.weight)
+
+    def record(self, name: str, value: Tensor, batch: Batch) -> None:
+        """Record a mean over `batch` under `name`; the means over all micro-batches and processes are added up."""
+        weight = batch.position.weight
+        value = value.detach() if weight == 1 else value.detach() * weight
+        self.terms[name] = self.terms[name] + value if name in self.terms else value
+
+    def gradients_complete(self, name: str) -> None:
+        """Start to sum the gradients of a network over the processes. It is updated at the end of the step."""
+        # Sharded gradients have been summed when they were scattered.
+        gradients = collectives.replicated(self.state.networks()[name].gradients())
+        self.gradient_sums[name] = collectives.all_reduce_sum(gradients)
+
+
+def discriminate(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tensor]:
+    """Return the discriminator's maps of `picture`, in the batch's dtype."""
+    return [values.to(batch.truth.dtype) for values in network(picture, batch.image, batch.mask)]
+
+
+def reconstruction_loss(loss: LossTerm, outputs: Terms, truth: Tensor, mask: Tensor) -> Tensor:
+    """Apply a reconstruction loss to its output, with the truth in that output's channels and size."""
+    output = outputs[loss.on]
+    if output.shape[1] == 1:
+        truth = luma(truth)
+    if output.shape[-2:] != truth.shape[-2:]:
+        truth = interpolate(truth, output.shape[-2:], mode="area")
+        mask = interpolate(mask, output.shape[-2:], mode="area").ceil()
+    return loss.call(output, truth, mask)
