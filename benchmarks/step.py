@@ -19,7 +19,14 @@ import torch
 from torch.nn.functional import mse_loss
 
 from benchmarks.common import arithmetic, timing
-from benchmarks.common.published import PublishedUNet, build_as_run, build_published, plan_recipe, published_step, random_batch
+from benchmarks.common.published import (
+    PublishedUNet,
+    build_as_run,
+    build_published,
+    plan_recipe,
+    published_step,
+    random_batch,
+)
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.training import state, step

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from forking import begin, finish
+from forking import start_command, wait
 
 from toolbox.color import integer_luma
 from toolbox.data import sample

@@ -14,7 +14,7 @@ from pathlib import Path
 import hostile
 import numpy as np
 import pytest
-from forking import apart
+from forking import run_forked
 from pictures import saved
 from standins import StandIn, install_stand_in, run_restore
 

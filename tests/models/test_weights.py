@@ -160,7 +160,7 @@ def test_files_of_other_formats_are_refused_in_one_line(tmp_path, kind, suffix):
 
 def change_tensors(path, kind):
     """Write a file again with changed tensors, and return the name of the changed one."""
-    tensors, facts = load_file(path), asdict(weight_file.read_header(path))
+    tensors, header = load_file(path), asdict(weight_file.read_header(path))
     name = min(tensors)
     if kind == "missing":
         del tensors[name]
@@ -211,7 +211,7 @@ def test_a_name_twice_in_the_header_is_refused(trained):
 
 def test_a_recipe_deep_in_brackets_is_refused(trained):
     header = asdict(weight_file.read_header(trained))
-    save_file(load_file(trained), trained, {"toolbox": json.dumps(facts | {"recipe": f"a = {DEEP}"})})
+    save_file(load_file(trained), trained, {"toolbox": json.dumps(header | {"recipe": f"a = {DEEP}"})})
     with pytest.raises(WeightsError, match="can't be used: the recipe in its header is not valid TOML") as raised:
         load_restorer(trained, device="cpu")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
@@ -229,9 +229,9 @@ def damage_file(kind, path):
         path.write_bytes(path.read_bytes()[:-9])
     if kind in ("not safetensors", "cut short"):
         return path
-    tensors, facts = load_file(path), asdict(weight_file.read_header(path))
+    tensors, header = load_file(path), asdict(weight_file.read_header(path))
     if kind == "no recipe":
-        facts = {"step": 1}
+        header = {"step": 1}
     if kind == "not TOML":
         header["recipe"] = "= ="
     if kind == "unknown generator":

@@ -204,7 +204,9 @@ def _warn_of_lossy_formats(arguments: Arguments, jobs: Jobs, console: Console) -
 
     formats = {format_of_path(job.target) for job in jobs.all} - {None}
     if arguments.format == "keep" and not jobs.rank and any(row.is_lossy for row in formats if row):
-        console.print_line("--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost.")
+        console.print_line(
+            "--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost."
+        )
 
 
 def _restore(
@@ -272,7 +274,9 @@ def _print_summary(results: list[PhotoResult], jobs: Jobs, options: RestoreOptio
     without_mask = sum(result.status == "restored" and not result.lost for result in results)
     if options.mask_options.searches and without_mask:
         total = len(results)
-        console.print_line(f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask.")
+        console.print_line(
+            f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask."
+        )
 
 
 def _result_line(result: PhotoResult) -> str:

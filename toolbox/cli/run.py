@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, first_process, load_catalog, print_json, recipe_path
+from toolbox.cli.common import as_json, is_main_process, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _run(request: RunRequest) -> int:
     from toolbox.training.options import RunOptions
 
     plan, resume = request.plan, request.resume
-    console = Console(json_output=request.as_json, mute=not first_process())
+    console = Console(json_output=request.as_json, silent=not is_main_process())
     for line in plan.warnings:
         console.print_line(f"warning: {line}")
     initial = None
@@ -164,7 +164,7 @@ def _run(request: RunRequest) -> int:
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
     with collectives.local_main_process_first():  # the others find the scenes in the cache
-        data_split = split.split_items(source.items, plan.settings.split, console.say)
+        data_split = split.split_items(source.items, plan.settings.split, console.print_line)
     processes = collectives.world_size()
     device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
     folder = resume or Path(collectives.on_main_process(lambda: str(run_dir.choose_run_dir(request.out, plan.name))))
@@ -220,9 +220,13 @@ def _print_result(
     from toolbox.training.metric_log import score_table
 
     before, after = result.pixel_loss
-    console.print_line(f"\nScore on {len(data_split.validation)} validation photographs at {plan.settings.data.size} pixels:")
+    console.print_line(
+        f"\nScore on {len(data_split.validation)} validation photographs at {plan.settings.data.size} pixels:"
+    )
     console.print_line(score_table(result.scores))
-    console.print_line(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now.")
+    console.print_line(
+        f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now."
+    )
     if result.submission:
         console.print_line(f"{len(source.tests)} test photographs restored: {result.submission}")
     else:

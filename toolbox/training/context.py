@@ -68,7 +68,9 @@ class TrainingRun:
             if not missing:
                 continue
             if len(missing) > 1000:
-                self.console.print_line(f"Decoding {len(missing)} photographs into {cache.folder}. Later runs reuse them.")
+                self.console.print_line(
+                    f"Decoding {len(missing)} photographs into {cache.folder}. Later runs reuse them."
+                )
             with self.console.progress_bar("decoding", len(missing)) as advance:
                 for _ in preprocessing.fill_cache(missing, key, cache):
                     advance()

@@ -45,7 +45,9 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         validation, progress = _validate(run, progress, epoch)
     if epoch == 1:
         run.report_luma_mismatches()
-    run.console.print_line(metric_log.epoch_line(epoch, settings.training.epochs, progress.step, progress.sums, validation))
+    run.console.print_line(
+        metric_log.epoch_line(epoch, settings.training.epochs, progress.step, progress.sums, validation)
+    )
     if run.is_out_of_patience(progress.stale):
         run.console.print_line(
             f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
