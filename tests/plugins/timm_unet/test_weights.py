@@ -95,7 +95,7 @@ def test_without_internet_the_error_is_one_line(monkeypatch):
     message = str(caught.value)
     assert "\n" not in message
     assert "generator 'timm-unet'" in message.lower()
-    assert "can't be had from timm's hub" in message and "Name or service not known" in message
+    assert "can't be downloaded from timm's hub" in message and "Name or service not known" in message
     assert "set weights to a safetensors file" in message
 
 
