@@ -56,9 +56,9 @@ def pairs(tmp_path):
         (["show", "los", "ssim"], "Did you mean 'losses'?"),
         (["run", "--recipe", "defalt"], "Recipe 'defalt' is not known. Did you mean 'default'?"),
         (["run", "--recipe", "mine.toml"], "There is no recipe file mine.toml"),
-        (["run", "--data", "nowhere"], "--data nowhere: there is no such folder. It should hold train_input/"),
-        (["run", "--resume", "nowhere"], "it is not a run folder"),
-        (["run", "--resume", "x", "--recipe", "default"], "leave --recipe and --out out"),
+        (["run", "--data", "nowhere"], "--data nowhere: there is no such folder. It should contain train_input/"),
+        (["run", "--resume", "nowhere"], "this is not a run folder"),
+        (["run", "--resume", "x", "--recipe", "default"], "Leave out --recipe and --out"),
         (["run", "--set", "seed"], "write KEY=VALUE"),
         (["run", "--device", "tpu", "--dry-run"], "--device tpu is not"),
         (["score", "a", "b"], "TRUTH b: there is no such folder"),
@@ -91,7 +91,7 @@ def test_every_fault_of_a_recipe_is_said_at_once():
 
 def test_an_empty_folder_says_what_it_should_hold(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "holds no photographs. It should hold" in line(call("run", "--data", "empty", code=1))
+    assert "contains no photographs. It should contain" in line(call("run", "--data", "empty", code=1))
 
 
 def test_names_without_a_partner_are_named(pairs):
@@ -105,7 +105,7 @@ def test_names_without_a_partner_are_named(pairs):
 def test_pairs_of_unequal_size_are_named_with_both_sizes(pairs):
     picture(pairs / "train_gt" / "1.png", 50, 64)
     text = line_of(call("run", "--data", pairs, "--size", 32, "--set", "generator.width=4", "--steps", 1, code=1))
-    assert "1.png is 64x48 and its truth" in text and "is 64x50" in text
+    assert "1.png is 64x48 pixels and its truth" in text and "is 64x50" in text
 
 
 def test_a_truncated_image_is_named(pairs):
@@ -210,7 +210,7 @@ def test_doctor_says_what_is_here_and_takes_a_step():
     result = call("doctor", "--recipe", "default", "--device", "cpu", *_tiny(), "--json")
     found = json.loads(result.stdout)
     assert {"torch", "torchvision", "timm"} <= {finding["what"] for finding in found["environment"]}
-    assert "s a step, peak memory" in found["step"][0]["detail"]
+    assert "s per step, peak memory" in found["step"][0]["detail"]
 
 
 def _tiny():
