@@ -1,0 +1,1 @@
+"""Colours that come from a person or from a second photograph."""

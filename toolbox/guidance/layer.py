@@ -1,0 +1,167 @@
+"""One reference laid over the target in one way: what it shows, and how far each pixel is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from toolbox.color import array_luma
+from toolbox.guidance.agreement import Agreement, compare
+from toolbox.guidance.alignment import Alignment, align, exposure_fields, reduce_to_scale, scaling, warp
+from toolbox.guidance.fields import ramp, weighted_blur
+from toolbox.guidance.tone import Tone
+
+# A photograph of the same scene: of the evidence, the share that speaks for it; of the target, the share with
+# texture that agrees; the correlation of luma. Chosen on development photographs (docs/restore.md has the figures).
+MIN_SHARE = 0.5
+MIN_AGREED = 0.02
+MIN_CORRELATION = 0.6
+_HOLE_BELIEF = (0.55, 0.85)
+_HOLE_STRETCH = (0.15, 0.05)
+# An exact copy: this share of the pixels has the very luma, within one level.
+_EXACT_SHARE = 0.995
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Target:
+    """The photograph to restore, at the size at which photographs are aligned.
+
+    Attributes:
+        luma: (h, w) float32 in [0, 1].
+        lost: (h, w) bool.
+    """
+
+    luma: np.ndarray
+    lost: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """A reference over the target.
+
+    Attributes:
+        homography: (3, 3) from the target's pixels at the size of alignment to the reference's own pixels.
+        correction: (h, w, 2) as in `alignment.Alignment`.
+        tone: for luma; colours take `tone.for_colors()`.
+        gain: (h, w) float32, local contrast on top of the tone.
+        offset: (h, w) float32, local brightness; in holes, such that the reference meets what is known.
+        belief: (h, w) float32 in [0, 1], holes included.
+        agreement: what the luma said.
+        exact: the reference is a copy, moved by whole pixels: taken as it is.
+    """
+
+    homography: np.ndarray
+    correction: np.ndarray
+    tone: Tone
+    gain: np.ndarray
+    offset: np.ndarray
+    belief: np.ndarray
+    agreement: Agreement
+    exact: bool = False
+
+
+def make_layer(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Layer | None:
+    """Align a reference and test it; None where it hardly overlaps or nothing agrees.
+
+    Args:
+        target: the photograph to restore.
+        rgb: (H, W, 3) the reference, uint8 or uint16, of any size.
+        homography: (3, 3) from the target's pixels to the reference's.
+    """
+    small, to_small = reduce_to_scale(rgb, homography, target.luma.shape)
+    small = small.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+    copy = _exact_copy(target, small, to_small)
+    if copy is not None:
+        alignment: Alignment | None = copy
+    else:
+        alignment = align(target.luma, target.lost, small, to_small)
+    if alignment is None:
+        return None
+    warped = warp(small, alignment.homography, alignment.correction)
+    known = warped.valid & ~target.lost
+    weight = known.astype(np.float32)
+    luma = alignment.tone.luma(warped.rgb)
+    gain, offset = np.ones_like(luma), np.zeros_like(luma)
+    if copy is None:
+        gain, offset = exposure_fields(luma, target.luma, weight)
+    agreement = compare(target.luma, gain * luma + offset, known, alignment.stretch)
+    if copy is None and agreement.belief.any():
+        # Once more, without what turned out to differ.
+        gain, offset = exposure_fields(luma, target.luma, agreement.belief)
+        agreement = compare(target.luma, gain * luma + offset, known, alignment.stretch)
+    if not agreement.belief.any():
+        return None
+    belief = agreement.belief + _hole_belief(agreement.belief, warped.valid, target.lost, alignment.stretch)
+    if copy is None:
+        offset = offset + _joint(target.luma - gain * luma - offset, agreement.belief, target.lost)
+    whole = scaling(small.shape, rgb.shape) @ alignment.homography
+    return Layer(
+        homography=whole,
+        correction=alignment.correction,
+        tone=alignment.tone,
+        gain=gain,
+        offset=offset,
+        belief=belief * _feather(warped.valid),
+        agreement=agreement,
+        exact=copy is not None,
+    )
+
+
+def shows_the_scene(agreement: Agreement) -> bool:
+    """Say whether a reference shows the target's scene at all, so that its pixels can be believed one by one."""
+    return (
+        agreement.share >= MIN_SHARE
+        and agreement.agreed >= MIN_AGREED
+        and agreement.correlation >= MIN_CORRELATION
+    )
+
+
+def _hole_belief(belief: np.ndarray, valid: np.ndarray, lost: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+    """Return the belief inside the holes (h, w): that of their borders, where the alignment is smooth."""
+    if not lost.any():
+        return np.zeros_like(belief)
+    near = cv2.dilate(lost.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))) > 0
+    # The seam between known and lost has no surroundings of its own to be tested by.
+    border = (near & ~lost & valid).astype(np.float32)
+    if not border.any():
+        return np.zeros_like(belief)
+    inside = ramp(weighted_blur(belief, border, 4.0), *_HOLE_BELIEF) * ramp(stretch, *_HOLE_STRETCH)
+    return (inside * (lost & valid)).astype(np.float32)
+
+
+def _joint(residual: np.ndarray, belief: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return what to add to the reference's luma inside the holes so that it meets what is known around them."""
+    if not lost.any() or not belief.any():
+        return np.zeros_like(residual)
+    return weighted_blur(residual, belief, 3.0) * lost
+
+
+def _feather(valid: np.ndarray) -> np.ndarray:
+    """Return a weight (h, w) that falls to 0 at the reference's own border, but not at the target's."""
+    width = max(valid.shape) / 64
+    distance = cv2.distanceTransform(valid.astype(np.uint8), cv2.DIST_L2, 3)
+    return ramp(distance, 0, width)
+
+
+def _exact_copy(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Alignment | None:
+    """Return the alignment by whole pixels, if the reference has the very luma of the target under it."""
+    moved = homography / homography[2, 2]
+    if np.abs(moved - np.eye(3))[:, :2].max() > 0.01:
+        return None
+    shift = np.eye(3)
+    height, width = target.luma.shape
+    centre = cv2.perspectiveTransform(np.array([[[width / 2, height / 2]]]), moved)[0, 0]
+    shift[:2, 2] = np.rint(centre - (width / 2, height / 2))
+    correction = np.zeros((height, width, 2), np.float32)
+    warped = warp(rgb, shift, correction)
+    known = warped.valid & ~target.lost
+    if known.mean() < 0.02:
+        return None
+    apart = np.abs(array_luma(warped.rgb) - target.luma)[known]
+    if np.mean(apart <= 1.01 / 255) < _EXACT_SHARE:
+        return None
+    return Alignment(homography=shift, correction=correction, tone=Tone(), stretch=np.zeros((height, width), np.float32))
+
+

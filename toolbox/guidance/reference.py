@@ -1,0 +1,161 @@
+"""Colours, and what is lost, from other photographs of the same scene.
+
+A reference is believed only where its luma agrees with the known luma of the target, see `agreement`. Everywhere
+else the caller's own colours stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from toolbox.color import integer_luma
+from toolbox.guidance.alignment import scaling
+from toolbox.guidance.compose import Placed, compose
+from toolbox.guidance.layer import Layer, Target, make_layer, shows_the_scene
+from toolbox.guidance.matching import Features, find_features, find_homographies
+from toolbox.imaging import io
+from toolbox.imaging.sepia import measure_toning
+from toolbox.utils.files import printable
+
+# Photographs are aligned at this size at most, in pixels; colours and the alignment's correction are smooth.
+ALIGNED_PIXELS = 800_000
+# A reference is searched for features at up to this many pixels: the target may be a small part of it.
+FEATURE_PIXELS = 1_500_000
+# Of a target, the believed share below which a reference is of no use.
+MIN_BELIEVED = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reference:
+    """A photograph that may show the scene of the target.
+
+    Attributes:
+        name: what it is called in messages and reports.
+        rgb: (H, W, 3) uint8 or uint16, of any size.
+    """
+
+    name: str
+    rgb: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReferenceResult:
+    """What references tell of a photograph of (H, W) pixels.
+
+    Attributes:
+        differences: (H, W, 2) float32, R - Y and B - Y in [-1, 1], for `toolbox.imaging.chroma_upsampling.compose_rgb`.
+        belief: (H, W) float32 in [0, 1], how far `differences` are believed; the rest is the caller's.
+        luma: (H, W) of the target's type: the target's, and in its lost region the references' where they are believed.
+        luma_belief: (H, W) float32 in [0, 1], how far `luma` is believed in the lost region; 0 outside it.
+        source: (H, W) int16, which of `names` a pixel comes from, -1 where from none.
+        names: the references, in the order in which they were given.
+        notes: a line for each reference that is not used, or not fully.
+    """
+
+    differences: np.ndarray
+    belief: np.ndarray
+    luma: np.ndarray
+    luma_belief: np.ndarray
+    source: np.ndarray
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel comes from a reference."""
+        return not (self.belief.any() or self.luma_belief.any())
+
+
+def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Reference]) -> ReferenceResult:
+    """Return what the references tell of a gray photograph; equal inputs give equal results.
+
+    Args:
+        gray: (H, W) uint8 or uint16, the target. It is not written to.
+        lost: (H, W) bool, True where the target is lost.
+        references: photographs, the likeliest first. One is held at a time, and those that are used.
+
+    Raises:
+        ValueError: an array of another type or shape.
+    """
+    _check(gray, lost)
+    target = _target(gray, lost)
+    features = find_features((255 * target.luma).round().astype(np.uint8), target.lost)
+    placed: list[Placed] = []
+    names: list[str] = []
+    notes: list[str] = []
+    for source, reference in enumerate(references):
+        names.append(reference.name)
+        layers = _layers(target, features, reference.rgb)
+        kind = measure_toning(io.to_rgb8(io.Photo(pixels=reference.rgb, format=""))).kind
+        note = _note(target, layers, kind)
+        if note:
+            notes.append(f"{printable(reference.name)} {note}")
+        if layers and (kind == "colour" or lost.any()):
+            colored = kind == "colour"
+            placed += [Placed(layer=one, rgb=reference.rgb, source=source, colored=colored) for one in layers]
+    placed.sort(key=lambda one: -float(one.layer.belief.sum()))
+    composed = compose(gray, lost, placed)
+    return ReferenceResult(
+        differences=composed.differences,
+        belief=composed.belief,
+        luma=composed.luma,
+        luma_belief=composed.luma_belief,
+        source=composed.source,
+        names=tuple(names),
+        notes=tuple(notes),
+    )
+
+
+def _check(gray: np.ndarray, lost: np.ndarray) -> None:
+    if gray.ndim != 2 or gray.dtype not in (np.uint8, np.uint16) or not gray.size:
+        raise ValueError(f"A target is (H, W) of uint8 or uint16, not {gray.shape} {gray.dtype}.")
+    if lost.shape != gray.shape or lost.dtype != bool:
+        raise ValueError(f"A mask is bool of the target's size {gray.shape}, not {lost.shape} {lost.dtype}.")
+
+
+def _target(gray: np.ndarray, lost: np.ndarray) -> Target:
+    """Return the photograph at the size at which photographs are aligned."""
+    top = np.float32(np.iinfo(gray.dtype).max)
+    scale = min(1.0, (ALIGNED_PIXELS / gray.size) ** 0.5)
+    if scale == 1:
+        return Target(luma=gray.astype(np.float32) / top, lost=lost)
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    luma = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.float32) / top
+    share = cv2.resize(lost.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return Target(luma=luma, lost=share > 0)
+
+
+def _layers(target: Target, features: Features, rgb: np.ndarray) -> list[Layer]:
+    """Return the layers of a reference over the target, one for each plane of the scene; none if it is another scene."""
+    scale = min(1.0, (FEATURE_PIXELS / (rgb.shape[0] * rgb.shape[1])) ** 0.5)
+    gray = integer_luma(io.to_8bit(rgb))
+    size = tuple(max(1, round(side * scale)) for side in gray.shape)
+    small = gray if scale == 1 else cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)
+    to_reference = scaling(small.shape, gray.shape)
+    layers: list[Layer] = []
+    for homography in find_homographies(features, find_features(small)):
+        layer = make_layer(target, rgb, to_reference @ homography)
+        # A plane other than the main one is compared where the reference shows the main one too.
+        if layer is None or not (layers or shows_the_scene(layer.agreement)):
+            break
+        layers.append(layer)
+        if layer.exact:
+            break
+    return layers
+
+
+def _note(target: Target, layers: list[Layer], kind: str) -> str:
+    """Return what the user should know of a reference, an empty string if there is nothing."""
+    believed = max((float(layer.belief.mean()) for layer in layers), default=0.0)
+    if believed < MIN_BELIEVED:
+        return "does not show the same scene: not used"
+    if kind == "colour":
+        return ""
+    what = "is gray" if kind == "gray" else "has one tone instead of colours"
+    if target.lost.any():
+        return f"{what}: it helps to fill the lost region, and has no colours to give"
+    return f"{what} and nothing is lost: of no use"
