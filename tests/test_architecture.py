@@ -18,7 +18,7 @@ LAYERS = (
     ("utils",),
     ("distributed",),
     ("hooks", "imaging"),
-    ("config", "masks"),
+    ("config", "masks", "guidance"),
     ("data",),
     ("models",),
     ("inference",),

@@ -66,27 +66,37 @@ def warp(rgb: np.ndarray, homography: np.ndarray, correction: np.ndarray, rows: 
     """
     height, width = correction.shape[:2]
     first = 0 if rows is None else rows.start
-    top = np.float32(np.iinfo(rgb.dtype).max) if rgb.dtype.kind == "u" else np.float32(1)
+    highest = np.float32(np.iinfo(rgb.dtype).max) if rgb.dtype.kind == "u" else np.float32(1)
     out = np.empty((height, width, 3), np.float32)
     valid = np.empty((height, width), bool)
-    matrix = homography.astype(np.float64)
     for start in range(0, height, _STRIP_ROWS):
-        strip = correction[start : start + _STRIP_ROWS]
-        x = strip[..., 0].astype(np.float64) + np.arange(width)
-        y = strip[..., 1].astype(np.float64) + (first + start + np.arange(len(strip)))[:, None]
-        depth = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
-        depth = np.where(depth > 1e-6, depth, np.inf)  # behind the camera: nowhere
-        u = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / depth
-        v = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / depth
-        here = slice(start, start + len(strip))
+        strip = slice(start, min(start + _STRIP_ROWS, height))
+        u, v = _positions(homography, correction[strip], first + start)
         # OpenCV interpolates at 32nds of a pixel.
-        inside = (u > -1 / 64) & (v > -1 / 64) & (u < rgb.shape[1] - 1 + 1 / 64) & (v < rgb.shape[0] - 1 + 1 / 64)
-        valid[here] = inside & np.isfinite(depth)
-        out[here] = cv2.remap(
-            rgb, u.astype(np.float32), v.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
-    out /= top
+        valid[strip] = (u > -1 / 64) & (v > -1 / 64) & (u < rgb.shape[1] - 1 + 1 / 64) & (v < rgb.shape[0] - 1 + 1 / 64)
+        out[strip] = cv2.remap(rgb, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    out /= highest
     return Warped(rgb=out.clip(0, 1), valid=valid)
+
+
+def warp_mask(mask: np.ndarray, homography: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    """Return a mask (H, W) bool of the reference at the target's pixels, (h, w) bool; arguments as in `warp`."""
+    u, v = _positions(homography, correction, 0)
+    return cv2.remap(mask.astype(np.uint8), u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT) > 0
+
+
+def _positions(homography: np.ndarray, correction: np.ndarray, first_row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y in the reference, float32, of the target's rows from `first_row` on; -1e6 behind the camera."""
+    height, width = correction.shape[:2]
+    x = correction[..., 0].astype(np.float64) + np.arange(width)
+    y = correction[..., 1].astype(np.float64) + (first_row + np.arange(height))[:, None]
+    rows = homography.astype(np.float64)
+    depth = rows[2, 0] * x + rows[2, 1] * y + rows[2, 2]
+    behind = depth <= 1e-6
+    depth[behind] = 1
+    u, v = ((row[0] * x + row[1] * y + row[2]) / depth for row in rows[:2])
+    u[behind] = v[behind] = -1e6
+    return u.clip(-1e6, 1e6).astype(np.float32), v.clip(-1e6, 1e6).astype(np.float32)
 
 
 def reduce_to_scale(rgb: np.ndarray, homography: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +181,8 @@ def _flow(
     """Return the flow (h, w, 2) from the target to the reference, and how far it can be trusted (h, w)."""
     shown = np.where(known > 0, luma, matched)  # no flow where only one of them is known
     one, other = ((255 * values).clip(0, 255).astype(np.uint8) for values in (shown, matched))
-    there, back = method.calc(one, other, None), method.calc(other, one, None)
+    start = np.zeros((*luma.shape, 2), np.float32)
+    there, back = method.calc(one, other, start.copy()), method.calc(other, one, start)
     # A flow that does not lead back is wrong.
     error = there + _sample(back, there)
     returns = np.exp(-(error**2).sum(2))

@@ -9,7 +9,7 @@ import numpy as np
 
 from toolbox.color import array_luma
 from toolbox.guidance.agreement import Agreement, compare
-from toolbox.guidance.alignment import Alignment, align, exposure_fields, reduce_to_scale, scaling, warp
+from toolbox.guidance.alignment import Alignment, align, exposure_fields, reduce_to_scale, scaling, warp, warp_mask
 from toolbox.guidance.fields import ramp, weighted_blur
 from toolbox.guidance.tone import Tone
 
@@ -62,17 +62,20 @@ class Layer:
     exact: bool = False
 
 
-def make_layer(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Layer | None:
+def make_layer(
+    target: Target, rgb: np.ndarray, homography: np.ndarray, damage: np.ndarray | None = None
+) -> Layer | None:
     """Align a reference and test it; None where it hardly overlaps or nothing agrees.
 
     Args:
         target: the photograph to restore.
         rgb: (H, W, 3) the reference, uint8 or uint16, of any size.
         homography: (3, 3) from the target's pixels to the reference's.
+        damage: (H, W) bool, what the reference itself has lost; None: nothing.
     """
     small, to_small = reduce_to_scale(rgb, homography, target.luma.shape)
     small = small.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
-    copy = _exact_copy(target, small, to_small)
+    copy = _exact_copy(target, small, to_small, damage, scaling(small.shape, rgb.shape))
     if copy is not None:
         alignment: Alignment | None = copy
     else:
@@ -80,7 +83,9 @@ def make_layer(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Layer
     if alignment is None:
         return None
     warped = warp(small, alignment.homography, alignment.correction)
-    known = warped.valid & ~target.lost
+    to_reference = scaling(small.shape, rgb.shape) @ alignment.homography
+    valid = _intact(warped.valid, damage, to_reference, alignment.correction)
+    known = valid & ~target.lost
     weight = known.astype(np.float32)
     luma = alignment.tone.luma(warped.rgb)
     gain, offset = np.ones_like(luma), np.zeros_like(luma)
@@ -93,17 +98,16 @@ def make_layer(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Layer
         agreement = compare(target.luma, gain * luma + offset, known, alignment.stretch)
     if not agreement.belief.any():
         return None
-    belief = agreement.belief + _hole_belief(agreement.belief, warped.valid, target.lost, alignment.stretch)
+    belief = agreement.belief + _hole_belief(agreement.belief, valid, target.lost, alignment.stretch)
     if copy is None:
         offset = offset + _joint(target.luma - gain * luma - offset, agreement.belief, target.lost)
-    whole = scaling(small.shape, rgb.shape) @ alignment.homography
     return Layer(
-        homography=whole,
+        homography=to_reference,
         correction=alignment.correction,
         tone=alignment.tone,
         gain=gain,
         offset=offset,
-        belief=belief * _feather(warped.valid),
+        belief=belief * _feather(valid),
         agreement=agreement,
         exact=copy is not None,
     )
@@ -111,11 +115,7 @@ def make_layer(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Layer
 
 def shows_the_scene(agreement: Agreement) -> bool:
     """Say whether a reference shows the target's scene at all, so that its pixels can be believed one by one."""
-    return (
-        agreement.share >= MIN_SHARE
-        and agreement.agreed >= MIN_AGREED
-        and agreement.correlation >= MIN_CORRELATION
-    )
+    return agreement.share >= MIN_SHARE and agreement.agreed >= MIN_AGREED and agreement.correlation >= MIN_CORRELATION
 
 
 def _hole_belief(belief: np.ndarray, valid: np.ndarray, lost: np.ndarray, stretch: np.ndarray) -> np.ndarray:
@@ -145,7 +145,18 @@ def _feather(valid: np.ndarray) -> np.ndarray:
     return ramp(distance, 0, width)
 
 
-def _exact_copy(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Alignment | None:
+def _intact(valid: np.ndarray, damage: np.ndarray | None, homography: np.ndarray, correction: np.ndarray) -> np.ndarray:
+    """Return `valid` (h, w) without what the reference itself has lost."""
+    if damage is None or not damage.any():
+        return valid
+    # Wide enough that neither enlarging nor interpolating reaches into the damage.
+    grown = warp_mask(damage, homography, correction).astype(np.uint8)
+    return valid & (cv2.dilate(grown, np.ones((7, 7), np.uint8)) == 0)
+
+
+def _exact_copy(
+    target: Target, rgb: np.ndarray, homography: np.ndarray, damage: np.ndarray | None, to_full: np.ndarray
+) -> Alignment | None:
     """Return the alignment by whole pixels, if the reference has the very luma of the target under it."""
     moved = homography / homography[2, 2]
     if np.abs(moved - np.eye(3))[:, :2].max() > 0.01:
@@ -156,12 +167,12 @@ def _exact_copy(target: Target, rgb: np.ndarray, homography: np.ndarray) -> Alig
     shift[:2, 2] = np.rint(centre - (width / 2, height / 2))
     correction = np.zeros((height, width, 2), np.float32)
     warped = warp(rgb, shift, correction)
-    known = warped.valid & ~target.lost
+    known = _intact(warped.valid, damage, to_full @ shift, correction) & ~target.lost
     if known.mean() < 0.02:
         return None
     apart = np.abs(array_luma(warped.rgb) - target.luma)[known]
     if np.mean(apart <= 1.01 / 255) < _EXACT_SHARE:
         return None
-    return Alignment(homography=shift, correction=correction, tone=Tone(), stretch=np.zeros((height, width), np.float32))
-
-
+    return Alignment(
+        homography=shift, correction=correction, tone=Tone(), stretch=np.zeros((height, width), np.float32)
+    )

@@ -36,10 +36,12 @@ class Reference:
     Attributes:
         name: what it is called in messages and reports.
         rgb: (H, W, 3) uint8 or uint16, of any size.
+        damage: (H, W) bool, what is lost of it; None: nothing.
     """
 
     name: str
     rgb: np.ndarray
+    damage: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +65,12 @@ class ReferenceResult:
     source: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def used(self) -> tuple[tuple[str, float], ...]:
+        """The fraction of the pixels that comes from each reference, by its name; without those not used."""
+        counts = np.bincount(self.source.ravel() + 1, minlength=len(self.names) + 1)[1:]
+        return tuple((name, float(n) / self.source.size) for name, n in zip(self.names, counts, strict=True) if n)
 
     @property
     def is_empty(self) -> bool:
@@ -89,7 +97,7 @@ def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Ref
     notes: list[str] = []
     for source, reference in enumerate(references):
         names.append(reference.name)
-        layers = _layers(target, features, reference.rgb)
+        layers = _layers(target, features, reference)
         kind = measure_toning(io.to_rgb8(io.Photo(pixels=reference.rgb, format=""))).kind
         note = _note(target, layers, kind)
         if note:
@@ -129,16 +137,20 @@ def _target(gray: np.ndarray, lost: np.ndarray) -> Target:
     return Target(luma=luma, lost=share > 0)
 
 
-def _layers(target: Target, features: Features, rgb: np.ndarray) -> list[Layer]:
-    """Return the layers of a reference over the target, one for each plane of the scene; none if it is another scene."""
+def _layers(target: Target, features: Features, reference: Reference) -> list[Layer]:
+    """Return the layers of a reference over the target, one for each plane of the scene; none for another scene."""
+    rgb, damage = reference.rgb, reference.damage
     scale = min(1.0, (FEATURE_PIXELS / (rgb.shape[0] * rgb.shape[1])) ** 0.5)
     gray = integer_luma(io.to_8bit(rgb))
     size = tuple(max(1, round(side * scale)) for side in gray.shape)
     small = gray if scale == 1 else cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)
     to_reference = scaling(small.shape, gray.shape)
     layers: list[Layer] = []
-    for homography in find_homographies(features, find_features(small)):
-        layer = make_layer(target, rgb, to_reference @ homography)
+    small_damage = None
+    if damage is not None and damage.any():
+        small_damage = cv2.resize(damage.astype(np.float32), small.shape[::-1], interpolation=cv2.INTER_AREA) > 0
+    for homography in find_homographies(features, find_features(small, small_damage)):
+        layer = make_layer(target, rgb, to_reference @ homography, damage)
         # A plane other than the main one is compared where the reference shows the main one too.
         if layer is None or not (layers or shows_the_scene(layer.agreement)):
             break

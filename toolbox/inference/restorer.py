@@ -16,7 +16,9 @@ from torch import nn
 from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
-from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences, upsample_differences
+from toolbox.guidance.guide import References
+from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
+from toolbox.inference.guided import Restoration, add_references, plain_origin
 from toolbox.inference.hole_filling import blend_into, fill_holes
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
@@ -72,22 +74,42 @@ class Restorer:
         """The side of the square at which holes are filled; None: at full size, as far as that fits into a tile."""
         return self.fill or self.size
 
-    def __call__(self, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
+    ) -> np.ndarray:
         """Restore one photograph.
 
         Args:
             image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size. It is not changed.
             mask: (H, W) bool, True where the photograph is lost. None: `default_mask` of the image.
+            reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
+                size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
 
         Returns:
             (H, W, 3) RGB of the same type. With keep = "rgb", known pixels are those of the image; with "luma",
             their `toolbox.color.integer_luma` is the image's.
 
         Raises:
-            ValueError: an array of another type or shape.
+            ValueError: an array of another type or shape; a reference with keep = "none".
             InstallationError: memory runs out even in small tiles.
         """
+        return self.restore(image, mask, reference=reference).pixels
+
+    def restore(
+        self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
+    ) -> Restoration:
+        """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
         view = make_view(image, default_mask(image) if mask is None else mask)
+        if reference is None:
+            return Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
+        guided = add_references(view, reference, self.keep)
+        pixels = self._run(guided.view, guided.guide.mix)
+        return Restoration(
+            pixels=pixels, origin=guided.origin, notes=guided.guide.result.notes, used=guided.guide.result.used
+        )
+
+    def _run(self, view: PhotoView, mix: Callable[[Strips], Strips] | None = None) -> np.ndarray:
+        """Return the restored view; with keep = "luma", `mix` may replace its colours."""
         network = TiledNetwork(
             network=self.network,
             device=self.device,
@@ -100,7 +122,7 @@ class Restorer:
             return _repaint(view, network)
         if self.keep == "rgb":
             return _fill(view, network, self.fill_side)
-        return _fill_and_colorize(view, network, self.size, self.fill_side)
+        return _fill_and_colorize(view, network, self.size, self.fill_side, mix)
 
 
 def load_restorer(
@@ -202,19 +224,28 @@ def _fill(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> np.n
     return rgb
 
 
-def _fill_and_colorize(view: PhotoView, network: TiledNetwork, size: int | None, fill_side: int | None) -> np.ndarray:
+def _fill_and_colorize(
+    view: PhotoView,
+    network: TiledNetwork,
+    size: int | None,
+    fill_side: int | None,
+    mix: Callable[[Strips], Strips] | None = None,
+) -> np.ndarray:
     """Return the photograph in colour: fill the holes of its luma, find its colours, and compose both."""
     luma = view.image.copy() if view.image.ndim == 2 else integer_luma(view.image)
     color_size = working_size(view.size, size)
+    strips: Strips
     if color_size == view.size and _runs_at_once(view, network, fill_side):
         rgb = network.run(view)
         blend_into(luma, rgb, view.mask, view.mask)
-        return compose_rgb(luma, [(slice(0, len(rgb)), red_blue_differences(rgb))])
-    fill_holes(luma, view, network, fill_side or network.tile)
-    if color_size == view.size:
-        return compose_rgb(luma, ((rows, red_blue_differences(rgb)) for rows, rgb in network.run_bands(view)))
-    small = red_blue_differences(network.run(view.resize(*color_size)))
-    return compose_rgb(luma, upsample_differences(small, luma))
+        strips = [(slice(0, len(rgb)), red_blue_differences(rgb))]
+    else:
+        fill_holes(luma, view, network, fill_side or network.tile)
+        if color_size == view.size:
+            strips = ((rows, red_blue_differences(rgb)) for rows, rgb in network.run_bands(view))
+        else:
+            strips = upsample_differences(red_blue_differences(network.run(view.resize(*color_size))), luma)
+    return compose_rgb(luma, strips if mix is None else mix(strips))
 
 
 def _runs_at_once(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> bool:

@@ -1,0 +1,55 @@
+"""Record where each pixel of a restored photograph comes from, and draw it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Origin(IntEnum):
+    """Where a pixel comes from. Of a gray photograph, known luma gets colours from one of three sources."""
+
+    KNOWN = 0
+    COLOUR_FROM_NETWORK = 1
+    COLOUR_FROM_HINT = 2
+    COLOUR_FROM_REFERENCE = 3
+    FILLED_BY_NETWORK = 4
+    FILLED_FROM_REFERENCE = 5
+
+
+# RGB of each origin in the picture: they differ in lightness too, for people who do not see all colours.
+COLOURS = {
+    Origin.KNOWN: (255, 255, 255),
+    Origin.COLOUR_FROM_NETWORK: (190, 190, 190),
+    Origin.COLOUR_FROM_HINT: (240, 228, 66),
+    Origin.COLOUR_FROM_REFERENCE: (86, 180, 233),
+    Origin.FILLED_BY_NETWORK: (213, 94, 0),
+    Origin.FILLED_FROM_REFERENCE: (0, 90, 140),
+}
+
+
+def without_guide(mask: np.ndarray, *, colours: bool = True) -> np.ndarray:
+    """Return the origins of a photograph that the network alone restores, (H, W) uint8.
+
+    Args:
+        mask: (H, W) bool, the lost region.
+        colours: whether known pixels get colours.
+    """
+    known = Origin.COLOUR_FROM_NETWORK if colours else Origin.KNOWN
+    return np.where(mask, np.uint8(Origin.FILLED_BY_NETWORK), np.uint8(known))
+
+
+def draw(origin: np.ndarray) -> np.ndarray:
+    """Return a picture (H, W, 3) uint8 of origins (H, W) uint8: one flat colour each, see `COLOURS`."""
+    return np.array([COLOURS[kind] for kind in Origin], np.uint8)[origin]
+
+
+def fractions(origin: np.ndarray) -> dict[str, float]:
+    """Return the fraction of the pixels of each origin that occurs, by its name in lower case with spaces."""
+    counts = np.bincount(origin.ravel(), minlength=len(Origin))
+    return {
+        kind.name.lower().replace("_", " "): round(float(counts[kind]) / origin.size, 6)
+        for kind in Origin
+        if counts[kind]
+    }
