@@ -57,7 +57,8 @@ def test_a_run_is_resumed_and_its_records_get_the_current_names(run):
 
 def test_the_summary_and_the_environment_of_a_run_are_read():
     summary = run_records.read_summary(FILES / "run")
-    assert summary.best.step == 4 and summary.loss_after > summary.loss_before > 0
+    assert summary.best.step == 4
+    assert (summary.loss_before, summary.loss_after) == (0.07381346076726913, 0.07378923892974854)
     assert run_records.read_run_info(FILES / "run").recipe == "default"
     saved, _ = checkpoint.newest_checkpoint(FILES / "run" / "checkpoints")
     recorded = fingerprint.read_fingerprint(saved)
