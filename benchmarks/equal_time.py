@@ -2,9 +2,9 @@
 
     python -m benchmarks equal-time --data PHOTOS --pairs DIR --encoder FILE.safetensors --out RUNS
 
-The JSON has one row for each recipe, with the mean figures of `python -m benchmarks quality`. The row `luma-moved` is
-`luma` after `calibrate` has changed its mean colour to that of ImageNet. With ``--sheet``, a picture shows every third
-pair: the input, the results in the order of the rows, the truth.
+The JSON has one row for each recipe, with the mean figures of `python -m benchmarks quality`. The row
+`luma-calibrated` is `luma` after `toolbox weights calibrate` has fitted its colours to the training photographs. With
+``--sheet``, a picture shows every third pair: the input, the results in the order of the rows, the truth.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks import calibrate, quality
+from benchmarks import quality
 from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder, train_or_continue
+from toolbox.hooks import catalog
+from toolbox.imaging import io
 from toolbox.inference.restorer import load_restorer
+from toolbox.models.calibrate import calibrate_weights
 
 # Params of the degradation `white-balance` for all recipes: they change the mean colour of the training photographs,
 # which are colder than average, to about that of ImageNet, published as (0.485, 0.456, 0.406).
@@ -92,7 +95,9 @@ def command(
         weights = {name: folder}
         if name == "luma":
             # `luma` completes its epochs before the time is over; the calibration takes less than the remaining time.
-            weights["luma-moved"] = calibrate.calibrate_to_imagenet(folder, data, folder / "moved.safetensors")
+            weights["luma-calibrated"] = folder / "calibrated.safetensors"
+            photos = io.find_images(data)[:300]
+            calibrate_weights(folder, photos, weights["luma-calibrated"], catalog.load(), {"colorfulness": 0.65})
         for row, file in weights.items():
             restore = quality.make_restore(load_restorer(file))
             results = [restore(sample) for sample in samples]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d, interpolate
 
 from toolbox.backbones import Backbone, features
 from toolbox.color import add_differences, color_differences, luma
 
 from .classes import COUNT, centres
 from .diffusion import diffused
+from .uncertainty import saturation_at, uncertainty
 
 STRIDES = (2, 4, 8, 16, 32)
 
@@ -33,11 +35,11 @@ class Level(nn.Module):
 class LumaUNet(nn.Module):
     """A U-Net over a pretrained encoder that does not change the luma outside the lost region.
 
-    The encoder gets the gray picture, with the lost region filled smoothly from its borders, and the mask. The first
-    decoder, which also gets the mean features of the whole picture, predicts the probabilities of the colour classes
-    for each block of 4x4 pixels. The mean colour of the classes, weighted by probability, is the colour of the block.
-    A second, narrow decoder continues to the full resolution and predicts a correction of the luma inside the lost
-    region. Colours that would leave [0, 1] lose saturation.
+    The encoder gets the gray picture, with the lost region filled smoothly from its borders. The first decoder, which
+    also gets the mean features of the whole picture, predicts the probabilities of the colour classes for each block of
+    4x4 pixels. The mean colour of the classes, weighted by probability, is the colour of the block. With `fills` the
+    encoder also gets the mask, and a second, narrow decoder continues to the full resolution and predicts a correction
+    of the luma inside the lost region. Colours that would leave [0, 1] lose saturation.
 
     Reference: classes of colour after Zhang et al., "Colorful Image Colorization", ECCV 2016.
     """
@@ -45,15 +47,19 @@ class LumaUNet(nn.Module):
     mean: Tensor
     std: Tensor
     centres: Tensor
+    saturation: Tensor
 
-    def __init__(self, backbone: Backbone, *, width: int, frozen: bool, saturation: float = 1.0) -> None:
+    def __init__(
+        self, backbone: Backbone, *, width: int, frozen: bool, saturation: Sequence[float] = (1.0,), fills: bool = True
+    ) -> None:
         """Make a network over `backbone`.
 
         Args:
             backbone: an encoder whose feature maps have the strides 2, 4, 8, 16 and 32.
             width: scales the number of channels of the decoders.
             frozen: keep the encoder as it was loaded, including its running statistics.
-            saturation: factor of the predicted colours.
+            saturation: factors of the predicted colours, from certain to uncertain pixels; see `saturation_at`.
+            fills: predict the luma of the lost region; the encoder then takes four channels, else three.
 
         Raises:
             ValueError: the backbone has other strides.
@@ -63,7 +69,7 @@ class LumaUNet(nn.Module):
         two, four, eight, sixteen, deep = backbone.channels
         self.encoder = backbone.network.requires_grad_(not frozen)
         self.frozen = frozen
-        self.saturation = saturation
+        self.register_buffer("saturation", torch.tensor(saturation, dtype=torch.float32), persistent=False)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("centres", centres(), persistent=False)
@@ -77,11 +83,13 @@ class LumaUNet(nn.Module):
             ]
         )
         self.classes = nn.Conv2d(2 * width, COUNT, 1)
-        self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
-        self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
-        # At the start of training the correction is zero: the lost region is the smooth fill.
-        for weight in self.lost.parameters():
-            nn.init.zeros_(weight)
+        self.fine: nn.ModuleList | None = None
+        if fills:
+            self.fine = nn.ModuleList([Level(2 * width, two, width), Level(width, 2, width // 2)])
+            self.lost = nn.Conv2d(width // 2, 1, 3, padding=1)
+            # At the start of training the correction is zero: the lost region is the smooth fill.
+            for weight in self.lost.parameters():
+                nn.init.zeros_(weight)
 
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode; a frozen encoder stays in evaluation mode."""
@@ -103,18 +111,57 @@ class LumaUNet(nn.Module):
             raise ValueError(f"luma-unet needs sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
         gray = luma(image)
         filled = diffused(gray, mask)
-        normalized = (filled - self.mean) / self.std
-        two, four, eight, sixteen, deep = features(self.encoder, torch.cat([normalized, mask], dim=1))
+        logits, x, half = self.decode(filled, mask)
+        chroma = interpolate(self.colors(logits.float()), gray.shape[-2:], mode="bilinear", align_corners=False)
+        if self.fine is not None:
+            for level, skip in zip(self.fine, (half, torch.cat([filled - 0.5, mask], dim=1)), strict=True):
+                x = level(x, skip)
+            filled = filled + mask * self.lost(x)
+        return to_rgb(filled, chroma.to(gray.dtype)), {"classes": logits}
+
+    def colors(self, logits: Tensor) -> Tensor:
+        """Return Cb and Cr, (B, 2, h, w), of logits (B, COUNT, h, w): the mean of the classes times the saturation."""
+        mean = torch.einsum("bkhw,kc->bchw", logits.softmax(1), self.centres.to(logits))
+        return mean * saturation_at(uncertainty(logits), self.saturation.to(logits))
+
+    def calibrate(self, truth: Tensor, *, colorfulness: float) -> dict[str, list[float]]:
+        """Fit the colours to photographs `truth` (N, 3, S, S) in [0, 1]; return the changed params.
+
+        See `calibration.fit`. Temperature and slope change the weights of the classes; the saturation is a param.
+        """
+        from .calibration import fit
+
+        gray = luma(truth)
+        with torch.no_grad():
+            logits = torch.cat([self.decode(part, torch.zeros_like(part))[0] for part in gray.split(16)])
+        quarter = avg_pool2d(truth, 4)
+        fitted = fit(logits, luma(quarter), quarter, colorfulness=colorfulness)
+        with torch.no_grad():
+            weight, bias = self.classes.parameters()
+            weight.div_(fitted.temperature)
+            bias.div_(fitted.temperature).add_(self.centres @ self.centres.new_tensor(fitted.slope))
+            self.saturation = self.saturation.new_tensor(fitted.saturation)
+        return {"saturation": [round(factor, 4) for factor in fitted.saturation]}
+
+    def decode(self, filled: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict the colour classes of a gray picture without a lost region.
+
+        Args:
+            filled: luma (B, 1, H, W) in [0, 1].
+            mask: (B, 1, H, W); 1 where the luma is a fill. Not used without `fills`.
+
+        Returns:
+            The logits (B, COUNT, H / 4, W / 4), the decoder's features of that size, the encoder's at H / 2, W / 2.
+        """
+        encoder_input = ((filled - self.mean) / self.std).expand(-1, 3, -1, -1)
+        if self.fine is not None:
+            encoder_input = torch.cat([encoder_input, mask], dim=1)
+        two, four, eight, sixteen, deep = features(self.encoder, encoder_input)
         x = self.bottom(deep)
         x = x + self.whole(x.mean((2, 3)))[:, :, None, None]
         for level, skip in zip(self.levels, (sixteen, eight, four), strict=True):
             x = level(x, skip)
-        logits = self.classes(x)
-        small = self.saturation * torch.einsum("bkhw,kc->bchw", logits.float().softmax(1), self.centres.float())
-        chroma = interpolate(small, gray.shape[-2:], mode="bilinear", align_corners=False).to(gray.dtype)
-        for level, skip in zip(self.fine, (two, torch.cat([filled - 0.5, mask], dim=1)), strict=True):
-            x = level(x, skip)
-        return to_rgb(filled + mask * self.lost(x), chroma), {"classes": logits}
+        return self.classes(x), x, two
 
 
 def demand_strides(backbone: Backbone) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from toolbox import (
     Degradation,
@@ -40,12 +40,12 @@ class LumaUNetParams(Params):
         None, description="Load this safetensors file into the encoder; its keys are those of timm's model."
     )
     frozen: bool = Field(False, description="Do not train the encoder; useful with few photographs.")
-    saturation: float = Field(
-        1.0,
-        gt=0,
-        le=10,
-        description="Factor of the colours of the result; `python -m benchmarks calibrate` finds a value.",
+    saturation: Annotated[list[Annotated[float, Field(ge=0, le=10)]], Field(min_length=1, max_length=64)] = Field(
+        [1.0],
+        description="Factor of the colours: one number, or values from certain to uncertain pixels; "
+        "`toolbox weights calibrate` finds them.",
     )
+    fills: bool = Field(True, description="Predict the luma of the lost region; false fills the region smoothly.")
     width: int = Field(
         32,
         ge=4,
@@ -53,6 +53,11 @@ class LumaUNetParams(Params):
         multiple_of=2,
         description="Decoder width; the colour classes are predicted from twice as many channels.",
     )
+
+    @field_validator("saturation", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:  # noqa: ANN401 - any value of a recipe
+        return [value] if isinstance(value, int | float) else value
 
     @model_validator(mode="after")
     def _check_weights(self) -> LumaUNetParams:
@@ -69,6 +74,21 @@ class ColorClassesParams(Params):
     )
 
 
+class ScanParams(Params):
+    """Params of `scan`."""
+
+    share: float = Field(0.5, ge=0, le=1, description="Share of the photographs that look like old prints.")
+    film: float = Field(
+        0.15, ge=0, le=1, description="Share of the photographs whose gray is another mix of red, green and blue."
+    )
+
+
+class ImperfectFillParams(Params):
+    """Params of `imperfect-fill`."""
+
+    share: float = Field(0.4, ge=0, le=1, description="Share of the photographs that get a filled shape.")
+
+
 class WhiteBalanceParams(Params):
     """Params of `white-balance`."""
 
@@ -83,7 +103,7 @@ def check_luma_unet(params: LumaUNetParams) -> None:
 
     from .network import demand_strides
 
-    demand_strides(examine(params.backbone, 4))
+    demand_strides(examine(params.backbone, input_channels(params)))
     if params.weights is not None and not Path(params.weights).is_file():
         raise ValueError(f"there is no file {params.weights}; set weights to the path of a safetensors file")
 
@@ -94,9 +114,16 @@ def build_luma_unet(params: LumaUNetParams) -> nn.Module:
 
     from .network import LumaUNet
 
-    backbone = create(params.backbone, 4)
+    backbone = create(params.backbone, input_channels(params))
     load(backbone, params.backbone, pretrained=params.pretrained, weights=params.weights)
-    return LumaUNet(backbone, width=params.width, frozen=params.frozen, saturation=params.saturation)
+    return LumaUNet(
+        backbone, width=params.width, frozen=params.frozen, saturation=params.saturation, fills=params.fills
+    )
+
+
+def input_channels(params: LumaUNetParams) -> int:
+    """Return the number of input channels of the encoder: the gray picture as RGB, and with `fills` the mask."""
+    return 4 if params.fills else 3
 
 
 def build_color_classes(params: ColorClassesParams) -> ReconstructionLoss:
@@ -111,6 +138,20 @@ def build_white_balance(params: WhiteBalanceParams) -> Degradation:
     from .white_balance import white_balance
 
     return white_balance(params.red, params.blue, params.spread)
+
+
+def build_scan(params: ScanParams) -> Degradation:
+    """Build the degradation `scan`."""
+    from .scan import scan
+
+    return scan(params.share, params.film)
+
+
+def build_imperfect_fill(params: ImperfectFillParams) -> Degradation:
+    """Build the degradation `imperfect-fill`."""
+    from .imperfect_fill import imperfect_fill
+
+    return imperfect_fill(params.share)
 
 
 @hookimpl
@@ -147,8 +188,22 @@ def toolbox_losses() -> list[LossSpec]:
 
 @hookimpl
 def toolbox_degradations() -> list[DegradationSpec]:
-    """Return the augmentation."""
+    """Return the augmentations."""
     return [
+        DegradationSpec(
+            name="scan",
+            summary="Marks of old prints in the gray input: fading, grain, blur, JPEG, dark corners, borders, film",
+            role="augment",
+            params=ScanParams,
+            build=build_scan,
+        ),
+        DegradationSpec(
+            name="imperfect-fill",
+            summary="Fills a shape of the gray input smoothly, like a filled hole",
+            role="augment",
+            params=ImperfectFillParams,
+            build=build_imperfect_fill,
+        ),
         DegradationSpec(
             name="white-balance",
             summary="Random white balance of the truth; the luma stays the same",
@@ -156,7 +211,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
             params=WhiteBalanceParams,
             build=build_white_balance,
             reference="Afifi and Brown, What Else Can Fool Deep Learning?, ICCV 2019 (white balance as augmentation)",
-        )
+        ),
     ]
 
 

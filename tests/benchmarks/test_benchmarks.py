@@ -15,7 +15,6 @@ import torch
 
 from toolbox.color import integer_luma
 from toolbox.imaging import io
-from toolbox.models.weight_file import read_header
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -203,8 +202,8 @@ def test_equal_time_trains_each_row_once(tmp_path, training_options):
         sheet,
     ]
     result = json.loads(run_benchmark(*arguments))
-    assert set(result["rows"]) == {"luma", "luma-moved"} and result["pairs"] == 1
-    assert result["rows"]["luma"]["ab"] != result["rows"]["luma-moved"]["ab"]
+    assert set(result["rows"]) == {"luma", "luma-calibrated"} and result["pairs"] == 1
+    assert result["rows"]["luma"]["ab"] != result["rows"]["luma-calibrated"]["ab"]
     assert io.read_rgb(sheet).shape == (160, 3 * 160, 3)
     # Quick runs have their own folder, so that a full table does not use them.
     weights = tmp_path / "runs" / "quick" / "luma" / "best.safetensors"
@@ -232,25 +231,6 @@ def test_every_row_of_the_tables_has_valid_options(tmp_path, training_options, m
     for options in rows:
         done = CliRunner().invoke(main, ["run", "--dry-run", "--data", str(tmp_path / "photos"), *map(str, options)])
         assert done.exit_code == 0, done.output
-
-
-def test_calibrate_changes_the_mean_colour_to_the_wanted_one(tmp_path, training_options):
-    calibrated = tmp_path / "calibrated.safetensors"
-    run_benchmark(
-        "calibrate", "luma", *training_options[:2], "--temperature", 2, "--saturation", 1.5, "--out", calibrated
-    )
-    arguments = ["calibrate", calibrated, *training_options[:2], "--temperature", 1, "--temperature", 3]
-    result = json.loads(run_benchmark(*arguments))
-    # Cb and Cr of ImageNet's mean, (0.485, 0.456, 0.406), by hand.
-    luma = 0.299 * 0.485 + 0.587 * 0.456 + 0.114 * 0.406
-    assert np.allclose(result["wanted"], [(0.406 - luma) / 1.772, (0.485 - luma) / 1.402], atol=1e-6)
-    assert [row["temperature"] for row in result["rows"]] == [1, 3]
-    # The calibrated weights have the wanted mean colour already, so the slope is 0.
-    again = json.loads(
-        run_benchmark("calibrate", calibrated, *training_options[:2], "--out", tmp_path / "again.safetensors")
-    )
-    assert np.allclose(again["rows"][-1]["slope"], 0, atol=0.02)
-    assert "saturation = 1.5" in read_header(calibrated).recipe
 
 
 def test_the_help_lists_every_benchmark():

@@ -1,4 +1,4 @@
-"""`toolbox weights`: list published weights and verify their files; export weights for others."""
+"""`toolbox weights`: list and verify published weights; export, average and calibrate weights."""
 
 from __future__ import annotations
 
@@ -60,7 +60,64 @@ def export(context: click.Context, weights: str, file: Path, half: bool) -> None
     from toolbox.models.weights import export_weights
     from toolbox.utils import files
 
-    if file.suffix != ".safetensors":
-        raise UsageError(f"{file}: the name must end in .safetensors.")
+    require_safetensors(file)
     export_weights(weights, file, load_catalog(context), half=half)
     click.echo(f"{files.sha256(file)}  {file}")
+
+
+@command.command("average")
+@click.argument("weights", nargs=-1, required=True)
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.pass_context
+def average(context: click.Context, weights: tuple[str, ...], file: Path) -> None:
+    """Write the mean of several WEIGHTS of the same network (run folders, files, or published names).
+
+    The mean of runs that started from the same weights is often better than each of them. Measure it first.
+    """
+    from toolbox.models.average import average_weights
+    from toolbox.utils import files
+
+    require_safetensors(file)
+    average_weights(weights, file, load_catalog(context))
+    click.echo(f"{files.sha256(file)}  {file}")
+
+
+@command.command("calibrate")
+@click.argument("weights")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Colour photographs, a folder or a file, that the weights were not trained on; 100 are enough.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=300, show_default=True, help="Use at most this many photographs."
+)
+@click.option(
+    "--colorfulness",
+    type=click.FloatRange(0, 2),
+    default=0.65,
+    show_default=True,
+    help="Least colourfulness of the results, divided by that of the photographs.",
+)
+@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.pass_context
+def calibrate(context: click.Context, weights: str, data: Path, limit: int, colorfulness: float, file: Path) -> None:
+    """Fit the certainty, the tint and the saturation of the colours of WEIGHTS to photographs, without training."""
+    from toolbox.imaging import io
+    from toolbox.models.calibrate import calibrate_weights
+    from toolbox.utils import files
+
+    require_safetensors(file)
+    photos = io.find_images(data)
+    photos = photos[:: -(-len(photos) // limit) or 1]
+    changed = calibrate_weights(weights, photos, file, load_catalog(context), {"colorfulness": colorfulness})
+    for name, value in changed.items():
+        click.echo(f"{name} = {value}")
+    click.echo(f"{files.sha256(file)}  {file}")
+
+
+def require_safetensors(file: Path) -> None:
+    """Raise UsageError if the name does not end in .safetensors."""
+    if file.suffix != ".safetensors":
+        raise UsageError(f"{file}: the name must end in .safetensors.")

@@ -1,0 +1,91 @@
+"""Pack the photographs of the split into one file of small JPEG pictures, for `train-color`.
+
+python -m benchmarks color-pack PHOTOS --out FILE.safetensors --side 144 --quality 75
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from benchmarks import photo_split
+from toolbox.imaging import io
+
+HEADER = "pack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pack:
+    """Decoded photographs, (H, W, 3) uint8 RGB each, and their categories."""
+
+    photos: tuple[np.ndarray, ...]
+    categories: tuple[str, ...]
+
+
+@click.command("color-pack")
+@click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The safetensors file to write.")
+@click.option("--side", default=256, show_default=True, help="Short side in pixels; 144 fits into 40 MiB.")
+@click.option("--quality", default=90, show_default=True, help="Quality of the JPEG data.")
+@click.option(
+    "--limit", default=0, show_default=True, help="Number of training photographs, chosen at random; 0 is all."
+)
+def command(photos: Path, out: Path, side: int, quality: int, limit: int) -> None:
+    """Pack the training and development photographs of the folder PHOTOS."""
+    rows = photo_split.read()
+    rows_by_set = {name: [row for row in rows if row["set"] == name] for name in ("train", "development")}
+    if limit:
+        order = np.random.default_rng(0).permutation(len(rows_by_set["train"]))[:limit]
+        rows_by_set["train"] = [rows_by_set["train"][index] for index in sorted(order)]
+    tensors, facts = {}, {}
+    for name, photo_rows in rows_by_set.items():
+        with click.progressbar(photo_rows, label=name) as bar:
+            data = [encode_jpeg(io.read_rgb(photos / row["file"]), side, quality) for row in bar]
+        tensors[f"{name}.ends"] = np.cumsum([len(jpeg) for jpeg in data])
+        tensors[f"{name}.data"] = np.frombuffer(b"".join(data), np.uint8)
+        facts[name] = {
+            "files": [row["file"] for row in photo_rows],
+            "categories": [row["category"] for row in photo_rows],
+        }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, out, metadata={HEADER: json.dumps(facts)})
+    click.echo(f"{out.name}: {out.stat().st_size / 2**20:.1f} MiB")
+
+
+def encode_jpeg(photo: np.ndarray, side: int, quality: int) -> bytes:
+    """Return a photograph (H, W, 3) RGB as JPEG without chroma subsampling, its short side at most `side` pixels."""
+    scale = side / min(photo.shape[:2])
+    if scale < 1:
+        size = round(photo.shape[1] * scale), round(photo.shape[0] * scale)
+        photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    done, data = cv2.imencode(".jpg", photo[..., ::-1], options)
+    if not done:
+        raise click.ClickException("A photograph could not be encoded as JPEG.")
+    return data.tobytes()
+
+
+def read(path: Path) -> Mapping[str, Pack]:
+    """Read and decode the packs `train` and `development` of a file."""
+    packs = {}
+    with safe_open(path, framework="numpy") as opened:
+        facts = json.loads(opened.metadata()[HEADER])
+        for name, pack_facts in facts.items():
+            ends, data = opened.get_tensor(f"{name}.ends"), opened.get_tensor(f"{name}.data")
+            parts = np.split(data, ends[:-1])
+            photos = tuple(np.ascontiguousarray(cv2.imdecode(part, cv2.IMREAD_COLOR)[..., ::-1]) for part in parts)
+            packs[name] = Pack(photos=photos, categories=tuple(pack_facts["categories"]))
+    return packs

@@ -1,0 +1,83 @@
+"""The state of a training of the colour network: save it to a file, load it again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+HEADER = "state"
+
+
+@dataclass(kw_only=True)
+class State:
+    """Network, running average, optimizer, the number of the next step, and the training time in seconds.
+
+    `fell` is the step at which the learning rate began to fall, None before. `facts` are the options that must not
+    change between sessions.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    fell: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def save(path: Path, state: State) -> None:
+    """Write the state to a temporary file and rename it, so that the file is always complete."""
+    tensors: dict[str, Tensor] = {}
+    for part, module in (("network", state.network), ("average", state.average)):
+        tensors |= {f"{part}.{name}": value for name, value in module.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    header = {HEADER: json.dumps({key: getattr(state, key) for key in ("step", "seconds", "fell", "facts")})}
+    temporary = path.with_suffix(".part")
+    save_file(plain, temporary, metadata=header)
+    temporary.replace(path)
+
+
+def load(path: Path, state: State) -> None:
+    """Load a saved state into `state`.
+
+    Raises:
+        ValueError: it was saved with other options; the message names the first one.
+    """
+    with safe_open(path, framework="pt") as opened:
+        header = json.loads(opened.metadata()[HEADER])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
+    for name, value in state.facts.items():
+        if header["facts"].get(name) != value:
+            raise ValueError(f"{path.name} was trained with {name} = {header['facts'].get(name)}, not {value}")
+    for part, module in (("network", state.network), ("average", state.average)):
+        module.load_state_dict(_below(tensors, part))
+    saved = state.optimizer.state_dict()
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _below(tensors, "optimizer").items():
+        index, key = name.split(".", 1)
+        moments.setdefault(int(index), {})[key] = value
+    state.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
+    state.step, state.seconds, state.fell = header["step"], header["seconds"], header["fell"]
+
+
+def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Update the running average: each value becomes `decay` times itself plus (1 - `decay`) times the network's."""
+    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.dtype.is_floating_point:
+            mean.lerp_(value.to(mean), 1 - decay)
+        else:
+            mean.copy_(value)
