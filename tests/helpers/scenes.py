@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
+from torch import nn
+
+from toolbox.inference.restorer import Restorer
 
 
 def scene(seed=0, side=320):
@@ -30,6 +34,18 @@ def second_photo(picture, *, angle=4.0, shift=(3.0, -2.0), gamma=1.0, gain=1.0, 
         return exposed
     data = cv2.imencode(".jpg", exposed[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+class Tint(nn.Module):
+    """A generator that returns the image with a blue tint."""
+
+    def forward(self, image, mask):
+        return (image + image.new_tensor([-0.1, 0.0, 0.1]).view(1, 3, 1, 1)).clamp(0, 1)
+
+
+def tint_restorer(keep, size=None):
+    """Return a restorer with the generator `Tint`."""
+    return Restorer(network=Tint(), keep=keep, device=torch.device("cpu"), multiple=1, size=size)
 
 
 def square_hole(side, first, last):

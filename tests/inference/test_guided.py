@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from scenes import scene, second_photo, square_hole
-from torch import nn
+from scenes import scene, second_photo, square_hole, tint_restorer
 
 from toolbox.color import integer_luma
 from toolbox.guidance.provenance import Origin
-from toolbox.inference.restorer import Restorer
 
 SIDE = 320
 HOLE = square_hole(SIDE, 130, 180)
-
-
-class Tint(nn.Module):
-    """Returns the image with a blue tint."""
-
-    def forward(self, image, mask):
-        return (image + image.new_tensor([-0.1, 0.0, 0.1]).view(1, 3, 1, 1)).clamp(0, 1)
-
-
-def restorer(keep, size=None):
-    return Restorer(network=Tint(), keep=keep, device=torch.device("cpu"), multiple=1, size=size)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +22,8 @@ def truth():
 def test_known_luma_stays_and_the_rest_is_nearer_to_the_truth(truth, size):
     gray = integer_luma(truth)
     gray[HOLE] = 99
-    alone = restorer("luma", size)(gray, HOLE)
-    restored = restorer("luma", size).restore(gray, HOLE, reference=second_photo(truth, quality=90))
+    alone = tint_restorer("luma", size)(gray, HOLE)
+    restored = tint_restorer("luma", size).restore(gray, HOLE, reference=second_photo(truth, quality=90))
     assert np.array_equal(integer_luma(restored.pixels)[~HOLE], gray[~HOLE])
     for where in (HOLE, ~HOLE):
         error, error_alone = (np.abs(x[where].astype(float) - truth[where]).mean() for x in (restored.pixels, alone))
@@ -50,14 +36,14 @@ def test_known_luma_stays_and_the_rest_is_nearer_to_the_truth(truth, size):
 @pytest.mark.parametrize("keep", ["luma", "rgb"])
 def test_another_scene_changes_nothing(truth, keep):
     image = integer_luma(truth) if keep == "luma" else truth
-    assert np.array_equal(restorer(keep)(image, HOLE, reference=scene(3)), restorer(keep)(image, HOLE))
+    assert np.array_equal(tint_restorer(keep)(image, HOLE, reference=scene(3)), tint_restorer(keep)(image, HOLE))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_colour_photograph_keeps_its_known_pixels(truth, dtype):
     image = truth.astype(dtype) * (1 if dtype == np.uint8 else 257)
     image[HOLE] = 0
-    restored = restorer("rgb")(image, HOLE, reference=[second_photo(truth, gain=0.9)])
+    restored = tint_restorer("rgb")(image, HOLE, reference=[second_photo(truth, gain=0.9)])
     assert np.array_equal(restored[~HOLE], image[~HOLE])
     scale = np.iinfo(dtype).max / 255
     assert np.abs(restored[HOLE] / scale - truth[HOLE]).mean() < 12
@@ -65,4 +51,4 @@ def test_a_colour_photograph_keeps_its_known_pixels(truth, dtype):
 
 def test_without_a_known_pixel_a_reference_is_refused(truth):
     with pytest.raises(ValueError, match="none"):
-        restorer("none")(integer_luma(truth), HOLE, reference=truth)
+        tint_restorer("none")(integer_luma(truth), HOLE, reference=truth)

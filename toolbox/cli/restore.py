@@ -39,6 +39,8 @@ class Arguments:
     device: str | None
     format: Literal["lossless", "keep"]
     before_after: bool
+    reference: tuple[Path, ...]
+    provenance: bool
     archive: Path | None
     overwrite: bool
     dry_run: bool
@@ -99,6 +101,15 @@ class Jobs:
     help="Write PNG (TIFF for a TIFF), or keep the format of each photo.",
 )
 @click.option("--before-after", is_flag=True, help="Also write each photo and its result side by side.")
+@click.option(
+    "--reference",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PHOTO|DIR",
+    help="Another photo of the same scene, or a folder that may have one. Colours and lost parts come from it where it "
+    "agrees with the photo. May be given several times.",
+)
+@click.option("--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata.")
 @click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
@@ -142,9 +153,19 @@ def _restore_options(arguments: Arguments, count: int, context: click.Context) -
         keep=arguments.keep,
         keep_tone=arguments.tone == "keep",
         before_after=arguments.before_after,
+        references=_references(arguments),
+        provenance=arguments.provenance,
         overwrite=arguments.overwrite,
         max_pixels=arguments.max_pixels,
     )
+
+
+def _references(arguments: Arguments) -> tuple[Path, ...]:
+    from toolbox.inference.reference_files import find_references
+
+    if arguments.reference and arguments.keep == "none":
+        raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
+    return find_references(arguments.reference)
 
 
 def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:
@@ -286,5 +307,6 @@ def _result_line(result: PhotoResult) -> str:
         return f"{result.photo}: left as it is: {result.reason}"
     if result.status == "there already":
         return f"{result.photo}: there already: {result.result}"
-    notes = "".join(f"; {note}" for note in result.notes)
+    shares = (f"{100 * share:.0f} % from {name}" for name, share in result.references.items())
+    notes = "".join(f"; {note}" for note in (*result.notes, *shares))
     return f"{result.photo} -> {result.result} ({result.kind}, {100 * result.lost:.1f} % lost{notes})"

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from toolbox.imaging.xmp import DigitalSourceType
+
 
 class Origin(IntEnum):
     """Where a pixel comes from. Of a gray photograph, known luma gets colours from one of three sources."""
@@ -53,3 +55,17 @@ def fractions(origin: np.ndarray) -> dict[str, float]:
         for kind in Origin
         if counts[kind]
     }
+
+
+def source_type(origin: np.ndarray) -> DigitalSourceType:
+    """Return the IPTC's term for a photograph whose pixels (H, W) uint8 have these origins.
+
+    Any pixel from the network makes it a composite with media from a trained algorithm, as the IPTC calls a photograph
+    with a part that was filled in. Without one, pixels of a reference make it a composite of captures.
+    """
+    kinds = set(np.unique(origin).tolist())
+    if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.FILLED_BY_NETWORK}:
+        return "compositeWithTrainedAlgorithmicMedia"
+    if kinds & {Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE}:
+        return "compositeCapture"
+    return "humanEdits" if Origin.COLOUR_FROM_HINT in kinds else "digitalCapture"

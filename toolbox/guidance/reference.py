@@ -27,6 +27,9 @@ ALIGNED_PIXELS = 800_000
 FEATURE_PIXELS = 1_500_000
 # Of a target, the believed share below which a reference is of no use.
 MIN_BELIEVED = 0.01
+# More references of other scenes than this share one line.
+MAX_NOTES = 3
+_OTHER_SCENE = "does not show the same scene: not used"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,8 +117,16 @@ def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Ref
         luma_belief=composed.luma_belief,
         source=composed.source,
         names=tuple(names),
-        notes=tuple(notes),
+        notes=_shorten_notes(notes),
     )
+
+
+def _shorten_notes(notes: list[str]) -> tuple[str, ...]:
+    """Return the notes, or one line instead of many on other scenes: in a folder most photographs are."""
+    unused = [note for note in notes if note.endswith(_OTHER_SCENE)]
+    if len(unused) <= MAX_NOTES:
+        return tuple(notes)
+    return (*(note for note in notes if note not in unused), f"{len(unused)} references: other scenes, not used")
 
 
 def _check(gray: np.ndarray, lost: np.ndarray) -> None:
@@ -164,7 +175,7 @@ def _note(target: Target, layers: list[Layer], kind: str) -> str:
     """Return what the user should know of a reference, an empty string if there is nothing."""
     believed = max((float(layer.belief.mean()) for layer in layers), default=0.0)
     if believed < MIN_BELIEVED:
-        return "does not show the same scene: not used"
+        return _OTHER_SCENE
     if kind == "colour":
         return ""
     what = "is gray" if kind == "gray" else "has one tone instead of colours"

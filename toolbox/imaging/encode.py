@@ -1,7 +1,7 @@
 """Encode pixels: one function per format, which the table of formats lists. The same pixels give the same bytes.
 
-Each function takes (H, W, 3) RGB of a depth that its format has, and EXIF that opens with ``Exif``, or None. It returns
-the bytes of the file, and a line for each thing that the format cannot hold.
+Each function takes (H, W, 3) RGB of a depth that its format has, EXIF that opens with ``Exif``, or None, and an XMP
+packet, or None. It returns the bytes of the file, and a line for each thing that the format cannot hold.
 """
 
 from __future__ import annotations
@@ -26,18 +26,23 @@ QUALITY = 95
 _MAX_JPEG_EXIF_BYTES = 65533
 _PNG_LEVEL = 3
 _PNG_HEADER_END = 33
+# Keyword, no compression, no language, no translated keyword: XMP specification, part 3.
+_PNG_XMP_KEYWORD = b"XML:com.adobe.xmp\0\0\0\0\0"
 _TIFF_LEVEL = 3
 _TIFF_STRIP_BYTES = 1 << 20
 # TIFF 6.0, sections 8 and 14; Deflate: Adobe Photoshop TIFF technical notes.
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _OFFSETS, _SAMPLES, _ROWS, _SIZES, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
+_XMP = 700  # XMP specification, part 3
 _DEFLATE, _RGB, _INTERLEAVED, _HORIZONTAL_DIFFERENCES, _LONG = 8, 2, 1, 2, 4
 
 
-def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None) -> bytes:
+def encode_png(
+    pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: bytes | None = None, xmp: bytes | None = None
+) -> bytes:
     """Encode (H, W) or (H, W, 3) RGB, uint8, uint16 or bool (as 0 and 255), as PNG.
 
-    `alpha` is (H, W) of the same type.
+    `alpha` is (H, W) of the same type; `xmp` is an XMP packet.
     """
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
@@ -47,32 +52,33 @@ def encode_png(pixels: np.ndarray, *, alpha: np.ndarray | None = None, exif: byt
     bgr_order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
     stored = pixels if bgr_order is None else np.ascontiguousarray(pixels[..., bgr_order])
     data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
-    if exif is None:
-        return data
-    body = b"eXIf" + exif.removeprefix(b"Exif\0\0")
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:_PNG_HEADER_END] + chunk + data[_PNG_HEADER_END:]
+    chunks = b""
+    if exif is not None:
+        chunks += _png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    if xmp is not None:
+        chunks += _png_chunk(b"iTXt", _PNG_XMP_KEYWORD + xmp)
+    return data[:_PNG_HEADER_END] + chunks + data[_PNG_HEADER_END:]
 
 
-def encode_png_photo(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+def encode_png_photo(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 or uint16 as PNG."""
-    return encode_png(pixels, exif=exif), ()
+    return encode_png(pixels, exif=exif, xmp=xmp), ()
 
 
-def encode_jpeg(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+def encode_jpeg(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 as JPEG, with its colours at full resolution."""
     notes: tuple[str, ...] = ()
     if exif and len(exif) > _MAX_JPEG_EXIF_BYTES:
         exif, notes = None, ("EXIF left out: it is longer than a JPEG can hold",)
-    return _encode_with_pillow(pixels, exif, "JPEG", subsampling=0), notes
+    return _encode_with_pillow(pixels, exif, xmp, "JPEG", subsampling=0), notes
 
 
-def encode_webp(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+def encode_webp(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 as lossy WebP."""
-    return _encode_with_pillow(pixels, exif, "WEBP", method=4), ()
+    return _encode_with_pillow(pixels, exif, xmp, "WEBP", method=4), ()
 
 
-def encode_tiff(pixels: np.ndarray, exif: bytes | None) -> Encoded:
+def encode_tiff(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 or uint16 as TIFF, since Pillow has no 16-bit RGB and OpenCV no EXIF."""
     height, width, samples = pixels.shape
     rows = max(1, _TIFF_STRIP_BYTES // pixels[:1].nbytes)
@@ -92,6 +98,8 @@ def encode_tiff(pixels: np.ndarray, exif: bytes | None) -> Encoded:
         _PLANES: _INTERLEAVED,
         _PREDICTOR: _HORIZONTAL_DIFFERENCES,
     }
+    if xmp is not None:
+        layout[_XMP] = xmp
     notes: tuple[str, ...] = ()
     try:
         head = _tiff_directory(layout, exif)
@@ -100,11 +108,17 @@ def encode_tiff(pixels: np.ndarray, exif: bytes | None) -> Encoded:
     return b"".join([head, *strips]), notes
 
 
-def _encode_with_pillow(pixels: np.ndarray, exif: bytes | None, name: str, **options: int) -> bytes:
+def _png_chunk(name: bytes, content: bytes) -> bytes:
+    body = name + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def _encode_with_pillow(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None, name: str, **options: int) -> bytes:
     """Return the bytes of the file; raise OutputError if the format does not take a picture of that size."""
     stream = io.BytesIO()
+    metadata = {key: value for key, value in (("exif", exif), ("xmp", xmp)) if value}
     try:
-        Image.fromarray(pixels).save(stream, name, quality=QUALITY, **options, **({"exif": exif} if exif else {}))
+        Image.fromarray(pixels).save(stream, name, quality=QUALITY, **options, **metadata)
     except (ValueError, OSError) as error:
         height, width = pixels.shape[:2]
         raise OutputError(f"{width}x{height} can't be written as {name}: {error}") from error

@@ -40,7 +40,7 @@ class ImageFormat:
             the decoder needs.
         check_tags: called with the bytes and the tags of an opened TIFF; raises BrokenFileError.
         decode_16bit: decodes what has 16 bits, and returns None for what has at most 8, which Pillow decodes.
-        encode: encodes (H, W, 3) pixels with EXIF; see `toolbox.imaging.encode`. None: results become PNG.
+        encode: encodes (H, W, 3) pixels with EXIF and XMP; see `toolbox.imaging.encode`. None: results become PNG.
         max_bits: the most bits per sample that `encode` can write.
         is_lossy: whether encoding loses detail.
     """
@@ -52,7 +52,7 @@ class ImageFormat:
     check: Callable[[bytes], Png | None] | None = None
     check_tags: Callable[[bytes, Any], None] | None = None
     decode_16bit: Callable[[bytes, ImageFile.ImageFile, Png | None], PixelsAndAlpha | None] | None = None
-    encode: Callable[[np.ndarray, bytes | None], encode.Encoded] | None = None
+    encode: Callable[[np.ndarray, bytes | None, bytes | None], encode.Encoded] | None = None
     max_bits: int = 8
     is_lossy: bool = False
 

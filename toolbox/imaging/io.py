@@ -133,13 +133,16 @@ def find_images(folder: str | Path) -> list[Path]:
         raise DataError(f"{files.printable(folder)} can't be read as a folder: {error.strerror}") from error
 
 
-def encode(pixels: np.ndarray, format_name: str, exif: bytes | None = None) -> tuple[bytes, tuple[str, ...]]:
+def encode(
+    pixels: np.ndarray, format_name: str, exif: bytes | None = None, xmp: bytes | None = None
+) -> tuple[bytes, tuple[str, ...]]:
     """Encode (H, W, 3) RGB, uint8 or uint16; the same pixels give the same bytes.
 
     Args:
         pixels: the picture; 16 bits are rounded to 8 for a format that has no more.
         format_name: the name of a format that has an encoder, as "PNG".
         exif: as in `Photo`.
+        xmp: an XMP packet, see `toolbox.imaging.xmp`.
 
     Returns:
         The bytes of the file, and a line for each thing that the format cannot hold.
@@ -153,7 +156,7 @@ def encode(pixels: np.ndarray, format_name: str, exif: bytes | None = None) -> t
     if pixels.dtype == np.uint16 and row.max_bits < 16:
         pixels = to_8bit(pixels)
         depth_notes = (f"16 bits became 8: {row.name} has no more",)
-    data, notes = row.encode(pixels, exif)
+    data, notes = row.encode(pixels, exif, xmp)
     return data, (*depth_notes, *notes)
 
 

@@ -91,7 +91,7 @@ def _restore_one(
     warnings: Sequence[str],
     originals: _Originals,
 ) -> PhotoResult:
-    for path in (job.target, job.comparison):
+    for path in (job.target, job.comparison, job.provenance):
         _check_target(path, originals)
     if is_finished(job, options):
         return photo_result(job, status="there already")
@@ -101,7 +101,9 @@ def _restore_one(
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:
     paths = [job.photo for job in jobs]
     masks = [options.mask_options.path] if options.mask_options.path is not None else []
-    return _Originals(paths=_file_ids([*paths, *masks]), folders=_file_ids({path.parent for path in paths}))
+    return _Originals(
+        paths=_file_ids([*paths, *masks, *options.references]), folders=_file_ids({path.parent for path in paths})
+    )
 
 
 def _file_ids(paths: Sequence[Path] | set[Path]) -> frozenset[FileId]:

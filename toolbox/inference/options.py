@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from toolbox.imaging import io
@@ -23,6 +25,8 @@ class RestoreOptions:
         keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
         before_after: whether a before-and-after picture is written too.
+        references: the files of photographs that may show the same scene.
+        provenance: whether a picture of where each pixel comes from is written, and the metadata of the result says it.
         overwrite: whether existing results are replaced.
         max_pixels: a larger photograph is refused.
     """
@@ -31,6 +35,8 @@ class RestoreOptions:
     keep: Literal["auto", "luma", "rgb", "none"] = "auto"
     keep_tone: bool = False
     before_after: bool = False
+    references: tuple[Path, ...] = ()
+    provenance: bool = False
     overwrite: bool = False
     max_pixels: int = io.MAX_PIXELS
 
@@ -47,6 +53,8 @@ class PhotoResult:
         kind: "gray", "toned" or "colour"; empty if it was not measured.
         lost: the fraction of its pixels that was lost.
         notes: what else was changed.
+        origins: the fraction of its pixels from each source, as "colour from reference"; empty if nothing was restored.
+        references: the fraction of its pixels from each reference.
         seconds: the time that it took.
     """
 
@@ -57,6 +65,8 @@ class PhotoResult:
     kind: str = ""
     lost: float = 0.0
     notes: tuple[str, ...] = ()
+    origins: Mapping[str, float] = field(default_factory=dict)
+    references: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -71,4 +81,9 @@ def photo_result(job: Job, **facts: object) -> PhotoResult:
 
 def is_finished(job: Job, options: RestoreOptions) -> bool:
     """Return whether the files that a photograph asks for exist. They were renamed into place, so they are complete."""
-    return not options.overwrite and job.target.exists() and (job.comparison.exists() or not options.before_after)
+    return (
+        not options.overwrite
+        and job.target.exists()
+        and (job.comparison.exists() or not options.before_after)
+        and (job.provenance.exists() or not options.provenance)
+    )

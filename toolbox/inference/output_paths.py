@@ -38,6 +38,11 @@ class Job:
         """The path of the before-and-after picture."""
         return _comparison(self.target)
 
+    @property
+    def provenance(self) -> Path:
+        """The path of the picture of where each pixel comes from."""
+        return _shorten(self.target.with_name(f"{self.target.name}.provenance.png"))
+
 
 def plan_jobs(inputs: Sequence[Path], out: Path, *, keep_format: bool = False) -> list[Job]:
     """Return the photographs to restore, in order.
@@ -96,6 +101,11 @@ def is_same_path(first: Path, second: Path) -> bool:
         return os.path.samefile(first, second)
     except (OSError, ValueError):
         return os.path.realpath(first) == os.path.realpath(second)
+
+
+def search_photos(folder: Path) -> list[Path]:
+    """Return the photographs below a folder, sorted; hidden ones are skipped. Raise DataError if it can't be read."""
+    return _search(folder, None)
 
 
 def _find_photos(path: Path, out: Path) -> list[tuple[Path, Path]]:

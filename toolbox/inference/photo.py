@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from toolbox.color import integer_luma
 from toolbox.errors import DataError
+from toolbox.guidance import provenance
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
+from toolbox.imaging.xmp import source_type_packet
+from toolbox.inference.guided import Restoration
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
 from toolbox.inference.output_paths import Job
+from toolbox.inference.reference_files import read_references
 from toolbox.inference.restorer import Restorer
 from toolbox.masks.sources import MaskOptions, find_painted_shape, grow_mask, mask_from_options
 from toolbox.utils import files
@@ -39,7 +44,8 @@ def restore_photo(
     """
     photo = io.read(job.photo, max_pixels=options.max_pixels)
     rgb = io.to_rgb8(photo)
-    if job.target.exists() and not options.overwrite:
+    needs_provenance = options.provenance and not job.provenance.exists()
+    if job.target.exists() and not options.overwrite and not needs_provenance:
         write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
         return photo_result(job, status="there already", notes=("before-and-after picture written",))
     toning, mask = find_mask(photo, rgb, job, options.mask_options)
@@ -51,15 +57,23 @@ def restore_photo(
     # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
     before = rgb if options.before_after else None
     del rgb
-    pixels = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None)
-    exif, notes = photo.exif, [*photo.notes, *warnings]
+    restored = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None, job, options)
+    exif, notes = photo.exif, [*photo.notes, *warnings, *restored.notes]
     del photo
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
-    notes += write_result(job.target, pixels, exif)
+    notes += _write(job, restored, exif, options)
     if before is not None:
-        write_comparison(job, before, io.to_8bit(pixels))
-    return photo_result(job, status="restored", kind=toning.kind, lost=float(mask.mean()), notes=tuple(notes))
+        write_comparison(job, before, io.to_8bit(restored.pixels))
+    return photo_result(
+        job,
+        status="restored",
+        kind=toning.kind,
+        lost=float(mask.mean()),
+        notes=tuple(notes),
+        origins=provenance.fractions(restored.origin),
+        references={files.printable(name): round(fraction, 6) for name, fraction in restored.used},
+    )
 
 
 def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> tuple[Toning, np.ndarray]:
@@ -90,24 +104,35 @@ def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:
 
 
 def restore_pixels(
-    photo: Photo, mask: np.ndarray, keep: Keep, restorer: Restorer, tone: Toning | None = None
-) -> np.ndarray:
-    """Return the restored pixels, (H, W, 3) of the type of the photograph's.
+    photo: Photo,
+    mask: np.ndarray,
+    keep: Keep,
+    restorer: Restorer,
+    tone: Toning | None,
+    job: Job,
+    options: RestoreOptions,
+) -> Restoration:
+    """Return the restored pixels, (H, W, 3) of the type of the photograph's, and where each comes from.
 
     With a `tone`, the result has this tone instead of colours, and known pixels are not changed.
     """
     is_color = photo.pixels.ndim == 3
-    rgb = restorer(integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels, mask)
+    image = integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels
+    paths = options.references
+    references = read_references(paths, job.photo, max_pixels=options.max_pixels) if paths else None
+    restored = restorer.restore(image, mask, reference=references)
     if tone is None:
-        return rgb
-    return np.where(mask[..., None], apply_toning(integer_luma(rgb), tone), photo.pixels)
+        return restored
+    pixels = np.where(mask[..., None], apply_toning(integer_luma(restored.pixels), tone), photo.pixels)
+    origin = np.where(mask, restored.origin, np.uint8(provenance.Origin.KNOWN))
+    return replace(restored, pixels=pixels, origin=origin)
 
 
-def write_result(target: Path, pixels: np.ndarray, exif: bytes | None) -> tuple[str, ...]:
+def write_result(target: Path, pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> tuple[str, ...]:
     """Write the restored pixels in the format of the suffix of `target`; return what the format cannot hold."""
     image_format = format_of_path(target)
     assert image_format is not None
-    data, notes = io.encode(pixels, image_format.name, exif)
+    data, notes = io.encode(pixels, image_format.name, exif, xmp)
     files.ensure_folder(target.parent)
     files.write_bytes(target, data)
     return notes
@@ -121,6 +146,16 @@ def write_comparison(job: Job, before: np.ndarray, after: np.ndarray) -> None:
         )
     gap = np.full((len(before), COMPARISON_GAP, 3), 255, np.uint8)
     io.write_png(job.comparison, np.hstack([before, gap, after]))
+
+
+def _write(job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions) -> tuple[str, ...]:
+    """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
+    if not options.provenance:
+        return write_result(job.target, restored.pixels, exif)
+    xmp = source_type_packet(provenance.source_type(restored.origin))
+    notes = write_result(job.target, restored.pixels, exif, xmp)
+    io.write_png(job.provenance, provenance.draw(restored.origin))
+    return notes
 
 
 def _reason_to_leave(toning: Toning, keeps_tone: bool) -> str:

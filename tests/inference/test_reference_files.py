@@ -1,0 +1,80 @@
+"""`toolbox restore --reference --provenance` with files. About 4 s."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from scenes import scene, second_photo, square_hole, tint_restorer
+from standins import read_report, run_restore
+
+from toolbox.color import integer_luma
+from toolbox.errors import DataError
+from toolbox.guidance.provenance import COLOURS, Origin
+from toolbox.imaging import io
+from toolbox.inference.reference_files import read_references
+
+SIDE = 320
+HOLE = square_hole(SIDE, 130, 180)
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    """A gray photograph with a flat shape, and a folder with its scene in colour, another scene, and no image."""
+    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda *_, **__: tint_restorer("luma"))
+    gray = integer_luma(scene())
+    gray[HOLE] = 99
+    io.write_png(tmp_path / "photo.png", gray)
+    (tmp_path / "others").mkdir()
+    io.write_png(tmp_path / "others" / "a.png", scene(5))
+    io.write_png(tmp_path / "others" / "b.png", second_photo(scene()))
+    io.write_png(tmp_path / "others" / "copy.png", gray)
+    (tmp_path / "others" / "c.png").write_bytes(b"no image")
+    return tmp_path
+
+
+def test_a_folder_of_references(album):
+    out = album / "out"
+    run_restore(album / "photo.png", "-o", out, "--reference", album / "others", "--provenance")
+    restored, gray = io.read_rgb(out / "photo.png"), io.read_gray(album / "photo.png")
+    assert np.array_equal(integer_luma(restored)[~HOLE], gray[~HOLE])
+    assert np.abs(restored.astype(float) - scene()).mean() < 12
+    (record,) = read_report(out)["photos"]
+    assert list(record["references"]) == [str(album / "others" / "b.png")]
+    assert record["origins"]["colour from reference"] > 0.7
+    assert record["origins"]["filled from reference"] == pytest.approx(HOLE.mean(), rel=0.1)
+    drawn = io.read_rgb(out / "photo.png.provenance.png")
+    assert (drawn[155, 155] == COLOURS[Origin.FILLED_FROM_REFERENCE]).all()
+    with Image.open(out / "photo.png") as opened:
+        assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in opened.info["XML:com.adobe.xmp"]
+
+
+def test_another_scene_gives_the_same_file(album):
+    run_restore(album / "photo.png", "-o", album / "alone")
+    run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "others" / "a.png")
+    assert (album / "out" / "photo.png").read_bytes() == (album / "alone" / "photo.png").read_bytes()
+    assert "same scene" in read_report(album / "out")["photos"][0]["notes"][0]
+
+
+def test_a_photo_is_no_reference_of_itself(album):
+    assert not list(read_references([album / "photo.png"], album / "photo.png"))
+
+
+def test_the_flat_shape_of_a_gray_reference_is_damage(album):
+    (reference,) = read_references([album / "others" / "copy.png"], album / "photo.png")
+    assert np.array_equal(reference.damage, HOLE)
+
+
+def test_an_unreadable_reference_fails_only_if_it_is_the_only_one(album):
+    paths = [album / "others" / "c.png", album / "others" / "a.png"]
+    assert len(list(read_references(paths, album / "photo.png"))) == 1
+    with pytest.raises(DataError, match=r"c\.png"):
+        list(read_references(paths[:1], album / "photo.png"))
+
+
+def test_a_reference_that_is_not_there_and_one_with_keep_none_are_refused(album):
+    photo = album / "photo.png"
+    result = run_restore(photo, "-o", album / "out", "--reference", album / "missing", code=2)
+    assert "there is no such file or folder" in result.output
+    result = run_restore(photo, "-o", album / "out", "--reference", album / "others", "--keep", "none", code=2)
+    assert "leave one out" in result.output

@@ -1,0 +1,70 @@
+"""Find and read the files of reference photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from toolbox.errors import DataError, UsageError
+from toolbox.guidance.reference import Reference
+from toolbox.imaging import io
+from toolbox.imaging.io import Photo
+from toolbox.imaging.sepia import measure_toning
+from toolbox.inference.output_paths import is_same_path, search_photos
+from toolbox.masks.sources import find_painted_shape
+from toolbox.utils import files
+
+
+def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the photographs that `--reference` stands for: files, and folders with their subfolders.
+
+    Raises:
+        UsageError: a path does not exist.
+        DataError: there is no photograph.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"--reference {files.printable(path)}: there is no such file or folder.")
+        photos = search_photos(path) if path.is_dir() else [path]
+        if not photos:
+            raise DataError(f"--reference {files.printable(path)}: no photographs found.")
+        found |= dict.fromkeys(photos)
+    return tuple(found)
+
+
+def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.MAX_PIXELS) -> Iterator[Reference]:
+    """Yield the references of a photograph, which is no reference of itself.
+
+    Raises:
+        DataError: the only reference can't be read. Among several, a file that can't be read is skipped.
+    """
+    for path in paths:
+        if is_same_path(path, photo):
+            continue
+        try:
+            opened = io.read(path, max_pixels=max_pixels)
+        except DataError:
+            if len(paths) == 1:
+                raise
+            continue
+        yield Reference(name=str(path), rgb=_as_rgb(opened.pixels), damage=_damage(opened))
+
+
+def _as_rgb(pixels: np.ndarray) -> np.ndarray:
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _damage(photo: Photo) -> np.ndarray:
+    """Return what a reference itself has lost, (H, W) bool: what is transparent or, if it is gray, painted over."""
+    rgb = io.to_rgb8(photo)
+    damage = np.zeros(rgb.shape[:2], bool)
+    if photo.alpha is not None:
+        damage |= photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
+    painted = find_painted_shape(rgb)
+    # In a colour photograph a flat shape may be part of the scene.
+    if painted.any() and measure_toning(rgb, damage | painted).kind != "colour":
+        damage |= painted
+    return damage
