@@ -48,11 +48,12 @@ def create(name: str, inputs: int = 3, **options: Any) -> Backbone:  # noqa: ANN
     Raises:
         ValueError: timm has no such backbone, or it gives no feature maps. The message is one line.
     """
-    if not options and _without_tag(name) == efficientnet_lite.NAME:
+    if not options and _without_tag(name) in efficientnet_lite.SCALES:
+        network = efficientnet_lite.EfficientNetLite(_without_tag(name), inputs)
         return Backbone(
-            network=efficientnet_lite.EfficientNetLite0(inputs),
+            network=network,
             strides=efficientnet_lite.STRIDES,
-            channels=efficientnet_lite.CHANNELS,
+            channels=network.channels,
             mean=efficientnet_lite.MEAN,
             std=efficientnet_lite.STD,
         )

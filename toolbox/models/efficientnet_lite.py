@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0 as a feature extractor, the encoder of the shipped weights, without importing timm.
+"""EfficientNet-Lite 0 to 4 as feature extractors, the encoders of the shipped weights, without importing timm.
 
 `import timm` loads all of its models, torchvision and torch's compiler, which takes longer than restoring a photograph.
-The tensors have timm's names and start from the same random draws as timm's ``tf_efficientnet_lite0``; a test compares
-both to the last bit. Reference: Tan and Le, "EfficientNet", ICML 2019; the Lite variant has ReLU6 and no
-squeeze-and-excitation, and its outermost stages are not scaled.
+The tensors have the names of timm's ``tf_efficientnet_lite0`` to ``lite4`` and start from the same random
+draws; a test compares both to the last bit. Reference: Tan and Le, "EfficientNet", ICML 2019. The Lite variants have
+ReLU6 and no squeeze-and-excitation; their stem, and the depth of their first and last stage, are not scaled.
 """
 
 from __future__ import annotations
@@ -13,11 +13,18 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NAME = "tf_efficientnet_lite0"
+# Factors of the channels and of the blocks of each stage, by timm's name.
+SCALES = {
+    "tf_efficientnet_lite0": (1.0, 1.0),
+    "tf_efficientnet_lite1": (1.0, 1.1),
+    "tf_efficientnet_lite2": (1.1, 1.2),
+    "tf_efficientnet_lite3": (1.2, 1.4),
+    "tf_efficientnet_lite4": (1.4, 1.8),
+}
 MEAN = STD = (0.5, 0.5, 0.5)
 STEM_CHANNELS = 32
 EXPANSION = 6
-# Kernel size, stride, channels and number of blocks of each stage.
+# Kernel size, stride, channels and number of blocks of each stage of Lite0.
 STAGES = (
     (3, 1, 16, 1),
     (3, 2, 24, 2),
@@ -29,7 +36,6 @@ STAGES = (
 )
 # The stages whose outputs are the feature maps, the last stage before each change of stride.
 OUTPUT_STAGES = (0, 1, 2, 4, 6)
-CHANNELS = tuple(STAGES[index][2] for index in OUTPUT_STAGES)
 STRIDES = (2, 4, 8, 16, 32)
 
 
@@ -88,12 +94,14 @@ class InvertedResidual(nn.Module):
         return y + x if self.has_shortcut else y
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """The network without its classifier; it returns five feature maps of the strides 2 to 32."""
 
-    def __init__(self, inputs: int = 3) -> None:
-        """Make it for pictures of `inputs` channels, with random weights."""
+    def __init__(self, name: str, inputs: int = 3) -> None:
+        """Make the network of `SCALES` for pictures of `inputs` channels, with random weights."""
         super().__init__()
+        stages = scaled_stages(*SCALES[name])
+        self.channels = tuple(stages[index][2] for index in OUTPUT_STAGES)
         self.conv_stem = SameConv2d(inputs, STEM_CHANNELS, 3, stride=2)
         self.bn1 = _norm(STEM_CHANNELS)
         # timm 1.0 makes and drops two such layers here. They are made too, so that a seed gives the same network.
@@ -101,7 +109,7 @@ class EfficientNetLite0(nn.Module):
             nn.Conv2d(8, 8, 1)
         self.blocks = nn.Sequential()
         channels = STEM_CHANNELS
-        for kernel, stride, outputs, count in STAGES:
+        for kernel, stride, outputs, count in stages:
             stage = nn.Sequential()
             for index in range(count):
                 if not self.blocks:
@@ -124,6 +132,21 @@ class EfficientNetLite0(nn.Module):
             if index in OUTPUT_STAGES:
                 maps.append(x)
         return maps
+
+
+def scaled_stages(width: float, depth: float) -> list[tuple[int, int, int, int]]:
+    """Return `STAGES` with channels times `width` and blocks times `depth`; the outer stages keep their depth."""
+    last = len(STAGES) - 1
+    return [
+        (kernel, stride, _round_to_8(channels * width), count if index in (0, last) else math.ceil(count * depth))
+        for index, (kernel, stride, channels, count) in enumerate(STAGES)
+    ]
+
+
+def _round_to_8(channels: float) -> int:
+    """Round to a multiple of 8, but not down by more than a tenth."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
