@@ -74,7 +74,12 @@ __all__ = [
 
 
 def load_restorer(
-    name_or_path: str | Path, *, device: str | None = None, keep: str | None = None, tile: int | None = None
+    name_or_path: str | Path,
+    *,
+    device: str | None = None,
+    keep: str | None = None,
+    tile: int | None = None,
+    saturation: float = 1.0,
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
@@ -82,7 +87,7 @@ def load_restorer(
     """
     from toolbox.inference import restorer
 
-    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile)
+    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile, saturation=saturation)
 
 
 # Names of version 0.1 that have changed. They keep working, with a warning.

@@ -15,6 +15,7 @@ from torch import nn
 import toolbox
 from toolbox import color
 from toolbox.config.binding import bind_component
+from toolbox.errors import UsageError
 from toolbox.imaging import chroma_upsampling
 from toolbox.inference import hole_filling
 from toolbox.inference import restorer as restorer_module
@@ -399,8 +400,38 @@ def test_a_warning_of_the_restorer_is_a_python_warning_by_default():
     assert set(np.unique(restored)) == {64}
 
 
+# ---- saturation
+
+
+@pytest.mark.parametrize("keep", ["luma", "rgb", "none"])
+def test_saturation_scales_the_predicted_colours_only(keep):
+    restorer = restorer_of(Gray(tint=(0.08, 0.0, -0.08)), keep)
+    gray = ramp(64, 64)
+    mask = box(64, 64, (20, 20, 40, 40))
+    image = np.repeat(gray[..., None], 3, axis=2) if keep == "rgb" else gray
+    results = {factor: restorer(image, mask, saturation=factor).astype(int) for factor in (0, 0.5, 1, 2)}
+    assert np.array_equal(results[1], restorer(image, mask))
+    assert np.ptp(results[0], axis=2).max() == 0
+    chroma = {factor: (result[..., 0] - result[..., 2])[mask].mean() for factor, result in results.items()}
+    if keep == "rgb":  # the hole meets its gray surroundings
+        assert all(np.array_equal(result[~mask], image[~mask]) for result in results.values())
+    else:
+        assert chroma[0.5] == pytest.approx(chroma[1] / 2, abs=1) and chroma[2] == pytest.approx(2 * chroma[1], abs=2)
+    lumas = [color.integer_luma(result.astype(np.uint8)).astype(int) for result in results.values()]
+    assert all(np.abs(luma - lumas[0]).max() <= 1 for luma in lumas)
+    if keep == "luma":
+        assert all(np.array_equal(luma[~mask], gray[~mask]) for luma in lumas)
+
+
+def test_a_saturation_that_is_not_possible_is_refused():
+    with pytest.raises(ValueError, match="use 0 to 2"):
+        restorer_of(Gray(), "luma")(ramp(32, 32), saturation=3)
+    with pytest.raises(UsageError, match="use 0 to 2"):
+        toolbox.load_restorer("luma", saturation=-1)
+
+
 def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
     monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
     toolbox.load_restorer("luma", tile=128)
-    assert seen == [(("luma",), {"device": None, "keep": None, "tile": 128})]
+    assert seen == [(("luma",), {"device": None, "keep": None, "tile": 128, "saturation": 1.0})]

@@ -36,6 +36,7 @@ class Arguments:
     keep: Literal["auto", "luma", "rgb", "none"]
     tone: Literal["colour", "keep"]
     tile: int | None
+    saturation: float
     device: str | None
     format: Literal["lossless", "keep"]
     before_after: bool
@@ -90,6 +91,13 @@ class Jobs:
     default="colour",
     show_default=True,
     help="Give a sepia photo colours, or keep its tone.",
+)
+@click.option(
+    "--saturation",
+    type=click.FloatRange(0, 2),
+    default=1.0,
+    show_default=True,
+    help="Factor of the predicted colours: 0 is gray, 2 is vivid. Brightness and known colours stay the same.",
 )
 @click.option("--tile", type=click.IntRange(64), help="Side of the tiles of a large photo, in pixels.")
 @click.option("--device", help="cpu, cuda, cuda:1 or mps.  [default: the best device of this machine]")
@@ -247,7 +255,13 @@ def _restore(
     results: list[PhotoResult] = []
     with stop_on_signals("this photo") as stopped:
         catalog = load_catalog(context)
-        restorer = load_restorer(arguments.weights, device=arguments.device, tile=arguments.tile, catalog=catalog)
+        restorer = load_restorer(
+            arguments.weights,
+            device=arguments.device,
+            tile=arguments.tile,
+            saturation=arguments.saturation,
+            catalog=catalog,
+        )
         batch.prepare_output(arguments.out, report_path, jobs.own)
         # Several processes share one terminal, so only the first has a progress bar.
         with nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 KEEP_MODES = get_args(Settings.model_fields["keep"].annotation)
 # The long side of the working size is at most this many times its short side.
 MAX_ASPECT = 4
+MAX_SATURATION = 2
 
 
 def _warn(line: str) -> None:
@@ -52,6 +53,7 @@ class Restorer:
         fill: a larger hole, with its surroundings, is resized to a square of this side in pixels before it is filled.
             None: `size`. If that is None too, what fits into a tile is filled at full size.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
+        saturation: factor of the colours that the network predicts, from 0 (gray) to 2. Luma and known colours stay.
         warn: called with one line on unusual events, as that memory ran out.
     """
 
@@ -62,7 +64,13 @@ class Restorer:
     size: int | None = None
     fill: int | None = None
     tile: int = Restoring().tile
+    saturation: float = 1.0
     warn: Callable[[str], None] = _warn
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the saturation is not valid."""
+        if not 0 <= self.saturation <= MAX_SATURATION:
+            raise ValueError(f"a saturation of {self.saturation} is not possible; use 0 to {MAX_SATURATION}")
 
     @cached_property
     def receptive_radius(self) -> int | None:
@@ -75,7 +83,12 @@ class Restorer:
         return self.fill or self.size
 
     def __call__(
-        self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        reference: References | None = None,
+        saturation: float | None = None,
     ) -> np.ndarray:
         """Restore one photograph.
 
@@ -84,16 +97,19 @@ class Restorer:
             mask: (H, W) bool, True where the photograph is lost. None: `default_mask` of the image.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
+            saturation: factor of the predicted colours in this call; None: that of the restorer.
 
         Returns:
             (H, W, 3) RGB of the same type. With keep = "rgb", known pixels are those of the image; with "luma",
             their `toolbox.color.integer_luma` is the image's.
 
         Raises:
-            ValueError: an array of another type or shape; a reference with keep = "none".
+            ValueError: an array of another type or shape; a saturation that is not valid; a reference with
+                keep = "none".
             InstallationError: memory runs out even in small tiles.
         """
-        return self.restore(image, mask, reference=reference).pixels
+        restorer = self if saturation is None else replace(self, saturation=saturation)
+        return restorer.restore(image, mask, reference=reference).pixels
 
     def restore(
         self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
@@ -117,6 +133,7 @@ class Restorer:
             tile=self.tile,
             receptive_radius=lambda: self.receptive_radius,
             warn=self.warn,
+            saturation=self.saturation,
         )
         if self.keep == "none":
             return _repaint(view, network)
@@ -131,6 +148,7 @@ def load_restorer(
     device: str | None = None,
     keep: str | None = None,
     tile: int | None = None,
+    saturation: float = 1.0,
     catalog: Catalog | None = None,
 ) -> Restorer:
     """Return a restorer with trained weights.
@@ -141,10 +159,11 @@ def load_restorer(
         device: "cpu", "cuda", "cuda:1", "mps"; None: the best one of this machine.
         keep: what of the photograph is not changed: "none", "luma" or "rgb"; None: as the weights were trained.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
+        saturation: factor of the predicted colours, from 0 (gray) to 2; see `Restorer`.
         catalog: the installed components; None: load them.
 
     Raises:
-        UsageError: a name, file, device, `keep` or `tile` that is not valid.
+        UsageError: a name, file, device, `keep`, `tile` or `saturation` that is not valid.
         WeightsError: weights that are damaged, do not fit, or need a plugin that is not installed.
         PluginError: the generator fails.
     """
@@ -153,11 +172,14 @@ def load_restorer(
         raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEP_MODES)}.")
     if tile is not None and tile < min_tile:
         raise UsageError(f"A tile of {tile} pixels is too small; use at least {min_tile}.")
+    if not 0 <= saturation <= MAX_SATURATION:
+        raise UsageError(f"A saturation of {saturation} is not possible; use 0 to {MAX_SATURATION}.")
     torch_device = devices.pick_device(device)
     trained = load_trained(weights, torch_device, catalog)
     settings = trained.plan.settings
     restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
-    return make_restorer(trained.network, keep or settings.keep, torch_device, restoring)
+    restorer = make_restorer(trained.network, keep or settings.keep, torch_device, restoring)
+    return replace(restorer, saturation=saturation)
 
 
 def make_restorer(network: nn.Module, keep: str, device: torch.device, settings: Restoring) -> Restorer:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from toolbox.color import add_differences, luma
 from toolbox.errors import InstallationError
 from toolbox.inference.photo_view import PhotoView
 from toolbox.models.forward import run_generator
@@ -36,6 +37,7 @@ class TiledNetwork:
         tile: a picture of more pixels than a square of this side is cut into tiles. It is halved when memory runs out.
         receptive_radius: called when tiles are cut; returns the result of `probe_receptive_radius`.
         warn: called with one line when `tile` is halved.
+        saturation: factor of the colours of the result; its luma stays the same.
     """
 
     network: nn.Module
@@ -44,6 +46,7 @@ class TiledNetwork:
     tile: int
     receptive_radius: Callable[[], int | None]
     warn: Callable[[str], None]
+    saturation: float = 1.0
 
     def fits(self, size: tuple[int, int]) -> bool:
         """Return whether a picture of this height and width is not cut into tiles."""
@@ -96,9 +99,12 @@ class TiledNetwork:
     @torch.inference_mode()
     def _forward(self, view: PhotoView) -> np.ndarray:
         tensors = view.to_tensors(self.multiple, self.device, _dtype(self.network))
-        restored = run_generator(self.network, "none", *tensors)["restored"]
+        restored = run_generator(self.network, "none", *tensors)["restored"].clamp(0, 1)
+        if self.saturation != 1:
+            gray = luma(restored)
+            restored = add_differences(gray, self.saturation * (restored - gray)).clamp(0, 1)
         height, width = view.size
-        values = restored[0, :, :height, :width].clamp(0, 1).permute(1, 2, 0)
+        values = restored[0, :, :height, :width].permute(1, 2, 0)
         return np.ascontiguousarray(values.float().cpu().numpy())
 
     def _run_tiles(self, view: PhotoView) -> Iterator[tuple[slice, np.ndarray]]:
