@@ -26,10 +26,11 @@ LAYERS = (
     ("testing",),
     ("training",),
     ("diagnostics",),
+    ("api",),
     ("cli",),
 )
 # The public face imports from these folders when it is imported; the rest is imported inside its functions.
-FACE = {"hooks", "inference"}
+FACE = {"api", "hooks", "inference"}
 # What bundles may import besides the public face.
 PUBLIC_MODULES = ("toolbox.testing", "toolbox.backbones", "toolbox.color")
 LIGHT = (

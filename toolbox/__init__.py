@@ -1,8 +1,10 @@
 """toolbox restores photographs and trains the restorers that do it.
 
-This is the public face: everything that a plugin author needs comes from here.
+This is the public face: everything that a plugin author needs comes from here,
 
     from toolbox import Field, LossSpec, Params, hookimpl
+
+and everything to train and restore from Python: `train`, `restore`, `score`, `build`, `Recipe`, `Run`.
 
 Nothing heavy is imported; torch is loaded by the parts that need it.
 """
@@ -10,6 +12,7 @@ Nothing heavy is imported; torch is loaded by the parts that need it.
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +42,7 @@ from toolbox.hooks.specs import (
 )
 
 if TYPE_CHECKING:
+    from toolbox.api import Recipe, Run, build, restore, score, train
     from toolbox.inference.restorer import Restorer
 
 __version__ = "0.2.0"
@@ -64,13 +68,22 @@ __all__ = [
     "PenaltyContext",
     "PenaltyRef",
     "PenaltySpec",
+    "Recipe",
     "RecipeSpec",
     "ReconstructionLoss",
+    "Run",
     "Sample",
     "WeightsSpec",
+    "build",
     "hookimpl",
     "load_restorer",
+    "restore",
+    "score",
+    "train",
 ]
+
+# Imported from `toolbox.api` when they are used, because they need torch.
+_LAZY = ("Recipe", "Run", "build", "restore", "score", "train")
 
 
 def load_restorer(
@@ -95,7 +108,9 @@ _RENAMED = {"Judgement": "PenaltyContext"}
 
 
 def __getattr__(name: str) -> object:
-    """Return a renamed name's new object, with a DeprecationWarning."""
+    """Return a name of `toolbox.api`; or a renamed name's new object, with a DeprecationWarning."""
+    if name in _LAZY:
+        return getattr(import_module("toolbox.api"), name)
     if name in _RENAMED:
         warnings.warn(
             f"toolbox.{name} is now toolbox.{_RENAMED[name]}; the old name goes with version 0.4",

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import ToolboxError, UsageError
+from toolbox.utils.signals import is_main_process
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def is_main_process() -> bool:
-    """Return whether this is the only process, or the one with rank 0 of those that a launcher started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def print_error(error: ToolboxError) -> None:

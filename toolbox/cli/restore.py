@@ -16,10 +16,10 @@ from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
-    from toolbox.cli.console import Console
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.masks.sources import MaskOptions
+    from toolbox.utils.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +128,8 @@ class Jobs:
 @click.pass_context
 def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments
     """Colour gray photographs and fill in their lost regions. The originals are never changed."""
-    from toolbox.cli.console import Console
     from toolbox.inference import output_paths
+    from toolbox.utils.console import Console
 
     arguments = Arguments(**values)
     console = Console(json_output=arguments.as_json)
@@ -246,10 +246,10 @@ def _restore(
     console: Console,
 ) -> tuple[list[PhotoResult], int | None]:
     """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
-    from toolbox.cli.console import stop_on_signals
     from toolbox.inference import batch
     from toolbox.inference.restorer import load_restorer
     from toolbox.utils import files
+    from toolbox.utils.signals import stop_on_signals
 
     report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
     results: list[PhotoResult] = []

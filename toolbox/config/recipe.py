@@ -26,10 +26,57 @@ NAMED_TABLES = ("optimizer", "schedule")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe's name and its tables after `extends` and `--set`, not yet validated."""
+    """A recipe: its tables after `extends`, with the changes of `set` or `--set`; not yet validated.
+
+    Attributes:
+        name: the name of the recipe.
+        tree: its tables.
+        changes: the changes, in their order. They are in `tree` already.
+    """
 
     name: str
     tree: Tree
+    changes: tuple[Tree, ...] = ()
+
+    @classmethod
+    def load(cls, reference: str | Path) -> Recipe:
+        """Read the recipe with this name (`toolbox list recipes`), or the file at a path that ends in ``.toml``.
+
+        Raises:
+            UsageError: as `read`.
+        """
+        from toolbox.hooks import catalog
+
+        return read(str(reference), lambda name: catalog.load().recipe(name).path)
+
+    def set(self, key: str, value: object) -> Recipe:
+        """Return the recipe with one setting changed, as ``recipe.set("generator.optimizer.lr", 2e-4)``.
+
+        Args:
+            key: the dotted key of the setting. A table as the value changes several settings at once.
+            value: a number, string, boolean, list or dict. Training checks it.
+        """
+        keys = key.split(".")
+        if not all(part.strip() for part in keys):
+            raise UsageError(f"'{key}' is not a key of a recipe; write it as generator.optimizer.lr")
+        changes: Any = value
+        for part in reversed(keys):
+            changes = {part.strip(): changes}
+        return Recipe(name=self.name, tree=merge(self.tree, changes), changes=(*self.changes, changes))
+
+    def for_sample(self) -> Recipe:
+        """Return the recipe for the sample photographs.
+
+        Its `sample` table overrides the other tables, and the changes override both.
+        """
+        table, tree = self.tree.get("sample"), self.tree
+        if not isinstance(table, dict):
+            return self
+        for key in SAMPLE_KEYS.keys() & table.keys():
+            tree = merge(tree, {SAMPLE_KEYS[key]: {key: table[key]}})
+        for changes in self.changes:
+            tree = merge(tree, changes)
+        return Recipe(name=self.name, tree=tree, changes=self.changes)
 
 
 def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] = (), *, sample: bool = False) -> Recipe:
@@ -47,15 +94,18 @@ def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] =
             without ``=``.
     """
     path = locate(reference, find)
-    tree = _read_with_parents(path, find, ())
-    for override in overrides:
-        _override(tree, override)
-    if sample and isinstance(tree.get("sample"), dict):
-        for key in SAMPLE_KEYS.keys() & tree["sample"].keys():
-            tree = merge(tree, {SAMPLE_KEYS[key]: {key: tree["sample"][key]}})
-        for override in overrides:
-            _override(tree, override)
-    return Recipe(name=path.stem, tree=tree)
+    recipe = with_overrides(Recipe(name=path.stem, tree=_read_with_parents(path, find, ())), overrides)
+    return recipe.for_sample() if sample else recipe
+
+
+def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with overrides ``KEY=VALUE``; UsageError for one without ``=``. See `read`."""
+    for text in overrides:
+        key, sign, value = text.partition("=")
+        if not sign or not all(part.strip() for part in key.split(".")):
+            raise UsageError(f"--set {text}: write KEY=VALUE, as in --set generator.optimizer.lr=2e-4")
+        recipe = recipe.set(key, _parse_value(value.strip()))
+    return recipe
 
 
 def locate(reference: str, find: Callable[[str], Path], folder: Path | None = None) -> Path:
@@ -122,20 +172,6 @@ def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[
         raise UsageError(f"Recipe {path}: extends must be a string, the name or the path of one recipe.")
     base = _read_with_parents(locate(parent, find, path.parent), find, (*children, path))
     return merge(base, tree)
-
-
-def _override(tree: Tree, text: str) -> None:
-    """Apply one override ``KEY=VALUE`` to `tree` in place."""
-    key, sign, value = text.partition("=")
-    keys = [part.strip() for part in key.split(".")]
-    if not sign or not all(keys):
-        raise UsageError(f"--set {text}: write KEY=VALUE, as in --set generator.optimizer.lr=2e-4")
-    changes: Any = _parse_value(value.strip())
-    for part in reversed(keys):
-        changes = {part: changes}
-    merged = merge(tree, changes)
-    tree.clear()
-    tree.update(merged)
 
 
 def _parse_value(text: str) -> Any:  # noqa: ANN401 - any TOML value

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from torch.distributed.tensor import DTensor
 
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.errors import ToolboxError, TrainingError, UsageError
+
+T = TypeVar("T")
 
 BUCKET_BYTES = 32 << 20  # of a message: long enough for the full rate of a link, short enough that several overlap
 
@@ -195,16 +197,16 @@ def require_equal_state(state: Mapping[str, Iterable[Tensor]]) -> None:
         )
 
 
-def run_with_peers(program: Callable[[], int]) -> int:
-    """Run a whole program, return its exit code, and leave the process group.
+def run_with_peers(program: Callable[[], T]) -> T:
+    """Run a whole program, return its result, and leave the process group.
 
     Raises:
         TrainingError: another process ended before this one.
     """
     try:
-        code = program()
+        result = program()
         barrier()  # a launcher ends all processes when the first of them ends
-        return code
+        return result
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise

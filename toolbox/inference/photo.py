@@ -11,6 +11,7 @@ import numpy as np
 from toolbox.color import integer_luma
 from toolbox.errors import DataError
 from toolbox.guidance import provenance
+from toolbox.guidance.guide import References
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.io import Photo
@@ -57,7 +58,9 @@ def restore_photo(
     # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
     before = rgb if options.before_after else None
     del rgb
-    restored = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None, job, options)
+    paths = options.references
+    references = read_references(paths, job.photo, max_pixels=options.max_pixels) if paths else None
+    restored = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None, references)
     exif, notes = photo.exif, [*photo.notes, *warnings, *restored.notes]
     del photo
     if toning.kind == "toned" and keep == "luma":
@@ -83,7 +86,11 @@ def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> 
     photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
     """
     marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
-    marked = grow_mask(marked, options.grow)
+    return add_painted_shape(rgb, grow_mask(marked, options.grow), options)
+
+
+def add_painted_shape(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:
+    """Return the toning of a photograph and its mask: what is marked, and a painted shape if `options` ask for it."""
     toning = measure_toning(rgb, marked)
     if not options.searches:
         return toning, marked
@@ -109,8 +116,7 @@ def restore_pixels(
     keep: Keep,
     restorer: Restorer,
     tone: Toning | None,
-    job: Job,
-    options: RestoreOptions,
+    references: References | None = None,
 ) -> Restoration:
     """Return the restored pixels, (H, W, 3) of the type of the photograph's, and where each comes from.
 
@@ -118,8 +124,6 @@ def restore_pixels(
     """
     is_color = photo.pixels.ndim == 3
     image = integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels
-    paths = options.references
-    references = read_references(paths, job.photo, max_pixels=options.max_pixels) if paths else None
     restored = restorer.restore(image, mask, reference=references)
     if tone is None:
         return restored

@@ -58,6 +58,7 @@ class RunResult:
             weights; the latter is None until the run has finished.
         steps: the number of steps taken in total.
         submission: the zip file, if there are test photographs and the run has finished.
+        signal: the number of the signal that stopped the run, or None.
     """
 
     finished: bool
@@ -65,3 +66,4 @@ class RunResult:
     pixel_loss: tuple[float, float | None]
     steps: int
     submission: Path | None
+    signal: int | None = None

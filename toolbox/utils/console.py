@@ -1,19 +1,16 @@
-"""Lines and progress bars on a terminal, and stopping on a signal."""
+"""Lines and progress bars on a terminal."""
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
 
 import click
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from toolbox.cli.common import is_main_process
+from toolbox.utils.notebook import NotebookConsole, in_notebook
+from toolbox.utils.signals import is_main_process
 
 
 class Console:
@@ -53,42 +50,7 @@ class Console:
             yield lambda: progress.advance(task)
 
 
-@dataclass
-class StopRequest:
-    """The signal that asked the program to stop; None if there was none."""
-
-    signal: int | None = None
-
-
-@contextmanager
-def stop_on_signals(after: str) -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM, so that a loop can stop when its current item is done.
-
-    A second signal stops the program at once. With several processes it is ignored: a launcher sends each signal again
-    to processes that already have it, and it kills those that don't stop.
-
-    Args:
-        after: what will be completed before the program stops, for the message, as "this photo".
-
-    Yields:
-        The request, which the loop must check.
-    """
-    request = StopRequest()
-    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-    def record(number: int, frame: FrameType | None) -> None:
-        if request.signal is not None:
-            if distributed:
-                return
-            raise SystemExit(128 + number)
-        request.signal = number
-        if is_main_process():
-            hint = "" if distributed else " Press Ctrl-C again to stop at once."
-            click.echo(f"Stopping after {after}.{hint}", err=True)
-
-    old_handlers = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield request
-    finally:
-        for number, handler in old_handlers.items():
-            signal.signal(number, handler)
+def default_console() -> Console | NotebookConsole:
+    """Return a console for the notebook if the program runs in one, else for the terminal."""
+    is_silent = not is_main_process()
+    return NotebookConsole() if in_notebook() and not is_silent else Console(silent=is_silent)

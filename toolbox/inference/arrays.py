@@ -1,0 +1,129 @@
+"""Restore one photograph that is a file, a PIL image or an array, without writing a file."""
+
+from __future__ import annotations
+
+import io as streams
+from dataclasses import replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from toolbox.errors import DataError, UsageError
+from toolbox.guidance.guide import References
+from toolbox.imaging import io
+from toolbox.imaging.io import Photo
+from toolbox.inference.options import RestoreOptions
+from toolbox.inference.photo import add_painted_shape, choose_keep, restore_pixels
+from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
+from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
+
+PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
+
+
+def restore(
+    photo: PhotoLike,
+    mask: PhotoLike | Literal["auto", "none"] = "auto",
+    *,
+    weights: str | Path | Restorer = "luma",
+    keep: Literal["auto", "luma", "rgb", "none"] = "auto",
+    tone: Literal["colour", "keep"] = "colour",
+    color: str | None = None,
+    tolerance: int = 12,
+    grow: int = 0,
+    reference: References | None = None,
+    tile: int | None = None,
+    device: str | None = None,
+) -> Any:  # noqa: ANN401 - an image for an image, else an array
+    """Restore one photograph as `toolbox restore` does, and return the result. Nothing is written.
+
+    Args:
+        photo: a path, a PIL image, or an array (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16. It is not changed.
+        mask: "auto" finds the lost region, "none" skips that; or a mask of the photograph's size, white or True where
+            it is lost: a path, a PIL image, or an array (H, W) or (H, W, 1), bool or uint8.
+        weights: a published name, a weight file, a run folder; or a restorer, which saves loading the weights again.
+        keep: what stays unchanged; "auto": the luma of a gray photo, all known pixels of a colour one.
+        tone: give a sepia photo colours, or keep its tone.
+        color: the colour of what is lost, as "#ffffff".
+        tolerance: how much each channel may differ from `color`.
+        grow: widen the lost region by this many pixels.
+        reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
+        tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
+        device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
+
+    Returns:
+        A PIL image for a PIL image. Otherwise (H, W, 3) RGB; uint16 for a photograph of 16 bits, else uint8.
+
+    Raises:
+        DataError: a file that can't be read, or a mask of another size.
+        UsageError: an option that is not valid; WeightsError: weights that can't be used.
+        ValueError: an array of another type or shape.
+    """
+    if keep not in ("auto", *KEEP_MODES):
+        raise UsageError(f"keep is '{keep}'; it must be auto or one of {', '.join(KEEP_MODES)}.")
+    if tone not in ("colour", "keep"):
+        raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
+    decoded = as_photo(photo)
+    rgb = io.to_rgb8(decoded)
+    finds = isinstance(mask, str) and mask == "auto"
+    options = MaskOptions(
+        color=None if color is None else parse_color(color), tolerance=tolerance, search=finds, grow=grow
+    )
+    unnamed = Path("the photo")
+    marked = mask_from_options(decoded, rgb, options, path=unnamed, relative_path=unnamed)
+    if not (isinstance(mask, str) and mask in ("auto", "none")):
+        marked = marked | as_mask(mask, rgb.shape[:2])
+    toning, lost = add_painted_shape(rgb, grow_mask(marked, grow), options)
+    chosen = choose_keep(RestoreOptions(keep=keep), toning)
+    keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
+    if (chosen == "rgb" or keeps_tone) and not lost.any():
+        pixels = decoded.pixels if decoded.pixels.ndim == 3 else np.repeat(decoded.pixels[..., None], 3, axis=2)
+    else:
+        restorer = weights if isinstance(weights, Restorer) else load_restorer(weights, device=device, tile=tile)
+        restorer = replace(restorer, keep=chosen)
+        pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels
+    return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
+
+
+def as_photo(photo: PhotoLike) -> Photo:
+    """Return a path, a PIL image or an array as a decoded photograph; see `restore`."""
+    if isinstance(photo, np.ndarray):
+        pixels = photo[..., 0] if photo.ndim == 3 and photo.shape[2] == 1 else photo
+        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                f"a photo is (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16, not {photo.shape} {photo.dtype}"
+            )
+        if not pixels.size:
+            raise ValueError(f"the photo is empty: {photo.shape}")
+        return Photo(pixels=np.ascontiguousarray(pixels), format="PNG")
+    if isinstance(photo, Image.Image):
+        upright = ImageOps.exif_transpose(photo)
+        known = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+        stream = streams.BytesIO()
+        (upright if upright.mode in known else upright.convert("RGB")).save(stream, "PNG")
+        return io.decode(stream.getvalue(), "the image")
+    return io.read(fspath(photo))
+
+
+def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
+    """Return a mask as (H, W) bool; see `restore`. Raise DataError if it does not have the size (H, W)."""
+    if isinstance(mask, np.ndarray):
+        flat = mask[..., 0] if mask.ndim == 3 and mask.shape[2] == 1 else mask
+        if flat.ndim != 2 or flat.dtype not in (np.bool_, np.uint8):
+            raise ValueError(f"a mask is (H, W) or (H, W, 1), bool or uint8, not {mask.shape} {mask.dtype}")
+        # 0 and 1 are common too, and a mask of values up to 1 in the other sense would mark nothing.
+        threshold = 128 if flat.dtype == np.uint8 and flat.max(initial=0) > 1 else 1
+        lost = flat if flat.dtype == np.bool_ else flat >= threshold
+    elif isinstance(mask, Image.Image):
+        lost = np.asarray(mask.convert("L")) >= 128
+    else:
+        lost = io.read_mask(fspath(mask))
+    if lost.shape != size:
+        raise DataError(
+            f"the mask is {lost.shape[1]}x{lost.shape[0]} and the photo {size[1]}x{size[0]}; "
+            "a mask must have the size of the upright photo"
+        )
+    return lost

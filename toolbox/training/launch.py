@@ -1,0 +1,178 @@
+"""Prepare a run: bind the recipe, open the photographs, split them, choose the folder. Then train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolbox.config.binding import bind
+from toolbox.config.plan import Plan
+from toolbox.config.recipe import Recipe
+from toolbox.data import folders, split
+from toolbox.data.folders import Source
+from toolbox.data.split import DataSplit
+from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import make_accelerator
+from toolbox.hooks.catalog import Catalog
+from toolbox.models import published
+from toolbox.training import run, run_dir, run_records
+from toolbox.training.options import Console, RunOptions, RunResult
+from toolbox.utils.signals import stop_on_signals
+
+SAMPLE_LINE = (
+    "No --data, so this run uses the package's {count} sample photographs. It takes a few minutes and shows that "
+    "everything works; the result is not a finished restorer. For your own photographs: toolbox run --recipe {recipe} "
+    "--data DIR"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a run is asked to do.
+
+    Attributes:
+        catalog: the components.
+        recipe: the recipe of a new run; None to continue a run with its own recipe. Otherwise it replaces that one.
+        data: the data folder; None for the sample photographs, or, with `resume`, for the data of that run.
+        out: the folder for a new run, None to choose one.
+        resume: the run folder to continue, None for a new run.
+        device: the device, None for the best available.
+    """
+
+    catalog: Catalog
+    recipe: Recipe | None = None
+    data: Path | None = None
+    out: Path | None = None
+    resume: Path | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedRun:
+    """A run that can start.
+
+    Attributes:
+        request: what it was made from.
+        plan: the bound recipe.
+        data: the data folder, None for the sample photographs.
+        source: the photographs.
+        split: which of them are for training and which for validation.
+        folder: the run folder; a new one does not exist yet.
+        device: the device and the number of processes, in words.
+        initial: the weight file that the generator of a new run starts from, or None.
+    """
+
+    request: RunRequest
+    plan: Plan
+    data: Path | None
+    source: Source
+    split: DataSplit
+    folder: Path
+    device: str
+    initial: Path | None
+
+    def outline(self) -> Sequence[str]:
+        """Return the lines that say what the run is going to do."""
+        plan, settings, leak_count = self.plan, self.plan.settings, self.split.leaks
+        losses = ", ".join(f"{bound.label} x{getattr(bound.options, 'weight', 1):g}" for bound in plan.losses)
+        discriminator = f" against {plan.discriminator.spec.name}" if plan.discriminator else ""
+        leaks = "no scene is in both parts."
+        if leak_count:
+            leaks = f"{leak_count} validation photographs share a scene with a training photograph"
+            leaks += "; split.method=scene keeps scenes apart." if settings.split.method == "random" else "."
+        return [
+            f"Recipe '{plan.name}': {plan.generator.spec.name}{discriminator}; losses {losses}.",
+            f"{self.source.kind}: {len(self.split.train)} train, {len(self.split.validation)} validate, "
+            f"{len(self.source.tests)} test; split {settings.split.method}: {leaks}",
+            f"{settings.data.size} pixels, batch {settings.training.batch}, up to {settings.training.epochs} epochs, "
+            f"{settings.training.precision} on {self.device}, seed {settings.seed}. Run folder: {self.folder}",
+        ]
+
+    def start(self, console: Console) -> RunResult:
+        """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`."""
+        request = self.request
+        if request.resume is None:
+            collectives.on_main_process(lambda: run_dir.start_run_dir(self.folder, self.plan, self.data, self.device))
+        with stop_on_signals("this step, with a checkpoint") as stopped:
+            options = RunOptions(
+                source=self.source,
+                split=self.split,
+                folder=self.folder,
+                device=request.device,
+                should_stop=lambda: stopped.signal is not None,
+                initial=self.initial,
+                plan_changed=request.resume is not None and request.recipe is not None,
+            )
+            result = run.train(self.plan, options, console)
+        return replace(result, signal=stopped.signal)
+
+
+def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
+    """Return the plan of a run, and its data folder.
+
+    Raises:
+        UsageError: `resume` is not a run folder, or the recipe has faults.
+    """
+    if request.resume is None:
+        assert request.recipe is not None
+        recipe = request.recipe.for_sample() if request.data is None else request.recipe
+        return bind(recipe, request.catalog), request.data
+    run_dir.require_run_dir(request.resume)
+    info = run_records.read_run_info(request.resume)
+    recipe = request.recipe or run_recipe(request.resume)
+    data = Path(info.data) if request.data is None and info.data else request.data
+    return bind(recipe, request.catalog), data
+
+
+def run_recipe(folder: Path) -> Recipe:
+    """Return the bound recipe of a run; UsageError if `folder` is not a run folder."""
+    run_dir.require_run_dir(folder)
+    name = run_records.read_run_info(folder).recipe or folder.name
+    return replace(Recipe.load(folder / run_dir.RECIPE), name=name)
+
+
+def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
+    """Bind and check the recipe, open the photographs, split them, choose folder and device; print all this.
+
+    Nothing is written.
+
+    Args:
+        request: what the run is asked to do.
+        console: gets the warnings of the plan, and the outline of the run.
+
+    Raises:
+        ToolboxError: with one message for the user.
+    """
+    plan, data = bind_run(request)
+    for line in plan.warnings:
+        console.print_line(f"warning: {line}")
+    initial = None
+    if request.resume is None:
+        plan.check()
+        initial = published.initial_weights(plan, request.catalog)
+    source = folders.open_folder(data)
+    if source.kind == "sample":
+        console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
+    accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
+    collectives.require_row_each(plan.settings.training.batch)
+    with collectives.local_main_process_first():  # the others find the scenes in the cache
+        data_split = split.split_items(source.items, plan.settings.split, console.print_line)
+    processes = collectives.world_size()
+    device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
+    folder = request.resume or Path(
+        collectives.on_main_process(lambda: str(run_dir.choose_run_dir(request.out, plan.name)))
+    )
+    prepared = PreparedRun(
+        request=request,
+        plan=plan,
+        data=data,
+        source=source,
+        split=data_split,
+        folder=folder,
+        device=device,
+        initial=initial,
+    )
+    for line in prepared.outline():
+        console.print_line(line)
+    return prepared

@@ -1,0 +1,63 @@
+"""Stop a loop on SIGINT or SIGTERM when its current item is done."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import click
+
+
+def is_main_process() -> bool:
+    """Return whether this is the only process, or the one with rank 0 of those that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@dataclass
+class StopRequest:
+    """The signal that asked the program to stop; None if there was none."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def stop_on_signals(after: str) -> Iterator[StopRequest]:
+    """Record the first SIGINT or SIGTERM, so that a loop can stop when its current item is done.
+
+    A second signal stops the program at once. With several processes it is ignored: a launcher sends each signal again
+    to processes that already have it, and it kills those that don't stop. Outside the main thread, which alone gets
+    signals, nothing is recorded.
+
+    Args:
+        after: what will be completed before the program stops, for the message, as "this photo".
+
+    Yields:
+        The request, which the loop must check.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+    def record(number: int, frame: FrameType | None) -> None:
+        if request.signal is not None:
+            if distributed:
+                return
+            raise SystemExit(128 + number)
+        request.signal = number
+        if is_main_process():
+            hint = "" if distributed else " Press Ctrl-C again to stop at once."
+            click.echo(f"Stopping after {after}.{hint}", err=True)
+
+    old_handlers = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
