@@ -34,6 +34,7 @@ def restore(
     tolerance: int = 12,
     grow: int = 0,
     reference: References | None = None,
+    saturation: float | None = None,
     tile: int | None = None,
     device: str | None = None,
 ) -> Any:  # noqa: ANN401 - an image for an image, else an array
@@ -50,6 +51,7 @@ def restore(
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
+        saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
 
@@ -82,7 +84,7 @@ def restore(
         pixels = decoded.pixels if decoded.pixels.ndim == 3 else np.repeat(decoded.pixels[..., None], 3, axis=2)
     else:
         restorer = weights if isinstance(weights, Restorer) else load_restorer(weights, device=device, tile=tile)
-        restorer = replace(restorer, keep=chosen)
+        restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
 
