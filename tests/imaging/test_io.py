@@ -98,9 +98,13 @@ def test_mask(tmp_path):
     gray = np.array([[0, 127, 128, 255]], np.uint8)
     write_png(tmp_path / "gray.png", gray)
     assert read_mask(tmp_path / "gray.png").tolist() == [[False, False, True, True]]
-    alpha = np.array([[255, 0, 255, 127]], np.uint8)
-    write_png(tmp_path / "alpha.png", gray, alpha=alpha)
-    assert read_mask(tmp_path / "alpha.png").tolist() == [[False, True, True, True]]
+    for meaning, expected in (
+        ("painted", [True, False, True, True]),
+        ("transparent", [False, True, False, True]),
+        ("white", [False, False, True, True]),
+    ):
+        write_png(tmp_path / "alpha.png", gray, alpha=np.array([[255, 0, 255, 127]], np.uint8))
+        assert read_mask(tmp_path / "alpha.png", meaning=meaning).tolist() == [expected]
     write_png(tmp_path / "bool.png", gray > 127)
     assert read_mask(tmp_path / "bool.png").tolist() == [[False, False, True, True]]
 

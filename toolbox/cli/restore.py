@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,14 @@ import click
 from click.core import ParameterSource
 
 from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
+    from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
+    from toolbox.inference.restorer import Restorer
     from toolbox.masks.sources import MaskOptions
     from toolbox.utils.console import Console
 
@@ -42,6 +44,9 @@ class Arguments:
     before_after: bool
     reference: tuple[Path, ...]
     provenance: bool
+    preview: bool
+    mask_means: MaskMeaning
+    allow_large: bool
     archive: Path | None
     overwrite: bool
     dry_run: bool
@@ -69,6 +74,14 @@ class Jobs:
     metavar="auto|none|FILE|DIR",
     help="Mask of the lost region, in white: find it, none, a file, or a folder of files.",
 )
+@click.option(
+    "--mask-means",
+    type=click.Choice(["auto", "painted", "transparent", "white"]),
+    default="auto",
+    show_default=True,
+    help="What is lost in a mask file. auto: white, or what its transparency shows.",
+)
+@click.option("--allow-large", is_flag=True, help="Take a mask that looks inverted or marks more than 60 %.")
 @click.option("--color", help="Treat this colour as lost, as '#ffffff'.")
 @click.option(
     "--tolerance",
@@ -118,6 +131,7 @@ class Jobs:
     "agrees with the photo. May be given several times.",
 )
 @click.option("--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata.")
+@click.option("--preview", is_flag=True, help="Only write each photo with its lost part in red; restore nothing.")
 @click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
@@ -139,11 +153,12 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     _check_zip(arguments, jobs)
     options = _restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
-        _print_plan(jobs, options, arguments, console)
+        print_plan(jobs.own, options, arguments.as_json, console)
         return
-    _warn_of_lossy_formats(arguments, jobs, console)
+    if arguments.format == "keep" and not jobs.rank:
+        warn_of_lossy_formats(jobs.all, console)
     results, stop_signal = _restore(context, arguments, options, jobs, console)
-    _print_summary(results, jobs, options, console)
+    print_summary(results, len(jobs.all), options, console)
     if stop_signal is not None:
         console.print_line(f"Stopped with {len(jobs.own) - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)
@@ -163,6 +178,7 @@ def _restore_options(arguments: Arguments, count: int, context: click.Context) -
         before_after=arguments.before_after,
         references=_references(arguments),
         provenance=arguments.provenance,
+        preview=arguments.preview,
         overwrite=arguments.overwrite,
         max_pixels=arguments.max_pixels,
     )
@@ -182,6 +198,8 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
     if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
     is_file = arguments.mask not in ("auto", "none")
+    if arguments.mask_means != "auto" and not is_file:
+        raise UsageError("--mask-means needs a mask file; add one, as --mask mask.png.")
     if is_file:
         _check_mask_path(arguments, count)
     return MaskOptions(
@@ -190,6 +208,8 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
         tolerance=arguments.tolerance,
         search=arguments.mask != "none",
         grow=arguments.grow,
+        meaning=arguments.mask_means,
+        allow_large=arguments.allow_large,
         max_pixels=arguments.max_pixels,
     )
 
@@ -212,6 +232,8 @@ def _check_zip(arguments: Arguments, jobs: Jobs) -> None:
     """Check before the work that its results fit into a submission."""
     if arguments.archive is None:
         return
+    if arguments.preview:
+        raise UsageError("--zip and --preview can't be combined: a preview has no results; leave one out.")
     from toolbox.evaluation import submission
 
     if jobs.rank is not None:
@@ -228,16 +250,6 @@ def _write_zip(arguments: Arguments, jobs: Jobs, console: Console) -> None:
     console.print_line(f"Submission: {arguments.archive}")
 
 
-def _warn_of_lossy_formats(arguments: Arguments, jobs: Jobs, console: Console) -> None:
-    from toolbox.imaging.formats import format_of_path
-
-    formats = {format_of_path(job.target) for job in jobs.all} - {None}
-    if arguments.format == "keep" and not jobs.rank and any(row.is_lossy for row in formats if row):
-        console.print_line(
-            "--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost."
-        )
-
-
 def _restore(
     context: click.Context,
     arguments: Arguments,
@@ -247,21 +259,13 @@ def _restore(
 ) -> tuple[list[PhotoResult], int | None]:
     """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
     from toolbox.inference import batch
-    from toolbox.inference.restorer import load_restorer
     from toolbox.utils import files
     from toolbox.utils.signals import stop_on_signals
 
     report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
     results: list[PhotoResult] = []
     with stop_on_signals("this photo") as stopped:
-        catalog = load_catalog(context)
-        restorer = load_restorer(
-            arguments.weights,
-            device=arguments.device,
-            tile=arguments.tile,
-            saturation=arguments.saturation,
-            catalog=catalog,
-        )
+        restorer = None if arguments.preview else _load_restorer(context, arguments)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         # Several processes share one terminal, so only the first has a progress bar.
         with nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance:
@@ -269,7 +273,7 @@ def _restore(
                 jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
             ):
                 results.append(result)
-                console.print_line(_result_line(result))
+                console.print_line(result_line(result))
                 advance()
     report = batch.make_report(results, len(jobs.own))
     if arguments.as_json:
@@ -278,49 +282,13 @@ def _restore(
     return results, stopped.signal
 
 
-def _print_plan(jobs: Jobs, options: RestoreOptions, arguments: Arguments, console: Console) -> None:
-    from toolbox.inference.options import is_finished
-    from toolbox.utils import files
+def _load_restorer(context: click.Context, arguments: Arguments) -> Restorer:
+    from toolbox.inference.restorer import load_restorer
 
-    planned = [
-        {
-            "photo": files.printable(job.photo),
-            "result": files.printable(job.target),
-            "status": "there already" if is_finished(job, options) else "would be written",
-        }
-        for job in jobs.own
-    ]
-    if arguments.as_json:
-        print_json({"photos": planned})
-        return
-    for record in planned:
-        console.print_line(f"{record['photo']} -> {record['result']} ({record['status']})")
-    console.print_line("Dry run: nothing was written.")
-
-
-def _print_summary(results: list[PhotoResult], jobs: Jobs, options: RestoreOptions, console: Console) -> None:
-    """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
-    if len(jobs.all) > 1:
-        counts = Counter(result.status for result in results)
-        console.print_line(", ".join(f"{number} {status}" for status, number in counts.items()))
-        for result in results:
-            if result.status == "failed":
-                console.print_line(f"  failed: {result.photo}: {result.reason}")
-    without_mask = sum(result.status == "restored" and not result.lost for result in results)
-    if options.mask_options.searches and without_mask:
-        total = len(results)
-        console.print_line(
-            f"No lost region was found in {without_mask} of {total}. Mark damage with --color or --mask."
-        )
-
-
-def _result_line(result: PhotoResult) -> str:
-    if result.status == "failed":
-        return f"{result.photo}: failed: {result.reason}"
-    if result.status == "left as it is":
-        return f"{result.photo}: left as it is: {result.reason}"
-    if result.status == "there already":
-        return f"{result.photo}: there already: {result.result}"
-    shares = (f"{100 * share:.0f} % from {name}" for name, share in result.references.items())
-    notes = "".join(f"; {note}" for note in (*result.notes, *shares))
-    return f"{result.photo} -> {result.result} ({result.kind}, {100 * result.lost:.1f} % lost{notes})"
+    return load_restorer(
+        arguments.weights,
+        device=arguments.device,
+        tile=arguments.tile,
+        saturation=arguments.saturation,
+        catalog=load_catalog(context),
+    )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from toolbox.cli.common import as_json, print_json, print_table
 from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.imaging.mask_meaning import MaskMeaning
 
 
 @click.command("score")
@@ -19,6 +23,13 @@ from toolbox.errors import UsageError
 @click.option(
     "--inputs", type=click.Path(path_type=Path), help="Folder of damaged inputs, to find the lost regions in."
 )
+@click.option(
+    "--mask-means",
+    type=click.Choice(["auto", "painted", "transparent", "white"]),
+    default="auto",
+    show_default=True,
+    help="What is lost in a mask file. auto: white, or what its transparency shows.",
+)
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the scores of each image to this file.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing --csv file.")
 @as_json
@@ -27,6 +38,7 @@ def command(
     truth: Path,
     masks: Path | None,
     inputs: Path | None,
+    mask_means: MaskMeaning,
     table: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -42,7 +54,7 @@ def command(
 
     if table is not None:
         _check_table(table, overwrite, [path for path in (predictions, truth, masks, inputs) if path])
-    scores = score_files.score_files(predictions, truth, masks=masks, inputs=inputs)
+    scores = score_files.score_files(predictions, truth, masks=masks, inputs=inputs, mask_means=mask_means)
     if table is not None:
         score_files.write_csv(table, scores.images)
     if as_json:

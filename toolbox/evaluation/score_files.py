@@ -15,6 +15,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.evaluation import metrics
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
+from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.utils import files
 
@@ -34,13 +35,21 @@ class FileScores:
     notes: tuple[str, ...]
 
 
-def score_files(predictions: Path, truth: Path, *, masks: Path | None = None, inputs: Path | None = None) -> FileScores:
+def score_files(
+    predictions: Path,
+    truth: Path,
+    *,
+    masks: Path | None = None,
+    inputs: Path | None = None,
+    mask_means: MaskMeaning = "auto",
+) -> FileScores:
     """Score each prediction against the truth of the same name; suffixes may differ.
 
     Args:
         predictions: a folder, or a submission zip.
         truth: the folder of the colour originals.
-        masks: a folder of masks; the lost region is white.
+        masks: a folder of masks.
+        mask_means: which pixels of a mask are lost; see `toolbox.imaging.mask_meaning`.
         inputs: a folder of damaged inputs, in which the lost region is found. Used if there are no masks. Without
             both, M and the score are None.
 
@@ -67,7 +76,8 @@ def score_files(predictions: Path, truth: Path, *, masks: Path | None = None, in
         if mask_files is not None:
             if stem not in mask_files:
                 raise DataError(f"{name} has no partner in {mask_folder}.")
-            mask = image_io.read_mask(mask_files[stem]) if masks else _mask_of_input(mask_files[stem], original)
+            path = mask_files[stem]
+            mask = image_io.read_mask(path, meaning=mask_means) if masks else _mask_of_input(path, original)
             if mask.shape != original.shape[:2]:
                 raise DataError(f"{mask_files[stem]} does not have the size of {truths[stem]}.")
         scores[name] = metrics.score(restored, original, mask)

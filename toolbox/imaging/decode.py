@@ -106,6 +106,10 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
             notes.append(_ORIENTATION_NOTE)
             orientation = 1
         pixels, alpha = _decode_8bit(opened, notes)
+    if alpha is not None and not alpha.any():
+        # A field that no program filled: the picture is opaque, and browsers and viewers show it so.
+        alpha = None
+        notes.append("alpha of zeros ignored")
     if orientation != 1:
         notes.append(_ORIENTATION_NOTE)
         pixels = _turn_upright(pixels, orientation)

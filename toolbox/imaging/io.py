@@ -17,6 +17,7 @@ import numpy as np
 
 from toolbox.color import integer_luma
 from toolbox.errors import DataError
+from toolbox.imaging import mask_meaning
 from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
 from toolbox.imaging.formats import format_named, format_of_path
@@ -95,11 +96,26 @@ def read_gray(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return _to_gray8(read(path, max_pixels=max_pixels))
 
 
-def read_mask(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a mask as (H, W) bool, True where the picture is lost: white (128 or more) or transparent."""
+def read_mask(
+    path: str | Path, *, meaning: mask_meaning.MaskMeaning = "auto", max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """Read a mask as (H, W) bool, True where the picture is lost; see `mask_meaning.lost_pixels`.
+
+    Raises:
+        DataError: as `decode` does.
+        UndecidedMaskError: it can be read in several ways.
+    """
     photo = read(path, max_pixels=max_pixels)
-    mask = _to_gray8(photo) >= 128
-    return mask if photo.alpha is None else mask | (to_8bit(photo.alpha) < 128)
+    alpha = None if photo.alpha is None else to_8bit(photo.alpha)
+    try:
+        return mask_meaning.lost_pixels(to_8bit(photo.pixels), alpha, meaning)
+    except mask_meaning.UndecidedMaskError as error:
+        raise mask_meaning.UndecidedMaskError(
+            f"{files.printable(path)} {error}; say what is lost with --mask-means painted, transparent or white",
+            error.readings,
+        ) from error
+    except DataError as error:
+        raise DataError(f"{files.printable(path)} {error}") from error
 
 
 def to_rgb8(photo: Photo) -> np.ndarray:

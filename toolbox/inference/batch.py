@@ -28,7 +28,7 @@ class _Originals:
 
 def restore_all(
     jobs: Sequence[Job],
-    restorer: Restorer,
+    restorer: Restorer | None,
     options: RestoreOptions,
     *,
     all_jobs: Sequence[Job] | None = None,
@@ -38,14 +38,14 @@ def restore_all(
 
     Args:
         jobs: the photographs to restore.
-        restorer: its `keep` and `warn` are replaced.
+        restorer: its `keep` and `warn` are replaced. None: `options` ask for previews only.
         options: how they are restored.
         all_jobs: the photographs of all processes, so that no result replaces one of them; None: `jobs` are all.
         stop: called before each photograph; no more are restored once it returns True.
     """
     originals = _find_originals(jobs if all_jobs is None else all_jobs, options)
     warnings: list[str] = []
-    restorers = {keep: replace(restorer, keep=keep, warn=warnings.append) for keep in KEEP_MODES}
+    restorers = {keep: replace(restorer, keep=keep, warn=warnings.append) for keep in KEEP_MODES if restorer}
     for job in jobs:
         if stop():
             return
@@ -91,7 +91,7 @@ def _restore_one(
     warnings: Sequence[str],
     originals: _Originals,
 ) -> PhotoResult:
-    for path in (job.target, job.comparison, job.provenance):
+    for path in (job.target, job.comparison, job.provenance, job.preview):
         _check_target(path, originals)
     if is_finished(job, options):
         return photo_result(job, status="there already")

@@ -13,7 +13,7 @@ from toolbox.masks.sources import MaskOptions
 from toolbox.utils import files
 
 Keep = Literal["luma", "rgb", "none"]
-Status = Literal["restored", "there already", "left as it is", "failed"]
+Status = Literal["restored", "there already", "left as it is", "preview", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class RestoreOptions:
         before_after: whether a before-and-after picture is written too.
         references: the files of photographs that may show the same scene.
         provenance: whether a picture of where each pixel comes from is written, and the metadata of the result says it.
+        preview: whether only a picture of the lost region is written.
         overwrite: whether existing results are replaced.
         max_pixels: a larger photograph is refused.
     """
@@ -37,6 +38,7 @@ class RestoreOptions:
     before_after: bool = False
     references: tuple[Path, ...] = ()
     provenance: bool = False
+    preview: bool = False
     overwrite: bool = False
     max_pixels: int = io.MAX_PIXELS
 
@@ -48,7 +50,8 @@ class PhotoResult:
     Attributes:
         photo: the path of the photograph.
         result: the path of its result.
-        status: "restored"; "there already": the result exists; "left as it is": there is nothing to do; "failed".
+        status: "restored"; "there already": the result exists; "left as it is": there is nothing to do; "preview": only
+            the picture of its lost region was written; "failed".
         reason: why it failed or was left.
         kind: "gray", "toned" or "colour"; empty if it was not measured.
         lost: the fraction of its pixels that was lost.
@@ -71,18 +74,16 @@ class PhotoResult:
 
 
 def photo_result(job: Job, **facts: object) -> PhotoResult:
-    """Return the result of a job; `facts` are the attributes of `PhotoResult` besides the two paths."""
-    return PhotoResult(
-        photo=files.printable(job.photo),
-        result=files.printable(job.target),
-        **facts,  # type: ignore[arg-type]
-    )
+    """Return the result of a job; `facts` are the other attributes of `PhotoResult`, or another path."""
+    paths = {"photo": files.printable(job.photo), "result": files.printable(job.target)}
+    return PhotoResult(**{**paths, **facts})  # type: ignore[arg-type]
 
 
 def is_finished(job: Job, options: RestoreOptions) -> bool:
     """Return whether the files that a photograph asks for exist. They were renamed into place, so they are complete."""
     return (
         not options.overwrite
+        and not options.preview
         and job.target.exists()
         and (job.comparison.exists() or not options.before_after)
         and (job.provenance.exists() or not options.provenance)

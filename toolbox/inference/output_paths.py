@@ -36,12 +36,17 @@ class Job:
     @property
     def comparison(self) -> Path:
         """The path of the before-and-after picture."""
-        return _comparison(self.target)
+        return _beside(self.target, "before-after")
 
     @property
     def provenance(self) -> Path:
         """The path of the picture of where each pixel comes from."""
-        return _shorten(self.target.with_name(f"{self.target.name}.provenance.png"))
+        return _beside(self.target, "provenance")
+
+    @property
+    def preview(self) -> Path:
+        """The path of the picture of the lost region."""
+        return _beside(self.target, "preview")
 
 
 def plan_jobs(inputs: Sequence[Path], out: Path, *, keep_format: bool = False) -> list[Job]:
@@ -170,10 +175,10 @@ def _assign_targets(photos: list[tuple[Path, Path]], out: Path, keep_format: boo
         if counts[_fold(target)] > 1:
             target = target.with_name(relative_path.name + target.suffix)
         base, number = target, 2
-        while {_fold(target := _shorten(target)), _fold(_comparison(target))} & used:
+        while (names := _names(target := _shorten(target))) & used:
             target = base.with_name(f"{base.stem}-{number}{base.suffix}")
             number += 1
-        used |= {_fold(target), _fold(_comparison(target))}
+        used |= names
         jobs.append(Job(photo=photo, relative_path=relative_path, target=out / target))
     return jobs
 
@@ -186,8 +191,14 @@ def _default_target(path: Path, keep_format: bool) -> Path:
     return path if keeps_suffix else path.with_suffix(".png")
 
 
-def _comparison(target: Path) -> Path:
-    return _shorten(target.with_name(f"{target.name}.before-after.png"))
+def _beside(target: Path, kind: str) -> Path:
+    """Return the path of a picture that is written beside a result."""
+    return _shorten(target.with_name(f"{target.name}.{kind}.png"))
+
+
+def _names(target: Path) -> set[str]:
+    """Return the names of all files that are written for a result."""
+    return {_fold(target), *(_fold(_beside(target, kind)) for kind in ("before-after", "provenance", "preview"))}
 
 
 def _shorten(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,13 +21,20 @@ from toolbox.imaging.xmp import source_type_packet
 from toolbox.inference.guided import Restoration
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
 from toolbox.inference.output_paths import Job
+from toolbox.inference.preview import side_by_side, write_preview
 from toolbox.inference.reference_files import read_references
-from toolbox.inference.restorer import Restorer
-from toolbox.masks.sources import MaskOptions, find_painted_shape, grow_mask, mask_from_options
+from toolbox.masks.sources import (
+    MaskOptions,
+    RefusedMaskError,
+    check_share,
+    find_painted_shape,
+    grow_mask,
+    mask_from_options,
+)
 from toolbox.utils import files
 
-# Between a photograph and its result in the before-and-after picture, in pixels.
-COMPARISON_GAP = 8
+if TYPE_CHECKING:
+    from toolbox.inference.restorer import Restorer
 
 
 def restore_photo(
@@ -46,10 +54,21 @@ def restore_photo(
     photo = io.read(job.photo, max_pixels=options.max_pixels)
     rgb = io.to_rgb8(photo)
     needs_provenance = options.provenance and not job.provenance.exists()
-    if job.target.exists() and not options.overwrite and not needs_provenance:
+    if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
         write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
         return photo_result(job, status="there already", notes=("before-and-after picture written",))
-    toning, mask = find_mask(photo, rgb, job, options.mask_options)
+    try:
+        toning, mask = find_mask(photo, rgb, job, options.mask_options)
+        check_share(mask, options.mask_options)
+    except RefusedMaskError as error:
+        if options.preview and len(error.readings) == 1:
+            (mask,) = error.readings.values()
+            return _preview(job, rgb, mask, notes=(f"not restored: {error}",))
+        write_preview(job, rgb, error.readings.values())
+        readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
+        raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
+    if options.preview:
+        return _preview(job, rgb, mask, kind=toning.kind)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
     if (keep == "rgb" or keeps_tone) and not mask.any():
@@ -148,8 +167,13 @@ def write_comparison(job: Job, before: np.ndarray, after: np.ndarray) -> None:
         raise DataError(
             f"{files.printable(job.target)} exists and has another size than its photo; replace it with --overwrite"
         )
-    gap = np.full((len(before), COMPARISON_GAP, 3), 255, np.uint8)
-    io.write_png(job.comparison, np.hstack([before, gap, after]))
+    io.write_png(job.comparison, side_by_side([before, after]))
+
+
+def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> PhotoResult:
+    write_preview(job, rgb, [mask])
+    lost = float(mask.mean())
+    return photo_result(job, status="preview", result=files.printable(job.preview), lost=lost, **facts)
 
 
 def _write(job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions) -> tuple[str, ...]:

@@ -13,12 +13,30 @@ from toolbox.color import integer_luma
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.imaging.mask_meaning import MaskMeaning, UndecidedMaskError, border_share
 from toolbox.masks.lost_region import find_lost_region
 from toolbox.utils import files
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
 # A painted shape has one colour: at least this fraction of its pixels has it.
 _MIN_SAME_COLOR = 0.99
+# The largest lost region, as a fraction of the photograph.
+MAX_LOST = 0.6
+# A mask looks inverted if it marks this fraction of the photograph, and this fraction of its outermost pixels.
+_INVERTED_SHARE = 0.4
+_INVERTED_BORDER = 0.9
+
+
+class RefusedMaskError(DataError):
+    """A mask that would probably destroy the photograph.
+
+    Attributes:
+        readings: (H, W) bool, the lost pixels, for each reading of the mask.
+    """
+
+    def __init__(self, message: str, readings: dict[str, np.ndarray]) -> None:
+        super().__init__(message)
+        self.readings = readings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +50,8 @@ class MaskOptions:
         tolerance: how much each channel may differ from `color`.
         search: whether to look for a painted shape if there is neither a mask file nor a colour.
         grow: by how many pixels the lost region is widened.
+        meaning: which pixels of a mask file are lost; see `toolbox.imaging.mask_meaning`.
+        allow_large: whether a mask is taken that looks inverted or marks more than `MAX_LOST` of the photograph.
         max_pixels: a larger mask file is refused.
     """
 
@@ -40,6 +60,8 @@ class MaskOptions:
     tolerance: int = 12
     search: bool = True
     grow: int = 0
+    meaning: MaskMeaning = "auto"
+    allow_large: bool = False
     max_pixels: int = io.MAX_PIXELS
 
     @property
@@ -74,12 +96,13 @@ def mask_from_options(
 
     Raises:
         DataError: its mask does not exist, can't be read, or has another size.
+        RefusedMaskError: its mask has several readings, or looks inverted.
     """
     mask = np.zeros(rgb.shape[:2], bool)
     if photo.alpha is not None:
         mask |= photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
     if options.path is not None:
-        mask |= _read_mask(options.path, path, relative_path, rgb.shape[:2], options.max_pixels)
+        mask |= _read_mask(options, path, relative_path, rgb.shape[:2])
     elif options.color is not None:
         low, high = (np.clip(np.array(options.color) + sign * options.tolerance, 0, 255) for sign in (-1, 1))
         mask |= cv2.inRange(rgb, low, high) > 0
@@ -107,13 +130,40 @@ def grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
 
 
-def _read_mask(source: Path, photo: Path, relative_path: Path, size: tuple[int, ...], max_pixels: int) -> np.ndarray:
-    path = _find_mask(source, relative_path) if source.is_dir() else source
-    mask = io.read_mask(path, max_pixels=max_pixels)
+def check_share(mask: np.ndarray, options: MaskOptions) -> None:
+    """Raise RefusedMaskError if a mask (H, W) bool leaves too little of a photograph: more than `MAX_LOST` is lost."""
+    share = float(mask.mean())
+    if share == 1:
+        raise RefusedMaskError("all of it counts as lost, so there is nothing to restore it from", {"lost": mask})
+    if share > MAX_LOST and not options.allow_large:
+        raise RefusedMaskError(
+            f"{100 * share:.1f} % counts as lost, more than {MAX_LOST:.0%}: a mask is white where the photo is lost. "
+            "If this is right, add --allow-large",
+            {"lost": mask},
+        )
+
+
+def _read_mask(options: MaskOptions, photo: Path, relative_path: Path, size: tuple[int, ...]) -> np.ndarray:
+    assert options.path is not None
+    path = _find_mask(options.path, relative_path) if options.path.is_dir() else options.path
+    undecided: UndecidedMaskError | None = None
+    try:
+        mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels)
+    except UndecidedMaskError as error:
+        undecided, mask = error, error.readings["white"]
     if mask.shape != size:
         raise DataError(
             f"{files.printable(path)} is {mask.shape[1]}x{mask.shape[0]} and {files.printable(photo)} "
             f"{size[1]}x{size[0]}; a mask must have the size of the upright photo"
+        )
+    if undecided is not None:
+        raise RefusedMaskError(str(undecided), undecided.readings)
+    share = float(mask.mean())
+    if _INVERTED_SHARE < share < 1 and border_share(mask) >= _INVERTED_BORDER and not options.allow_large:
+        raise RefusedMaskError(
+            f"{files.printable(path)} looks inverted: it marks {100 * share:.1f} % and nearly all of the border. "
+            "A mask is white where the photo is lost; invert it, or add --allow-large if this is right",
+            {"lost": mask},
         )
     return mask
 

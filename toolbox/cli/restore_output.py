@@ -1,0 +1,74 @@
+"""What `toolbox restore` prints: the plan of a dry run, a line for each photograph, the summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from toolbox.cli.common import print_json
+
+if TYPE_CHECKING:
+    from toolbox.utils.console import Console
+    from toolbox.inference.options import PhotoResult, RestoreOptions
+    from toolbox.inference.output_paths import Job
+
+
+def print_plan(jobs: Sequence[Job], options: RestoreOptions, json_output: bool, console: Console) -> None:
+    """Print what would be done with each photograph."""
+    from toolbox.inference.options import is_finished
+    from toolbox.utils import files
+
+    planned = [
+        {
+            "photo": files.printable(job.photo),
+            "result": files.printable(job.target),
+            "status": "there already" if is_finished(job, options) else "would be written",
+        }
+        for job in jobs
+    ]
+    if json_output:
+        print_json({"photos": planned})
+        return
+    for record in planned:
+        console.print_line(f"{record['photo']} -> {record['result']} ({record['status']})")
+    console.print_line("Dry run: nothing was written.")
+
+
+def print_summary(results: Sequence[PhotoResult], total: int, options: RestoreOptions, console: Console) -> None:
+    """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
+    if total > 1:
+        counts = Counter(result.status for result in results)
+        console.print_line(", ".join(f"{number} {status}" for status, number in counts.items()))
+        for result in results:
+            if result.status == "failed":
+                console.print_line(f"  failed: {result.photo}: {result.reason}")
+    without_mask = sum(result.status in ("restored", "preview") and not result.lost for result in results)
+    if options.mask_options.searches and without_mask:
+        console.print_line(
+            f"No lost region was found in {without_mask} of {len(results)}. Mark damage with --color or --mask."
+        )
+
+
+def result_line(result: PhotoResult) -> str:
+    """Return the line that is printed for a photograph."""
+    if result.status == "failed":
+        return f"{result.photo}: failed: {result.reason}"
+    if result.status == "left as it is":
+        return f"{result.photo}: left as it is: {result.reason} (0.0 % lost)"
+    if result.status == "there already":
+        return f"{result.photo}: there already: {result.result}"
+    shares = (f"{100 * share:.0f} % from {name}" for name, share in result.references.items())
+    facts = [*([result.kind] if result.kind else []), f"{100 * result.lost:.1f} % lost"]
+    return f"{result.photo} -> {result.result} ({'; '.join([', '.join(facts), *result.notes, *shares])})"
+
+
+def warn_of_lossy_formats(jobs: Sequence[Job], console: Console) -> None:
+    """Print a line if a result is written in a format that loses detail."""
+    from toolbox.imaging.formats import format_of_path
+
+    formats = {format_of_path(job.target) for job in jobs} - {None}
+    if any(row.is_lossy for row in formats if row):
+        console.print_line(
+            "--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost."
+        )
