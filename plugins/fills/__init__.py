@@ -1,0 +1,1 @@
+"""The bundle of fills that need no training: smooth, frequency, texture, and the choice among them."""
