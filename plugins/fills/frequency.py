@@ -46,11 +46,12 @@ def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarr
     Extrapolation for Rapid Image Error Concealment", IWSSIP 2018.
     """
     del seed
-    return filled(image, mask, lambda values, lost, own: extrapolated(values, lost, own=own), around=context)
+    return filled(image, mask, lambda values, lost, region: extrapolated(values, lost, own=region.own), around=context)
 
 
-def context(thickness: float) -> int:
-    """Return how many pixels around a hole of that thickness are of use."""
+def context(thickness: float, side: int) -> int:
+    """Return how many pixels around a hole of that thickness are of use; its `side` does not matter."""
+    del side
     return min(24 * 2 ** levels(thickness), 48 + int(2 * thickness))
 
 

@@ -14,9 +14,6 @@ THIN = 8
 CELL = 256
 SMALL = 64
 
-Fill = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
     """A part of the image with some of its lost pixels.
@@ -32,6 +29,9 @@ class Region:
     thickness: float
 
 
+Fill = Callable[[np.ndarray, np.ndarray, Region], np.ndarray]
+
+
 def check(image: np.ndarray, mask: np.ndarray) -> None:
     """Raise ValueError if `image` or `mask` is not of the type and shape that a fill takes."""
     if image.dtype not in (np.uint8, np.uint16) or not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3):
@@ -40,15 +40,15 @@ def check(image: np.ndarray, mask: np.ndarray) -> None:
         raise ValueError(f"mask must be bool of the image's size {image.shape[:2]}, not {mask.shape} {mask.dtype}")
 
 
-def filled(image: np.ndarray, mask: np.ndarray, fill: Fill, around: Callable[[float], int]) -> np.ndarray:
+def filled(image: np.ndarray, mask: np.ndarray, fill: Fill, around: Callable[[float, int], int]) -> np.ndarray:
     """Return `image` with every region of `mask` filled by `fill`.
 
     Args:
         image: (H, W) or (H, W, 3), uint8 or uint16.
         mask: (H, W) bool, True where it is lost.
         fill: called with a crop (h, w, C) float32 of 0 to 255, 0 where it is lost; what is lost in it, (h, w) bool; and
-            the part of that to fill here, (h, w) bool. It returns (h, w, C).
-        around: how many pixels around a hole of that thickness the crop has.
+            the region, whose own pixels are taken from the (h, w, C) that it returns.
+        around: how many pixels the crop has around a hole of that thickness and longer side.
     """
     check(image, mask)
     result = image.copy()
@@ -58,14 +58,14 @@ def filled(image: np.ndarray, mask: np.ndarray, fill: Fill, around: Callable[[fl
         crop, lost = image[region.box], mask[region.box]
         values = crop.reshape(*lost.shape, -1).astype(np.float32) * scale
         values[lost] = 0
-        found = fill(values, lost, region.own)[region.own]
+        found = fill(values, lost, region)[region.own]
         written = np.rint(found / scale).clip(0, top).astype(image.dtype)
         result[region.box][region.own] = written if image.ndim == 3 else written[:, 0]
     return result
 
 
-def regions(mask: np.ndarray, around: Callable[[float], int]) -> Iterator[Region]:
-    """Yield the lost pixels of a mask (H, W) in groups, each pixel once, with `around(thickness)` pixels around."""
+def regions(mask: np.ndarray, around: Callable[[float, int], int]) -> Iterator[Region]:
+    """Yield the lost pixels of a mask (H, W) in groups, each pixel once, with `around(thickness, side)` around."""
     if not mask.any():
         return
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -80,7 +80,8 @@ def regions(mask: np.ndarray, around: Callable[[float], int]) -> Iterator[Region
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         thickness = float(depth[members].max())
         rows, columns = np.divmod(places[members], mask.shape[1])
-        by = around(thickness)
+        side = int(max(np.ptp(rows), np.ptp(columns))) + 1
+        by = around(thickness, side)
         box = _grown(rows, by, mask.shape[0]), _grown(columns, by, mask.shape[1])
         own = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), bool)
         own[rows - box[0].start, columns - box[1].start] = True
