@@ -107,18 +107,15 @@ def extrapolated(
 
 
 def _residual(plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side: int, rounds: int) -> np.ndarray:
-    """Return a plane (h, w) with its lost pixels extrapolated block by block, those with most known neighbours first."""
+    """Return a plane (h, w) with its lost pixels extrapolated, blocks with most known neighbours first."""
     pad = side
     field = np.pad(np.where(lost, np.float32(0), plane), pad)
     trust = np.pad((~lost).astype(np.float32), pad)
     todo = _blocks(lost, own)
-    down, across = todo.shape
     inner = np.arange(BLOCK)
     while todo.any():
-        done = np.pad(~todo, 1)
-        around = sum(
-            done[y : y + down, x : x + across].astype(np.int8) for y in range(3) for x in range(3) if (y, x) != (1, 1)
-        )
+        done = np.pad(~todo, 1).astype(np.int8)
+        around = sliding_window_view(done, (3, 3)).sum((2, 3))
         ready = np.where(todo, around, -1)
         chosen = np.argwhere(ready >= min(ready.max(), 3))
         for start in range(0, len(chosen), BATCH):
@@ -142,7 +139,7 @@ def _blocks(lost: np.ndarray, own: np.ndarray | None) -> np.ndarray:
     height, width = (-(-side // BLOCK) * BLOCK for side in lost.shape)
     padded = np.zeros((height, width), bool)
     padded[: lost.shape[0], : lost.shape[1]] = wanted
-    return padded.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).any((1, 3))
+    return np.asarray(padded.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).any((1, 3)))
 
 
 @lru_cache(maxsize=4)

@@ -14,6 +14,7 @@ THIN = 8
 CELL = 256
 SMALL = 64
 
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
     """A part of the image with some of its lost pixels.
@@ -74,7 +75,7 @@ def regions(mask: np.ndarray, around: Callable[[float, int], int]) -> Iterator[R
     del labels
     depth = _depth(mask).ravel()[places]
     thick = np.zeros(count, np.float32)
-    np.maximum.at(thick, names, depth)
+    np.maximum.at(thick, names.astype(np.intp), depth.astype(np.float32))
     groups = _groups(mask.shape, places, names, thick, stats)
     order = np.argsort(groups, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):

@@ -29,7 +29,9 @@ def smooth(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
     Reference: Pérez et al., "Poisson Image Editing", SIGGRAPH 2003 (the membrane).
     """
     del seed
-    return filled(image, mask, lambda values, lost, region: spread(values, ~lost), around=lambda thickness, side: AROUND)
+    return filled(
+        image, mask, lambda values, lost, region: spread(values, ~lost), around=lambda thickness, side: AROUND
+    )
 
 
 def spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -22,9 +22,7 @@ ROUNDS = (1, 4)
 RADII = (4, 6)
 
 
-def texture(
-    image: np.ndarray, mask: np.ndarray, *, seed: int = 0, forbidden: np.ndarray | None = None
-) -> np.ndarray:
+def texture(image: np.ndarray, mask: np.ndarray, *, seed: int = 0, forbidden: np.ndarray | None = None) -> np.ndarray:
     """Return `image` with its holes filled by pieces of the rest of it.
 
     The result is plausible, not true: what lies in a large hole is made up.
@@ -138,9 +136,7 @@ def _pixels(scale: Scale, sources: np.ndarray) -> np.ndarray:
     places = np.flatnonzero(scale.lost.ravel())
     y, x = np.divmod(places, scale.width)
     # At the image's edge there is no patch around a pixel: the nearest one holds it.
-    middle_y, middle_x = (
-        one.clip(RADIUS, side - RADIUS - 1) for one, side in ((y, scale.height), (x, scale.width))
-    )
+    middle_y, middle_x = (one.clip(RADIUS, side - RADIUS - 1) for one, side in ((y, scale.height), (x, scale.width)))
     return table[middle_y * scale.width + middle_x] + (y - middle_y) * scale.width + (x - middle_x)
 
 

@@ -1,0 +1,67 @@
+"""What the bundle brings; numpy and OpenCV are imported when a fill is built."""
+
+from __future__ import annotations
+
+from toolbox import Filler, FillerSpec, Params, hookimpl
+
+TOOLBOX_API = 1
+
+
+def build_smooth(params: Params) -> Filler:
+    """Build the smooth fill."""
+    from .smooth import smooth
+
+    return smooth
+
+
+def build_frequency(params: Params) -> Filler:
+    """Build the frequency-selective fill."""
+    from .frequency import frequency
+
+    return frequency
+
+
+def build_texture(params: Params) -> Filler:
+    """Build the fill by pieces of the image."""
+    from .texture import texture
+
+    return texture
+
+
+def build_auto(params: Params) -> Filler:
+    """Build the fill that chooses hole by hole."""
+    from .auto import auto
+
+    return auto
+
+
+@hookimpl
+def toolbox_fillers() -> list[FillerSpec]:
+    """Return the fills."""
+    return [
+        FillerSpec(
+            name="auto",
+            summary="Chooses among the others hole by hole, by how wide it is and what surrounds it",
+            build=build_auto,
+        ),
+        FillerSpec(
+            name="texture",
+            summary="Copies pieces of the image so that large holes look natural; what it shows is made up",
+            build=build_texture,
+            reference="He and Sun, Statistics of Patch Offsets for Image Completion, ECCV 2012; "
+            "Barnes et al., PatchMatch, SIGGRAPH 2009; Pérez et al., Poisson Image Editing, SIGGRAPH 2003",
+        ),
+        FillerSpec(
+            name="frequency",
+            summary="Continues waves, stripes and edges into the hole; fades to smooth in the middle of a large one",
+            build=build_frequency,
+            reference="Seiler and Kaup, Complex-Valued Frequency Selective Extrapolation, IEEE SPL 2010; "
+            "Genser et al., Spectral Constrained Frequency Selective Extrapolation, IWSSIP 2018",
+        ),
+        FillerSpec(
+            name="smooth",
+            summary="Spreads the values at the border smoothly; makes nothing up",
+            build=build_smooth,
+            reference="Pérez et al., Poisson Image Editing, SIGGRAPH 2003",
+        ),
+    ]
