@@ -149,20 +149,29 @@ class Lpips:
         self.shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
         self.scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
 
-    @torch.inference_mode()
     def __call__(self, one: np.ndarray, other: np.ndarray) -> float:
         """Return the distance of two (H, W, 3) uint8 RGB pictures; 0 for equal pictures."""
-        pictures = torch.from_numpy(np.stack([one, other])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        x, total = (pictures - self.shift) / self.scale, 0.0
+        return self.between(self.features(one), self.features(other))
+
+    @torch.inference_mode()
+    def features(self, picture: np.ndarray) -> list[torch.Tensor]:
+        """Return the unit features of (H, W, 3) uint8 RGB at each level."""
+        x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        x, levels = (x - self.shift) / self.scale, []
         convs = iter(self.convs)
-        for level, (count, head) in enumerate(zip(LAYERS, self.heads, strict=True)):
+        for level, count in enumerate(LAYERS):
             x = F.max_pool2d(x, 2) if level else x
             for _ in range(count):
                 weight, bias = next(convs)
                 x = F.relu(F.conv2d(x, weight, bias, padding=1))
-            unit = x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10)
-            total += float(F.conv2d((unit[:1] - unit[1:]).square(), head).mean())
-        return total
+            levels.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        return levels
+
+    @torch.inference_mode()
+    def between(self, one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
+        """Return the distance of two pictures from their features."""
+        pairs = zip(one, other, self.heads, strict=True)
+        return sum(float(F.conv2d((a - b).square(), head).mean()) for a, b, head in pairs)
 
 
 def write_contact_sheet(path: Path, grid: list[list[np.ndarray]], side: int = 160) -> None:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .regions import filled
+from .regions import FINE, Region, filled
 from .smooth import halved, spread
 
 BLOCK = 8
@@ -46,7 +46,14 @@ def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarr
     Extrapolation for Rapid Image Error Concealment", IWSSIP 2018.
     """
     del seed
-    return filled(image, mask, lambda values, lost, region: extrapolated(values, lost, own=region.own), around=context)
+    return filled(image, mask, lambda values, lost, region: extended(values, lost, region), around=context)
+
+
+def extended(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
+    """Return `values` (h, w, C) float32 with a region extrapolated, with less effort where it is dust or a hair."""
+    if region.thickness <= FINE:
+        return extrapolated(values, lost, own=region.own, window=WINDOW // 2, rounds=ROUNDS // 3)
+    return extrapolated(values, lost, own=region.own)
 
 
 def context(thickness: float, side: int) -> int:
@@ -68,6 +75,7 @@ def extrapolated(
     depth: int | None = None,
     window: int = WINDOW,
     rounds: int = ROUNDS,
+    origin: int = 0,
 ) -> np.ndarray:
     """Return `values` with the lost ones extrapolated, from coarse to fine.
 
@@ -81,6 +89,7 @@ def extrapolated(
         depth: how many coarser scales there are; as many as the hole is thick for, if None.
         window: side of the square that is transformed, a power of two from 16.
         rounds: coefficients that are chosen for each block.
+        origin: where the grid of blocks begins, in pixels before the first one, 0 to 7.
 
     Returns:
         (h, w, C) float32; 0 where nothing is known.
@@ -91,14 +100,14 @@ def extrapolated(
         depth = levels(float(cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3).max()))
     if depth and min(lost.shape) >= 16:
         small, share = halved(values, ~lost)
-        small = extrapolated(small, share == 0, depth=depth - 1, window=window, rounds=rounds)
+        small = extrapolated(small, share == 0, depth=depth - 1, window=window, rounds=rounds, origin=origin)
         trend = cv2.resize(cv2.GaussianBlur(small, (0, 0), 1), lost.shape[::-1], interpolation=cv2.INTER_CUBIC)
     else:
         trend = cv2.GaussianBlur(spread(values, ~lost), (0, 0), 8)
     trend = trend.reshape(values.shape)
     rest = np.stack(
         [
-            _residual(values[..., channel] - trend[..., channel], lost, own, window, rounds)
+            _residual(values[..., channel] - trend[..., channel], lost, own, window, rounds, origin)
             for channel in range(values.shape[2])
         ],
         axis=-1,
@@ -106,12 +115,14 @@ def extrapolated(
     return np.where(lost[..., None], rest + trend, values)
 
 
-def _residual(plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side: int, rounds: int) -> np.ndarray:
+def _residual(
+    plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side: int, rounds: int, origin: int
+) -> np.ndarray:
     """Return a plane (h, w) with its lost pixels extrapolated, blocks with most known neighbours first."""
     pad = side
     field = np.pad(np.where(lost, np.float32(0), plane), pad)
     trust = np.pad((~lost).astype(np.float32), pad)
-    todo = _blocks(lost, own)
+    todo, first = _blocks(lost, own, origin), pad - origin
     inner = np.arange(BLOCK)
     while todo.any():
         done = np.pad(~todo, 1).astype(np.int8)
@@ -120,9 +131,9 @@ def _residual(plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side:
         chosen = np.argwhere(ready >= min(ready.max(), 3))
         for start in range(0, len(chosen), BATCH):
             part = chosen[start : start + BATCH]
-            found = _extended(field, trust, part * BLOCK + pad - (side - BLOCK) // 2, side, rounds)
-            rows = (part[:, :1, None] * BLOCK + pad) + inner[:, None]
-            columns = (part[:, 1:, None] * BLOCK + pad) + inner
+            found = _extended(field, trust, part * BLOCK + first - (side - BLOCK) // 2, side, rounds)
+            rows = (part[:, :1, None] * BLOCK + first) + inner[:, None]
+            columns = (part[:, 1:, None] * BLOCK + first) + inner
             rows, columns = np.broadcast_arrays(rows, columns)
             new = trust[rows, columns] == 0
             field[rows[new], columns[new]] = found[new]
@@ -131,14 +142,14 @@ def _residual(plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side:
     return field[pad:-pad, pad:-pad]
 
 
-def _blocks(lost: np.ndarray, own: np.ndarray | None) -> np.ndarray:
+def _blocks(lost: np.ndarray, own: np.ndarray | None, origin: int) -> np.ndarray:
     """Return which blocks of the grid are extrapolated, (rows, columns) bool."""
     wanted = lost if own is None else own
     depth = cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3)
     wanted = wanted & (depth <= REACH)
-    height, width = (-(-side // BLOCK) * BLOCK for side in lost.shape)
+    height, width = (-(-(side + origin) // BLOCK) * BLOCK for side in lost.shape)
     padded = np.zeros((height, width), bool)
-    padded[: lost.shape[0], : lost.shape[1]] = wanted
+    padded[origin : origin + lost.shape[0], origin : origin + lost.shape[1]] = wanted
     return np.asarray(padded.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).any((1, 3)))
 
 

@@ -28,6 +28,13 @@ def build_texture(params: Params) -> Filler:
     return texture
 
 
+def build_average(params: Params) -> Filler:
+    """Build the mean of several extrapolations."""
+    from .average import average
+
+    return average
+
+
 def build_auto(params: Params) -> Filler:
     """Build the fill that chooses hole by hole."""
     from .auto import auto
@@ -57,6 +64,12 @@ def toolbox_fillers() -> list[FillerSpec]:
             build=build_frequency,
             reference="Seiler and Kaup, Complex-Valued Frequency Selective Extrapolation, IEEE SPL 2010; "
             "Genser et al., Spectral Constrained Frequency Selective Extrapolation, IWSSIP 2018",
+        ),
+        FillerSpec(
+            name="average",
+            summary="The mean of several extrapolations and the smooth fill: nearest to the truth, for scores",
+            build=build_average,
+            reference="as frequency",
         ),
         FillerSpec(
             name="smooth",

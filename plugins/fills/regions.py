@@ -12,6 +12,8 @@ import numpy as np
 # small ones are filled together, cell by cell of so many pixels a side.
 THIN = 8
 CELL = 256
+# Dust and hairs, at most so many pixels from edge to middle, are kept apart from what is thicker.
+FINE = 3
 SMALL = 64
 
 
@@ -101,7 +103,8 @@ def _groups(
     alone = -1 - np.arange(len(thick))
     by_hole = np.where(small, homes, alone)
     thin = (thick <= THIN) & ~small
-    return np.where(thin[names], cells, by_hole[names])
+    groups = np.where(thin[names], cells, by_hole[names])
+    return 2 * groups + (thick <= FINE)[names]
 
 
 def _depth(mask: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .blend import blended
-from .frequency import extrapolated
+from .frequency import extended, extrapolated
 from .layout import lay_out
 from .patches import RADIUS, Scale, carried
 from .regions import Fill, Region, filled
@@ -57,7 +57,7 @@ def filler(seed: int, forbidden: np.ndarray) -> Fill:
         barred = forbidden[region.box]
         touched = cv2.dilate(region.own.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool)
         if (touched & barred).any():
-            return extrapolated(values, lost, own=region.own)
+            return extended(values, lost, region)
         return copied(values, lost, region.own, seed, barred)
 
     return fill
