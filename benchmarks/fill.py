@@ -70,10 +70,10 @@ def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, .
     return [photos / name for name in files[:count]]
 
 
-def cases(paths: list[Path], kinds: list[str]) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+def cases(paths: list[Path], kinds: list[str], most: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Yield name, kind, luma and mask of every photograph, the kinds of holes in turn."""
     for number, path in enumerate(paths):
-        gray, kind = _holes.luma(_holes.photo(path)), kinds[number % len(kinds)]
+        gray, kind = _holes.luma(_holes.photo(path, most)), kinds[number % len(kinds)]
         yield path.stem, kind, gray, _holes.KINDS[kind](gray.shape, np.random.default_rng(seed_of(path.name + kind)))
 
 
@@ -181,6 +181,7 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--split", type=click.Path(path_type=Path), help="A CSV with the columns file and set.")
 @click.option("--part", default="test", show_default=True, help="The part of the split to fill.")
 @click.option("--count", default=100, show_default=True, help="Photographs of it.")
+@click.option("--most", default=512, show_default=True, help="Their middle is taken, so many pixels a side at most.")
 @click.option("--leave", multiple=True, help="The name of a photograph to leave out, as one that was looked at.")
 @click.option("--pairs", "folder", type=click.Path(path_type=Path), help="A folder with truth/ and masks/ instead.")
 @click.option("--kinds", default="shape,brush,shape,scratch", show_default=True, help="Kinds of holes, in turn.")
@@ -196,6 +197,7 @@ def command(
     split: Path | None,
     part: str,
     count: int,
+    most: int,
     leave: tuple[str, ...],
     folder: Path | None,
     kinds: str,
@@ -215,7 +217,7 @@ def command(
     if folder is not None:
         given = pairs(folder)
     elif photos is not None and split is not None:
-        given = cases(chosen(photos, split, part, 1 if quick else count, leave), kinds.split(","))
+        given = cases(chosen(photos, split, part, 1 if quick else count, leave), kinds.split(","), most)
     else:
         raise click.UsageError("Give --pairs, or --photos and --split.")
     fills: dict[str, Fill] = {"telea": telea}

@@ -50,10 +50,19 @@ def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarr
 
 
 def extended(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
-    """Return `values` (h, w, C) float32 with a region extrapolated, with less effort where it is dust or a hair."""
-    if region.thickness <= FINE:
-        return extrapolated(values, lost, own=region.own, window=WINDOW // 2, rounds=ROUNDS // 3)
-    return extrapolated(values, lost, own=region.own)
+    """Return `values` (h, w, C) float32 with a region extrapolated.
+
+    Less effort is made where it is dust or a hair, and for the chroma of a colour image: channels of RGB that are
+    extrapolated apart from each other give fringes of colour.
+    """
+    quick = {"window": WINDOW // 2, "rounds": ROUNDS // 3}
+    full = quick if region.thickness <= FINE else {}
+    if values.shape[2] == 1:
+        return extrapolated(values, lost, own=region.own, **full)
+    split = cv2.cvtColor(values, cv2.COLOR_RGB2YCrCb)
+    luma = extrapolated(split[..., :1], lost, own=region.own, **full)
+    chroma = extrapolated(split[..., 1:], lost, own=region.own, **quick)
+    return cv2.cvtColor(np.concatenate([luma, chroma], axis=2), cv2.COLOR_YCrCb2RGB)
 
 
 def context(thickness: float, side: int) -> int:
