@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .frequency import BLOCK, context, extrapolated
-from .regions import filled
+from .frequency import BLOCK, apart, context, extrapolated
+from .regions import Region, filled
 from .smooth import spread
 
 # Sides of the windows, and rounds for each.
@@ -31,13 +31,17 @@ def average(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray
         ValueError: an array of another type or shape.
     """
     del seed
-    return filled(image, mask, lambda values, lost, region: mean(values, lost, region.own), around=context)
+    return filled(image, mask, fill, around=context)
 
 
-def mean(values: np.ndarray, lost: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
-    """Return `values` (h, w, C) float32 with the `lost` pixels (h, w) filled by the mean."""
-    total = spread(values, ~lost)
-    for window, rounds in WINDOWS:
-        for origin in ORIGINS:
-            total += extrapolated(values, lost, own=own, window=window, rounds=rounds, origin=origin)
-    return total / np.float32(1 + len(WINDOWS) * len(ORIGINS))
+def fill(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
+    """Return `values` (h, w, C) float32 with a region filled by the mean."""
+
+    def mean(planes: np.ndarray) -> np.ndarray:
+        total = spread(planes, ~lost)
+        for window, rounds in WINDOWS:
+            for origin in ORIGINS:
+                total += extrapolated(planes, lost, own=region.own, window=window, rounds=rounds, origin=origin)
+        return total / np.float32(1 + len(WINDOWS) * len(ORIGINS))
+
+    return apart(values, mean, mean)

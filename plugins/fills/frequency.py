@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
@@ -25,6 +26,10 @@ STEP = 0.5
 REACH = 32
 MOST_LEVELS = 8
 BATCH = 128
+# The chroma of gray in OpenCV's YCrCb of floats, whatever their range.
+NEUTRAL = np.float32(0.5)
+
+Planes = Callable[[np.ndarray], np.ndarray]
 
 
 def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -50,19 +55,27 @@ def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarr
 
 
 def extended(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
-    """Return `values` (h, w, C) float32 with a region extrapolated.
+    """Return `values` (h, w, C) float32 with a region extrapolated; dust, hairs and chroma with less effort."""
 
-    Less effort is made where it is dust or a hair, and for the chroma of a colour image: channels of RGB that are
-    extrapolated apart from each other give fringes of colour.
+    def quick(planes: np.ndarray) -> np.ndarray:
+        return extrapolated(planes, lost, own=region.own, window=WINDOW // 2, rounds=ROUNDS // 3)
+
+    def full(planes: np.ndarray) -> np.ndarray:
+        return extrapolated(planes, lost, own=region.own)
+
+    return apart(values, quick if region.thickness <= FINE else full, quick)
+
+
+def apart(values: np.ndarray, luma: Planes, chroma: Planes) -> np.ndarray:
+    """Return gray (h, w, 1) filled by `luma`, or RGB (h, w, 3) with its luma and its two planes of chroma filled apart.
+
+    Channels of RGB that are extrapolated independently give fringes of colour.
     """
-    quick = {"window": WINDOW // 2, "rounds": ROUNDS // 3}
-    full = quick if region.thickness <= FINE else {}
     if values.shape[2] == 1:
-        return extrapolated(values, lost, own=region.own, **full)
+        return luma(values)
     split = cv2.cvtColor(values, cv2.COLOR_RGB2YCrCb)
-    luma = extrapolated(split[..., :1], lost, own=region.own, **full)
-    chroma = extrapolated(split[..., 1:], lost, own=region.own, **quick)
-    return cv2.cvtColor(np.concatenate([luma, chroma], axis=2), cv2.COLOR_YCrCb2RGB)
+    split = np.concatenate([luma(split[..., :1]), chroma(split[..., 1:] - NEUTRAL) + NEUTRAL], axis=2)
+    return cv2.cvtColor(split, cv2.COLOR_YCrCb2RGB)
 
 
 def context(thickness: float, side: int) -> int:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from toolbox_plugins.fills.auto import auto
+from toolbox_plugins.fills.average import average
 from toolbox_plugins.fills.blend import blended
 from toolbox_plugins.fills.frequency import extrapolated, frequency
 from toolbox_plugins.fills.patches import SIDE, Scale, carried
@@ -59,14 +60,15 @@ def test_a_wave_goes_on_through_a_block():
         assert np.abs(extrapolated(plain, lost, depth=0) - plain)[lost].max() < 4
 
 
-def test_gray_in_three_channels_stays_gray():
+@pytest.mark.parametrize("fill", [frequency, average], ids=["frequency", "average"])
+def test_gray_in_three_channels_stays_gray(fill):
     random = np.random.default_rng(1)
     gray = cv2.GaussianBlur(random.integers(0, 256, (90, 90)).astype(np.uint8), (0, 0), 2)
     mask = np.zeros(gray.shape, bool)
     mask[30:60, 30:60] = True
-    found = frequency(np.repeat(gray[..., None], 3, axis=2), mask).astype(int)
+    found = fill(np.repeat(gray[..., None], 3, axis=2), mask).astype(int)
     assert np.abs(np.diff(found, axis=2)).max() <= 1
-    assert np.abs(found[..., 0] - frequency(gray, mask)).max() <= 1
+    assert np.abs(found[..., 0] - fill(gray, mask)).max() <= 1
 
 
 def test_patches_find_the_copy_of_what_is_known_of_them():
@@ -161,6 +163,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from toolbox_plugins.fills.auto import auto
+from toolbox_plugins.fills.average import average
 image = np.zeros((4000, 6000), np.uint8)
 random = np.random.default_rng(0)
 for row in range(0, 4000, 500):
