@@ -24,7 +24,7 @@ from toolbox_plugins.fills.frequency import frequency
 from toolbox_plugins.fills.smooth import smooth
 from toolbox_plugins.fills.texture import texture
 
-from benchmarks import _holes, _measure
+from benchmarks.common import holes, timing
 from benchmarks.quality import Lpips
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -51,7 +51,7 @@ def network(name: str) -> Fill:
     restorer = load_restorer(name, device="cpu")
 
     def fill(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return np.where(mask, _holes.luma(restorer(image, mask)), image)
+        return np.where(mask, holes.luma(restorer(image, mask)), image)
 
     return fill
 
@@ -73,15 +73,15 @@ def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, .
 def cases(paths: list[Path], kinds: list[str], most: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Yield name, kind, luma and mask of every photograph, the kinds of holes in turn."""
     for number, path in enumerate(paths):
-        gray, kind = _holes.luma(_holes.photo(path, most)), kinds[number % len(kinds)]
-        yield path.stem, kind, gray, _holes.KINDS[kind](gray.shape, np.random.default_rng(seed_of(path.name + kind)))
+        gray, kind = holes.luma(holes.photo(path, most)), kinds[number % len(kinds)]
+        yield path.stem, kind, gray, holes.KINDS[kind](gray.shape, np.random.default_rng(seed_of(path.name + kind)))
 
 
 def pairs(folder: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Yield the same of a folder with truth/ and masks/."""
     for path in sorted((folder / "truth").iterdir()):
         mask = cv2.imread(str(folder / "masks" / path.name), cv2.IMREAD_GRAYSCALE) > 0
-        yield path.stem, "shape", _holes.luma(_holes.photo(path)), mask
+        yield path.stem, "shape", holes.luma(holes.photo(path)), mask
 
 
 def judge(given: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, sheets: Path | None) -> list[Any]:
@@ -89,7 +89,7 @@ def judge(given: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, 
     records, shown = [], []
     for name, kind, gray, mask in given:
         damaged = np.where(mask, 0, gray).astype(np.uint8)
-        box, rows, results = _holes.around(mask), {}, {}
+        box, rows, results = holes.around(mask), {}, {}
         truth = None if distance is None else distance.features(_colour(gray[box]))
         for label, fill in fills.items():
             started = time.perf_counter(), time.process_time()
@@ -100,21 +100,21 @@ def judge(given: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, 
             if not np.array_equal(results[label][~mask], gray[~mask]):
                 raise click.ClickException(f"{label} changed known pixels of {name}.")
             rows[label] = {
-                "M": _holes.lost_structure(results[label], gray, mask),
-                "seam": _holes.seam(results[label], mask),
+                "M": holes.lost_structure(results[label], gray, mask),
+                "seam": holes.seam(results[label], mask),
                 "seconds": ended[1] - between[1],
                 "times_telea": (ended[0] - between[0]) / max(between[0] - started[0], 1e-9),
             }
             if distance is not None and truth is not None:
                 rows[label]["lpips"] = distance.between(distance.features(_colour(results[label][box])), truth)
-        rows["truth"] = {"seam": _holes.seam(gray, mask)}
+        rows["truth"] = {"seam": holes.seam(gray, mask)}
         records.append({"name": name, "kind": kind, "lost": float(mask.mean()), "rows": rows})
         if sheets is not None and kind == "shape" and len(shown) < SHEETS:
             columns = [damaged, *(results[label] for label in SHOWN if label in results), gray]
             shown.append([each[box] for each in columns])
         click.echo(f"{name} {kind} " + " ".join(f"{k} {r.get('lpips', 0):.3f}" for k, r in rows.items()), err=True)
     for number in range(0, len(shown), 3):
-        _holes.contact(sheets / f"fill-{number // 3 + 1}.png", shown[number : number + 3])  # type: ignore[operator]
+        holes.contact(sheets / f"fill-{number // 3 + 1}.png", shown[number : number + 3])  # type: ignore[operator]
     return records
 
 
@@ -190,8 +190,8 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--lpips", type=click.Path(path_type=Path), help="VGG16 and the LPIPS 0.1 heads, as safetensors.")
 @click.option("--sheets", type=click.Path(path_type=Path), help="A folder for pictures of the first twelve shapes.")
 @click.option("--large", "with_large", is_flag=True, help="Also fill a square megapixel of 24.")
-@_measure.quick
-@_measure.json_path
+@timing.quick_option
+@timing.json_option
 def command(
     photos: Path | None,
     split: Path | None,
@@ -225,7 +225,7 @@ def command(
         fills["network"] = network(weights)
     fills |= {name: FILLS[name] for name in names.split(",") if name}
     records = judge(given, fills, None if lpips is None else Lpips(lpips), sheets)
-    _measure.report(result | {"kinds": summed(records), "cases": records}, path)
+    timing.report(result | {"kinds": summed(records), "cases": records}, path)
 
 
 if __name__ == "__main__":

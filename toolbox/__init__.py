@@ -20,11 +20,12 @@ from pydantic import Field
 
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
-from toolbox.hooks.params import DiscriminatorRef, GeneratorRef, LossRef, Params, PenaltyRef
+from toolbox.hooks.params import DiscriminatorRef, FillerRef, GeneratorRef, LossRef, Params, PenaltyRef
 from toolbox.hooks.protocols import (
     AdversarialLoss,
     Degradation,
     Discriminator,
+    Filler,
     Generator,
     Metric,
     Penalty,
@@ -35,6 +36,7 @@ from toolbox.hooks.protocols import (
 from toolbox.hooks.specs import (
     DegradationSpec,
     DiscriminatorSpec,
+    FillerSpec,
     GeneratorSpec,
     LossSpec,
     MetricSpec,
@@ -56,6 +58,9 @@ __all__ = [
     "DiscriminatorRef",
     "DiscriminatorSpec",
     "Field",
+    "Filler",
+    "FillerRef",
+    "FillerSpec",
     "Generator",
     "GeneratorRef",
     "GeneratorSpec",
@@ -93,6 +98,7 @@ def load_restorer(
     keep: str | None = None,
     tile: int | None = None,
     saturation: float = 1.0,
+    fill: str | None = None,
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
@@ -100,7 +106,9 @@ def load_restorer(
     """
     from toolbox.inference import restorer
 
-    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile, saturation=saturation)
+    return restorer.load_restorer(
+        name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill
+    )
 
 
 # Names of version 0.1 that have changed. They keep working, with a warning.

@@ -71,9 +71,16 @@ class Run:
         """
         return list(_metric_rows(self.folder))
 
-    def restorer(self, *, device: str | None = None, keep: str | None = None, tile: int | None = None) -> Restorer:
+    def restorer(
+        self,
+        *,
+        device: str | None = None,
+        keep: str | None = None,
+        tile: int | None = None,
+        fill: str | None = None,
+    ) -> Restorer:
         """Return a restorer with the best weights of the run; see `toolbox.load_restorer`."""
-        return load_restorer(self.folder, device=device, keep=keep, tile=tile)
+        return load_restorer(self.folder, device=device, keep=keep, tile=tile, fill=fill)
 
 
 def train(

@@ -21,7 +21,7 @@ def holes(monkeypatch):
     import importlib
 
     monkeypatch.syspath_prepend(str(ROOT))
-    return importlib.import_module("benchmarks._holes")
+    return importlib.import_module("benchmarks.common.holes")
 
 
 def test_fill_runs_over_pairs(tmp_path):

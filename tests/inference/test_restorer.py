@@ -256,7 +256,7 @@ def test_a_hole_is_filled_at_the_scale_of_the_recipe(size, fill, largest):
                 seen.append(image.shape[-2:].numel())
             return super().forward(image, mask)
 
-    restorer = restorer_of(Sees(0.5), "rgb", size=size, fill=fill)
+    restorer = restorer_of(Sees(0.5), "rgb", size=size, network_fill_size=fill)
     restorer(np.repeat(ramp(600, 600)[..., None], 3, axis=2), box(600, 600, (200, 200, 400, 380)))
     assert 0.9 * min(largest, 600) ** 2 < max(seen) <= largest**2
 
@@ -333,7 +333,8 @@ def test_a_hole_of_a_small_photograph_is_resized_too(keep):
             return super().forward(image, mask)
 
     given = ramp(500, 500) if keep == "luma" else np.repeat(ramp(500, 500)[..., None], 3, axis=2)
-    Restorer(network=Sees(0.5), keep=keep, device=CPU, multiple=1, fill=128)(given, box(500, 500, (100, 100, 400, 400)))
+    restorer = Restorer(network=Sees(0.5), keep=keep, device=CPU, multiple=1, network_fill_size=128)
+    restorer(given, box(500, 500, (100, 100, 400, 400)))
     assert [size for size, lost in seen if lost][0] <= 128**2
 
 
@@ -433,5 +434,6 @@ def test_a_saturation_that_is_not_possible_is_refused():
 def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
     monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
-    toolbox.load_restorer("luma", tile=128)
-    assert seen == [(("luma",), {"device": None, "keep": None, "tile": 128, "saturation": 1.0})]
+    toolbox.load_restorer("luma", tile=128, fill="smooth")
+    expected = {"device": None, "keep": None, "tile": 128, "saturation": 1.0, "fill": "smooth"}
+    assert seen == [(("luma",), expected)]

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
+from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from toolbox.imaging.mask_meaning import MaskMeaning
@@ -31,6 +32,7 @@ class Arguments:
     photos: tuple[Path, ...]
     out: Path
     weights: str
+    fill: str | None
     mask: str
     color: str | None
     tolerance: int
@@ -66,7 +68,15 @@ class Jobs:
 @click.command("restore")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|DIR...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
-@click.option("--weights", default="luma", show_default=True, help="Published name, .safetensors file, or run folder.")
+@click.option(
+    "--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Published name, .safetensors file, or run folder."
+)
+@click.option(
+    "--fill",
+    metavar="FILLER|network",
+    help="How lost regions are filled: by a filler (`toolbox list fillers`), or by the network of the weights."
+    f"  [default: {DEFAULT_FILL} with the weights {DEFAULT_WEIGHTS}; else as their recipe says]",
+)
 @click.option(
     "--mask",
     default="auto",
@@ -283,6 +293,7 @@ def _restore(
 
 
 def _load_restorer(context: click.Context, arguments: Arguments) -> Restorer:
+    from toolbox.inference.fillers import default_fill
     from toolbox.inference.restorer import load_restorer
 
     return load_restorer(
@@ -290,5 +301,6 @@ def _load_restorer(context: click.Context, arguments: Arguments) -> Restorer:
         device=arguments.device,
         tile=arguments.tile,
         saturation=arguments.saturation,
+        fill=arguments.fill or default_fill(arguments.weights),
         catalog=load_catalog(context),
     )

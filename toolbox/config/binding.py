@@ -16,9 +16,9 @@ from toolbox.config.recipe import Recipe
 from toolbox.config.settings import Settings
 from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.kinds import RECIPE_TABLES, Kind
+from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind
 from toolbox.hooks.params import Params, Ref
-from toolbox.hooks.specs import ComponentSpec, GeneratorSpec, LossSpec
+from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, GeneratorSpec, LossSpec
 
 
 def bind(recipe: Recipe, catalog: Catalog) -> Plan:
@@ -40,6 +40,8 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
     for table, kind in RECIPE_TABLES.items():
         bind_table = binder.bind_many if kind.holds_many else binder.bind_single
         components[kind.name] = bind_table(kind, tables[table])
+    for kind in RESTORING_KINDS:
+        components[kind.name] = binder.bind_restoring(kind, settings)
     if not tables["generator"]:
         binder.add_fault("generator", f"is missing. Known: {', '.join(catalog.names('generator'))}")
     elif not components["generator"] and not binder.faults:
@@ -105,6 +107,18 @@ class _Binder:
         components = [
             self.bind_component(kind.name, table, f"{kind.table}.{label}", label, options_class(kind.name))
             for label, table in raw.items()
+        ]
+        return tuple(component for component in components if component is not None)
+
+    def bind_restoring(self, kind: Kind, settings: Settings | None) -> tuple[BoundComponent, ...]:
+        """Bind what ``[restoring]`` names of a kind."""
+        value = None if settings is None else getattr(settings.restoring, kind.restoring_key)
+        refs: tuple[Ref, ...] = value if isinstance(value, tuple) else () if value is None else (value,)
+        location = f"restoring.{kind.restoring_key}"
+        components = [
+            self.bind_component(kind.name, ref.model_dump(), location, ref.name, ComponentOptions)
+            for ref in refs
+            if ref.name != NETWORK_FILL
         ]
         return tuple(component for component in components if component is not None)
 

@@ -96,6 +96,11 @@ class Plan:
         return self.components["metric"]
 
     @property
+    def filler(self) -> BoundComponent | None:
+        """What fills lost regions before the colours are found; None if the generator does."""
+        return next(iter(self.components["filler"]), None)
+
+    @property
     def initial_weights(self) -> str:
         """The published name of the weights that a new run starts from; empty for none."""
         return cast(GeneratorOptions, self.generator.options).init.removeprefix("weights:")

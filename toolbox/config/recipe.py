@@ -20,6 +20,8 @@ Tree = dict[str, Any]
 
 # The table that each key of the `sample` table overrides when a run uses the sample photographs.
 SAMPLE_KEYS = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
+# Old names of settings, by table, and their new names. Old recipes, run folders and weight files are read as the new.
+RENAMED_KEYS = {("restoring", "fill"): "network_fill_size"}
 # Tables inside a component's table whose keys depend on their `name`.
 NAMED_TABLES = ("optimizer", "schedule")
 
@@ -62,6 +64,7 @@ class Recipe:
         changes: Any = value
         for part in reversed(keys):
             changes = {part.strip(): changes}
+        changes = _with_new_names(changes)
         return Recipe(name=self.name, tree=merge(self.tree, changes), changes=(*self.changes, changes))
 
     def for_sample(self) -> Recipe:
@@ -121,11 +124,21 @@ def locate(reference: str, find: Callable[[str], Path], folder: Path | None = No
 def parse(text: str, origin: str) -> Tree:
     """Parse TOML; UsageError with `origin` and the line of the error."""
     try:
-        return tomllib.loads(text)
+        return _with_new_names(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not valid TOML: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{origin} is not valid TOML: its brackets are nested too deeply") from error
+
+
+def _with_new_names(tree: Tree) -> Tree:
+    """Return the tables with old names of settings replaced; a new name that is there too wins."""
+    for (table, old), new in RENAMED_KEYS.items():
+        values = tree.get(table)
+        if isinstance(values, dict) and old in values:
+            renamed = {new: values[old]} | {key: value for key, value in values.items() if key != old}
+            tree = {**tree, table: renamed}
+    return tree
 
 
 def dump(tree: Mapping[str, Any]) -> str:

@@ -5,9 +5,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from toolbox.hooks.params import FillerRef
+
+
+def _name_to_table(value: object) -> object:
+    """Return the name of a component as the table that it stands for."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+FillWith = Annotated[FillerRef, BeforeValidator(_name_to_table, json_schema_input_type=str | FillerRef)]
 
 
 class Table(BaseModel):
@@ -106,7 +116,13 @@ class Validation(Table):
 
 
 class Restoring(Table):
-    """How the trained generator restores photographs that are larger than its training pictures."""
+    """How photographs are restored with the trained generator, also those larger than its training pictures."""
+
+    fill_with: FillWith | None = Field(
+        None,
+        description="the filler that fills lost regions before the colours are found: its name, or a table with its "
+        "name and params; network, or none: the generator fills them",
+    )
 
     size: int | None = Field(
         None,
@@ -115,12 +131,12 @@ class Restoring(Table):
         description="with keep luma, the short side in pixels at which colours are predicted; none: the size of the "
         "photograph",
     )
-    fill: int | None = Field(
+    network_fill_size: int | None = Field(
         None,
         ge=16,
         le=4096,
-        description="side in pixels: a hole with its surroundings that is larger is scaled down to it before the hole "
-        "is filled; none: as size",
+        description="side in pixels, if the generator fills: a hole with its surroundings that is larger is scaled "
+        "down to it before the hole is filled; none: as size",
     )
     tile: int = Field(
         640,

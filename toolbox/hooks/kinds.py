@@ -13,6 +13,7 @@ from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
     DiscriminatorSpec,
+    FillerSpec,
     GeneratorSpec,
     LossSpec,
     MetricSpec,
@@ -30,8 +31,10 @@ class Kind:
         plural: the word for several, as "losses".
         hook: the hook that returns them as a list of specs.
         spec: the class of these specs.
-        table: the recipe table that names them; empty if recipes do not.
+        table: the recipe table that holds them; empty if there is none.
         holds_many: whether that table holds several components, each under a label: ``[losses.LABEL]``.
+        restoring_key: the key of the recipe table ``[restoring]`` that names one or several of them; empty if there is
+            none.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Kind:
     spec: type[Spec]
     table: str = ""
     holds_many: bool = False
+    restoring_key: str = ""
 
 
 _ROWS = (
@@ -49,6 +53,7 @@ _ROWS = (
     Kind("penalty", "penalties", "toolbox_penalties", PenaltySpec, table="penalties", holds_many=True),
     Kind("degradation", "degradations", "toolbox_degradations", DegradationSpec, table="degradations", holds_many=True),
     Kind("metric", "metrics", "toolbox_metrics", MetricSpec, table="metrics", holds_many=True),
+    Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
     Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
     Kind("weights", "weights", "toolbox_weights", WeightsSpec),
 )
@@ -57,6 +62,8 @@ _ROWS = (
 KINDS = {kind.name: kind for kind in _ROWS}
 # By the recipe table that holds them, in the order in which bound recipes are written.
 RECIPE_TABLES = {kind.table: kind for kind in _ROWS if kind.table}
+# The kinds that `[restoring]` names.
+RESTORING_KINDS = tuple(kind for kind in _ROWS if kind.restoring_key)
 
 
 def find_kind(word: str) -> Kind:

@@ -43,6 +43,12 @@ class LossRef(Ref):
     kind = "loss"
 
 
+class FillerRef(Ref):
+    """A filler as a param; `build` gets the built filler as an argument with the field's name."""
+
+    kind = "filler"
+
+
 class PenaltyRef(Ref):
     """A penalty as a param; `build` gets the built penalty as an argument with the field's name."""
 

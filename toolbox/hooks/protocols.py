@@ -155,6 +155,23 @@ class Degradation(Protocol):
         """
 
 
+class Filler(Protocol):
+    """Fills the lost region of a photograph from its known pixels, before it is coloured."""
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, /, *, seed: int = 0) -> np.ndarray:
+        """Return a new image without holes; do not write into the given arrays.
+
+        Args:
+            image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size from 1x1. The values of lost pixels must
+                not matter.
+            mask: (H, W) bool, True where the image is lost. It may be empty, or True everywhere.
+            seed: of all random numbers: the same seed gives the same result.
+
+        Returns:
+            An array of the same shape and dtype. Known pixels are those of `image`, bit for bit.
+        """
+
+
 class Metric(Protocol):
     """Measures one restored photograph, for reports."""
 

@@ -86,4 +86,13 @@ EXAMPLES = {
         tables="[metrics.$name]\nlost_only = true",
         spec_argument='better="lower",',
     ),
+    "filler": Example(
+        protocol="Filler",
+        summary="Mean of the known pixels nearby, weighted by a Gaussian",
+        reference="Knutsson and Westin, Normalized and Differential Convolution, CVPR 1993",
+        param='radius: float = Field(12, gt=0, le=200, description="Standard deviation of the Gaussian, in pixels.")',
+        factory="make_filler",
+        call="make_filler(params.radius)",
+        tables='[restoring.fill_with]\nname = "$name"\nradius = 12',
+    ),
 }

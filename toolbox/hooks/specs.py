@@ -13,6 +13,11 @@ from typing import Any, ClassVar, Literal
 
 from toolbox.hooks.params import RESERVED_KEYS, Params
 
+# In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
+NETWORK_FILL = "network"
+# The weights that ship, and how photographs are filled with them unless the user says otherwise.
+DEFAULT_WEIGHTS = "luma"
+DEFAULT_FILL = "auto"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -133,6 +138,19 @@ class DegradationSpec(ComponentSpec):
 
     kind = "degradation"
     role: Literal["damage", "augment"] = "damage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillerSpec(ComponentSpec):
+    """A filler; see `toolbox.hooks.protocols.Filler`."""
+
+    kind = "filler"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for the name that stands for the generator itself."""
+        super().__post_init__()
+        if self.name == NETWORK_FILL:
+            raise ValueError(f"a filler can't be named '{NETWORK_FILL}', which stands for the generator; rename it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,10 @@ from PIL import Image, ImageOps
 
 from toolbox.errors import DataError, UsageError
 from toolbox.guidance.guide import References
+from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.inference.fillers import default_fill
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_painted_shape, choose_keep, restore_pixels
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
@@ -27,13 +29,14 @@ def restore(
     photo: PhotoLike,
     mask: PhotoLike | Literal["auto", "none"] = "auto",
     *,
-    weights: str | Path | Restorer = "luma",
+    weights: str | Path | Restorer = DEFAULT_WEIGHTS,
     keep: Literal["auto", "luma", "rgb", "none"] = "auto",
     tone: Literal["colour", "keep"] = "colour",
     color: str | None = None,
     tolerance: int = 12,
     grow: int = 0,
     reference: References | None = None,
+    fill: str | None = None,
     saturation: float | None = None,
     tile: int | None = None,
     device: str | None = None,
@@ -51,6 +54,8 @@ def restore(
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
+        fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
+            recipe says. A restorer fills as it was loaded.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
@@ -83,7 +88,11 @@ def restore(
     if (chosen == "rgb" or keeps_tone) and not lost.any():
         pixels = decoded.pixels if decoded.pixels.ndim == 3 else np.repeat(decoded.pixels[..., None], 3, axis=2)
     else:
-        restorer = weights if isinstance(weights, Restorer) else load_restorer(weights, device=device, tile=tile)
+        restorer = (
+            weights
+            if isinstance(weights, Restorer)
+            else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights))
+        )
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels

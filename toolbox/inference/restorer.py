@@ -17,12 +17,16 @@ from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
 from toolbox.guidance.guide import References
+from toolbox.hooks import catalog as catalogs
+from toolbox.hooks.protocols import Filler
 from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
+from toolbox.inference.fillers import fill_view, find_filler
 from toolbox.inference.guided import Restoration, add_references, plain_origin
 from toolbox.inference.hole_filling import blend_into, fill_holes
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.masks.lost_region import find_lost_region
+from toolbox.models.build import build_filler
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
 from toolbox.utils import devices
@@ -50,8 +54,9 @@ class Restorer:
         device: the device of the network.
         multiple: height and width of what the network takes must be multiples of this.
         size: with keep = "luma", the short side in pixels at which colours are found; None: the photograph's own.
-        fill: a larger hole, with its surroundings, is resized to a square of this side in pixels before it is filled.
-            None: `size`. If that is None too, what fits into a tile is filled at full size.
+        network_fill_size: if the network fills, a larger hole, with its surroundings, is resized to a square of this
+            side in pixels first. None: `size`. If that is None too, what fits into a tile is filled at full size.
+        filler: fills the lost region before the network sees the photograph; None: the network fills it.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
         saturation: factor of the colours that the network predicts, from 0 (gray) to 2. Luma and known colours stay.
         warn: called with one line on unusual events, as that memory ran out.
@@ -62,7 +67,8 @@ class Restorer:
     device: torch.device
     multiple: int
     size: int | None = None
-    fill: int | None = None
+    network_fill_size: int | None = None
+    filler: Filler | None = None
     tile: int = Restoring().tile
     saturation: float = 1.0
     warn: Callable[[str], None] = _warn
@@ -79,8 +85,8 @@ class Restorer:
 
     @property
     def fill_side(self) -> int | None:
-        """The side of the square at which holes are filled; None: at full size, as far as that fits into a tile."""
-        return self.fill or self.size
+        """The side of the square at which the network fills holes; None: at full size, as far as a tile allows."""
+        return self.network_fill_size or self.size
 
     def __call__(
         self,
@@ -106,6 +112,7 @@ class Restorer:
         Raises:
             ValueError: an array of another type or shape; a saturation that is not valid; a reference with
                 keep = "none".
+            PluginError: the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
@@ -126,6 +133,8 @@ class Restorer:
 
     def _run(self, view: PhotoView, mix: Callable[[Strips], Strips] | None = None) -> np.ndarray:
         """Return the restored view; with keep = "luma", `mix` may replace its colours."""
+        if self.filler is not None:
+            view = fill_view(view, self.filler)
         network = TiledNetwork(
             network=self.network,
             device=self.device,
@@ -149,6 +158,7 @@ def load_restorer(
     keep: str | None = None,
     tile: int | None = None,
     saturation: float = 1.0,
+    fill: str | None = None,
     catalog: Catalog | None = None,
 ) -> Restorer:
     """Return a restorer with trained weights.
@@ -160,10 +170,12 @@ def load_restorer(
         keep: what of the photograph is not changed: "none", "luma" or "rgb"; None: as the weights were trained.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         saturation: factor of the predicted colours, from 0 (gray) to 2; see `Restorer`.
+        fill: the name of the filler that fills lost regions (`toolbox list fillers` lists them), or "network" for the
+            generator; None: as in the recipe.
         catalog: the installed components; None: load them.
 
     Raises:
-        UsageError: a name, file, device, `keep`, `tile` or `saturation` that is not valid.
+        UsageError: a name, file, device, `keep`, `tile`, `saturation` or `fill` that is not valid.
         WeightsError: weights that are damaged, do not fit, or need a plugin that is not installed.
         PluginError: the generator fails.
     """
@@ -175,14 +187,18 @@ def load_restorer(
     if not 0 <= saturation <= MAX_SATURATION:
         raise UsageError(f"A saturation of {saturation} is not possible; use 0 to {MAX_SATURATION}.")
     torch_device = devices.pick_device(device)
+    catalog = catalog or catalogs.load()
     trained = load_trained(weights, torch_device, catalog)
     settings = trained.plan.settings
     restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
-    restorer = make_restorer(trained.network, keep or settings.keep, torch_device, restoring)
+    filler = build_filler(trained.plan) if fill is None else find_filler(fill, catalog)
+    restorer = make_restorer(trained.network, keep or settings.keep, torch_device, restoring, filler)
     return replace(restorer, saturation=saturation)
 
 
-def make_restorer(network: nn.Module, keep: str, device: torch.device, settings: Restoring) -> Restorer:
+def make_restorer(
+    network: nn.Module, keep: str, device: torch.device, settings: Restoring, filler: Filler | None = None
+) -> Restorer:
     """Put `network` in eval mode, probe which sizes it takes, and return a restorer."""
     network.eval()
     return Restorer(
@@ -191,7 +207,8 @@ def make_restorer(network: nn.Module, keep: str, device: torch.device, settings:
         device=device,
         multiple=probe_multiple(network, device),
         size=settings.size,
-        fill=settings.fill,
+        network_fill_size=settings.network_fill_size,
+        filler=filler,
         tile=settings.tile,
     )
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, ToolboxError
+from toolbox.hooks.protocols import Filler
 
 
 def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
@@ -36,6 +37,11 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
             f"{bound.entry.kind.capitalize()} '{bound.spec.name}' of the plugin '{bound.entry.plugin}' "
             f"can't be built: {text}"
         ) from error
+
+
+def build_filler(plan: Plan) -> Filler | None:
+    """Build the filler of a plan; None if the generator fills lost regions itself."""
+    return None if plan.filler is None else cast(Filler, build_component(plan.filler, fresh=False))
 
 
 def build_generator(plan: Plan, device: torch.device) -> nn.Module:

@@ -19,6 +19,7 @@ from toolbox.testing.adversarial import check_adversarial_loss
 from toolbox.testing.checks import Check, error_text, run_checks
 from toolbox.testing.degradations import check_degradation
 from toolbox.testing.discriminators import check_discriminator
+from toolbox.testing.fillers import check_filler
 from toolbox.testing.generators import check_generator
 from toolbox.testing.metrics import check_metric
 from toolbox.testing.penalties import check_penalty
@@ -50,6 +51,7 @@ KIND_CHECKS = {
     "penalty": KindChecks(check_penalty),
     "degradation": KindChecks(check_degradation),
     "metric": KindChecks(check_metric),
+    "filler": KindChecks(check_filler),
 }
 
 

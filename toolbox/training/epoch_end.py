@@ -14,6 +14,7 @@ from toolbox.errors import ToolboxError
 from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
+from toolbox.models.build import build_filler
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
 from toolbox.training.checkpoint import Progress
@@ -141,7 +142,8 @@ def restore_test_photos(
     network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
 
     def restore() -> bool:
-        restorer = make_restorer(network, run.state.keep, device, run.plan.settings.restoring)
+        filler = build_filler(run.plan)
+        restorer = make_restorer(network, run.state.keep, device, run.plan.settings.restoring, filler)
         with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
             restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
             return restored is not None
