@@ -39,7 +39,7 @@ def test_a_new_package_of_each_kind_passes_its_test(tmp_path):
     folders = [tmp_path / f"my-{kind}" for kind in scaffold.EXAMPLES]
     path = os.pathsep.join(str(folder / "src") for folder in folders)
     output = run_python("-W", "error", "-m", "pytest", "-q", *folders, path=path)
-    assert "6 passed" in output
+    assert f"{len(scaffold.EXAMPLES)} passed" in output
 
 
 def test_a_new_package_has_the_listed_files(tmp_path):

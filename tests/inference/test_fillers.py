@@ -110,7 +110,10 @@ def test_wrong_fillers_are_refused_with_the_choices(tmp_path):
     with pytest.raises(RecipeError, match=r"restoring\.fill_with.*Did you mean 'texture'"):
         bind(recipe.Recipe(name="tiny", tree=tree), CATALOG)
     with pytest.raises(RecipeError, match=r"restoring\.fill_with.*radius"):
-        bind(recipe.Recipe(name="tiny", tree=TINY | {"restoring": {"fill_with": {"name": "smooth", "radius": 1}}}), CATALOG)
+        bind(
+            recipe.Recipe(name="tiny", tree=TINY | {"restoring": {"fill_with": {"name": "smooth", "radius": 1}}}),
+            CATALOG,
+        )
     with pytest.raises(UsageError, match="Filler 'blur' is not known.*network"):
         find_filler("blur", CATALOG)
     (tmp_path / "in").mkdir()
@@ -156,12 +159,14 @@ def test_a_filler_that_changes_everything_changes_no_known_pixel():
 
 def test_a_filler_named_network_is_refused():
     with pytest.raises(ValueError, match="stands for the generator"):
-        toolbox.FillerSpec(name="network", summary="", build=lambda params: None)
+        toolbox.FillerSpec(name="network", summary="No", build=lambda params: None)
 
 
 def test_the_command_passes_the_default_of_the_shipped_weights(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(restorers, "load_restorer", lambda weights, **options: seen.append(options["fill"]) or restorers)
+    monkeypatch.setattr(
+        restorers, "load_restorer", lambda weights, **options: seen.append(options["fill"]) or restorers
+    )
     monkeypatch.setattr("toolbox.inference.batch.restore_all", lambda *args, **options: iter(()))
     (tmp_path / "in").mkdir()
     io.write_png(tmp_path / "in" / "a.png", scene(8, 8, 1, seed=0))
