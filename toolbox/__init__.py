@@ -106,9 +106,7 @@ def load_restorer(
     """
     from toolbox.inference import restorer
 
-    return restorer.load_restorer(
-        name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill
-    )
+    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill)
 
 
 # Names of version 0.1 that have changed. They keep working, with a warning.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from commands import invoke, invoke_error
@@ -38,8 +40,6 @@ def damaged(height, width, *, color, lost):
 HOLES = {
     "at a corner": (40, 33, np.s_[:12, 20:]),
     "across": (20, 40, np.s_[:, 17:20]),
-    "everything": (17, 9, np.s_[:, :]),
-    "one pixel": (1, 1, np.s_[:, :]),
     "one of two pixels": (1, 2, np.s_[:, :1]),
 }
 
@@ -68,6 +68,14 @@ def test_any_hole_is_filled_by_default_and_known_pixels_are_exact(tmp_path, colo
         if color:
             expected = find_filler("auto", CATALOG)(image, mask)
             assert np.array_equal(restored, expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 9)])
+@pytest.mark.parametrize("color", [False, True], ids=["gray", "colour"])
+def test_a_photo_lost_completely_is_no_error(restorer, size, color):
+    image, mask = damaged(*size, color=color, lost=np.s_[:, :])
+    filled = replace(restorer, filler=find_filler("auto", CATALOG), keep="rgb" if color else "luma")(image, mask)
+    assert filled.shape == (*size, 3) and not integer_luma(filled).any()
 
 
 def test_the_network_fills_as_before_if_asked_or_if_the_recipe_says_nothing(tmp_path, restorer):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from toolbox.cli.common import print_json
 
 if TYPE_CHECKING:
-    from toolbox.utils.console import Console
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
+    from toolbox.utils.console import Console
 
 
 def print_plan(jobs: Sequence[Job], options: RestoreOptions, json_output: bool, console: Console) -> None:
