@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 
 import click
 
@@ -51,7 +52,11 @@ class Commands(click.Group):
         """Run the command; print a ToolboxError as one message on stderr."""
         try:
             return super().invoke(context)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
         except ToolboxError as error:
+            if context.params.get("traceback"):
+                traceback.print_exc()
             print_error(error)
             context.exit(error.exit_code)
         except (ImportError, RuntimeError) as error:  # torchvision raises RuntimeError if its operators are missing
@@ -59,6 +64,7 @@ class Commands(click.Group):
 
             line = explain_import(error)
             if line is None:
+                self._exit_if_a_component_failed(context, error)
                 raise
             click.echo(f"toolbox: {line}", err=True)
             context.exit(1)
@@ -69,12 +75,33 @@ class Commands(click.Group):
             # The reader (head, less) has closed the pipe. Without this, Python prints an error when it flushes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(1)
+        except Exception as error:
+            self._exit_if_a_component_failed(context, error)
+            raise
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Take --traceback at any position: people add it to the end of a command that failed."""
+        end = args.index("--") if "--" in args else len(args)
+        rest = [argument for argument in args[:end] if argument != "--traceback"]
+        return super().parse_args(context, ["--traceback"] * (len(rest) < end) + rest + args[end:])
+
+    def _exit_if_a_component_failed(self, context: click.Context, error: Exception) -> None:
+        """Print the error as one line and exit with code 1 if a component of a plugin raised it."""
+        from toolbox.hooks.blame import explain
+
+        explained = explain(error)
+        if explained is not None:
+            if context.params.get("traceback"):
+                traceback.print_exception(error)
+            print_error(explained)
+            context.exit(explained.exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="toolbox")
 @click.option("--no-plugins", is_flag=True, help="Load only the plugins that ship with toolbox.")
+@click.option("--traceback", is_flag=True, help="Also print the Python traceback of an error. It may stand anywhere.")
 @click.pass_context
-def main(context: click.Context, no_plugins: bool) -> None:
+def main(context: click.Context, no_plugins: bool, traceback: bool) -> None:
     """Restore damaged or gray photographs, and train the networks that restore them."""
     context.obj = {"third_party": not no_plugins}

@@ -96,9 +96,7 @@ def load_sample(
     arrays = preprocessing.load_arrays(item, recipe.preprocess_key(stream), recipe.cache)
     if item.input is None:
         truth = preprocessing.crop_square(arrays["truth"], recipe.size, random if is_training else None, recipe.zoom)
-        sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
-        for degrade in recipe.damage:
-            sample = degrade(sample, random)
+        sample = _damage(truth, recipe, random)
     else:
         gray = arrays["gray"]
         mask = np.unpackbits(arrays["mask"], count=gray.size).reshape(gray.shape).view(bool)
@@ -125,8 +123,13 @@ def load_test_photo(item: Item, recipe: SampleRecipe, index: int) -> Sample:
         )
     assert item.truth is not None
     photo = io.read_rgb(item.truth)
-    sample = Sample(image=photo, mask=np.zeros(photo.shape[:2], bool), truth=photo)
-    random = rng_for(recipe.seed, Stream.TEST, 0, index)
+    return _damage(photo, recipe, rng_for(recipe.seed, Stream.TEST, 0, index))
+
+
+def _damage(photo: np.ndarray, recipe: SampleRecipe, random: np.random.Generator) -> Sample:
+    """Return a damaged photograph (H, W, 3) with its truth."""
+    # A copy: a degradation that writes into the image must not change the truth.
+    sample = Sample(image=photo.copy(), mask=np.zeros(photo.shape[:2], bool), truth=photo)
     for degrade in recipe.damage:
         sample = degrade(sample, random)
     return sample

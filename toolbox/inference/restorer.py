@@ -17,6 +17,7 @@ from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
 from toolbox.guidance.guide import References
+from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.protocols import Filler
 from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
@@ -112,7 +113,7 @@ class Restorer:
         Raises:
             ValueError: an array of another type or shape; a saturation that is not valid; a reference with
                 keep = "none".
-            PluginError: the filler fails, or returns an array of another type or shape.
+            PluginError: the generator or the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
@@ -131,6 +132,7 @@ class Restorer:
             pixels=pixels, origin=guided.origin, notes=guided.guide.result.notes, used=guided.guide.result.used
         )
 
+    @blame.explained()
     def _run(self, view: PhotoView, mix: Callable[[Strips], Strips] | None = None) -> np.ndarray:
         """Return the restored view; with keep = "luma", `mix` may replace its colours."""
         if self.filler is not None:

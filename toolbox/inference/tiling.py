@@ -17,6 +17,7 @@ from torch import nn
 from toolbox.color import add_differences, luma
 from toolbox.errors import InstallationError
 from toolbox.inference.photo_view import PhotoView
+from toolbox.models.component_calls import require_finite
 from toolbox.models.forward import run_generator
 from toolbox.utils.memory import is_out_of_memory
 
@@ -99,7 +100,9 @@ class TiledNetwork:
     @torch.inference_mode()
     def _forward(self, view: PhotoView) -> np.ndarray:
         tensors = view.to_tensors(self.multiple, self.device, _dtype(self.network))
-        restored = run_generator(self.network, "none", *tensors)["restored"].clamp(0, 1)
+        restored = run_generator(self.network, "none", *tensors)["restored"]
+        require_finite(self.network, restored)
+        restored = restored.clamp(0, 1)
         if self.saturation != 1:
             gray = luma(restored)
             restored = add_differences(gray, self.saturation * (restored - gray)).clamp(0, 1)

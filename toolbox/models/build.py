@@ -9,7 +9,9 @@ from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, ToolboxError
+from toolbox.hooks import blame
 from toolbox.hooks.protocols import Filler
+from toolbox.models import component_calls
 
 
 def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
@@ -28,15 +30,16 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
         fields = type(params).model_fields
         params = params.model_copy(update={name: fields[name].get_default() for name in bound.spec.initial})
     try:
-        return bound.spec.build(params, **children)
+        component = bound.spec.build(params, **children)
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise PluginError(
-            f"{bound.entry.kind.capitalize()} '{bound.spec.name}' of the plugin '{bound.entry.plugin}' "
-            f"can't be built: {text}"
-        ) from error
+        raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
+    blame.remember(bound.entry)
+    if isinstance(component, nn.Module):
+        component_calls.attach(component, bound.entry)
+    return component
 
 
 def build_filler(plan: Plan) -> Filler | None:

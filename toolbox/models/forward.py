@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from toolbox.errors import PluginError
+from toolbox.hooks.blame import WrongResultError
 from toolbox.imaging.color import keep_known
+from toolbox.models.component_calls import call_generator
 
 MAX_MULTIPLE = 128
 
@@ -26,9 +28,11 @@ def run_generator(network: Callable[..., Any], keep: str, image: Tensor, mask: T
 
     Returns:
         ``restored`` (B, 3, H, W), with the known pixels put back, and the auxiliary outputs; all of the image's dtype.
+
+    Raises:
+        WrongResultError: see `call_generator`. The generator's own errors are raised as they are.
     """
-    result = network(image, mask)
-    restored, auxiliary = result if isinstance(result, tuple) else (result, {})
+    restored, auxiliary = call_generator(network, image, mask)
     outputs = {name: value.to(image.dtype) for name, value in auxiliary.items()}
     outputs["restored"] = keep_known(keep, restored.to(image.dtype), image, mask)
     return outputs
@@ -49,13 +53,11 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
         side = MAX_MULTIPLE + multiple
         image = torch.full((1, 3, side, side), 0.5, device=device, dtype=dtype)
         try:
-            result = run_generator(network, "none", image, torch.zeros_like(image[:, :1]))["restored"]
-            if result.shape == image.shape:
-                return multiple
-            reason = f"it gives {list(result.shape)} for {list(image.shape)}"
+            run_generator(network, "none", image, torch.zeros_like(image[:, :1]))
+            return multiple
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except (RuntimeError, ValueError, AssertionError, WrongResultError) as error:
             reason = " ".join(str(error).split())
         multiple *= 2
     raise PluginError(f"The generator takes no picture of up to {2 * MAX_MULTIPLE} pixels: {reason}")

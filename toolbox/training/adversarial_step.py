@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import PenaltyContext
+from toolbox.models.component_calls import call_adversarial_discriminator, call_adversarial_generator, call_penalty
 from toolbox.training.step_context import StepContext, discriminate, reconstruction_loss
 from toolbox.training.step_metrics import Terms, discriminator_stats
 
@@ -80,7 +81,7 @@ def _backward_generator(context: StepContext, outputs: Terms, adversarial: Adver
     for loss in context.state.losses:
         if loss.adversarial:
             real_maps = adversarial.real_maps if loss.sees_real else None
-            value = loss.call.generator(adversarial.fake_maps, real_maps)
+            value = call_adversarial_generator(loss.watch, loss.call, adversarial.fake_maps, real_maps)
             adversarial_total = adversarial_total + loss.weight * value
         else:
             value = reconstruction_loss(loss, outputs, batch.truth, batch.mask)
@@ -110,7 +111,7 @@ def _backward_discriminator(context: StepContext, network: nn.Module, adversaria
     on_fake, on_real = batch.truth.new_zeros(()), batch.truth.new_zeros(())
     for loss in context.state.losses:
         if loss.adversarial:
-            fake_term, real_term = loss.call.discriminator(fake_maps, real_maps)
+            fake_term, real_term = call_adversarial_discriminator(loss.watch, loss.call, fake_maps, real_maps)
             on_fake, on_real = on_fake + fake_term, on_real + real_term
     context.record("d.real", on_real, batch)
     context.record("d.fake", on_fake, batch)
@@ -128,7 +129,7 @@ def _backward_discriminator(context: StepContext, network: nn.Module, adversaria
     )
     for penalty in context.state.penalties:
         if context.number % penalty.every == 0:
-            value = penalty.call(penalty_context)
+            value = call_penalty(penalty.watch, penalty.call, penalty_context)
             context.record(f"penalty.{penalty.label}", value, batch)
             total = total + penalty.every * penalty.weight * value
     context.record("d", total, batch)

@@ -26,9 +26,11 @@ from toolbox.distributed.accelerator import (
     make_accelerator,
 )
 from toolbox.errors import TrainingError, UsageError
+from toolbox.hooks import blame
 from toolbox.hooks.protocols import Degradation
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.models import build, weight_file
+from toolbox.models.array_calls import DegradationCall, MetricCall
 from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
 from toolbox.training import step as training_loop
 from toolbox.training.checkpoint import Progress
@@ -52,7 +54,8 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
         ToolboxError: with one message for the user; files written before stay valid.
     """
     try:
-        return _train_run(plan, options, console)
+        with blame.explained():
+            return _train_run(plan, options, console)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -100,7 +103,7 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
 def build_degradations(plan: Plan, role: str) -> tuple[Degradation, ...]:
     """Return the plan's degradations with this role ("damage", "augment"), built, in the order of the recipe."""
     chosen = [bound for bound in plan.degradations if cast(DegradationSpec, bound.spec).role == role]
-    return tuple(build.build_component(bound) for bound in chosen)
+    return tuple(DegradationCall(entry=bound.entry, component=build.build_component(bound)) for bound in chosen)
 
 
 def sample_recipe(plan: Plan) -> loader.SampleRecipe:
@@ -142,7 +145,9 @@ def _set_up(
         sample_recipe=recipe,
         train_samples=loader.Samples(items=options.split.train, recipe=recipe, stream=Stream.TRAIN),
         validation_samples=loader.Samples(items=options.split.validation, recipe=recipe, stream=Stream.VALIDATION),
-        metrics={bound.label: build.build_component(bound) for bound in plan.metrics},
+        metrics={
+            bound.label: MetricCall(entry=bound.entry, component=build.build_component(bound)) for bound in plan.metrics
+        },
         monitor=make_monitor(built.losses, pretrained=plan.initial_weights != ""),
         started=time.monotonic(),
     )
@@ -210,12 +215,11 @@ def _loss_before_training(run: TrainingRun, batch: Batch) -> float:
         if is_out_of_memory(error) or collectives.is_lost_peer(error):
             raise
         size, reason = run.plan.settings.data.size, " ".join(str(error).split())
-        fault = f"don't work at {size} pixels: {reason}. Try another --size."
+        fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."
         if "DTensor" in reason:
             fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."
-        raise collectives.same_error_on_every_rank(
-            UsageError(f"The networks of recipe '{run.plan.name}' {fault}")
-        ) from error
+        fault = f"The networks of recipe '{run.plan.name}' {fault}"
+        raise collectives.same_error_on_every_rank(UsageError(fault)) from error
     return loss
 
 

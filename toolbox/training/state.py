@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -21,6 +21,7 @@ from toolbox.distributed.fsdp import full_tensors, is_sharded, local_shards, sha
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
+from toolbox.models.component_calls import Watch
 from toolbox.training.optim import build_optimizer, build_schedule
 
 MEMORY_FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -37,6 +38,7 @@ class LossTerm:
         adversarial: whether it is an `AdversarialLoss` of `toolbox.hooks.protocols`, not a `ReconstructionLoss`.
         sees_real: whether the generator's side of an adversarial loss takes the maps of the true pictures.
         call: the loss itself.
+        watch: who is blamed for its errors.
     """
 
     label: str
@@ -45,6 +47,7 @@ class LossTerm:
     adversarial: bool
     sees_real: bool
     call: Any
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,7 @@ class PenaltyTerm:
     weight: float
     every: int
     call: Any
+    watch: Watch = field(default_factory=Watch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,9 +263,11 @@ def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
         adversarial=spec.role == "adversarial",
         sees_real=spec.sees_real,
         call=call,
+        watch=Watch(entry=bound.entry),
     )
 
 
 def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
-    return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call)
+    watch = Watch(entry=bound.entry)
+    return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call, watch=watch)

@@ -17,6 +17,8 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, scale_loss
 from toolbox.distributed.batch_slice import BatchSlice
+from toolbox.errors import PluginError
+from toolbox.models.component_calls import call_discriminator, call_loss
 from toolbox.models.forward import run_generator
 from toolbox.training.state import LossTerm, TrainState
 from toolbox.training.step_metrics import Terms
@@ -100,15 +102,22 @@ class StepContext:
 
 def discriminate(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tensor]:
     """Return the discriminator's maps of `picture`, in the batch's dtype."""
-    return [values.to(batch.truth.dtype) for values in network(picture, batch.image, batch.mask)]
+    maps = call_discriminator(network, picture, batch.image, batch.mask)
+    return [values.to(batch.truth.dtype) for values in maps]
 
 
 def reconstruction_loss(loss: LossTerm, outputs: Terms, truth: Tensor, mask: Tensor) -> Tensor:
     """Apply a reconstruction loss to its output, with the truth in that output's channels and size."""
-    output = outputs[loss.on]
+    output = outputs.get(loss.on)
+    if output is None or output.dim() != 4 or len(output) != len(truth):
+        fault = "is missing" if output is None else f"is a tensor {list(output.shape)}, not (B, C, h, w)"
+        raise PluginError(
+            f"The generator's output '{loss.on}', which its spec declares and losses.{loss.label} uses, {fault}. "
+            f"Its outputs: {', '.join(sorted(outputs))}. Correct the generator."
+        )
     if output.shape[1] == 1:
         truth = luma(truth)
     if output.shape[-2:] != truth.shape[-2:]:
         truth = interpolate(truth, output.shape[-2:], mode="area")
         mask = interpolate(mask, output.shape[-2:], mode="area").ceil()
-    return loss.call(output, truth, mask)
+    return call_loss(loss.watch, loss.call, output, truth, mask)

@@ -1,0 +1,283 @@
+"""Components that raise, return or write what they must not: one line names them and says what was expected."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from toolbox import LossSpec, MetricSpec
+from toolbox.cli import main
+from toolbox.errors import PluginError
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.protocols import PenaltyContext, Sample
+from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpec, PenaltySpec
+from toolbox.models import component_calls as calls
+from toolbox.models.array_calls import DegradationCall, MetricCall
+from toolbox.models.component_calls import Watch
+from toolbox.models.forward import run_generator
+from toolbox.training.state import LossTerm
+from toolbox.training.step_context import reconstruction_loss
+
+PICTURES = torch.rand(2, 3, 8, 8)
+MASK = torch.zeros(2, 1, 8, 8)
+TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4"]
+PHOTO = np.full((8, 8, 3), 100, np.uint8)
+
+
+def entry(spec_class, **facts):
+    spec = spec_class(name="rigged", summary="x", build=lambda params: None, **facts)
+    return Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version="")
+
+
+class Rigged(nn.Module):
+    """A network whose result a function makes."""
+
+    def __init__(self, spec_class, function):
+        super().__init__()
+        self.function = function
+        calls.attach(self, entry(spec_class))
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+def message(call, *arguments):
+    with pytest.raises(blame.WrongResultError) as caught:
+        call(*arguments)
+    text = str(caught.value)
+    assert "\n" not in text and "'rigged' of the plugin 'stranger'" in text and "Expected: " in text
+    assert f"{__file__}:" in text
+    return text
+
+
+def write(tensor):
+    """Write into a tensor without a trace in its version."""
+    tensor.data.numpy()[:] = 0.5
+
+
+GENERATORS = {
+    "a dict": (lambda image, mask: {"restored": image}, "returned a dict"),
+    "a list": (lambda image, mask: [image], "returned a list of 1"),
+    "None": (lambda image, mask: None, "returned None"),
+    "three results": (lambda image, mask: (image, {}, {}), "returned a tuple of 3"),
+    "one channel": (lambda image, mask: image[:, :1], "gives [2, 1, 8, 8] for [2, 3, 8, 8]"),
+    "another size": (lambda image, mask: image[..., 1:], "gives [2, 3, 8, 7]"),
+    "one picture": (lambda image, mask: image[:1], "gives [1, 3, 8, 8]"),
+    "whole numbers": (lambda image, mask: (255 * image).to(torch.uint8), "torch.uint8 tensor"),
+    "an output that is a number": (lambda image, mask: (image, {"edge": 1.0}), "a float as its output 'edge'"),
+    "a write": (lambda image, mask: image.clamp_(0.2, 0.8), "writes into `image`"),
+    "a hidden write": (lambda image, mask: [write(mask), image][1], "writes into `mask`"),
+}
+
+
+@pytest.mark.parametrize("fault", GENERATORS)
+def test_a_generator_that_returns_or_writes_what_it_must_not(fault):
+    function, words = GENERATORS[fault]
+    network = Rigged(GeneratorSpec, function)
+    assert words in message(run_generator, network, "none", PICTURES.clone(), MASK.clone())
+
+
+DISCRIMINATORS = {
+    "a tensor": (lambda picture, image, mask: picture[:, :1], "return [map]"),
+    "no maps": (lambda picture, image, mask: [], "return [map]"),
+    "a vector": (lambda picture, image, mask: [picture.mean((1, 2, 3))], "tensor [2] as a map of 2 pictures"),
+    "three channels": (lambda picture, image, mask: [picture], "tensor [2, 3, 8, 8] as a map"),
+    "verdicts": (lambda picture, image, mask: [picture[:, :1] > 0.5], "torch.bool tensor"),
+    "a write": (lambda picture, image, mask: [picture.mul_(2)[:, :1]], "writes into `picture`"),
+}
+
+
+@pytest.mark.parametrize("fault", DISCRIMINATORS)
+def test_a_discriminator_that_returns_or_writes_what_it_must_not(fault):
+    function, words = DISCRIMINATORS[fault]
+    network = Rigged(DiscriminatorSpec, function)
+    assert words in message(calls.call_discriminator, network, PICTURES.clone(), PICTURES.clone(), MASK.clone())
+
+
+LOSSES = {
+    "a value for each sample": (
+        lambda a, b, m: (a - b).abs().mean((1, 2, 3)),
+        "a tensor [2], not a scalar tensor; take",
+    ),
+    "one dimension": (lambda a, b, m: (a - b).abs().mean().reshape(1), "a tensor [1]"),
+    "a float": (lambda a, b, m: float((a - b).abs().mean()), "returned a float"),
+    "a dict": (lambda a, b, m: {"loss": (a - b).abs().mean()}, "returned a dict"),
+    "None": (lambda a, b, m: None, "returned None"),
+    "a pair": (lambda a, b, m: ((a - b).abs().mean(), {}), "returned a tuple of 2"),
+    "a count": (lambda a, b, m: (a > b).sum(), "torch.int64 tensor"),
+    "a write": (lambda a, b, m: a.sub_(b).abs().mean(), "writes into `restored`"),
+    "a hidden write": (lambda a, b, m: [write(b), a.mean()][1], "writes into `truth`"),
+}
+
+
+@pytest.mark.parametrize("fault", LOSSES)
+def test_a_loss_that_returns_or_writes_what_it_must_not(fault):
+    function, words = LOSSES[fault]
+    watch = Watch(entry=entry(LossSpec))
+    assert words in message(calls.call_loss, watch, function, PICTURES.clone(), PICTURES.flip(0), MASK.clone())
+
+
+def test_an_adversarial_loss_and_a_penalty_that_return_what_they_must_not():
+    maps = [PICTURES[:, :1].clone()]
+    watch = Watch(entry=entry(LossSpec, role="adversarial"))
+
+    class Game:
+        def generator(self, fake, real):
+            return fake[0]
+
+        def discriminator(self, fake, real):
+            return fake[0].mean()
+
+    assert "take the mean" in message(calls.call_adversarial_generator, watch, Game(), maps, None)
+    assert "returned a tensor []; return two" in message(
+        calls.call_adversarial_discriminator, watch, Game(), maps, maps
+    )
+    with pytest.raises(AttributeError) as caught:
+        calls.call_adversarial_generator(watch, object(), maps, None)
+    assert blame.blamed(caught.value) is watch.entry
+    context = PenaltyContext(
+        discriminate=lambda picture: maps,
+        real=PICTURES,
+        fake=PICTURES,
+        real_maps=maps,
+        fake_maps=maps,
+        random=torch.Generator(),
+    )
+    watch = Watch(entry=entry(PenaltySpec))
+    assert "not a scalar" in message(calls.call_penalty, watch, lambda context: context.real.mean((1, 2, 3)), context)
+
+
+DEGRADATIONS = {
+    "None": (lambda sample, random: None, "returned None, not a Sample"),
+    "a tuple": (lambda sample, random: (sample.image, sample.mask), "returned a tuple"),
+    "floats": (lambda s, random: Sample(image=s.image / 255, mask=s.mask, truth=s.truth), "image is a float64"),
+    "a gray image": (lambda s, random: Sample(image=s.image[..., 0], mask=s.mask, truth=s.truth), "[8, 8]"),
+    "a mask of bytes": (lambda s, r: Sample(image=s.image, mask=s.image[..., 0], truth=s.truth), "mask is a uint8"),
+    "another size": (lambda s, r: Sample(image=s.image[1:], mask=s.mask[1:], truth=s.truth[1:]), "[7, 8, 3]"),
+    "a write": (lambda s, random: [s.image.fill(0), s][1], "writes into `sample.image`"),
+    "a write into the truth": (lambda s, random: [s.truth.fill(0), s][1], "writes into `sample.truth`"),
+}
+
+
+@pytest.mark.parametrize("fault", DEGRADATIONS)
+def test_a_degradation_that_returns_or_writes_what_it_must_not(fault):
+    function, words = DEGRADATIONS[fault]
+    sample = Sample(image=PHOTO.copy(), mask=np.zeros((8, 8), bool), truth=PHOTO.copy())
+    call = DegradationCall(entry=entry(DegradationSpec), component=function)
+    assert words in message(call, sample, np.random.default_rng(0))
+
+
+METRICS = {
+    "text": (lambda a, b, m: "good", "returned a str"),
+    "NaN": (lambda a, b, m: float("nan"), "returned nan; return None"),
+    "infinity": (lambda a, b, m: np.float32("inf"), "returned inf"),
+    "an array": (lambda a, b, m: a.mean((0, 1)), "a float64 array [3]"),
+    "a write": (lambda a, b, m: [a.fill(0), 1.0][1], "writes into `restored`"),
+}
+
+
+@pytest.mark.parametrize("fault", METRICS)
+def test_a_metric_that_returns_or_writes_what_it_must_not(fault):
+    function, words = METRICS[fault]
+    call = MetricCall(entry=entry(MetricSpec), component=function)
+    assert words in message(call, PHOTO.copy(), PHOTO.copy(), np.zeros((8, 8), bool))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"), [({}, "is missing"), ({"edge": PICTURES.mean((1, 2, 3))}, "is a tensor [2]")]
+)
+def test_an_output_that_the_spec_declares_and_the_generator_does_not_give(outputs, words):
+    loss = LossTerm(
+        label="edge", weight=1, on="edge", adversarial=False, sees_real=False, call=lambda a, b, m: (a - b).mean()
+    )
+    with pytest.raises(PluginError, match=re.escape(words)):
+        reconstruction_loss(loss, {"restored": PICTURES, **outputs}, PICTURES, MASK)
+
+
+@pytest.mark.parametrize("value", [1, np.float32(0.5), np.float64(0.25), np.int64(3)])
+def test_a_metric_may_return_any_real_number(value):
+    result = MetricCall(entry=entry(MetricSpec), component=lambda a, b, m: value)(PHOTO, PHOTO, PHOTO[..., 0] > 0)
+    assert type(result) is float and result == float(value)
+
+
+def test_an_error_keeps_its_type_and_is_explained_in_one_line():
+    def fail(*inputs):
+        raise KeyError("no\nluck")
+
+    watch = Watch(entry=entry(LossSpec))
+    with pytest.raises(KeyError) as caught:
+        calls.call_loss(watch, fail, PICTURES, PICTURES, MASK)
+    line = str(blame.explain(caught.value))
+    number = fail.__code__.co_firstlineno + 1
+    assert line.startswith("Loss 'rigged' of the plugin 'stranger' raised KeyError: ")
+    assert f"{__file__}:{number}" in line and "\n" not in line and "returns a finite scalar" in line
+
+
+def test_an_error_of_the_machine_is_not_blamed_on_a_component():
+    for error in (MemoryError(), torch.OutOfMemoryError("full"), RuntimeError("can't allocate memory: 3 GB")):
+        blame.blame(error, entry(LossSpec))
+        assert blame.explain(error) is None
+
+
+PLUGIN = """
+from toolbox import LossSpec, hookimpl
+
+def build(params):
+    def loss(a, b, m):
+        raise LookupError("no luck")
+    return loss
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="boom", summary="It fails", build=build)]
+"""
+
+
+def test_a_run_ends_in_one_line_that_names_the_component(photos, tmp_path):
+    file = tmp_path / "stranger.py"
+    file.write_text(PLUGIN)
+    runner = CliRunner()
+    assert runner.invoke(main, ["plugin", "add", str(file)]).exit_code == 0
+    quick = ["training.batch=1", "training.memory_format=contiguous", "losses.boom.enabled=true", *TINY]
+    arguments = [part for setting in quick for part in ("--set", setting)]
+    result = runner.invoke(
+        main, ["run", "--data", str(photos), "--size", "32", "--steps", "1", "--device", "cpu", *arguments]
+    )
+    assert result.exit_code == 1, result.output
+    line = result.stderr.splitlines()[-1]
+    assert "Loss 'boom' of the plugin 'stranger' raised LookupError: no luck" in line and f"{file}:6" in line
+    assert "Traceback" not in result.output
+
+
+def test_the_traceback_is_printed_on_request_wherever_the_option_stands():
+    for arguments in (["--traceback", "show", "loss", "absent"], ["show", "loss", "absent", "--traceback"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 2 and "Traceback" in result.stderr
+        assert result.stderr.splitlines()[-1].startswith("toolbox: Loss 'absent' is not known")
+
+
+class FailingBackward(torch.autograd.Function):
+    """An operation whose error appears in the backward pass, where no call of toolbox is left."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, upstream):
+        raise LookupError("no luck")
+
+
+def test_an_error_in_a_backward_pass_is_found_by_its_file(monkeypatch):
+    monkeypatch.setattr(blame, "_built", {})
+    blame.remember(entry(LossSpec))
+    value = FailingBackward.apply(PICTURES.clone().requires_grad_()).mean()
+    with pytest.raises(LookupError) as caught:
+        value.backward()
+    assert "Loss 'rigged' of the plugin 'stranger' raised LookupError: no luck" in str(blame.explain(caught.value))

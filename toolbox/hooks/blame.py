@@ -1,0 +1,170 @@
+"""Errors of components: every call into a component goes through `call`, which remembers whose call failed.
+
+The error keeps its type, so that code in between can still handle it. `explain` turns it into one line for the user.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from toolbox.errors import PluginError, ToolboxError
+from toolbox.utils.memory import is_out_of_memory
+
+if TYPE_CHECKING:
+    from toolbox.hooks.catalog import Entry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# The attribute of an error that has the entry of the component which raised it.
+ATTRIBUTE = "_toolbox_entry"
+HINT = "For the traceback add --traceback."
+# What a component of a kind, or of a role of a kind, must do.
+CONTRACTS = {
+    "generator": "generator(image, mask) returns pictures (B, 3, H, W), or a pair of them and a dict of outputs",
+    "discriminator": "discriminator(picture, image, mask) returns a list of maps (B, 1, h, w)",
+    "loss": "loss(restored, truth, mask) returns a finite scalar tensor",
+    "loss/adversarial": "loss.generator(fake, real) returns a scalar tensor, loss.discriminator(fake, real) two",
+    "penalty": "penalty(context) returns a finite scalar tensor",
+    "degradation": "degradation(sample, random) returns a new Sample: uint8 image and truth, a bool mask, one size",
+    "metric": "metric(restored, truth, mask) returns a finite float or None",
+}
+# The entries of all components that were built in this process, for errors that are raised outside of `call`: in
+# backward passes.
+_built: dict[tuple[str, str], Entry] = {}
+
+
+class WrongResultError(PluginError):
+    """A component that returned, or wrote, something that its contract does not allow."""
+
+
+def remember(entry: Entry) -> None:
+    """Note that a component was built, so that `explain` can find it by its file."""
+    _built[entry.kind, entry.spec.name] = entry
+
+
+def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a component; an error that it raises carries the component's entry and is otherwise unchanged."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        blame(error, entry)
+        raise
+
+
+def blame(error: Exception, entry: Entry | None) -> None:
+    """Let an error carry the entry of the component that raised it, unless it carries one."""
+    if entry is not None and not isinstance(error, ToolboxError) and not hasattr(error, ATTRIBUTE):
+        setattr(error, ATTRIBUTE, entry)
+
+
+def blamed(error: BaseException) -> Entry | None:
+    """Return the entry of the component that raised an error, or None."""
+    if isinstance(error, ToolboxError) or _is_of_the_machine(error):
+        return None
+    entry: Entry | None = getattr(error, ATTRIBUTE, None)
+    if entry is None:
+        files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+        owners = [built for built in _built.values() if any(_is_of(built, file) for file in files)]
+        entry = owners[0] if len(owners) == 1 else None
+    return entry
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise an error of a component as one line for the user, a PluginError; other errors as they are."""
+    try:
+        yield
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        raise line from error
+
+
+def explain(error: BaseException) -> PluginError | None:
+    """Return the error of a component as one line for the user; None if no component raised it.
+
+    The line names the component's kind, name and plugin, the position in its file, and what its contract is.
+    """
+    entry = blamed(error)
+    if entry is None:
+        return None
+    text = " ".join(str(error).split())
+    raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return PluginError(
+        f"{title(entry)} raised {raised} ({_position(error, entry)}). Expected: {contract(entry)}. {HINT}"
+    )
+
+
+def origin(error: BaseException) -> str:
+    """Return the component that raised an error, with the position in its file, in brackets; empty for none."""
+    entry = blamed(error)
+    return "" if entry is None else f" ({title(entry)}, {_position(error, entry)})"
+
+
+def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResultError:
+    """Return the error for a component that did not keep its contract.
+
+    Args:
+        entry: the component's entry; None for a function without one.
+        function: what was called; its position in its file is named.
+        fault: what it did, as "returned a dict".
+    """
+    if entry is None:
+        return WrongResultError(f"It {fault}")
+    code = _code(function)
+    position = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
+    return WrongResultError(f"{title(entry)}{position} {fault}. Expected: {contract(entry)}.")
+
+
+def title(entry: Entry) -> str:
+    """Return what a component is called in messages."""
+    return f"{entry.kind.capitalize()} '{entry.spec.name}' of the plugin '{entry.plugin}'"
+
+
+def contract(entry: Entry) -> str:
+    """Return what a component must do, in one line."""
+    role = getattr(entry.spec, "role", "")
+    return CONTRACTS.get(f"{entry.kind}/{role}") or CONTRACTS.get(
+        entry.kind, f"the contract of the protocol for a {entry.kind}, see docs/hooks"
+    )
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Return whether memory ran out, or another process of the run has ended."""
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from toolbox.distributed import collectives
+
+    return is_out_of_memory(error) or collectives.is_lost_peer(error)
+
+
+def _position(error: BaseException, entry: Entry) -> str:
+    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_of(entry, frame.filename)] or list(frames)
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no position"
+
+
+def _is_of(entry: Entry, file: str) -> bool:
+    """Return whether a file belongs to the plugin of an entry: the file of its `build`, or one of the same package."""
+    code = _code(getattr(entry.spec, "build", None))
+    if code is None:
+        return False
+    path, home = Path(file), Path(code.co_filename)
+    return path == home or ((home.parent / "__init__.py").is_file() and path.is_relative_to(home.parent))
+
+
+def _code(function: object) -> CodeType | None:
+    """Return the code of a function, a method, or an object that can be called."""
+    function = getattr(function, "func", function)  # functools.partial
+    methods = [getattr(type(function), name, None) for name in ("forward", "__call__")]
+    codes = (getattr(candidate, "__code__", None) for candidate in (function, *methods))
+    return next((code for code in codes if isinstance(code, CodeType)), None)

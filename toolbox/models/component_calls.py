@@ -1,0 +1,174 @@
+"""Call components and check what they return: type, shape and dtype, and whether they wrote into their inputs.
+
+The checks read only what the host knows, so that no call waits for the device. The first call of each component also
+compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.protocols import PenaltyContext
+
+# The attribute of a network that has its `Watch`.
+ATTRIBUTE = "_toolbox_watch"
+Inputs = Mapping[str, Tensor]
+
+
+@dataclass(kw_only=True)
+class Watch:
+    """The component whose calls are checked.
+
+    Attributes:
+        entry: its entry in the catalog; None for a network that no recipe names.
+        calls: the number of calls so far.
+    """
+
+    entry: Entry | None = None
+    calls: int = 0
+
+    def __deepcopy__(self, memo: object) -> Watch:
+        """Return the watch itself, so that the copy of a network keeps it."""
+        return self
+
+
+def attach(network: nn.Module, entry: Entry) -> None:
+    """Remember which component a network is."""
+    network.__dict__[ATTRIBUTE] = Watch(entry=entry)
+
+
+def watch_of(network: object) -> Watch:
+    """Return the watch of a network; an empty one if it has none."""
+    watch = getattr(network, ATTRIBUTE, None)
+    return watch if isinstance(watch, Watch) else Watch(calls=1)
+
+
+def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """Return a generator's pictures (B, 3, H, W), and its auxiliary outputs by name.
+
+    Raises:
+        WrongResultError: it returned something else, or wrote into its inputs. Its own errors are raised as they are.
+    """
+    watch = watch_of(network)
+    result = _call(watch, network, {"image": image, "mask": mask}, image, mask)
+    pair = result if isinstance(result, tuple) else (result, {})
+    if len(pair) != 2 or not isinstance(pair[1], Mapping):
+        raise blame.wrong_result(watch.entry, network, f"returned {describe(result)}; return a tensor, or a pair")
+    restored, auxiliary = pair
+    if not isinstance(restored, Tensor) or not restored.is_floating_point():
+        raise blame.wrong_result(watch.entry, network, f"returned {describe(restored)}; return a tensor of pictures")
+    if restored.shape != image.shape:
+        fault = f"gives {list(restored.shape)} for {list(image.shape)}; keep the size of the pictures"
+        raise blame.wrong_result(watch.entry, network, fault)
+    for name, value in auxiliary.items():
+        if not isinstance(value, Tensor):
+            fault = f"returned {describe(value)} as its output '{name}'; return a tensor (B, C, h, w)"
+            raise blame.wrong_result(watch.entry, network, fault)
+    return restored, auxiliary
+
+
+def require_finite(network: object, pictures: Tensor) -> None:
+    """Raise WrongResultError if a generator's pictures are not finite. It waits for the device."""
+    if not pictures.isfinite().all():
+        entry = watch_of(network).entry
+        raise blame.wrong_result(entry, network, "gives values that are not finite for this photograph")
+
+
+def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tensor, mask: Tensor) -> list[Tensor]:
+    """Return a discriminator's maps (B, 1, h, w); errors as `call_generator`."""
+    watch = watch_of(network)
+    inputs = {"picture": picture, "image": image, "mask": mask}
+    maps = _call(watch, network, inputs, picture, image, mask)
+    if not isinstance(maps, list | tuple) or not maps:
+        raise blame.wrong_result(watch.entry, network, f"returned {describe(maps)}; return [map]")
+    for value in maps:
+        is_map = isinstance(value, Tensor) and value.is_floating_point() and value.dim() == 4
+        if not is_map or value.shape[:2] != (len(picture), 1):
+            fault = f"returned {describe(value)} as a map of {len(picture)} pictures"
+            raise blame.wrong_result(watch.entry, network, fault)
+    return list(maps)
+
+
+def call_loss(watch: Watch, loss: Callable[..., Any], restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
+    inputs = {"restored": restored, "truth": truth, "mask": mask}
+    return _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
+
+
+def call_adversarial_generator(
+    watch: Watch,
+    loss: Any,  # noqa: ANN401
+    fake: list[Tensor],
+    real: list[Tensor] | None,
+) -> Tensor:
+    """Return the generator's part of an adversarial loss, a scalar; errors as `call_generator`."""
+    function = blame.call(watch.entry, getattr, loss, "generator")
+    inputs = _named(fake=fake, real=real or [])
+    return _scalar(watch, function, _call(watch, function, inputs, fake, real))
+
+
+def call_adversarial_discriminator(
+    watch: Watch,
+    loss: Any,  # noqa: ANN401
+    fake: list[Tensor],
+    real: list[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Return the discriminator's part of an adversarial loss, two scalars; errors as `call_generator`."""
+    function = blame.call(watch.entry, getattr, loss, "discriminator")
+    pair = _call(watch, function, _named(fake=fake, real=real), fake, real)
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
+    return _scalar(watch, function, pair[0]), _scalar(watch, function, pair[1])
+
+
+def call_penalty(watch: Watch, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
+    """Return the value of a penalty, a scalar; errors as `call_generator`."""
+    inputs = {"context.real": context.real, "context.fake": context.fake}
+    return _scalar(watch, penalty, _call(watch, penalty, inputs, context))
+
+
+def describe(value: object) -> str:
+    """Return what a value is, for messages: its type, and the shape and dtype of a tensor."""
+    if isinstance(value, Tensor):
+        kind = "" if value.is_floating_point() else f"{value.dtype} "
+        return f"a {kind}tensor {list(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _call(watch: Watch, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
+    """Call a component; WrongResultError if one of `inputs`, by their names, is changed afterwards."""
+    watch.calls += 1
+    is_first = watch.calls == 1
+    # A write in place increases a tensor's version; tensors made in inference mode have none.
+    versions = [None if value.is_inference() else value._version for value in inputs.values()]
+    copies = [value.detach().clone() if is_first else None for value in inputs.values()]
+    result = blame.call(watch.entry, function, *arguments)
+    for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
+        is_changed = version is not None and value._version != version
+        if is_changed or (copy is not None and not _are_equal(value, copy)):
+            raise blame.wrong_result(watch.entry, function, f"writes into `{name}`, its input; work on a copy")
+    return result
+
+
+def _are_equal(value: Tensor, copy: Tensor) -> bool:
+    return torch.allclose(value.detach(), copy, rtol=0, atol=0, equal_nan=True)
+
+
+def _scalar(watch: Watch, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned
+    if isinstance(value, Tensor) and value.dim() == 0 and value.is_floating_point():
+        return value
+    remedy = "; take the mean" if isinstance(value, Tensor) and value.dim() else ""
+    raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
+
+
+def _named(**maps: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {f"{name}[{index}]": value for name, values in maps.items() for index, value in enumerate(values)}
