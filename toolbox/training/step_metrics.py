@@ -61,10 +61,9 @@ class NonFiniteError(TrainingError):
 
     def __init__(self, record: StepRecord, not_finite: tuple[str, ...], batch: Batch) -> None:
         names = [name for names in collectives.gather_objects(record.names) for name in names]
-        verb = "are" if len(not_finite) > 1 else "is"
         super().__init__(
-            f"Step {record.step}: {', '.join(not_finite)} {verb} not finite, and the step changed no weight. "
-            f"Batch: {', '.join(names)}. Try a smaller learning rate or a smaller weight of the loss. The last good "
+            f"Step {record.step}: {', '.join(not_finite)}: not finite, and the step changed no weight. Batch: "
+            f"{', '.join(names)}. Try a smaller learning rate or a smaller weight of the loss. The last good "
             "checkpoint is in the run folder."
         )
         self.record, self.not_finite, self.batch = record, not_finite, batch
