@@ -47,6 +47,7 @@ class Progress:
         validated: the number of steps before the last validation.
         seconds: the time spent so far, over all sessions.
         scale: the state of fp16's gradient scaler, see `toolbox.distributed.accelerator`; empty in other precisions.
+        pending: the epoch has ended and its schedules have been stepped, but its validation has not been done.
     """
 
     step: int = 0
@@ -59,6 +60,7 @@ class Progress:
     validated: int = 0
     seconds: float = 0.0
     scale: dict[str, float] = field(default_factory=dict)
+    pending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +109,13 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     saves = [
         save for path in _list_checkpoints(folder) for step, save in [_step_and_save(path)] if step == snapshot.step
     ]
-    save_number = max(saves, default=0) + 1
-    target = folder / (f"step-{snapshot.step:08d}" + (f"-{save_number}" if save_number > 1 else ""))
+    # A save before the validation has the number 0, so that the one after it has the usual name.
+    save_number = max(saves, default=-1 if snapshot.state["progress"]["pending"] else 0) + 1
+    target = folder / (f"step-{snapshot.step:08d}" + (f"-{save_number}" if save_number != 1 else ""))
     files.write_folder(target, lambda temporary: write_checkpoint_files(temporary, snapshot))
-    for old in [path for path in _list_checkpoints(folder) if path != target][MAX_CHECKPOINTS - 1 :]:
+    others = [path for path in _list_checkpoints(folder) if path != target]
+    superseded = [path for path in others if _step_and_save(path) == (snapshot.step, 0)]
+    for old in [*superseded, *[path for path in others if path not in superseded][MAX_CHECKPOINTS - 1 :]]:
         shutil.rmtree(old, ignore_errors=True)
     return target
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import ToolboxError
 from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.restorer import make_restorer
@@ -39,11 +40,14 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     is_complete = progress.batch == 0
     epoch = progress.epoch if is_complete else progress.epoch + 1
     is_last = run_has_ended or progress.step >= run.total_steps() or run.is_time_up()
-    if is_complete and not run_has_ended:
+    if is_complete and not run_has_ended and not progress.pending:
         _step_schedules(run)
     validation = None
     if is_last or epoch % settings.validation.every == 0:
-        validation, progress = _validate(run, progress, epoch)
+        if not progress.pending:
+            # A validation calls metrics, which may fail in any way: nothing trained is lost by that.
+            save_progress(run, replace(progress, pending=True))
+        validation, progress = _validate(run, replace(progress, pending=False), epoch)
     if epoch == 1:
         run.report_luma_mismatches()
     run.console.print_line(
@@ -60,6 +64,13 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     return replace(progress, sums={}) if is_complete else progress
 
 
+def save_progress(run: TrainingRun, progress: Progress) -> None:
+    """Write a checkpoint. All processes call it."""
+    collectives.require_equal_state(run.state.tensors())
+    folder = run.options.folder / run_dir.CHECKPOINTS
+    checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
+
+
 def _step_schedules(run: TrainingRun) -> None:
     for trained in run.state.networks().values():
         if trained.optimizer.state:  # a network that never trains has none
@@ -72,6 +83,9 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     if collectives.is_main_process():
         preview = run.options.folder / run_dir.PREVIEWS / f"epoch-{epoch:03d}.png"
         metric_log.write_preview(preview, result.previews)
+    for label, reason in result.failures.items():
+        del run.metrics[label]
+        run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
     run.log_record(metric_log.validation_record(progress.step, epoch, result))
     figure = _ranking_figure(result.score.score, result.loss)
     progress = replace(progress, stale=progress.stale + 1, validated=progress.step)

@@ -21,7 +21,6 @@ from toolbox.data.loader import Stream
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import (
     Accelerator,
-    grad_scaler_state,
     load_grad_scaler_state,
     make_accelerator,
 )
@@ -35,7 +34,7 @@ from toolbox.training import checkpoint, metric_log, run_dir, run_records, state
 from toolbox.training import step as training_loop
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
-from toolbox.training.epoch_end import end_epoch, restore_test_photos
+from toolbox.training.epoch_end import end_epoch, restore_test_photos, save_progress
 from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, environment_differences, fingerprint, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
@@ -187,12 +186,6 @@ def _load_checkpoint(run: TrainingRun, saved: Path | None) -> Progress:
     return progress
 
 
-def _save_checkpoint(run: TrainingRun, progress: Progress) -> None:
-    collectives.require_equal_state(run.state.tensors())
-    folder = run.options.folder / run_dir.CHECKPOINTS
-    checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
-
-
 def _score_baselines(run: TrainingRun) -> None:
     folder = run.options.folder
     if collectives.on_main_process(lambda: run_records.read_summary(folder) is not None):
@@ -227,6 +220,9 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
     """Train to the end of the run, or until it is stopped; return its position, saved as a checkpoint."""
     total = run.total_steps()
     with run.console.progress_bar("training", total, progress.step) as advance:
+        if progress.pending:
+            progress = end_epoch(run, progress)
+            save_progress(run, progress)
         # However short the time limit, one step is taken.
         while (
             progress.step < total
@@ -237,13 +233,13 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
             # A complete epoch is ended even if the run is stopped: after a resume its schedules must be stepped.
             if progress.batch == 0 or (not run.is_stopped() and (progress.step >= total or run.is_time_up())):
                 progress = end_epoch(run, progress)
-            _save_checkpoint(run, progress)
+            save_progress(run, progress)
             if run.is_stopped():
                 return progress
     # The time limit may end the run while a checkpoint is saved; then its end has not been validated.
     if not run.is_stopped() and progress.validated != progress.step:
         progress = end_epoch(run, progress, run_has_ended=True)
-        _save_checkpoint(run, progress)
+        save_progress(run, progress)
     return progress
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ import torch
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
+from toolbox.errors import PluginError
 from toolbox.evaluation import metrics as scores
-from toolbox.hooks.protocols import Sample
+from toolbox.hooks import blame
+from toolbox.hooks.protocols import Metric, Sample
 from toolbox.models.forward import run_generator, to_uint8
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import reconstruction_loss
@@ -43,12 +45,14 @@ class ValidationResult:
         score: S, M, C and the score, means over the photographs.
         metrics: the recipe's metrics by label, means over the photographs for which they are defined.
         previews: the first photographs of those that this process has restored.
+        failures: why metrics have no figure, by label: they raised an error, or returned what they must not.
     """
 
     loss: float
     score: scores.Score
     metrics: dict[str, float | None] = field(default_factory=dict)
     previews: tuple[Preview, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -56,7 +60,7 @@ def validate(
     state: TrainState,
     batches: Iterable[Batch],
     accelerator: Accelerator,
-    measures: dict[str, Any],
+    measures: Mapping[str, Metric],
     preview_count: int = 0,
 ) -> ValidationResult:
     """Restore every batch and measure the result. All processes call it, and all return the figures of all rows.
@@ -72,6 +76,7 @@ def validate(
     losses: list[tuple[float, float]] = []
     rows: list[Row] = []
     previews: list[Preview] = []
+    failures: dict[str, str] = {}
     photos_before = 0
     for batch in batches:
         position = batch.position
@@ -83,20 +88,24 @@ def validate(
         )
         for number, sample, restored in pictures:
             score = scores.score(restored, sample.truth, sample.mask)
-            values = [measure(restored, sample.truth, sample.mask) for measure in measures.values()]
+            values = [_measure(*measure, restored, sample, failures) for measure in measures.items()]
             rows.append((number, astuple(score), values))
             if len(previews) < preview_count:
                 previews.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
         photos_before += position.total
     all_losses = [pair for pairs in collectives.gather_objects(losses) for pair in pairs]
     rows = _gather_in_order(rows)
+    failures = {label: reason for part in collectives.gather_objects(failures) for label, reason in part.items()}
     columns = zip(measures, zip(*(values for *_, values in rows), strict=True), strict=True)
-    defined = {label: [value for value in column if value is not None] for label, column in columns}
+    defined = {
+        label: [value for value in column if value is not None] for label, column in columns if label not in failures
+    }
     return ValidationResult(
         loss=float(np.average([loss for loss, _ in all_losses], weights=[weight for _, weight in all_losses])),
         score=scores.mean([_score(values) for _, values, _ in rows]),
         metrics={label: float(np.mean(values)) if values else None for label, values in defined.items()},
         previews=tuple(previews),
+        failures=failures,
     )
 
 
@@ -132,6 +141,22 @@ def pixel_loss(state: TrainState, batch: Batch) -> float:
     """Return the mean squared error of the generator in eval mode on one batch. All processes call it."""
     restored = run_generator(state.eval_generator.eval(), state.keep, batch.image, batch.mask)["restored"]
     return collectives.all_reduce_scalar(batch.position.weight * float((restored - batch.truth).square().mean()))
+
+
+def _measure(
+    label: str, measure: Metric, restored: np.ndarray, sample: Sample, failures: dict[str, str]
+) -> float | None:
+    """Return the figure of one metric; if it fails, add the reason to `failures` and call it no more."""
+    if label in failures:
+        return None
+    try:
+        return measure(restored, sample.truth, sample.mask)
+    except Exception as error:  # a metric may raise anything
+        reason = blame.explain(error) or error
+        if not isinstance(reason, PluginError):
+            raise
+        failures[label] = str(reason)
+        return None
 
 
 def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:

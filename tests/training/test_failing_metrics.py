@@ -1,0 +1,108 @@
+"""Metrics that fail in a validation: they cost no training, and the run goes on without them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from click.testing import CliRunner
+from runs import newest_checkpoint, records
+from training_steps import build, make_batch
+
+from toolbox import MetricSpec
+from toolbox.cli import main
+from toolbox.hooks.catalog import Entry
+from toolbox.models.array_calls import MetricCall
+from toolbox.training.validate import validate
+
+
+def metric(function, name="rigged"):
+    spec = MetricSpec(name=name, summary="x", build=lambda params: function)
+    return MetricCall(
+        entry=Entry(kind="metric", spec=spec, plugin="stranger", distribution="", version=""), component=function
+    )
+
+
+def fail(restored, truth, mask):
+    raise ZeroDivisionError("float division by zero")
+
+
+def fail_on_the_second(calls=[]):  # noqa: B006
+    def measure(restored, truth, mask):
+        calls.append(1)
+        return [0.5][len(calls) - 1]
+
+    return measure
+
+
+FAILURES = {
+    "raises": (fail, "raised ZeroDivisionError: float division by zero"),
+    "raises on the second photograph": (fail_on_the_second(), "raised IndexError"),
+    "is not a number": (lambda a, b, m: math.nan, "returned nan"),
+    "returns an array": (lambda a, b, m: a.mean((0, 1)), "returned a float64 array [3]"),
+    "writes into the photograph": (lambda a, b, m: a.fill(0), "writes into `restored`"),
+}
+
+
+@pytest.mark.parametrize("what", FAILURES)
+def test_a_failing_metric_is_left_out_and_the_others_are_measured(what):
+    function, words = FAILURES[what]
+    built, accelerator = build()
+    measures = {"broken": metric(function), "sound": metric(lambda a, b, m: float(a.shape[0]), "sound")}
+    result = validate(built, [make_batch(2)], accelerator, measures)
+    assert result.metrics == {"sound": 32.0}
+    assert list(result.failures) == ["broken"]
+    line = result.failures["broken"]
+    assert line.startswith("Metric 'rigged' of the plugin 'stranger'") and words in line and f"{__file__}:" in line
+    assert result.score.S is not None
+
+
+def test_memory_that_runs_out_in_a_metric_still_ends_the_run():
+    def exhaust(*inputs):
+        raise torch.OutOfMemoryError("full")
+
+    built, accelerator = build()
+    with pytest.raises(torch.OutOfMemoryError):
+        validate(built, [make_batch(1)], accelerator, {"hungry": metric(exhaust)})
+
+
+PLUGIN = """
+from toolbox import MetricSpec, hookimpl
+
+def build(params):
+    def measure(restored, truth, mask):
+        raise {error}("no luck")
+    return measure
+
+@hookimpl
+def toolbox_metrics():
+    return [MetricSpec(name="boom", summary="It fails", build=build)]
+"""
+TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4", "training.memory_format=contiguous"]
+
+
+def test_a_validation_that_ends_the_process_costs_no_step(photos, tmp_path):
+    file = tmp_path / "stranger.py"
+    file.write_text(PLUGIN.format(error="SystemExit"))
+    runner = CliRunner()
+    assert runner.invoke(main, ["plugin", "add", str(file)]).exit_code == 0
+    settings = [part for setting in [*TINY, "metrics.boom.enabled=true"] for part in ("--set", setting)]
+    options = ["--size", "32", "--batch", "2", "--epochs", "1", "--device", "cpu"]
+    result = runner.invoke(main, ["run", "--data", str(photos), "--out", "run", *options, *settings])
+    assert "no luck" in result.output
+    run = tmp_path / "run"
+    taken = [record["step"] for record in records(run)]
+    saved = newest_checkpoint(run)
+    progress = json.loads((saved / "state.json").read_text())["progress"]
+    assert progress["pending"] and progress["step"] == len(taken) > 0 and progress["epoch"] == 1
+
+    file.write_text(PLUGIN.format(error="ValueError"))
+    result = runner.invoke(main, ["run", "--resume", "run", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert "warning: metrics.boom is left out from here on. Metric 'boom' of the plugin 'stranger'" in result.stdout
+    assert [record["step"] for record in records(run) if "validation" not in record] == taken
+    (validation,) = [record["validation"] for record in records(run) if "validation" in record]
+    assert "boom" not in validation and validation["score"] is not None
+    assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{len(taken):08d}"]
