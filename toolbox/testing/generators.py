@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.data.batch import Batch
+from toolbox.errors import PluginError
 from toolbox.hooks.protocols import Generator
 from toolbox.hooks.specs import GeneratorSpec
 from toolbox.inference.restorer import Restorer
@@ -94,8 +95,8 @@ def check_tiny_photographs(case: NetworkCase) -> str:
     photograph = examples.sample(1, 1, damaged=False)
     try:
         _restorer(case)(photograph.image, photograph.mask)
-    except (RuntimeError, ValueError) as error:
-        return Note(f"it can't restore a photograph of 1x1: {error_text(error)}")
+    except PluginError as error:
+        return Note(f"it can't restore a photograph of 1x1: {error_text(error.__cause__ or error)}")
     return "down to 1x1"
 
 
