@@ -27,6 +27,7 @@ LAYERS = (
     ("training",),
     ("diagnostics",),
     ("api",),
+    ("web",),
     ("cli",),
 )
 # The public face imports from these folders when it is imported; the rest is imported inside its functions.

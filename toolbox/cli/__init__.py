@@ -21,6 +21,7 @@ from toolbox.errors import ToolboxError, did_you_mean
 # In the order of the help. The module of a command has the same name; only the command that runs is imported.
 COMMANDS = (
     *("run", "restore", "list", "show", "plugins", "plugin", "recipe", "weights", "bench", "doctor", "mask", "score"),
+    "serve",
 )
 
 

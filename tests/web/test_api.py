@@ -1,0 +1,216 @@
+"""The API of the page: the same results as `toolbox restore`, and nothing for strangers."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+from page_server import add, call, restore, running, state, wait_until
+from standins import gray, install_stand_in, run_restore
+
+from toolbox.imaging import io
+from toolbox.masks.sources import find_painted_shape
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    return install_stand_in(monkeypatch)
+
+
+@pytest.fixture
+def service(tmp_path, stand_in):
+    with running(tmp_path / "album") as service:
+        yield service
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "old print.png"
+    io.write_png(path, gray())
+    return path
+
+
+def mask_png(tmp_path, mask):
+    path = tmp_path / "drawn.png"
+    io.write_png(path, mask.astype(np.uint8) * 255)
+    return path
+
+
+def test_a_photograph_is_opened_restored_and_saved_with_the_bytes_of_the_command(service, photo, tmp_path):
+    entry = add(service, photo)
+    assert (entry["name"], entry["width"], entry["height"], entry["kind"]) == ("old print.png", 64, 48, "gray")
+    assert restore(service, entry["id"])["state"] == "restored"
+    run_restore(photo, "-o", tmp_path / "out")
+    assert call(service, "GET", f"/api/photos/{entry['id']}/result") == (200, (tmp_path / "out/old print.png").read_bytes())
+
+
+def test_a_changed_mask_is_what_is_filled_as_with_mask_in_the_command(service, photo, tmp_path):
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 30:50] = True
+    drawn = mask_png(tmp_path, mask)
+    entry = add(service, photo)
+    status, entry = call(service, "PUT", f"/api/photos/{entry['id']}/mask", drawn.read_bytes())
+    assert status == 200 and entry["is_edited"] and entry["lost"] == pytest.approx(200 / (48 * 64))
+    restore(service, entry["id"])
+    run_restore(photo, "-o", tmp_path / "out", "--mask", drawn)
+    assert call(service, "GET", f"/api/photos/{entry['id']}/result")[1] == (tmp_path / "out/old print.png").read_bytes()
+
+
+def test_an_empty_mask_ends_the_search_for_a_lost_region(service, stand_in, tmp_path):
+    pixels = gray(96, 96)
+    pixels[20:60, 30:70] = 0
+    io.write_png(tmp_path / "p.png", pixels)
+    assert find_painted_shape(np.dstack([pixels] * 3)).sum() == 1600
+    entry = add(service, tmp_path / "p.png")
+    assert entry["lost"] == pytest.approx(1600 / 96**2)
+    empty = mask_png(tmp_path, np.zeros((96, 96), bool))
+    call(service, "PUT", f"/api/photos/{entry['id']}/mask", empty.read_bytes())
+    restore(service, entry["id"])
+    assert not stand_in.calls[-1][2].any()
+
+
+def test_a_colour_photograph_without_marks_is_left_unchanged_with_the_reason(service, tmp_path):
+    rng = np.random.default_rng(0)
+    io.write_png(tmp_path / "c.png", rng.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    entry = restore(service, add(service, tmp_path / "c.png")["id"])
+    assert entry["state"] == "unchanged" and "in colour" in entry["reason"]
+    assert call(service, "GET", f"/api/photos/{entry['id']}/result")[0] == 404
+    assert restore(service, entry["id"], keep="luma")["state"] == "restored"
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n and no more"], ids=["empty", "text", "cut"])
+def test_a_file_that_is_no_photograph_is_refused_in_one_line(service, data):
+    status, answer = call(service, "POST", "/api/photos?name=x.png", data)
+    assert status == 400 and "\n" not in answer["error"] and "x.png" in answer["error"]
+    assert call(service, "GET", "/api/photos") == (200, [])
+
+
+def test_a_mask_of_another_size_is_refused(service, photo, tmp_path):
+    entry = add(service, photo)
+    other = mask_png(tmp_path, np.zeros((10, 10), bool))
+    status, answer = call(service, "PUT", f"/api/photos/{entry['id']}/mask", other.read_bytes())
+    assert status == 400 and "10x10" in answer["error"] and "64x48" in answer["error"]
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, stand_in, photo):
+    with running(tmp_path / "album", max_pixels=100) as service:
+        status, answer = call(service, "POST", "/api/photos?name=x.png", photo.read_bytes())
+    assert status == 400 and "more than the limit of 100" in answer["error"]
+
+
+def test_a_photograph_that_fails_does_not_stop_the_next(service, stand_in, photo):
+    first, second = add(service, photo), add(service, photo)
+    broken = iter([True])
+
+    def fail_once(count):
+        if next(broken, False):
+            raise RuntimeError("out of\nmemory")
+
+    object.__setattr__(stand_in, "before_call", fail_once)
+    call(service, "POST", f"/api/photos/{first['id']}/restore", b"{}")
+    assert restore(service, second["id"])["state"] == "restored"
+    failed = call(service, "GET", f"/api/photos/{first['id']}")[1]
+    assert failed["state"] == "failed" and failed["reason"] == "RuntimeError: out of memory"
+
+
+def test_a_waiting_photograph_can_be_cancelled(service, stand_in, photo):
+    import threading
+
+    gate = threading.Event()
+    object.__setattr__(stand_in, "before_call", lambda count: gate.wait(60))
+    first, second = add(service, photo)["id"], add(service, photo)["id"]
+    for photo_id in (first, second):
+        call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")
+    wait_until(lambda: state(service, first) == "running")
+    assert state(service, second) == "waiting"
+    assert call(service, "DELETE", f"/api/photos/{second}/restore")[1]["state"] == "new"
+    gate.set()
+    wait_until(lambda: state(service, first) == "restored")
+    assert len(stand_in.calls) == 1
+
+
+def test_photographs_are_kept_over_a_restart(tmp_path, stand_in, photo):
+    with running(tmp_path / "album") as service:
+        entry = add(service, photo)
+        restore(service, entry["id"])
+        result = call(service, "GET", f"/api/photos/{entry['id']}/result")
+        before = call(service, "GET", "/api/photos")
+    with running(tmp_path / "album") as service:
+        assert call(service, "GET", "/api/photos") == before
+        assert call(service, "GET", f"/api/photos/{entry['id']}/result") == result
+        assert call(service, "DELETE", f"/api/photos/{entry['id']}")[0] == 204
+    assert not list((tmp_path / "album").iterdir())
+
+
+def test_the_api_needs_the_token(service):
+    assert call(service, "GET", "/api/photos", token="")[0] == 403
+    assert call(service, "GET", "/api/photos", token="wrong")[0] == 403
+    assert call(service, "GET", "/", token="")[0] == 200
+    assert len(service.token) >= 32 and service.link.endswith(f"#token={service.token}")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", ""])
+def test_another_host_name_is_refused(service, host):
+    assert call(service, "GET", "/", headers={"Host": host})[0] in (400, 403)
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "file://", "http://127.0.0.1:1"])
+def test_another_origin_is_refused(service, origin):
+    assert call(service, "GET", "/api/photos", headers={"Origin": origin})[0] == 403
+
+
+def test_the_own_origin_is_answered_without_cors(service):
+    import urllib.request
+
+    request = urllib.request.Request(
+        f"http://localhost:{service.port}/", headers={"Origin": f"http://localhost:{service.port}"}
+    )
+    with urllib.request.urlopen(request) as response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+    assert "access-control-allow-origin" not in headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static//etc/passwd", "/../../etc/passwd"],
+)
+def test_no_file_outside_the_page_is_served(service, path):
+    status, answer = call(service, "GET", path)
+    assert status in (403, 404) and b"import" not in (answer if isinstance(answer, bytes) else b"")
+
+
+@pytest.mark.parametrize("name", ["../../x.png", "..\\x.png", "/etc/passwd", "a\nb.png", "x" * 1000, " ", ""])
+def test_a_name_from_outside_is_never_a_path(service, photo, tmp_path, name):
+    before = {path for path in tmp_path.rglob("*") if "album" not in path.parts}
+    entry = add(service, photo, name)
+    assert "/" not in entry["name"] and "\n" not in entry["name"] and len(entry["name"]) <= 200
+    assert {path for path in tmp_path.rglob("*") if "album" not in path.parts} == before
+
+
+def test_mutated_requests_leave_the_server_alive_and_show_no_traceback(service, photo):
+    rng = random.Random(1)
+    photo_id = add(service, photo)["id"]
+    parts = ["api", "photos", photo_id, "..", "view", "mask", "result", "restore", "%00", "é", "", "x" * 300, "static"]
+    bodies = [b"", b"{}", b"[]", b'{"keep_tone": 3}', b'{"keep_tone": 1}', b'{"x": 1}', b"\xff\xfe", b"[" * 3000, b"NaN"]
+    for _ in range(200):
+        path = "/" + "/".join(rng.choices(parts, k=rng.randint(1, 5)))
+        path = "".join(c if c.isascii() else "%C3%A9" for c in path)
+        status, answer = call(service, rng.choice(["GET", "POST", "PUT", "DELETE", "PATCH"]), path, rng.choice(bodies))
+        assert 200 <= status < 500, (path, status)
+        assert "Traceback" not in json.dumps(answer if not isinstance(answer, bytes) else answer.decode("latin-1"))
+    assert call(service, "GET", "/api/choices")[0] == 200
+
+
+def test_the_page_is_small_and_names_no_other_address(service):
+    from toolbox.web.app import STATIC
+
+    files = [path for path in STATIC.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 300_000
+    for path in files:
+        assert "://" not in path.read_text("utf-8").replace("http://www.w3.org/2000/svg", ""), path.name
+    texts = [json.loads(path.read_text("utf-8")) for path in (STATIC / "texts").glob("*.json")]
+    assert len(texts) == 2 and texts[0].keys() == texts[1].keys()

@@ -1,0 +1,238 @@
+"""The page in a real browser: Debian's chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_server import running
+from standins import gray, install_stand_in, run_restore
+from toolbox_plugins.default.lost_region import damage
+
+from toolbox.data import sample
+from toolbox.imaging import io
+
+ROOT = Path(__file__).resolve().parents[2]
+PHONE = {"width": 390, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        pytest.skip("needs the browser chromium, which is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    with running(tmp_path / "album") as service:
+        yield service
+
+
+@pytest.fixture
+def page(browser, service):
+    with browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True) as context:
+        page = context.new_page()
+        problems = watch(page, service)
+        page.goto(service.link)
+        wait_for_text(page, "#status", "Ready")
+        yield page
+        assert problems == []
+
+
+def watch(page, service):
+    """Collect errors of the page and requests to other addresses."""
+    problems = []
+    own = f"http://127.0.0.1:{service.port}/"
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith((own, f"blob:{own}")) else problems.append(r.url))
+    return problems
+
+
+def wait_for_text(page, selector, text):
+    page.locator(selector, has_text=text).wait_for()
+
+
+def wait_for_marks(page):
+    """Wait until the line of facts no longer says that nothing is marked."""
+    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
+
+
+def open_photo(page, path, name=None):
+    page.set_input_files("#files", str(path))
+    wait_for_text(page, "#facts", name or path.name)
+
+
+def photo(tmp_path, name="old.png"):
+    io.write_png(tmp_path / name, gray(96, 128))
+    return tmp_path / name
+
+
+def drag(page, points):
+    box = page.locator("#stage").bounding_box()
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+
+
+def test_mark_restore_compare_and_save(page, tmp_path):
+    path = photo(tmp_path)
+    open_photo(page, path)
+    wait_for_text(page, "#facts", "Nothing is marked")
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.4), (0.6, 0.5)])
+    wait_for_marks(page)
+    page.keyboard.press("Control+z")
+    wait_for_text(page, "#facts", "Nothing is marked")
+    page.click("#redo")
+    wait_for_marks(page)
+    with page.expect_download() as marks:
+        page.click("#save-mask")
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 0%)"
+    page.focus("#compare")
+    page.keyboard.press("ArrowRight")
+    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 1%)"
+    with page.expect_download() as saved:
+        page.click("#save")
+    assert saved.value.suggested_filename == "old-restored.png"
+    mask = io.read_mask(marks.value.path())
+    assert mask.shape == (96, 128) and 0.005 < mask.mean() < 0.3
+    # The same photograph and marks with the command give the same bytes.
+    shutil.copy(marks.value.path(), tmp_path / "marks.png")
+    run_restore(path, "-o", tmp_path / "out", "--mask", tmp_path / "marks.png")
+    assert Path(saved.value.path()).read_bytes() == (tmp_path / "out" / "old.png").read_bytes()
+
+
+def test_a_reload_keeps_marks_and_results(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.click("[data-tool=lasso]")
+    drag(page, [(0.4, 0.4), (0.6, 0.4), (0.6, 0.6), (0.4, 0.6)])
+    wait_for_marks(page)
+    facts = page.inner_text("#facts")
+    page.reload()
+    wait_for_text(page, "#facts", facts)
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    page.reload()
+    page.wait_for_selector("#compare-row:not([hidden])")
+
+
+def test_marks_are_loaded_from_a_file_and_erased(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    mask = np.zeros((96, 128), np.uint8)
+    mask[:, 60:] = 255
+    io.write_png(tmp_path / "mask.png", mask)
+    page.set_input_files("#mask-file", str(tmp_path / "mask.png"))
+    wait_for_text(page, "#facts", "53.13 %")
+    page.click("[data-tool=eraser]")
+    drag(page, [(0.7, 0.2), (0.7, 0.8)])
+    page.locator("#facts", has_not_text="53.13").wait_for()
+    page.click("#clear")
+    wait_for_text(page, "#facts", "Nothing is marked")
+
+
+def test_dropped_photographs_are_an_album_and_a_broken_file_is_named(page, tmp_path):
+    good = photo(tmp_path).read_bytes()
+    page.evaluate(
+        """([good, broken]) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(good)], "a.png"));
+            files.items.add(new File([new Uint8Array(broken)], "b.png"));
+            files.items.add(new File([new Uint8Array(good)], "c.png"));
+            document.dispatchEvent(new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true}));
+        }""",
+        [list(good), list(good[:40])],
+    )
+    page.locator("#photos li").nth(1).wait_for()
+    wait_for_text(page, "#facts", "a.png")
+    page.click("#restore-all")
+    page.locator("#photos li", has_text="✓").nth(1).wait_for()
+    page.click("#next")
+    wait_for_text(page, "#facts", "c.png")
+    page.click("#close")
+    wait_for_text(page, "#facts", "a.png")
+
+
+def test_the_keyboard_alone_marks_and_restores(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.focus("#stage")
+    for key in ("b", "ArrowRight", "Space", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    wait_for_marks(page)
+    page.focus("#restore")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    unnamed = page.evaluate(
+        """[...document.querySelectorAll("button, select, input:not([hidden]), canvas[role], [role=application]")]
+            .filter((one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.closest("label")))
+            .map((one) => one.id)"""
+    )
+    assert unnamed == []
+
+
+def test_on_a_phone_in_korean_nothing_is_wider_than_the_screen(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.set_viewport_size(PHONE)
+    page.select_option("#language", "ko")
+    wait_for_text(page, "#restore", "복원")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate("document.documentElement.lang") == "ko"
+
+
+def test_a_server_that_has_ended_is_told_on_the_page(page, service, tmp_path):
+    open_photo(page, photo(tmp_path))
+    service.stop()
+    page.wait_for_timeout(500)
+    page.click("#restore")
+    page.wait_for_selector("#status.error")
+
+
+def test_a_page_without_the_token_says_what_to_do(browser, service):
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(service.link.partition("#")[0])
+        wait_for_text(page, "#status", "Open the link that toolbox serve printed last.")
+
+
+def test_the_shipped_weights_restore_a_photograph_in_the_page(browser, tmp_path):
+    """UPDATE_DOCS=1 writes the screenshot of README."""
+    truth = io.read_rgb(sample.folder() / "photos" / "forest-waterfall.jpg")
+    path = tmp_path / "old.png"
+    io.write_png(path, damage(truth, np.random.default_rng(2))[0])
+    with (
+        running(tmp_path / "album") as service,
+        browser.new_context(viewport={"width": 1100, "height": 860}, accept_downloads=True) as context,
+    ):
+        page = context.new_page()
+        page.goto(service.link)
+        wait_for_text(page, "#status", "Ready")
+        open_photo(page, path)
+        page.click("#restore")
+        page.wait_for_selector("#compare-row:not([hidden])", timeout=120_000)
+        page.evaluate(
+            "const slider = document.querySelector('#compare'); slider.value = 50;"
+            "slider.dispatchEvent(new Event('input'));"
+        )
+        with page.expect_download() as saved:
+            page.click("#save")
+        picture = page.screenshot(type="jpeg", quality=85)
+        data = Path(saved.value.path()).read_bytes()
+    assert len(picture) > 10_000
+    if os.environ.get("UPDATE_DOCS"):
+        (ROOT / "docs/pictures/page.jpg").write_bytes(picture)
+    run_restore(path, "-o", tmp_path / "out", "--device", "cpu")
+    assert data == (tmp_path / "out" / "old.png").read_bytes()

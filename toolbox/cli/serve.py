@@ -1,0 +1,71 @@
+"""`toolbox serve`: a page on this machine to restore photographs in."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from toolbox.cli.common import load_catalog
+from toolbox.errors import UsageError
+
+LOOPBACK = "127.0.0.1"
+
+
+@click.command("serve")
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address; another than 127.0.0.1 opens it to others.")
+@click.option("--no-browser", is_flag=True, help="Only print the link.")
+@click.option(
+    "--album",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Open the photographs of this folder; they are copied, never changed.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep photographs, masks and results in this folder. Without it, all is deleted at the end.",
+)
+@click.option("--weights", default="luma", show_default=True, help="A published name, a weight file or a run folder.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. Default: the best one.")
+@click.pass_context
+def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - the options above
+    """Open a page in the browser to restore photographs: mark damage, compare, save. Nothing leaves this machine."""
+    from toolbox.web import server
+    from toolbox.web.album import Album
+
+    catalog = load_catalog(context)
+    with ExitStack() as stack:
+        keep = options["keep"]
+        if keep is not None:
+            _require_folder(keep)
+        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolbox-serve-")))
+        album = Album(folder)
+        service = server.Service(
+            album=album,
+            catalog=catalog,
+            weights=options["weights"],
+            device=options["device"],
+            host=options["host"],
+            port=options["port"],
+        )
+        service.prepare()
+        if options["album"] is not None:
+            for line in server.open_folder(album, options["album"]):
+                click.echo(line, err=True)
+        click.echo(f"Open this link in your browser (Ctrl-C ends the page):\n{service.link}")
+        if options["host"] != LOOPBACK:
+            click.echo("Anyone who has this link and reaches this machine can use the page.", err=True)
+        if not options["no_browser"]:
+            click.launch(service.link)
+        service.run()
+
+
+def _require_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep {folder}: {error.strerror}.") from None

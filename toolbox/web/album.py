@@ -1,0 +1,216 @@
+"""The photographs that are open in the page, each in a folder of its own with its mask and its result.
+
+The server chooses every path. A name from outside is kept as text and is never part of a path.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolbox.errors import DataError, ToolboxError, UsageError
+from toolbox.imaging import io
+from toolbox.imaging.formats import format_of_content
+from toolbox.inference.options import RestoreOptions
+from toolbox.inference.output_paths import Job, plan_jobs
+from toolbox.inference.photo import find_mask
+from toolbox.masks.sources import MaskOptions
+from toolbox.utils import files
+
+MAX_PHOTOS = 1000
+MAX_NAME = 200
+_RECORD = "photo.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoEntry:
+    """One open photograph, as the page sees it.
+
+    Attributes:
+        id: what the server calls it.
+        name: the file name that the browser gave, for display only.
+        width, height: of the upright photograph, in pixels.
+        kind: "gray", "toned" or "colour".
+        lost: the fraction of its pixels that the mask marks.
+        is_edited: whether a person has changed the mask.
+        state: "new", "waiting", "running", "restored", "unchanged" or "failed".
+        reason: why it failed or was left unchanged.
+        notes: what else was changed when it was restored.
+        settings: the settings of its last restoration.
+    """
+
+    id: str
+    name: str
+    width: int
+    height: int
+    kind: str
+    lost: float = 0.0
+    is_edited: bool = False
+    state: str = "new"
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Album:
+    """The open photographs, in the order in which they came. All methods may be called from several threads."""
+
+    def __init__(self, folder: Path, *, max_pixels: int = io.MAX_PIXELS) -> None:
+        """Open the album in `folder`; photographs that an earlier server kept there are open again."""
+        self.folder = folder
+        self.max_pixels = max_pixels
+        self._lock = threading.Lock()
+        self._entries: dict[str, PhotoEntry] = {entry.id: entry for entry in _read_entries(folder)}
+
+    def entries(self) -> list[PhotoEntry]:
+        """Return all photographs."""
+        with self._lock:
+            return list(self._entries.values())
+
+    def entry(self, photo_id: str) -> PhotoEntry:
+        """Return one photograph; KeyError if there is none with that id."""
+        with self._lock:
+            return self._entries[photo_id]
+
+    def add(self, data: bytes, name: str) -> PhotoEntry:
+        """Open a photograph: check and decode it, and find its lost region.
+
+        Raises:
+            DataError: the bytes are no image that can be read, or it is too large.
+            UsageError: too many photographs are open.
+        """
+        name = clean_name(name)
+        row = format_of_content(data)
+        photo = io.decode(data, name, max_pixels=self.max_pixels)
+        rgb = io.to_rgb8(photo)
+        with self._lock:
+            if len(self._entries) >= MAX_PHOTOS:
+                raise UsageError(f"{MAX_PHOTOS} photographs are open. Close some of them first.")
+        # The time first, so that the folders are in the order in which the photographs came.
+        photo_id = f"{time.time_ns():016x}{secrets.token_hex(4)}"
+        folder = self.folder / photo_id
+        files.ensure_folder(folder)
+        assert row is not None  # the photograph was decoded
+        path = folder / f"photo{row.suffixes[0]}"
+        files.write_bytes(path, data)
+        toning, mask = find_mask(photo, rgb, _job(path), MaskOptions(max_pixels=self.max_pixels))
+        height, width = mask.shape
+        _write_mask(folder, mask)
+        io.write_png(folder / "view.png", rgb)
+        entry = PhotoEntry(
+            id=photo_id, name=name, width=width, height=height, kind=toning.kind, lost=float(mask.mean())
+        )
+        self._store(entry)
+        return entry
+
+    def remove(self, photo_id: str) -> None:
+        """Close a photograph and delete its files."""
+        with self._lock:
+            del self._entries[photo_id]
+        shutil.rmtree(self.folder / photo_id, ignore_errors=True)
+
+    def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
+        """Replace the mask by a PNG in which white is lost.
+
+        Raises:
+            DataError: it is no image, or has another size than the photograph.
+        """
+        entry = self.entry(photo_id)
+        path = self.folder / photo_id / "upload.png"
+        files.write_bytes(path, data)
+        try:
+            mask = io.read_mask(path, max_pixels=self.max_pixels)
+        finally:
+            path.unlink()
+        if mask.shape != (entry.height, entry.width):
+            raise DataError(
+                f"The mask is {mask.shape[1]}x{mask.shape[0]} pixels and the photograph {entry.width}x{entry.height}. "
+                "Both must have the same size."
+            )
+        _write_mask(self.folder / photo_id, mask)
+        entry = replace(entry, lost=float(mask.mean()), is_edited=True)
+        self._store(entry)
+        return entry
+
+    def update(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
+        """Change what is known of a photograph; one that was closed meanwhile stays closed."""
+        with self._lock:
+            entry = self._entries.get(photo_id)
+        if entry is not None:
+            self._store(replace(entry, **changes))
+
+    def view(self, photo_id: str) -> Path:
+        """Return the photograph as PNG, upright, in sRGB."""
+        return self._existing(photo_id, "view.png")
+
+    def mask(self, photo_id: str) -> Path:
+        """Return the mask as PNG; white is lost."""
+        return self._existing(photo_id, "mask.png")
+
+    def result(self, photo_id: str) -> Path:
+        """Return the file that was restored last, as `toolbox restore` writes it."""
+        return self._existing(photo_id, f"result/{self.job(photo_id).target.name}")
+
+    def job(self, photo_id: str) -> Job:
+        """Return the photograph's file and the path of its result, as `toolbox restore` chooses it."""
+        folder = self.folder / self.entry(photo_id).id
+        photo = next(path for path in sorted(folder.glob("photo.*")) if path.name != _RECORD)
+        return plan_jobs([photo], folder / "result")[0]
+
+    def options(self, photo_id: str, **choices: Any) -> RestoreOptions:  # noqa: ANN401 - fields of RestoreOptions
+        """Return the options for restoring: a mask that a person has changed replaces the search for a lost region."""
+        entry = self.entry(photo_id)
+        mask_options = MaskOptions(max_pixels=self.max_pixels)
+        if entry.is_edited:
+            path = self.mask(photo_id) if entry.lost else None
+            # Whoever drew it has seen it, so a large mask is not refused.
+            mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
+        return RestoreOptions(mask_options=mask_options, overwrite=True, max_pixels=self.max_pixels, **choices)
+
+    def _existing(self, photo_id: str, name: str) -> Path:
+        path = self.folder / self.entry(photo_id).id / name
+        if not path.is_file():
+            raise KeyError(name)
+        return path
+
+    def _store(self, entry: PhotoEntry) -> None:
+        with self._lock:
+            if (self.folder / entry.id).is_dir():
+                files.write_json(self.folder / entry.id / _RECORD, asdict(entry))
+                self._entries[entry.id] = entry
+
+
+def clean_name(name: str) -> str:
+    """Return a file name for display: one line, without folders, of at most 200 characters."""
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    return files.printable(base)[:MAX_NAME] or "photograph"
+
+
+def _job(path: Path) -> Job:
+    return Job(photo=path, relative_path=Path(path.name), target=path)
+
+
+def _write_mask(folder: Path, mask: np.ndarray) -> None:
+    io.write_png(folder / "mask.png", mask.astype(np.uint8) * 255)
+
+
+def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
+    """Yield the photographs that an earlier server kept; what was not finished is new again."""
+    for path in sorted(folder.glob(f"*/{_RECORD}")):
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"])})
+        except (OSError, ValueError, TypeError, KeyError, ToolboxError):
+            continue  # not written by this version
+        yield replace(entry, state="new") if entry.state in ("waiting", "running") else entry
+
+

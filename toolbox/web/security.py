@@ -1,0 +1,73 @@
+"""What keeps other pages and other machines out: the token, the Host and Origin headers, the content policy."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+TOKEN_HEADER = "x-toolbox-token"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """ASGI middleware: refuse requests of other hosts and pages, and calls of the API without the token.
+
+    A page of another site can make a browser send requests to this machine. Such a request has that site's Origin, or,
+    if its name was bound to this machine (DNS rebinding), that site's Host. It never has the token, which is only in
+    the link that `toolbox serve` prints.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, hosts: Iterable[str]) -> None:
+        """Guard `app`; `hosts` are the values of the Host header that are answered, as "127.0.0.1:8000"."""
+        self.app = app
+        self.token = token
+        self.hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is None and scope["type"] == "http":
+            await self.app(scope, receive, send_with_headers)
+        elif scope["type"] == "http":
+            response = JSONResponse({"error": refusal}, status_code=403)
+            await response(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        headers = Headers(scope=scope)
+        if headers.get("host", "").lower() not in self.hosts:
+            return "This address is not served here. Open the link that toolbox serve printed."
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() not in self.hosts:
+            return "Requests of other pages are refused."
+        if scope.get("path", "").startswith("/api/"):
+            sent = headers.get(TOKEN_HEADER, "")
+            if not hmac.compare_digest(sent.encode("utf-8", "replace"), self.token.encode()):
+                return "The token is missing or wrong. Open the link that toolbox serve printed last."
+        return None

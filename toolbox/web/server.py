@@ -1,0 +1,126 @@
+"""Run the page on a port of this machine."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from toolbox.errors import ToolboxError, UsageError
+from toolbox.imaging import io
+from toolbox.inference import restorer as restoring
+from toolbox.inference.restorer import Restorer
+from toolbox.utils import files
+from toolbox.web.album import Album
+from toolbox.web.app import make_app
+from toolbox.web.worker import Worker
+
+if TYPE_CHECKING:
+    from toolbox.hooks.catalog import Catalog
+
+
+LOOPBACK = "127.0.0.1"
+# The strengths of colour that the page offers.
+SATURATIONS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
+
+
+class Service:
+    """The page of an album on a port."""
+
+    def __init__(
+        self, *, album: Album, catalog: Catalog | None, weights: str, device: str | None, host: str, port: int
+    ) -> None:
+        """Describe the service; `prepare` loads the weights and opens the port, `run` answers until Ctrl-C."""
+        self.album, self.catalog, self.weights, self.device = album, catalog, weights, device
+        self.host, self.port = host, port
+        self.token = secrets.token_urlsafe(24)
+        self._restorer: Restorer | None = None
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+
+    @property
+    def link(self) -> str:
+        """The address of the page with its token, which is behind the #, so that a browser never sends it."""
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{name}:{self.port}/#token={self.token}"
+
+    def prepare(self) -> None:
+        """Load the weights and open the port.
+
+        Raises:
+            UsageError: the port is in use, or the address is not one of this machine.
+            WeightsError: the weights can't be used.
+        """
+        self._restorer = restoring.load_restorer(self.weights, device=self.device, catalog=self.catalog)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((self.host, self.port))
+        except OSError as error:
+            self._socket.close()
+            raise UsageError(
+                f"--host {self.host} --port {self.port}: {error.strerror}. Choose another port, or 0 for a free one."
+            ) from None
+        self.port = self._socket.getsockname()[1]
+
+    def run(self) -> None:
+        """Answer requests until Ctrl-C, SIGTERM or `stop`."""
+        assert self._socket is not None
+        worker = Worker(self.album, self.restorer)
+        names = {self.host, LOOPBACK, "localhost", "[::1]"} | (set() if self.host == LOOPBACK else _own_names())
+        app = make_app(
+            self.album,
+            worker,
+            token=self.token,
+            hosts=[f"{name}:{self.port}" for name in names],
+            choices={"keep": ["auto", "luma"], "keep_tone": [False, True], "saturation": SATURATIONS},
+        )
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        try:
+            self._server.run(sockets=[self._socket])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            worker.stop()
+            self._socket.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether requests are answered."""
+        return self._server is not None and self._server.started
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def restorer(self, settings: Mapping[str, Any]) -> Restorer:
+        """Return the restorer for the settings of a photograph."""
+        assert self._restorer is not None
+        return replace(self._restorer, saturation=settings.get("saturation", 1))
+
+
+def open_folder(album: Album, folder: Path) -> Iterator[str]:
+    """Open every photograph of a folder; yield a line for each that can't be opened."""
+    for path in io.find_images(folder):
+        try:
+            album.add(path.read_bytes(), path.name)
+        except (ToolboxError, OSError) as error:
+            yield f"{files.printable(path.name)}: {' '.join(str(error).split())}"
+
+
+def _own_names() -> set[str]:
+    """Return the names and addresses by which other machines know this one."""
+    name = socket.gethostname()
+    try:
+        found = socket.getaddrinfo(name, None)
+    except OSError:
+        found = []
+    addresses = {str(row[4][0]) for row in found}
+    return {name, socket.getfqdn()} | {f"[{address}]" if ":" in address else address for address in addresses}

@@ -1,0 +1,42 @@
+// The calls of the server. Each needs the token, which is in the link behind the #.
+
+const TOKEN_KEY = "toolbox-token";
+
+export function readToken() {
+  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (found) {
+    sessionStorage.setItem(TOKEN_KEY, found);
+    history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem(TOKEN_KEY) || "";
+}
+
+async function call(path, options = {}) {
+  const headers = { "X-Toolbox-Token": readToken(), ...options.headers };
+  const response = await fetch(path, { ...options, headers });
+  if (!response.ok) {
+    let reason = response.statusText;
+    try {
+      reason = (await response.json()).error;
+    } catch { /* no JSON: the status says it */ }
+    throw Object.assign(new Error(reason), { status: response.status });
+  }
+  return response;
+}
+
+const json = async (path, options) => (await call(path, options)).json();
+const photo = (id) => `/api/photos/${encodeURIComponent(id)}`;
+
+export const choices = () => json("/api/choices");
+export const list = () => json("/api/photos");
+export const show = (id) => json(photo(id));
+export const add = (file, name) => json(`/api/photos?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
+export const remove = (id) => call(photo(id), { method: "DELETE" });
+export const picture = async (id, what) => (await call(`${photo(id)}/${what}`)).blob();
+export const setMask = (id, png) => json(`${photo(id)}/mask`, { method: "PUT", body: png });
+export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" });
+export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
+export async function resultFile(id) {
+  const response = await call(`${photo(id)}/result`);
+  return { blob: await response.blob(), type: response.headers.get("content-type") || "" };
+}

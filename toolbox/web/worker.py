@@ -1,0 +1,100 @@
+"""One thread that restores the photographs of an album, one after the other, in the order in which they were asked for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from toolbox.errors import ToolboxError, UsageError
+from toolbox.inference.batch import restore_all
+from toolbox.inference.restorer import Restorer
+from toolbox.utils import files
+from toolbox.web.album import Album
+
+MAX_WAITING = 500
+
+
+class Worker:
+    """Restores photographs in a thread, with the same calls as `toolbox restore`."""
+
+    def __init__(self, album: Album, load: Callable[[Mapping[str, Any]], Restorer]) -> None:
+        """Start the thread.
+
+        Args:
+            album: where photographs, masks and results are.
+            load: returns the restorer for the settings of a photograph; called in the thread.
+        """
+        self.album = album
+        self._load = load
+        self._waiting: queue.Queue[str | None] = queue.Queue()
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="restore", daemon=True)
+        self._thread.start()
+
+    def restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
+        """Restore a photograph when its turn comes; if it waits already, with these settings instead.
+
+        Args:
+            photo_id: the photograph.
+            settings: `keep` and `keep_tone`, as in RestoreOptions, and what `load` takes.
+
+        Raises:
+            KeyError: there is no such photograph.
+            UsageError: too many photographs wait.
+        """
+        self.album.entry(photo_id)
+        with self._lock:
+            is_waiting = photo_id in self._asked
+            if not is_waiting and len(self._asked) >= MAX_WAITING:
+                raise UsageError(f"{MAX_WAITING} photographs wait to be restored. Try again later.")
+            self._asked[photo_id] = dict(settings)
+        self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
+        if not is_waiting:
+            self._waiting.put(photo_id)
+
+    def cancel(self, photo_id: str) -> bool:
+        """Take a waiting photograph out of the queue; return whether it waited."""
+        with self._lock:
+            was_waiting = self._asked.pop(photo_id, None) is not None
+        if was_waiting:
+            self.album.update(photo_id, state="new")
+        return was_waiting
+
+    def stop(self) -> None:
+        """End the thread after the photograph in hand."""
+        with self._lock:
+            self._asked.clear()
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (photo_id := self._waiting.get()) is not None:
+            with self._lock:
+                settings = self._asked.pop(photo_id, None)
+            if settings is None:
+                continue  # cancelled
+            try:
+                self._restore(photo_id, settings)
+            except KeyError:
+                continue  # closed meanwhile
+            except ToolboxError as error:
+                self.album.update(photo_id, state="failed", reason=_one_line(error))
+            except Exception as error:  # whatever happens, the next photograph has its turn
+                self.album.update(photo_id, state="failed", reason=f"{type(error).__name__}: {_one_line(error)}")
+
+    def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
+        self.album.update(photo_id, state="running")
+        options = self.album.options(
+            photo_id, keep=settings.get("keep", "auto"), keep_tone=settings.get("keep_tone", False)
+        )
+        restorer = self._load(settings)
+        result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
+        state = {"restored": "restored", "left as it is": "unchanged"}.get(result.status, "failed")
+        self.album.update(photo_id, state=state, reason=result.reason, notes=result.notes)
+
+
+def _one_line(error: Exception) -> str:
+    return files.printable(" ".join(str(error).split()))
