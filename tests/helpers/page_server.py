@@ -55,7 +55,9 @@ def call(service, method, path, body=None, *, headers=None, token=None):
 
 
 def add(service, path, name=None):
-    status, entry = call(service, "POST", f"/api/photos?name={quote(path.name if name is None else name)}", path.read_bytes())
+    status, entry = call(
+        service, "POST", f"/api/photos?name={quote(path.name if name is None else name)}", path.read_bytes()
+    )
     assert status == 201, entry
     return entry
 

@@ -25,6 +25,7 @@ class StandIn:
     """A restorer that fills the lost region with one gray, leaves other pixels, and records its calls."""
 
     keep: str = "luma"
+    saturation: float = 1.0
     warn: Callable[[str], None] = print
     calls: list = field(default_factory=list)
     before_call: Callable[[int], None] = lambda count: None

@@ -43,7 +43,10 @@ def test_a_photograph_is_opened_restored_and_saved_with_the_bytes_of_the_command
     assert (entry["name"], entry["width"], entry["height"], entry["kind"]) == ("old print.png", 64, 48, "gray")
     assert restore(service, entry["id"])["state"] == "restored"
     run_restore(photo, "-o", tmp_path / "out")
-    assert call(service, "GET", f"/api/photos/{entry['id']}/result") == (200, (tmp_path / "out/old print.png").read_bytes())
+    assert call(service, "GET", f"/api/photos/{entry['id']}/result") == (
+        200,
+        (tmp_path / "out/old print.png").read_bytes(),
+    )
 
 
 def test_a_changed_mask_is_what_is_filled_as_with_mask_in_the_command(service, photo, tmp_path):
@@ -195,7 +198,17 @@ def test_mutated_requests_leave_the_server_alive_and_show_no_traceback(service, 
     rng = random.Random(1)
     photo_id = add(service, photo)["id"]
     parts = ["api", "photos", photo_id, "..", "view", "mask", "result", "restore", "%00", "é", "", "x" * 300, "static"]
-    bodies = [b"", b"{}", b"[]", b'{"keep_tone": 3}', b'{"keep_tone": 1}', b'{"x": 1}', b"\xff\xfe", b"[" * 3000, b"NaN"]
+    bodies = [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"keep_tone": 3}',
+        b'{"keep_tone": 1}',
+        b'{"x": 1}',
+        b"\xff\xfe",
+        b"[" * 3000,
+        b"NaN",
+    ]
     for _ in range(200):
         path = "/" + "/".join(rng.choices(parts, k=rng.randint(1, 5)))
         path = "".join(c if c.isascii() else "%C3%A9" for c in path)

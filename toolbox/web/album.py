@@ -212,5 +212,3 @@ def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
         except (OSError, ValueError, TypeError, KeyError, ToolboxError):
             continue  # not written by this version
         yield replace(entry, state="new") if entry.state in ("waiting", "running") else entry
-
-

@@ -29,9 +29,7 @@ MAX_SETTINGS_BYTES = 4096
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(
-    album: Album, worker: Worker, *, token: str, hosts: list[str], choices: Mapping[str, list[Any]]
-) -> Guard:
+def make_app(album: Album, worker: Worker, *, token: str, hosts: list[str], choices: Mapping[str, list[Any]]) -> Guard:
     """Return the ASGI application.
 
     Args:

@@ -1,4 +1,4 @@
-"""One thread that restores the photographs of an album, one after the other, in the order in which they were asked for."""
+"""A thread that restores the photographs of an album one after the other, in the order of the requests."""
 
 from __future__ import annotations
 
