@@ -26,6 +26,7 @@ class StandIn:
 
     keep: str = "luma"
     saturation: float = 1.0
+    filler: object = None
     warn: Callable[[str], None] = print
     calls: list = field(default_factory=list)
     before_call: Callable[[int], None] = lambda count: None

@@ -227,3 +227,15 @@ def test_the_page_is_small_and_names_no_other_address(service):
         assert "://" not in path.read_text("utf-8").replace("http://www.w3.org/2000/svg", ""), path.name
     texts = [json.loads(path.read_text("utf-8")) for path in (STATIC / "texts").glob("*.json")]
     assert len(texts) == 2 and texts[0].keys() == texts[1].keys()
+
+
+def test_the_page_offers_what_the_command_has(service, photo, stand_in):
+    offered = call(service, "GET", "/api/choices")[1]["settings"]
+    assert offered["fill"][0] == "auto" and {"smooth", "texture", "network"} < set(offered["fill"])
+    entry = add(service, photo)
+    status, answer = call(service, "POST", f"/api/photos/{entry['id']}/restore", b'{"fill": "nowhere"}')
+    assert (status, answer["error"]) == (400, "There is no such setting or value.")
+    assert restore(service, entry["id"], fill="smooth", saturation=0.5)["settings"] == {
+        "fill": "smooth",
+        "saturation": 0.5,
+    }

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from toolbox.errors import ToolboxError, UsageError
+from toolbox.hooks import catalog as catalogs
+from toolbox.hooks.specs import NETWORK_FILL
 from toolbox.imaging import io
 from toolbox.inference import restorer as restoring
+from toolbox.inference.fillers import default_fill, find_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
 from toolbox.web.album import Album
@@ -40,6 +43,7 @@ class Service:
         self.host, self.port = host, port
         self.token = secrets.token_urlsafe(24)
         self._restorer: Restorer | None = None
+        self._fills: list[str] = []
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
 
@@ -56,7 +60,9 @@ class Service:
             UsageError: the port is in use, or the address is not one of this machine.
             WeightsError: the weights can't be used.
         """
-        self._restorer = restoring.load_restorer(self.weights, device=self.device, catalog=self.catalog)
+        fill = default_fill(self.weights)
+        self._restorer = restoring.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
+        self._fills = _fill_names(self.catalog, fill)
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,7 +85,12 @@ class Service:
             worker,
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
-            choices={"keep": ["auto", "luma"], "keep_tone": [False, True], "saturation": SATURATIONS},
+            choices={
+                "keep": ["auto", "luma"],
+                "keep_tone": [False, True],
+                "saturation": SATURATIONS,
+                "fill": self._fills,
+            },
         )
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
         try:
@@ -103,7 +114,10 @@ class Service:
     def restorer(self, settings: Mapping[str, Any]) -> Restorer:
         """Return the restorer for the settings of a photograph."""
         assert self._restorer is not None
-        return replace(self._restorer, saturation=settings.get("saturation", 1))
+        restorer = replace(self._restorer, saturation=settings.get("saturation", 1))
+        if settings.get("fill", self._fills[0]) == self._fills[0]:
+            return restorer
+        return replace(restorer, filler=find_filler(settings["fill"], self.catalog or catalogs.load()))
 
 
 def open_folder(album: Album, folder: Path) -> Iterator[str]:
@@ -113,6 +127,13 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
             album.add(path.read_bytes(), path.name)
         except (ToolboxError, OSError) as error:
             yield f"{files.printable(path.name)}: {' '.join(str(error).split())}"
+
+
+def _fill_names(catalog: Catalog | None, default: str | None) -> list[str]:
+    """Return the ways to fill that the page offers, the default of the weights first."""
+    names = [*(catalog or catalogs.load()).names("filler"), NETWORK_FILL]
+    first = default or NETWORK_FILL
+    return [first, *(name for name in names if name != first)]
 
 
 def _own_names() -> set[str]:
