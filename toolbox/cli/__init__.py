@@ -11,12 +11,14 @@ import os
 import signal
 import sys
 import traceback
+from typing import Any
 
 import click
 
 from toolbox import __version__
 from toolbox.cli.common import print_error
 from toolbox.errors import ToolboxError, did_you_mean
+from toolbox.utils import files, screen
 
 # In the order of the help. The module of a command has the same name; only the command that runs is imported.
 COMMANDS = (
@@ -49,7 +51,28 @@ class Commands(click.Group):
             raise click.UsageError(f"There is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}", context)
         return super().resolve_command(context, args)
 
+    def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of click
+        """Run the program."""
+        screen.escape_unprintable()
+        return super().main(*arguments, **options)
+
     def invoke(self, context: click.Context) -> object:
+        """Run the command. If its output could not be written, say so on stderr, with exit code 1."""
+        code: int | None = None
+        try:
+            result = self._invoke(context)
+        except click.exceptions.Exit as stopped:
+            result, code = None, stopped.exit_code
+        failure = screen.take_failure()
+        # A reader that has closed the pipe (head, less) has read what it wanted.
+        if failure is not None and not isinstance(failure, BrokenPipeError):
+            screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
+            code = code or 1
+        if code is not None:
+            context.exit(code)
+        return result
+
+    def _invoke(self, context: click.Context) -> object:
         """Run the command; print a ToolboxError as one message on stderr."""
         try:
             return super().invoke(context)
@@ -78,6 +101,9 @@ class Commands(click.Group):
             context.exit(1)
         except Exception as error:
             self._exit_if_a_component_failed(context, error)
+            if isinstance(error, OSError) and not context.params.get("traceback"):
+                screen.echo(f"toolbox: {files.describe_os_error(error)}", err=True)
+                context.exit(1)
             raise
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import ToolboxError, UsageError
-from toolbox.utils.signals import is_main_process
+from toolbox.utils.launcher import is_local_main_process, is_main_process
+from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -26,9 +28,9 @@ def print_error(error: ToolboxError) -> None:
     machine, so only one of them prints it.
     """
     if is_main_process():
-        click.echo(f"toolbox: {error}", err=True)
-    elif not isinstance(error, UsageError) or os.environ.get("LOCAL_RANK", "0") == "0":
-        click.echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
+        echo(f"toolbox: {error}", err=True)
+    elif not isinstance(error, UsageError) or is_local_main_process():
+        echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
 
 
 def load_catalog(context: click.Context) -> Catalog:
@@ -38,7 +40,7 @@ def load_catalog(context: click.Context) -> Catalog:
     loaded = catalog.load(third_party=context.find_root().obj["third_party"])
     for record in loaded.plugins:
         if record.status == "failed" and is_main_process():
-            click.echo(
+            echo(
                 f"toolbox: the plugin '{record.name}' was not loaded: {record.cause}. "
                 f"See `toolbox plugins`{record.remedy}",
                 err=True,
@@ -53,7 +55,9 @@ def recipe_path(catalog: Catalog, name: str) -> Path:
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print a value as indented JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    # Where stdout is not UTF-8, what it lacks would be escaped in a way that JSON does not know.
+    is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    echo(json.dumps(value, indent=2, ensure_ascii=not is_utf8))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
@@ -61,4 +65,4 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+        echo("  ".join([*cells, row[-1]]).rstrip())

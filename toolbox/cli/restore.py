@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
+    from toolbox.inference.photo_search import LeftOut
     from toolbox.inference.restorer import Restorer
     from toolbox.masks.sources import MaskOptions
     from toolbox.utils.console import Console
@@ -58,11 +59,20 @@ class Arguments:
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """The photographs of all processes, those of this one, and its rank, which is None if it is the only one."""
+    """The photographs of all processes, those of this one, and its rank, which is None if it is the only one.
+
+    The first process also reports what was left out.
+    """
 
     all: list[Job]
     own: list[Job]
     rank: int | None
+    left_out: LeftOut
+
+    @property
+    def total(self) -> int:
+        """The number of results in the report of this process: photographs, and folders that can't be read."""
+        return len(self.own) + (0 if self.rank else len(self.left_out.folders))
 
 
 @click.command("restore")
@@ -157,23 +167,26 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
 
     arguments = Arguments(**values)
     console = Console(json_output=arguments.as_json)
-    planned = output_paths.plan_jobs(arguments.photos, arguments.out, keep_format=arguments.format == "keep")
+    left_out = LeftOut()
+    planned = output_paths.plan_jobs(
+        arguments.photos, arguments.out, keep_format=arguments.format == "keep", left_out=left_out
+    )
     own, rank = output_paths.jobs_of_rank(planned)
-    jobs = Jobs(all=planned, own=own, rank=rank)
+    jobs = Jobs(all=planned, own=own, rank=rank, left_out=left_out)
     _check_zip(arguments, jobs)
     options = _restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
-        print_plan(jobs.own, options, arguments.as_json, console)
+        print_plan(jobs.own, options, left_out, arguments.as_json, console)
         return
     if arguments.format == "keep" and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)
     results, stop_signal = _restore(context, arguments, options, jobs, console)
-    print_summary(results, len(jobs.all), options, console)
+    print_summary(results, len(jobs.all), options, left_out, console)
     if stop_signal is not None:
-        console.print_line(f"Stopped with {len(jobs.own) - len(results)} left; run the same command again to continue.")
+        console.print_line(f"Stopped with {jobs.total - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)
     if any(result.status == "failed" for result in results):
-        context.exit(1 if len(jobs.all) == 1 else 3)
+        context.exit(1 if len(jobs.all) + len(left_out.folders) == 1 else 3)
     _write_zip(arguments, jobs, console)
 
 
@@ -273,22 +286,28 @@ def _restore(
     from toolbox.utils.signals import stop_on_signals
 
     report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
-    results: list[PhotoResult] = []
+    results = [] if jobs.rank else batch.folder_results(jobs.left_out.folders)
     with stop_on_signals("this photo") as stopped:
         restorer = None if arguments.preview else _load_restorer(context, arguments)
         batch.prepare_output(arguments.out, report_path, jobs.own)
-        # Several processes share one terminal, so only the first has a progress bar.
-        with nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance:
-            for result in batch.restore_all(
-                jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
+        for result in results:
+            console.print_line(result_line(result))
+        try:
+            # Several processes share one terminal, so only the first has a progress bar.
+            with (
+                nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance
             ):
-                results.append(result)
-                console.print_line(result_line(result))
-                advance()
-    report = batch.make_report(results, len(jobs.own))
+                for result in batch.restore_all(
+                    jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
+                ):
+                    results.append(result)
+                    console.print_line(result_line(result))
+                    advance()
+        finally:
+            report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.files)
+            files.write_json(report_path, report)
     if arguments.as_json:
         print_json(report)
-    files.write_json(report_path, report)
     return results, stopped.signal
 
 

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolbox.cli.common import print_json
+from toolbox.inference.photo_search import describe_files
 
 if TYPE_CHECKING:
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
+    from toolbox.inference.photo_search import LeftOut
     from toolbox.utils.console import Console
 
 
-def print_plan(jobs: Sequence[Job], options: RestoreOptions, json_output: bool, console: Console) -> None:
-    """Print what would be done with each photograph."""
+def print_plan(
+    jobs: Sequence[Job], options: RestoreOptions, left_out: LeftOut, json_output: bool, console: Console
+) -> None:
+    """Print what would be done with each photograph, and what is left out."""
     from toolbox.inference.options import is_finished
     from toolbox.utils import files
 
@@ -28,26 +32,38 @@ def print_plan(jobs: Sequence[Job], options: RestoreOptions, json_output: bool, 
         for job in jobs
     ]
     if json_output:
-        print_json({"photos": planned})
+        others = [files.printable(path) for path in (*left_out.folders, *left_out.files)]
+        print_json({"photos": planned, "left out": others})
         return
     for record in planned:
         console.print_line(f"{record['photo']} -> {record['result']} ({record['status']})")
+    _print_left_out(left_out, console)
+    for reason in left_out.folders.values():
+        console.print_line(reason)
     console.print_line("Dry run: nothing was written.")
 
 
-def print_summary(results: Sequence[PhotoResult], total: int, options: RestoreOptions, console: Console) -> None:
+def print_summary(
+    results: Sequence[PhotoResult], total: int, options: RestoreOptions, left_out: LeftOut, console: Console
+) -> None:
     """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
-    if total > 1:
+    if total + len(left_out.folders) > 1:
         counts = Counter(result.status for result in results)
         console.print_line(", ".join(f"{number} {status}" for status, number in counts.items()))
         for result in results:
             if result.status == "failed":
                 console.print_line(f"  failed: {result.photo}: {result.reason}")
+    _print_left_out(left_out, console)
     without_mask = sum(result.status in ("restored", "preview") and not result.lost for result in results)
     if options.mask_options.searches and without_mask:
         console.print_line(
             f"No lost region was found in {without_mask} of {len(results)}. Mark damage with --color or --mask."
         )
+
+
+def _print_left_out(left_out: LeftOut, console: Console) -> None:
+    if line := describe_files(left_out.files):
+        console.print_line(line)
 
 
 def result_line(result: PhotoResult) -> str:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from toolbox.distributed.torch_patches import skip_update_if
 from toolbox.errors import UsageError
 from toolbox.utils.devices import launched_process_count, pick_device
+from toolbox.utils.launcher import launcher_number
 
 # Other ranks may wait while the main process restores a folder of photographs. A launcher ends all processes when one
 # of them ends, so nothing depends on a short timeout.
@@ -138,7 +139,7 @@ def _require_one_gpu_each(device: str | None) -> None:
             f"--device {device}: several processes take --device cuda (one GPU each) or --device cpu. Choose the GPUs "
             "with CUDA_VISIBLE_DEVICES."
         )
-    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    processes, gpus = launcher_number("LOCAL_WORLD_SIZE", "1"), torch.cuda.device_count()
     if device != "cpu" and torch.cuda.is_available() and processes > gpus:
         raise UsageError(f"{processes} processes were started on a machine with {gpus} GPUs. Start one for each GPU.")
 
@@ -148,7 +149,7 @@ def _join_process_group(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     elif "OMP_NUM_THREADS" not in os.environ:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        local = launcher_number("LOCAL_WORLD_SIZE", "1")
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local))
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PEER_TIMEOUT)

@@ -7,7 +7,6 @@ summed over all processes. In a single process every function returns at once.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.errors import ToolboxError, TrainingError, UsageError
+from toolbox.utils.launcher import is_local_main_process, launcher_number
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def world_size() -> int:
 
 def rank() -> int:
     """Return the rank of this process, from 0."""
-    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+    return dist.get_rank() if dist.is_initialized() else launcher_number("RANK", "0")
 
 
 def is_main_process() -> bool:
@@ -72,7 +72,7 @@ def barrier() -> None:
 @contextmanager
 def local_main_process_first() -> Iterator[None]:
     """Have the first process of each machine run the block while the other processes wait for it."""
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    first = is_local_main_process()
     if not first:
         barrier()
     yield

@@ -57,6 +57,8 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
     row = format_of_content(data)
     if row is None:
         raise BrokenFileError(f"is not an image of a known format ({', '.join(row.name for row in FORMATS)})")
+    if not row.has_decoder():
+        raise BrokenFileError(f"is {row.name}, which this installation can't decode: install {row.decoder}")
     png = row.check(data) if row.check else None
     try:
         image = row.opener(io.BytesIO(png.data if png else data))

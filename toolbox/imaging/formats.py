@@ -6,6 +6,8 @@ encoder, and the names of results.
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +16,14 @@ from typing import Any
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    features,
 )
 
 from toolbox.imaging import encode, integrity
@@ -35,7 +39,7 @@ class ImageFormat:
         name: the name in Pillow, as "PNG".
         suffixes: of its files, in lower case. Files with them are found in folders.
         magic: matches the first bytes of its files.
-        opener: Pillow's class for it. `Image.open` would try every format that it knows.
+        opener: Pillow's class for it, called with a stream. `Image.open` would try every format that it knows.
         check: called with the bytes before they are opened; raises BrokenFileError. For a PNG it returns what
             the decoder needs.
         check_tags: called with the bytes and the tags of an opened TIFF; raises BrokenFileError.
@@ -43,18 +47,30 @@ class ImageFormat:
         encode: encodes (H, W, 3) pixels with EXIF and XMP; see `toolbox.imaging.encode`. None: results become PNG.
         max_bits: the most bits per sample that `encode` can write.
         is_lossy: whether encoding loses detail.
+        decoder: what an installation may lack to decode it, in words; empty: nothing.
+        has_decoder: returns whether this installation can decode it.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: re.Pattern[bytes]
-    opener: type[ImageFile.ImageFile]
+    opener: Callable[[io.BytesIO], ImageFile.ImageFile]
     check: Callable[[bytes], Png | None] | None = None
     check_tags: Callable[[bytes, Any], None] | None = None
     decode_16bit: Callable[[bytes, ImageFile.ImageFile, Png | None], PixelsAndAlpha | None] | None = None
     encode: Callable[[np.ndarray, bytes | None, bytes | None], encode.Encoded] | None = None
     max_bits: int = 8
     is_lossy: bool = False
+    decoder: str = ""
+    has_decoder: Callable[[], bool] = lambda: True
+
+
+def _open_heif(stream: io.BytesIO) -> ImageFile.ImageFile:
+    """Open a HEIF file with pillow-heif, which is an extra."""
+    from pillow_heif import HeifImageFile
+
+    opened: ImageFile.ImageFile = HeifImageFile(stream)
+    return opened
 
 
 FORMATS = (
@@ -70,7 +86,7 @@ FORMATS = (
     ),
     ImageFormat(
         name="JPEG",
-        suffixes=(".jpg", ".jpeg"),
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jif", ".jfif"),
         magic=re.compile(rb"\xff\xd8\xff"),
         opener=JpegImagePlugin.JpegImageFile,
         check=integrity.check_jpeg,
@@ -98,10 +114,28 @@ FORMATS = (
     ),
     ImageFormat(
         name="BMP",
-        suffixes=(".bmp",),
+        suffixes=(".bmp", ".dib"),
         magic=re.compile(rb"BM"),
         opener=BmpImagePlugin.BmpImageFile,
         check=integrity.check_bmp,
+    ),
+    ImageFormat(
+        name="AVIF",
+        suffixes=(".avif",),
+        magic=re.compile(rb"....ftypavi[fs]", re.DOTALL),
+        opener=AvifImagePlugin.AvifImageFile,
+        check=integrity.check_boxes,
+        decoder="a Pillow with AVIF",
+        has_decoder=lambda: features.check("avif"),
+    ),
+    ImageFormat(
+        name="HEIF",
+        suffixes=(".heic", ".heif", ".hif"),
+        magic=re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL),
+        opener=_open_heif,
+        check=integrity.check_boxes,
+        decoder="pillow-heif",
+        has_decoder=lambda: importlib.util.find_spec("pillow_heif") is not None,
     ),
 )
 
@@ -114,8 +148,15 @@ def format_of_content(data: bytes) -> ImageFormat | None:
 
 
 def format_of_path(path: Path) -> ImageFormat | None:
-    """Return the format that the suffix of a path stands for, or None if it is not in the table."""
-    return _BY_SUFFIX.get(path.suffix.lower())
+    """Return the format that the suffix of a path stands for; None if it is not in the table or can't be decoded."""
+    row = _BY_SUFFIX.get(path.suffix.lower())
+    return row if row and row.has_decoder() else None
+
+
+def missing_decoder(suffix: str) -> str:
+    """Return what must be installed to decode files with a suffix, as ".heic"; empty if nothing would help."""
+    row = _BY_SUFFIX.get(suffix)
+    return row.decoder if row and not row.has_decoder() else ""
 
 
 def format_named(name: str) -> ImageFormat:

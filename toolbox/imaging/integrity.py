@@ -61,6 +61,25 @@ def check_bmp(data: bytes) -> None:
     _check_size(len(data), int.from_bytes(data[2:6], "little"))
 
 
+def check_boxes(data: bytes) -> None:
+    """Follow the boxes of a HEIF or AVIF file to its end; raise BrokenFileError if one is not complete.
+
+    Source: ISO/IEC 14496-12, section 4.2.
+    """
+    position = 0
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position : position + 4], "big")
+        if size == 1:  # the size follows, in eight bytes
+            size = int.from_bytes(data[position + 8 : position + 16], "big")
+        if size == 0:  # up to the end of the file
+            return
+        if size < 8:
+            raise BrokenFileError("is damaged: a box has no size")
+        position += size
+    if position > len(data):
+        raise BrokenFileError("is cut short: its last box is not complete")
+
+
 def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
     """Check that every strip or tile of the first picture of a TIFF file is inside the file.
 

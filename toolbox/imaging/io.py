@@ -30,6 +30,8 @@ MAX_PIXELS = 50_000_000
 _MAX_BYTES_PER_PIXEL = 8
 _MAX_SIDE_BYTES = 64 << 20
 _STRIP_ROWS = 256
+# Files that are often beside photographs, and are no pictures.
+_NOTES = {".csv", ".db", ".ini", ".json", ".jsonl", ".log", ".md", ".toml", ".txt", ".xml", ".xmp", ".yaml", ".yml"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,11 +144,24 @@ def find_images(folder: str | Path) -> list[Path]:
     Raises:
         DataError: the folder does not exist or can't be read.
     """
+    return list_images(folder)[0]
+
+
+def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """Return the image files directly in `folder`, as `find_images` does, and the other files that may be pictures.
+
+    Notes are no pictures: text, tables and the like.
+
+    Raises:
+        DataError: the folder does not exist or can't be read.
+    """
     try:
-        entries = sorted(Path(folder).iterdir())
-        return [path for path in entries if format_of_path(path) and path.name[0] != "." and path.is_file()]
-    except OSError as error:
-        raise DataError(f"{files.printable(folder)} can't be read as a folder: {error.strerror}") from error
+        visible = [path for path in sorted(Path(folder).iterdir()) if path.name[0] != "." and path.is_file()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{files.printable(folder)} can't be read as a folder: {_first_line(error)}") from error
+    images = [path for path in visible if format_of_path(path)]
+    others = [path for path in visible if not format_of_path(path) and path.suffix.lower() not in _NOTES]
+    return images, others
 
 
 def encode(

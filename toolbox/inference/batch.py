@@ -55,17 +55,32 @@ def restore_all(
             result = _restore_one(job, options, restorers, warnings, originals)
         except ToolboxError as error:
             # Most messages open with the path of the photograph, which the result has already.
-            reason = _one_line(str(error)).removeprefix(f"{files.printable(job.photo)} ")
+            reason = _without_path(_one_line(str(error)), job.photo)
             result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the other photographs must go on
             result = photo_result(job, status="failed", reason=f"{type(error).__name__}: {_one_line(str(error))}")
         yield replace(result, seconds=round(time.monotonic() - started, 3))
 
 
-def make_report(results: Sequence[PhotoResult], total: int) -> dict[str, Any]:
-    """Return the report of `total` photographs, for JSON: the count of each status, and each result."""
+def folder_results(folders: Mapping[Path, str]) -> list[PhotoResult]:
+    """Return a failed result for each folder that can't be read; `folders` has the reasons."""
+    return [
+        PhotoResult(
+            photo=files.printable(folder), result="", status="failed", reason=_without_path(_one_line(reason), folder)
+        )
+        for folder, reason in folders.items()
+    ]
+
+
+def make_report(results: Sequence[PhotoResult], total: int, left_out: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the report of `total` photographs, for JSON: the count of each status, each result, the files left out."""
     counts = {status: sum(result.status == status for result in results) for status in get_args(Status)}
-    return {**counts, "not reached": total - len(results), "photos": [asdict(result) for result in results]}
+    return {
+        **counts,
+        "not reached": total - len(results),
+        "left out": [files.printable(path) for path in left_out],
+        "photos": [asdict(result) for result in results],
+    }
 
 
 def prepare_output(out: Path, report: Path, jobs: Sequence[Job]) -> None:
@@ -128,6 +143,10 @@ def _check_target(path: Path, originals: _Originals) -> None:
         raise OutputError(f"{files.printable(path)} would be among the photographs; choose another folder with -o")
     if path.is_dir():
         raise OutputError(f"{files.printable(path)} can't be written: a folder has that name; choose another with -o")
+
+
+def _without_path(reason: str, path: Path) -> str:
+    return reason.removeprefix(f"{files.printable(path)} ")
 
 
 def _one_line(text: str) -> str:

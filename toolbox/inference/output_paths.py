@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolbox.errors import DataError, UsageError
-from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
+from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.utils import files
+from toolbox.utils.launcher import launcher_number
 
 REPORTS = "report*.json"
 MAX_NAME_BYTES = 255
@@ -49,7 +50,9 @@ class Job:
         return _beside(self.target, "preview")
 
 
-def plan_jobs(inputs: Sequence[Path], out: Path, *, keep_format: bool = False) -> list[Job]:
+def plan_jobs(
+    inputs: Sequence[Path], out: Path, *, keep_format: bool = False, left_out: LeftOut | None = None
+) -> list[Job]:
     """Return the photographs to restore, in order.
 
     A result has the subfolder and the name of its photograph. The suffix becomes .png if the photograph's format loses
@@ -60,18 +63,20 @@ def plan_jobs(inputs: Sequence[Path], out: Path, *, keep_format: bool = False) -
         inputs: photographs, and folders, which are searched with their subfolders. Hidden ones are skipped.
         out: the folder for the results. Results of an earlier call in it are not photographs.
         keep_format: whether JPEG and WebP keep their format.
+        left_out: filled with what was not taken: other files, and folders that can't be read.
 
     Raises:
         UsageError: an input does not exist, or the results would be among the photographs.
-        DataError: there is no photograph, or a folder can't be read.
+        DataError: there is no photograph.
     """
+    left_out = LeftOut() if left_out is None else left_out
     found: dict[str, tuple[Path, Path]] = {}
     for path in inputs:
-        for photo, relative_path in _find_photos(path, out):
+        for photo, relative_path in _photos_of(path, out, left_out):
             # By its real folder, so that a photograph which is named twice is restored once.
             found.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
     if not found:
-        raise DataError(f"{', '.join(files.printable(path) for path in inputs)}: no photographs found.")
+        raise DataError(f"{', '.join(files.printable(path) for path in inputs)}: {left_out.why_none()}")
     return _assign_targets(list(found.values()), out, keep_format)
 
 
@@ -83,10 +88,10 @@ def jobs_of_rank(jobs: list[Job]) -> tuple[list[Job], int | None]:
     Raises:
         UsageError: these are not numbers, or the rank is too large.
     """
-    world_size = _environment_number("WORLD_SIZE", "1")
+    world_size = launcher_number("WORLD_SIZE", "1")
     if world_size < 2:
         return jobs, None
-    rank = _environment_number("RANK", "")
+    rank = launcher_number("RANK", "")
     if rank >= world_size:
         raise UsageError(f"RANK is {rank} and WORLD_SIZE {world_size}; ranks count from 0.")
     return jobs[rank::world_size], rank
@@ -100,70 +105,26 @@ def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
         )
 
 
-def is_same_path(first: Path, second: Path) -> bool:
-    """Return whether two paths lead to the same file or folder, also through links and in another case."""
-    try:
-        return os.path.samefile(first, second)
-    except (OSError, ValueError):
-        return os.path.realpath(first) == os.path.realpath(second)
-
-
-def search_photos(folder: Path) -> list[Path]:
-    """Return the photographs below a folder, sorted; hidden ones are skipped. Raise DataError if it can't be read."""
-    return _search(folder, None)
-
-
-def _find_photos(path: Path, out: Path) -> list[tuple[Path, Path]]:
+def _photos_of(path: Path, out: Path, left_out: LeftOut) -> list[tuple[Path, Path]]:
     """Return the photographs that `path` stands for, each with its path below the folder that was named."""
     if os.path.isdir(path):
         require_separate_folder(out, path, "the photographs'")
         _check_nested_output(out, path)
-        return [(photo, photo.relative_to(path)) for photo in _search(path, out)]
+        return [(photo, photo.relative_to(path)) for photo in find_photos(path, left_out, skip=out)]
     if os.path.exists(path):
         require_separate_folder(out, path.parent, "the photographs'")
         return [(path, Path(path.name))]
     raise UsageError(f"{files.printable(path)}: there is no such file or folder.")
 
 
-def _environment_number(name: str, default: str) -> int:
-    text = os.environ.get(name) or default
-    if not text.isdecimal():
-        raise UsageError(f"{name} is '{text}'; a launcher sets RANK from 0 and WORLD_SIZE, or neither is set.")
-    return int(text)
-
-
 def _check_nested_output(out: Path, folder: Path) -> None:
     """Raise UsageError if `out` is inside `folder` and has photographs of its own, which would be skipped silently."""
     is_inside = os.path.realpath(out).startswith(os.path.join(os.path.realpath(folder), ""))
-    if is_inside and out.is_dir() and not any(out.glob(REPORTS)) and _search(out, None):
+    if is_inside and out.is_dir() and not any(out.glob(REPORTS)) and find_photos(out, LeftOut()):
         raise UsageError(
             f"-o {files.printable(out)} is inside {files.printable(folder)} and has photographs that are not results; "
             "choose another folder."
         )
-
-
-def _search(folder: Path, out: Path | None) -> list[Path]:
-    """Return the photographs below `folder`, sorted, without those in `out`. No folder is searched twice."""
-    seen: set[str] = set()
-    photos: list[Path] = []
-    folders, links = [folder], list[Path]()
-    while folders or links:
-        # Links come last: a folder that is also reached directly keeps its direct path.
-        current = folders.pop() if folders else links.pop()
-        real_path = os.path.realpath(current)
-        if real_path in seen or (out is not None and is_same_path(current, out)):
-            continue
-        seen.add(real_path)
-        photos += io.find_images(current)
-        try:
-            for path in sorted(current.iterdir(), reverse=True):
-                if path.is_dir() and not path.name.startswith("."):
-                    (links if path.is_symlink() else folders).append(path)
-        except OSError as error:  # its path is longer than the system allows
-            raise DataError(
-                f"{files.printable(current)} can't be listed: {error.strerror}; start from a parent closer to it"
-            ) from error
-    return sorted(photos)
 
 
 def _assign_targets(photos: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list[Job]:

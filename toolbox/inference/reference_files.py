@@ -12,7 +12,7 @@ from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import measure_toning
-from toolbox.inference.output_paths import is_same_path, search_photos
+from toolbox.inference.photo_search import is_same_path, search_photos
 from toolbox.masks.sources import find_painted_shape
 from toolbox.utils import files
 

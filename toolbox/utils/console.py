@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from toolbox.utils.notebook import NotebookConsole, in_notebook
-from toolbox.utils.signals import is_main_process
+from toolbox.utils.launcher import is_main_process
+from toolbox.utils.screen import echo
 
 
 class Console:
@@ -27,7 +27,7 @@ class Console:
     def print_line(self, line: str) -> None:
         """Print a line."""
         if not self.silent:
-            click.echo(line, err=self.json_output)
+            echo(line, err=self.json_output)
 
     @contextmanager
     def progress_bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:

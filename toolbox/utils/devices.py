@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 
 import torch
 
 from toolbox.errors import UsageError
+from toolbox.utils.launcher import launcher_number
 
 WEIGHT_DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
 
@@ -26,7 +26,7 @@ def pick_device(device: str | None = None) -> torch.device:
     if device not in (None, "cuda"):
         return torch.device(device)
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        return torch.device("cuda", launcher_number("LOCAL_RANK", "0") % torch.cuda.device_count())
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
@@ -37,7 +37,7 @@ def weight_dtype(precision: str) -> torch.dtype:
 
 def launched_process_count() -> int:
     """Return the number of processes that a launcher started (WORLD_SIZE); 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE") or "1")
+    return launcher_number("WORLD_SIZE", "1")
 
 
 def require_device(device: str) -> None:

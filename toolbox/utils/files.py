@@ -37,6 +37,15 @@ def printable(path: str | Path) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(path))
 
 
+def describe_os_error(error: OSError) -> str:
+    """Return one line on an error of the system: the path, if it names one, and the cause."""
+    cause = printable(error.strerror or str(error) or type(error).__name__)
+    if isinstance(error, PermissionError):
+        cause = "no permission"
+    path = printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | Path) else ""
+    return f"{path} can't be used: {cause}" if path else cause
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` atomically.
 

@@ -1,8 +1,7 @@
-"""Stop a loop on SIGINT or SIGTERM when its current item is done."""
+"""Stop a loop on SIGINT, SIGTERM or SIGHUP when its current item is done."""
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,12 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-import click
-
-
-def is_main_process() -> bool:
-    """Return whether this is the only process, or the one with rank 0 of those that a launcher started."""
-    return os.environ.get("RANK", "0") == "0"
+from toolbox.utils.launcher import is_main_process, launcher_number
+from toolbox.utils.screen import echo
 
 
 @dataclass
@@ -27,7 +22,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals(after: str) -> Iterator[StopRequest]:
-    """Record the first SIGINT or SIGTERM, so that a loop can stop when its current item is done.
+    """Record the first SIGINT, SIGTERM or SIGHUP, so that a loop can stop when its current item is done.
 
     A second signal stops the program at once. With several processes it is ignored: a launcher sends each signal again
     to processes that already have it, and it kills those that don't stop. Outside the main thread, which alone gets
@@ -43,7 +38,7 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    distributed = launcher_number("WORLD_SIZE", "1") > 1
 
     def record(number: int, frame: FrameType | None) -> None:
         if request.signal is not None:
@@ -53,9 +48,13 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
         request.signal = number
         if is_main_process():
             hint = "" if distributed else " Press Ctrl-C again to stop at once."
-            click.echo(f"Stopping after {after}.{hint}", err=True)
+            echo(f"Stopping after {after}.{hint}", err=True)
 
-    old_handlers = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # A closed terminal. `nohup` has the program ignore it.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        numbers.append(signal.SIGHUP)
+    old_handlers = {number: signal.signal(number, record) for number in numbers}
     try:
         yield request
     finally:

@@ -1,0 +1,102 @@
+"""Find the photographs below a folder, and record what is left out: other files, and folders that can't be read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolbox.errors import DataError
+from toolbox.imaging import io
+from toolbox.imaging.formats import missing_decoder
+from toolbox.utils import files
+
+
+@dataclass(kw_only=True)
+class LeftOut:
+    """What a search did not take.
+
+    Attributes:
+        files: files that are not of a known image format, hidden files and notes (text, tables) aside.
+        folders: the folders that can't be read, each with the reason.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    folders: dict[Path, str] = field(default_factory=dict)
+
+    def why_none(self) -> str:
+        """Return why no photograph was found."""
+        if self.folders:
+            return "; ".join(self.folders.values())
+        return f"no photographs found{f' ({line})' if (line := describe_files(self.files)) else ''}."
+
+
+def describe_files(paths: Iterable[Path]) -> str:
+    """Return a line that counts the files left out and names their suffixes; empty if there are none."""
+    counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    needed = sorted({need for suffix in counts if (need := missing_decoder(suffix))})
+    hint = f" (to open them, install {', '.join(needed)})" if needed else ""
+    suffixes = ", ".join(files.printable(suffix) for suffix in sorted(counts))
+    return f"{total} file{'s' if total > 1 else ''} left out: {suffixes}{hint}"
+
+
+def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) -> list[Path]:
+    """Return the photographs below a folder, sorted. No folder is searched twice, and hidden ones are not searched.
+
+    Args:
+        folder: the folder.
+        left_out: filled with what was not taken. A folder that can't be read does not stop the search.
+        skip: a folder that is not searched.
+    """
+    seen: set[str] = set()
+    photos: list[Path] = []
+    folders, links = [folder], list[Path]()
+    while folders or links:
+        # Links come last: a folder that is also reached directly keeps its direct path.
+        current = folders.pop() if folders else links.pop()
+        real_path = os.path.realpath(current)
+        if real_path in seen or (skip is not None and is_same_path(current, skip)):
+            continue
+        seen.add(real_path)
+        try:
+            images, others = io.list_images(current)
+            below = sorted((path for path in current.iterdir() if _is_searched(path)), reverse=True)
+        except DataError as error:
+            left_out.folders[current] = str(error)
+            continue
+        except OSError as error:  # its path is longer than the system allows, or it has just vanished
+            left_out.folders[current] = (
+                f"{files.printable(current)} can't be listed: {error.strerror}; start from a parent closer to it"
+            )
+            continue
+        photos += images
+        left_out.files += others
+        for path in below:
+            (links if path.is_symlink() else folders).append(path)
+    return sorted(photos)
+
+
+def search_photos(folder: Path) -> list[Path]:
+    """Return the photographs below a folder, as `find_photos` does; raise DataError if a folder can't be read."""
+    left_out = LeftOut()
+    photos = find_photos(folder, left_out)
+    if left_out.folders:
+        raise DataError(left_out.why_none())
+    return photos
+
+
+def is_same_path(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to the same file or folder, also through links and in another case."""
+    try:
+        return os.path.samefile(first, second)
+    except (OSError, ValueError):
+        return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _is_searched(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_dir()

@@ -1,0 +1,54 @@
+"""Print lines on stdout and stderr so that a screen that fails never ends the work.
+
+The reader of a pipe may have closed it, the disk of a redirected output may be full, its encoding may lack a letter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+import click
+
+# What went wrong with stdout or stderr first, in this process.
+_failures: list[OSError] = []
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line on stdout, or on stderr. If that fails, this stream stays silent; `take_failure` returns why."""
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        _failures.append(error)
+        _silence(sys.stderr if err else sys.stdout)
+
+
+def escape_unprintable() -> None:
+    """Have stdout and stderr write a character that their encoding lacks as an escape, as ``\\u0444``."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def take_failure() -> OSError | None:
+    """Return the first failure of stdout or stderr since the last call, or None. What is buffered is written before."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            _failures.append(error)
+            _silence(stream)
+        except (AttributeError, ValueError):  # there is no such stream, or it was closed
+            continue
+    first = _failures[0] if _failures else None
+    _failures.clear()
+    return first
+
+
+def _silence(stream: object) -> None:
+    """Send what is written to a stream nowhere, so that Python does not fail on it at its end either."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())  # type: ignore[attr-defined]
+        os.close(descriptor)
