@@ -67,6 +67,7 @@ class Commands(click.Group):
         # A reader that has closed the pipe (head, less) has read what it wanted.
         if failure is not None and not isinstance(failure, BrokenPipeError):
             screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
+            screen.take_failure()  # stderr may fail too
             code = code or 1
         if code is not None:
             context.exit(code)

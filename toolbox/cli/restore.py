@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.restore_options import Arguments, restore_options
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
     from toolbox.inference.restorer import Restorer
-    from toolbox.masks.sources import MaskOptions
     from toolbox.utils.console import Console
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """The arguments and options of the command, as they are declared at `command`."""
-
-    photos: tuple[Path, ...]
-    out: Path
-    weights: str
-    fill: str | None
-    mask: str
-    color: str | None
-    tolerance: int
-    grow: int
-    keep: Literal["auto", "luma", "rgb", "none"]
-    tone: Literal["colour", "keep"]
-    tile: int | None
-    saturation: float
-    device: str | None
-    format: Literal["lossless", "keep"]
-    before_after: bool
-    reference: tuple[Path, ...]
-    provenance: bool
-    preview: bool
-    mask_means: MaskMeaning
-    allow_large: bool
-    archive: Path | None
-    overwrite: bool
-    dry_run: bool
-    max_pixels: int
-    as_json: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,19 +128,19 @@ class Jobs:
 @click.pass_context
 def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments
     """Colour gray photographs and fill in their lost regions. The originals are never changed."""
-    from toolbox.inference import output_paths
+    from toolbox.inference import output_paths, photo_search
     from toolbox.utils.console import Console
 
     arguments = Arguments(**values)
     console = Console(json_output=arguments.as_json)
-    left_out = LeftOut()
+    left_out = photo_search.LeftOut()
     planned = output_paths.plan_jobs(
         arguments.photos, arguments.out, keep_format=arguments.format == "keep", left_out=left_out
     )
     own, rank = output_paths.jobs_of_rank(planned)
     jobs = Jobs(all=planned, own=own, rank=rank, left_out=left_out)
     _check_zip(arguments, jobs)
-    options = _restore_options(arguments, len(jobs.all), context)
+    options = restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
         print_plan(jobs.own, options, left_out, arguments.as_json, console)
         return
@@ -188,67 +154,6 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     if any(result.status == "failed" for result in results):
         context.exit(1 if len(jobs.all) + len(left_out.folders) == 1 else 3)
     _write_zip(arguments, jobs, console)
-
-
-def _restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
-    """Return the options for each of `count` photographs."""
-    from toolbox.inference.options import RestoreOptions
-
-    return RestoreOptions(
-        mask_options=_mask_options(arguments, count, context),
-        keep=arguments.keep,
-        keep_tone=arguments.tone == "keep",
-        before_after=arguments.before_after,
-        references=_references(arguments),
-        provenance=arguments.provenance,
-        preview=arguments.preview,
-        overwrite=arguments.overwrite,
-        max_pixels=arguments.max_pixels,
-    )
-
-
-def _references(arguments: Arguments) -> tuple[Path, ...]:
-    from toolbox.inference.reference_files import find_references
-
-    if arguments.reference and arguments.keep == "none":
-        raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
-    return find_references(arguments.reference)
-
-
-def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:
-    from toolbox.masks.sources import MaskOptions, parse_color
-
-    if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
-        raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
-    is_file = arguments.mask not in ("auto", "none")
-    if arguments.mask_means != "auto" and not is_file:
-        raise UsageError("--mask-means needs a mask file; add one, as --mask mask.png.")
-    if is_file:
-        _check_mask_path(arguments, count)
-    return MaskOptions(
-        path=Path(arguments.mask) if is_file else None,
-        color=None if arguments.color is None else parse_color(arguments.color),
-        tolerance=arguments.tolerance,
-        search=arguments.mask != "none",
-        grow=arguments.grow,
-        meaning=arguments.mask_means,
-        allow_large=arguments.allow_large,
-        max_pixels=arguments.max_pixels,
-    )
-
-
-def _check_mask_path(arguments: Arguments, count: int) -> None:
-    from toolbox.inference import output_paths
-
-    mask = arguments.mask
-    path = Path(mask)
-    if arguments.color is not None:
-        raise UsageError("--color and a --mask file can't be combined; leave one out.")
-    if not os.path.exists(path):
-        raise UsageError(f"--mask {mask}: there is no such file or folder. auto finds the lost region, none skips it.")
-    if path.is_file() and count > 1:
-        raise UsageError(f"--mask {mask} is one mask for {count} photos; use a folder with one mask for each.")
-    output_paths.require_separate_folder(arguments.out, path if path.is_dir() else path.parent, "the masks'")
 
 
 def _check_zip(arguments: Arguments, jobs: Jobs) -> None:

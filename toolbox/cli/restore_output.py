@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolbox.cli.common import print_json
-from toolbox.inference.photo_search import describe_files
 
 if TYPE_CHECKING:
     from toolbox.inference.options import PhotoResult, RestoreOptions
@@ -62,6 +61,8 @@ def print_summary(
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:
+    from toolbox.inference.photo_search import describe_files
+
     if line := describe_files(left_out.files):
         console.print_line(line)
 

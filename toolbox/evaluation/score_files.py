@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,8 +18,12 @@ from toolbox.evaluation import metrics
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
+from toolbox.inference.photo_search import describe_files
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.utils import files
+
+# zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
+_ZIP_ERRORS = (OSError, zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +64,17 @@ def score_files(
         DataError: a prediction without a truth or the reverse, different sizes, or a file that can't be read.
     """
     for option, folder in (("TRUTH", truth), ("--masks", masks), ("--inputs", inputs)):
-        if folder is not None and not folder.is_dir():
-            raise UsageError(f"{option} {folder}: there is no such folder.")
-    predicted, truths = _find_predictions(predictions), _by_stem(truth)
+        if folder is not None:
+            files.require_readable(folder, option, "folder")
+            if not os.path.isdir(folder):
+                raise UsageError(f"{option} {files.printable(folder)}: there is no such folder.")
+    left_out: list[str] = []
+    predicted, truths = _find_predictions(predictions, left_out), _by_stem(truth, left_out)
     _require_partners(predictions, truth, set(predicted), set(truths))
     mask_folder = masks or inputs
-    mask_files = _by_stem(mask_folder) if mask_folder else None
+    mask_files = _by_stem(mask_folder, left_out) if mask_folder else None
     scores: dict[str, Score] = {}
-    notes = [] if mask_files else ["M and the score need --masks or --inputs; they are left out."]
+    notes = left_out + ([] if mask_files else ["M and the score need --masks or --inputs; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
         restored, original = predicted[stem].read(), image_io.read_rgb(truths[stem])
@@ -116,33 +125,46 @@ class _Prediction:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return image_io.to_rgb8(image_io.decode(archive.read(self.member), self.member))
-        except (OSError, zipfile.BadZipFile, ValueError) as error:
-            raise DataError(f"{self.member} in {self.path} can't be read: {error}") from error
+        except _ZIP_ERRORS as error:
+            name, path = files.printable(self.member), files.printable(self.path)
+            raise DataError(f"{name} in {path} can't be read: {files.printable(str(error))}") from error
 
 
-def _find_predictions(path: Path) -> dict[str, _Prediction]:
-    """Return the predictions in a folder or a zip, by their stem."""
-    if path.is_dir():
-        return {stem: _Prediction(name=file.name, path=file) for stem, file in _by_stem(path).items()}
-    if not path.exists():
-        raise UsageError(f"PREDICTIONS {path}: there is no such folder or zip.")
+def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]:
+    """Return the predictions in a folder or a zip, by their stem. A line on other files is added to `left_out`."""
+    files.require_readable(path, "PREDICTIONS", "folder or zip")
+    if os.path.isdir(path):
+        return {stem: _Prediction(name=file.name, path=file) for stem, file in _by_stem(path, left_out).items()}
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is neither a folder nor a readable zip: {error}") from error
+    except _ZIP_ERRORS as error:
+        reason = files.printable(str(error))
+        raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
     nested = next((name for name in names if "/" in name or "\\" in name), None)
     if nested is not None:
-        raise DataError(f"{path} has {nested} in a folder; a submission has no folders.")
+        raise DataError(f"{files.printable(path)} has {files.printable(nested)} in a folder; a submission has none.")
     if not names:
-        raise DataError(f"{path} has no images.")
-    return {Path(name).stem: _Prediction(name=name, path=path, member=name) for name in names}
+        raise DataError(f"{files.printable(path)} has no images.")
+    found: dict[str, _Prediction] = {}
+    for name in names:
+        stem = Path(name).stem
+        if stem in found:
+            raise DataError(
+                f"{files.printable(path)} has {files.printable(found[stem].name)} and {files.printable(name)}; "
+                "names must differ before the suffix."
+            )
+        found[stem] = _Prediction(name=name, path=path, member=name)
+    return found
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder, by their stem."""
+def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
+    """Return the images in a folder, by their stem. A line on other files is added to `left_out`."""
     images: dict[str, Path] = {}
-    for path in image_io.find_images(folder):
+    found, others = image_io.list_images(folder)
+    if others:
+        left_out.append(f"{files.printable(folder)}: {describe_files(others)}.")
+    for path in found:
         if path.stem in images:
             raise DataError(
                 f"{folder} has {images[path.stem].name} and {path.name}; names must differ before the suffix."

@@ -126,7 +126,7 @@ FORMATS = (
         opener=AvifImagePlugin.AvifImageFile,
         check=integrity.check_boxes,
         decoder="a Pillow with AVIF",
-        has_decoder=lambda: features.check("avif"),
+        has_decoder=lambda: bool(features.check("avif")),
     ),
     ImageFormat(
         name="HEIF",

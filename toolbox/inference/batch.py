@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -90,7 +91,7 @@ def prepare_output(out: Path, report: Path, jobs: Sequence[Job]) -> None:
         DataError: `out` is a file.
         OutputError: it can't be written to.
     """
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise DataError(f"-o {files.printable(out)} is a file; results need a folder.")
     files.ensure_folder(out)
     for folder in {out, *(job.target.parent for job in jobs)}:

@@ -107,14 +107,13 @@ def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
 
 def _photos_of(path: Path, out: Path, left_out: LeftOut) -> list[tuple[Path, Path]]:
     """Return the photographs that `path` stands for, each with its path below the folder that was named."""
+    files.require_readable(path, "")
     if os.path.isdir(path):
         require_separate_folder(out, path, "the photographs'")
         _check_nested_output(out, path)
         return [(photo, photo.relative_to(path)) for photo in find_photos(path, left_out, skip=out)]
-    if os.path.exists(path):
-        require_separate_folder(out, path.parent, "the photographs'")
-        return [(path, Path(path.name))]
-    raise UsageError(f"{files.printable(path)}: there is no such file or folder.")
+    require_separate_folder(out, path.parent, "the photographs'")
+    return [(path, Path(path.name))]
 
 
 def _check_nested_output(out: Path, folder: Path) -> None:

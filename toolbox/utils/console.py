@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import rich.console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from toolbox.utils.notebook import NotebookConsole, in_notebook
 from toolbox.utils.launcher import is_main_process
+from toolbox.utils.notebook import NotebookConsole, in_notebook
 from toolbox.utils.screen import echo
 
 

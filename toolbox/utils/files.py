@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from toolbox.errors import DataError, OutputError
+from toolbox.errors import DataError, OutputError, UsageError
 
 _TEMPORARY_NAME = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
 _MAX_NAME_BYTES = 255
@@ -44,6 +44,29 @@ def describe_os_error(error: OSError) -> str:
         cause = "no permission"
     path = printable(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | Path) else ""
     return f"{path} can't be used: {cause}" if path else cause
+
+
+def require_readable(path: Path, option: str, kind: str = "file or folder") -> None:
+    """Raise UsageError if a file or folder that the user named does not exist or can't be looked at.
+
+    Args:
+        path: the file or folder.
+        option: the option or argument that named it, as "--mask"; may be empty.
+        kind: what it should be, for the message.
+    """
+    name = f"{option} {printable(path)}".strip()
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise UsageError(f"{name} can't be read: no permission") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"{name}: there is no such {kind}.") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UsageError(f"{name}: there is no such {kind}.") from error
+        raise UsageError(f"{name} can't be read: {printable(error.strerror or str(error))}") from error
+    except ValueError as error:  # a zero byte in the path
+        raise UsageError(f"{name} is not a path: {error}") from error
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

@@ -25,7 +25,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 
 def escape_unprintable() -> None:
-    """Have stdout and stderr write a character that their encoding lacks as an escape, as ``\\u0444``."""
+    """Have stdout and stderr write the hexadecimal code of a character that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

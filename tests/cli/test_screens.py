@@ -1,0 +1,151 @@
+"""What becomes of a command when its output can't be written or the launcher's variables are odd. About 5 s."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from standins import install_stand_in, read_report, run_restore, write_album
+
+from toolbox.cli import main
+from toolbox.errors import UsageError
+from toolbox.imaging import io as image_io
+from toolbox.utils import devices, launcher, screen, signals
+
+
+class BadStream(io.TextIOWrapper):
+    """A text stream that fails after some writes, as a full disk or a closed pipe does."""
+
+    def __init__(self, error, after=0, encoding="utf-8"):
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self.error, self.left = error, after
+
+    def write(self, text):
+        if self.left <= 0:
+            raise self.error
+        self.left -= 1
+        return super().write(text)
+
+
+@pytest.fixture
+def album(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    return write_album(tmp_path / "album")
+
+
+def run_on(monkeypatch, stdout, *arguments, stderr=None):
+    """Run the program with these streams; return its exit code and what stderr got."""
+    errors = stderr or io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", errors)
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    errors.flush()
+    return stopped.value.code or 0, errors.buffer.getvalue().decode()
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_full_disk_below_stdout_does_not_end_a_batch(album, monkeypatch, after, flags):
+    stdout = BadStream(OSError(28, "No space left on device"), after if not flags else 0)
+    code, errors = run_on(monkeypatch, stdout, "restore", album, "-o", "out", "--mask", "none", *flags)
+    assert code == 1 and errors.splitlines()[-1] == "toolbox: the output can't be written: No space left on device"
+    assert "Traceback" not in errors and read_report(Path("out"))["restored"] == 3
+
+
+def test_a_closed_pipe_does_not_end_a_batch(album, monkeypatch):
+    stdout = BadStream(BrokenPipeError(32, "Broken pipe"), 1)
+    assert run_on(monkeypatch, stdout, "restore", album, "-o", "out", "--mask", "none") == (0, "")
+    assert read_report(Path("out"))["restored"] == 3
+
+
+def test_both_streams_can_fail(album, monkeypatch):
+    (album / "bad.png").write_bytes(b"no picture")
+    full = [BadStream(OSError(5, "Input/output error")) for _ in range(2)]
+    code, _ = run_on(monkeypatch, full[0], "restore", album, "-o", "out", "--mask", "none", stderr=full[1])
+    report = read_report(Path("out"))
+    assert code == 3 and (report["restored"], report["failed"]) == (3, 1)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["weights"], ["recipe", "show", "default"], ["plugins"], ["mask"]])
+def test_other_commands_end_in_one_line(album, monkeypatch, arguments):
+    words = [*arguments, album, "-o", "masks"] if arguments == ["mask"] else arguments
+    code, errors = run_on(monkeypatch, BadStream(OSError(28, "No space left on device")), *words)
+    assert code == 1 and "No space left on device" in errors and len(errors.splitlines()) == 1
+    if arguments == ["mask"]:
+        assert len(list(Path("masks").iterdir())) == 2
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "koi8-r"])
+@pytest.mark.parametrize("name", ["a-фото.png", "日本.png", "😀.png", "\udcff.png"])
+def test_a_name_that_the_encoding_lacks(album, monkeypatch, encoding, name):
+    (album / "a.png").rename(album / name)
+    for flags in ([], ["--json"]):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        words = ["restore", album, "-o", "out", "--mask", "none", "--overwrite", *flags]
+        assert run_on(monkeypatch, stdout, *words)[0] == 0
+        stdout.flush()
+        # click writes UTF-8 where the encoding is ASCII.
+        text = stdout.buffer.getvalue().decode("utf-8" if encoding == "ascii" else encoding)
+        assert read_report(Path("out"))["restored"] == 3
+    assert json.loads(text) == read_report(Path("out"))
+
+
+def test_mask_and_score_print_names_that_the_encoding_lacks(album, monkeypatch):
+    (album / "a.png").rename(album / "фото.png")
+    for words in (["mask", album, "-o", "m"], ["score", album, album], ["score", album, album, "--json"]):
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+        assert run_on(monkeypatch, stdout, *words)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"])
+def test_an_empty_launcher_variable_is_not_set(album, monkeypatch, name):
+    monkeypatch.setenv(name, "")
+    run_restore(album, "-o", "out", "--mask", "none")
+    assert read_report(Path("out"))["restored"] == 3
+    missing = CliRunner().invoke(main, ["restore", "none", "-o", "out"])
+    assert missing.stderr == "toolbox: none: there is no such file or folder.\n"
+
+
+@pytest.mark.parametrize("value", ["two", "-1", "1.5", "²"])
+def test_nonsense_in_a_launcher_variable_is_one_line(album, monkeypatch, value):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    for words in (["restore", album, "-o", "out"], ["run", "--recipe", "default", "--dry-run"]):
+        result = CliRunner().invoke(main, [str(word) for word in words])
+        assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1, result.output
+        assert f"WORLD_SIZE is '{value}'; a launcher sets RANK from 0 and WORLD_SIZE" in result.stderr
+    with pytest.raises(UsageError):
+        devices.launched_process_count()
+    with pytest.raises(UsageError), signals.stop_on_signals("this photo"):
+        pass
+    monkeypatch.setenv("RANK", value)
+    assert not launcher.is_main_process()
+
+
+def test_a_closed_terminal_stops_after_the_current_photo(album, monkeypatch):
+    stand_in = install_stand_in(monkeypatch)
+    object.__setattr__(stand_in, "before_call", lambda count: os.kill(os.getpid(), signal.SIGHUP) if count == 1 else 0)
+    run_restore(album, "-o", "out", "--mask", "none", code=129)
+    report = read_report(Path("out"))
+    assert (report["restored"], report["not reached"]) == (2, 1)
+
+
+def test_the_report_is_written_if_the_batch_breaks_off(album, monkeypatch):
+    stand_in = install_stand_in(monkeypatch)
+
+    def interrupt(count):
+        if count == 1:
+            raise KeyboardInterrupt
+
+    object.__setattr__(stand_in, "before_call", interrupt)
+    CliRunner().invoke(main, ["restore", str(album), "-o", "out", "--mask", "none"])
+    report = read_report(Path("out"))
+    assert (report["restored"], report["not reached"]) == (1, 2)
+    assert screen.take_failure() is None and image_io.find_images("out")

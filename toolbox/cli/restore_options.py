@@ -1,0 +1,114 @@
+"""The arguments of `toolbox restore`, and the options that they stand for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+from click.core import ParameterSource
+
+from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.imaging.mask_meaning import MaskMeaning
+    from toolbox.inference.options import RestoreOptions
+    from toolbox.masks.sources import MaskOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """The arguments and options of the command, as they are declared at `command`."""
+
+    photos: tuple[Path, ...]
+    out: Path
+    weights: str
+    fill: str | None
+    mask: str
+    color: str | None
+    tolerance: int
+    grow: int
+    keep: Literal["auto", "luma", "rgb", "none"]
+    tone: Literal["colour", "keep"]
+    tile: int | None
+    saturation: float
+    device: str | None
+    format: Literal["lossless", "keep"]
+    before_after: bool
+    reference: tuple[Path, ...]
+    provenance: bool
+    preview: bool
+    mask_means: MaskMeaning
+    allow_large: bool
+    archive: Path | None
+    overwrite: bool
+    dry_run: bool
+    max_pixels: int
+    as_json: bool
+
+
+def restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
+    """Return the options for each of `count` photographs."""
+    from toolbox.inference.options import RestoreOptions
+
+    return RestoreOptions(
+        mask_options=_mask_options(arguments, count, context),
+        keep=arguments.keep,
+        keep_tone=arguments.tone == "keep",
+        before_after=arguments.before_after,
+        references=_references(arguments),
+        provenance=arguments.provenance,
+        preview=arguments.preview,
+        overwrite=arguments.overwrite,
+        max_pixels=arguments.max_pixels,
+    )
+
+
+def _references(arguments: Arguments) -> tuple[Path, ...]:
+    from toolbox.inference.reference_files import find_references
+
+    if arguments.reference and arguments.keep == "none":
+        raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
+    return find_references(arguments.reference)
+
+
+def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:
+    from toolbox.masks.sources import MaskOptions, parse_color
+
+    if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
+        raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
+    is_file = arguments.mask not in ("auto", "none")
+    if arguments.mask_means != "auto" and not is_file:
+        raise UsageError("--mask-means needs a mask file; add one, as --mask mask.png.")
+    if is_file:
+        _check_mask_path(arguments, count)
+    return MaskOptions(
+        path=Path(arguments.mask) if is_file else None,
+        color=None if arguments.color is None else parse_color(arguments.color),
+        tolerance=arguments.tolerance,
+        search=arguments.mask != "none",
+        grow=arguments.grow,
+        meaning=arguments.mask_means,
+        allow_large=arguments.allow_large,
+        max_pixels=arguments.max_pixels,
+    )
+
+
+def _check_mask_path(arguments: Arguments, count: int) -> None:
+    from toolbox.inference import output_paths
+    from toolbox.utils import files
+
+    path = Path(arguments.mask)
+    if arguments.color is not None:
+        raise UsageError("--color and a --mask file can't be combined; leave one out.")
+    try:
+        files.require_readable(path, "--mask")
+    except UsageError as error:
+        raise UsageError(f"{error} auto finds the lost region, none skips it.") from error
+    is_folder = os.path.isdir(path)
+    if not is_folder and count > 1:
+        name = files.printable(path)
+        raise UsageError(f"--mask {name} is one mask for {count} photos; use a folder with one mask for each.")
+    output_paths.require_separate_folder(arguments.out, path if is_folder else path.parent, "the masks'")
