@@ -20,10 +20,12 @@ from pydantic import Field
 
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
-from toolbox.hooks.params import DiscriminatorRef, FillerRef, GeneratorRef, LossRef, Params, PenaltyRef
+from toolbox.hooks.params import DetectorRef, DiscriminatorRef, FillerRef, GeneratorRef, LossRef, Params, PenaltyRef
 from toolbox.hooks.protocols import (
     AdversarialLoss,
     Degradation,
+    Detection,
+    Detector,
     Discriminator,
     Filler,
     Generator,
@@ -35,6 +37,7 @@ from toolbox.hooks.protocols import (
 )
 from toolbox.hooks.specs import (
     DegradationSpec,
+    DetectorSpec,
     DiscriminatorSpec,
     FillerSpec,
     GeneratorSpec,
@@ -46,6 +49,7 @@ from toolbox.hooks.specs import (
 if TYPE_CHECKING:
     from toolbox.api import Recipe, Run, build, restore, score, train
     from toolbox.inference.restorer import Restorer
+    from toolbox.masks.detectors import find_painted_shape
 
 __version__ = "0.2.0"
 
@@ -54,6 +58,10 @@ __all__ = [
     "AdversarialLoss",
     "Degradation",
     "DegradationSpec",
+    "Detection",
+    "Detector",
+    "DetectorRef",
+    "DetectorSpec",
     "Discriminator",
     "DiscriminatorRef",
     "DiscriminatorSpec",
@@ -80,6 +88,7 @@ __all__ = [
     "Sample",
     "WeightsSpec",
     "build",
+    "find_painted_shape",
     "hookimpl",
     "load_restorer",
     "restore",
@@ -87,8 +96,9 @@ __all__ = [
     "train",
 ]
 
-# Imported from `toolbox.api` when they are used, because they need torch.
-_LAZY = ("Recipe", "Run", "build", "restore", "score", "train")
+# Imported from these modules when they are used, because they need torch or OpenCV.
+_LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "toolbox.api")
+_LAZY["find_painted_shape"] = "toolbox.masks.detectors"
 
 
 def load_restorer(
@@ -114,9 +124,9 @@ _RENAMED = {"Judgement": "PenaltyContext"}
 
 
 def __getattr__(name: str) -> object:
-    """Return a name of `toolbox.api`; or a renamed name's new object, with a DeprecationWarning."""
+    """Return a name that is imported late; or a renamed name's new object, with a DeprecationWarning."""
     if name in _LAZY:
-        return getattr(import_module("toolbox.api"), name)
+        return getattr(import_module(_LAZY[name]), name)
     if name in _RENAMED:
         warnings.warn(
             f"toolbox.{name} is now toolbox.{_RENAMED[name]}; the old name goes with version 0.4",

@@ -10,6 +10,9 @@ from pydantic import model_validator
 from toolbox import (
     Degradation,
     DegradationSpec,
+    Detection,
+    Detector,
+    DetectorSpec,
     DiscriminatorSpec,
     Field,
     GeneratorSpec,
@@ -181,6 +184,13 @@ def build_psnr(params: Params) -> Metric:
     return psnr
 
 
+def build_painted_shape(params: Params) -> Detector:
+    """Build the detector of painted shapes."""
+    from toolbox import find_painted_shape
+
+    return lambda image, /: Detection(mask=find_painted_shape(image))
+
+
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
     """Return the published generator."""
@@ -256,6 +266,20 @@ def toolbox_degradations() -> list[DegradationSpec]:
             params=LostRegionParams,
             build=build_lost_region,
             reference="Measured on inputs of DACON 2024, competition 236420",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_detectors() -> list[DetectorSpec]:
+    """Return the detector of the competition's damage."""
+    return [
+        DetectorSpec(
+            name="painted-shape",
+            summary="Flat rectangle, circle or polygon painted over a gray or toned photograph",
+            build=build_painted_shape,
+            gray_only=True,
+            reference="Shapes fitted to flat areas, as Pillow's ImageDraw draws them",
         )
     ]
 

@@ -176,6 +176,7 @@ def test_the_command_passes_the_default_of_the_shipped_weights(monkeypatch, tmp_
         restorers, "load_restorer", lambda weights, **options: seen.append(options["fill"]) or restorers
     )
     monkeypatch.setattr("toolbox.inference.batch.restore_all", lambda *args, **options: iter(()))
+    monkeypatch.setattr("toolbox.inference.detectors.weights_detector", lambda weights, catalog: None)
     (tmp_path / "in").mkdir()
     io.write_png(tmp_path / "in" / "a.png", scene(8, 8, 1, seed=0))
     for number, words in enumerate([[], ["--weights", "mine"], ["--weights", "mine", "--fill", "smooth"]]):

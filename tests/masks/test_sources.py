@@ -13,7 +13,7 @@ from toolbox.data import sample
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
-from toolbox.masks import sources
+from toolbox.masks import detectors, sources
 from toolbox.masks.sources import MaskOptions
 
 
@@ -125,11 +125,11 @@ def test_a_painted_shape_is_found_in_gray_and_sepia_and_must_have_one_colour():
         for color in (90, (200, 30, 30)):
             damaged = picture.copy()
             damaged[mask] = color
-            assert np.array_equal(sources.find_painted_shape(damaged), mask)
+            assert np.array_equal(detectors.find_painted_shape(damaged), mask)
     # Two colours of the same luma are not one painted shape.
     damaged[60:100, 100:190], damaged[100:140, 100:190] = (100, 100, 100), (130, 90, 72)
     assert integer_luma(damaged)[mask].min() == integer_luma(damaged)[mask].max()
-    assert not sources.find_painted_shape(damaged).any()
+    assert not detectors.find_painted_shape(damaged).any()
 
 
 def test_the_orientation_of_a_mask_is_applied(tmp_path, block):

@@ -15,7 +15,8 @@ from toolbox.hooks.kinds import find_kind
 def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name.
 
-    KIND is generators, discriminators, losses, penalties, degradations, metrics, fillers, recipes or weights.
+    KIND is generators, discriminators, losses, penalties, degradations, metrics, detectors, fillers, recipes or
+    weights.
     """
     catalog = load_catalog(context)
     kind_name = find_kind(kind).name if kind else None

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, print_json
-from toolbox.errors import DataError, OutputError, UsageError
+from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
+
+if TYPE_CHECKING:
+    from toolbox.masks.detectors import LoadedDetector
 
 
 @click.command("mask")
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
+@click.option(
+    "--detector", default="painted-shape", show_default=True, help="What finds it: see `toolbox list detectors`."
+)
+@click.option(
+    "--probabilities", is_flag=True, help="Also write NAME.KIND.png, the probability of each kind of damage, 0 to 255."
+)
 @click.option("--overwrite", is_flag=True, help="Overwrite existing masks.")
 @as_json
 @click.pass_context
-def command(context: click.Context, photo: Path, out: Path, overwrite: bool, as_json: bool) -> None:
+def command(
+    context: click.Context,
+    photo: Path,
+    out: Path,
+    detector: str,
+    probabilities: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     """Find the lost region in PHOTO, a file or a folder, and write it as a PNG of the same name, in white.
 
     An existing mask is not changed; you may have corrected it.
     """
     from toolbox.imaging import io
+    from toolbox.inference.detectors import find_detector
     from toolbox.inference.photo_search import describe_files
     from toolbox.utils import files
 
+    detect = find_detector(detector, load_catalog(context))
     files.require_readable(photo, "")
     is_folder = os.path.isdir(photo)
     photos, others = io.list_images(photo) if is_folder else ([photo], [])
@@ -37,7 +56,10 @@ def command(context: click.Context, photo: Path, out: Path, overwrite: bool, as_
     _require_separate_folder(out, photo if is_folder else photo.parent)
     targets = _targets(photos, out)
     files.ensure_folder(out)
-    records = [_write_mask(path, target, overwrite, as_json) for path, target in zip(photos, targets, strict=True)]
+    records = [
+        _write_mask(path, target, detect, overwrite=overwrite, as_json=as_json, probabilities=probabilities)
+        for path, target in zip(photos, targets, strict=True)
+    ]
     if as_json:
         print_json(records)
     if others:
@@ -62,12 +84,13 @@ def _targets(photos: list[Path], out: Path) -> list[Path]:
     return [out / f"{path.name if stems.count(path.stem.casefold()) > 1 else path.stem}.png" for path in photos]
 
 
-def _write_mask(path: Path, target: Path, overwrite: bool, as_json: bool) -> dict[str, Any]:
+def _write_mask(
+    path: Path, target: Path, detector: LoadedDetector, *, overwrite: bool, as_json: bool, probabilities: bool
+) -> dict[str, Any]:
     """Write the mask of one photograph, print a line unless JSON was asked for, and return the record for JSON."""
     import numpy as np
 
     from toolbox.imaging import io
-    from toolbox.masks.lost_region import find_lost_region
     from toolbox.utils import files
 
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
@@ -76,9 +99,13 @@ def _write_mask(path: Path, target: Path, overwrite: bool, as_json: bool) -> dic
             if not as_json:
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
-        mask = find_lost_region(io.read_gray(path))
+        # A painted shape is looked for in the luma alone, whatever the colours around it.
+        detection = detector(io.read_gray(path) if detector.gray_only else io.read_rgb(path))
+        mask = detection.mask
         io.write_png(target, mask.astype(np.uint8) * 255)
-    except (DataError, OutputError) as error:
+        for kind, values in detection.probabilities.items() if probabilities else ():
+            io.write_png(target.with_name(f"{target.stem}.{kind}.png"), np.rint(values * 255).astype(np.uint8))
+    except (DataError, OutputError, PluginError) as error:
         echo(f"toolbox: {error}", err=True)
         return {"file": record["file"], "error": str(error)}
     lost = float(mask.mean())

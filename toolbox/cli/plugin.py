@@ -14,7 +14,7 @@ import click
 from toolbox.cli.common import as_json, print_json
 from toolbox.errors import UsageError, unknown_name
 
-COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric", "filler")
+COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric", "detector", "filler")
 
 
 @click.group("plugin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from toolbox.errors import UsageError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
+    from toolbox.hooks.catalog import Catalog
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
@@ -52,6 +53,12 @@ class Jobs:
     metavar="FILLER|network",
     help="How lost regions are filled: by a filler (`toolbox list fillers`), or by the network of the weights."
     f"  [default: {DEFAULT_FILL} with the weights {DEFAULT_WEIGHTS}; else as their recipe says]",
+)
+@click.option(
+    "--detector",
+    metavar="NAME",
+    help="What finds lost regions with --mask auto (`toolbox list detectors`).  [default: as the recipe of the weights "
+    "says, else painted-shape]",
 )
 @click.option(
     "--mask",
@@ -193,7 +200,10 @@ def _restore(
     report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
     results = [] if jobs.rank else batch.folder_results(jobs.left_out.folders)
     with stop_on_signals("this photo") as stopped:
-        restorer = None if arguments.preview else _load_restorer(context, arguments)
+        catalog = load_catalog(context)
+        restorer = None if arguments.preview else _load_restorer(arguments, catalog)
+        if options.mask_options.searches:
+            options = _with_detector(arguments, options, catalog)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         for result in results:
             console.print_line(result_line(result))
@@ -216,7 +226,21 @@ def _restore(
     return results, stopped.signal
 
 
-def _load_restorer(context: click.Context, arguments: Arguments) -> Restorer:
+def _with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
+    """Return the options with the detector that `--detector` or the recipe of the weights names, if one does."""
+    from toolbox.inference import detectors
+    from toolbox.masks.detectors import PAINTED_SHAPE
+
+    if arguments.detector is not None:
+        detector = detectors.find_detector(arguments.detector, catalog)
+    elif arguments.weights == DEFAULT_WEIGHTS:
+        return options
+    else:
+        detector = detectors.weights_detector(arguments.weights, catalog) or PAINTED_SHAPE
+    return replace(options, mask_options=replace(options.mask_options, detector=detector))
+
+
+def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
     from toolbox.inference.fillers import default_fill
     from toolbox.inference.restorer import load_restorer
 
@@ -226,5 +250,5 @@ def _load_restorer(context: click.Context, arguments: Arguments) -> Restorer:
         tile=arguments.tile,
         saturation=arguments.saturation,
         fill=arguments.fill or default_fill(arguments.weights),
-        catalog=load_catalog(context),
+        catalog=catalog,
     )

@@ -26,6 +26,7 @@ class Arguments:
     out: Path
     weights: str
     fill: str | None
+    detector: str | None
     mask: str
     color: str | None
     tolerance: int
@@ -80,6 +81,8 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
     if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
     is_file = arguments.mask not in ("auto", "none")
+    if arguments.detector is not None and (arguments.mask != "auto" or arguments.color is not None):
+        raise UsageError("--detector finds the lost region, which --mask or --color already says; leave one out.")
     if arguments.mask_means != "auto" and not is_file:
         raise UsageError("--mask-means needs a mask file; add one, as --mask mask.png.")
     if is_file:

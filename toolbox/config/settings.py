@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from toolbox.hooks.params import FillerRef
+from toolbox.hooks.params import DetectorRef, FillerRef
 
 
 def _name_to_table(value: object) -> object:
@@ -17,6 +17,7 @@ def _name_to_table(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+DetectWith = Annotated[DetectorRef, BeforeValidator(_name_to_table, json_schema_input_type=str | DetectorRef)]
 FillWith = Annotated[FillerRef, BeforeValidator(_name_to_table, json_schema_input_type=str | FillerRef)]
 
 
@@ -118,6 +119,11 @@ class Validation(Table):
 class Restoring(Table):
     """How photographs are restored with the trained generator, also those larger than its training pictures."""
 
+    detector: DetectWith | None = Field(
+        None,
+        description="the detector that finds lost regions: its name, or a table with its name and params; none: "
+        "painted-shape",
+    )
     fill_with: FillWith | None = Field(
         None,
         description="the filler that fills lost regions before the colours are found: its name, or a table with its "

@@ -12,6 +12,7 @@ from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
+    DetectorSpec,
     DiscriminatorSpec,
     FillerSpec,
     GeneratorSpec,
@@ -53,6 +54,7 @@ _ROWS = (
     Kind("penalty", "penalties", "toolbox_penalties", PenaltySpec, table="penalties", holds_many=True),
     Kind("degradation", "degradations", "toolbox_degradations", DegradationSpec, table="degradations", holds_many=True),
     Kind("metric", "metrics", "toolbox_metrics", MetricSpec, table="metrics", holds_many=True),
+    Kind("detector", "detectors", "toolbox_detectors", DetectorSpec, restoring_key="detector"),
     Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
     Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
     Kind("weights", "weights", "toolbox_weights", WeightsSpec),

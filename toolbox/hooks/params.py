@@ -43,6 +43,12 @@ class LossRef(Ref):
     kind = "loss"
 
 
+class DetectorRef(Ref):
+    """A detector as a param; `build` gets the built detector as an argument with the field's name."""
+
+    kind = "detector"
+
+
 class FillerRef(Ref):
     """A filler as a param; `build` gets the built filler as an argument with the field's name."""
 

@@ -9,7 +9,7 @@ contain, is a `torch.nn.Module`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -152,6 +152,30 @@ class Degradation(Protocol):
             sample: with ``role="damage"`` an undamaged photograph (image equal to truth, an empty mask); with
                 ``role="augment"`` a training sample of any kind, after the damage.
             random: the only source of random numbers.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """What a detector found in an image.
+
+    Attributes:
+        mask: (H, W) bool, True where the image is lost.
+        probabilities: by kind of damage, (H, W) float32 in [0, 1]; empty if the detector gives none.
+    """
+
+    mask: np.ndarray
+    probabilities: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Detector(Protocol):
+    """Finds the lost region of a photograph."""
+
+    def __call__(self, image: np.ndarray, /) -> Detection:
+        """Return what is lost; do not write into the given array.
+
+        Args:
+            image: (H, W) gray or (H, W, 3) RGB, uint8, of any size from 1x1.
         """
 
 

@@ -86,6 +86,16 @@ EXAMPLES = {
         tables="[metrics.$name]\nlost_only = true",
         spec_argument='better="lower",',
     ),
+    "detector": Example(
+        protocol="Detector",
+        summary="Light scratches and dust: thin marks that are brighter than their surroundings",
+        reference="Top-hat transform; Serra, Image Analysis and Mathematical Morphology, 1982",
+        param='contrast: int = Field(40, ge=1, le=255, description="Least contrast of a mark, in levels of 255.")',
+        factory="make_detector",
+        call="make_detector(params.contrast)",
+        tables='[restoring.detector]\nname = "$name"\ncontrast = 40',
+        spec_argument='kinds=("scratch",),',
+    ),
     "filler": Example(
         protocol="Filler",
         summary="Mean of the known pixels nearby, weighted by a Gaussian",

@@ -141,6 +141,21 @@ class DegradationSpec(ComponentSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetectorSpec(ComponentSpec):
+    """A detector; see `toolbox.hooks.protocols.Detector`.
+
+    Attributes:
+        kinds: the kinds of damage for which it gives probabilities, as ("scratch", "stain").
+        gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere. In a colour
+            photograph, a flat shape is usually a part of the picture.
+    """
+
+    kind = "detector"
+    kinds: tuple[str, ...] = ()
+    gray_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class FillerSpec(ComponentSpec):
     """A filler; see `toolbox.hooks.protocols.Filler`."""
 

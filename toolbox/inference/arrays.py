@@ -13,13 +13,16 @@ from PIL import Image, ImageOps
 
 from toolbox.errors import DataError, UsageError
 from toolbox.guidance.guide import References
+from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.inference.detectors import find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.options import RestoreOptions
-from toolbox.inference.photo import add_painted_shape, choose_keep, restore_pixels
+from toolbox.inference.photo import add_detected, choose_keep, restore_pixels
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
+from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
 
 PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
@@ -36,6 +39,7 @@ def restore(
     tolerance: int = 12,
     grow: int = 0,
     reference: References | None = None,
+    detector: str | None = None,
     fill: str | None = None,
     saturation: float | None = None,
     tile: int | None = None,
@@ -54,6 +58,8 @@ def restore(
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
+        detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
+            is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
             recipe says. A restorer fills as it was loaded.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
@@ -76,13 +82,17 @@ def restore(
     rgb = io.to_rgb8(decoded)
     finds = isinstance(mask, str) and mask == "auto"
     options = MaskOptions(
-        color=None if color is None else parse_color(color), tolerance=tolerance, search=finds, grow=grow
+        color=None if color is None else parse_color(color),
+        tolerance=tolerance,
+        search=finds,
+        detector=_detector(detector, weights),
+        grow=grow,
     )
     unnamed = Path("the photo")
     marked = mask_from_options(decoded, rgb, options, path=unnamed, relative_path=unnamed)
     if not (isinstance(mask, str) and mask in ("auto", "none")):
         marked = marked | as_mask(mask, rgb.shape[:2])
-    toning, lost = add_painted_shape(rgb, grow_mask(marked, grow), options)
+    toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
     if (chosen == "rgb" or keeps_tone) and not lost.any():
@@ -96,6 +106,12 @@ def restore(
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
+
+
+def _detector(name: str | None, weights: str | Path | Restorer) -> LoadedDetector:
+    if name is not None:
+        return find_detector(name, catalog.load())
+    return (weights.detector if isinstance(weights, Restorer) else None) or PAINTED_SHAPE
 
 
 def as_photo(photo: PhotoLike) -> Photo:

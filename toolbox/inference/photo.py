@@ -27,7 +27,6 @@ from toolbox.masks.sources import (
     MaskOptions,
     RefusedMaskError,
     check_share,
-    find_painted_shape,
     grow_mask,
     mask_from_options,
 )
@@ -101,25 +100,27 @@ def restore_photo(
 def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> tuple[Toning, np.ndarray]:
     """Return the toning of a photograph and its mask, (H, W) bool.
 
-    Both depend on each other: lost pixels do not count for the toning, and a painted shape is only looked for in a
-    photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
+    Both depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a photograph
+    that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
     """
     marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
-    return add_painted_shape(rgb, grow_mask(marked, options.grow), options)
+    return add_detected(rgb, grow_mask(marked, options.grow), options)
 
 
-def add_painted_shape(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:
-    """Return the toning of a photograph and its mask: what is marked, and a painted shape if `options` ask for it."""
+def add_detected(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:
+    """Return the toning of a photograph and its mask: what is marked, and what is detected if `options` ask for it."""
     toning = measure_toning(rgb, marked)
     if not options.searches:
         return toning, marked
-    painted = find_painted_shape(rgb)
-    if not painted.any():
+    detected = options.detector(rgb).mask
+    if not detected.any():
         return toning, marked
-    mask = marked | grow_mask(painted, options.grow)
+    mask = marked | grow_mask(detected, options.grow)
     # A shape of another colour makes a gray photograph look coloured. In a colour photograph it is part of the picture.
     toning_outside = measure_toning(rgb, mask)
-    return (toning, marked) if toning_outside.kind == "colour" else (toning_outside, mask)
+    if options.detector.gray_only and toning_outside.kind == "colour":
+        return toning, marked
+    return toning_outside, mask
 
 
 def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:

@@ -13,7 +13,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import measure_toning
 from toolbox.inference.photo_search import is_same_path, search_photos
-from toolbox.masks.sources import find_painted_shape
+from toolbox.masks.detectors import find_painted_shape
 from toolbox.utils import files
 
 

@@ -21,12 +21,13 @@ from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.protocols import Filler
 from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
+from toolbox.inference.detectors import recipe_detector
 from toolbox.inference.fillers import fill_view, find_filler
 from toolbox.inference.guided import Restoration, add_references, plain_origin
 from toolbox.inference.hole_filling import blend_into, fill_holes
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
-from toolbox.masks.lost_region import find_lost_region
+from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.models.build import build_filler
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
@@ -57,6 +58,7 @@ class Restorer:
         size: with keep = "luma", the short side in pixels at which colours are found; None: the photograph's own.
         network_fill_size: if the network fills, a larger hole, with its surroundings, is resized to a square of this
             side in pixels first. None: `size`. If that is None too, what fits into a tile is filled at full size.
+        detector: finds the lost region if no mask is given; None: the painted shape of a gray photograph.
         filler: fills the lost region before the network sees the photograph; None: the network fills it.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
         saturation: factor of the colours that the network predicts, from 0 (gray) to 2. Luma and known colours stay.
@@ -69,6 +71,7 @@ class Restorer:
     multiple: int
     size: int | None = None
     network_fill_size: int | None = None
+    detector: LoadedDetector | None = None
     filler: Filler | None = None
     tile: int = Restoring().tile
     saturation: float = 1.0
@@ -123,7 +126,7 @@ class Restorer:
         self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
     ) -> Restoration:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
-        view = make_view(image, default_mask(image) if mask is None else mask)
+        view = make_view(image, default_mask(image, self.detector) if mask is None else mask)
         if reference is None:
             return Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
         guided = add_references(view, reference, self.keep)
@@ -195,7 +198,7 @@ def load_restorer(
     restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
     filler = build_filler(trained.plan) if fill is None else find_filler(fill, catalog)
     restorer = make_restorer(trained.network, keep or settings.keep, torch_device, restoring, filler)
-    return replace(restorer, saturation=saturation)
+    return replace(restorer, saturation=saturation, detector=recipe_detector(trained.plan))
 
 
 def make_restorer(
@@ -215,17 +218,19 @@ def make_restorer(
     )
 
 
-def default_mask(image: np.ndarray) -> np.ndarray:
-    """Return the lost part of a gray photograph (one channel, or three equal ones), (H, W) bool; none of a colour one.
+def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> np.ndarray:
+    """Return the lost part of a photograph that a detector finds, (H, W) bool.
 
-    See `toolbox.masks.lost_region.find_lost_region`.
+    A detector for gray photographs finds nothing in a colour one. One channel, or three equal ones, are gray.
     """
-    gray = image if image.ndim == 2 else image[..., 0]
-    if image.ndim == 3 and any((image[..., index] != gray).any() for index in (1, 2)):
-        return np.zeros(gray.shape, bool)
-    if gray.dtype == np.uint16:
-        gray = (gray >> 8).astype(np.uint8)
-    return find_lost_region(np.ascontiguousarray(gray))
+    detector = detector or PAINTED_SHAPE
+    if image.ndim == 3 and all((image[..., index] == image[..., 0]).all() for index in (1, 2)):
+        image = image[..., 0]
+    elif image.ndim == 3 and detector.gray_only:
+        return np.zeros(image.shape[:2], bool)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    return detector(np.ascontiguousarray(image)).mask
 
 
 def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:

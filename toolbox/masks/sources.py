@@ -1,4 +1,4 @@
-"""Find the mask of a photograph: from a file, from transparency, from a colour, or by looking for a painted shape."""
+"""Find the mask of a photograph: from a file, from transparency, from a colour, or by a detector."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from toolbox.color import integer_luma
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskMeaning, UndecidedMaskError, border_share
-from toolbox.masks.lost_region import find_lost_region
+from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.utils import files
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
-# A painted shape has one colour: at least this fraction of its pixels has it.
-_MIN_SAME_COLOR = 0.99
 # The largest lost region, as a fraction of the photograph.
 MAX_LOST = 0.6
 # A mask looks inverted if it marks this fraction of the photograph, and this fraction of its outermost pixels.
@@ -48,7 +45,8 @@ class MaskOptions:
             name or stem. None: there is no mask file.
         color: (R, G, B), 0 to 255, of the pixels that are lost, or None.
         tolerance: how much each channel may differ from `color`.
-        search: whether to look for a painted shape if there is neither a mask file nor a colour.
+        search: whether the detector is used if there is neither a mask file nor a colour.
+        detector: finds the lost region.
         grow: by how many pixels the lost region is widened.
         meaning: which pixels of a mask file are lost; see `toolbox.imaging.mask_meaning`.
         allow_large: whether a mask is taken that looks inverted or marks more than `MAX_LOST` of the photograph.
@@ -59,6 +57,7 @@ class MaskOptions:
     color: tuple[int, int, int] | None = None
     tolerance: int = 12
     search: bool = True
+    detector: LoadedDetector = PAINTED_SHAPE
     grow: int = 0
     meaning: MaskMeaning = "auto"
     allow_large: bool = False
@@ -66,7 +65,7 @@ class MaskOptions:
 
     @property
     def searches(self) -> bool:
-        """Whether a shape that was painted over a gray or toned photograph is looked for."""
+        """Whether the detector is used."""
         return self.search and self.path is None and self.color is None
 
 
@@ -106,19 +105,6 @@ def mask_from_options(
     elif options.color is not None:
         low, high = (np.clip(np.array(options.color) + sign * options.tolerance, 0, 255) for sign in (-1, 1))
         mask |= cv2.inRange(rgb, low, high) > 0
-    return mask
-
-
-def find_painted_shape(rgb: np.ndarray) -> np.ndarray:
-    """Return the flat shape of one colour that was painted over (H, W, 3) uint8 RGB, (H, W) bool; all False if none.
-
-    The shape is looked for in the luma, by `find_lost_region`. In a colour photograph this also finds shapes that are
-    part of the picture, so a shape counts only if it has one colour.
-    """
-    mask = find_lost_region(integer_luma(rgb))
-    colors = rgb[mask]
-    if len(colors) and (colors == np.median(colors, axis=0)).all(axis=1).mean() < _MIN_SAME_COLOR:
-        return np.zeros_like(mask)
     return mask
 
 

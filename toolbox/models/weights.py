@@ -50,7 +50,7 @@ def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | N
     """
     catalog = catalog or catalogs.load()
     path = find_weights(weights, catalog)
-    plan = _read_plan(path, catalog)
+    plan = read_plan(path, catalog)
     network = build.build_generator(plan, device)
     # Weights in half precision are copied into the float32 of the network.
     weight_file.load_weights(path, network)
@@ -103,7 +103,7 @@ def find_weights(weights: str | Path, catalog: Catalog) -> Path:
     return path
 
 
-def _read_plan(path: Path, catalog: Catalog) -> Plan:
+def read_plan(path: Path, catalog: Catalog) -> Plan:
     """Return the bound recipe in the header of a weight file; raise WeightsError if it can't be used."""
     header = weight_file.read_header(path)
     try:

@@ -18,6 +18,7 @@ from toolbox.testing import common, plugins
 from toolbox.testing.adversarial import check_adversarial_loss
 from toolbox.testing.checks import Check, error_text, run_checks
 from toolbox.testing.degradations import check_degradation
+from toolbox.testing.detectors import check_detector
 from toolbox.testing.discriminators import check_discriminator
 from toolbox.testing.fillers import check_filler
 from toolbox.testing.generators import check_generator
@@ -51,6 +52,7 @@ KIND_CHECKS = {
     "penalty": KindChecks(check_penalty),
     "degradation": KindChecks(check_degradation),
     "metric": KindChecks(check_metric),
+    "detector": KindChecks(check_detector),
     "filler": KindChecks(check_filler),
 }
 

@@ -1,0 +1,73 @@
+"""Run a detector of lost regions, and check what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolbox.color import integer_luma
+from toolbox.errors import PluginError, ToolboxError
+from toolbox.hooks.protocols import Detection, Detector
+from toolbox.masks.lost_region import find_lost_region
+
+# A painted shape has one colour: at least this fraction of its pixels has it.
+_MIN_SAME_COLOR = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedDetector:
+    """A detector that is ready to use.
+
+    Attributes:
+        name: its name.
+        detect: the detector.
+        gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere.
+    """
+
+    name: str
+    detect: Detector
+    gray_only: bool = False
+
+    def __call__(self, image: np.ndarray) -> Detection:
+        """Return the detection in an image (H, W) or (H, W, 3) uint8.
+
+        Raises:
+            PluginError: the detector fails, or returns something else.
+        """
+        try:
+            # A copy, because a plugin may write into what it is given.
+            detection = self.detect(image.copy())
+        except (ToolboxError, MemoryError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            text = " ".join(str(error).split())
+            raise PluginError(f"The detector '{self.name}' failed: {type(error).__name__}: {text}") from error
+        mask = detection.mask if isinstance(detection, Detection) else None
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
+            raise PluginError(f"The detector '{self.name}' returned no Detection with a bool mask of the image's size")
+        return detection
+
+
+def find_painted_shape(image: np.ndarray) -> np.ndarray:
+    """Return the flat shape of one colour that was painted over an image, (H, W) bool; all False if there is none.
+
+    The shape is looked for in the luma, by `find_lost_region`. In a colour photograph this also finds shapes that are
+    part of the picture, so a shape counts only if it has one colour.
+
+    Args:
+        image: (H, W) gray or (H, W, 3) RGB, uint8, as it was stored.
+    """
+    if image.ndim == 2:
+        return find_lost_region(image)
+    mask = find_lost_region(integer_luma(image))
+    colors = image[mask]
+    if len(colors) and (colors == np.median(colors, axis=0)).all(axis=1).mean() < _MIN_SAME_COLOR:
+        return np.zeros_like(mask)
+    return mask
+
+
+# The detector `painted-shape` of the default bundle, for callers without a catalog.
+PAINTED_SHAPE = LoadedDetector(
+    name="painted-shape", detect=lambda image, /: Detection(mask=find_painted_shape(image)), gray_only=True
+)
