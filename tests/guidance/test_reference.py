@@ -116,6 +116,11 @@ def test_a_gray_reference_fills_and_gives_no_colours(truth):
     assert "is gray" in result.notes[0]
 
 
+def test_without_references_nothing_is_found(truth):
+    guide = make_guide(damaged(truth), HOLE)
+    assert guide.result is None and not guide.found.any()
+
+
 def test_several_references_complete_each_other(truth):
     left, right = truth[:, :200], truth[:, 120:]
     guide = make_guide(damaged(truth), HOLE, [left, right])

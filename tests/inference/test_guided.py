@@ -52,3 +52,32 @@ def test_a_colour_photograph_keeps_its_known_pixels(truth, dtype):
 def test_without_a_known_pixel_a_reference_is_refused(truth):
     with pytest.raises(ValueError, match="none"):
         tint_restorer("none")(integer_luma(truth), HOLE, reference=truth)
+
+
+def red_stroke():
+    hints = np.zeros((SIDE, SIDE, 4), np.uint8)
+    hints[60:63, 60:80] = (220, 30, 30, 255)
+    return hints
+
+
+def test_a_stroke_changes_colours_and_no_luma(truth):
+    gray = integer_luma(truth)
+    restored = tint_restorer("luma", 128).restore(gray, np.zeros(gray.shape, bool), hints=red_stroke())
+    assert np.array_equal(integer_luma(restored.pixels), gray)
+    red, green = restored.pixels[60:63, 60:80, :2].astype(int).mean((0, 1))
+    assert red > green + 30
+    assert (restored.origin[60:63, 62:78] == Origin.COLOUR_FROM_HINT).all()
+
+
+def test_a_stroke_comes_before_a_reference(truth):
+    gray = integer_luma(truth)
+    mask = np.zeros(gray.shape, bool)
+    restored = tint_restorer("luma").restore(gray, mask, reference=truth, hints=red_stroke())
+    assert (restored.origin[60:63, 62:78] == Origin.COLOUR_FROM_HINT).all()
+    assert np.mean(restored.origin == Origin.COLOUR_FROM_REFERENCE) > 0.3
+
+
+@pytest.mark.parametrize("keep", ["rgb", "none"])
+def test_hints_need_new_colours(truth, keep):
+    with pytest.raises(ValueError, match="Hints need"):
+        tint_restorer(keep)(integer_luma(truth), HOLE, hints=red_stroke())

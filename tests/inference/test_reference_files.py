@@ -1,4 +1,4 @@
-"""`toolbox restore --reference --provenance` with files. About 4 s."""
+"""`toolbox restore --reference --hints --provenance` with files. About 5 s."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from toolbox.color import integer_luma
 from toolbox.errors import DataError
 from toolbox.guidance.provenance import COLOURS, Origin
 from toolbox.imaging import io
+from toolbox.inference.hint_files import read_hints
 from toolbox.inference.reference_files import read_references
 
 SIDE = 320
@@ -78,3 +79,53 @@ def test_a_reference_that_is_not_there_and_one_with_keep_none_are_refused(album)
     assert "there is no such file or folder" in result.output
     result = run_restore(photo, "-o", album / "out", "--reference", album / "others", "--keep", "none", code=2)
     assert "leave one out" in result.output
+
+
+def write_layer(path, *, side=SIDE, strokes=True, alpha=True):
+    layer = np.zeros((side, side, 3), np.uint8)
+    layer[60:63, 60:80] = (220, 30, 30)
+    opacity = np.zeros((side, side), np.uint8)
+    opacity[60:63, 60:80] = 255 * strokes
+    io.write_png(path, layer, alpha=opacity if alpha else None)
+    return path
+
+
+def test_strokes_of_a_file(album):
+    layer = write_layer(album / "hints.png")
+    run_restore(album / "photo.png", "-o", album / "out", "--hints", layer, "--provenance")
+    restored, gray = io.read_rgb(album / "out" / "photo.png"), io.read_gray(album / "photo.png")
+    assert np.array_equal(integer_luma(restored)[~HOLE], gray[~HOLE])
+    red, green, _ = restored[60:63, 60:80].astype(int).mean((0, 1))
+    assert red > green + 30
+    assert read_report(album / "out")["photos"][0]["origins"]["colour from hint"] > 0.001
+
+
+def test_a_provenance_picture_does_not_replace_the_result(album):
+    run_restore(album / "photo.png", "-o", album / "out")
+    before = (album / "out" / "photo.png").read_bytes()
+    run_restore(album / "photo.png", "-o", album / "out", "--provenance")
+    assert (album / "out" / "photo.png").read_bytes() == before
+    assert (album / "out" / "photo.png.provenance.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"side": 300}, "300x300 and the photo 320x320"),
+        ({"alpha": False}, "no strokes on a transparent layer"),
+        ({"strokes": False}, "no strokes on a transparent layer"),
+    ],
+)
+def test_a_layer_that_is_no_layer_of_strokes_is_refused(tmp_path, options, message):
+    with pytest.raises(DataError, match=message):
+        read_hints(write_layer(tmp_path / "hints.png", **options), (SIDE, SIDE))
+
+
+def test_hints_are_for_one_photo_with_new_colours(album):
+    layer = write_layer(album / "hints.png")
+    result = run_restore(album / "others", "-o", album / "out", "--hints", layer, code=2)
+    assert "for one photo, not for 4" in result.output
+    result = run_restore(album / "photo.png", "-o", album / "out", "--hints", layer, "--keep", "rgb", code=2)
+    assert "no new colours" in result.output
+    result = run_restore(album / "others" / "b.png", "-o", album / "out", "--hints", layer, "--mask", layer, code=1)
+    assert "keeps its colours" in result.output

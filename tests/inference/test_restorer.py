@@ -19,7 +19,8 @@ from toolbox.errors import UsageError
 from toolbox.imaging import chroma_upsampling
 from toolbox.inference import hole_filling
 from toolbox.inference import restorer as restorer_module
-from toolbox.inference.restorer import Restorer, working_size
+from toolbox.inference.modes import working_size
+from toolbox.inference.restorer import Restorer
 from toolbox.masks import lost_region
 from toolbox.models.build import build_component
 from toolbox.models.forward import probe_multiple

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.guidance_options import guidance_options
 from toolbox.cli.restore_options import Arguments, restore_options
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
@@ -115,15 +116,7 @@ class Jobs:
     help="Write PNG (TIFF for a TIFF), or keep the format of each photo.",
 )
 @click.option("--before-after", is_flag=True, help="Also write each photo and its result side by side.")
-@click.option(
-    "--reference",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PHOTO|DIR",
-    help="Another photo of the same scene, or a folder that may have one. Colours and lost parts come from it where it "
-    "agrees with the photo. May be given several times.",
-)
-@click.option("--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata.")
+@guidance_options
 @click.option("--preview", is_flag=True, help="Only write each photo with its lost part in red; restore nothing.")
 @click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
+from toolbox.cli.guidance_options import guidance_fields
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Arguments:
     format: Literal["lossless", "keep"]
     before_after: bool
     reference: tuple[Path, ...]
+    hints: Path | None
     provenance: bool
     preview: bool
     mask_means: MaskMeaning
@@ -59,20 +61,11 @@ def restore_options(arguments: Arguments, count: int, context: click.Context) ->
         keep=arguments.keep,
         keep_tone=arguments.tone == "keep",
         before_after=arguments.before_after,
-        references=_references(arguments),
-        provenance=arguments.provenance,
+        **guidance_fields(arguments, count),
         preview=arguments.preview,
         overwrite=arguments.overwrite,
         max_pixels=arguments.max_pixels,
     )
-
-
-def _references(arguments: Arguments) -> tuple[Path, ...]:
-    from toolbox.inference.reference_files import find_references
-
-    if arguments.reference and arguments.keep == "none":
-        raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
-    return find_references(arguments.reference)
 
 
 def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:

@@ -16,7 +16,7 @@ class Origin(IntEnum):
     COLOUR_FROM_NETWORK = 1
     COLOUR_FROM_HINT = 2
     COLOUR_FROM_REFERENCE = 3
-    FILLED_BY_NETWORK = 4
+    FILLED = 4
     FILLED_FROM_REFERENCE = 5
 
 
@@ -26,7 +26,7 @@ COLOURS = {
     Origin.COLOUR_FROM_NETWORK: (190, 190, 190),
     Origin.COLOUR_FROM_HINT: (240, 228, 66),
     Origin.COLOUR_FROM_REFERENCE: (86, 180, 233),
-    Origin.FILLED_BY_NETWORK: (213, 94, 0),
+    Origin.FILLED: (213, 94, 0),
     Origin.FILLED_FROM_REFERENCE: (0, 90, 140),
 }
 
@@ -39,7 +39,7 @@ def without_guide(mask: np.ndarray, *, colours: bool = True) -> np.ndarray:
         colours: whether known pixels get colours.
     """
     known = Origin.COLOUR_FROM_NETWORK if colours else Origin.KNOWN
-    return np.where(mask, np.uint8(Origin.FILLED_BY_NETWORK), np.uint8(known))
+    return np.where(mask, np.uint8(Origin.FILLED), np.uint8(known))
 
 
 def draw(origin: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def source_type(origin: np.ndarray) -> DigitalSourceType:
     with a part that was filled in. Without one, pixels of a reference make it a composite of captures.
     """
     kinds = set(np.unique(origin).tolist())
-    if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.FILLED_BY_NETWORK}:
+    if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.FILLED}:
         return "compositeWithTrainedAlgorithmicMedia"
     if kinds & {Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE}:
         return "compositeCapture"

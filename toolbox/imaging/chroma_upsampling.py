@@ -56,25 +56,37 @@ def upsample_differences(small: np.ndarray, target: np.ndarray) -> Iterator[tupl
 
     `target` is uint8 or uint16.
     """
+    relation = linear_relation(small, target)
+    for start in range(0, len(target), _STRIP_ROWS):
+        rows = slice(start, min(start + _STRIP_ROWS, len(target)))
+        yield rows, enlarge_rows(relation, target, rows)
+
+
+def enlarge_rows(relation: np.ndarray, target: np.ndarray, rows: slice) -> np.ndarray:
+    """Return values at the full size, (rows, W, C), by their relation to the luma `target` (H, W)."""
     height, width = target.shape
     highest = np.float32(np.iinfo(target.dtype).max)
+    channels = relation.shape[2] // 2
+    # The centre of a pixel is half a pixel from its start.
+    source_rows = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * (len(relation) / height) - 0.5
+    above = np.floor(source_rows).astype(int)
+    fraction = (source_rows - above)[:, None, None]
+    upper, lower = (relation[(above + step).clip(0, len(relation) - 1)] for step in (0, 1))
+    narrow = upper + fraction * (lower - upper)
+    wide = cv2.resize(narrow, (width, len(source_rows)), interpolation=cv2.INTER_LINEAR)
+    luma = (target[rows].astype(np.float32) / highest)[..., None]
+    return wide[..., :channels] * luma + wide[..., channels:]
+
+
+def linear_relation(small: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return slope and offset of values `small` (h, w, C) as functions of the luma `target` (H, W), (h, w, 2 C)."""
+    highest = np.float32(np.iinfo(target.dtype).max)
     guide = cv2.resize(target, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / highest
-    relation = _linear_relation(small.astype(np.float32), guide)
-    for start in range(0, height, _STRIP_ROWS):
-        rows = slice(start, min(start + _STRIP_ROWS, height))
-        # The centre of a pixel is half a pixel from its start.
-        source_rows = (np.arange(rows.start, rows.stop, dtype=np.float32) + 0.5) * (len(relation) / height) - 0.5
-        above = np.floor(source_rows).astype(int)
-        fraction = (source_rows - above)[:, None, None]
-        upper, lower = (relation[(above + step).clip(0, len(relation) - 1)] for step in (0, 1))
-        narrow = upper + fraction * (lower - upper)
-        wide = cv2.resize(narrow, (width, len(source_rows)), interpolation=cv2.INTER_LINEAR)
-        luma = (target[rows].astype(np.float32) / highest)[..., None]
-        yield rows, wide[..., :2] * luma + wide[..., 2:]
+    return _linear_relation(small.astype(np.float32), guide)
 
 
 def _linear_relation(small: np.ndarray, guide: np.ndarray) -> np.ndarray:
-    """Return slope and offset of both differences as functions of the luma `guide`, (h, w, 4)."""
+    """Return slope and offset of values (h, w, C) as functions of the luma `guide` (h, w), as (h, w, 2 C)."""
 
     def mean(values: np.ndarray) -> np.ndarray:
         return cv2.boxFilter(values, -1, (2 * _RADIUS + 1, 2 * _RADIUS + 1), borderType=cv2.BORDER_REFLECT)

@@ -116,9 +116,11 @@ def _restore_one(
 
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:
     paths = [job.photo for job in jobs]
+    hints = [options.hints] if options.hints is not None else []
     masks = [options.mask_options.path] if options.mask_options.path is not None else []
     return _Originals(
-        paths=_file_ids([*paths, *masks, *options.references]), folders=_file_ids({path.parent for path in paths})
+        paths=_file_ids([*paths, *masks, *hints, *options.references]),
+        folders=_file_ids({path.parent for path in paths}),
     )
 
 

@@ -1,17 +1,20 @@
-"""Restore with guidance: take what reference photographs show of a photograph before the generator does the rest."""
+"""Restore with guidance: references give lost pixels before the generator runs; colours are mixed after it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolbox.color import integer_luma
 from toolbox.guidance import provenance
-from toolbox.guidance.guide import MIN_BELIEF, Guide, References, make_guide
-from toolbox.imaging.chroma_upsampling import compose_rgb
+from toolbox.guidance.guide import MIN_BELIEF, Guide
+from toolbox.imaging.chroma_upsampling import Strips, compose_rgb
 from toolbox.inference.hole_filling import blend_into
 from toolbox.inference.photo_view import PhotoView
+
+# Changes the colours of strips, with the luma (H, W) that they are composed with.
+Mix = Callable[[Strips, np.ndarray], Strips]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,45 +34,52 @@ class Restoration:
     used: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class GuidedView:
-    """A photograph with its references.
-
-    Attributes:
-        view: the photograph. Lost pixels that a reference shows are known in it.
-        guide: what the references show.
-        origin: as in `Restoration`.
-    """
-
-    view: PhotoView
-    guide: Guide
-    origin: np.ndarray
-
-
 def plain_origin(view: PhotoView, keep: str) -> np.ndarray:
     """Return the origin of each pixel of a photograph that is restored without guidance."""
     return provenance.without_guide(view.mask, colours=keep != "rgb")
 
 
-def add_references(view: PhotoView, references: References, keep: str) -> GuidedView:
-    """Return a photograph with its references; raise ValueError as `toolbox.inference.restorer.Restorer` does."""
-    if keep == "none":
-        raise ValueError('A reference needs keep = "luma" or "rgb": with "none" no pixel of the photograph is known.')
-    is_gray = view.image.ndim == 2
-    luma = view.image if is_gray else integer_luma(view.image)
-    guide = make_guide(luma, view.mask, references)
-    found, result = guide.found, guide.result
-    origin = guide.provenance(view.mask)
+def check_keep(keep: str, *, reference: bool, hints: bool) -> None:
+    """Raise ValueError if `keep` leaves nothing to guide."""
+    if reference and keep == "none":
+        raise ValueError('A reference needs keep = "luma" or "rgb": with "none", no pixel of the photograph is known.')
+    if hints and keep != "luma":
+        raise ValueError(f'Hints need keep = "luma", which gives new colours; it is "{keep}".')
+
+
+def run_guided(view: PhotoView, guide: Guide, keep: str, run: Callable[[PhotoView, Mix], np.ndarray]) -> Restoration:
+    """Restore a photograph with guidance.
+
+    Args:
+        view: the photograph.
+        guide: made from it.
+        keep: what of the photograph is not changed: "luma" or "rgb".
+        run: restores a view, whose lost pixels that a reference shows are known, and lets `Mix` change its colours.
+    """
+    guided, found = _add_found(view, guide, keep)
+    pixels = run(guided, guide.mix)
     if keep == "rgb":
-        # The colours of a colour photograph are known: the lost pixels of a reference need colours too.
-        found = found if is_gray else found & (result.belief >= MIN_BELIEF)
         origin = np.where(found, np.uint8(provenance.Origin.FILLED_FROM_REFERENCE), plain_origin(view, keep))
-    if not found.any():
-        return GuidedView(view=view, guide=guide, origin=origin)
+    else:
+        origin = guide.provenance()
+    result = guide.result
+    notes, used = ((), ()) if result is None else (result.notes, result.used)
+    return Restoration(pixels=pixels, origin=origin, notes=notes, used=used)
+
+
+def _add_found(view: PhotoView, guide: Guide, keep: str) -> tuple[PhotoView, np.ndarray]:
+    """Return the view with the lost pixels that a reference shows, and where these are, (H, W) bool."""
+    found, result = guide.found, guide.result
+    is_color = view.image.ndim == 3
+    if keep == "rgb" and is_color and result is not None:
+        # The colours of a colour photograph are known: a lost pixel needs colours too.
+        found = found & (result.belief >= MIN_BELIEF)
+    if result is None or not found.any():
+        return view, found
     image = view.image.copy()
-    if keep == "rgb" and not is_gray:
-        rgb = compose_rgb(result.luma, [(slice(0, len(luma)), result.differences)])
+    if keep == "rgb" and is_color:
+        rgb = compose_rgb(result.luma, [(slice(0, len(image)), result.differences)])
         blend_into(image, rgb / np.float32(np.iinfo(rgb.dtype).max), found, view.mask)
     else:
-        image[found] = result.luma[found] if is_gray else result.luma[found][:, None]
-    return GuidedView(view=replace(view, image=image, mask=view.mask & ~found), guide=guide, origin=origin)
+        image[found] = result.luma[found][:, None] if is_color else result.luma[found]
+    return replace(view, image=image, mask=view.mask & ~found), found

@@ -26,6 +26,7 @@ class RestoreOptions:
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
         before_after: whether a before-and-after picture is written too.
         references: the files of photographs that may show the same scene.
+        hints: the file with strokes of colour for the photograph, or None.
         provenance: whether a picture of where each pixel comes from is written, and the metadata of the result says it.
         preview: whether only a picture of the lost region is written.
         overwrite: whether existing results are replaced.
@@ -37,6 +38,7 @@ class RestoreOptions:
     keep_tone: bool = False
     before_after: bool = False
     references: tuple[Path, ...] = ()
+    hints: Path | None = None
     provenance: bool = False
     preview: bool = False
     overwrite: bool = False

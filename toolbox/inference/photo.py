@@ -19,6 +19,7 @@ from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
 from toolbox.imaging.xmp import source_type_packet
 from toolbox.inference.guided import Restoration
+from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side, write_preview
@@ -78,7 +79,9 @@ def restore_photo(
     del rgb
     paths = options.references
     references = read_references(paths, job.photo, max_pixels=options.max_pixels) if paths else None
-    restored = restore_pixels(photo, mask, keep, restorers[keep], toning if keeps_tone else None, references)
+    hints = None if options.hints is None else _read_hints(options, mask.shape, keep)
+    tone = toning if keeps_tone else None
+    restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
     exif, notes = photo.exif, [*photo.notes, *warnings, *restored.notes]
     del photo
     if toning.kind == "toned" and keep == "luma":
@@ -137,6 +140,7 @@ def restore_pixels(
     restorer: Restorer,
     tone: Toning | None,
     references: References | None = None,
+    hints: np.ndarray | None = None,
 ) -> Restoration:
     """Return the restored pixels, (H, W, 3) of the type of the photograph's, and where each comes from.
 
@@ -144,12 +148,21 @@ def restore_pixels(
     """
     is_color = photo.pixels.ndim == 3
     image = integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels
-    restored = restorer.restore(image, mask, reference=references)
+    restored = restorer.restore(image, mask, reference=references, hints=hints)
     if tone is None:
         return restored
     pixels = np.where(mask[..., None], apply_toning(integer_luma(restored.pixels), tone), photo.pixels)
     origin = np.where(mask, restored.origin, np.uint8(provenance.Origin.KNOWN))
     return replace(restored, pixels=pixels, origin=origin)
+
+
+def _read_hints(options: RestoreOptions, size: tuple[int, ...], keep: Keep) -> np.ndarray:
+    """Return the strokes of colour for a photograph, (H, W, 4); raise DataError if they can't be used."""
+    assert options.hints is not None
+    if keep != "luma" or options.keep_tone:
+        remedy = "leave out --tone keep" if options.keep_tone else "give it new colours with --keep luma"
+        raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
+    return read_hints(options.hints, size, max_pixels=options.max_pixels)
 
 
 def write_result(target: Path, pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> tuple[str, ...]:
@@ -181,10 +194,11 @@ def _write(job: Job, restored: Restoration, exif: bytes | None, options: Restore
     """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
     if not options.provenance:
         return write_result(job.target, restored.pixels, exif)
-    xmp = source_type_packet(provenance.source_type(restored.origin))
-    notes = write_result(job.target, restored.pixels, exif, xmp)
     io.write_png(job.provenance, provenance.draw(restored.origin))
-    return notes
+    if job.target.exists() and not options.overwrite:
+        return ("picture of the provenance written; the result is there already",)
+    xmp = source_type_packet(provenance.source_type(restored.origin))
+    return write_result(job.target, restored.pixels, exif, xmp)
 
 
 def _reason_to_leave(toning: Toning, keeps_tone: bool) -> str:

@@ -16,15 +16,14 @@ from torch import nn
 from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError
-from toolbox.guidance.guide import References
+from toolbox.guidance.guide import References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.protocols import Filler
-from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
 from toolbox.inference.detectors import recipe_detector
 from toolbox.inference.fillers import fill_view, find_filler
-from toolbox.inference.guided import Restoration, add_references, plain_origin
-from toolbox.inference.hole_filling import blend_into, fill_holes
+from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
+from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
 
 KEEP_MODES = get_args(Settings.model_fields["keep"].annotation)
-# The long side of the working size is at most this many times its short side.
-MAX_ASPECT = 4
 MAX_SATURATION = 2
 
 
@@ -98,6 +95,7 @@ class Restorer:
         mask: np.ndarray | None = None,
         *,
         reference: References | None = None,
+        hints: np.ndarray | None = None,
         saturation: float | None = None,
     ) -> np.ndarray:
         """Restore one photograph.
@@ -107,6 +105,8 @@ class Restorer:
             mask: (H, W) bool, True where the photograph is lost. None: `default_mask` of the image.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
+            hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
+                of like tone and texture around it, up to its edges. Only with keep = "luma".
             saturation: factor of the predicted colours in this call; None: that of the restorer.
 
         Returns:
@@ -114,29 +114,32 @@ class Restorer:
             their `toolbox.color.integer_luma` is the image's.
 
         Raises:
-            ValueError: an array of another type or shape; a saturation that is not valid; a reference with
-                keep = "none".
+            ValueError: an array of another type or shape; a saturation that is not valid; hints without a stroke; a
+                reference with keep = "none", hints with keep other than "luma".
             PluginError: the generator or the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
-        return restorer.restore(image, mask, reference=reference).pixels
+        return restorer.restore(image, mask, reference=reference, hints=hints).pixels
 
     def restore(
-        self, image: np.ndarray, mask: np.ndarray | None = None, *, reference: References | None = None
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        reference: References | None = None,
+        hints: np.ndarray | None = None,
     ) -> Restoration:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
         view = make_view(image, default_mask(image, self.detector) if mask is None else mask)
-        if reference is None:
+        if reference is None and hints is None:
             return Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
-        guided = add_references(view, reference, self.keep)
-        pixels = self._run(guided.view, guided.guide.mix)
-        return Restoration(
-            pixels=pixels, origin=guided.origin, notes=guided.guide.result.notes, used=guided.guide.result.used
-        )
+        check_keep(self.keep, reference=reference is not None, hints=hints is not None)
+        luma = image if image.ndim == 2 else integer_luma(image)
+        return run_guided(view, make_guide(luma, view.mask, reference, hints), self.keep, self._run)
 
     @blame.explained()
-    def _run(self, view: PhotoView, mix: Callable[[Strips], Strips] | None = None) -> np.ndarray:
+    def _run(self, view: PhotoView, mix: Mix | None = None) -> np.ndarray:
         """Return the restored view; with keep = "luma", `mix` may replace its colours."""
         if self.filler is not None:
             view = fill_view(view, self.filler)
@@ -150,10 +153,10 @@ class Restorer:
             saturation=self.saturation,
         )
         if self.keep == "none":
-            return _repaint(view, network)
+            return repaint(view, network)
         if self.keep == "rgb":
-            return _fill(view, network, self.fill_side)
-        return _fill_and_colorize(view, network, self.size, self.fill_side, mix)
+            return fill(view, network, self.fill_side)
+        return fill_and_colorize(view, network, self.size, self.fill_side, mix)
 
 
 def load_restorer(
@@ -231,70 +234,3 @@ def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> n
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     return detector(np.ascontiguousarray(image)).mask
-
-
-def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
-    """Return the height and width at which colours are found.
-
-    Args:
-        size: height and width of the photograph.
-        short_side: of the result, whose long side is at most four times that. A smaller photograph keeps its size, and
-            with None every photograph does.
-    """
-    if short_side is None:
-        return size
-    scale = min(1.0, short_side / min(size), MAX_ASPECT * short_side / max(size))
-    height, width = (max(1, round(scale * side)) for side in size)
-    return height, width
-
-
-def _repaint(view: PhotoView, network: TiledNetwork) -> np.ndarray:
-    """Return what the generator gives, known pixels included."""
-    rgb = np.empty((*view.size, 3), view.image.dtype)
-    highest = np.float32(np.iinfo(rgb.dtype).max)
-    for rows, values in network.run_bands(view):
-        rgb[rows] = np.rint(values * highest)
-    return rgb
-
-
-def _fill(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> np.ndarray:
-    """Return the photograph with its holes filled; known pixels are not changed."""
-    is_gray = view.image.ndim == 2
-    rgb = np.repeat(view.image[..., None], 3, axis=2) if is_gray else view.image.copy()
-    if not view.mask.any():
-        return rgb
-    if _runs_at_once(view, network, fill_side):
-        blend_into(rgb, network.run(view), view.mask, view.mask)
-    else:
-        fill_holes(rgb, view, network, fill_side or network.tile)
-    return rgb
-
-
-def _fill_and_colorize(
-    view: PhotoView,
-    network: TiledNetwork,
-    size: int | None,
-    fill_side: int | None,
-    mix: Callable[[Strips], Strips] | None = None,
-) -> np.ndarray:
-    """Return the photograph in colour: fill the holes of its luma, find its colours, and compose both."""
-    luma = view.image.copy() if view.image.ndim == 2 else integer_luma(view.image)
-    color_size = working_size(view.size, size)
-    strips: Strips
-    if color_size == view.size and _runs_at_once(view, network, fill_side):
-        rgb = network.run(view)
-        blend_into(luma, rgb, view.mask, view.mask)
-        strips = [(slice(0, len(rgb)), red_blue_differences(rgb))]
-    else:
-        fill_holes(luma, view, network, fill_side or network.tile)
-        if color_size == view.size:
-            strips = ((rows, red_blue_differences(rgb)) for rows, rgb in network.run_bands(view))
-        else:
-            strips = upsample_differences(red_blue_differences(network.run(view.resize(*color_size))), luma)
-    return compose_rgb(luma, strips if mix is None else mix(strips))
-
-
-def _runs_at_once(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> bool:
-    """Return whether one call of the generator, on the whole photograph, fills its holes too."""
-    height, width = view.size
-    return network.fits(view.size) and (fill_side is None or height * width <= fill_side * fill_side)

@@ -1,0 +1,77 @@
+"""The options of `toolbox restore` for references, strokes of colour, and where pixels come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from toolbox.errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--reference",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="PHOTO|DIR",
+        help="Another photo of the same scene, or a folder that may have one. Colours and lost parts come from it "
+        "where it agrees with the photo. May be given several times.",
+    ),
+    click.option(
+        "--hints",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Strokes of colour on a transparent layer of the photo's size. A stroke colours what it is on, up to its "
+        "edges.",
+    ),
+    click.option(
+        "--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata."
+    ),
+)
+
+
+class Guidance(Protocol):
+    """The values of these options, and the value of --keep."""
+
+    @property
+    def reference(self) -> tuple[Path, ...]: ...  # noqa: D102
+
+    @property
+    def hints(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def provenance(self) -> bool: ...  # noqa: D102
+
+    @property
+    def keep(self) -> str: ...  # noqa: D102
+
+
+def guidance_options(command: Command) -> Command:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
+    """Return the fields of `RestoreOptions` for `count` photographs; raise UsageError if they are not possible."""
+    from toolbox.inference.reference_files import find_references
+
+    if values.reference and values.keep == "none":
+        raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
+    if values.hints is not None:
+        if count > 1:
+            raise UsageError(f"--hints {values.hints} is for one photo, not for {count}; restore that photo alone.")
+        if values.keep not in ("auto", "luma"):
+            raise UsageError(f"--hints and --keep {values.keep} can't be combined: it gives no new colours.")
+        if not values.hints.is_file():
+            raise UsageError(f"--hints {values.hints}: there is no such file.")
+    return {
+        "references": find_references(values.reference),
+        "hints": values.hints,
+        "provenance": values.provenance,
+    }

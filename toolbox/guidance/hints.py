@@ -1,0 +1,121 @@
+"""Strokes of colour, spread over what is of like tone and texture around them, up to its edges.
+
+The luma says where edges are. A stroke's strength spreads from pixel to pixel, less across an edge, and fades with the
+distance; its colour spreads in the same way. A pixel takes the colour as far as the strength reaches it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from toolbox.guidance.diffusion import solve
+from toolbox.guidance.fields import ramp
+from toolbox.imaging.chroma_upsampling import enlarge_rows, linear_relation, red_blue_differences
+
+# Colours are spread at this size at most; the luma at full size then gives them their edges.
+WORKING_PIXELS = 100_000
+# Of the luma of neighbours: the step that counts as an edge, as a multiple of the median step, and its limits.
+_EDGE_STEPS = 2.0
+_EDGE = (2 / 255, 6 / 255)
+_SMOOTHING = 1.2  # pixels: so that grain is no edge
+_LEAK = 1e-5  # the link across the strongest edge
+_PULL = 2.0  # to no hint, of all pixels together: how fast strength fades with the distance
+_HOLD = 10.0  # to the stroke's colour, on a stroke
+_TONE = (0.3, 0.15)  # luma apart from that under the strokes: no hint at the first, the hint alone at the second
+_STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HintLayer:
+    """The colours of strokes over a photograph of (H, W) pixels, and how far they apply.
+
+    Attributes:
+        luma: (H, W) uint8 or uint16.
+        relation: how colour, times weight, and the weight depend on luma, see `linear_relation`.
+    """
+
+    luma: np.ndarray
+    relation: np.ndarray
+
+    def rows(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return R - Y and B - Y times the weight (h, W, 2), and the weight (h, W, 1) in [0, 1]."""
+        values = enlarge_rows(self.relation, self.luma, rows)
+        return values[..., :2], values[..., 2:].clip(0, 1)
+
+
+def spread_hints(luma: np.ndarray, hints: np.ndarray) -> HintLayer:
+    """Return the colours of strokes, spread over a photograph.
+
+    Args:
+        luma: (H, W) uint8 or uint16, of the photograph.
+        hints: (H, W, 4) RGBA uint8 or uint16; opaque where there is a stroke. See `check_hints`.
+    """
+    color, coverage = _strokes(hints, _working_size(luma.shape))
+    size = coverage.shape[::-1]
+    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.iinfo(luma.dtype).max
+    right, down = _links(small)
+    pull = np.float32(_PULL / coverage.size) + np.float32(_HOLD) * coverage
+    source = np.stack([np.ones_like(coverage), small, *color.transpose(2, 0, 1)]) * (np.float32(_HOLD) * coverage)
+    strength, *spread = solve(pull, right, down, source)
+    tone, *differences = np.stack(spread) / np.maximum(strength, 1e-6)
+    weight = ramp(strength, *_STRENGTH) * ramp(np.abs(small - tone), *_TONE)
+    differences = np.dstack(differences)
+    # The solution is approximate; no colour is stronger than the strokes'.
+    limit = np.abs(color).max()
+    values = np.dstack([differences.clip(-limit, limit) * weight[..., None], weight])
+    return HintLayer(luma=luma, relation=linear_relation(values, luma))
+
+
+def check_hints(hints: np.ndarray, size: tuple[int, int]) -> None:
+    """Raise ValueError unless hints are (H, W, 4) uint8 or uint16 of the photograph's size, with a stroke."""
+    if hints.shape != (*size, 4) or hints.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"Hints are RGBA (H, W, 4) of the photograph's size {size}, not {hints.shape} {hints.dtype}.")
+    if not opaque(hints).any():
+        raise ValueError("Hints need at least one stroke: every pixel is transparent.")
+
+
+def opaque(hints: np.ndarray) -> np.ndarray:
+    """Return where strokes are, (H, W) bool: at least half opaque. A soft brush counts by its inner part."""
+    return hints[..., 3] >= (np.iinfo(hints.dtype).max + 1) // 2
+
+
+def _working_size(size: tuple[int, ...]) -> tuple[int, int]:
+    scale = min(1.0, (WORKING_PIXELS / (size[0] * size[1])) ** 0.5)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _strokes(hints: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return R - Y and B - Y of the strokes (h, w, 2) and which fraction of a pixel they cover (h, w)."""
+    strokes = opaque(hints)
+    top = np.float32(np.iinfo(hints.dtype).max)
+    values = np.zeros((*strokes.shape, 3), np.float32)
+    values[strokes, :2] = red_blue_differences(hints[strokes][None, :, :3] / top)[0]
+    values[strokes, 2] = 1
+    small = cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA)
+    coverage = small[..., 2]
+    return small[..., :2] / np.maximum(coverage, 1e-6)[..., None], coverage
+
+
+def _links(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the links to the right neighbour (h, w - 1) and to the one below (h - 1, w): near 1 without an edge."""
+    smooth = cv2.GaussianBlur(luma, (0, 0), _SMOOTHING, borderType=cv2.BORDER_REFLECT)
+    across, along = _steps(smooth), _steps(smooth.T).T
+    steps = np.concatenate([across.ravel(), along.ravel()])
+    edge = np.float32(np.clip(_EDGE_STEPS * np.median(steps) if len(steps) else 0, *_EDGE))
+    return _link(across, edge), _link(along, edge)
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    """Return the step from each pixel to its right neighbour, (h, w - 1), measured from one pixel before to one after.
+
+    An edge of a photograph is two to three pixels wide: between neighbours alone it looks like several small steps.
+    """
+    wide = np.pad(values, ((0, 0), (1, 1)), mode="edge")
+    return np.abs(wide[:, 3:] - wide[:, :-3])
+
+
+def _link(steps: np.ndarray, edge: np.float32) -> np.ndarray:
+    return np.exp(-((steps / edge) ** 2) / 2) + np.float32(_LEAK)

@@ -1,0 +1,44 @@
+"""Read strokes of colour from an image file, as an image editor exports a layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from toolbox.errors import DataError
+from toolbox.guidance.hints import opaque
+from toolbox.imaging import io
+from toolbox.utils import files
+
+
+def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
+    """Return the strokes of a file, (H, W, 4) RGBA, uint8 or uint16.
+
+    Args:
+        path: an image file with transparency.
+        size: height and width of the photograph.
+        max_pixels: a larger file is refused.
+
+    Raises:
+        DataError: it can't be read, has another size, or has no transparency or no stroke.
+    """
+    layer = io.read(path, max_pixels=max_pixels)
+    name = files.printable(path)
+    pixels = layer.pixels
+    if pixels.shape[:2] != tuple(size):
+        raise DataError(
+            f"{name} is {pixels.shape[1]}x{pixels.shape[0]} and the photo {size[1]}x{size[0]}; "
+            "the layer of hints must have the size of the upright photo"
+        )
+    # A layer without any stroke has no alpha here: the reader takes a file that is transparent everywhere as opaque.
+    if layer.alpha is None:
+        raise DataError(f"{name} has no strokes on a transparent layer; export that layer alone, as PNG")
+    rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    hints = np.dstack([rgb, layer.alpha])
+    strokes = opaque(hints)
+    if not strokes.any():
+        raise DataError(f"{name} has no stroke: every pixel is transparent")
+    if strokes.all():
+        raise DataError(f"{name} is opaque everywhere; export the layer of the strokes alone, without the background")
+    return hints
