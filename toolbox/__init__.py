@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
 from toolbox.hooks.params import DetectorRef, DiscriminatorRef, FillerRef, GeneratorRef, LossRef, Params, PenaltyRef
@@ -56,6 +57,7 @@ __version__ = "0.2.0"
 __all__ = [
     "HOOK_API",
     "AdversarialLoss",
+    "CommandSpec",
     "Degradation",
     "DegradationSpec",
     "Detection",

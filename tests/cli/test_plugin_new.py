@@ -34,12 +34,12 @@ def installed(tmp_path_factory):
 
 
 def test_a_new_package_of_each_kind_passes_its_test(tmp_path):
-    for kind in scaffold.EXAMPLES:
+    for kind in scaffold.NEW_KINDS:
         invoke("plugin", "new", f"my-{kind}", "--kind", kind)
-    folders = [tmp_path / f"my-{kind}" for kind in scaffold.EXAMPLES]
+    folders = [tmp_path / f"my-{kind}" for kind in scaffold.NEW_KINDS]
     path = os.pathsep.join(str(folder / "src") for folder in folders)
     output = run_python("-W", "error", "-m", "pytest", "-q", *folders, path=path)
-    assert f"{len(scaffold.EXAMPLES)} passed" in output
+    assert f"{len(folders)} passed" in output
 
 
 def test_a_new_package_has_the_listed_files(tmp_path):

@@ -17,14 +17,10 @@ import click
 
 from toolbox import __version__
 from toolbox.cli.common import print_error
-from toolbox.errors import ToolboxError, did_you_mean
+from toolbox.cli.plugin_commands import find_group, unknown_command
+from toolbox.errors import ToolboxError
+from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.utils import files, screen
-
-# In the order of the help. The module of a command has the same name; only the command that runs is imported.
-COMMANDS = (
-    *("run", "restore", "list", "show", "plugins", "plugin", "recipe", "weights", "bench", "doctor", "mask", "score"),
-    "serve",
-)
 
 
 class Commands(click.Group):
@@ -32,12 +28,12 @@ class Commands(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the commands in the order of the help."""
-        return [*COMMANDS]  # not list(COMMANDS): the module toolbox.cli.list hides the built-in
+        return [*CORE_COMMANDS]  # not list(CORE_COMMANDS): the module toolbox.cli.list hides the built-in
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Import and return the command `name`; None if there is no such command."""
-        if name not in COMMANDS:
-            return None
+        """Import and return the command `name`, or the commands of the plugin `name`; None if there is neither."""
+        if name not in CORE_COMMANDS:
+            return find_group(context, name)
         module = importlib.import_module(f"toolbox.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
@@ -47,9 +43,13 @@ class Commands(click.Group):
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command of `args`; raise UsageError with the most similar name if there is none."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            raise click.UsageError(f"There is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)}", context)
-        return super().resolve_command(context, args)
+        name = args[0]
+        if name.startswith("-") or name in CORE_COMMANDS:
+            return super().resolve_command(context, args)
+        group = find_group(context, name)
+        if group is None:
+            raise unknown_command(context, name)
+        return name, group, args[1:]
 
     def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of click
         """Run the program."""
@@ -131,5 +131,8 @@ class Commands(click.Group):
 @click.option("--traceback", is_flag=True, help="Also print the Python traceback of an error. It may stand anywhere.")
 @click.pass_context
 def main(context: click.Context, no_plugins: bool, traceback: bool) -> None:
-    """Restore damaged or gray photographs, and train the networks that restore them."""
+    """Restore damaged or gray photographs, and train the networks that restore them.
+
+    Plugins may have commands of their own: toolbox list commands
+    """
     context.obj = {"third_party": not no_plugins}

@@ -33,13 +33,13 @@ def print_error(error: ToolboxError) -> None:
         echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
 
 
-def load_catalog(context: click.Context) -> Catalog:
-    """Load the plugins as the options of `toolbox` say, and print a line on stderr for each that failed."""
+def load_catalog(context: click.Context, *, quiet: bool = False) -> Catalog:
+    """Load the plugins as the options of `toolbox` say; unless `quiet`, print a line on stderr for each that failed."""
     from toolbox.hooks import catalog
 
     loaded = catalog.load(third_party=context.find_root().obj["third_party"])
     for record in loaded.plugins:
-        if record.status == "failed" and is_main_process():
+        if record.status == "failed" and is_main_process() and not quiet:
             echo(
                 f"toolbox: the plugin '{record.name}' was not loaded: {record.cause}. "
                 f"See `toolbox plugins`{record.remedy}",

@@ -14,7 +14,7 @@ import click
 from toolbox.cli.common import as_json, print_json
 from toolbox.errors import UsageError, unknown_name
 
-COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric", "detector", "filler")
+COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric", "detector", "filler", "command")
 
 
 @click.group("plugin")
@@ -32,8 +32,8 @@ def command() -> None:
 def new(name: str, kind: str, out: Path, as_json: bool) -> None:
     """Create a new plugin package.
 
-    The folder NAME/ has a working component, a recipe that uses it, a test and a README. NAME is lower-case words
-    joined by hyphens.
+    The folder NAME/ has a working component, a recipe that uses it (for a command: the command), a test and a README.
+    NAME is lower-case words joined by hyphens.
     """
     from toolbox.hooks import scaffold
 
@@ -42,11 +42,14 @@ def new(name: str, kind: str, out: Path, as_json: bool) -> None:
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         print_json({"name": name, "kind": kind, "folder": str(folder), "files": files})
         return
-    click.echo(f"Created {folder}/ with the {kind} '{name}' and the recipe '{name}'. Next:")
+    is_command = kind == "command"
+    content = "a command" if is_command else f"the {kind} '{name}' and the recipe '{name}'"
+    click.echo(f"Created {folder}/ with {content}. Next:")
     click.echo(f"  pip install -e {shlex.quote(str(folder))}")
-    click.echo(f"  toolbox show {kind} {name}")
+    click.echo(f"  toolbox {name} --help" if is_command else f"  toolbox show {kind} {name}")
     click.echo(f"  toolbox plugin check {name}")
-    click.echo(f"  toolbox run --recipe {name}")
+    if not is_command:
+        click.echo(f"  toolbox run --recipe {name}")
 
 
 @command.command("check")

@@ -74,7 +74,7 @@ def _check_name(catalog: Catalog, target: str) -> Results:
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
         raise UsageError(unknown_name("plugin or component", target, known, "toolbox list"))
-    return {f"{entry.kind}/{entry.spec.name}": check_component(entry, None, catalog) for entry in entries}
+    return {f"{entry.kind}/{entry.key}": check_component(entry, None, catalog) for entry in entries}
 
 
 def _check_record(catalog: Catalog, record: PluginRecord) -> Results:

@@ -23,6 +23,8 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
     kind = find_kind(kind).name
     if kind == "weights":
         raise UsageError("Weights are shown by: toolbox weights")
+    if kind == "command":
+        raise UsageError("The commands of a plugin are shown by: toolbox PLUGIN --help")
     entry = load_catalog(context).find(kind, name)
     spec = entry.spec
     if not isinstance(spec, ComponentSpec):

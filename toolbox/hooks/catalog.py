@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import manager as managers
+from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec
 from toolbox.hooks.kinds import KINDS, Kind
 from toolbox.hooks.manager import Manager, PluginRecord
@@ -29,6 +30,11 @@ class Entry:
     def origin(self) -> str:
         """The distribution with its version; empty for a plugin that is a single file."""
         return f"{self.distribution} {self.version}".strip()
+
+    @property
+    def key(self) -> str:
+        """The key in the catalog: the name, or ``PLUGIN/NAME`` for a kind whose names are unique only in a plugin."""
+        return f"{self.plugin}/{self.spec.name}" if KINDS[self.kind].per_plugin else self.spec.name
 
 
 class PluginFault(Exception):
@@ -94,8 +100,8 @@ def build(manager: Manager) -> Catalog:
         finally:
             record.seconds += time.perf_counter() - started
         for entry in entries:
-            components[entry.kind][entry.spec.name] = entry
-            record.components.append((entry.kind, entry.spec.name))
+            components[entry.kind][entry.key] = entry
+            record.components.append((entry.kind, entry.key))
     return Catalog(components=components, plugins=tuple(manager.records))
 
 
@@ -107,9 +113,20 @@ def _collect(manager: Manager, record: PluginRecord, existing: dict[str, dict[st
             if implementation.plugin_name != record.name:
                 continue
             for spec in _call_hook(kind, implementation.function):
+                entry = Entry(
+                    kind=kind.name,
+                    spec=spec,
+                    plugin=record.name,
+                    distribution=record.distribution,
+                    version=record.version,
+                )
                 if (kind.name, spec.name) in seen:
                     raise PluginFault(f"{kind.hook} returns {kind.name} '{spec.name}' twice")
-                earlier = existing[kind.name].get(spec.name)
+                if isinstance(spec, CommandSpec) and record.name in CORE_COMMANDS:
+                    raise PluginFault(
+                        f"{kind.hook}: `toolbox {record.name}` is a command of toolbox; rename the plugin"
+                    )
+                earlier = existing[kind.name].get(entry.key)
                 if earlier is not None:
                     origin = f" ({earlier.origin})" if earlier.origin else ""
                     raise PluginFault(
@@ -117,13 +134,7 @@ def _collect(manager: Manager, record: PluginRecord, existing: dict[str, dict[st
                         "rename one of the two"
                     )
                 seen.add((kind.name, spec.name))
-                yield Entry(
-                    kind=kind.name,
-                    spec=spec,
-                    plugin=record.name,
-                    distribution=record.distribution,
-                    version=record.version,
-                )
+                yield entry
 
 
 def _call_hook(kind: Kind, function: object) -> list[Spec]:

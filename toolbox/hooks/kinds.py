@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from toolbox.errors import UsageError, unknown_name
+from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
@@ -36,6 +37,7 @@ class Kind:
         holds_many: whether that table holds several components, each under a label: ``[losses.LABEL]``.
         restoring_key: the key of the recipe table ``[restoring]`` that names one or several of them; empty if there is
             none.
+        per_plugin: whether names are unique only within a plugin; the catalog then has them as ``PLUGIN/NAME``.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Kind:
     table: str = ""
     holds_many: bool = False
     restoring_key: str = ""
+    per_plugin: bool = False
 
 
 _ROWS = (
@@ -58,6 +61,7 @@ _ROWS = (
     Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
     Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
     Kind("weights", "weights", "toolbox_weights", WeightsSpec),
+    Kind("command", "commands", "toolbox_commands", CommandSpec, per_plugin=True),
 )
 
 # By name, in the order in which lists show them.

@@ -14,11 +14,12 @@ from toolbox.errors import UsageError
 from toolbox.hooks import catalog
 from toolbox.hooks.hookspecs import HOOK_API
 from toolbox.hooks.kinds import KINDS
-from toolbox.hooks.scaffold_examples import EXAMPLES
+from toolbox.hooks.scaffold_examples import COMMAND, EXAMPLES
 from toolbox.hooks.specs import NAME_PATTERN
 from toolbox.utils import files
 
 TEMPLATES = Path(__file__).with_name("templates")
+NEW_KINDS = (*EXAMPLES, "command")
 
 
 def write_package(name: str, kind: str, out: Path) -> Path:
@@ -26,7 +27,7 @@ def write_package(name: str, kind: str, out: Path) -> Path:
 
     Args:
         name: the name of the package, its plugin, its component and its recipe: lower-case words joined by hyphens.
-        kind: the kind of its component, a key of `EXAMPLES`.
+        kind: the kind of its component, one of `NEW_KINDS`.
         out: the folder to write it into; created if missing.
 
     Returns:
@@ -73,18 +74,35 @@ def _module_name(name: str, kind: str) -> str:
 
 def render_files(name: str, module: str, kind: str) -> Iterator[tuple[str, str]]:
     """Yield the path of each file in the package, and its text."""
+    package = f"src/{module}"
+    common = {"name": name, "module": module, "kind": kind, "api": HOOK_API, "version": __version__}
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{package}/__init__.py": "__init__.py",
+        f"{package}/plugin.py": "plugin.py",
+        f"{package}/{kind}.py": f"{kind}.py",
+        f"tests/test_{module}.py": "test.py",
+    }
+    if kind == "command":
+        slots = common | {"command": COMMAND.command, "summary": COMMAND.summary}
+        files |= {"README.md": "command_README.md", f"{package}/plugin.py": "command_plugin.py"}
+    else:
+        slots = common | _component_slots(name, kind)
+        files[f"{package}/recipes/{name}.toml"] = "recipe.toml"
+    for path, template in files.items():
+        yield path, Template((TEMPLATES / f"{template}.in").read_text("utf-8")).substitute(slots)
+
+
+def _component_slots(name: str, kind: str) -> dict[str, object]:
+    """Return what the templates of a component need besides what all templates need."""
     example = EXAMPLES[kind]
     spec = KINDS[kind].spec.__name__
-    slots = {
-        "name": name,
-        "module": module,
-        "kind": kind,
+    return {
         "kinds": KINDS[kind].plural,
         "hook": KINDS[kind].hook,
         "spec": spec,
         "imports": ", ".join(sorted({example.protocol, spec, "Field", "Params", "RecipeSpec"})),
-        "api": HOOK_API,
-        "version": __version__,
         "protocol": example.protocol,
         "summary": example.summary,
         "reference": example.reference,
@@ -94,14 +112,3 @@ def render_files(name: str, module: str, kind: str) -> Iterator[tuple[str, str]]
         "spec_argument": f"\n            {example.spec_argument}" if example.spec_argument else "",
         "tables": Template(example.tables).substitute(name=name),
     }
-    package = f"src/{module}"
-    for path, template in (
-        ("pyproject.toml", "pyproject.toml"),
-        ("README.md", "README.md"),
-        (f"{package}/__init__.py", "__init__.py"),
-        (f"{package}/plugin.py", "plugin.py"),
-        (f"{package}/{kind}.py", f"{kind}.py"),
-        (f"{package}/recipes/{name}.toml", "recipe.toml"),
-        (f"tests/test_{module}.py", "test.py"),
-    ):
-        yield path, Template((TEMPLATES / f"{template}.in").read_text("utf-8")).substitute(slots)

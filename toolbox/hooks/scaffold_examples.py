@@ -1,4 +1,4 @@
-"""The example component of each kind that `toolbox plugin new` can write; its code is in ``templates/KIND.py.in``."""
+"""The example of each kind that `toolbox plugin new` can write; its code is in ``templates/KIND.py.in``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ class Example:
     tables: str
     spec_argument: str = ""
 
+
+@dataclass(frozen=True, kw_only=True)
+class CommandExample:
+    """What the templates ``command_*`` say: the name of the command, and its summary."""
+
+    command: str
+    summary: str
+
+
+COMMAND = CommandExample(command="size", summary="Print the size of photographs")
 
 EXAMPLES = {
     "generator": Example(

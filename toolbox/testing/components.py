@@ -11,12 +11,14 @@ from toolbox.config.binding import bind_component
 from toolbox.errors import InstallationError, RecipeError, ToolboxError
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.specs import ComponentSpec, Spec
 from toolbox.models.published import find_weight_damage
 from toolbox.testing import common, plugins
 from toolbox.testing.adversarial import check_adversarial_loss
 from toolbox.testing.checks import Check, error_text, run_checks
+from toolbox.testing.commands import check_command
 from toolbox.testing.degradations import check_degradation
 from toolbox.testing.detectors import check_detector
 from toolbox.testing.discriminators import check_discriminator
@@ -82,6 +84,8 @@ def check_component(
     if isinstance(spec, WeightsSpec):
         damage = find_weight_damage(entry)
         return [Check(name="sha256", status="failed" if damage else "ok", detail=damage or "the file is unchanged")]
+    if isinstance(spec, CommandSpec):
+        return check_command(spec)
     assert isinstance(spec, ComponentSpec)
     raw = dict(params or {})
     missing = [name for name, field in spec.params.model_fields.items() if field.is_required() and name not in raw]

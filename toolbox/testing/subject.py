@@ -50,7 +50,7 @@ class Subject:
 def with_entry(catalog: Catalog, entry: Entry) -> Catalog:
     """Return the catalog with `entry`, which replaces one of the same kind and name."""
     components = {kind: dict(entries) for kind, entries in catalog.components.items()}
-    components[entry.kind][entry.spec.name] = entry
+    components[entry.kind][entry.key] = entry
     return Catalog(components=components, plugins=catalog.plugins)
 
 

@@ -1,0 +1,1 @@
+"""The bundle `data`: commands for photographs and data folders."""

@@ -1,0 +1,121 @@
+"""`toolbox PLUGIN COMMAND`: found, listed, loaded when it runs, and named if it fails. 3 s."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from catalogs import plugin, registries
+from commands import invoke, invoke_error
+
+import toolbox
+from toolbox.evaluation.score_files import score_files
+from toolbox.hooks import catalog, manager
+from toolbox.hooks.manager import Candidate, PluginRecord
+from toolbox.imaging import io
+
+loaded: list[str] = []
+
+
+def make_command(name="greet"):
+    def load():
+        loaded.append(name)
+
+        @click.command(name)
+        @click.option("--fail", is_flag=True, help="Raise an error.")
+        def command(fail):
+            """Say hello."""
+            if fail:
+                raise KeyError("x")
+            click.echo("hello")
+
+        return command
+
+    return toolbox.CommandSpec(name=name, summary=f"The command {name}", load=load)
+
+
+def catalog_of(**commands):
+    """Return a catalog with one plugin for each keyword, which has these commands."""
+    loaded_manager = manager.load(third_party=False, registries=registries())
+    for name, specs in commands.items():
+        record = PluginRecord(name=name, origin="file", source=name)
+        loaded_manager.records.append(record)
+        module = plugin(name, toolbox_commands=lambda specs=specs: specs)
+        manager.register(loaded_manager, Candidate(record=record, load=lambda module=module: module))
+    return catalog.build(loaded_manager)
+
+
+@pytest.fixture
+def plugins(monkeypatch):
+    """Replace the installed plugins; return a function that takes the commands of each plugin."""
+    loaded.clear()
+
+    def install(**commands):
+        made = catalog_of(**commands)
+        monkeypatch.setattr(catalog, "load", lambda third_party=True: made)
+        return made
+
+    return install
+
+
+def test_a_command_runs_under_the_name_of_its_plugin(plugins):
+    plugins(one=[make_command()], two=[make_command()])
+    assert invoke("one", "greet").stdout == "hello\n"
+    assert invoke("two", "greet").stdout == "hello\n"
+    listed = invoke("list", "commands").stdout
+    assert "one" in listed and "two" in listed and "The command greet" in listed
+
+
+def test_a_command_is_loaded_only_when_it_runs(plugins):
+    plugins(one=[make_command("first"), make_command("second")])
+    text = invoke("one", "--help").stdout
+    assert "first" in text and "The command second" in text and loaded == []
+    invoke("one", "second", "--help")
+    assert loaded == ["second"]
+
+
+def test_a_failure_names_the_command_and_the_plugin(plugins):
+    def load():
+        raise ImportError("no module named nothing")
+
+    plugins(
+        one=[
+            make_command(),
+            toolbox.CommandSpec(name="broken", summary="Breaks", load=load),
+            toolbox.CommandSpec(name="wrong", summary="Is no command", load=lambda: 3),
+        ]
+    )
+    end = ". To disable the plugin: toolbox plugin disable one"
+    start = "toolbox: Command '{}' of the plugin 'one' "
+    assert invoke_error("one", "greet", "--fail", code=1) == start.format("greet") + "failed: KeyError: 'x'" + end
+    expected = start.format("broken") + "can't be loaded: ImportError: no module named nothing" + end
+    assert invoke_error("one", "broken", code=1) == expected
+    assert "load returned int, not a click.Command" in invoke_error("one", "wrong", code=1)
+
+
+def test_an_unknown_name_gets_the_cause(plugins):
+    made = plugins(one=[make_command()], empty=[])
+    assert "No such command 'gret'" in invoke("one", "gret", code=2).stderr
+    assert "There is no command 'onee'. Did you mean 'one'?" in invoke("onee", code=2).stderr
+    assert "The plugin 'empty' has no commands" in invoke("empty", code=2).stderr
+    record = next(record for record in made.plugins if record.name == "empty")
+    record.status, record.cause = "failed", "no luck"
+    assert "The plugin 'empty' was not loaded: no luck" in invoke("empty", code=2).stderr
+
+
+def test_a_plugin_with_the_name_of_a_command_has_none(plugins):
+    record = plugins(run=[make_command()]).plugins[-1]
+    assert record.status == "failed" and "`toolbox run` is a command of toolbox; rename the plugin" in record.cause
+
+
+def test_the_damaged_folder_can_be_trained_on_and_scored(tmp_path, photos):
+    assert "Wrote 6 pairs" in invoke("data", "damage", photos, "-o", tmp_path / "data", "--seed", 1).stdout
+    names = [path.name for path in io.find_images(photos)]
+    for folder in ("train_input", "train_gt", "masks"):
+        assert [path.name for path in io.find_images(tmp_path / "data" / folder)] == names
+    assert (io.read_rgb(tmp_path / "data" / "train_gt" / names[0]) == io.read_rgb(photos / names[0])).all()
+    assert "Dry run" in invoke("run", "--data", tmp_path / "data", "--dry-run", "--device", "cpu", "--size", 32).output
+    scores = score_files(
+        tmp_path / "data" / "train_input", tmp_path / "data" / "train_gt", masks=tmp_path / "data" / "masks"
+    )
+    assert scores.mean.M is not None and scores.mean.M < 1
+    assert "exists already" in invoke("data", "damage", photos, "-o", tmp_path / "data", code=2).stderr

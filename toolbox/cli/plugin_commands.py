@@ -1,0 +1,85 @@
+"""`toolbox PLUGIN COMMAND`: a plugin's command is loaded when it runs, and its errors name the plugin."""
+
+from __future__ import annotations
+
+import click
+
+from toolbox.cli.common import load_catalog
+from toolbox.errors import PluginError, ToolboxError, did_you_mean
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
+
+# What click itself turns into output and an exit code.
+CLICK_ERRORS = (click.ClickException, click.exceptions.Exit, click.Abort)
+
+
+class PluginCommands(click.Group):
+    """The commands of one plugin."""
+
+    def __init__(self, plugin: str, entries: dict[str, Entry]) -> None:
+        super().__init__(name=plugin, help=f"Commands of the plugin '{plugin}'.")
+        self.entries = entries
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of the commands, sorted."""
+        return sorted(self.entries)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Load and return a command; None if there is no such command."""
+        return load_command(self.entries[name]) if name in self.entries else None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands from their summaries, so that none is loaded."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.entries[name].spec.summary) for name in self.list_commands(context)])
+
+    def invoke(self, context: click.Context) -> object:
+        """Run a command; PluginError for an error that is not meant for the user."""
+        try:
+            return super().invoke(context)
+        except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise _plugin_error(self.entries[context.invoked_subcommand or ""], "failed", error) from error
+
+
+def load_command(entry: Entry) -> click.Command:
+    """Load the command of an entry; PluginError if it can't be loaded."""
+    assert isinstance(entry.spec, CommandSpec)
+    try:
+        command = entry.spec.load()
+    except (ToolboxError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise _plugin_error(entry, "can't be loaded", error) from error
+    if not isinstance(command, click.Command):
+        raise _plugin_error(entry, "can't be loaded", f"load returned {type(command).__name__}, not a click.Command")
+    return command
+
+
+def find_group(context: click.Context, plugin: str) -> PluginCommands | None:
+    """Return the commands of a plugin; None if there is no such plugin, or if it has none."""
+    entries = {entry.spec.name: entry for entry in load_catalog(context).entries("command") if entry.plugin == plugin}
+    return PluginCommands(plugin, entries) if entries else None
+
+
+def unknown_command(context: click.Context, name: str) -> click.UsageError:
+    """Return the error for a command that does not exist: the cause, or the most similar name."""
+    catalog = load_catalog(context, quiet=True)
+    record = next((record for record in catalog.plugins if record.name == name), None)
+    if record is not None and record.status != "ok":
+        return click.UsageError(f"The plugin '{name}' was not loaded: {record.cause}. See `toolbox plugins`", context)
+    if record is not None:
+        return click.UsageError(f"The plugin '{name}' has no commands. See `toolbox list commands`", context)
+    names = {*CORE_COMMANDS, *(entry.plugin for entry in catalog.entries("command"))}
+    return click.UsageError(f"There is no command '{name}'.{did_you_mean(name, sorted(names))}", context)
+
+
+def _plugin_error(entry: Entry, what: str, error: object) -> PluginError:
+    text = " ".join(str(error).split())
+    if isinstance(error, BaseException):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return PluginError(
+        f"Command '{entry.spec.name}' of the plugin '{entry.plugin}' {what}: {text}. "
+        f"To disable the plugin: toolbox plugin disable {entry.plugin}"
+    )
