@@ -142,7 +142,7 @@ TABLES: dict[str, list[Any]] = {
     "`[validation]`": [settings.Validation],
     "`[restoring]`": [settings.Restoring],
     "`[sample]`": [settings.SampleSet],
-    "`[generator]`": [component_options.GeneratorOptions],
+    "`[generator]`": [component_options.NetworkOptions],
     "`[discriminator]`": [component_options.NetworkOptions],
     "`[generator.optimizer]` and `[discriminator.optimizer]`": [
         component_options.AdamW,

@@ -55,9 +55,15 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
     """Check a recipe, given by name or path, and print all its faults."""
     from toolbox.errors import RecipeError
 
+    lines: list[str] = []
     try:
-        plan = _bind_recipe(load_catalog(context), name, overrides)
+        catalog = load_catalog(context)
+        plan = _bind_recipe(catalog, name, overrides)
         plan.check()
+        if plan.initial:
+            from toolbox.models.initial import check_initial
+
+            lines = check_initial(plan, catalog)
     except RecipeError as error:
         if as_json:
             faults = [{"location": fault.location, "message": fault.message} for fault in error.faults]
@@ -65,8 +71,10 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
             context.exit(error.exit_code)
         raise
     if as_json:
-        print_json({"recipe": plan.name, "valid": True, "faults": [], "warnings": list(plan.warnings)})
+        print_json({"recipe": plan.name, "valid": True, "faults": [], "warnings": list(plan.warnings), "init": lines})
         return
+    for line in lines:
+        click.echo(line)
     for line in plan.warnings:
         click.echo(f"warning: {line}")
     click.echo(f"Recipe '{plan.name}' is valid.")

@@ -47,7 +47,7 @@ class Jobs:
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|DIR...")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option(
-    "--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Published name, .safetensors file, or run folder."
+    "--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Published name, weight file, run, or checkpoint."
 )
 @click.option(
     "--fill",

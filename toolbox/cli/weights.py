@@ -56,7 +56,7 @@ def command(context: click.Context, as_json: bool) -> None:
 @click.option("--half", is_flag=True, help="Write half precision: half the size, loaded as float32 again.")
 @click.pass_context
 def export(context: click.Context, weights: str, file: Path, half: bool) -> None:
-    """Write WEIGHTS (a run folder, a file, or a published name) to FILE for others, and print its sha256."""
+    """Write WEIGHTS (a run, a checkpoint, a file, a published name) to FILE for others, and print its sha256."""
     from toolbox.models.weights import export_weights
     from toolbox.utils import files
 

@@ -74,19 +74,14 @@ Schedule = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
 
 
 class NetworkOptions(ComponentOptions):
-    """Options of a network: those of the discriminator, and some of the generator's."""
+    """Options of a network: the generator or the discriminator."""
 
     optimizer: Optimizer = Field(AdamW(), description="optimizer of its weights")
     schedule: Schedule = Field(Constant(), description="learning-rate schedule, by the epoch")
-
-
-class GeneratorOptions(NetworkOptions):
-    """Options of the generator."""
-
     init: str = Field(
         "",
-        pattern=r"^(weights:[a-z][a-z0-9-]*)?$",
-        description="the weights that a new run starts from: weights:NAME, a published name; empty for none",
+        description="the weights that a new run starts from: weights:NAME (a published name), a run folder, a "
+        "checkpoint, or a .safetensors file; what fits is used; empty for none",
     )
 
 
@@ -106,7 +101,7 @@ class PenaltyOptions(ComponentOptions):
 
 # By kind; all other kinds have `ComponentOptions`.
 _OPTIONS_BY_KIND: dict[str, type[ComponentOptions]] = {
-    "generator": GeneratorOptions,
+    "generator": NetworkOptions,
     "discriminator": NetworkOptions,
     "loss": LossOptions,
     "penalty": PenaltyOptions,

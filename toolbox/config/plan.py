@@ -8,7 +8,7 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from toolbox.config.component_options import ComponentOptions, GeneratorOptions
+from toolbox.config.component_options import ComponentOptions, NetworkOptions
 from toolbox.config.recipe import Tree
 from toolbox.config.settings import Settings
 from toolbox.errors import Fault, RecipeError
@@ -101,9 +101,14 @@ class Plan:
         return next(iter(self.components["filler"]), None)
 
     @property
-    def initial_weights(self) -> str:
-        """The published name of the weights that a new run starts from; empty for none."""
-        return cast(GeneratorOptions, self.generator.options).init.removeprefix("weights:")
+    def initial(self) -> dict[str, str]:
+        """What the networks of a new run start from, by "generator" and "discriminator"; those without `init` left out.
+
+        See `toolbox.models.initial`.
+        """
+        networks = [component for kind in ("generator", "discriminator") for component in self.components[kind]]
+        options = {network.entry.kind: cast(NetworkOptions, network.options) for network in networks}
+        return {kind: network.init for kind, network in options.items() if network.init}
 
     def walk(self) -> Iterator[BoundComponent]:
         """Yield every component, also those among params, ordered by kind."""

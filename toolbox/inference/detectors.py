@@ -12,7 +12,8 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.specs import DetectorSpec
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.models.build import build_component
-from toolbox.models.weights import find_weights, read_plan
+from toolbox.models.stored_weights import find_weights
+from toolbox.models.weights import read_plan
 
 
 def find_detector(name: str, catalog: Catalog) -> LoadedDetector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from toolbox.errors import UsageError, WeightsError, unknown_name
 from toolbox.hooks import registry
@@ -11,9 +11,6 @@ from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.file_specs import WeightsSpec
 from toolbox.utils import files
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
-
-if TYPE_CHECKING:
-    from toolbox.config.plan import Plan
 
 
 def list_published(catalog: Catalog) -> list[Entry]:
@@ -52,16 +49,6 @@ def find_weight_damage(entry: Entry) -> str | None:
     if files.sha256(path) != published_spec(entry).sha256:
         return f"{path} has changed: its sha256 is not the published one"
     return None
-
-
-def initial_weights(plan: Plan, catalog: Catalog) -> Path | None:
-    """Return the verified file that the generator of `plan` starts from; None if its recipe names none.
-
-    Raises:
-        UsageError, WeightsError: as `find_published`.
-    """
-    name = plan.initial_weights
-    return find_published(catalog, name) if name else None
 
 
 def find_published(catalog: Catalog, name: str) -> Path:

@@ -73,12 +73,17 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a weight file, on the CPU; raise WeightsError if it can't be read or does not fit."""
+    tensors = read_file(path)
+    require_fit(path, network, tensors)
+    return tensors
+
+
+def read_file(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file as `read_tensors` does; raise WeightsError if it can't be read."""
     try:
-        tensors = read_tensors(path)
+        return read_tensors(path)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
-    _require_fit(path, network, tensors)
-    return tensors
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -128,7 +133,7 @@ def _require_unique_names(data: bytes) -> None:
     json.loads(data[8 : 8 + length], object_pairs_hook=check)
 
 
-def _require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError unless the tensors have the names and shapes of the network's, and are finite."""
     state = network.state_dict()
     common = state.keys() & tensors.keys()

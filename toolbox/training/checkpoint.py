@@ -17,15 +17,17 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from toolbox.config.plan import Plan
 from toolbox.distributed import collectives, fsdp
 from toolbox.errors import OutputError, WeightsError
+from toolbox.models.initial import describe_fit, fit_weights
+from toolbox.models.stored_weights import MANIFEST, StoredWeights
 from toolbox.models.weight_file import WeightsHeader, cpu_copies, read_tensors, read_weights, write_weights
 from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
 from toolbox.utils import files
 
-MANIFEST = "manifest.json"
 STATE = "state.json"
 MAX_CHECKPOINTS = 2
 NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number counts the saves of the same step, from 2
@@ -219,6 +221,28 @@ def load_network(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`, which may be sharded; WeightsError if it does not fit."""
     tensors, current = read_weights(path, network), network.state_dict()
     network.load_state_dict({name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
+
+
+def load_initial(plan: Plan, initial: Mapping[str, StoredWeights], state: TrainState) -> list[str]:
+    """Load what fits of the weights that networks start from; return a line for each network.
+
+    Args:
+        plan: the plan of the run.
+        initial: the weights by network, as `toolbox.models.initial.find_initial` returns them.
+        state: the networks, which may be sharded.
+
+    Raises:
+        WeightsError: weights can't be read, or nothing of them fits.
+    """
+    lines = []
+    for name, stored in initial.items():
+        fit = fit_weights(stored, state.networks()[name].network)
+        lines.append(describe_fit(name, plan.initial[name], stored, fit, plan))
+        for network in state.generators() if name == "generator" else [state.networks()[name].network]:
+            current = network.state_dict()
+            fitting = {key: fsdp.shard_like(value, current[key]) for key, value in fit.tensors.items()}
+            network.load_state_dict(current | fitting)
+    return lines
 
 
 def _list_checkpoints(folder: Path) -> list[Path]:

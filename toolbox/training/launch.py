@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks.catalog import Catalog
-from toolbox.models import published
+from toolbox.models.initial import find_initial
+from toolbox.models.stored_weights import StoredWeights
 from toolbox.training import run, run_dir, run_records
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.utils.signals import stop_on_signals
@@ -60,7 +61,7 @@ class PreparedRun:
         split: which of them are for training and which for validation.
         folder: the run folder; a new one does not exist yet.
         device: the device and the number of processes, in words.
-        initial: the weight file that the generator of a new run starts from, or None.
+        initial: the weights that networks of a new run start from; none for a continued run.
     """
 
     request: RunRequest
@@ -70,7 +71,7 @@ class PreparedRun:
     split: DataSplit
     folder: Path
     device: str
-    initial: Path | None
+    initial: Mapping[str, StoredWeights]
 
     def outline(self) -> Sequence[str]:
         """Return the lines that say what the run is going to do."""
@@ -147,10 +148,10 @@ def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
     plan, data = bind_run(request)
     for line in plan.warnings:
         console.print_line(f"warning: {line}")
-    initial = None
+    initial: Mapping[str, StoredWeights] = {}
     if request.resume is None:
         plan.check()
-        initial = published.initial_weights(plan, request.catalog)
+        initial = find_initial(plan, request.catalog)
     source = folders.open_folder(data)
     if source.kind == "sample":
         console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))

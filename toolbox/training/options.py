@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from toolbox.data.folders import Source
 from toolbox.data.split import DataSplit
 from toolbox.evaluation import metrics
+from toolbox.models.stored_weights import StoredWeights
 
 
 class Console(Protocol):
@@ -33,7 +34,7 @@ class RunOptions:
         folder: the run folder, created by `toolbox.training.run_dir.start_run_dir`.
         device: see `toolbox.distributed.accelerator.make_accelerator`.
         should_stop: asked after every step; True ends the run with a checkpoint.
-        initial: the weight file that the generator of a new run starts from, or None.
+        initial: the weights that networks of a new run start from, by "generator" and "discriminator".
         plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
             checkpoint has been loaded.
     """
@@ -43,7 +44,7 @@ class RunOptions:
     folder: Path
     device: str | None = None
     should_stop: Callable[[], bool] = lambda: False
-    initial: Path | None = None
+    initial: Mapping[str, StoredWeights] = field(default_factory=dict)
     plan_changed: bool = False
 
 

@@ -131,10 +131,9 @@ def _set_up(
     dtype = devices.weight_dtype(plan.settings.training.precision)
     recipe = sample_recipe(plan)
     built = state.build_state(plan, accelerator, dtype, from_checkpoint=from_checkpoint)
-    if not from_checkpoint and options.initial is not None:
-        for network in built.generators():
-            checkpoint.load_network(options.initial, network)
-        console.print_line(f"The generator starts from {options.initial.name}.")
+    if not from_checkpoint:
+        for line in checkpoint.load_initial(plan, options.initial, built):
+            console.print_line(line)
     return TrainingRun(
         plan=plan,
         options=options,
@@ -147,7 +146,7 @@ def _set_up(
         metrics={
             bound.label: MetricCall(entry=bound.entry, component=build.build_component(bound)) for bound in plan.metrics
         },
-        monitor=make_monitor(built.losses, pretrained=plan.initial_weights != ""),
+        monitor=make_monitor(built.losses, pretrained="generator" in plan.initial),
         started=time.monotonic(),
     )
 

@@ -165,7 +165,8 @@ def build_state(
     generator_state = _with_optimizer(plan.generator, generator, epochs)
     discriminator_state = None
     if plan.discriminator is not None:
-        discriminator = _to_device(_build_network(plan.discriminator, from_file=from_checkpoint), accelerator, dtype)
+        is_stored = from_checkpoint or "discriminator" in plan.initial
+        discriminator = _to_device(_build_network(plan.discriminator, from_file=is_stored), accelerator, dtype)
         discriminator_state = _with_optimizer(plan.discriminator, discriminator, epochs)
     if collectives.world_size() > 1:
         for trained in (generator_state, discriminator_state):
@@ -218,7 +219,7 @@ def _build_generators(
 ) -> tuple[nn.Module, AveragedModel | None]:
     training = plan.settings.training
     sharded = training.shard and collectives.world_size() > 1
-    network = _build_network(plan.generator, from_file=from_checkpoint or plan.initial_weights != "")
+    network = _build_network(plan.generator, from_file=from_checkpoint or "generator" in plan.initial)
     # A sharded network moves to the device block by block, since the device may not have room for all of it.
     network = network.to(dtype=dtype) if sharded else _to_device(network, accelerator, dtype)
     average = None if training.average is None else running_average(network, training.average)

@@ -1,0 +1,133 @@
+"""Where weights are stored: a published name, a weight file, a run folder or a checkpoint, and the recipe of each."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from toolbox.errors import UsageError, WeightsError
+from toolbox.hooks.catalog import Catalog
+from toolbox.models import published, weight_file
+from toolbox.models.weight_file import WeightsHeader
+from toolbox.utils import files
+
+# Files of a run folder and of a checkpoint in it, which `toolbox.training` writes.
+RUN_RECIPE = "recipe.toml"
+CHECKPOINTS = "checkpoints"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredWeights:
+    """The weights of one network, not read yet.
+
+    Attributes:
+        path: the safetensors file.
+        prefix: what the names of its tensors begin with; a running average is stored as ``module.NAME``.
+        recipe_path: the recipe of the run, for the file of a checkpoint; None: the header of `path` has it.
+    """
+
+    path: Path
+    prefix: str = ""
+    recipe_path: Path | None = None
+
+    def header(self) -> WeightsHeader:
+        """Return the recipe of the weights, and their figures; raise WeightsError if they can't be read."""
+        if self.recipe_path is None:
+            return weight_file.read_header(self.path)
+        try:
+            text = self.recipe_path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise WeightsError(
+                f"{files.printable(self.path.parent)} is a checkpoint without the recipe of its run, "
+                f"{files.printable(self.recipe_path)}. Put it back into its run folder."
+            ) from error
+        step = self.path.parent.name.removeprefix("step-").partition("-")[0]
+        return WeightsHeader(
+            recipe=text, recipe_name=self.recipe_path.parent.name, step=int(step) if step.isdecimal() else None
+        )
+
+    def load(self, network: nn.Module) -> None:
+        """Load the weights into `network`; raise WeightsError if they can't be read or do not fit."""
+        tensors = self.tensors()
+        weight_file.require_fit(self.path, network, tensors)
+        network.load_state_dict(tensors)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors, on the CPU; raise WeightsError if they can't be read."""
+        tensors = weight_file.read_file(self.path)
+        if not self.prefix:
+            return tensors
+        return {
+            name.removeprefix(self.prefix): value for name, value in tensors.items() if name.startswith(self.prefix)
+        }
+
+
+def find_weights(weights: str | Path, catalog: Catalog, network: str = "generator") -> StoredWeights:
+    """Return what `weights` stands for: the weights of a path if it looks like one, else those of a published name.
+
+    Args:
+        weights: a published name, as ``NAME`` or ``weights:NAME``; a .safetensors file; a checkpoint; or a run folder,
+            whose best weights are used, or its newest checkpoint for a discriminator.
+        catalog: the installed components.
+        network: "generator" or "discriminator".
+
+    Raises:
+        UsageError: there is no such name, file or folder.
+        WeightsError: published weights or the checkpoint are damaged.
+    """
+    text = str(weights)
+    if text.startswith("weights:"):
+        return StoredWeights(path=published.find_published(catalog, text.removeprefix("weights:")))
+    path = Path(weights)
+    looks_like_path = (
+        isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir
+    )
+    names = {entry.spec.name for entry in published.list_published(catalog)}
+    if not looks_like_path and (weights in names or not path.exists()):
+        return StoredWeights(path=published.find_published(catalog, text))
+    if (path / MANIFEST).is_file():
+        return _in_checkpoint(path, network)
+    if path.is_dir():
+        return _in_run(path, network)
+    if not path.is_file():
+        raise UsageError(f"There is no weight file {files.printable(path)}. For published weights: toolbox weights")
+    return StoredWeights(path=path)
+
+
+def _in_run(folder: Path, network: str) -> StoredWeights:
+    best = folder / weight_file.BEST
+    if network == "generator" and best.is_file():
+        return StoredWeights(path=best)
+    checkpoints = sorted(path.parent for path in (folder / CHECKPOINTS).glob(f"step-*/{MANIFEST}"))
+    if network == "generator":
+        hint = f", or name a checkpoint: {files.printable(checkpoints[-1])}" if checkpoints else ""
+        raise UsageError(
+            f"{files.printable(folder)} has no {weight_file.BEST}; a run writes it after its first validation{hint}."
+        )
+    if not checkpoints:
+        raise UsageError(f"{files.printable(folder)} has no checkpoint, so it has no weights of a {network}.")
+    return _in_checkpoint(checkpoints[-1], network)
+
+
+def _in_checkpoint(folder: Path, network: str) -> StoredWeights:
+    """Return a network of a checkpoint: of the generator, the running average if there is one."""
+    average = folder / "average.safetensors"
+    is_average = network == "generator" and average.is_file()
+    path = average if is_average else folder / f"{network}.safetensors"
+    try:
+        digests = json.loads((folder / MANIFEST).read_text("utf-8"))["sha256"]
+        expected = digests.get(path.name)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{files.printable(folder)}: its {MANIFEST} can't be read, so it can't be used.") from error
+    if expected is None or not path.is_file():
+        raise UsageError(f"The checkpoint {files.printable(folder)} has no {network}.")
+    if files.sha256(path) != expected:
+        raise WeightsError(f"{files.printable(path)} has changed since it was written. Use another checkpoint.")
+    return StoredWeights(
+        path=path, prefix="module." if is_average else "", recipe_path=folder.parent.parent / RUN_RECIPE
+    )
