@@ -44,7 +44,7 @@ def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalo
         if _network(other) != _network(first):
             paths = f"{files.printable(other.path)} and {files.printable(first.path)}"
             raise UsageError(f"{paths} are weights of different networks; average only weights of one network.")
-    header = weight_file.read_header(first.path)
+    header = first.stored.header()
     header = replace(header, recipe=recipe.dump(first.plan.tree(include_initial=False)), step=None, score={}, loss=None)
     weight_file.write_weights(target, _mean([entry.network.state_dict() for entry in trained]), header)
 

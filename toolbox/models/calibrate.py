@@ -50,7 +50,7 @@ def calibrate_weights(
     side = trained.plan.settings.restoring.size or SIDE
     changed = calibrate(torch.stack([central_square(io.read_rgb(path), side) for path in photos]), **options)
     tree = merge(trained.plan.tree(include_initial=False), {"generator": changed})
-    header = replace(weight_file.read_header(trained.path), recipe=recipe.dump(tree), score={}, loss=None)
+    header = replace(trained.stored.header(), recipe=recipe.dump(tree), score={}, loss=None)
     weight_file.write_weights(target, trained.network.state_dict(), header)
     return dict(changed)
 
