@@ -33,13 +33,17 @@ def make_command(name="greet"):
     return toolbox.CommandSpec(name=name, summary=f"The command {name}", load=load)
 
 
+def returning(specs):
+    return lambda: specs
+
+
 def catalog_of(**commands):
     """Return a catalog with one plugin for each keyword, which has these commands."""
     loaded_manager = manager.load(third_party=False, registries=registries())
     for name, specs in commands.items():
         record = PluginRecord(name=name, origin="file", source=name)
         loaded_manager.records.append(record)
-        module = plugin(name, toolbox_commands=lambda specs=specs: specs)
+        module = plugin(name, toolbox_commands=returning(specs))
         manager.register(loaded_manager, Candidate(record=record, load=lambda module=module: module))
     return catalog.build(loaded_manager)
 

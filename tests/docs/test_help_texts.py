@@ -21,6 +21,7 @@ from plugin_sources import BROKEN
 from pydantic import BaseModel
 
 from toolbox.cli import main
+from toolbox.cli.plugin_commands import PluginCommands, load_command
 from toolbox.config import component_options, recipe, settings
 from toolbox.config.binding import bind
 from toolbox.errors import RecipeError
@@ -38,6 +39,15 @@ def commands(command=main, name="toolbox"):
         context = click.Context(command)
         for child in command.list_commands(context):
             yield from commands(command.get_command(context, child), f"{name} {child}")
+
+
+def plugin_commands():
+    """Return the commands of the plugins that ship, with their full names."""
+    found = {}
+    for entry in catalog.load(third_party=False).entries("command"):
+        found[f"toolbox {entry.plugin}"] = PluginCommands(entry.plugin, {})
+        found[f"toolbox {entry.plugin} {entry.spec.name}"] = load_command(entry)
+    return found
 
 
 def help_of(name):
@@ -65,13 +75,13 @@ def test_help_texts():
 
 @pytest.mark.parametrize("path", [path for path in LINKED if path.name != "commands.md"], ids=name_of)
 def test_commands_and_options_exist(path):
-    known = dict(commands())
+    known = dict(commands()) | plugin_commands()
     text = path.read_text("utf-8")
     lines = [line.partition("  #")[0] for block in blocks(text, "sh") for line in block.splitlines()]
     lines += re.findall(r"`((?:TOOLBOX_\w+=\S+ )?toolbox [^`]+)`", prose(text).replace("\n", " "))
     for line in (part.strip() for joined in lines for part in joined.split("&&")):
         words = [word for word in shlex.split(line) if not word.startswith(("TOOLBOX_", "…"))]
-        if not words or words[0] != "toolbox":
+        if not words or words[0] != "toolbox" or words[1:2] == ["PLUGIN"]:  # any plugin's name
             continue
         name, options = "toolbox", [word for word in words if word.startswith("-")]
         for word in (word for word in words[1:] if not word.startswith("-")):

@@ -37,7 +37,8 @@ def load_catalog(context: click.Context, *, quiet: bool = False) -> Catalog:
     """Load the plugins as the options of `toolbox` say; unless `quiet`, print a line on stderr for each that failed."""
     from toolbox.hooks import catalog
 
-    loaded = catalog.load(third_party=context.find_root().obj["third_party"])
+    # Not from the context's object: click looks up a plugin's command before it runs the function of `toolbox`.
+    loaded = catalog.load(third_party=not context.find_root().params.get("no_plugins", False))
     for record in loaded.plugins:
         if record.status == "failed" and is_main_process() and not quiet:
             echo(
