@@ -27,7 +27,9 @@ def check_command(spec: CommandSpec) -> list[Check]:
     """Run every check of a command; stop if it can't be loaded. The command itself does not run."""
     case = CommandCase(spec=spec)
     first = run_checks(case, [check_load])
-    return first if first[0].status == "failed" else [*first, *run_checks(case, [check_help, check_option_help])]
+    if first[0].status == "failed":
+        return first
+    return [*first, *run_checks(case, [check_help, check_option_help, check_unknown_option])]
 
 
 def check_load(case: CommandCase) -> str:
@@ -49,3 +51,12 @@ def check_option_help(case: CommandCase) -> str:
     options = [parameter for parameter in case.command.params if isinstance(parameter, click.Option)]
     silent = [option.opts[0] for option in options if not option.help and not option.hidden]
     return Note(f"no help: {', '.join(silent)}") if silent else f"{len(options)} options"
+
+
+def check_unknown_option(case: CommandCase) -> str:
+    """The command refuses an option that it does not have, so that a misspelt one is noticed."""
+    try:
+        case.command.make_context(case.spec.name, ["--no-such-option"])
+    except click.UsageError:
+        return "refused"
+    return Note("it accepts options that it does not have, so a misspelt one is not noticed")
