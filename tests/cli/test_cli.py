@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from toolbox.cli import COMMANDS, main
+from toolbox.cli import main
 from toolbox.data import sample
 from toolbox.diagnostics import environment
+from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.imaging import io
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "competition_score.npz"
@@ -146,7 +147,7 @@ def test_ctrl_c_before_a_command_is_in_charge_is_one_line_and_130(monkeypatch):
 
 def test_every_command_is_in_the_help_with_a_line():
     listed = call("--help").stdout
-    for name in COMMANDS:
+    for name in CORE_COMMANDS:
         assert f"  {name} " in listed
 
 
