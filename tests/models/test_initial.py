@@ -78,7 +78,7 @@ def test_weights_of_another_network_are_refused(trained, tmp_path):
     photos, folder = trained
     options = [*OPTIONS, "--device", "cpu", "--set", f"discriminator.init={folder / 'best.safetensors'}"]
     message = invoke("run", "--data", photos, "--out", tmp_path / "x", *options, code=1).stderr
-    assert "nothing of it fits the network" in message and "Traceback" not in message
+    assert "fits the discriminator: " in message and "Traceback" not in message
 
 
 def test_a_checkpoint_is_exported_and_restores(trained, tmp_path):

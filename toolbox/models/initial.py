@@ -101,7 +101,7 @@ def describe_fit(name: str, init: str, stored: StoredWeights, fit: Fit, plan: Pl
     words = "; ".join(differences[:SETTINGS_SHOWN])
     more = f"; and {len(differences) - SETTINGS_SHOWN} more" if len(differences) > SETTINGS_SHOWN else ""
     if not fit.tensors:
-        raise WeightsError(f"{name}.init {files.printable(init)}: nothing of it fits the network: {words}{more}.")
+        raise WeightsError(f"Nothing of {files.printable(init)} fits the {name}: {words}{more}.")
     return f"{start}{len(fit.tensors)} of {total} tensors fit, the others start anew: {words}{more}."
 
 
@@ -114,6 +114,8 @@ def setting_differences(there: Mapping[str, Any], here: Mapping[str, Any], prefi
         prefix: the dotted key of both tables.
     """
     ignored = ("init", "optimizer", "schedule", "clip_norm", "enabled")
+    if there and there.get("name") != here.get("name"):  # their other settings can't be compared
+        return [f"{prefix}name is {_words(here.get('name'))} here and {_words(there.get('name'))} there"]
     differences = []
     for key in [key for key in {**here, **there} if key not in ignored]:
         old, new = there.get(key), here.get(key)
