@@ -38,7 +38,7 @@ import numpy as np
 from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder
 from toolbox.cli import main
-from toolbox.training import metric_log
+from toolbox.training import run_records
 from toolbox.training.gan_monitor import (
     EARLY_ACCURACY,
     EARLY_STALLED_LOSS,
@@ -200,7 +200,7 @@ def evaluate_log(run: MonitoredRun, log: Path) -> dict[str, object]:
     shutil.copyfile(log, folder / "metrics.jsonl")
     weights = {f"loss.{name}": 50.0 for name in ("mse", "ssim")}
     monitor, warnings, accuracy, losses = GanMonitor(weights), {}, [], []
-    for record in metric_log.read_records(folder):
+    for record in run_records.read_records(folder):
         if "warning" in record:
             continue
         for alarm in monitor.update(record):

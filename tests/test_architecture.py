@@ -26,6 +26,7 @@ LAYERS = (
     ("testing",),
     ("training",),
     ("diagnostics",),
+    ("reports",),
     ("api",),
     ("web",),
     ("cli",),

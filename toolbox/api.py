@@ -20,7 +20,7 @@ from toolbox.hooks.kinds import find_kind
 from toolbox.inference.arrays import restore
 from toolbox.inference.restorer import Restorer, load_restorer
 from toolbox.models.build import build_component
-from toolbox.training import launch, metric_log, run_dir, run_records
+from toolbox.training import launch, run_dir, run_records
 from toolbox.training.options import Console, RunResult
 from toolbox.training.run_records import RunSummary
 from toolbox.utils.console import default_console
@@ -183,7 +183,7 @@ def score(restored: Any, truth: Any, *, masks: Any = None, inputs: Any = None) -
 
 
 def _metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    for record in metric_log.read_records(folder):
+    for record in run_records.read_records(folder):
         if "warning" in record:
             continue
         validation = record.pop("validation", {})

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 import toolbox
 from toolbox.cli import main
-from toolbox.training import checkpoint, fingerprint, metric_log, run_records
+from toolbox.training import checkpoint, fingerprint, run_records
 
 FILES = Path(__file__).parents[1] / "reference" / "version-0.1"
 
@@ -48,7 +48,7 @@ def run(tmp_path):
 def test_a_run_is_resumed_and_its_records_get_the_current_names(run):
     result = invoke("run", "--resume", run, "--set", "training.steps=12", "--device", "cpu")
     assert "Continuing after step 6 of 12" in result.output
-    records = list(metric_log.read_records(run))
+    records = list(run_records.read_records(run))
     steps = [record for record in records if "validation" not in record]
     assert [record["step"] for record in steps] == list(range(12))
     assert all("d_accuracy" in record and "told" not in record for record in steps)

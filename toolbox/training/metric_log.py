@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,9 @@ from toolbox.errors import OutputError
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io
 from toolbox.training import run_dir
+from toolbox.training.run_records import read_records
 from toolbox.training.validate import Preview, ValidationResult
 from toolbox.utils import files
-
-# Names in the records of version 0.1, and their current names.
-RENAMED = {"told": "d_accuracy"}
 
 
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -46,20 +44,6 @@ def drop_records_after(folder: Path, step: int, validated: int) -> None:
 
     lines = [json.dumps(record) + "\n" for record in read_records(folder) if is_current(record)]
     files.write_text(folder / run_dir.METRICS, "".join(lines))
-
-
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of metrics.jsonl in order, except a line that was cut off when the process was killed."""
-    path = folder / run_dir.METRICS
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue
-            yield {RENAMED.get(name, name): value for name, value in record.items()}
 
 
 def write_preview(path: Path, rows: Sequence[Preview]) -> None:

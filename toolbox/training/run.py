@@ -180,7 +180,7 @@ def _load_checkpoint(run: TrainingRun, saved: Path | None) -> Progress:
             run_dir.write_recipe(folder, run.plan)
         checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
         metric_log.drop_records_after(folder, progress.step, progress.validated)
-        for record in metric_log.read_records(folder):
+        for record in run_records.read_records(folder):
             run.monitor.update(record)
     return progress
 

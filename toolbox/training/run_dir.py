@@ -12,12 +12,13 @@ from toolbox.config.plan import Plan
 from toolbox.errors import UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
+from toolbox.training import run_records
 from toolbox.training.run_records import RunInfo, write_run_info
 from toolbox.utils import files
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 RECIPE = RUN_RECIPE  # the bound recipe, every value explicit
-METRICS = "metrics.jsonl"  # a record for each step, validation and warning
+METRICS = run_records.METRICS
 PREVIEWS = "previews"
 TEST = "test"  # the restored test photographs
 SUBMISSION = "submission.zip"

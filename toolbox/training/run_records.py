@@ -1,9 +1,12 @@
-"""The two JSON files that describe a run, `run.json` and `summary.json`: one dataclass each, read and written here."""
+"""The files that describe a run: `run.json`, `summary.json`, each with its dataclass, and `metrics.jsonl`.
+
+Nothing here imports torch, so that a report of a run can be made without it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from toolbox.utils import files
 
 RUN_INFO = "run.json"
 SUMMARY = "summary.json"
+METRICS = "metrics.jsonl"  # a record for each step, validation and warning
+# Names in the records of version 0.1, and their current names.
+_RENAMED = {"told": "d_accuracy"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,20 @@ def read_summary(folder: Path) -> RunSummary | None:
 def write_summary(folder: Path, summary: RunSummary) -> None:
     """Write summary.json; OutputError if it can't be written."""
     files.write_json(folder / SUMMARY, summary_to_json(summary))
+
+
+def read_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of metrics.jsonl in order, except a line that was cut off when the process was killed."""
+    path = folder / METRICS
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            yield {_RENAMED.get(name, name): value for name, value in record.items()}
 
 
 def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:

@@ -1,0 +1,174 @@
+"""Reports and comparisons of runs and albums: complete, escaped, without torch and without requests to elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from standins import install_stand_in, run_restore, write_album
+
+from toolbox.cli import main
+from toolbox.imaging import io
+from toolbox.reports.chart import MAX_POINTS, line_chart, shorten
+from toolbox.reports.page import html_page, section, table
+from toolbox.reports.run_files import read_run
+from toolbox.reports.run_report import MAX_PREVIEWS, run_report
+
+OLD_RUN = Path(__file__).resolve().parents[1] / "reference" / "version-0.1" / "run"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a copy of a small run, with more steps and validations than it had."""
+    folder = tmp_path / "runs" / "first"
+    shutil.copytree(OLD_RUN, folder, ignore=shutil.ignore_patterns("checkpoints", "*.safetensors"))
+    add_records(folder, 6, 40)
+    return folder
+
+
+def add_records(folder, start, stop):
+    with (folder / "metrics.jsonl").open("a") as lines:
+        for step in range(start, stop):
+            lines.write(json.dumps({"step": step, "epoch": 0, "g": 50.0 / step, "d": 1.0, "d_accuracy": 0.5}) + "\n")
+            if step % 10 == 9:
+                figures = {"loss": 1 / step, "S": 0.5, "M": None, "C": 0.1, "score": step / 100}
+                lines.write(json.dumps({"step": step, "epoch": 0, "validation": figures}) + "\n")
+
+
+def second_run(run, **changes):
+    folder = run.parent / "second"
+    shutil.copytree(run, folder)
+    text = (folder / "recipe.toml").read_text()
+    for key, value in changes.items():
+        text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, count=1, flags=re.MULTILINE)
+    (folder / "recipe.toml").write_text(text)
+    return folder
+
+
+def call(*arguments, code=0):
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def test_the_report_of_a_run_has_scores_curves_previews_recipe_and_environment(run):
+    (run / "previews").mkdir(exist_ok=True)
+    io.write_png(run / "previews" / "epoch-001.png", np.zeros((40, 120, 3), np.uint8))
+    assert call("report", run).strip() == str(run / "report.html")
+    html = (run / "report.html").read_text("utf-8")
+    for text in ("OpenCV Telea in gray", "Validation: S, M, C and score", "Accuracy of the discriminator", "epoch-001"):
+        assert text in html
+    assert "[generator]" in html and "torch" in html
+    assert html.count("<svg") >= 4 and html.count("data:image/jpeg") == 1
+
+
+def test_a_report_requests_nothing_and_runs_no_script(run):
+    html = run_report(read_run(run))
+    assert "<script" not in html and not re.search(r"(?:src|href)=[\"'](?!data:)", html) and "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_texts_from_outside_are_escaped(run):
+    with (run / "metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps({"step": 7, "epoch": 0, "warning": {"cause": "x", "line": "<b>bad & big</b>"}}) + "\n")
+        for step in (1, 2):
+            lines.write(json.dumps({"step": step, "epoch": 0, "loss.<i>": 1.0 * step}) + "\n")
+    html = run_report(read_run(run))
+    assert "&lt;b&gt;bad &amp; big&lt;/b&gt;" in html and "<b>" not in html and "<i>" not in html
+    assert "<b>" not in html_page("<b>", [section("<b>", table(("<b>",), [["<b>"]]))])
+
+
+def test_fifty_epochs_take_less_than_eight_megabytes(run):
+    (run / "previews").mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 255, (4 * 96, 3 * 96, 3), dtype=np.uint8)
+    for epoch in range(60):
+        io.write_png(run / "previews" / f"epoch-{epoch:03d}.png", noise)
+    html = run_report(read_run(run))
+    assert html.count("data:image/jpeg") == MAX_PREVIEWS and len(html) < 8e6
+    assert "epoch-000" in html and "epoch-059" in html
+
+
+def test_a_run_that_has_just_begun_has_a_report(tmp_path):
+    (tmp_path / "new").mkdir()
+    for name in ("recipe.toml", "run.json"):
+        shutil.copy(OLD_RUN / name, tmp_path / "new")
+    html = run_report(read_run(tmp_path / "new"))
+    assert "There is no validation yet" in html and "There are no previews yet" in html
+
+
+def test_reports_need_no_torch(run):
+    code = (
+        "import sys; from pathlib import Path; from toolbox.reports import run_report, album_report, comparison;"
+        f"run_report.write_run_report(Path({str(run)!r})); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_album_is_shown_before_and_after_with_its_failures(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    album = write_album(tmp_path / "album")
+    (album / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    run_restore(album, "-o", tmp_path / "out", code=3)
+    assert call("report", tmp_path / "out").strip() == str(tmp_path / "out" / "report.html")
+    html = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert html.count("data:image/jpeg") == 6 and "broken.png" in html and "<script" not in html
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"photos": [{}]}', '{"photos": 3}', "\x00"])
+def test_a_damaged_report_json_is_one_line(tmp_path, text):
+    (tmp_path / "report.json").write_text(text)
+    assert call("report", tmp_path, code=1).endswith("is not a report of toolbox restore.\n")
+
+
+def test_runs_are_listed_sorted_and_filtered(run):
+    second = second_run(run, seed=7)
+    (run.parent / "notes.txt").write_text("no run")
+    rows = json.loads(call("runs", run.parent, "--sort", "score", "--json"))
+    assert [row["run"] for row in rows] == [str(run), str(second)] and rows[0]["steps"] == 40
+    assert call("runs", run.parent, "--recipe", "luma").splitlines() == ["run  recipe  seed  steps  score"]
+    assert "nowhere" in call("runs", "nowhere", code=2)
+
+
+def test_a_comparison_shows_scores_and_what_differs(run, tmp_path):
+    second = second_run(run, seed=7, epochs=9)
+    found = json.loads(call("compare", run, second, "--json"))
+    changed = {row["setting"]: (row["first"], row["second"]) for row in found["recipes"]}
+    assert changed["seed"][1] == 7 and changed["training.epochs"][1] == 9
+    assert [row["run"] for row in found["scores"]] == ["first", "second"]
+    text = call("compare", run, second, "--html", tmp_path / "c.html")
+    assert "training.epochs" in text and "Validation: score" in (tmp_path / "c.html").read_text("utf-8")
+
+
+def test_runs_that_differ_in_the_seed_alone_have_a_spread(run):
+    second = second_run(run, seed=7)
+    summary = json.loads((second / "summary.json").read_text())
+    summary["best"]["score"] += 0.2
+    (second / "summary.json").write_text(json.dumps(summary))
+    (row,) = json.loads(call("compare", run, second, "--json"))["seeds"]
+    assert row["runs"] == "first, second" and row["standard deviation"] == pytest.approx(0.2 / 2**0.5)
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, run):
+    assert "is neither a run folder nor a folder of results" in call("report", tmp_path, code=2)
+    assert "is not a run folder" in call("compare", run, tmp_path, code=2)
+    assert "at least two" in call("compare", run, code=2)
+
+
+def test_a_long_line_is_drawn_by_the_means_of_its_sections():
+    points = [(float(x), float(x % 2)) for x in range(10 * MAX_POINTS)]
+    short = shorten(points)
+    assert len(short) == MAX_POINTS and {y for _, y in short} == {0.5}
+    assert short[0][0] == 4.5 and shorten(points[:5]) == points[:5]
+
+
+def test_values_that_are_not_finite_leave_a_chart_readable():
+    chart = line_chart("loss", {"g": [(1, float("nan")), (2, 1.0), (3, float("inf")), (4, 2.0)]})
+    assert "nan" not in chart and "inf" not in chart and chart.count("polyline") == 1
+    assert line_chart("loss", {"g": [(1, float("nan"))]}) == ""

@@ -1,0 +1,109 @@
+"""What the files of a run folder tell, read for reports and comparisons."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolbox.errors import UsageError
+from toolbox.training import run_records
+from toolbox.training.run_records import RunInfo, RunSummary
+from toolbox.utils import files
+
+RECIPE = "recipe.toml"
+PREVIEWS = "previews"
+# The fields of a step's record that are no terms.
+_KEYS = ("step", "epoch", "time")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """A run, as its files describe it.
+
+    Attributes:
+        folder: the run folder.
+        info: what it was started with.
+        summary: its figures so far; None before the first validation.
+        recipe: the bound recipe.
+        terms: (step, value) of each term of the steps, by its name.
+        validations: (step, value) of each figure of the validations, by its name.
+        steps: the number of steps.
+        warnings: the lines of its warnings.
+    """
+
+    folder: Path
+    info: RunInfo
+    summary: RunSummary | None
+    recipe: Mapping[str, Any]
+    terms: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
+    validations: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
+    steps: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of the folder."""
+        return files.printable(self.folder.resolve().name)
+
+    @property
+    def best_score(self) -> float | None:
+        """The competition's score of the best weights, if there is one."""
+        best = self.summary.best if self.summary else None
+        return None if best is None else best.score.score
+
+    def settings(self) -> dict[str, Any]:
+        """Return the recipe as one value for each key, as "generator.optimizer.lr"."""
+        return _flatten(self.recipe)
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run folder."""
+    return (folder / RECIPE).is_file() and (folder / run_records.RUN_INFO).is_file()
+
+
+def read_run(folder: Path) -> RunFiles:
+    """Read a run folder; UsageError if it is none."""
+    if not is_run(folder):
+        raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE} and run.json.")
+    try:
+        recipe = tomllib.loads((folder / RECIPE).read_text("utf-8"))
+    except (OSError, ValueError):
+        recipe = {}
+    terms: dict[str, list[tuple[float, float]]] = {}
+    validations: dict[str, list[tuple[float, float]]] = {}
+    steps, warnings = 0, []
+    for record in run_records.read_records(folder):
+        step = record.get("step", 0)
+        if "warning" in record:
+            warnings.append(str(record["warning"].get("line", "")))
+        elif "validation" in record:
+            _append(validations, step, record["validation"])
+        else:
+            steps = max(steps, step + 1)
+            _append(terms, step, {name: value for name, value in record.items() if name not in _KEYS})
+    return RunFiles(
+        folder=folder,
+        info=run_records.read_run_info(folder),
+        summary=run_records.read_summary(folder),
+        recipe=recipe,
+        terms=terms,
+        validations=validations,
+        steps=steps,
+        warnings=tuple(warnings),
+    )
+
+
+def _append(series: dict[str, list[tuple[float, float]]], step: int, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            series.setdefault(name, []).append((step + 1, value))
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
