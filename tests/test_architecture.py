@@ -26,8 +26,8 @@ LAYERS = (
     ("testing",),
     ("training",),
     ("diagnostics",),
-    ("reports",),
     ("api",),
+    ("reports",),
     ("web",),
     ("cli",),
 )
