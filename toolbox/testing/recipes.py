@@ -32,7 +32,7 @@ def check_recipe(catalog: Catalog, path: Path) -> list[Check]:
     if first[0].status == "failed":
         return first
     case = RecipeCase(catalog=catalog, path=path)
-    return [*first, *run_checks(case, [check_spec_checks, check_toml_round_trip, check_opening_comment])]
+    return [*first, *run_checks(case, [check_spec_checks, check_bound_recipe_round_trip, check_opening_comment])]
 
 
 def check_binding(case: RecipeCase) -> str:
@@ -47,7 +47,7 @@ def check_spec_checks(case: RecipeCase) -> str:
     return "all params accepted"
 
 
-def check_toml_round_trip(case: RecipeCase) -> str:
+def check_bound_recipe_round_trip(case: RecipeCase) -> str:
     """The bound recipe that a run folder contains, with every value explicit, binds to the same plan."""
     text = dump(case.plan.tree())
     again = bind(Recipe(name=case.plan.name, tree=parse(text, "the bound recipe")), case.catalog)
