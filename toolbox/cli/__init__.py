@@ -11,6 +11,8 @@ import os
 import signal
 import sys
 import traceback
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -20,6 +22,7 @@ from toolbox.cli.common import print_error
 from toolbox.cli.plugin_commands import find_group, unknown_command
 from toolbox.errors import ToolboxError
 from toolbox.hooks.command_spec import CORE_COMMANDS
+from toolbox.hooks.isolation import PluginWarning, component_output_to_stderr
 from toolbox.utils import files, screen
 
 
@@ -76,7 +79,10 @@ class Commands(click.Group):
     def _invoke(self, context: click.Context) -> object:
         """Run the command; print a ToolboxError as one message on stderr."""
         try:
-            return super().invoke(context)
+            with component_output_to_stderr(), warnings.catch_warnings():
+                warnings.simplefilter("always", PluginWarning)
+                warnings.showwarning = _show_warning(warnings.showwarning)
+                return super().invoke(context)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except ToolboxError as error:
@@ -123,6 +129,18 @@ class Commands(click.Group):
                 traceback.print_exception(error)
             print_error(explained)
             context.exit(explained.exit_code)
+
+
+def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that prints a PluginWarning as one line, and passes all other warnings to `show`."""
+
+    def show_warning(message: Warning | str, category: type[Warning], *details: Any) -> None:  # noqa: ANN401
+        if issubclass(category, PluginWarning):
+            screen.echo(f"toolbox: warning: {message}", err=True)
+        else:
+            show(message, category, *details)
+
+    return show_warning
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

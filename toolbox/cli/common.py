@@ -46,6 +46,8 @@ def load_catalog(context: click.Context, *, quiet: bool = False) -> Catalog:
                 f"See `toolbox plugins`{record.remedy}",
                 err=True,
             )
+        elif record.note and is_main_process():
+            click.echo(f"toolbox: warning: the plugin '{record.name}': {record.note}.", err=True)
     return loaded
 
 

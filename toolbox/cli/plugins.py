@@ -27,6 +27,7 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
                     "version": record.version,
                     "status": record.status,
                     "cause": record.cause,
+                    "changed": record.changed,
                     "seconds": round(record.seconds, 4),
                     "components": [{"kind": kind, "name": name} for kind, name in record.components],
                 }
@@ -39,6 +40,8 @@ def command(context: click.Context, strict: bool, as_json: bool) -> None:
             notes = record.cause if record.status != "ok" else ", ".join(name for _, name in record.components)
             if record.status == "failed":
                 notes += record.remedy
+            if record.note:
+                notes += f"; {record.note}"
             if record.is_slow:
                 notes += f"; slow import: {record.seconds:.1f} s"
             origin = f"{record.distribution} {record.version}".strip() or record.source

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from toolbox.errors import PluginError, ToolboxError
+from toolbox.hooks.isolation import calls
 from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -51,11 +52,14 @@ def remember(entry: Entry) -> None:
 
 def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a component; an error that it raises carries the component's entry and is otherwise unchanged."""
+    calls.depth = getattr(calls, "depth", 0) + 1
     try:
         return function(*args, **kwargs)
     except Exception as error:
         blame(error, entry)
         raise
+    finally:
+        calls.depth -= 1
 
 
 def blame(error: Exception, entry: Entry | None) -> None:

@@ -11,6 +11,7 @@ from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import manager as managers
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec
+from toolbox.hooks.isolation import isolated
 from toolbox.hooks.kinds import KINDS, Kind
 from toolbox.hooks.manager import Manager, PluginRecord
 from toolbox.hooks.specs import ComponentSpec, Spec
@@ -93,7 +94,9 @@ def build(manager: Manager) -> Catalog:
     for record in [r for r in manager.records if r.status == "ok"]:
         started = time.perf_counter()
         try:
-            entries = list(_collect(manager, record, components))
+            with isolated("load") as changed:
+                entries = list(_collect(manager, record, components))
+            record.changed += changed
         except PluginFault as fault:
             manager.mark_failed(record.name, str(fault))
             continue

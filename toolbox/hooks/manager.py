@@ -23,6 +23,7 @@ import pluggy
 from toolbox.errors import did_you_mean
 from toolbox.hooks import registry
 from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
+from toolbox.hooks.isolation import isolated
 from toolbox.hooks.kinds import KINDS
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
@@ -47,6 +48,7 @@ class PluginRecord:
         cause: why they are not, in one line.
         seconds: the duration of its import and of its hooks.
         components: kind and name of each of its components.
+        changed: the settings of the process that it changed when it was loaded; they were put back.
     """
 
     name: str
@@ -58,11 +60,19 @@ class PluginRecord:
     cause: str = ""
     seconds: float = 0.0
     components: list[tuple[str, str]] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
 
     @property
     def is_slow(self) -> bool:
         """Whether its import noticeably delays every command."""
         return self.seconds > SLOW_SECONDS
+
+    @property
+    def note(self) -> str:
+        """What it did that a plugin should not do, in one line; empty for nothing."""
+        if not self.changed:
+            return ""
+        return f"it changed {', '.join(dict.fromkeys(self.changed))} when it was loaded, which was put back"
 
     @property
     def remedy(self) -> str:
@@ -133,10 +143,11 @@ def register(manager: Manager, candidate: Candidate) -> None:
     started = time.perf_counter()
     faults: list[str]
     try:
-        plugin = candidate.load()
-        faults = list(_find_hook_faults(manager.pm, plugin))
-        if not faults:
-            manager.pm.register(plugin, name=record.name)
+        with isolated("load") as record.changed:
+            plugin = candidate.load()
+            faults = list(_find_hook_faults(manager.pm, plugin))
+            if not faults:
+                manager.pm.register(plugin, name=record.name)
     except KeyboardInterrupt:
         raise
     except pluggy.PluginValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, ToolboxError
 from toolbox.hooks import blame
+from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.hooks.protocols import Filler
 from toolbox.models import component_calls
 
@@ -30,12 +32,16 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
         fields = type(params).model_fields
         params = params.model_copy(update={name: fields[name].get_default() for name in bound.spec.initial})
     try:
-        component = bound.spec.build(params, **children)
+        with isolated("build") as changed:
+            component = bound.spec.build(params, **children)
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
+    if changed:
+        line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"
+        warnings.warn(line, PluginWarning, stacklevel=2)
     blame.remember(bound.entry)
     if isinstance(component, nn.Module):
         component_calls.attach(component, bound.entry)

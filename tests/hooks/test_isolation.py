@@ -1,0 +1,160 @@
+"""Plugins that print or change the process: their output goes to stderr, and the changes are put back and named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from catalogs import plugin, registries
+from commands import invoke, plugin_status, run_python
+
+from toolbox import LossSpec
+from toolbox.config.binding import bind_component
+from toolbox.hooks import blame, catalog, manager
+from toolbox.hooks.isolation import SETTINGS, PluginWarning, component_output_to_stderr
+from toolbox.hooks.manager import Candidate, PluginRecord
+from toolbox.models.build import build_component
+
+LOUD = """
+import os, subprocess, sys
+from toolbox import LossSpec, hookimpl
+print("python at import")
+os.write(1, b"a C library at import\\n")
+subprocess.run([sys.executable, "-S", "-c", "print('a child process')"])
+
+def build(params):
+    print("python in build")
+    return lambda restored, truth, mask: restored.mean()
+
+@hookimpl
+def toolbox_losses():
+    print("python in a hook")
+    return [LossSpec(name="loud", summary="s", build=build)]
+"""
+
+
+def test_what_a_plugin_prints_goes_to_stderr(tmp_path, capfd):
+    (tmp_path / "loud.py").write_text(LOUD)
+    invoke("plugin", "add", "loud.py")
+    for command in (["list", "--json"], ["plugins", "--json"], ["show", "loss", "loud", "--json"]):
+        json.loads(invoke(*command).stdout)
+    capfd.readouterr()
+    build_component(bind_component(catalog.load(), "loss", "loud", {}))
+    out, err = capfd.readouterr()
+    assert out == ""
+    for words in ("python at import", "a C library at import", "a child process", "python in a hook", "in build"):
+        assert words in err
+
+
+def test_what_a_component_prints_in_a_call_goes_to_stderr(capsys):
+    with component_output_to_stderr():
+        print("a result")
+        blame.call(None, print, "noise")
+        with pytest.raises(ZeroDivisionError):
+            blame.call(None, lambda: 1 / 0)
+        print("another result")
+    assert capsys.readouterr() == ("a result\nanother result\n", "noise\n")
+
+
+CHANGES = {
+    "the working folder": "import os; os.chdir('/')",
+    "Python's random numbers": "import random; random.seed(0)",
+    "the recursion limit": "import sys; sys.setrecursionlimit(4321)",
+    "sys.excepthook": "import sys; sys.excepthook = print",
+    "the environment variable TOOLBOX_HOME": "import os; os.environ['TOOLBOX_HOME'] = '/elsewhere'",
+    "the environment variable CUDA_VISIBLE_DEVICES": "import os; os.environ['CUDA_VISIBLE_DEVICES'] = '7'",
+    "the handler of SIGTERM": "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    "NumPy's random numbers": "import numpy; numpy.random.seed(0)",
+    "NumPy's error handling": "import numpy; numpy.seterr(all='raise')",
+    "torch's default dtype": "import torch; torch.set_default_dtype(torch.float64)",
+    "torch's default device": "import torch; torch.set_default_device('meta')",
+    "torch's number of threads": "import torch; torch.set_num_threads(3)",
+    "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
+    "torch's deterministic mode": "import torch; torch.use_deterministic_algorithms(True)",
+    "torch's precision of matrix products": "import torch; torch.set_float32_matmul_precision('medium')",
+    "OpenCV's number of threads": "import cv2; cv2.setNumThreads(3)",
+}
+
+
+def values():
+    return {setting.name: setting.get() for setting in SETTINGS}
+
+
+def change(code):
+    def run(*arguments):
+        exec(code, {})
+        return []
+
+    return run
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_plugin_changes_is_put_back_and_named(name):
+    before = values()
+    run = change(CHANGES[name])
+    hooks = {"toolbox_metrics": lambda: run()}
+    spec = LossSpec(name="rigged", summary="s", build=run)
+    record = PluginRecord(name="stranger", origin="file", source="stranger.py")
+    loaded = manager.load(third_party=False, registries=registries())
+    loaded.records.append(record)
+    candidate = Candidate(record=record, load=lambda: run() or plugin(toolbox_losses=lambda: [spec], **hooks))
+    manager.register(loaded, candidate)
+    assert record.changed == [name] and values() == before
+    built = catalog.build(loaded)
+    assert record.status == "ok" and record.changed == [name, name] and values() == before
+    assert record.note == f"it changed {name} when it was loaded, which was put back"
+    with pytest.warns(PluginWarning, match=f"Loss 'rigged' of the plugin 'stranger' changed {name} when it was built"):
+        build_component(bind_component(built, "loss", "rigged", {}))
+    assert values() == before
+
+
+def test_a_seed_in_build_is_put_back_and_drawing_is_allowed():
+    import torch
+
+    def seed(params):
+        torch.manual_seed(3)
+        return print
+
+    def draw(params):
+        torch.rand(3)
+        return print
+
+    def built(build):
+        record = PluginRecord(name="stranger", origin="file", source="stranger.py")
+        loaded = manager.load(third_party=False, registries=registries())
+        loaded.records.append(record)
+        spec = LossSpec(name="rigged", summary="s", build=build)
+        manager.register(loaded, Candidate(record=record, load=lambda: plugin(toolbox_losses=lambda: [spec])))
+        torch.manual_seed(99)
+        build_component(bind_component(catalog.build(loaded), "loss", "rigged", {}))
+        return float(torch.rand(()))
+
+    torch.manual_seed(99)
+    first, *_ = torch.rand(())[None].tolist()
+    with pytest.warns(PluginWarning, match="changed torch's seed"):
+        assert built(seed) == first
+    assert built(draw) != first
+
+
+def test_commands_name_the_plugin_that_changed_something(tmp_path):
+    (tmp_path / "wanderer.py").write_text(
+        "import os\nfrom toolbox import LossSpec, hookimpl\nos.chdir('/')\n@hookimpl\ndef toolbox_losses():\n"
+        "    return [LossSpec(name='wander', summary='s', build=print)]\n"
+    )
+    invoke("plugin", "add", "wanderer.py")
+    line = "it changed the working folder when it was loaded, which was put back"
+    assert f"toolbox: warning: the plugin 'wanderer': {line}." in invoke("list").stderr
+    assert line in invoke("plugins").stdout
+    assert plugin_status("wanderer")["changed"] == ["the working folder"]
+
+
+def test_a_module_that_a_plugin_imports_gets_the_settings_back_that_it_had_when_imported(tmp_path):
+    (tmp_path / "late.py").write_text("import numpy\nnumpy.seterr(all='raise')\nnumpy.random.seed(0)\n")
+    code = (
+        "import sys; from pathlib import Path; from toolbox.hooks.isolation import isolated\n"
+        "from toolbox.hooks.manager import file_loader\n"
+        "assert 'numpy' not in sys.modules\n"
+        f"with isolated('load') as changed: file_loader('late', Path({str(tmp_path / 'late.py')!r}))()\n"
+        "import numpy\nprint(changed, numpy.geterr()['divide'])\n"
+    )
+    assert run_python("-c", code).strip() == '["NumPy\'s random numbers", "NumPy\'s error handling"] warn'

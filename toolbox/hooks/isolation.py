@@ -1,0 +1,278 @@
+"""Run the code of plugins so that it does not disturb the program.
+
+What a plugin prints goes to stderr, because stdout has the results of a command, often as JSON. What its import, its
+hooks or `build` change of the process (working folder, random seeds, threads and so on) is put back and named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Literal
+
+VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED"),
+    *("TOOLBOX_HOME", "TOOLBOX_CACHE", "TOOLBOX_DISABLE"),
+)
+
+
+class PluginWarning(UserWarning):
+    """A plugin did something that it should not; the program put it right and goes on."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of the whole process.
+
+    Attributes:
+        name: its name in messages.
+        module: the module that has it; it is read only if that module is imported.
+        get: returns its value, which can be compared.
+        put: sets it to such a value.
+        at_build: whether `build` must not change it either. It may draw torch's random numbers.
+    """
+
+    name: str
+    module: str
+    get: Callable[[], Any]
+    put: Callable[[Any], object]
+    at_build: bool = True
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - any module
+    return sys.modules[name]
+
+
+def _cwd() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
+def _change_folder(path: str | None) -> None:
+    if path is not None:
+        os.chdir(path)
+
+
+def _numpy_random() -> tuple[object, ...]:
+    name, key, *rest = _module("numpy").random.get_state()
+    return (name, key.tobytes(), *rest)
+
+
+def _put_numpy_random(state: tuple[Any, ...]) -> None:
+    numpy = _module("numpy")
+    name, key, *rest = state
+    numpy.random.set_state((name, numpy.frombuffer(key, numpy.uint32), *rest))
+
+
+def _torch_random() -> bytes:
+    return bytes(_module("torch").get_rng_state().numpy())
+
+
+def _put_torch_random(state: bytes) -> None:
+    torch = _module("torch")
+    torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def _variable(name: str) -> Setting:
+    def put(value: str | None) -> None:
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+    return Setting(f"the environment variable {name}", "os", lambda: os.environ.get(name), put)
+
+
+def _handler(name: str) -> Setting:
+    number = getattr(signal, name)
+    return Setting(
+        f"the handler of {name}",
+        "signal",
+        lambda: signal.getsignal(number),
+        # None stands for a handler that Python did not set and can't set.
+        lambda handler: None if handler is None else signal.signal(number, handler),
+    )
+
+
+SETTINGS = (
+    Setting("the working folder", "os", _cwd, _change_folder),
+    Setting("Python's random numbers", "random", random.getstate, random.setstate),
+    Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("sys.excepthook", "sys", lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
+    *(_variable(name) for name in VARIABLES),
+    _handler("SIGINT"),
+    _handler("SIGTERM"),
+    Setting("NumPy's random numbers", "numpy", _numpy_random, _put_numpy_random),
+    Setting(
+        "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
+    ),
+    Setting("torch's random numbers", "torch", _torch_random, _put_torch_random, at_build=False),
+    Setting(
+        "torch's default dtype",
+        "torch",
+        lambda: _module("torch").get_default_dtype(),
+        lambda dtype: _module("torch").set_default_dtype(dtype),
+    ),
+    Setting(
+        "torch's default device",
+        "torch",
+        lambda: _module("torch").get_default_device(),
+        lambda device: _module("torch").set_default_device(None if device.type == "cpu" else device),
+    ),
+    Setting(
+        "torch's number of threads",
+        "torch",
+        lambda: _module("torch").get_num_threads(),
+        lambda count: _module("torch").set_num_threads(count),
+    ),
+    Setting(
+        "torch's gradient mode",
+        "torch",
+        lambda: _module("torch").is_grad_enabled(),
+        lambda enabled: _module("torch").set_grad_enabled(enabled),
+    ),
+    Setting(
+        "torch's deterministic mode",
+        "torch",
+        lambda: _module("torch").are_deterministic_algorithms_enabled(),
+        lambda enabled: _module("torch").use_deterministic_algorithms(enabled),
+    ),
+    Setting(
+        "torch's precision of matrix products",
+        "torch",
+        lambda: _module("torch").get_float32_matmul_precision(),
+        lambda precision: _module("torch").set_float32_matmul_precision(precision),
+    ),
+    Setting(
+        "OpenCV's number of threads",
+        "cv2",
+        lambda: _module("cv2").getNumThreads(),
+        lambda count: _module("cv2").setNumThreads(count),
+    ),
+)
+LATE_MODULES = ("numpy", "torch", "cv2")
+
+
+@contextmanager
+def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
+    """Run plugin code with its output on stderr, and put back what it changes of `SETTINGS`.
+
+    Yields:
+        A list; afterwards it has the names of the settings that were changed.
+    """
+    changed: list[str] = []
+    settings = [setting for setting in SETTINGS if stage == "load" or setting.at_build]
+    before: dict[str, Any] = {}
+    seed = _torch_seed()
+    torch_state = _torch_random() if seed is not None and stage == "build" else b""
+
+    def read(module: str) -> None:
+        # A module that the plugin imports has its defaults when its import ends.
+        before.update({s.name: s.get() for s in settings if s.module == module and s.name not in before})
+
+    for name in {setting.module for setting in settings} & sys.modules.keys():
+        read(name)
+    watcher = _ImportWatcher(read)
+    sys.meta_path.insert(0, watcher)
+    try:
+        with _stdout_to_stderr():
+            yield changed
+    finally:
+        sys.meta_path.remove(watcher)
+        for setting in settings:
+            if setting.name in before and setting.get() != before[setting.name]:
+                setting.put(before[setting.name])
+                changed.append(setting.name)
+        if torch_state and _torch_seed() != seed:
+            _put_torch_random(torch_state)
+            changed.append("torch's seed")
+
+
+def _torch_seed() -> int | None:
+    return int(sys.modules["torch"].initial_seed()) if "torch" in sys.modules else None
+
+
+class _ImportWatcher(MetaPathFinder):
+    """Call `read` with the name of each of `LATE_MODULES` as soon as it has been imported."""
+
+    def __init__(self, read: Callable[[str], None]) -> None:
+        self.read = read
+        self.searching = False
+
+    def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return the spec that the other finders find, with a loader that calls `read` afterwards."""
+        if self.searching or name not in LATE_MODULES:
+            return None
+        self.searching = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.searching = False
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_read(module: ModuleType) -> None:
+                load(module)
+                self.read(name)
+
+            spec.loader.exec_module = load_and_read  # type: ignore[method-assign]
+        return spec
+
+
+@contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Redirect stdout to stderr, also for C libraries and child processes, which use the file descriptors."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    try:
+        saved = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of the two is closed
+        saved = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
+
+
+# How many calls into components are running in this thread.
+calls = threading.local()
+
+
+class PluginStdout:
+    """A stand-in for sys.stdout that writes to stderr while a component is called in this thread."""
+
+    def __init__(self, stdout: Any, stderr: Any) -> None:  # noqa: ANN401 - any text streams
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Return the attribute of the stream that is in use."""
+        return getattr(self.stderr if getattr(calls, "depth", 0) else self.stdout, name)
+
+
+@contextmanager
+def component_output_to_stderr() -> Iterator[None]:
+    """Send to stderr what components print when they are called, for the time of a command."""
+    stdout = sys.stdout
+    sys.stdout = PluginStdout(stdout, sys.stderr)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
