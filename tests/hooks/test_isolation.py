@@ -70,7 +70,6 @@ CHANGES = {
     "torch's default device": "import torch; torch.set_default_device('meta')",
     "torch's number of threads": "import torch; torch.set_num_threads(3)",
     "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
-    "torch's deterministic mode": "import torch; torch.use_deterministic_algorithms(True)",
     "torch's precision of matrix products": "import torch; torch.set_float32_matmul_precision('medium')",
     "OpenCV's number of threads": "import cv2; cv2.setNumThreads(3)",
 }

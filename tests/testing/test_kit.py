@@ -286,3 +286,87 @@ def test_assert_conforms_passes_fails_and_asks_for_params():
     with pytest.raises(AssertionError, match="needs params: weights"):
         assert_conforms(loss(lambda: mse, params=NeedsFile))
     assert_conforms(loss(lambda: mse, params=NeedsFile), weights="file")
+
+
+def _noise(restored, truth, mask):
+    return mse(restored, truth, mask) * torch.rand((), dtype=restored.dtype)
+
+
+class NoiseInTraining(torch.nn.Module):
+    def forward(self, restored, truth, mask):
+        value = mse(restored, truth, mask)
+        return value * (1 + 0 * torch.rand(())) if self.training else value
+
+
+def _seeding(restored, truth, mask):
+    torch.manual_seed(5)
+    return mse(restored, truth, mask)
+
+
+def _drawing_from_numpy(restored, truth, mask):
+    return mse(restored, truth, mask) + 0 * np.random.rand()
+
+
+RANDOM = {
+    "noise": (loss(lambda: _noise), "draw random numbers only in a Module in train mode"),
+    "a seed": (loss(lambda: _seeding), "seeds the global random numbers"),
+    "NumPy's numbers": (loss(lambda: _drawing_from_numpy), "draws NumPy's or Python's"),
+    "an adversarial loss with noise": (
+        game(lambda fake, real: fake[0].mean() * torch.rand((), dtype=fake[0].dtype)),
+        "draw random numbers only",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_random_loss_fails(name):
+    spec, words = RANDOM[name]
+    check = checks_of(spec)["deterministic value"]
+    assert check.status == "failed" and words in check.detail
+
+
+def test_noise_in_train_mode_is_allowed_and_a_seed_in_forward_is_not():
+    assert checks_of(loss(NoiseInTraining))["deterministic value"].status == "ok"
+
+    class Seeding(Generator):
+        def forward(self, image, mask):
+            torch.manual_seed(5)
+            return super().forward(image, mask)
+
+    assert checks_of(generator(Seeding))["unseeded training"].status == "failed"
+
+
+def _with(change, make):
+    def build():
+        change()
+        return make()
+
+    return build
+
+
+GLOBALS = {
+    "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "torch's seed": lambda: torch.manual_seed(5),
+    "torch's number of threads": lambda: torch.set_num_threads(3),
+    "NumPy's random numbers": lambda: np.random.seed(5),
+}
+
+
+@pytest.mark.parametrize("name", GLOBALS)
+def test_a_change_of_the_process_in_build_is_blamed_on_that_component_alone(name):
+    checks = checks_of(loss(_with(GLOBALS[name], lambda: mse)))
+    assert {label for label, check in checks.items() if check.status == "failed"} == {"process settings"}
+    assert f"changed {name} when it was built" in checks["process settings"].detail
+    # The next component is not blamed for it.
+    assert names_with_status(loss(lambda: mse), "failed") == set()
+
+
+def test_a_change_of_the_process_in_a_call_fails_the_check():
+    def call(restored, truth, mask):
+        torch.set_default_dtype(torch.float64)
+        return mse(restored, truth, mask)
+
+    before = torch.get_default_dtype()
+    details = [check.detail for check in checks_of(loss(lambda: call)).values() if check.status == "failed"]
+    assert details and all("it changes torch's default dtype for the whole process" in detail for detail in details)
+    assert torch.get_default_dtype() == before

@@ -145,12 +145,6 @@ SETTINGS = (
         lambda enabled: _module("torch").set_grad_enabled(enabled),
     ),
     Setting(
-        "torch's deterministic mode",
-        "torch",
-        lambda: _module("torch").are_deterministic_algorithms_enabled(),
-        lambda enabled: _module("torch").use_deterministic_algorithms(enabled),
-    ),
-    Setting(
         "torch's precision of matrix products",
         "torch",
         lambda: _module("torch").get_float32_matmul_precision(),

@@ -12,6 +12,7 @@ from toolbox.hooks.protocols import AdversarialLoss
 from toolbox.hooks.specs import LossSpec
 from toolbox.testing import gradients
 from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.common import require_deterministic
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject
 
@@ -35,6 +36,7 @@ def check_adversarial_loss(subject: Subject) -> list[Check]:
             check_real_maps_use,
             check_device,
             check_saved_state,
+            check_deterministic_value,
         ],
     )
 
@@ -185,6 +187,14 @@ def check_device(subject: Subject) -> str:
         return lambda: [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
 
     return run_on_other_device(prepare)
+
+
+def check_deterministic_value(subject: Subject) -> str:
+    """In eval mode the same maps give the same value, and the loss seeds nothing."""
+    fake, real = make_maps(0), make_maps(1)
+    return require_deterministic(
+        subject.build, lambda loss: [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
+    )
 
 
 def check_saved_state(subject: Subject) -> str:

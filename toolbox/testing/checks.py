@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 
 from toolbox.errors import InstallationError, RecipeError
+from toolbox.hooks.isolation import PluginWarning, isolated
 
 Status = Literal["ok", "failed", "noted"]
 
@@ -59,6 +62,14 @@ def global_random_state() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), legacy["key"].tobytes(), legacy["pos"], random.getstate()
 
 
+@contextmanager
+def quiet_plugins() -> Iterator[None]:
+    """Hide what `build_component` warns of; `check_process_settings` reports it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)
+        yield
+
+
 def run_checks(subject: Any, checks: Iterable[Callable[[Any], str]]) -> list[Check]:  # noqa: ANN401
     """Run every check on `subject` and return the outcomes.
 
@@ -72,9 +83,12 @@ def run_checks(subject: Any, checks: Iterable[Callable[[Any], str]]) -> list[Che
 def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN401
     name = check.__name__.removeprefix("check_").replace("_", " ")
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet_plugins(), isolated("build") as changed:
             torch.manual_seed(0)
             result = check(subject)
+        # The checks themselves seed; those of a kind say how it may draw random numbers.
+        kept = [setting for setting in changed if "seed" not in setting and "random" not in setting]
+        require(not kept, f"it changes {', '.join(kept)} for the whole process; remove that")
     except ContractError as error:
         return Check(name=name, status="failed", detail=str(error))
     except InstallationError as error:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
-from toolbox.testing.checks import Note, require
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.testing.checks import Note, global_random_state, require
 from toolbox.testing.subject import Subject, join_names
 
 
@@ -55,6 +60,35 @@ def check_independent_builds(subject: Subject) -> str:
     shared = {tensor.data_ptr() for tensor in _state(first)} & {tensor.data_ptr() for tensor in _state(second)}
     require(not shared, "two builds share weights or buffers; create them in build, not at import")
     return "independent"
+
+
+def check_process_settings(subject: Subject) -> str:
+    """`build` changes no setting of the whole process: seeds, threads, the default dtype, the working folder."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PluginWarning)
+        subject.build()
+    lines = [str(warning.message) for warning in caught if issubclass(warning.category, PluginWarning)]
+    require(not lines, f"{'; '.join(lines)}; remove that")
+    return "none changed"
+
+
+def require_deterministic(build: Callable[[], Any], call: Callable[[Any], list[Tensor]]) -> str:
+    """Require that a loss in eval mode gives the same value whatever the global seed, and does not seed."""
+    values = []
+    for seed in (1, 2):
+        component = build()
+        component = component.eval() if isinstance(component, nn.Module) else component
+        torch.manual_seed(seed)
+        _, *others = global_random_state()
+        values.append([value.detach() for value in call(component)])
+        is_unseeded = torch.initial_seed() == seed and others == [*global_random_state()[1:]]
+        require(is_unseeded, "it seeds the global random numbers or draws NumPy's or Python's; use torch's, unseeded")
+    require(
+        all(torch.equal(*pair) for pair in zip(*values, strict=True)),
+        "it returns another value for the same inputs, so that validations could not be compared; draw random numbers "
+        "only in a Module in train mode",
+    )
+    return "the same value twice"
 
 
 def check_seeded_weights(subject: Subject) -> str:

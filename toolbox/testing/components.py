@@ -17,7 +17,7 @@ from toolbox.hooks.specs import ComponentSpec, Spec
 from toolbox.models.published import find_weight_damage
 from toolbox.testing import common, plugins
 from toolbox.testing.adversarial import check_adversarial_loss
-from toolbox.testing.checks import Check, error_text, run_checks
+from toolbox.testing.checks import Check, error_text, quiet_plugins, run_checks
 from toolbox.testing.commands import check_command
 from toolbox.testing.degradations import check_degradation
 from toolbox.testing.detectors import check_detector
@@ -159,7 +159,8 @@ def _kind_checks(spec: ComponentSpec) -> KindChecks:
 def _check_built(subject: Subject) -> list[Check]:
     """Build the component, and run the checks of its kind."""
     try:
-        component = subject.component
+        with quiet_plugins():
+            component = subject.component
     except InstallationError as error:
         return [Check(name="build", status="noted", detail=f"can't be built here: {error}")]
     except ToolboxError as error:
@@ -168,7 +169,8 @@ def _check_built(subject: Subject) -> list[Check]:
     if kind_checks.is_callable and not callable(component):
         detail = f"build returned {type(component).__name__}, which can't be called; return the component"
         return [Check(name="build", status="failed", detail=detail)]
-    return [*run_checks(subject, [common.check_independent_builds]), *kind_checks.run(subject)]
+    build_checks = [common.check_independent_builds, common.check_process_settings]
+    return [*run_checks(subject, build_checks), *kind_checks.run(subject)]
 
 
 def _require_no_failure(results: Mapping[str, list[Check]], *, is_failure: bool = False) -> None:

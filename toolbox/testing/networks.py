@@ -161,6 +161,15 @@ def check_gradient_flow(case: NetworkCase) -> str:
 
 
 @torch.no_grad()
+def check_unseeded_training(case: NetworkCase) -> str:
+    """A call in train mode does not seed the global random numbers, which the rest of a step draws from."""
+    torch.manual_seed(1)
+    case.call(case.noisy_network(), case.pairs())
+    require(torch.initial_seed() == 1, "it seeds torch's global random numbers in forward; remove manual_seed")
+    return "seeds nothing"
+
+
+@torch.no_grad()
 def check_deterministic_eval(case: NetworkCase) -> str:
     """In eval mode the same input gives the same output."""
     network, pairs = case.eval_network(), case.pairs()
@@ -252,6 +261,7 @@ SHARED_CHECKS = (
     check_finite_values,
     check_gradient_flow,
     check_deterministic_eval,
+    check_unseeded_training,
     check_batch_independence,
     check_saved_weights,
     check_memory,

@@ -18,13 +18,17 @@ from toolbox.hooks.manager import Candidate, PluginRecord, file_loader, register
 from toolbox.testing.checks import Check
 
 # Packages that take too long to import for `toolbox list`.
-HEAVY_PACKAGES = ("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch")
+HEAVY_PACKAGES = (
+    *("torch", "torchvision", "timm", "cv2", "segmentation_models_pytorch", "torchmetrics", "kornia", "lpips"),
+    *("spandrel", "lightning", "transformers", "diffusers", "tensorflow", "jax", "onnxruntime"),
+    *("scipy", "skimage", "sklearn", "pandas", "matplotlib"),
+)
 
 # Run in a new interpreter: imports a plugin, calls its hooks, and prints the heavy packages that this imported.
 PROBE = """
 import importlib, importlib.util, json, sys, time
 import toolbox
-source, heavy = sys.argv[1], sys.argv[2].split(",")
+source, heavy = sys.argv[1], [name for name in sys.argv[2].split(",") if name not in sys.modules]
 started = time.perf_counter()
 if source.endswith(".py"):
     spec = importlib.util.spec_from_file_location("probed_plugin", source)

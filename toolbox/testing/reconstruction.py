@@ -13,6 +13,7 @@ from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.common import require_deterministic
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject, join_names
 
@@ -68,6 +69,7 @@ def check_reconstruction_loss(subject: Subject) -> list[Check]:
         check_one_channel,
         check_device,
         check_saved_state,
+        check_deterministic_value,
         check_own_weights,
     ]
     return [*first, *run_checks(case, checks)]
@@ -208,6 +210,11 @@ def check_saved_state(case: LossCase) -> str:
         return [loss(*case.inputs(seed=index)).detach()]
 
     return gradients.require_saved_state(case.subject.build, call)
+
+
+def check_deterministic_value(case: LossCase) -> str:
+    """In eval mode the same pictures give the same value, and the loss seeds nothing."""
+    return require_deterministic(case.subject.build, lambda loss: [loss(*case.inputs())])
 
 
 def check_own_weights(case: LossCase) -> str:

@@ -171,6 +171,7 @@ ADVERSARIAL = [
             "inputs unchanged",
             "discriminator gradient",
             "opposite gradients",
+            "deterministic value",
             "correct gradient",
             "device",
             "saved state",
