@@ -11,7 +11,7 @@ import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.cli.guidance_options import guidance_options
-from toolbox.cli.restore_options import Arguments, restore_options
+from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
@@ -128,7 +128,7 @@ class Jobs:
 @click.pass_context
 def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments
     """Colour gray photographs and fill in their lost regions. The originals are never changed."""
-    from toolbox.inference import output_paths, photo_search
+    from toolbox.inference import output_paths, photo_search, result_records
     from toolbox.utils.console import Console
 
     arguments = Arguments(**values)
@@ -142,7 +142,9 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     _check_zip(arguments, jobs)
     options = restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
-        print_plan(jobs.own, options, left_out, arguments.as_json, console)
+        flags = result_flags(arguments, context)
+        records = result_records.ResultRecords(_report_path(arguments, jobs), flags, options.mask_options)
+        print_plan(jobs.own, options, records, left_out, arguments.as_json, console)
         return
     if arguments.format == "keep" and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)
@@ -187,10 +189,11 @@ def _restore(
 ) -> tuple[list[PhotoResult], int | None]:
     """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
     from toolbox.inference import batch
+    from toolbox.inference.result_records import ResultRecords
     from toolbox.utils import files
     from toolbox.utils.signals import stop_on_signals
 
-    report_path = arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
+    report_path = _report_path(arguments, jobs)
     results = [] if jobs.rank else batch.folder_results(jobs.left_out.folders)
     with stop_on_signals("this photo") as stopped:
         catalog = load_catalog(context)
@@ -198,6 +201,7 @@ def _restore(
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)
         batch.prepare_output(arguments.out, report_path, jobs.own)
+        records = ResultRecords(report_path, result_flags(arguments, context), options.mask_options)
         for result in results:
             console.print_line(result_line(result))
         try:
@@ -206,14 +210,20 @@ def _restore(
                 nullcontext(lambda: None) if jobs.rank else console.progress_bar("restoring", len(jobs.own)) as advance
             ):
                 for result in batch.restore_all(
-                    jobs.own, restorer, options, all_jobs=jobs.all, stop=lambda: stopped.signal is not None
+                    jobs.own,
+                    restorer,
+                    options,
+                    all_jobs=jobs.all,
+                    records=records,
+                    stop=lambda: stopped.signal is not None,
                 ):
                     results.append(result)
                     console.print_line(result_line(result))
                     advance()
         finally:
-            report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.files)
+            report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.files, records)
             files.write_json(report_path, report)
+            records.close()
     if arguments.as_json:
         print_json(report)
     return results, stopped.signal
@@ -231,6 +241,10 @@ def _with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catal
     else:
         detector = detectors.weights_detector(arguments.weights, catalog) or PAINTED_SHAPE
     return replace(options, mask_options=replace(options.mask_options, detector=detector))
+
+
+def _report_path(arguments: Arguments, jobs: Jobs) -> Path:
+    return arguments.out / ("report.json" if jobs.rank is None else f"report.{jobs.rank}.json")
 
 
 def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:

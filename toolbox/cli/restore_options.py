@@ -52,6 +52,35 @@ class Arguments:
     as_json: bool
 
 
+# These say where results go, which files are written beside them, or on which machine: not what a result looks like.
+_NO_RESULT_FLAGS = {
+    *("photos", "out", "device", "format", "before_after", "provenance", "preview", "archive", "overwrite", "dry_run"),
+    *("max_pixels", "allow_large", "as_json"),
+}
+
+
+def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]:
+    """Return the options that decide what a result looks like and differ from the defaults; weights always."""
+    flags = {"weights": _identify_weights(arguments.weights)}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = getattr(arguments, name, None)
+        if name not in _NO_RESULT_FLAGS | {"weights"} and value not in (parameter.default, None, (), False):
+            is_several = isinstance(value, tuple)
+            flags[name.replace("_", "-")] = ", ".join(map(str, value)) if is_several else str(value)
+    return flags
+
+
+def _identify_weights(weights: str) -> str:
+    """Return the name of weights, and part of the SHA-256 of their file if it is a file or a run folder."""
+    from toolbox.utils import files
+
+    for path in (Path(weights), Path(weights) / "best.safetensors"):
+        if os.path.isfile(path):
+            return f"{weights} ({files.sha256(path)[:12]})"
+    return weights
+
+
 def restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
     """Return the options for each of `count` photographs."""
     from toolbox.inference.options import RestoreOptions

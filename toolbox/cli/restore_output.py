@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolbox.cli.common import print_json
+from toolbox.errors import ToolboxError
 
 if TYPE_CHECKING:
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
+    from toolbox.inference.result_records import ResultRecords
     from toolbox.utils.console import Console
 
 
 def print_plan(
-    jobs: Sequence[Job], options: RestoreOptions, left_out: LeftOut, json_output: bool, console: Console
+    jobs: Sequence[Job],
+    options: RestoreOptions,
+    records: ResultRecords,
+    left_out: LeftOut,
+    json_output: bool,
+    console: Console,
 ) -> None:
     """Print what would be done with each photograph, and what is left out."""
     from toolbox.inference.options import is_finished
@@ -27,6 +34,7 @@ def print_plan(
             "photo": files.printable(job.photo),
             "result": files.printable(job.target),
             "status": "there already" if is_finished(job, options) else "would be written",
+            "problem": _problem(job, options, records),
         }
         for job in jobs
     ]
@@ -35,11 +43,22 @@ def print_plan(
         print_json({"photos": planned, "left out": others})
         return
     for record in planned:
-        console.print_line(f"{record['photo']} -> {record['result']} ({record['status']})")
+        problem = f", would fail: {record['problem']}" if record["problem"] else ""
+        console.print_line(f"{record['photo']} -> {record['result']} ({record['status']}{problem})")
     _print_left_out(left_out, console)
     for reason in left_out.folders.values():
         console.print_line(reason)
     console.print_line("Dry run: nothing was written.")
+
+
+def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
+    """Return why an existing result does not count as the result of this photograph; empty if it does."""
+    if job.target.exists() and not options.overwrite and not options.preview:
+        try:
+            records.require_own(job)
+        except ToolboxError as error:
+            return str(error)
+    return ""
 
 
 def print_summary(

@@ -14,6 +14,7 @@ from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_fi
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
+from toolbox.inference.result_records import ResultRecords
 from toolbox.utils import files
 
 FileId = tuple[int, int]
@@ -33,6 +34,7 @@ def restore_all(
     options: RestoreOptions,
     *,
     all_jobs: Sequence[Job] | None = None,
+    records: ResultRecords | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[PhotoResult]:
     """Restore photographs one after the other, and yield the result of each.
@@ -42,6 +44,7 @@ def restore_all(
         restorer: its `keep` and `warn` are replaced. None: `options` ask for previews only.
         options: how they are restored.
         all_jobs: the photographs of all processes, so that no result replaces one of them; None: `jobs` are all.
+        records: whose result each file in the output folder is; None: existing results are not checked.
         stop: called before each photograph; no more are restored once it returns True.
     """
     originals = _find_originals(jobs if all_jobs is None else all_jobs, options)
@@ -53,7 +56,7 @@ def restore_all(
         started = time.monotonic()
         warnings.clear()
         try:
-            result = _restore_one(job, options, restorers, warnings, originals)
+            result = _restore_one(job, options, restorers, warnings, originals, records)
         except ToolboxError as error:
             # Most messages open with the path of the photograph, which the result has already.
             reason = _without_path(_one_line(str(error)), job.photo)
@@ -73,14 +76,21 @@ def folder_results(folders: Mapping[Path, str]) -> list[PhotoResult]:
     ]
 
 
-def make_report(results: Sequence[PhotoResult], total: int, left_out: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return the report of `total` photographs, for JSON: the count of each status, each result, the files left out."""
+def make_report(
+    results: Sequence[PhotoResult], total: int, left_out: Sequence[Path] = (), records: ResultRecords | None = None
+) -> dict[str, Any]:
+    """Return the report of `total` photographs, for JSON.
+
+    It has the count of each status, each result, the files left out, and what every result in the folder was made from,
+    also those of earlier batches.
+    """
     counts = {status: sum(result.status == status for result in results) for status in get_args(Status)}
     return {
         **counts,
         "not reached": total - len(results),
         "left out": [files.printable(path) for path in left_out],
         "photos": [asdict(result) for result in results],
+        "results": records.as_json() if records else {},
     }
 
 
@@ -106,12 +116,22 @@ def _restore_one(
     restorers: Mapping[str, Restorer],
     warnings: Sequence[str],
     originals: _Originals,
+    records: ResultRecords | None,
 ) -> PhotoResult:
     for path in (job.target, job.comparison, job.provenance, job.preview):
         _check_target(path, originals)
+    if options.preview or records is None:
+        record = None
+    else:
+        if job.target.exists() and not options.overwrite:
+            records.require_own(job)
+        record = None if is_finished(job, options) else records.begin(job)
     if is_finished(job, options):
         return photo_result(job, status="there already")
-    return restore_photo(job, options, restorers, warnings)
+    result = restore_photo(job, options, restorers, warnings)
+    if records is not None and record is not None and result.status == "restored":
+        records.finish(job, record)
+    return result
 
 
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,17 @@ def mask_from_options(
     return mask
 
 
+def mask_file(options: MaskOptions, relative_path: Path) -> Path | None:
+    """Return the mask file of a photograph, by its path below the folder that was named; None if there is none.
+
+    Raises:
+        DataError: the folder of masks has none for this photograph, or several.
+    """
+    if options.path is None:
+        return None
+    return _find_mask(options.path, relative_path) if os.path.isdir(options.path) else options.path
+
+
 def grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
     """Return a mask (H, W) bool widened by a disc of this radius in pixels."""
     if not pixels or not mask.any():
@@ -130,8 +142,8 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
 
 
 def _read_mask(options: MaskOptions, photo: Path, relative_path: Path, size: tuple[int, ...]) -> np.ndarray:
-    assert options.path is not None
-    path = _find_mask(options.path, relative_path) if options.path.is_dir() else options.path
+    path = mask_file(options, relative_path)
+    assert path is not None
     undecided: UndecidedMaskError | None = None
     try:
         mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels)

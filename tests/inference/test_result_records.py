@@ -1,0 +1,159 @@
+"""A result of another photograph, of an earlier version of it, or of other options never passes. About 3 s."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from standins import gray, install_stand_in, read_report, run_restore, write_album
+
+from toolbox.imaging import io
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return install_stand_in(monkeypatch)
+
+
+def restore(*arguments, code=0):
+    return run_restore(*arguments, "--mask", "none", code=code).output
+
+
+def write(path, seed=0):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(gray(seed=seed)).save(path)
+
+
+def test_the_result_of_another_photograph(stand_in):
+    write("n1/x.png", 1)
+    write("n2/x.png", 2)
+    restore("n1/x.png", "-o", "out")
+    before = Path("out/x.png").read_bytes()
+    output = restore("n2/x.png", "-o", "out", code=1)
+    assert "n2/x.png: failed: out/x.png is the result of n1/x.png; replace it with --overwrite, or choose" in output
+    assert Path("out/x.png").read_bytes() == before and read_report(Path("out"))["failed"] == 1
+    assert "there already" in restore("n1/x.png", "-o", "out")
+    assert "would fail: out/x.png is the result of n1/x.png" in restore("n2/x.png", "-o", "out", "--dry-run")
+    restore("n2/x.png", "-o", "out", "--overwrite")
+    assert "failed: out/x.png is the result of n2/x.png" in restore("n1/x.png", "-o", "out", code=1)
+
+
+def test_a_photograph_that_was_replaced(stand_in):
+    write("in/x.png", 1)
+    restore("in", "-o", "out")
+    write("in/x.png", 2)
+    os.utime("in/x.png", ns=(10**18, 10**18))
+    assert "out/x.png is the result of an earlier version of this photo" in restore("in", "-o", "out", code=1)
+    restore("in", "-o", "out", "--overwrite")
+    assert "there already" in restore("in", "-o", "out")
+
+
+def test_a_result_that_came_before_another_photograph(stand_in):
+    write("in/a.jpg", 1)
+    restore("in/a.jpg", "-o", "out")
+    write("in/a.png", 2)
+    assert "out/a.png is the result of in/a.jpg" in restore("in/a.png", "-o", "out", code=1)
+    restore("in", "-o", "out")
+    results = {record["photo"]: record["result"] for record in read_report(Path("out"))["photos"]}
+    assert results == {"in/a.jpg": "out/a.jpg.png", "in/a.png": "out/a.png.png"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ([], ["--grow", 3], "--grow default, now 3"),
+        (["--keep", "none"], [], "--keep none, now default"),
+        (["--tone", "keep"], ["--tone", "colour"], "--tone keep, now default"),
+        ([], ["--color", "#ffffff", "--tolerance", 3], "--color default, now #ffffff; --tolerance default, now 3"),
+        ([], ["--weights", "other"], "--weights luma, now other"),
+    ],
+)
+def test_other_options(stand_in, first, second, words):
+    write("x.png")
+    run_restore("x.png", "-o", "out", *first)
+    output = run_restore("x.png", "-o", "out", *second, code=1).output
+    assert f"out/x.png was made with other options ({words}); replace it with --overwrite" in output
+    assert "there already" in run_restore("x.png", "-o", "out", *first, "--device", "cpu", "--allow-large").output
+
+
+def test_other_masks_and_weights_of_the_same_name(stand_in):
+    write("x.png")
+    Path("w.safetensors").write_bytes(b"one")
+    io.write_png("m.png", np.eye(48, 64) > 0)
+    words = ["x.png", "-o", "out", "--mask", "m.png", "--weights", "w.safetensors"]
+    run_restore(*words)
+    assert "there already" in run_restore(*words).output
+    io.write_png("m.png", np.eye(48, 64, 1) > 0)
+    assert "out/x.png was made with other options (--mask file " in run_restore(*words, code=1).output
+    io.write_png("m.png", np.eye(48, 64) > 0)
+    Path("w.safetensors").write_bytes(b"two")
+    assert "out/x.png was made with other options (--weights w.safetensors (" in run_restore(*words, code=1).output
+
+
+def test_a_file_that_no_report_names(stand_in):
+    write("x.png")
+    write("out/x.png", 3)
+    output = restore("x.png", "-o", "out", code=1)
+    assert "out/x.png exists, and no report says whose result it is; replace it with --overwrite" in output
+    Path("out/report.json").write_text("[]")
+    assert "no report says" in restore("x.png", "-o", "out", code=1)
+
+
+def test_records_outlast_other_batches_moved_albums_and_touched_files(stand_in):
+    write_album(Path("album"))
+    restore("album", "-o", "out")
+    write("new/z.png", 5)
+    restore("new", "-o", "out")
+    shutil.copytree("album", "moved")  # new times, other path, same content
+    os.utime("album/a.png")
+    for folder in ("album", "moved"):
+        assert "3 there already" in restore(folder, "-o", "out")
+    assert set(read_report(Path("out"))["results"]) == {"a.png", "b.png", "sub/c.png", "z.png"}
+    restore("new", "-o", "out", "--preview")
+    assert "3 there already" in restore("album", "-o", "out") and len(stand_in.calls) == 4
+
+
+def test_a_killed_batch_leaves_its_records(stand_in, monkeypatch):
+    write_album(Path("album"))
+    Path("out").mkdir()
+    Path("out/report.json").write_text("{}")
+    with monkeypatch.context() as patch:
+        patch.setattr("toolbox.inference.batch.make_report", lambda *a, **b: 1 / 0)  # stands for the kill
+        restore("album", "-o", "out", code=1)
+    stand_in.calls.clear()
+    assert Path("out/.report.json.journal").is_file()
+    # A journal ends in the middle of a line; a result that was about to be written is not there.
+    with open("out/.report.json.journal", "a") as journal:
+        journal.write('{"result": "b.p')
+    Path("out/sub/c.png").unlink()
+    assert "2 there already, 1 restored" in restore("album", "-o", "out")
+    assert len(stand_in.calls) == 1 and not list(Path("out").glob(".*"))
+    assert "3 there already" in restore("album", "-o", "out")
+
+
+def test_a_killed_overwrite_does_not_claim_the_old_result(stand_in):
+    write("x.png")
+    restore("x.png", "-o", "out")
+    state = os.stat("out/x.png")
+    record = json.loads(Path("out/report.json").read_text())["results"]["x.png"]
+    line = {"result": "x.png", "replaces": [state.st_size, state.st_mtime_ns], **record, "flags": {"grow": "9"}}
+    Path("out/.report.json.journal").write_text(json.dumps(line) + "\n")
+    assert "there already" in restore("x.png", "-o", "out")
+
+
+def test_processes_know_each_others_results(stand_in, monkeypatch):
+    write_album(Path("album"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for _ in range(2):
+        for rank in (0, 1):
+            monkeypatch.setenv("RANK", str(rank))
+            restore("album", "-o", "out")
+    monkeypatch.delenv("WORLD_SIZE")
+    assert "3 there already" in restore("album", "-o", "out") and len(stand_in.calls) == 3
