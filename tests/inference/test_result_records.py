@@ -72,7 +72,7 @@ def test_a_result_that_came_before_another_photograph(stand_in):
         (["--keep", "none"], [], "--keep none, now default"),
         (["--tone", "keep"], ["--tone", "colour"], "--tone keep, now default"),
         ([], ["--color", "#ffffff", "--tolerance", 3], "--color default, now #ffffff; --tolerance default, now 3"),
-        ([], ["--weights", "other"], "--weights luma, now other"),
+        ([], ["--saturation", 0.5], "--saturation default, now 0.5"),
     ],
 )
 def test_other_options(stand_in, first, second, words):
