@@ -1,4 +1,4 @@
-"""Hooks of the perceptual bundle. torch and timm are imported only when a loss is checked or built."""
+"""Hooks of the perceptual bundle. torch and timm are imported only when a component is checked or built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import model_validator
 
-from toolbox import Field, LossRef, LossSpec, Params, RecipeSpec, ReconstructionLoss, hookimpl
+from toolbox import (
+    Field,
+    LossRef,
+    LossSpec,
+    Metric,
+    MetricSpec,
+    Params,
+    RecipeSpec,
+    ReconstructionLoss,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -177,6 +187,13 @@ def build_hue_histogram(params: HueHistogramParams) -> ReconstructionLoss:
     return hue_histogram(params.softness, params.spread)
 
 
+def build_colorfulness(params: Params) -> Metric:
+    """Return the metric."""
+    from .colorfulness import colorfulness
+
+    return colorfulness
+
+
 @hookimpl
 def toolbox_losses() -> list[LossSpec]:
     """Return the losses."""
@@ -233,6 +250,20 @@ def toolbox_losses() -> list[LossSpec]:
             build=build_hue_histogram,
             reference="The score of DACON 2024, competition 236420; OpenCV's HISTCMP_CORREL",
         ),
+    ]
+
+
+@hookimpl
+def toolbox_metrics() -> list[MetricSpec]:
+    """Return the metric."""
+    return [
+        MetricSpec(
+            name="colorfulness",
+            summary="Colourfulness of the restored photograph, 0 for gray; needs no truth",
+            build=build_colorfulness,
+            needs_truth=False,
+            reference="Hasler and Suesstrunk, Measuring colourfulness in natural images, SPIE 2003",
+        )
     ]
 
 

@@ -54,17 +54,20 @@ def new(name: str, kind: str, out: Path, as_json: bool) -> None:
 
 @command.command("check")
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--set", "params", multiple=True, metavar="K=V", help="Set a param of the component that is tested.")
 @as_json
 @click.pass_context
-def check(context: click.Context, targets: tuple[str, ...], as_json: bool) -> None:
+def check(context: click.Context, targets: tuple[str, ...], params: tuple[str, ...], as_json: bool) -> None:
     """Test plugins with the conformance kit.
 
     TARGET is a plugin, a component, KIND/NAME or a Python file. Without a TARGET, all plugins are tested. The exit code
     is 1 if a check fails.
+
+    A component that needs params is tested with --set: toolbox plugin check loss/hole --set inner.name=mse
     """
     from toolbox.cli.plugin_check import check
 
-    context.exit(check(targets, as_json, third_party=context.find_root().obj["third_party"]))
+    context.exit(check(targets, as_json, params, third_party=context.find_root().obj["third_party"]))
 
 
 @command.command("add")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     Results = dict[str, list[Check]]
 
 
-def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) -> int:
+def check(targets: Sequence[str], as_json: bool, params: Sequence[str] = (), *, third_party: bool = True) -> int:
     """Test every target with the conformance kit and print the results.
 
     Args:
         targets: names of plugins or components, KIND/NAME, or Python files; empty for all plugins. If a plugin and a
             component have the same name, the plugin is tested.
         as_json: print JSON instead of a table.
+        params: overrides ``KEY=VALUE`` of the params, for a target that is one component.
         third_party: load plugins that don't ship with toolbox too.
 
     Returns:
@@ -41,12 +42,14 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
 
     loaded = catalog.load(third_party=third_party)
     results: Results = {}
+    if params and len(targets) != 1:
+        raise UsageError("--set needs one component as the TARGET, as in loss/hole.")
     for target in targets or [record.name for record in loaded.plugins]:
         if target.endswith(".py"):
             require_standalone(Path(target))
             results |= check_plugin(Path(target).resolve())
         else:
-            results |= _check_name(loaded, target)
+            results |= _check_name(loaded, target, read_params(params))
     if as_json:
         print_json(json_rows(results))
     else:
@@ -56,13 +59,20 @@ def check(targets: Sequence[str], as_json: bool, *, third_party: bool = True) ->
     return int(any(result.status == "failed" for checks in results.values() for result in checks))
 
 
-def _check_name(catalog: Catalog, target: str) -> Results:
+def read_params(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the params that overrides ``KEY=VALUE`` set; the values are TOML, bare words are strings."""
+    from toolbox.config.recipe import Recipe, with_overrides
+
+    return with_overrides(Recipe(name="params", tree={}), overrides).tree
+
+
+def _check_name(catalog: Catalog, target: str, params: dict[str, Any]) -> Results:
     """Test the plugin or the components called `target`."""
     from toolbox.hooks.kinds import find_kind
     from toolbox.testing import check_component
 
     record = next((record for record in catalog.plugins if record.name == target), None)
-    if record is not None:
+    if record is not None and not params:
         return _check_record(catalog, record)
     kind, slash, name = target.partition("/")
     if slash:
@@ -74,7 +84,7 @@ def _check_name(catalog: Catalog, target: str) -> Results:
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
         raise UsageError(unknown_name("plugin or component", target, known, "toolbox list"))
-    return {f"{entry.kind}/{entry.key}": check_component(entry, None, catalog) for entry in entries}
+    return {f"{entry.kind}/{entry.key}": check_component(entry, params, catalog) for entry in entries}
 
 
 def _check_record(catalog: Catalog, record: PluginRecord) -> Results:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -48,6 +48,7 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
         binder.add_fault("generator.enabled", "is false; a recipe needs a generator")
     if not binder.faults:
         _check_combination(binder, components)
+        _check_choose_by(binder, settings.validation.choose_by, components["metric"])
     if binder.faults:
         raise RecipeError(recipe.name, binder.faults)
     return Plan(name=recipe.name, settings=settings, components=components, warnings=tuple(binder.warnings))
@@ -182,11 +183,22 @@ class _Binder:
         return f" The recipe needs the plugin {', '.join(missing)}, not here: pip install it; see `toolbox plugins`."
 
 
+def _check_choose_by(binder: _Binder, choose_by: str, metrics: Sequence[BoundComponent]) -> None:
+    """Add a fault if the best weights are chosen by something that is not measured."""
+    known = ["score", "loss", *(metric.label for metric in metrics)]
+    if choose_by not in known:
+        binder.add_fault(
+            "validation.choose_by",
+            f"is '{choose_by}', which is no metric of this recipe.{did_you_mean(choose_by, known)} "
+            f"Known: {', '.join(known)}",
+        )
+
+
 def _check_combination(binder: _Binder, components: Mapping[str, tuple[BoundComponent, ...]]) -> None:
     """Add faults and warnings for components that are valid by themselves and do not work together."""
     (generator,) = components["generator"]
     has_discriminator = bool(components["discriminator"])
-    outputs = ("restored", *cast(GeneratorSpec, generator.spec).auxiliary)
+    outputs = ("restored", *cast(GeneratorSpec, generator.spec).auxiliary_of(generator.params))
     if not components["loss"]:
         binder.add_fault("losses", "is empty, so nothing would train; see `toolbox list losses`")
     is_adversarial = {loss.label: cast(LossSpec, loss.spec).role == "adversarial" for loss in components["loss"]}

@@ -51,8 +51,36 @@ class Split(Table):
     )
     validation: float = Field(0.2, gt=0, lt=1, description="fraction of the photographs used for validation")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the split")
+    folds: int = Field(
+        0, ge=0, le=1000, description="number of folds for cross-validation, as scikit-learn's KFold; 0 for no folds"
+    )
+    fold: int = Field(1, ge=1, description="with folds, the one that is used for validation, from 1")
+    validation_data: str = Field(
+        "", description="data folder of the validation photographs; all others are then for training; empty: split"
+    )
     train_limit: int = Field(0, ge=0, description="maximum number of training photographs; 0 for no limit")
     validation_limit: int = Field(0, ge=0, description="maximum number of validation photographs; 0 for no limit")
+
+    @field_validator("folds")
+    @classmethod
+    def _refuse_one_fold(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one fold leaves nothing to train on; use 0, or at least 2")
+        return value
+
+    @field_validator("fold")
+    @classmethod
+    def _refuse_missing_fold(cls, value: int, info: ValidationInfo) -> int:
+        if value > max(1, info.data.get("folds", value)):
+            raise ValueError(f"there is no such fold; split.folds is {info.data['folds']}")
+        return value
+
+    @field_validator("validation_data")
+    @classmethod
+    def _refuse_folds(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("folds"):
+            raise ValueError("it can't be combined with split.folds; leave one out")
+        return value
 
 
 class Training(Table):
@@ -107,6 +135,9 @@ class Validation(Table):
     """When validation runs, and what it writes."""
 
     every: int = Field(1, ge=1, description="epochs between validations; the last epoch is always validated")
+    choose_by: str = Field(
+        "score", description="what chooses the best weights: score, loss, or the label of a metric in [metrics]"
+    )
     patience: int = Field(
         0, ge=0, description="stop after this many validations without improvement; 0 never stops early"
     )

@@ -50,6 +50,18 @@ class Source:
     tests: tuple[Item, ...]
 
 
+def open_validation(folder: Path) -> tuple[Item, ...]:
+    """List the photographs with a truth of a data folder that serves for validation only; one is enough.
+
+    Raises:
+        UsageError, DataError: as `open_folder`.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"split.validation_data {folder}: there is no such folder. It should contain {LAYOUT}.")
+    photos = [] if (folder / "train_input").is_dir() else io.find_images(folder)
+    return _truths(photos) if len(photos) == 1 else open_folder(folder).items
+
+
 def open_folder(folder: Path | None) -> Source:
     """List the photographs of a data folder; None opens the sample photographs of the package.
 

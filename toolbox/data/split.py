@@ -15,6 +15,7 @@ import numpy as np
 from toolbox.config.settings import Split
 from toolbox.data import near_duplicates
 from toolbox.data.folders import Item
+from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
 from toolbox.utils.paths import cache_dir
@@ -35,19 +36,29 @@ class DataSplit:
     leaks: int
 
 
-def split_items(items: Sequence[Item], settings: Split, report: Callable[[str], None]) -> DataSplit:
+def split_items(
+    items: Sequence[Item], settings: Split, report: Callable[[str], None], validation_items: Sequence[Item] = ()
+) -> DataSplit:
     """Split `items`, apply the limits, and count the leaks.
 
     Args:
         items: photographs with a truth, sorted by name.
         settings: the recipe's `split` table.
         report: gets a line before work that takes long.
+        validation_items: the photographs of `split.validation_data`; if there are any, all of `items` are for training.
 
     Raises:
         DataError: a photograph that can't be read.
     """
+    count = len(items)
+    items = [*items, *validation_items]
     labels = scene_labels(items, report)
-    if settings.method == "scene":
+    if validation_items:
+        train, validation = list(range(count)), list(range(count, len(items)))
+    elif settings.folds:
+        scenes = labels if settings.method == "scene" else list(range(count))
+        train, validation = fold_split(scenes, folds=settings.folds, fold=settings.fold, seed=settings.seed)
+    elif settings.method == "scene":
         train, validation = scene_split(labels, fraction=settings.validation, seed=settings.seed)
     else:
         train, validation = random_split(len(items), fraction=settings.validation, seed=settings.seed)
@@ -110,6 +121,41 @@ def scene_split(labels: Sequence[int], *, fraction: float = 0.2, seed: int = 42)
         chosen = min(options, key=lambda option: abs(len(option) - wanted))
     validation = set(chosen)
     return [index for index in range(len(labels)) if index not in validation], sorted(validation)
+
+
+def fold_split(labels: Sequence[int], *, folds: int, fold: int, seed: int = 42) -> tuple[list[int], list[int]]:
+    """Split photographs for cross-validation, so that each is in the validation part of one fold.
+
+    Without photographs of the same scene, it is the split of scikit-learn's KFold(folds, shuffle=True). Otherwise
+    scenes stay together: each goes to the smallest fold so far, the largest scenes first.
+
+    Args:
+        labels: the scene of each photograph.
+        folds: the number of folds.
+        fold: the one to validate, from 1.
+        seed: scikit-learn's random_state.
+
+    Returns:
+        The indices of the training and of the validation photographs, each in ascending order.
+
+    Raises:
+        DataError: there are fewer scenes than folds.
+    """
+    scenes: dict[int, list[int]] = {}
+    for index, label in enumerate(labels):
+        scenes.setdefault(label, []).append(index)
+    if len(scenes) < folds:
+        raise DataError(f"{len(scenes)} photographs or scenes can't be split into {folds} folds; lower split.folds.")
+    order = np.random.RandomState(seed).permutation(len(scenes))
+    members = list(scenes.values())
+    if len(scenes) == len(labels):
+        parts = [[int(index) for index in part] for part in np.array_split(order, folds)]
+    else:
+        parts = [[] for _ in range(folds)]
+        for index in sorted(order, key=lambda index: -len(members[index])):
+            min(parts, key=len).extend(members[index])
+    validation = sorted(parts[fold - 1])
+    return sorted(set(range(len(labels))) - set(validation)), validation
 
 
 def count_leaks(labels: Sequence[int], train: Sequence[int], validation: Sequence[int]) -> int:

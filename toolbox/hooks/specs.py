@@ -91,11 +91,16 @@ class GeneratorSpec(ComponentSpec):
     """A generator; see `toolbox.hooks.protocols.Generator`.
 
     Attributes:
-        auxiliary: the names of its auxiliary outputs; a loss uses one with ``on = "name"``.
+        auxiliary: the names of its auxiliary outputs, or a function that returns them for given params. A loss uses one
+            with ``on = "name"``.
     """
 
     kind = "generator"
-    auxiliary: tuple[str, ...] = ()
+    auxiliary: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+
+    def auxiliary_of(self, params: Params) -> tuple[str, ...]:
+        """Return the names of the auxiliary outputs of a generator with these params."""
+        return tuple(self.auxiliary(params)) if callable(self.auxiliary) else self.auxiliary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +179,10 @@ class MetricSpec(ComponentSpec):
 
     Attributes:
         better: whether a higher or a lower value is better.
+        needs_truth: False for a metric that does not compare with the truth, as colourfulness; then the truth need not
+            have the best value.
     """
 
     kind = "metric"
     better: Literal["higher", "lower"] = "higher"
+    needs_truth: bool = True

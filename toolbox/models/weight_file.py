@@ -32,6 +32,8 @@ class WeightsHeader:
         step: the number of training steps taken, or None.
         score: S, M, C and score on the validation photographs; empty if they were not measured.
         loss: the validation loss, or None.
+        ranking: the figure that chose the weights, higher is better, if it is neither the score nor the loss without a
+            score; see `validation.choose_by`.
     """
 
     recipe: str
@@ -39,6 +41,7 @@ class WeightsHeader:
     step: int | None = None
     score: Mapping[str, float | None] = field(default_factory=dict)
     loss: float | None = None
+    ranking: float | None = None
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHeader) -> None:
@@ -109,7 +112,7 @@ def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _parse_header(path: Path, values: dict[str, Any]) -> WeightsHeader:
     names = [item.name for item in fields(WeightsHeader)]
     known = {name: values[name] for name in names if values.get(name) is not None}
-    types = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float}
+    types = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float, "ranking": int | float}
     wrong = [name for name, value in known.items() if not isinstance(value, types[name])]
     if wrong:
         raise WeightsError(f"{files.printable(path)} has a header with a {wrong[0]} of the wrong type; it is damaged.")

@@ -90,7 +90,8 @@ def check_component(
     raw = dict(params or {})
     missing = [name for name, field in spec.params.model_fields.items() if field.is_required() and name not in raw]
     if missing:
-        detail = f"needs params: {', '.join(missing)}; check it with assert_conforms(spec, {missing[0]}=…)"
+        detail = f"needs params: {', '.join(missing)}; check it with assert_conforms(spec, {missing[0]}=…), or with "
+        detail += f"toolbox plugin check {entry.kind}/{entry.key} --set {missing[0]}=…"
         return [Check(name="build", status="noted", detail=detail)]
     try:
         subject = Subject(catalog=catalog, bound=bind_component(catalog, entry.kind, spec.name, raw))

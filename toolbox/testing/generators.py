@@ -120,12 +120,13 @@ def check_auxiliary_outputs(case: NetworkCase) -> str:
     """The named outputs are those that the spec declares."""
     spec = case.subject.spec
     assert isinstance(spec, GeneratorSpec)
+    declared = spec.auxiliary_of(case.subject.bound.params)
     for network in (case.noisy_network(), case.noisy_network().eval()):
         mode = "train" if network.training else "eval"
         outputs = case.call(network, case.pairs())
         del outputs["restored"]
-        missing = sorted(set(spec.auxiliary) - set(outputs))
-        undeclared = sorted(set(outputs) - set(spec.auxiliary))
+        missing = sorted(set(declared) - set(outputs))
+        undeclared = sorted(set(outputs) - set(declared))
         require(not missing, f"in {mode} mode it returns no {join_names(missing)}, which its spec declares")
         require(
             not undeclared,
@@ -134,7 +135,7 @@ def check_auxiliary_outputs(case: NetworkCase) -> str:
         for name, value in outputs.items():
             if value.dim() != 4 or len(value) != len(case.pairs().image):
                 raise ContractError(f"{name} is {list(value.shape)}; it must be (B, C, h, w)")
-    return ", ".join(spec.auxiliary) or "none"
+    return ", ".join(declared) or "none"
 
 
 def check_mask_use(case: NetworkCase) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
@@ -13,6 +14,7 @@ from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import ToolboxError
 from toolbox.evaluation.submission import restore_and_zip
+from toolbox.hooks.specs import MetricSpec
 from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
 from toolbox.models.build import build_filler
@@ -87,7 +89,7 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
         del run.metrics[label]
         run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
     run.log_record(metric_log.validation_record(progress.step, epoch, result))
-    figure = _ranking_figure(result.score.score, result.loss)
+    figure = ranking_figure(run.plan, result)
     progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
     if progress.best is None or figure > progress.best:
         progress = replace(progress, best=figure, best_step=progress.step, stale=0)
@@ -95,9 +97,23 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     return result, progress
 
 
-def _ranking_figure(score: float | None, loss: float) -> float:
-    """Return the number by which weights are ranked, higher is better: the score, or without one minus the loss."""
-    return -loss if score is None else score
+def ranking_figure(plan: Plan, result: ValidationResult) -> float:
+    """Return the number by which weights are ranked; higher is better.
+
+    By default it is the score, or without one minus the loss; see `validation.choose_by`. A metric that is not defined
+    ranks last.
+    """
+    choose_by = plan.settings.validation.choose_by
+    if choose_by == "loss" or (choose_by == "score" and result.score.score is None):
+        return -result.loss
+    if choose_by == "score":
+        assert result.score.score is not None
+        return result.score.score
+    value = result.metrics[choose_by]
+    if value is None:
+        return -math.inf
+    metric = next(bound for bound in plan.metrics if bound.label == choose_by)
+    return value if cast(MetricSpec, metric.spec).better == "higher" else -value
 
 
 def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResult, figure: float) -> None:
@@ -114,6 +130,7 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
         step=progress.step,
         score=asdict(validation.score),
         loss=validation.loss,
+        ranking=None if run.plan.settings.validation.choose_by == "score" else figure,
     )
     checkpoint.save_network(folder / weight_file.BEST, run.state.eval_generator, header)
     summary = run_records.read_summary(folder) if collectives.is_main_process() else None
@@ -131,7 +148,10 @@ def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
         file_settings = _comparable_settings(recipe.parse(header.recipe, ""))
         if file_settings != _comparable_settings(recipe.parse(recipe.dump(plan.tree()), "")):
             return -math.inf
-        return _ranking_figure(header.score["score"], math.inf if header.loss is None else header.loss)
+        if plan.settings.validation.choose_by != "score":
+            return -math.inf if header.ranking is None else header.ranking
+        score, loss = header.score["score"], math.inf if header.loss is None else header.loss
+        return -loss if score is None else score
     except (ToolboxError, KeyError, TypeError):
         return -math.inf
 
@@ -139,7 +159,15 @@ def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
 def _comparable_settings(tree: recipe.Tree) -> list[object]:
     """Return what must be equal in two recipes so that their validations can be compared: the network and its input."""
     network = {key: value for key, value in tree["generator"].items() if key not in ("init", "optimizer", "schedule")}
-    return [network, tree["data"]["size"], *(tree.get(key) for key in ("keep", "seed", "split", "degradations"))]
+    choose_by = tree.get("validation", {}).get("choose_by", "score")
+    split = {"folds": 0, "fold": 1, "validation_data": ""} | tree.get("split", {})  # older files do not have these
+    return [
+        network,
+        tree["data"]["size"],
+        choose_by,
+        split,
+        *(tree.get(key) for key in ("keep", "seed", "degradations")),
+    ]
 
 
 def restore_test_photos(

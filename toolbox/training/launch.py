@@ -158,7 +158,9 @@ def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
     with collectives.local_main_process_first():  # the others find the scenes in the cache
-        data_split = split.split_items(source.items, plan.settings.split, console.print_line)
+        settings = plan.settings.split
+        extra = folders.open_validation(Path(settings.validation_data)) if settings.validation_data else ()
+        data_split = split.split_items(source.items, settings, console.print_line, extra)
     processes = collectives.world_size()
     device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
     folder = request.resume or Path(

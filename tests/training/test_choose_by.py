@@ -1,0 +1,120 @@
+"""`validation.choose_by`: the loss or a metric chooses the best weights, lower or higher; patience follows it. 12 s."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from commands import invoke
+from runs import records, run
+
+import toolbox
+from toolbox.config.binding import bind, bind_component
+from toolbox.errors import UsageError
+from toolbox.evaluation.metrics import Score
+from toolbox.hooks import catalog
+from toolbox.models.weight_file import read_header
+from toolbox.testing import check_component
+from toolbox.training.epoch_end import ranking_figure
+from toolbox.training.validate import ValidationResult
+
+RESULT = ValidationResult(loss=3.0, score=Score(S=0.1, M=0.2, C=0.3, score=0.4), metrics={"psnr": 20.0, "none": None})
+
+
+@pytest.fixture(scope="module")
+def installed():
+    return catalog.load(third_party=False)
+
+
+def plan_with(installed, choose_by, **metrics):
+    recipe = toolbox.Recipe.load("default").set("validation.choose_by", choose_by)
+    for label, table in metrics.items():
+        recipe = recipe.set(f"metrics.{label}", table)
+    return bind(recipe, installed)
+
+
+def test_the_figure_is_higher_for_better_weights(installed):
+    assert ranking_figure(plan_with(installed, "score"), RESULT) == 0.4
+    assert ranking_figure(plan_with(installed, "loss"), RESULT) == -3.0
+    assert ranking_figure(plan_with(installed, "psnr"), RESULT) == 20.0
+    without_score = replace(RESULT, score=Score(S=0.1, M=None, C=0.3, score=None))
+    assert ranking_figure(plan_with(installed, "score"), without_score) == -3.0
+    assert ranking_figure(plan_with(installed, "none", none={"name": "psnr"}), RESULT) == -math.inf
+
+
+def test_a_lower_metric_chooses_and_patience_follows_it(tmp_path, photos, monkeypatch):
+    """The metric grows with each validation; lower is better, so the first weights stay the best."""
+    spec = toolbox.MetricSpec(
+        name="growing",
+        summary="A number that grows with each call",
+        build=lambda params: lambda restored, truth, mask: float(next(numbers)),
+        better="lower",
+        reference="a test",
+    )
+    numbers = iter(range(1000))
+    loaded = catalog.load(third_party=False)
+    loaded.components["metric"]["growing"] = catalog.Entry(
+        kind="metric", spec=spec, plugin="test", distribution="", version=""
+    )
+    monkeypatch.setattr(catalog, "load", lambda third_party=True: loaded)
+    out = tmp_path / "out"
+    chosen = ["--set", "metrics.growing.enabled=true", "--set", "validation.choose_by=growing"]
+    output = run(
+        *("--data", photos, "--out", out, "--size", 32, "--batch", 4, "--epochs", 9),
+        *(*chosen, "--set", "validation.patience=2"),
+    ).output
+    assert "The last 2 validations brought no improvement" in output
+    validations = [record for record in records(out) if "validation" in record]
+    assert len(validations) == 3
+    header = read_header(out / "best.safetensors")
+    assert header.step == validations[0]["step"] + 1 and header.ranking == -validations[0]["validation"]["growing"]
+
+
+def test_colorfulness_needs_no_truth(installed):
+    metric = toolbox.build("metric", "colorfulness")
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 255
+    mask = np.zeros((4, 4), bool)
+    assert metric(red, red, mask) == pytest.approx(0.3 * math.hypot(255, 127.5))
+    assert metric(np.full((4, 4, 3), 90, np.uint8), red, mask) == 0
+    halves = red.copy()
+    halves[:, 2:] = 0  # the opponents are 255 and 0, and 127.5 and 0, for half of the pixels each
+    expected = math.hypot(127.5, 63.75) + 0.3 * math.hypot(127.5, 63.75)
+    assert metric(halves, red, mask) == pytest.approx(expected)
+    checks = {check.name: check for check in check_component(installed.find("metric", "colorfulness"), None, installed)}
+    assert checks["best at truth"].detail == "declared off: needs_truth = False"
+    assert all(check.status == "ok" for check in checks.values())
+
+
+def test_auxiliary_outputs_may_depend_on_the_params():
+    class Params(toolbox.Params):
+        parts: int = toolbox.Field(1, ge=0, description="Number of auxiliary outputs.")
+
+    spec = toolbox.GeneratorSpec(
+        name="parts",
+        summary="A generator",
+        params=Params,
+        build=print,
+        auxiliary=lambda params: tuple(f"part-{number}" for number in range(params.parts)),
+    )
+    assert spec.auxiliary_of(Params(parts=2)) == ("part-0", "part-1")
+    loaded = catalog.load(third_party=False)
+    loaded.components["generator"]["parts"] = catalog.Entry(
+        kind="generator", spec=spec, plugin="test", distribution="", version=""
+    )
+    assert bind_component(loaded, "generator", "parts", {"parts": 0}).params.parts == 0
+    recipe = (
+        toolbox.Recipe.load("default").set("generator", {"name": "parts", "parts": 2}).set("losses.mse.on", "part-1")
+    )
+    assert bind(recipe, loaded).losses
+    with pytest.raises(UsageError, match="'part-1' is not an output of generator 'parts'"):
+        bind(recipe.set("generator.parts", 1), loaded)
+
+
+def test_a_component_with_a_reference_is_checked_from_the_command_line():
+    output = invoke("plugin", "check", "loss/hole", "--set", "inner.name=mse").output
+    assert "needs params" not in output and "gradient" in output
+    assert "--set inner=" in invoke("plugin", "check", "loss/hole").output
+    assert "--set needs one component" in invoke("plugin", "check", "--set", "a=1", code=2).stderr
