@@ -109,7 +109,7 @@ def ranking_figure(plan: Plan, result: ValidationResult) -> float:
     if choose_by == "score":
         assert result.score.score is not None
         return result.score.score
-    value = result.metrics[choose_by]
+    value = result.metrics.get(choose_by)  # a metric that failed is left out
     if value is None:
         return -math.inf
     metric = next(bound for bound in plan.metrics if bound.label == choose_by)
