@@ -33,7 +33,9 @@ def test_scenes_stay_together_and_each_photograph_is_validated_once():
         split.fold_split(labels, folds=7, fold=1)
 
 
-def test_a_folder_for_validation(photos, tmp_path):
+def test_a_folder_for_validation(photos, tmp_path, monkeypatch):
+    # The first photograph of the folder is of the scene of the first one for training.
+    monkeypatch.setattr(split, "scene_labels", lambda items, report: [*range(6), 0, 9][: len(items)])
     other = tmp_path / "other"
     other.mkdir()
     for index, path in enumerate(io.find_images(photos)[:2]):
@@ -41,7 +43,7 @@ def test_a_folder_for_validation(photos, tmp_path):
     items, extra = folders.open_folder(photos).items, folders.open_validation(other)
     made = split.split_items(items, Split(), print, extra)
     assert made.train == items and made.validation == extra
-    assert made.leaks == 1, "the first photograph is in both"
+    assert made.leaks == 1
     (other / "1.png").unlink()
     assert [item.name for item in folders.open_validation(other)] == ["0.png"]
     limited = split.split_items(items, Split(train_limit=3), print, extra)
