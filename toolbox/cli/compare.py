@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolbox.cli.common import as_json, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.utils import files
+
+if TYPE_CHECKING:
+    from toolbox.reports.run_files import RunFiles
 
 
 @click.command("compare")
@@ -17,36 +22,45 @@ from toolbox.utils import files
 @as_json
 def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Compare runs: scores, spread over seeds, and how their recipes and environments differ."""
-    from toolbox.reports import comparison
-    from toolbox.reports.page import format_number
+    from toolbox.reports.comparison import comparison_report
     from toolbox.reports.run_files import read_run
 
     if len(folders) < 2:
         raise UsageError("A comparison needs at least two run folders.")
     runs = [read_run(folder) for folder in folders]
     if html is not None:
-        files.write_text(html, comparison.comparison_report(runs))
-    tables = {
-        "scores": (("run", "steps", "S", "M", "C", "score"), comparison.score_rows(runs)),
-        "seeds": (("runs", "mean score", "standard deviation"), comparison.seed_rows(runs)),
-        "recipes": (("setting", *(run.name for run in runs)), comparison.differences(runs)),
-        "environments": (("environment", *(run.name for run in runs)), comparison.environment_differences(runs)),
-    }
+        files.write_text(html, comparison_report(runs))
     if as_json:
-        print_json(
-            {name: [dict(zip(header, row, strict=True)) for row in rows] for name, (header, rows) in tables.items()}
-        )
+        tables = _tables(runs).items()
+        print_json({name: [dict(zip(header, row, strict=True)) for row in rows] for name, (header, rows) in tables})
         return
-    for header, rows in tables.values():
-        if rows:
-            cells = [
-                [
-                    format_number(value) if isinstance(value, float) else "-" if value is None else str(value)
-                    for value in row
-                ]
-                for row in rows
-            ]
-            print_table(cells, header)
-            click.echo("")
+    print_comparison(runs)
     if html is not None:
         click.echo(files.printable(html))
+
+
+def print_comparison(runs: Sequence[RunFiles]) -> None:
+    """Print the tables that have rows."""
+    for header, rows in _tables(runs).values():
+        if rows:
+            print_table([[_cell(value) for value in row] for row in rows], header)
+            click.echo("")
+
+
+def _cell(value: object) -> str:
+    from toolbox.reports.page import format_number
+
+    return format_number(value) if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _tables(runs: Sequence[RunFiles]) -> dict[str, tuple[tuple[str, ...], list[list[Any]]]]:
+    """Return the header and the rows of each table, by its name."""
+    from toolbox.reports import comparison
+
+    names = [run.name for run in runs]
+    return {
+        "scores": (("run", "steps", "S", "M", "C", "score"), comparison.score_rows(runs)),
+        "seeds": (("runs", "mean score", "standard deviation"), comparison.seed_rows(runs)),
+        "recipes": (("setting", *names), comparison.differences(runs)),
+        "environments": (("environment", *names), comparison.environment_differences(runs)),
+    }

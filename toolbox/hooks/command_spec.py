@@ -12,7 +12,7 @@ from toolbox.hooks.specs import Spec
 # of such a name can't have commands.
 CORE_COMMANDS = (
     *("run", "restore", "list", "show", "plugins", "plugin", "recipe", "weights", "bench", "doctor", "mask", "score"),
-    *("serve", "report", "runs", "compare"),
+    *("serve", "report", "runs", "compare", "sweep"),
 )
 
 

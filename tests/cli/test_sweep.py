@@ -1,0 +1,53 @@
+"""`toolbox sweep`: every combination is trained once, also after a stop."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from toolbox.cli import main
+
+TINY = [
+    *("--set", "generator.width=4", "--set", "discriminator.width=4", "--set", "data.size=32", "--device", "cpu"),
+    *("--set", "training.steps=1"),
+]
+
+
+def sweep(*arguments, code=0):
+    result = CliRunner().invoke(main, ["sweep", "default", *map(str, arguments)])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def test_all_combinations_are_trained_compared_and_not_trained_again(photos, tmp_path):
+    options = [*TINY, "--data", photos, "--out", tmp_path / "s", "--over", "generator.optimizer.lr=1e-4,2e-4"]
+    text = sweep(*options)
+    runs = sorted(path for path in (tmp_path / "s").iterdir() if path.is_dir())
+    assert [run.name for run in runs] == ["001-lr=1e-4-seed=0", "002-lr=2e-4-seed=0"]
+    assert "generator.optimizer.lr" in text and (tmp_path / "s" / "comparison.html").is_file()
+    rates = [json.loads(json.dumps(line)) for line in text.splitlines() if line.startswith("generator.optimizer.lr")]
+    assert rates[0].split() == ["generator.optimizer.lr", "0.0001", "0.0002"]
+    before = [(run / "best.safetensors").stat().st_mtime_ns for run in runs]
+    assert sweep(*options).count("It is finished.") == 2
+    assert before == [(run / "best.safetensors").stat().st_mtime_ns for run in runs]
+    # A run that was stopped before its end is resumed.
+    summary = json.loads((runs[1] / "summary.json").read_text())
+    del summary["pixel_loss"]["after"]
+    (runs[1] / "summary.json").write_text(json.dumps(summary))
+    assert sweep(*options).count("It is finished.") == 1
+    assert "after" in json.loads((runs[1] / "summary.json").read_text())["pixel_loss"]
+    text = sweep(*options, "--set", "training.batch=2", code=2)
+    assert "001-lr=1e-4-seed=0 was trained with another recipe" in text and "--out" in text
+
+
+def test_a_dry_run_lists_the_runs(tmp_path):
+    options = ["--over", "training.batch=2,4", "--over", "generator.optimizer.lr=1e-4,2e-4", "--seeds", 2]
+    text = sweep(*options, "--out", tmp_path / "s", "--dry-run")
+    assert text.count("seed=0") == text.count("seed=1") == 4 and not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("text", ["lr", "lr=", "=1,2", "lr=1,,2", "seed=1,2"])
+def test_a_range_that_is_not_valid_is_named(tmp_path, text):
+    assert f"--over {text}" in sweep("--over", text, "--out", tmp_path / "s", code=2)

@@ -1,0 +1,135 @@
+"""`toolbox sweep`: train a recipe several times with other settings, one run after the other, and compare the runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from toolbox.cli.common import load_catalog, recipe_path
+from toolbox.errors import UsageError
+from toolbox.utils import files
+
+if TYPE_CHECKING:
+    from toolbox.config.recipe import Recipe
+    from toolbox.hooks.catalog import Catalog
+
+COMPARISON = "comparison.html"
+MAX_RUNS = 1000
+
+
+@click.command("sweep")
+@click.argument("name", metavar="RECIPE")
+@click.option("--over", "ranges", multiple=True, metavar="KEY=V,V", help="A setting and its values; may be repeated.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each setup: seeds 0, 1, …")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for all runs.")
+@click.option("--data", type=click.Path(path_type=Path), help="As for `toolbox run`.")
+@click.option("--device", help="As for `toolbox run`.")
+@click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting in all runs.")
+@click.option("--dry-run", is_flag=True, help="Print the runs, and stop.")
+@click.pass_context
+def command(
+    context: click.Context,
+    name: str,
+    ranges: tuple[str, ...],
+    seeds: int,
+    out: Path,
+    data: Path | None,
+    device: str | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+) -> None:
+    """Train RECIPE with every combination of the values of --over and every seed, then compare the runs.
+
+    The same command continues a sweep that was stopped: finished runs stay, and the run in hand is resumed.
+    """
+    from toolbox.config import recipe
+
+    catalog = load_catalog(context)
+    base = recipe.read(name, lambda known: recipe_path(catalog, known), overrides)
+    planned = list(_plan_runs(base, ranges, seeds))
+    for folder, _ in planned:
+        click.echo(files.printable(out / folder))
+    if dry_run:
+        click.echo("Dry run: nothing was trained.")
+        return
+    for number, (folder, changed) in enumerate(planned, 1):
+        click.echo(f"\nRun {number} of {len(planned)}: {folder}")
+        _require_same_recipe(changed, out / folder, catalog)
+        if not _train(changed, out / folder, data, device):
+            click.echo("Stopped. The same command continues.")
+            context.exit(130)
+    _compare([out / folder for folder, _ in planned], out / COMPARISON)
+
+
+def _plan_runs(base: Recipe, ranges: Sequence[str], seeds: int) -> Iterator[tuple[str, Recipe]]:
+    """Yield the folder and the recipe of each run.
+
+    Raises:
+        UsageError: a range that is not valid, or too many runs.
+    """
+    from toolbox.config.recipe import with_overrides
+
+    settings = [_read_range(text) for text in ranges]
+    combinations = list(itertools.product(*settings, [f"seed={seed}" for seed in range(seeds)]))
+    if len(combinations) > MAX_RUNS:
+        raise UsageError(f"These are {len(combinations)} runs; a sweep has at most {MAX_RUNS}.")
+    for number, combination in enumerate(combinations, 1):
+        # The last part of each key is enough for a name, because the number makes it unique.
+        name = "-".join(
+            text.partition("=")[0].rpartition(".")[2] + "=" + text.partition("=")[2] for text in combination
+        )
+        yield re.sub(r"[^\w.=+-]+", "-", f"{number:03d}-{name}")[:120], with_overrides(base, combination)
+
+
+def _read_range(text: str) -> list[str]:
+    key, sign, values = text.partition("=")
+    if not sign or not key.strip() or not all(value.strip() for value in values.split(",")):
+        raise UsageError(f"--over {text}: write KEY=VALUE,VALUE, as in --over generator.optimizer.lr=1e-4,2e-4")
+    if key.strip() == "seed":
+        raise UsageError(f"--over {text}: use --seeds for several seeds.")
+    return [f"{key.strip()}={value.strip()}" for value in values.split(",")]
+
+
+def _require_same_recipe(recipe: Recipe, folder: Path, catalog: Catalog) -> None:
+    """Raise UsageError if the run that `folder` holds has another recipe."""
+    from toolbox.config.binding import bind
+    from toolbox.reports.run_files import is_run
+    from toolbox.training.launch import run_recipe
+
+    if is_run(folder) and run_recipe(folder).tree != bind(recipe, catalog).tree():
+        raise UsageError(
+            f"{files.printable(folder)} was trained with another recipe. Delete it, or choose another --out."
+        )
+
+
+def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) -> bool:
+    """Train one run, or what is left of it; return whether it is finished."""
+    from toolbox.api import Run, train
+    from toolbox.reports.run_files import is_run
+
+    if not is_run(folder):
+        run = train(recipe, data=data, out=folder, device=device)
+    else:
+        summary = Run.open(folder).summary
+        if summary is not None and summary.loss_after is not None:
+            click.echo("It is finished.")
+            return True
+        run = train(resume=folder, data=data, device=device)
+    return run.result is not None and run.result.finished
+
+
+def _compare(folders: Sequence[Path], page: Path) -> None:
+    from toolbox.cli.compare import print_comparison
+    from toolbox.reports.comparison import comparison_report
+    from toolbox.reports.run_files import read_run
+
+    runs = [read_run(folder) for folder in folders]
+    files.write_text(page, comparison_report(runs))
+    click.echo("")
+    print_comparison(runs)
+    click.echo(files.printable(page))
