@@ -11,7 +11,7 @@ from page_server import add, call, restore, running, state, wait_until
 from standins import gray, install_stand_in, run_restore
 
 from toolbox.imaging import io
-from toolbox.masks.sources import find_painted_shape
+from toolbox.masks.detectors import find_painted_shape
 
 
 @pytest.fixture
