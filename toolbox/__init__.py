@@ -12,6 +12,7 @@ Nothing heavy is imported; torch is loaded by the parts that need it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,16 @@ from pydantic import Field
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
-from toolbox.hooks.params import DetectorRef, DiscriminatorRef, FillerRef, GeneratorRef, LossRef, Params, PenaltyRef
+from toolbox.hooks.params import (
+    DetectorRef,
+    DiscriminatorRef,
+    FillerRef,
+    GeneratorRef,
+    LossRef,
+    Params,
+    PenaltyRef,
+    PostprocessorRef,
+)
 from toolbox.hooks.protocols import (
     AdversarialLoss,
     Degradation,
@@ -33,6 +43,7 @@ from toolbox.hooks.protocols import (
     Metric,
     Penalty,
     PenaltyContext,
+    Postprocessor,
     ReconstructionLoss,
     Sample,
 )
@@ -45,6 +56,7 @@ from toolbox.hooks.specs import (
     LossSpec,
     MetricSpec,
     PenaltySpec,
+    PostprocessorSpec,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +95,9 @@ __all__ = [
     "PenaltyContext",
     "PenaltyRef",
     "PenaltySpec",
+    "Postprocessor",
+    "PostprocessorRef",
+    "PostprocessorSpec",
     "Recipe",
     "RecipeSpec",
     "ReconstructionLoss",
@@ -111,6 +126,7 @@ def load_restorer(
     tile: int | None = None,
     saturation: float = 1.0,
     fill: str | None = None,
+    post: Sequence[str] | None = None,
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
@@ -118,7 +134,9 @@ def load_restorer(
     """
     from toolbox.inference import restorer
 
-    return restorer.load_restorer(name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill)
+    return restorer.load_restorer(
+        name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill, post=post
+    )
 
 
 # Names of version 0.1 that have changed. They keep working, with a warning.

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from toolbox import Filler, FillerSpec, Params, hookimpl
+from typing import TYPE_CHECKING
+
+from toolbox import Field, Filler, FillerSpec, Params, Postprocessor, PostprocessorSpec, hookimpl
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TOOLBOX_API = 1
 
@@ -40,6 +45,36 @@ def build_auto(params: Params) -> Filler:
     from .auto import auto
 
     return auto
+
+
+class GrainParams(Params):
+    """Params of `match-grain`."""
+
+    strength: float = Field(1.0, ge=0, le=3, description="Factor of the noise; 1 matches the surroundings.")
+
+
+def build_match_grain(params: GrainParams) -> Postprocessor:
+    """Build the post-processor that adds grain."""
+    from .grain import match_grain
+
+    def process(restored: np.ndarray, original: np.ndarray, mask: np.ndarray, /) -> np.ndarray:
+        return match_grain(restored, mask, params.strength)
+
+    return process
+
+
+@hookimpl
+def toolbox_postprocessors() -> list[PostprocessorSpec]:
+    """Return the post-processor."""
+    return [
+        PostprocessorSpec(
+            name="match-grain",
+            summary="Noise in the lost region, as strong as the grain of the photograph around it",
+            params=GrainParams,
+            build=build_match_grain,
+            reference="Median absolute deviation as a robust scale; Rousseeuw and Croux, JASA 1993",
+        )
+    ]
 
 
 @hookimpl

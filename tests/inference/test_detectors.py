@@ -106,9 +106,10 @@ def test_the_default_detector_is_that_of_the_default_bundle():
         (lambda image, /: image > 0, "no Detection"),
         (lambda image, /: toolbox.Detection(mask=image[:-1] > 0), "no Detection"),
         (lambda image, /: toolbox.Detection(mask=image), "no Detection"),
-        (lambda image, /: 1 / 0, "ZeroDivisionError"),
+        (lambda image, /: 1 / 0, "raised ZeroDivisionError"),
     ],
 )
 def test_a_detector_that_breaks_the_contract_is_reported(detect, message):
-    with pytest.raises(PluginError, match=message):
-        LoadedDetector(name="broken", detect=detect)(integer_luma(smooth()))
+    entry = Entry(kind="detector", spec=SPEC, plugin="test", distribution="", version="")
+    with pytest.raises(PluginError, match=f"Detector 'white' of the plugin 'test'.*{message}"):
+        LoadedDetector(name="broken", detect=detect, entry=entry)(integer_luma(smooth()))

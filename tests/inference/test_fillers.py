@@ -15,9 +15,10 @@ from toolbox.config import recipe
 from toolbox.config.binding import bind
 from toolbox.errors import PluginError, RecipeError, UsageError
 from toolbox.hooks import catalog as catalogs
+from toolbox.hooks.catalog import Entry
 from toolbox.imaging import io
 from toolbox.inference import restorer as restorers
-from toolbox.inference.fillers import fill_view, find_filler
+from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.photo_view import make_view
 
 CATALOG = catalogs.load(third_party=False)
@@ -108,7 +109,8 @@ def test_a_gray_photo_is_coloured_after_it_was_filled(restorer):
 def test_a_recipe_names_its_filler(value, name):
     restoring = {} if value is None else {"fill_with": value}
     plan = bind(recipe.Recipe(name="tiny", tree=TINY | {"restoring": restoring}), CATALOG)
-    assert (plan.filler and plan.filler.spec.name) == name
+    filler = recipe_filler(plan)
+    assert (filler and filler.entry.spec.name) == name
     again = bind(recipe.Recipe(name="tiny", tree=recipe.parse(recipe.dump(plan.tree()), "again")), CATALOG)
     assert again.tree() == plan.tree()
 
@@ -136,19 +138,28 @@ def test_the_old_name_of_the_networks_fill_size_is_read():
     assert both == {"restoring": {"network_fill_size": 64}}
 
 
+BROKEN = Entry(
+    kind="filler",
+    spec=toolbox.FillerSpec(name="broken", summary="Broken", build=lambda params: None),
+    plugin="test",
+    distribution="",
+    version="",
+)
+
+
 @pytest.mark.parametrize(
     ("filler", "message"),
     [
-        (lambda image, mask, *, seed: image[:-1], "returned"),
-        (lambda image, mask, *, seed: image.astype(np.float32), "float32"),
-        (lambda image, mask, *, seed: None, "NoneType"),
-        (lambda image, mask: image, "TypeError"),
+        (lambda image, mask, *, seed: image[:-1], r"returned uint8 \[7, 9\] for uint8 \[8, 9\]"),
+        (lambda image, mask, *, seed: image.astype(np.float32), "returned float32"),
+        (lambda image, mask, *, seed: None, "returned NoneType"),
+        (lambda image, mask: image, "raised TypeError"),
     ],
 )
 def test_a_filler_that_breaks_the_contract_is_reported(filler, message):
-    view = make_view(*damaged(8, 9, color=False, lost=np.s_[2:4, 2:4]))
-    with pytest.raises(PluginError, match=message):
-        fill_view(view, filler)
+    image, mask = damaged(8, 9, color=False, lost=np.s_[2:4, 2:4])
+    with pytest.raises(PluginError, match=f"Filler 'broken' of the plugin 'test'.*{message}"):
+        LoadedFiller(fill=filler, entry=BROKEN)(image, mask)
 
 
 def test_a_filler_that_changes_everything_changes_no_known_pixel():
@@ -160,7 +171,7 @@ def test_a_filler_that_changes_everything_changes_no_known_pixel():
         mask[:] = True
         return image
 
-    filled = fill_view(make_view(image, mask), paint)
+    filled = fill_view(make_view(image, mask), LoadedFiller(fill=paint))
     assert np.array_equal(image, before) and not filled.mask.any()
     assert (filled.image[mask] == 7).all() and np.array_equal(filled.image[~mask], before[~mask])
 

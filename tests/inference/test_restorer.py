@@ -436,5 +436,5 @@ def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
     monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
     toolbox.load_restorer("luma", tile=128, fill="smooth")
-    expected = {"device": None, "keep": None, "tile": 128, "saturation": 1.0, "fill": "smooth"}
+    expected = {"device": None, "keep": None, "tile": 128, "saturation": 1.0, "fill": "smooth", "post": None}
     assert seen == [(("luma",), expected)]

@@ -15,8 +15,8 @@ from toolbox.hooks.kinds import find_kind
 def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name, recipes, weights, and the commands of plugins.
 
-    KIND is generators, discriminators, losses, penalties, degradations, metrics, detectors, fillers, recipes,
-    weights or commands.
+    KIND is generators, discriminators, losses, penalties, degradations, metrics, detectors, fillers,
+    postprocessors, recipes, weights or commands.
     """
     catalog = load_catalog(context)
     kind_name = find_kind(kind).name if kind else None

@@ -14,7 +14,18 @@ import click
 from toolbox.cli.common import as_json, print_json
 from toolbox.errors import UsageError, unknown_name
 
-COMPONENTS = ("loss", "generator", "discriminator", "penalty", "degradation", "metric", "detector", "filler", "command")
+COMPONENTS = (
+    "loss",
+    "generator",
+    "discriminator",
+    "penalty",
+    "degradation",
+    "metric",
+    "detector",
+    "filler",
+    "postprocessor",
+    "command",
+)
 
 
 @click.group("plugin")

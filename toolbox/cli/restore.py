@@ -56,6 +56,13 @@ class Jobs:
     f"  [default: {DEFAULT_FILL} with the weights {DEFAULT_WEIGHTS}; else as their recipe says]",
 )
 @click.option(
+    "--post",
+    metavar="NAME",
+    multiple=True,
+    help="Change the result by this post-processor (`toolbox list postprocessors`); can be repeated. none: by none.  "
+    "[default: as the recipe of the weights says]",
+)
+@click.option(
     "--detector",
     metavar="NAME",
     help="What finds lost regions with --mask auto (`toolbox list detectors`).  [default: as the recipe of the weights "
@@ -257,5 +264,6 @@ def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
         tile=arguments.tile,
         saturation=arguments.saturation,
         fill=arguments.fill or default_fill(arguments.weights),
+        post=arguments.post or None,
         catalog=catalog,
     )

@@ -28,6 +28,7 @@ class Arguments:
     weights: str
     fill: str | None
     detector: str | None
+    post: tuple[str, ...]
     mask: str
     color: str | None
     tolerance: int

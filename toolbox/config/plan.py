@@ -96,11 +96,6 @@ class Plan:
         return self.components["metric"]
 
     @property
-    def filler(self) -> BoundComponent | None:
-        """What fills lost regions before the colours are found; None if the generator does."""
-        return next(iter(self.components["filler"]), None)
-
-    @property
     def initial(self) -> dict[str, str]:
         """What the networks of a new run start from, by "generator" and "discriminator"; those without `init` left out.
 

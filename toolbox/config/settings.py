@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from toolbox.hooks.params import DetectorRef, FillerRef
+from toolbox.hooks.params import DetectorRef, FillerRef, PostprocessorRef
 
 
 def _name_to_table(value: object) -> object:
@@ -19,6 +19,10 @@ def _name_to_table(value: object) -> object:
 
 DetectWith = Annotated[DetectorRef, BeforeValidator(_name_to_table, json_schema_input_type=str | DetectorRef)]
 FillWith = Annotated[FillerRef, BeforeValidator(_name_to_table, json_schema_input_type=str | FillerRef)]
+
+PostProcess = Annotated[
+    PostprocessorRef, BeforeValidator(_name_to_table, json_schema_input_type=str | PostprocessorRef)
+]
 
 
 class Table(BaseModel):
@@ -167,6 +171,11 @@ class Restoring(Table):
         le=4096,
         description="with keep luma, the short side in pixels at which colours are predicted; none: the size of the "
         "photograph",
+    )
+    post: tuple[PostProcess, ...] | None = Field(
+        None,
+        description="the post-processors of the result, in this order: a list of names, or of tables with a name and "
+        "params",
     )
     network_fill_size: int | None = Field(
         None,

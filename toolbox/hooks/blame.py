@@ -34,6 +34,9 @@ CONTRACTS = {
     "loss/adversarial": "loss.generator(fake, real) returns a scalar tensor, loss.discriminator(fake, real) two",
     "penalty": "penalty(context) returns a finite scalar tensor",
     "degradation": "degradation(sample, random) returns a new Sample: uint8 image and truth, a bool mask, one size",
+    "detector": "detector(image) returns a Detection with a bool mask of the image's size",
+    "filler": "filler(image, mask, seed=0) returns a new image of the same shape and dtype",
+    "postprocessor": "postprocessor(restored, original, mask) returns a new picture of the shape and dtype of restored",
     "metric": "metric(restored, truth, mask) returns a finite float or None",
 }
 # The entries of all components that were built in this process, for errors that are raised outside of `call`: in

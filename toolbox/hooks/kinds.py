@@ -20,6 +20,7 @@ from toolbox.hooks.specs import (
     LossSpec,
     MetricSpec,
     PenaltySpec,
+    PostprocessorSpec,
     Spec,
 )
 
@@ -59,6 +60,7 @@ _ROWS = (
     Kind("metric", "metrics", "toolbox_metrics", MetricSpec, table="metrics", holds_many=True),
     Kind("detector", "detectors", "toolbox_detectors", DetectorSpec, restoring_key="detector"),
     Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
+    Kind("postprocessor", "postprocessors", "toolbox_postprocessors", PostprocessorSpec, restoring_key="post"),
     Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
     Kind("weights", "weights", "toolbox_weights", WeightsSpec),
     Kind("command", "commands", "toolbox_commands", CommandSpec, per_plugin=True),

@@ -55,6 +55,12 @@ class FillerRef(Ref):
     kind = "filler"
 
 
+class PostprocessorRef(Ref):
+    """A post-processor as a param; `build` gets the built post-processor as an argument with the field's name."""
+
+    kind = "postprocessor"
+
+
 class PenaltyRef(Ref):
     """A penalty as a param; `build` gets the built penalty as an argument with the field's name."""
 

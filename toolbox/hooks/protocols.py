@@ -196,6 +196,23 @@ class Filler(Protocol):
         """
 
 
+class Postprocessor(Protocol):
+    """Changes a restored photograph, after it was filled and coloured."""
+
+    def __call__(self, restored: np.ndarray, original: np.ndarray, mask: np.ndarray, /) -> np.ndarray:
+        """Return the new picture; do not write into the given arrays.
+
+        Args:
+            restored: (H, W, 3) RGB, uint8 or uint16, of any size from 1x1.
+            original: the damaged photograph, (H, W) gray or (H, W, 3) RGB, of the same dtype.
+            mask: (H, W) bool, True where it was lost.
+
+        Returns:
+            An array of the shape and dtype of `restored`. Unless the spec has ``changes_known=True``, known pixels are
+            those of `restored`.
+        """
+
+
 class Metric(Protocol):
     """Measures one restored photograph, for reports."""
 

@@ -106,6 +106,15 @@ EXAMPLES = {
         tables='[restoring.detector]\nname = "$name"\ncontrast = 40',
         spec_argument='kinds=("scratch",),',
     ),
+    "postprocessor": Example(
+        protocol="Postprocessor",
+        summary="Sharpen the lost region by an unsharp mask",
+        reference="Unsharp masking; Gonzalez and Woods, Digital Image Processing",
+        param='amount: float = Field(0.5, ge=0, le=3, description="Strength of the sharpening.")',
+        factory="make_postprocessor",
+        call="make_postprocessor(params.amount)",
+        tables='[restoring]\npost = [{ name = "$name", amount = 0.5 }]',
+    ),
     "filler": Example(
         protocol="Filler",
         summary="Mean of the known pixels nearby, weighted by a Gaussian",

@@ -15,6 +15,8 @@ from toolbox.hooks.params import RESERVED_KEYS, Params
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
 NETWORK_FILL = "network"
+# With `--post`: no post-processor, whatever the recipe says.
+NO_POSTPROCESSORS = "none"
 # The weights that ship, and how photographs are filled with them unless the user says otherwise.
 DEFAULT_WEIGHTS = "luma"
 DEFAULT_FILL = "auto"
@@ -171,6 +173,24 @@ class FillerSpec(ComponentSpec):
         super().__post_init__()
         if self.name == NETWORK_FILL:
             raise ValueError(f"a filler can't be named '{NETWORK_FILL}', which stands for the generator; rename it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostprocessorSpec(ComponentSpec):
+    """A post-processor; see `toolbox.hooks.protocols.Postprocessor`.
+
+    Attributes:
+        changes_known: whether it may change known pixels. If not, they are put back after it.
+    """
+
+    kind = "postprocessor"
+    changes_known: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for the name that stands for no post-processor."""
+        super().__post_init__()
+        if self.name == NO_POSTPROCESSORS:
+            raise ValueError(f"a post-processor can't be named '{NO_POSTPROCESSORS}', which stands for none; rename it")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io as streams
+from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -41,6 +42,7 @@ def restore(
     reference: References | None = None,
     detector: str | None = None,
     fill: str | None = None,
+    post: Sequence[str] | None = None,
     saturation: float | None = None,
     tile: int | None = None,
     device: str | None = None,
@@ -62,6 +64,7 @@ def restore(
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
             recipe says. A restorer fills as it was loaded.
+        post: names of post-processors, in order; None: as in the recipe. A restorer has its own.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
@@ -101,7 +104,7 @@ def restore(
         restorer = (
             weights
             if isinstance(weights, Restorer)
-            else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights))
+            else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights), post=post)
         )
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels

@@ -36,4 +36,5 @@ def weights_detector(weights: str | Path, catalog: Catalog) -> LoadedDetector | 
 
 def _load(bound: BoundComponent) -> LoadedDetector:
     spec = cast(DetectorSpec, bound.spec)
-    return LoadedDetector(name=spec.name, detect=build_component(bound, fresh=False), gray_only=spec.gray_only)
+    detect = build_component(bound, fresh=False)
+    return LoadedDetector(name=spec.name, detect=detect, gray_only=spec.gray_only, entry=bound.entry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,15 +19,14 @@ from toolbox.errors import UsageError
 from toolbox.guidance.guide import References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
-from toolbox.hooks.protocols import Filler
 from toolbox.inference.detectors import recipe_detector
-from toolbox.inference.fillers import fill_view, find_filler
+from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.photo_view import PhotoView, make_view
+from toolbox.inference.postprocessors import LoadedPostprocessor, find_postprocessors, recipe_postprocessors
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
-from toolbox.models.build import build_filler
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
 from toolbox.utils import devices
@@ -57,6 +56,7 @@ class Restorer:
             side in pixels first. None: `size`. If that is None too, what fits into a tile is filled at full size.
         detector: finds the lost region if no mask is given; None: the painted shape of a gray photograph.
         filler: fills the lost region before the network sees the photograph; None: the network fills it.
+        postprocessors: change the result, in this order.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
         saturation: factor of the colours that the network predicts, from 0 (gray) to 2. Luma and known colours stay.
         warn: called with one line on unusual events, as that memory ran out.
@@ -69,7 +69,8 @@ class Restorer:
     size: int | None = None
     network_fill_size: int | None = None
     detector: LoadedDetector | None = None
-    filler: Filler | None = None
+    filler: LoadedFiller | None = None
+    postprocessors: tuple[LoadedPostprocessor, ...] = ()
     tile: int = Restoring().tile
     saturation: float = 1.0
     warn: Callable[[str], None] = _warn
@@ -133,10 +134,18 @@ class Restorer:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
         view = make_view(image, default_mask(image, self.detector) if mask is None else mask)
         if reference is None and hints is None:
-            return Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
-        check_keep(self.keep, reference=reference is not None, hints=hints is not None)
-        luma = image if image.ndim == 2 else integer_luma(image)
-        return run_guided(view, make_guide(luma, view.mask, reference, hints), self.keep, self._run)
+            restoration = Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
+        else:
+            check_keep(self.keep, reference=reference is not None, hints=hints is not None)
+            luma = image if image.ndim == 2 else integer_luma(image)
+            guide = make_guide(luma, view.mask, reference, hints)
+            restoration = run_guided(view, guide, self.keep, self._run)
+        return replace(restoration, pixels=self._post(restoration.pixels, view))
+
+    def _post(self, pixels: np.ndarray, view: PhotoView) -> np.ndarray:
+        for process in self.postprocessors:
+            pixels = process(pixels, view.image, view.mask)
+        return pixels
 
     @blame.explained()
     def _run(self, view: PhotoView, mix: Mix | None = None) -> np.ndarray:
@@ -167,6 +176,7 @@ def load_restorer(
     tile: int | None = None,
     saturation: float = 1.0,
     fill: str | None = None,
+    post: Sequence[str] | None = None,
     catalog: Catalog | None = None,
 ) -> Restorer:
     """Return a restorer with trained weights.
@@ -180,10 +190,11 @@ def load_restorer(
         saturation: factor of the predicted colours, from 0 (gray) to 2; see `Restorer`.
         fill: the name of the filler that fills lost regions (`toolbox list fillers` lists them), or "network" for the
             generator; None: as in the recipe.
+        post: the names of post-processors (`toolbox list postprocessors`), in order; None: as in the recipe.
         catalog: the installed components; None: load them.
 
     Raises:
-        UsageError: a name, file, device, `keep`, `tile`, `saturation` or `fill` that is not valid.
+        UsageError: a name, file, device, `keep`, `tile`, `saturation`, `fill` or `post` that is not valid.
         WeightsError: weights that are damaged, do not fit, or need a plugin that is not installed.
         PluginError: the generator fails.
     """
@@ -199,14 +210,16 @@ def load_restorer(
     trained = load_trained(weights, torch_device, catalog)
     settings = trained.plan.settings
     restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
-    filler = build_filler(trained.plan) if fill is None else find_filler(fill, catalog)
-    restorer = make_restorer(trained.network, keep or settings.keep, torch_device, restoring, filler)
-    return replace(restorer, saturation=saturation, detector=recipe_detector(trained.plan))
+    return replace(
+        make_restorer(trained.network, keep or settings.keep, torch_device, restoring),
+        saturation=saturation,
+        detector=recipe_detector(trained.plan),
+        filler=recipe_filler(trained.plan) if fill is None else find_filler(fill, catalog),
+        postprocessors=recipe_postprocessors(trained.plan) if post is None else find_postprocessors(post, catalog),
+    )
 
 
-def make_restorer(
-    network: nn.Module, keep: str, device: torch.device, settings: Restoring, filler: Filler | None = None
-) -> Restorer:
+def make_restorer(network: nn.Module, keep: str, device: torch.device, settings: Restoring) -> Restorer:
     """Put `network` in eval mode, probe which sizes it takes, and return a restorer."""
     network.eval()
     return Restorer(
@@ -216,7 +229,6 @@ def make_restorer(
         multiple=probe_multiple(network, device),
         size=settings.size,
         network_fill_size=settings.network_fill_size,
-        filler=filler,
         tile=settings.tile,
     )
 

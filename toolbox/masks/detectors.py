@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.errors import PluginError, ToolboxError
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
 from toolbox.hooks.protocols import Detection, Detector
 from toolbox.masks.lost_region import find_lost_region
 
@@ -23,11 +24,13 @@ class LoadedDetector:
         name: its name.
         detect: the detector.
         gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere.
+        entry: its entry in the catalog.
     """
 
     name: str
     detect: Detector
     gray_only: bool = False
+    entry: Entry | None = None
 
     def __call__(self, image: np.ndarray) -> Detection:
         """Return the detection in an image (H, W) or (H, W, 3) uint8.
@@ -35,17 +38,13 @@ class LoadedDetector:
         Raises:
             PluginError: the detector fails, or returns something else.
         """
-        try:
-            # A copy, because a plugin may write into what it is given.
-            detection = self.detect(image.copy())
-        except (ToolboxError, MemoryError):
-            raise
-        except Exception as error:  # a plugin may raise anything
-            text = " ".join(str(error).split())
-            raise PluginError(f"The detector '{self.name}' failed: {type(error).__name__}: {text}") from error
+        # A copy, because a plugin may write into what it is given.
+        with blame.explained():
+            detection = blame.call(self.entry, self.detect, image.copy())
         mask = detection.mask if isinstance(detection, Detection) else None
         if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
-            raise PluginError(f"The detector '{self.name}' returned no Detection with a bool mask of the image's size")
+            fault = "returned no Detection with a bool mask of the image's size"
+            raise blame.wrong_result(self.entry, self.detect, fault)
         return detection
 
 

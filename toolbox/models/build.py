@@ -12,7 +12,6 @@ from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, ToolboxError
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
-from toolbox.hooks.protocols import Filler
 from toolbox.models import component_calls
 
 
@@ -46,11 +45,6 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
     if isinstance(component, nn.Module):
         component_calls.attach(component, bound.entry)
     return component
-
-
-def build_filler(plan: Plan) -> Filler | None:
-    """Build the filler of a plan; None if the generator fills lost regions itself."""
-    return None if plan.filler is None else cast(Filler, build_component(plan.filler, fresh=False))
 
 
 def build_generator(plan: Plan, device: torch.device) -> nn.Module:

@@ -26,6 +26,7 @@ from toolbox.testing.fillers import check_filler
 from toolbox.testing.generators import check_generator
 from toolbox.testing.metrics import check_metric
 from toolbox.testing.penalties import check_penalty
+from toolbox.testing.postprocessors import check_postprocessor
 from toolbox.testing.recipes import check_recipe
 from toolbox.testing.reconstruction import check_reconstruction_loss
 from toolbox.testing.subject import Subject, with_entry
@@ -56,6 +57,7 @@ KIND_CHECKS = {
     "metric": KindChecks(check_metric),
     "detector": KindChecks(check_detector),
     "filler": KindChecks(check_filler),
+    "postprocessor": KindChecks(check_postprocessor),
 }
 
 

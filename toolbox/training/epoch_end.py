@@ -15,9 +15,10 @@ from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import ToolboxError
 from toolbox.evaluation.submission import restore_and_zip
 from toolbox.hooks.specs import MetricSpec
+from toolbox.inference.fillers import recipe_filler
+from toolbox.inference.postprocessors import recipe_postprocessors
 from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
-from toolbox.models.build import build_filler
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
 from toolbox.training.checkpoint import Progress
@@ -184,8 +185,11 @@ def restore_test_photos(
     network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
 
     def restore() -> bool:
-        filler = build_filler(run.plan)
-        restorer = make_restorer(network, run.state.keep, device, run.plan.settings.restoring, filler)
+        restorer = replace(
+            make_restorer(network, run.state.keep, device, run.plan.settings.restoring),
+            filler=recipe_filler(run.plan),
+            postprocessors=recipe_postprocessors(run.plan),
+        )
         with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
             restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
             return restored is not None
