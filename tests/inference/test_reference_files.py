@@ -129,3 +129,13 @@ def test_hints_are_for_one_photo_with_new_colours(album):
     assert "no new colours" in result.output
     result = run_restore(album / "others" / "b.png", "-o", album / "out", "--hints", layer, "--mask", layer, code=1)
     assert "keeps its colours" in result.output
+
+
+def test_many_references_are_chosen_by_an_index(album, monkeypatch):
+    monkeypatch.setenv("TOOLBOX_CACHE", str(album / "cache"))
+    monkeypatch.setattr("toolbox.inference.reference_index.MIN_PHOTOS", 3)
+    monkeypatch.setattr("toolbox.inference.reference_index.CANDIDATES", 2)
+    run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "others")
+    (record,) = read_report(album / "out")["photos"]
+    assert list(record["references"]) == [str(album / "others" / "b.png")]
+    assert len(list((album / "cache" / "references").iterdir())) == 1

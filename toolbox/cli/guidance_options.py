@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from toolbox.errors import UsageError
+
+if TYPE_CHECKING:
+    from toolbox.inference.options import RestoreOptions
+    from toolbox.utils.console import Console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -75,3 +80,16 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
         "hints": values.hints,
         "provenance": values.provenance,
     }
+
+
+def with_reference_index(options: RestoreOptions, given: Sequence[Path], console: Console) -> RestoreOptions:
+    """Return the options with an index, if the folders among the `given` references have many photographs."""
+    from toolbox.inference.reference_index import MIN_PHOTOS, build_index
+
+    named = tuple(path for path in given if path.is_file())
+    paths = [path for path in options.references if path not in named]
+    if len(paths) < MIN_PHOTOS:
+        return options
+    with console.progress_bar("indexing references", len(paths)) as advance:
+        index = build_index(paths, max_pixels=options.max_pixels, advance=advance)
+    return replace(options, reference_index=replace(index, named=named))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
-from toolbox.cli.guidance_options import guidance_options
+from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import UsageError
@@ -207,6 +207,7 @@ def _restore(
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)
+        options = with_reference_index(options, arguments.reference, console)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         records = ResultRecords(report_path, result_flags(arguments, context), options.mask_options)
         for result in results:

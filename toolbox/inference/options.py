@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from toolbox.imaging import io
 from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions
 from toolbox.utils import files
+
+if TYPE_CHECKING:
+    from toolbox.inference.reference_index import ReferenceIndex
 
 Keep = Literal["luma", "rgb", "none"]
 Status = Literal["restored", "there already", "left as it is", "preview", "failed"]
@@ -26,6 +29,7 @@ class RestoreOptions:
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
         before_after: whether a before-and-after picture is written too.
         references: the files of photographs that may show the same scene.
+        reference_index: chooses from many references; None: all of them are compared with each photograph.
         hints: the file with strokes of colour for the photograph, or None.
         provenance: whether a picture of where each pixel comes from is written, and the metadata of the result says it.
         preview: whether only a picture of the lost region is written.
@@ -38,6 +42,7 @@ class RestoreOptions:
     keep_tone: bool = False
     before_after: bool = False
     references: tuple[Path, ...] = ()
+    reference_index: ReferenceIndex | None = None
     hints: Path | None = None
     provenance: bool = False
     preview: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from toolbox.masks.sources import (
 from toolbox.utils import files
 
 if TYPE_CHECKING:
+    from toolbox.guidance.reference import Reference
     from toolbox.inference.restorer import Restorer
 
 
@@ -77,8 +78,7 @@ def restore_photo(
     # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
     before = rgb if options.before_after else None
     del rgb
-    paths = options.references
-    references = read_references(paths, job.photo, max_pixels=options.max_pixels) if paths else None
+    references = _references(photo, mask, job, options) if options.references else None
     hints = None if options.hints is None else _read_hints(options, mask.shape, keep)
     tone = toning if keeps_tone else None
     restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
@@ -154,6 +154,15 @@ def restore_pixels(
     pixels = np.where(mask[..., None], apply_toning(integer_luma(restored.pixels), tone), photo.pixels)
     origin = np.where(mask, restored.origin, np.uint8(provenance.Origin.KNOWN))
     return replace(restored, pixels=pixels, origin=origin)
+
+
+def _references(photo: Photo, mask: np.ndarray, job: Job, options: RestoreOptions) -> Iterator[Reference]:
+    """Yield the references of a photograph: all, or the likeliest ones of many."""
+    paths: Sequence[Path] = options.references
+    if options.reference_index is not None:
+        pixels = io.to_8bit(photo.pixels)
+        paths = options.reference_index.candidates(pixels if pixels.ndim == 2 else integer_luma(pixels), mask)
+    return read_references(paths, job.photo, max_pixels=options.max_pixels)
 
 
 def _read_hints(options: RestoreOptions, size: tuple[int, ...], keep: Keep) -> np.ndarray:
