@@ -81,9 +81,9 @@ class TrainingError(ToolboxError):
     """A training run that failed: memory ran out, or a value is NaN or infinite."""
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
+def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
     """Return `` Did you mean 'x'?`` for the choice that is most like `name`, an empty string if none is similar."""
-    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=cutoff)
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
 

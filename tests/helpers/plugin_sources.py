@@ -21,6 +21,17 @@ BROKEN = {
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(catalog): return []",
         "toolbox_losses(catalog) takes arguments",
     ),
+    "a hook of no kind": (
+        "from toolbox import hookimpl\n@hookimpl\ndef toolbox_trackers(): return []",
+        "toolbox_trackers is not a hook. Hooks: toolbox_",
+    ),
+    "a param that pydantic uses": (
+        "import warnings\nfrom toolbox import Field, LossSpec, Params, hookimpl\n"
+        "with warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n"
+        "    class P(Params):\n        copy: int = Field(1, description='x')\n"
+        "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
+        "have names that pydantic uses: copy; choose other names",
+    ),
     "misspelt hooks": (
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_loses(): return []\n"
         "@hookimpl\ndef toolbox_penaltys(): return []",

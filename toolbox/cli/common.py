@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import ToolboxError, UsageError
+from toolbox.utils.json_values import finite_json
 from toolbox.utils.launcher import is_local_main_process, is_main_process
 from toolbox.utils.screen import echo
 
@@ -60,7 +61,7 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print a value as indented JSON."""
     # Where stdout is not UTF-8, what it lacks would be escaped in a way that JSON does not know.
     is_utf8 = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
-    echo(json.dumps(value, indent=2, ensure_ascii=not is_utf8))
+    echo(json.dumps(finite_json(value), indent=2, ensure_ascii=not is_utf8, allow_nan=False))
 
 
 def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -67,6 +68,16 @@ def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any
     return component
 
 
+# What a label can be: it is part of names of files and of keys in the records of a run.
+LABEL = re.compile(r"[^\W\d_][\w-]{0,63}")
+# By kind, the labels that would hide other values in the records of a run.
+RESERVED_LABELS = {
+    "metric": ("loss", "S", "M", "C", "score"),
+    "loss": ("g", "d", "on_real", "on_fake", "d_accuracy"),
+    "penalty": ("g", "d", "on_real", "on_fake", "d_accuracy"),
+}
+
+
 @dataclass(kw_only=True)
 class _Binder:
     """Binds tables, and collects their faults and warnings."""
@@ -88,7 +99,10 @@ class _Binder:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
         except ValidationError as error:
             self.faults.extend(explain_validation_error(error, model, location, owner))
-            return None
+        except Exception as error:  # a validator of a plugin may raise anything
+            text = " ".join(str(error).split())
+            self.add_fault(location, f"the check of the params of {owner} raised {type(error).__name__}: {text}")
+        return None
 
     def bind_single(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
         """Bind a table that holds one component, as ``[generator]``."""
@@ -108,8 +122,24 @@ class _Binder:
         components = [
             self.bind_component(kind.name, table, f"{kind.table}.{label}", label, options_class(kind.name))
             for label, table in raw.items()
+            if self._is_label(kind, label)
         ]
         return tuple(component for component in components if component is not None)
+
+    def _is_label(self, kind: Kind, label: str) -> bool:
+        """Return whether a label can be used; add a fault if not. Labels become names in records and of files."""
+        reserved = RESERVED_LABELS.get(kind.name, ())
+        if label in reserved:
+            self.add_fault(
+                f"{kind.table}.{label}",
+                f"is a name that the records of a run use ({', '.join(reserved)}); choose another label, and write "
+                f'name = "{label}" below it if the {kind.name} has that name',
+            )
+        elif not LABEL.fullmatch(label):
+            self.add_fault(
+                kind.table, f"{label!r} is not a label; use up to 64 letters, digits, - and _, beginning with a letter"
+            )
+        return label not in reserved and LABEL.fullmatch(label) is not None
 
     def bind_restoring(self, kind: Kind, settings: Settings | None) -> tuple[BoundComponent, ...]:
         """Bind what ``[restoring]`` names of a kind."""
@@ -143,16 +173,24 @@ class _Binder:
         raw_options = {key: raw.pop(key) for key in options_type.model_fields.keys() & raw.keys()}
         options = self.validate(options_type, raw_options, location, owner)
         try:
-            entry = self.catalog.find(kind, str(name))
+            missing = self._missing_plugins()
+            entry = self.catalog.find(kind, str(name), hint=not missing)
         except UsageError as error:
-            self.add_fault(f"{location}.name" if name != label else location, str(error) + self._missing_plugins())
+            self.add_fault(f"{location}.name" if name != label else location, str(error) + missing)
             return None
         spec = cast(ComponentSpec, entry.spec)
         params = self.validate(spec.params, raw, location, owner)
         if params is None or options is None:
             return None
         children = self._bind_children(params, location)
-        if spec.warn is not None and (line := spec.warn(params)):
+        try:
+            line = None if spec.warn is None else spec.warn(params)
+        except Exception as error:  # a plugin may raise anything
+            self.add_fault(
+                location, f"the warn of {owner} raised {type(error).__name__}: {' '.join(str(error).split())}"
+            )
+            return None
+        if line:
             self.warnings.append(f"{location}: {line}")
         return BoundComponent(label=label, entry=entry, params=params, options=options, children=children)
 
@@ -172,15 +210,21 @@ class _Binder:
 
     def _missing_plugins(self) -> str:
         """Return a sentence that names the plugins that the recipe requires and that do not work here."""
-        working = {record.name for record in self.catalog.plugins if record.status == "ok"}
-        missing = [
-            f"'{name}' ({origin})" if origin else f"'{name}'"
-            for name, origin in self.requires.items()
-            if name not in working
-        ]
-        if not missing:
-            return ""
-        return f" The recipe needs the plugin {', '.join(missing)}, not here: pip install it; see `toolbox plugins`."
+        records = {record.name: record for record in self.catalog.plugins}
+        lines = []
+        for name, origin in self.requires.items():
+            record = records.get(name)
+            if record is None or record.status != "ok":
+                remedy = _install_remedy(str(origin)) if record is None else record.how_to_load
+                lines.append(f" The recipe needs the plugin '{name}'{f' ({origin})' if origin else ''}, {remedy}.")
+        return "".join(lines)
+
+
+def _install_remedy(origin: str) -> str:
+    """Return how to get a plugin that is not here; `origin` is its distribution and version, empty for a file."""
+    if not origin:
+        return "a single file that is not here: toolbox plugin add FILE"
+    return f"which is not here: pip install {origin.split()[0]} (not with --no-plugins)"
 
 
 def _check_choose_by(binder: _Binder, choose_by: str, metrics: Sequence[BoundComponent]) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from toolbox.config.component_options import ComponentOptions, NetworkOptions
 from toolbox.config.recipe import Tree
 from toolbox.config.settings import Settings
-from toolbox.errors import Fault, RecipeError
+from toolbox.errors import Fault, RecipeError, ToolboxError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.kinds import RECIPE_TABLES
 from toolbox.hooks.params import Params
@@ -118,8 +118,12 @@ class Plan:
             if component.spec.check is not None:
                 try:
                     component.spec.check(component.params)
-                except ValueError as error:
-                    faults.append(Fault(location=component.label, message=" ".join(str(error).split())))
+                except ToolboxError:
+                    raise
+                except Exception as error:  # ValueError is the contract; a plugin may raise anything
+                    text = " ".join(str(error).split())
+                    raised = "" if isinstance(error, ValueError) else f"its check raised {type(error).__name__}: "
+                    faults.append(Fault(location=component.label, message=raised + text))
         if faults:
             raise RecipeError(self.name, faults)
 

@@ -58,13 +58,25 @@ class Catalog:
         """Return the names of a kind, sorted."""
         return sorted(self.components[kind])
 
-    def find(self, kind: str, name: str) -> Entry:
-        """Return an entry; UsageError with the choices and the most similar name if there is none."""
+    def find(self, kind: str, name: str, *, hint: bool = True) -> Entry:
+        """Return an entry; UsageError with the choices and the most similar name if there is none.
+
+        With `hint`, the message names the plugins that are disabled.
+        """
         try:
             return self.components[kind][name]
         except KeyError:
             see = f"toolbox list {KINDS[kind].plural}"
-            raise UsageError(unknown_name(kind, name, self.components[kind], see)) from None
+            message = unknown_name(kind, name, self.components[kind], see)
+            raise UsageError(message + (self._disabled_plugins() if hint else "")) from None
+
+    def _disabled_plugins(self) -> str:
+        """Return a sentence for each plugin that is disabled, which may have what was not found."""
+        return "".join(
+            f" It may be in the plugin '{record.name}', {record.how_to_load}."
+            for record in self.plugins
+            if record.status == "disabled"
+        )
 
     def spec(self, kind: str, name: str) -> ComponentSpec:
         """Return the spec of a component; raises UsageError."""

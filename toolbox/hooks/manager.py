@@ -29,6 +29,7 @@ from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 ENTRY_POINT_GROUP = "toolbox.plugins"
 SLOW_SECONDS = 1.0
+BY_ENVIRONMENT = "by TOOLBOX_DISABLE"  # the cause of a plugin that this variable disables
 
 Origin = Literal["bundle", "package", "file", "registry"]
 Status = Literal["ok", "failed", "disabled"]
@@ -77,7 +78,20 @@ class PluginRecord:
     @property
     def remedy(self) -> str:
         """How to disable it, as the end of a sentence; empty for a registry, whose cause names the remedy."""
-        return "" if self.origin == "registry" else f"; to disable it: toolbox plugin disable {self.name}"
+        if self.origin == "registry":
+            return ""
+        if self.origin == "file" and not Path(self.source).is_file():
+            return f"; if it was moved: toolbox plugin remove {self.name}, then toolbox plugin add NEW_PATH"
+        return f"; to disable it: toolbox plugin disable {self.name}"
+
+    @property
+    def how_to_load(self) -> str:
+        """Why it is not loaded and how to change that, as the end of a sentence."""
+        if self.status == "failed":
+            return f"which was not loaded: {self.cause}; see `toolbox plugins`"
+        if self.cause == BY_ENVIRONMENT:
+            return "which the environment variable TOOLBOX_DISABLE disables; remove it there"
+        return f"which is disabled: toolbox plugin enable {self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +138,7 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
         record = candidate.record
         same_name = next((r for r in manager.records if r.name == record.name), None)
         if record.name in registries.disabled_by_environment:
-            record.status, record.cause = "disabled", "by TOOLBOX_DISABLE"
+            record.status, record.cause = "disabled", BY_ENVIRONMENT
         elif record.name in registries.user.disabled:
             record.status, record.cause = "disabled", f"by toolbox plugin disable {record.name}"
         elif record.status == "ok" and same_name is not None:
@@ -230,6 +244,13 @@ def _explain_import_error(error: BaseException) -> str:
     return f"import failed: {kind}: {text}" if text else f"import failed: {kind}"
 
 
+def _similar_hook(name: str, hooks: list[str]) -> str:
+    """Return a hint at the hook that a name is a slip of; empty if none is near. The common prefix doesn't count."""
+    prefix = f"{PROJECT}_"
+    hint = did_you_mean(name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in hooks], cutoff=0.75)
+    return hint.replace("'", f"'{prefix}", 1)
+
+
 def _find_hook_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  # noqa: ANN401 - any object
     """Yield every fault of a plugin's hook functions."""
     api = getattr(plugin, "TOOLBOX_API", HOOK_API)
@@ -250,7 +271,7 @@ def _find_hook_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  
         has_hooks = True
         hook = options.get("specname") or name
         if hook not in hooks:
-            yield f"{name} is not a hook.{did_you_mean(hook, hooks)} Hooks: {', '.join(hooks)}"
+            yield f"{name} is not a hook.{_similar_hook(hook, hooks)} Hooks: {', '.join(hooks)}"
         elif options.get("hookwrapper") or options.get("wrapper"):
             yield f"{name} is a hook wrapper; toolbox calls each hook by itself and supports no wrappers"
         elif callable(function) and inspect.signature(function).parameters:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from pydantic import BaseModel
+
 from toolbox.hooks.params import RESERVED_KEYS, Params
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
@@ -79,6 +81,11 @@ class ComponentSpec(Spec):
         reserved = sorted(RESERVED_KEYS & set(fields))
         if reserved:
             raise ValueError(f"params of '{self.name}' have names that recipes reserve: {', '.join(reserved)}")
+        shadowing = sorted(name for name in fields if hasattr(BaseModel, name))
+        if shadowing:
+            raise ValueError(
+                f"params of '{self.name}' have names that pydantic uses: {', '.join(shadowing)}; choose other names"
+            )
         invalid = sorted(name for name in self.initial if name not in fields or fields[name].is_required())
         if invalid:
             raise ValueError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from toolbox.errors import WeightsError
 from toolbox.utils import files
+from toolbox.utils.json_values import finite_json
 
 # The entry of the safetensors header that holds `WeightsHeader` as JSON.
 KEY = "toolbox"
@@ -48,7 +49,7 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHead
     """Write tensors and their header to `path`, atomically. The same weights give the same bytes."""
     # A single entry, since safetensors writes several entries in a random order.
     known = {name: value for name, value in asdict(header).items() if value not in (None, "", {})}
-    metadata = {KEY: json.dumps({"recipe": header.recipe} | known)}
+    metadata = {KEY: json.dumps(finite_json({"recipe": header.recipe} | known), allow_nan=False)}
     files.write_bytes(path, save(cpu_copies(tensors), metadata=metadata))
 
 

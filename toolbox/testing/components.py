@@ -14,7 +14,6 @@ from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.specs import ComponentSpec, Spec
-from toolbox.models.published import find_weight_damage
 from toolbox.testing import common, plugins
 from toolbox.testing.adversarial import check_adversarial_loss
 from toolbox.testing.checks import Check, error_text, quiet_plugins, run_checks
@@ -31,6 +30,7 @@ from toolbox.testing.recipes import check_recipe
 from toolbox.testing.reconstruction import check_reconstruction_loss
 from toolbox.testing.subject import Subject, with_entry
 from toolbox.testing.table import table
+from toolbox.testing.weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def check_component(
     if isinstance(spec, RecipeSpec):
         return check_recipe(catalog, spec.path)
     if isinstance(spec, WeightsSpec):
-        damage = find_weight_damage(entry)
-        return [Check(name="sha256", status="failed" if damage else "ok", detail=damage or "the file is unchanged")]
+        return check_weights(entry, catalog)
     if isinstance(spec, CommandSpec):
         return check_command(spec)
     assert isinstance(spec, ComponentSpec)

@@ -97,6 +97,8 @@ class GanMonitor:
         if not self.epoch_losses:
             return []
         training, validation = mean(self.epoch_losses), record["validation"]["loss"]
+        if validation is None:  # it was not finite
+            return []
         self.epoch_losses = []
         if self.best_validation is None or validation < self.best_validation[1]:
             self.best_validation, self.worse_validations = (training, validation, record["step"] + 1), 0

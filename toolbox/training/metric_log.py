@@ -17,6 +17,7 @@ from toolbox.training import run_dir
 from toolbox.training.run_records import read_records
 from toolbox.training.validate import Preview, ValidationResult
 from toolbox.utils import files
+from toolbox.utils.json_values import finite_json
 
 
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -24,7 +25,7 @@ def append_record(folder: Path, record: Mapping[str, Any]) -> None:
     path = folder / run_dir.METRICS
     try:
         with path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(record) + "\n")
+            lines.write(json.dumps(finite_json(record), allow_nan=False) + "\n")
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
