@@ -15,6 +15,7 @@ The JSON and a Markdown table have one row for each method, with the means over 
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -41,6 +42,9 @@ LAYERS = (2, 2, 3, 3, 3)
 @click.command("quality")
 @click.option("--pairs", type=click.Path(path_type=Path), required=True, help="Folder with input/, truth/ and masks/.")
 @click.option("--weights", multiple=True, help="A published name, a file or a run folder.  [default: luma]")
+@click.option(
+    "--fill", "fills", multiple=True, help="A filler, or network.  [default: as the recipe of the weights says]"
+)
 @click.option("--lpips", type=click.Path(path_type=Path), help="Weights of VGG16 and the LPIPS 0.1 heads, safetensors.")
 @click.option(
     "--sheet", type=click.Path(path_type=Path), help="Write a JPEG of every third pair: input, results, truth."
@@ -48,7 +52,13 @@ LAYERS = (2, 2, 3, 3, 3)
 @timing.quick_option
 @timing.json_option
 def command(
-    pairs: Path, weights: tuple[str, ...], lpips: Path | None, sheet: Path | None, quick: bool, path: Path | None
+    pairs: Path,
+    weights: tuple[str, ...],
+    fills: tuple[str, ...],
+    lpips: Path | None,
+    sheet: Path | None,
+    quick: bool,
+    path: Path | None,
 ) -> None:
     """Restore all pairs by several weights and by OpenCV, and print the mean figures of each method."""
     samples = list(load_pairs(pairs).values())[: 2 if quick else None]
@@ -57,15 +67,17 @@ def command(
         "input as it is": lambda sample: sample.image,
         "OpenCV Telea in gray": inpaint_gray,
     }
-    for name in weights or ("luma",):
-        methods[name] = make_restore(load_restorer(name))
+    ours = {}
+    for name, fill in itertools.product(weights or ("luma",), fills or (None,)):
+        ours[f"{name}, {fill}" if fill else name] = make_restore(load_restorer(name, fill=fill))
+    methods |= ours
     rows, columns = {}, [[sample.image for sample in samples]]
     for name, restore in methods.items():
         start = time.perf_counter()
         results = [restore(sample) for sample in samples]
         seconds = (time.perf_counter() - start) / len(samples)
         rows[name] = mean_figures(results, samples, lpips_distance) | {"seconds": seconds}
-        columns += [results] if name in (weights or ("luma",)) else []
+        columns += [results] if name in ours else []
     columns.append([sample.truth for sample in samples])
     result = {"pairs": len(samples), "threads": torch.get_num_threads(), "rows": rows} | timing.environment()
     if path is not None:
