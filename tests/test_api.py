@@ -35,6 +35,12 @@ def tiny_recipe():
     return recipe.set("data.size", 32).set("training.batch", 2).set("training.steps", 2)
 
 
+def content(path):
+    """Return the bytes of a file, of a log without the records that have times."""
+    data = path.read_bytes()
+    return [line for line in data.splitlines() if b'"epoch_end"' not in line] if path.suffix == ".jsonl" else data
+
+
 def test_train_and_toolbox_run_write_the_same_bytes(tmp_path, photos):
     trained = toolbox.train(tiny_recipe(), data=photos, out=tmp_path / "a", device="cpu")
     run_command("--data", photos, "--out", tmp_path / "b", "--size", 32, "--batch", 2, "--steps", 2)
@@ -43,7 +49,7 @@ def test_train_and_toolbox_run_write_the_same_bytes(tmp_path, photos):
     # The progress of a checkpoint has the seconds that the run took.
     names = {name for name in names if name.suffix in (".safetensors", ".png", ".toml", ".jsonl", ".zip")}
     assert len(names) >= 8
-    different = {name for name in names if (tmp_path / "a" / name).read_bytes() != (tmp_path / "b" / name).read_bytes()}
+    different = {name for name in names if content(tmp_path / "a" / name) != content(tmp_path / "b" / name)}
     assert not different
     assert trained.result.finished and trained.result.steps == 2
     again = toolbox.train(trained.recipe.set("training.steps", 3), resume=trained, device="cpu")

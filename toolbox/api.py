@@ -184,7 +184,7 @@ def score(restored: Any, truth: Any, *, masks: Any = None, inputs: Any = None) -
 
 def _metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
     for record in run_records.read_records(folder):
-        if "warning" in record:
+        if "warning" in record or "epoch_end" in record:
             continue
         validation = record.pop("validation", {})
         yield record | {f"validation.{name}": value for name, value in validation.items()}

@@ -41,7 +41,7 @@ def test_a_setting_changed_when_resuming_is_kept(tmp_path, photos):
     run("--data", photos, "--out", out, "--size", 32, "--epochs", 1)
     run("--resume", out, "--epochs", 2)
     assert len(steps(out)) == 2
-    assert "Continuing after step 2 of 2" in run("--resume", out).output
+    assert "The run is finished after step 2 of 2" in run("--resume", out).output
 
 
 def test_a_learning_rate_set_when_resuming_takes_effect(tmp_path, photos):
@@ -71,7 +71,7 @@ def test_settings_that_do_not_fit_the_checkpoint_are_not_kept(tmp_path, photos):
     result = CliRunner().invoke(main, ["run", "--resume", str(out), "--set", "generator.width=6"])
     assert result.exit_code == 1 and "does not fit" in result.stderr
     assert (out / "recipe.toml").read_bytes() == before
-    assert "Continuing after step 1 of 1" in run("--resume", out).output
+    assert "The run is finished after step 1 of 1" in run("--resume", out).output
 
 
 def test_a_run_without_a_checkpoint_is_resumed_from_its_start(tmp_path, photos):
@@ -107,7 +107,7 @@ def test_a_run_with_damaged_checkpoints_only_says_so_and_starts_again(tmp_path, 
     assert steps(out) == before
     # The damaged ones are renamed, and the next run continues from the new one.
     assert [path.name for path in (out / "checkpoints").glob("damaged-*")] == ["damaged-step-00000001"]
-    assert "Continuing after step 1 of 1" in run("--resume", out).output
+    assert "The run is finished after step 1 of 1" in run("--resume", out).output
 
 
 def set_scores(monkeypatch, scores):

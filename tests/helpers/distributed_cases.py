@@ -94,10 +94,10 @@ def train_ten_steps(settings, count, resumed, folder):
 
 
 class SilentConsole:
-    def say(self, line):
+    def print_line(self, line):
         pass
 
-    def bar(self, title, total, done=0):
+    def progress_bar(self, title, total, done=0):
         return nullcontext(lambda: None)
 
 

@@ -18,6 +18,7 @@ def outcome(folder):
     state = json.loads((saved / checkpoint.STATE).read_text("utf-8"))
     state["progress"].pop("seconds")
     lines = [json.loads(line) for line in (folder / run_dir.METRICS).read_text("utf-8").splitlines()]
+    lines = [line for line in lines if "epoch_end" not in line]  # they have times
     best = load_file(folder / weight_file.BEST)
     zips = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.zip"))}
     return {"best": best, **tensors}, lines, zips, state["sides"], state["progress"]

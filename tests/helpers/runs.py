@@ -25,7 +25,7 @@ def records(folder):
 
 def steps(folder):
     """Return the records of a run's steps."""
-    return [record for record in records(folder) if "validation" not in record]
+    return [record for record in records(folder) if not {"validation", "epoch_end", "warning"} & record.keys()]
 
 
 def newest_checkpoint(folder):

@@ -87,7 +87,7 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
 @click.pass_context
 def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None:
     """Copy a recipe's file to TARGET, so that you can change it."""
-    from toolbox.utils import files
+    from toolbox.utils import files, text_files
 
     source = recipe_path(load_catalog(context), name)
     if target.is_dir():
@@ -96,7 +96,7 @@ def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None
         raise UsageError(f"{target}: a recipe file needs a name that ends in .toml")
     if target.exists():
         raise UsageError(f"{target} already exists; choose another name.")
-    files.write_text(target, source.read_text("utf-8"))
+    files.write_text(target, text_files.read_text(source))
     if as_json:
         print_json({"recipe": name, "file": str(target)})
     else:

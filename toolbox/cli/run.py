@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of weights, order, damage and penalties.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@click.option("--skip-broken", is_flag=True, help="Leave out photographs that can't be used, and list them.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe and the data, print what would be done, and stop.")
 @as_json
 @click.pass_context
@@ -50,6 +51,7 @@ def command(
     resume: Path | None,
     device: str | None,
     overrides: tuple[str, ...],
+    skip_broken: bool,
     dry_run: bool,
     as_json: bool,
     **settings: Any,  # noqa: ANN401 - the options that are settings of the recipe
@@ -59,7 +61,7 @@ def command(
         raise UsageError("--resume takes the recipe and the folder of the run. Leave out --recipe and --out.")
     changes = [*(_as_override(key, value) for key, value in settings.items() if value is not None), *overrides]
     request = _request(load_catalog(context), recipe_name or "default", resume, changes)
-    request = replace(request, data=data, out=out, device=device)
+    request = replace(request, data=data, out=out, device=device, skip_broken=skip_broken)
     from toolbox.distributed import collectives
 
     code = collectives.run_with_peers(lambda: _run(request, dry_run=dry_run, as_json=as_json))
@@ -92,7 +94,7 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     from toolbox.utils.console import Console
 
     console = Console(json_output=as_json, silent=not is_main_process())
-    prepared = launch.prepare_run(request, console)
+    prepared = launch.prepare_run(request, console, create=not dry_run)
     if dry_run:
         console.print_line("Dry run: nothing was written.")
         return 0
@@ -114,9 +116,8 @@ def _print_result(console: Console, result: RunResult, prepared: PreparedRun) ->
     before, after = result.pixel_loss
     console.print_line(f"\nScore on {len(validation)} validation photographs at {size} pixels:")
     console.print_line(score_table(result.scores))
-    console.print_line(
-        f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} before the first step, {after:.4f} now."
-    )
+    moment = f"after step {result.pixel_loss_step}" if result.pixel_loss_step else "before the first step"
+    console.print_line(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} {moment}, {after:.4f} now.")
     if result.submission:
         console.print_line(f"{len(prepared.source.tests)} test photographs restored: {result.submission}")
     else:

@@ -15,6 +15,7 @@ import tomli_w
 
 from toolbox.errors import UsageError
 from toolbox.hooks.params import RESERVED_KEYS
+from toolbox.utils import text_files
 
 Tree = dict[str, Any]
 
@@ -168,14 +169,26 @@ def merge(base: Tree, changes: Mapping[str, Any], label: str = "") -> Tree:
     return merged
 
 
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Return the old and the new value of each setting that differs, by its dotted key; None where it is missing."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in [*old, *(key for key in new if key not in old)]:
+        before, after, dotted = old.get(key), new.get(key), f"{prefix}{key}"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found |= differences(before, after, f"{dotted}.")
+        elif before != after:
+            found[dotted] = (before, after)
+    return found
+
+
 def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[Path, ...]) -> Tree:
     """Return the tables of a recipe merged with those that it extends; `children` are the recipes that extend it."""
     if path in children:
         circle = " -> ".join(p.name for p in (*children, path))
         raise UsageError(f"Recipes extend each other in a circle: {circle}. Remove one `extends`.")
     try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = text_files.read_text(path)
+    except (OSError, ValueError) as error:
         raise UsageError(f"Recipe {path} can't be read: {error}") from error
     tree = parse(text, f"Recipe {path}")
     parent = tree.pop("extends", None)

@@ -28,7 +28,7 @@ PostProcess = Annotated[
 class Table(BaseModel):
     """Base class of every table of a recipe: frozen; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(Table):

@@ -71,7 +71,7 @@ class DecodedCache:
             Arrays that may be written to; the changes stay in memory.
         """
         try:
-            path = self._entry_path([self._digest(source) for source in sources], preprocessing)
+            path = self._entry_path([self.digest(source) for source in sources], preprocessing)
         except (OSError, DataError):
             return make()  # its error message is the better one
         stored = self._read(path)
@@ -84,6 +84,7 @@ class DecodedCache:
     def save_digests(self) -> None:
         """Store the digests for later runs, together with those that other processes have stored."""
         try:
+            files.ensure_folder(self.folder)
             files.write_json(self.folder / DIGESTS, _read_digests(self.folder) | self.digests)
         except OutputError:
             pass  # later runs compute them again
@@ -96,7 +97,8 @@ class DecodedCache:
         size, time, digest = self.digests.get(str(path.absolute()), (-1, 0, ""))
         return digest if (state.st_size, state.st_mtime_ns) == (size, time) else None
 
-    def _digest(self, path: Path) -> str:
+    def digest(self, path: Path) -> str:
+        """Return the SHA-256 of a source file; OSError or DataError if it can't be read."""
         digest = self._known_digest(path)
         if digest is None:
             state = path.stat()  # before reading: a file that changes meanwhile is read again the next time

@@ -6,14 +6,16 @@ Files are paired by name and nothing is decoded. All faults of a folder are repo
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from toolbox.data import sample
 from toolbox.errors import DataError, UsageError
-from toolbox.imaging import io
+from toolbox.imaging.io import find_images
+from toolbox.utils import text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
@@ -58,7 +60,7 @@ def open_validation(folder: Path) -> tuple[Item, ...]:
     """
     if not folder.is_dir():
         raise UsageError(f"split.validation_data {folder}: there is no such folder. It should contain {LAYOUT}.")
-    photos = [] if (folder / "train_input").is_dir() else io.find_images(folder)
+    photos = [] if (folder / "train_input").is_dir() else find_images(folder)
     return _truths(photos) if len(photos) == 1 else open_folder(folder).items
 
 
@@ -75,14 +77,14 @@ def open_folder(folder: Path | None) -> Source:
         return Source(
             kind="sample",
             folder=root,
-            items=_truths(io.find_images(root / "photos")),
-            tests=_truths(io.find_images(root / "test")),
+            items=_truths(find_images(root / "photos")),
+            tests=_truths(find_images(root / "test")),
         )
     if not folder.is_dir():
         raise UsageError(f"--data {folder}: there is no such folder. It should contain {LAYOUT}.")
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
         return _open_competition(folder)
-    photos = io.find_images(folder)
+    photos = find_images(folder)
     if not photos:
         raise DataError(f"{folder} contains no photographs. It should contain {LAYOUT}.")
     if len(photos) < 2:
@@ -95,56 +97,84 @@ def _truths(photos: Iterable[Path]) -> tuple[Item, ...]:
 
 
 def _open_competition(folder: Path) -> Source:
+    listed = _read_table(folder / "train.csv", folder)
+    pairs = _pairs_in_csv(folder / "train.csv", listed) if listed else _pairs_by_name(folder)
+    if len(pairs) < 2:
+        raise DataError(f"{folder} contains {len(pairs)} pairs. At least two are needed, one of them for validation.")
+    tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
+    table = folder / "test.csv"
+    test_rows = _read_table(table, folder)
+    test_names = list(dict.fromkeys(row[0].name for row in test_rows)) if test_rows else sorted(tests)
+    missing = next((name for name in test_names if name not in tests), None)
+    if missing is not None:
+        raise DataError(f"{table} names {missing}, which is not in {folder / 'test_input'}.")
+    return Source(
+        kind="pairs",
+        folder=folder,
+        items=tuple(sorted(pairs, key=lambda item: item.name)),
+        tests=tuple(Item(name=name, input=tests[name]) for name in test_names),
+    )
+
+
+def _pairs_by_name(folder: Path) -> list[Item]:
+    """Pair the files of train_input/ and train_gt/ by name; DataError if a file has no partner."""
     inputs, truths = _by_name(folder / "train_input"), _by_name(folder / "train_gt")
     faults = [f"train_input/{name} has no partner in train_gt/" for name in sorted(inputs.keys() - truths.keys())]
     faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(truths.keys() - inputs.keys())]
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
         raise DataError(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
-    if len(inputs) < 2:
-        raise DataError(f"{folder} contains {len(inputs)} pairs. At least two are needed, one of them for validation.")
-    names = _names_in_csv(folder / "train.csv", folder) or sorted(inputs)
-    _require_files(folder / "train.csv", names, folder / "train_input", inputs)
-    tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
-    test_names = _names_in_csv(folder / "test.csv", folder) or sorted(tests)
-    _require_files(folder / "test.csv", test_names, folder / "test_input", tests)
-    return Source(
-        kind="pairs",
-        folder=folder,
-        items=tuple(Item(name=name, input=inputs[name], truth=truths[name]) for name in sorted(names)),
-        tests=tuple(Item(name=name, input=tests[name]) for name in test_names),
-    )
+    return [Item(name=name, input=inputs[name], truth=truths[name]) for name in inputs]
+
+
+def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]]) -> list[Item]:
+    """Pair the files as the rows of a table say: the input and its truth, or the file of that name in train_gt/."""
+    pairs: dict[str, Item] = {}
+    for path, truth in rows:
+        partner = truth or table.parent / "train_gt" / path.name
+        if not partner.is_file():
+            raise DataError(
+                f"{table} names {path.name}, and there is no {partner}. Add it, or a column with its truth."
+            )
+        item = Item(name=path.name, input=path, truth=partner)
+        if pairs.setdefault(path.name, item) != item:
+            raise DataError(f"{table} names {path.name} twice, with different files. Remove one of the two rows.")
+    return list(pairs.values())
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    return {path.name: path for path in io.find_images(folder)} if folder.is_dir() else {}
+    return {path.name: path for path in find_images(folder)} if folder.is_dir() else {}
 
 
-def _require_files(table: Path, names: list[str], folder: Path, present: dict[str, Path]) -> None:
-    missing = next((name for name in names if name not in present), None)
-    if missing is not None:
-        raise DataError(f"{table} names {missing}, which is not in {folder}.")
+def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
+    """Return the input and the truth of each row of a csv file, in its order; empty if there is no such file.
 
+    The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read:
+    the inputs are in the one with "input" in its name, or the first one, and the truths in the other one.
 
-def _names_in_csv(table: Path, folder: Path) -> list[str]:
-    """Return the file names that a csv file lists as paths, in its order; an empty list if there is no such file.
-
-    The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read.
+    Raises:
+        DataError: it can't be read, has no column of paths, or names a file that is missing.
     """
     if not table.is_file():
         return []
     try:
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.DictReader(io.StringIO(text_files.read_text(table), newline="")))
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} can't be read as csv: {error}. Correct or delete it; it is optional.") from error
     columns = [key for key in (rows[0] if rows else {}) if key and key.lower().endswith("path")]
     if rows and not columns:
         raise DataError(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
-    for row in rows:
-        for column in columns:
-            path = folder / (row[column] or "")
-            if not path.is_file():
-                raise DataError(f"{table} names {row[column]}, which is not in {folder}.")
-    input_column = next((name for name in columns if "input" in name.lower()), columns[0] if columns else "")
-    return list(dict.fromkeys(Path(row[input_column]).name for row in rows))
+    inputs = next((name for name in columns if "input" in name.lower()), columns[0] if columns else "")
+    truths = next((name for name in columns if name != inputs), None)
+    return [
+        (_file_of(table, row[inputs], folder), None if truths is None else _file_of(table, row[truths], folder))
+        for row in rows
+    ]
+
+
+def _file_of(table: Path, text: str | None, folder: Path) -> Path:
+    """Return the file that a table names; DataError if it is missing. Windows' separators are accepted."""
+    for name in (text or "", (text or "").replace("\\", "/")):
+        if name and (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{table} names {text}, which is not in {folder}.")

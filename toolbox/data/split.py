@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import numpy as np
@@ -29,11 +29,15 @@ class DataSplit:
         train: the training photographs.
         validation: the validation photographs.
         leaks: the number of validation photographs that share a scene with a training photograph.
+        unused: the photographs that the limits left out.
+        identities: a digest of the content of each photograph; empty if they were not computed.
     """
 
     train: tuple[Item, ...]
     validation: tuple[Item, ...]
     leaks: int
+    unused: tuple[Item, ...] = ()
+    identities: Mapping[Item, str] = field(default_factory=dict)
 
 
 def split_items(
@@ -55,20 +59,27 @@ def split_items(
     labels = scene_labels(items, report)
     if validation_items:
         train, validation = list(range(count)), list(range(count, len(items)))
-    elif settings.folds:
-        scenes = labels if settings.method == "scene" else list(range(count))
-        train, validation = fold_split(scenes, folds=settings.folds, fold=settings.fold, seed=settings.seed)
-    elif settings.method == "scene":
-        train, validation = scene_split(labels, fraction=settings.validation, seed=settings.seed)
     else:
-        train, validation = random_split(len(items), fraction=settings.validation, seed=settings.seed)
+        train, validation = draw_split(labels, settings)
     train = train[: settings.train_limit or None]
     validation = validation[: settings.validation_limit or None]
+    used = {*train, *validation}
     return DataSplit(
         train=tuple(items[index] for index in train),
         validation=tuple(items[index] for index in validation),
         leaks=count_leaks(labels, train, validation),
+        unused=tuple(item for index, item in enumerate(items) if index not in used),
     )
+
+
+def draw_split(labels: Sequence[int], settings: Split) -> tuple[list[int], list[int]]:
+    """Return the indices of the training and of the validation photographs, for the scene of each photograph."""
+    if settings.folds:
+        scenes = labels if settings.method == "scene" else list(range(len(labels)))
+        return fold_split(scenes, folds=settings.folds, fold=settings.fold, seed=settings.seed)
+    if settings.method == "scene":
+        return scene_split(labels, fraction=settings.validation, seed=settings.seed)
+    return random_split(len(labels), fraction=settings.validation, seed=settings.seed)
 
 
 def random_split(count: int, *, fraction: float = 0.2, seed: int = 42) -> tuple[list[int], list[int]]:
@@ -179,9 +190,11 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
     if len(paths) > 1000:
         report(f"Comparing {len(paths)} photographs to find those of the same scene; the result is cached.")
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        labels = near_duplicates.group_scenes(
-            list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
-        )
+        try:
+            fingerprints = list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
+        except DataError as error:
+            raise DataError(f"{error}. Replace or remove it, or leave it out with --skip-broken") from error
+    labels = near_duplicates.group_scenes(fingerprints)
     try:
         files.ensure_folder(cached.parent)
         files.write_json(cached, labels)

@@ -1,13 +1,21 @@
-"""A check of a data folder: pairs without a partner, files that can't be read, sizes that don't match."""
+"""A check of a data folder: pairs, sizes, gray and similar photographs, and what a run would leave out and why."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from toolbox.data import folders
+from toolbox.config.settings import Split
+from toolbox.data import folders, split
+from toolbox.data.folders import Item, Source
+from toolbox.data.photo_check import Examination, examine
 from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.utils import files
+
+LISTED = 5  # sizes, endings or names in one line
 
 
 def inspect_folder(folder: Path) -> list[Finding]:
@@ -21,17 +29,82 @@ def inspect_folder(folder: Path) -> list[Finding]:
     except DataError as error:
         return [Finding(what="pairing", ok=False, detail=str(error))]
     detail = f"{source.kind}: {len(source.items)} for training and validation, {len(source.tests)} to restore"
-    findings = [Finding(what="pairing", ok=True, detail=detail)]
-    for item in (*source.items, *source.tests):
-        sizes = {}
-        for path in (item.input, item.truth):
-            if path is None:
-                continue
-            try:
-                sizes[path] = io.read(path).pixels.shape[:2]
-            except DataError as error:
-                findings.append(Finding(what=item.name, ok=False, detail=str(error)))
-        if len(set(sizes.values())) > 1:
-            listed = " and ".join(f"{path.parent.name} {w}x{h}" for path, (h, w) in sizes.items())
-            findings.append(Finding(what=item.name, ok=False, detail=f"the pair is of unequal size: {listed}"))
+    found, found_tests = examine(source.items), examine(source.tests)
+    usable = [one.item for one in found if not one.kind]
+    findings = [
+        Finding(what="pairing", ok=True, detail=detail),
+        *_sizes(found),
+        *_gray(source, found),
+        *_scenes(usable),
+        *_not_used(source),
+    ]
+    findings += [
+        Finding(what=files.printable(one.item.name), ok=False, detail=one.reason)
+        for one in (*found, *found_tests)
+        if one.kind
+    ]
+    broken = sum(bool(one.kind) for one in (*found, *found_tests))
+    if broken:
+        detail = f"{broken} photographs can't be used; to train without them: toolbox run --skip-broken"
+        findings.append(Finding(what="broken", ok=False, detail=detail))
     return findings
+
+
+def _sizes(found: Sequence[Examination]) -> Iterator[Finding]:
+    counts = Counter(one.size for one in found if one.size is not None)
+    if not counts:
+        return
+    listed = [f"{width}x{height}: {count}" for (width, height), count in counts.most_common(LISTED)]
+    more = f", and {len(counts) - LISTED} other sizes" if len(counts) > LISTED else ""
+    smallest = min(min(size) for size in counts)
+    yield Finding(what="sizes", ok=True, detail=f"{', '.join(listed)}{more}; the smallest side has {smallest} pixels")
+
+
+def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
+    gray = [one.item.name for one in found if not one.in_colour]
+    kind = "truths" if source.kind == "pairs" else "photographs"
+    names = f" ({_listed(gray)})" if gray else ""
+    detail = f"{len(gray)} of {len(found)} {kind} are gray{names}"
+    if gray:
+        detail += "; the network learns from them to add no colours"
+    yield Finding(what="colour", ok=len(gray) <= len(found) / 2, detail=detail)
+
+
+def _scenes(items: Sequence[Item]) -> Iterator[Finding]:
+    if len(items) < 2:
+        return
+    labels = split.scene_labels(items, lambda line: None)
+    similar = [count for count in Counter(labels).values() if count > 1]
+    detail = f"{sum(similar)} of {len(items)} photographs share a scene with another one, in {len(similar)} scenes"
+    yield Finding(what="near-duplicates", ok=True, detail=detail)
+    default = Split()
+    train, validation = split.random_split(len(items), fraction=default.validation, seed=default.seed)
+    leaks = split.count_leaks(labels, train, validation)
+    detail = f"in a random split, {leaks} of {len(validation)} validation photographs share a scene with a training one"
+    yield Finding(what="leaks", ok=True, detail=detail + ("; split.method=scene keeps scenes apart" if leaks else ""))
+
+
+def _not_used(source: Source) -> Iterator[Finding]:
+    """Yield a finding for the files and folders that a run passes over."""
+    names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
+    used = {path for item in (*source.items, *source.tests) for path in (item.input, item.truth)}
+    reasons: Counter[str] = Counter()
+    for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
+        images = set(io.find_images(folder))
+        for path in sorted(folder.iterdir()):
+            if path in images:
+                reasons["not in train.csv or test.csv"] += path not in used
+            elif path.is_dir():
+                reasons["subfolders, which are not searched"] += 1
+            elif path.name.startswith("."):
+                reasons["hidden"] += 1
+            else:
+                reasons[f"{path.suffix or 'no ending'}, not an image format of toolbox"] += 1
+    listed = [f"{count} {files.printable(reason)}" for reason, count in reasons.most_common() if count]
+    if listed:
+        yield Finding(what="left out", ok=True, detail="; ".join(listed))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(files.printable(name) for name in names[:LISTED]) + more

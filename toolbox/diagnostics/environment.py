@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolbox.errors import InstallationError
 from toolbox.utils import paths
 from toolbox.utils.versions import DISTRIBUTION, NOT_INSTALLED, find_version
 
@@ -112,6 +113,10 @@ def check_devices() -> list[Finding]:
 def check_folders() -> list[Finding]:
     """Return a finding for each folder that toolbox writes to: runs, cache, configuration."""
     free = shutil.disk_usage(".").free / 2**30
+    try:
+        configuration = str(paths.config_dir())
+    except InstallationError as error:
+        configuration = f"none. {error}"
     return [
         Finding(
             what="runs", ok=free > MIN_FREE_GIB, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"
@@ -121,7 +126,7 @@ def check_folders() -> list[Finding]:
             ok=True,
             detail=f"{paths.cache_dir()}, {_folder_size(paths.cache_dir())}; to clear: delete the folder",
         ),
-        Finding(what="configuration", ok=True, detail=str(paths.config_dir())),
+        Finding(what="configuration", ok=True, detail=configuration),
     ]
 
 

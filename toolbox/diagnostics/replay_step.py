@@ -60,7 +60,7 @@ def inspect_step(folder: Path, built: TrainState, accelerator: Accelerator) -> l
     findings += [Finding(what=name, ok=False, detail=str(current[name])) for name in info["wrong"] if name in current]
     findings += _gradient_findings(built)
     recorded = {name: float(value) for name, value in info["terms"].items()}
-    environment = fingerprint(built.device, built.memory_format)
+    environment = fingerprint(built.device, built.memory_format, built.plugins)
     changes = differences(recorded_environment, environment)
     return [*findings, _comparison(info["step"], recorded, current, changes)]
 

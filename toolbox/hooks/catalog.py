@@ -19,13 +19,14 @@ from toolbox.hooks.specs import ComponentSpec, Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One spec and where it came from."""
+    """One spec and where it came from: the plugin, its distribution and version, and the module with its hooks."""
 
     kind: str
     spec: Spec
     plugin: str
     distribution: str
     version: str
+    module: str = ""
 
     @property
     def origin(self) -> str:
@@ -134,6 +135,7 @@ def _collect(manager: Manager, record: PluginRecord, existing: dict[str, dict[st
                     plugin=record.name,
                     distribution=record.distribution,
                     version=record.version,
+                    module=str(getattr(implementation.function, "__module__", "")),
                 )
                 if (kind.name, spec.name) in seen:
                     raise PluginFault(f"{kind.hook} returns {kind.name} '{spec.name}' twice")

@@ -14,7 +14,7 @@ RESERVED_KEYS = frozenset({"name", "enabled", "weight", "every", "on", "optimize
 class Params(BaseModel):
     """Base class of the params of every component: frozen; an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Ref(BaseModel):

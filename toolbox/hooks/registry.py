@@ -18,11 +18,12 @@ from typing import TypeVar
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from toolbox.errors import PluginError
-from toolbox.utils import files, paths
+from toolbox.errors import InstallationError, OutputError, PluginError, UsageError
+from toolbox.utils import files, locks, paths, text_files
 
 M = TypeVar("M", bound=BaseModel)
 
+LOCK_SECONDS = 30.0  # a change takes milliseconds, but many commands may wait for each other
 HEADER = "# Written by `toolbox plugin add, enable, disable, remove`; comments that you add here are lost.\n\n"
 
 
@@ -96,25 +97,28 @@ def shipped_path() -> Path:
 
 
 def user_path() -> Path:
-    """Return the path of the user's registry, which may not exist."""
+    """Return the path of the user's registry, which may not exist; InstallationError if the user has no home."""
     return paths.config_dir() / "registry.toml"
 
 
 def read_registry(path: Path, model: type[M]) -> M:
     """Return a registry file as `model`; PluginError if it can't be read or has an invalid key or value."""
     try:
-        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PluginError(f"{path} can't be read: {error}") from error
+        return model.model_validate(tomllib.loads(text_files.read_text(path)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise PluginError(f"{path}: {key}: {first['msg']}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise PluginError(f"{path} can't be read: {error}") from error
 
 
 def read_user() -> UserRegistry:
     """Return the user's registry, an empty one if the file does not exist; PluginError if it can't be read."""
-    path = user_path()
+    try:
+        path = user_path()
+    except InstallationError:
+        return UserRegistry()  # without a home folder there is none
     if not os.path.lexists(path):
         return UserRegistry()
     try:
@@ -127,23 +131,32 @@ def read_user() -> UserRegistry:
 def change_user(change: Callable[[UserRegistry], UserRegistry]) -> UserRegistry:
     """Replace the user's registry atomically by the result of `change`, and return that.
 
+    `change` may be called twice: other processes that change the registry are waited for, and it is then read again.
+
     Raises:
         PluginError: the present registry can't be read; it is not changed.
-        OutputError: the registry can't be written.
+        OutputError: the registry can't be written, or another process does not finish writing it.
     """
     user = read_user()
-    changed = change(user)
-    if changed == user:
+    if change(user) == user:
         return user
     # Some users keep their configuration elsewhere and link to it; the link stays.
     path = user_path().resolve()
     files.ensure_folder(path.parent)
-    files.write_text(path, HEADER + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
+    try:
+        with locks.hold_lock(path.with_name(f".{path.name}.lock"), wait_seconds=LOCK_SECONDS):
+            changed = change(read_user())
+            files.write_text(path, HEADER + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
+    except locks.BusyError:
+        raise OutputError(f"{files.printable(path)} is being changed by another process. Try again later.") from None
     return changed
 
 
 def with_file(user: UserRegistry, name: str, file: Path) -> UserRegistry:
-    """Return the registry with one more plugin file, enabled."""
+    """Return the registry with one more plugin file, enabled; UsageError if the name or the file is there already."""
+    for entry in user.files:
+        if name == entry.name or file == entry.file:
+            raise UsageError(f"{entry.file} is already added as '{entry.name}'. See `toolbox plugins`")
     added = [*user.files, UserFile(name=name, file=file)]
     return with_enabled(user, name, enabled=True).model_copy(update={"files": added})
 

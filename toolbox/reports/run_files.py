@@ -79,6 +79,8 @@ def read_run(folder: Path) -> RunFiles:
         step = record.get("step", 0)
         if "warning" in record:
             warnings.append(str(record["warning"].get("line", "")))
+        elif "epoch_end" in record:
+            continue
         elif "validation" in record:
             _append(validations, step, record["validation"])
         else:

@@ -50,6 +50,8 @@ class Progress:
         seconds: the time spent so far, over all sessions.
         scale: the state of fp16's gradient scaler, see `toolbox.distributed.accelerator`; empty in other precisions.
         pending: the epoch has ended and its schedules have been stepped, but its validation has not been done.
+        epoch_key: what the order of an epoch's batches depends on; empty in checkpoints of version 0.1.
+        measured_on: what `best` depends on, see `toolbox.training.baselines`; empty in checkpoints of version 0.1.
     """
 
     step: int = 0
@@ -63,6 +65,8 @@ class Progress:
     seconds: float = 0.0
     scale: dict[str, float] = field(default_factory=dict)
     pending: bool = False
+    epoch_key: str = ""
+    measured_on: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ def take_snapshot(state: TrainState, progress: Progress) -> Snapshot:
     values = {
         "progress": asdict(progress),
         "sides": plain,
-        "conditions": fingerprint(state.device, state.memory_format),
+        "conditions": fingerprint(state.device, state.memory_format, state.plugins),
     }
     return Snapshot(
         step=progress.step, tensors={name: fsdp.full_tensors(part) for name, part in tensors.items()}, state=values

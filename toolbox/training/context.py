@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.training import metric_log, run_records
+from toolbox.training.checkpoint import Progress
+from toolbox.training.epoch_table import EpochTable
 from toolbox.training.gan_monitor import GanMonitor
 from toolbox.training.options import Console, RunOptions
 from toolbox.training.state import MEMORY_FORMATS, TrainState
@@ -38,6 +40,7 @@ class TrainingRun:
         metrics: the recipe's metrics by label.
         monitor: gives the warnings about the run.
         started: the time, by `time.monotonic`, at which the run would have started without interruptions.
+        table: the table of the epochs on the screen.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class TrainingRun:
     metrics: dict[str, Any]
     monitor: GanMonitor
     started: float
+    table: EpochTable = field(default_factory=EpochTable)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -106,11 +110,15 @@ class TrainingRun:
         count, repeat = len(self.train_samples.items), settings.data.repeat
         return loader.shuffled_batches(count, repeat, settings.training.batch, settings.seed, epoch)
 
-    def total_steps(self) -> int:
-        """Return the number of steps of the run if no time limit ends it."""
+    def total_steps(self, progress: Progress) -> int:
+        """Return the number of steps of the run if no time limit ends it.
+
+        It is counted from `progress`, because a resumed run may have had another number of steps in its first epochs.
+        """
         limits = self.plan.settings.training
         samples = len(self.train_samples.items) * self.plan.settings.data.repeat
-        steps = limits.epochs * math.ceil(samples / limits.batch)
+        remaining = (limits.epochs - progress.epoch) * math.ceil(samples / limits.batch) - progress.batch
+        steps = progress.step + remaining
         return min(steps, limits.steps or steps)
 
     def is_out_of_patience(self, stale: int) -> bool:

@@ -23,6 +23,7 @@ from toolbox.models.weight_file import WeightsHeader
 from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
+from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.run_records import BestWeights
 from toolbox.training.validate import ValidationResult
 
@@ -42,7 +43,8 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     settings = run.plan.settings
     is_complete = progress.batch == 0
     epoch = progress.epoch if is_complete else progress.epoch + 1
-    is_last = run_has_ended or progress.step >= run.total_steps() or run.is_time_up()
+    is_last = run_has_ended or progress.step >= run.total_steps(progress) or run.is_time_up()
+    record = epoch_record(epoch, progress, run.state, run.table)
     if is_complete and not run_has_ended and not progress.pending:
         _step_schedules(run)
     validation = None
@@ -53,9 +55,13 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         validation, progress = _validate(run, replace(progress, pending=False), epoch)
     if epoch == 1:
         run.report_luma_mismatches()
-    run.console.print_line(
-        metric_log.epoch_line(epoch, settings.training.epochs, progress.step, progress.sums, validation)
-    )
+    if not run_has_ended:
+        run.log_record(record)
+    columns = epoch_columns(epoch, settings.training.epochs, progress, validation, run.table)
+    for line in run.table.lines(columns):
+        run.console.print_line(line)
+    if is_complete:
+        run.table.end_epoch()
     if run.is_out_of_patience(progress.stale):
         run.console.print_line(
             f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
@@ -125,10 +131,16 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
     folder = run.options.folder
     if collectives.on_main_process(lambda: _ranking_figure_of_file(folder / weight_file.BEST, run.plan) > figure):
         return
+    write_best(run, progress.step, validation, figure)
+
+
+def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure: float) -> None:
+    """Write the evaluated generator as the best weights, of this step and figure, and record them in the summary."""
+    folder = run.options.folder
     header = WeightsHeader(
         recipe=recipe.dump(run.plan.tree()),
         recipe_name=run.plan.name,
-        step=progress.step,
+        step=step,
         score=asdict(validation.score),
         loss=validation.loss,
         ranking=None if run.plan.settings.validation.choose_by == "score" else figure,
@@ -136,13 +148,15 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
     checkpoint.save_network(folder / weight_file.BEST, run.state.eval_generator, header)
     summary = run_records.read_summary(folder) if collectives.is_main_process() else None
     if summary is not None:
-        best = BestWeights(step=progress.step, score=validation.score)
+        best = BestWeights(step=step, score=validation.score)
         run_records.write_summary(folder, replace(summary, best=best))
 
 
 def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
     """Return the ranking figure of a weight file; minus infinity if there is none or it can't be compared."""
-    if not path.is_file():
+    summary = run_records.read_summary(path.parent)
+    # `toolbox.training.baselines` removes the best weights from a summary whose figures it has measured again.
+    if not path.is_file() or summary is None or summary.best is None:
         return -math.inf
     try:
         header = weight_file.read_header(path)

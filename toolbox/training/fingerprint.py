@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 
+from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
@@ -22,9 +26,13 @@ OLD_MEMORY_FORMAT = "channels-last"
 Fingerprint = dict[str, str | int]
 
 
-def fingerprint(device: torch.device, memory_format: str) -> Fingerprint:
-    """Return versions, device, memory layout, number of processes and, on a CPU, number of threads."""
+def fingerprint(device: torch.device, memory_format: str, plugins: Mapping[str, str] | None = None) -> Fingerprint:
+    """Return versions, device, memory layout, number of processes and, on a CPU, number of threads.
+
+    `plugins` is what `plugin_versions` returned for the plan.
+    """
     current: Fingerprint = {**list_versions(PACKAGES)}
+    current |= {f"plugin {name}": version for name, version in (plugins or {}).items()}
     current["opencv"] = cv2.__version__
     current["device"] = device_name(device)
     current["memory_format"] = memory_format
@@ -32,6 +40,34 @@ def fingerprint(device: torch.device, memory_format: str) -> Fingerprint:
     if device.type == "cpu":
         current["threads"] = torch.get_num_threads()
     return current
+
+
+def plugin_versions(plan: Plan) -> dict[str, str]:
+    """Return the version of each plugin that a plan uses, by its name; for code from outside also its SHA-256.
+
+    The version alone is not enough: a plugin that is a single file has none, and the code of a package that is
+    installed with ``pip install -e`` changes without it.
+    """
+    versions = {}
+    for component in plan.walk():
+        entry = component.entry
+        if entry.plugin in versions:
+            continue
+        code = "" if entry.distribution == DISTRIBUTION else f"sha256 {_code_digest(entry.module)[:12]}"
+        versions[entry.plugin] = ", ".join(part for part in (entry.version, code) if part)
+    return versions
+
+
+def _code_digest(module: str) -> str:
+    """Return the SHA-256 of the Python files of the package or the single file that a module belongs to."""
+    source = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
+    if source is None:
+        return ""
+    path = Path(source)
+    hashed = hashlib.sha256()
+    for file in sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]:
+        hashed.update(file.relative_to(path.parent).as_posix().encode() + b"\0" + file.read_bytes())
+    return hashed.hexdigest()
 
 
 def read_fingerprint(saved: Path) -> Fingerprint:

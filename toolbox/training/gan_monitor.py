@@ -68,6 +68,8 @@ class GanMonitor:
         if "warning" in record:
             self.reported.add(record["warning"]["cause"])
             return []
+        if "epoch_end" in record:
+            return []
         warnings = self._add_validation(record) if "validation" in record else self._add_step(record)
         new = [warning for warning in warnings if warning.cause not in self.reported]
         self.reported |= {warning.cause for warning in new}

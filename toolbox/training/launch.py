@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
-from toolbox.config.recipe import Recipe
-from toolbox.data import folders, split
+from toolbox.config.recipe import Recipe, differences
+from toolbox.data import broken_files, folders, split_record
 from toolbox.data.folders import Source
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
+from toolbox.errors import UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.models.initial import find_initial
 from toolbox.models.stored_weights import StoredWeights
@@ -39,6 +42,7 @@ class RunRequest:
         out: the folder for a new run, None to choose one.
         resume: the run folder to continue, None for a new run.
         device: the device, None for the best available.
+        skip_broken: leave out photographs that can't be used, instead of refusing them.
     """
 
     catalog: Catalog
@@ -47,6 +51,7 @@ class RunRequest:
     out: Path | None = None
     resume: Path | None = None
     device: str | None = None
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +64,11 @@ class PreparedRun:
         data: the data folder, None for the sample photographs.
         source: the photographs.
         split: which of them are for training and which for validation.
-        folder: the run folder; a new one does not exist yet.
+        folder: the run folder; a new one is empty or does not exist yet.
         device: the device and the number of processes, in words.
         initial: the weights that networks of a new run start from; none for a continued run.
+        changes: the old and the new value of each setting that differs in a run that is continued, by dotted key.
+        skipped: the photographs that are left out, with the reasons.
     """
 
     request: RunRequest
@@ -72,6 +79,8 @@ class PreparedRun:
     folder: Path
     device: str
     initial: Mapping[str, StoredWeights]
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
     def outline(self) -> Sequence[str]:
         """Return the lines that say what the run is going to do."""
@@ -93,9 +102,11 @@ class PreparedRun:
     def start(self, console: Console) -> RunResult:
         """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`."""
         request = self.request
-        if request.resume is None:
-            collectives.on_main_process(lambda: run_dir.start_run_dir(self.folder, self.plan, self.data, self.device))
-        with stop_on_signals("this step, with a checkpoint") as stopped:
+        with ExitStack() as stack:
+            lock = run_dir.lock_run_dir(self.folder, new=request.resume is None)
+            collectives.on_main_process(lambda: stack.enter_context(lock))
+            collectives.on_main_process(self._write_start)
+            stopped = stack.enter_context(stop_on_signals("this step, with a checkpoint"))
             options = RunOptions(
                 source=self.source,
                 split=self.split,
@@ -104,9 +115,16 @@ class PreparedRun:
                 should_stop=lambda: stopped.signal is not None,
                 initial=self.initial,
                 plan_changed=request.resume is not None and request.recipe is not None,
+                changes=self.changes,
             )
             result = run.train(self.plan, options, console)
         return replace(result, signal=stopped.signal)
+
+    def _write_start(self) -> None:
+        start = run_dir.start_run_dir if self.request.resume is None else run_dir.continue_run_dir
+        start(self.folder, self.plan, self.data, self.device)
+        if self.skipped:
+            broken_files.write_skipped(self.folder / run_dir.SKIPPED, self.skipped)
 
 
 def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
@@ -126,6 +144,24 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     return bind(recipe, request.catalog), data
 
 
+def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
+    """Return the old and the new value of each setting that `plan` changes in a run that is continued, by dotted key.
+
+    Raises:
+        UsageError: the split would change, and training photographs would validate.
+    """
+    if request.resume is None or request.recipe is None:
+        return {}
+    found = differences(bind(run_recipe(request.resume), request.catalog).tree(), plan.tree())
+    key = next((key for key in found if key.startswith("split.")), None)
+    if key is not None:
+        raise UsageError(
+            f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
+            f"toolbox run --recipe {request.resume / run_dir.RECIPE} --set {key}={found[key][1]}"
+        )
+    return found
+
+
 def run_recipe(folder: Path) -> Recipe:
     """Return the bound recipe of a run; UsageError if `folder` is not a run folder."""
     run_dir.require_run_dir(folder)
@@ -133,19 +169,20 @@ def run_recipe(folder: Path) -> Recipe:
     return replace(Recipe.load(folder / run_dir.RECIPE), name=name)
 
 
-def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
+def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -> PreparedRun:
     """Bind and check the recipe, open the photographs, split them, choose folder and device; print all this.
-
-    Nothing is written.
 
     Args:
         request: what the run is asked to do.
         console: gets the warnings of the plan, and the outline of the run.
+        create: create a folder that is named here, so that no other process chooses it too. Otherwise nothing is
+            written.
 
     Raises:
         ToolboxError: with one message for the user.
     """
     plan, data = bind_run(request)
+    changed = find_changes(request, plan)
     for line in plan.warnings:
         console.print_line(f"warning: {line}")
     initial: Mapping[str, StoredWeights] = {}
@@ -157,14 +194,22 @@ def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
         console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
+    known = {} if request.resume is None else broken_files.read_skipped(request.resume / run_dir.SKIPPED)
+    skipped = collectives.on_main_process(
+        lambda: broken_files.check_photos(source, skip=request.skip_broken, skipped=known, report=console.print_line)
+    )
+    source = broken_files.leave_out(source, skipped)
     with collectives.local_main_process_first():  # the others find the scenes in the cache
-        settings = plan.settings.split
+        settings, cached = plan.settings.split, plan.settings.data.cache
         extra = folders.open_validation(Path(settings.validation_data)) if settings.validation_data else ()
-        data_split = split.split_items(source.items, settings, console.print_line, extra)
+        recorded = None if request.resume is None else request.resume / run_dir.SPLIT
+        data_split = split_record.open_split(
+            source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached
+        )
     processes = collectives.world_size()
     device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
     folder = request.resume or Path(
-        collectives.on_main_process(lambda: str(run_dir.choose_run_dir(request.out, plan.name)))
+        collectives.on_main_process(lambda: str(run_dir.choose_run_dir(request.out, plan.name, create=create)))
     )
     prepared = PreparedRun(
         request=request,
@@ -175,6 +220,8 @@ def prepare_run(request: RunRequest, console: Console) -> PreparedRun:
         folder=folder,
         device=device,
         initial=initial,
+        changes=changed,
+        skipped=skipped,
     )
     for line in prepared.outline():
         console.print_line(line)

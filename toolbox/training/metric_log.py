@@ -1,4 +1,4 @@
-"""What a run writes for people and programs: metrics.jsonl, preview pictures, the line of an epoch, the final table."""
+"""What a run writes for people and programs: metrics.jsonl, preview pictures, the final table."""
 
 from __future__ import annotations
 
@@ -30,18 +30,20 @@ def append_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def drop_records_after(folder: Path, step: int, validated: int) -> None:
+def drop_records_after(folder: Path, step: int, validated: int, *, pending: bool = False) -> None:
     """Delete the records of metrics.jsonl that a resumed run will write again.
 
     These are the records of `step` and later. The validation just before `step` is deleted too if the checkpoint's last
-    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation.
+    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation. If that
+    validation is `pending`, so is the record of the epoch.
     """
     if not (folder / run_dir.METRICS).is_file():
         return
 
     def is_current(record: dict[str, Any]) -> bool:
-        is_last_validation = "validation" in record and record.get("step", 0) == step - 1
-        return record.get("step", 0) < step and not (is_last_validation and validated != step)
+        is_written_again = ("validation" in record and validated != step) or ("epoch_end" in record and pending)
+        last = record.get("step", 0) == step - 1
+        return record.get("step", 0) < step and not (last and is_written_again)
 
     lines = [json.dumps(record) + "\n" for record in read_records(folder) if is_current(record)]
     files.write_text(folder / run_dir.METRICS, "".join(lines))
@@ -61,20 +63,6 @@ def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float
         total, count = added.get(name, (0.0, 0))
         added[name] = (total + value, count + 1)
     return added
-
-
-def epoch_line(
-    epoch: int, epochs: int, step: int, sums: Mapping[str, tuple[float, int]], validation: ValidationResult | None
-) -> str:
-    """Return the line of an epoch: the mean of every term, the validation loss, S, M, C, the score, the metrics."""
-    parts = [f"epoch {epoch}/{epochs}", f"step {step}"]
-    for name, (total, count) in sums.items():
-        parts.append(f"{name.removeprefix('loss.').removeprefix('penalty.')} {total / count:.4g}")
-    if validation is not None:
-        parts.append(f"| validation {validation.loss:.4g}")
-        parts += [f"{name} {_format(value)}" for name, value in asdict(validation.score).items()]
-        parts += [f"{name} {_format(value)}" for name, value in validation.metrics.items()]
-    return "  ".join(parts)
 
 
 def validation_record(step: int, epoch: int, validation: ValidationResult) -> dict[str, Any]:

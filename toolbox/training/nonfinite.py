@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -77,7 +78,7 @@ def save_step_folder(
         "wrong": error.not_finite,
         "terms": {name: _json_value(value) for name, value in error.record.terms.items()},
         "strides": {name: list(getattr(batch, name).stride()) for name in PICTURES},
-        "conditions": fingerprint(state.device, state.memory_format),
+        "conditions": fingerprint(state.device, state.memory_format, state.plugins),
     }
 
     def fill(temporary: Path) -> None:
@@ -127,7 +128,12 @@ def load_step_folder(folder: Path, state: TrainState) -> Batch:
         raise UsageError(f"{files.printable(folder / STATE)} has no undamaged checkpoint.")
     checkpoint.load_checkpoint(saved, state)
     pictures = {}
-    for name, value in load_file(folder / BATCH).items():
+    try:
+        tensors = load_file(folder / BATCH)
+    except (OSError, SafetensorError) as error:
+        # The run that wrote the folder removes it when it writes the next one.
+        raise UsageError(f"{files.printable(folder / BATCH)} can't be read: {error}") from error
+    for name, value in tensors.items():
         # In its original memory layout, which the order of sums depends on.
         original = torch.empty_strided(value.shape, info["strides"][name], dtype=value.dtype)
         pictures[name] = original.copy_(value).to(state.device)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from toolbox.data.folders import Source
 from toolbox.data.split import DataSplit
@@ -37,6 +37,7 @@ class RunOptions:
         initial: the weights that networks of a new run start from, by "generator" and "discriminator".
         plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
             checkpoint has been loaded.
+        changes: the value in the folder's recipe and the new one, by the dotted key of each changed setting.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class RunOptions:
     should_stop: Callable[[], bool] = lambda: False
     initial: Mapping[str, StoredWeights] = field(default_factory=dict)
     plan_changed: bool = False
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +57,9 @@ class RunResult:
     Attributes:
         finished: False if the run was stopped before its end; it can be resumed.
         scores: S, M, C and the score by row: the input as it is, OpenCV's inpainting, the best weights of this run.
-        pixel_loss: the mean squared error of a fixed validation batch, before the first step and with the best
-            weights; the latter is None until the run has finished.
+        pixel_loss: the mean squared error of a fixed validation batch, before the first step (see
+            `pixel_loss_step`) and with the best weights; the latter is None until the run has finished.
+        pixel_loss_step: the number of steps before the first of them; not 0 if a resumed run measured it again.
         steps: the number of steps taken in total.
         submission: the zip file, if there are test photographs and the run has finished.
         signal: the number of the signal that stopped the run, or None.
@@ -68,3 +71,4 @@ class RunResult:
     steps: int
     submission: Path | None
     signal: int | None = None
+    pixel_loss_step: int = 0

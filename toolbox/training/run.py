@@ -11,37 +11,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from toolbox.config.plan import Plan
 from toolbox.data import loader
-from toolbox.data.batch import Batch
 from toolbox.data.decoded_cache import open_cache
 from toolbox.data.loader import Stream
 from toolbox.distributed import collectives
-from toolbox.distributed.accelerator import (
-    Accelerator,
-    load_grad_scaler_state,
-    make_accelerator,
-)
-from toolbox.errors import TrainingError, UsageError
+from toolbox.distributed.accelerator import Accelerator, make_accelerator
+from toolbox.errors import TrainingError
 from toolbox.hooks import blame
 from toolbox.hooks.protocols import Degradation
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.models import build, weight_file
 from toolbox.models.array_calls import DegradationCall, MetricCall
-from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
+from toolbox.training import checkpoint, metric_log, resume, run_dir, run_records, state, validate
 from toolbox.training import step as training_loop
+from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import end_epoch, restore_test_photos, save_progress
-from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, environment_differences, fingerprint, read_fingerprint
+from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.run_records import RunSummary
-from toolbox.training.step_context import discriminate
 from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
 
@@ -68,19 +61,19 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
 def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     # 1. Build everything, or load the newest checkpoint; fill the cache of decoded photographs.
     accelerator = make_accelerator(options.device, plan.settings.training.precision, distributed=True)
-    newest = collectives.on_main_process(lambda: _newest_checkpoint(options.folder, console))
+    newest = collectives.on_main_process(lambda: resume.newest_checkpoint(options.folder, console))
     saved = None if newest is None else Path(newest)
     # What the first process of a machine downloads or decodes, the others find in the cache.
     with collectives.local_main_process_first():
         run = _set_up(plan, options, console, accelerator, from_checkpoint=saved is not None)
         run.fill_decoded_cache()
     run = replace(run, state=_choose_memory_format(run, saved))
-    progress = _load_checkpoint(run, saved)
+    progress = resume.load_position(run, saved)
     collectives.require_equal_state(run.state.tensors())
     run = replace(run, started=run.started - progress.seconds)
 
     # 2. Score the baselines before the first step.
-    _score_baselines(run)
+    progress = score_baselines(run, progress)
 
     # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
     progress = _train_epochs(run, progress)
@@ -115,14 +108,6 @@ def sample_recipe(plan: Plan) -> loader.SampleRecipe:
         damage=build_degradations(plan, "damage"),
         augment=build_degradations(plan, "augment"),
     )
-
-
-def _newest_checkpoint(folder: Path, console: Console) -> str | None:
-    saved, warnings = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
-    for line in warnings:
-        console.print_line(line)
-    checkpoint.rename_damaged(folder / run_dir.CHECKPOINTS)
-    return None if saved is None else str(saved)
 
 
 def _set_up(
@@ -164,60 +149,9 @@ def _choose_memory_format(run: TrainingRun, saved: Path | None) -> state.TrainSt
     return set_memory_format(run.state, collectives.on_main_process(choose))
 
 
-def _load_checkpoint(run: TrainingRun, saved: Path | None) -> Progress:
-    """Load the checkpoint and bring the run folder to its state; without a checkpoint prepare the folder."""
-    folder = run.options.folder
-    progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, run.state)
-    load_grad_scaler_state(run.accelerator, progress.scale)
-    if saved is not None:
-        run.console.print_line(f"Continuing after step {progress.step} of {run.total_steps()}.")
-        environment = fingerprint(run.accelerator.device, run.state.memory_format)
-        for line in environment_differences(saved, environment):
-            run.console.print_line(line)
-    if collectives.is_main_process():
-        run_dir.prepare_run_dir(folder)
-        if run.options.plan_changed:
-            run_dir.write_recipe(folder, run.plan)
-        checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
-        metric_log.drop_records_after(folder, progress.step, progress.validated)
-        for record in run_records.read_records(folder):
-            run.monitor.update(record)
-    return progress
-
-
-def _score_baselines(run: TrainingRun) -> None:
-    folder = run.options.folder
-    if collectives.on_main_process(lambda: run_records.read_summary(folder) is not None):
-        return
-    loss_before = _loss_before_training(run, next(run.validation_batches()))
-    baselines = validate.baseline_scores(run.validation_batches())
-    if collectives.is_main_process():
-        run_records.write_summary(folder, RunSummary(loss_before=loss_before, baselines=baselines))
-
-
-def _loss_before_training(run: TrainingRun, batch: Batch) -> float:
-    """Return the pixel loss before the first step; report networks that can't work at this size in one line."""
-    try:
-        loss = validate.pixel_loss(run.state, batch)
-        if run.state.discriminator is not None:
-            network = run.state.discriminator.network.eval()
-            with torch.inference_mode():
-                discriminate(network, batch.truth, batch)
-    except (RuntimeError, ValueError) as error:
-        if is_out_of_memory(error) or collectives.is_lost_peer(error):
-            raise
-        size, reason = run.plan.settings.data.size, " ".join(str(error).split())
-        fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."
-        if "DTensor" in reason:
-            fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."
-        fault = f"The networks of recipe '{run.plan.name}' {fault}"
-        raise collectives.same_error_on_every_rank(UsageError(fault)) from error
-    return loss
-
-
 def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
     """Train to the end of the run, or until it is stopped; return its position, saved as a checkpoint."""
-    total = run.total_steps()
+    total = run.total_steps(progress)
     with run.console.progress_bar("training", total, progress.step) as advance:
         if progress.pending:
             progress = end_epoch(run, progress)
@@ -237,6 +171,8 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
                 return progress
     # The time limit may end the run while a checkpoint is saved; then its end has not been validated.
     if not run.is_stopped() and progress.validated != progress.step:
+        if collectives.is_main_process():
+            metric_log.drop_records_after(run.options.folder, progress.step, progress.validated)
         progress = end_epoch(run, progress, run_has_ended=True)
         save_progress(run, progress)
     return progress
@@ -248,7 +184,8 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
     keys = run.epoch_batches(progress.epoch)
     remaining = keys[progress.batch : progress.batch + total - progress.step]
     batches = run.load_batches(run.train_samples, remaining)
-    save_time = time.monotonic() + 60 * settings.training.checkpoint_minutes
+    begun, first = time.monotonic(), progress.batch
+    save_time = begun + 60 * settings.training.checkpoint_minutes
 
     def should_stop() -> bool:
         # Any process may be asked to stop; time is measured by the main process only.
@@ -268,6 +205,7 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
         )
         advance()
     progress = replace(progress, seconds=run.elapsed_seconds())
+    run.table.add(sum(map(len, keys[first : progress.batch])), time.monotonic() - begun)
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
@@ -294,4 +232,5 @@ def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunRe
         pixel_loss=(summary.loss_before, summary.loss_after),
         steps=progress.step,
         submission=archive,
+        pixel_loss_step=summary.loss_before_step,
     )

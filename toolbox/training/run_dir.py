@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import os
 import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -13,11 +19,15 @@ from toolbox.errors import UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
 from toolbox.training import run_records
-from toolbox.training.run_records import RunInfo, write_run_info
-from toolbox.utils import files
+from toolbox.training.fingerprint import plugin_versions
+from toolbox.training.run_records import RunInfo, Session, read_run_info, write_run_info
+from toolbox.utils import files, locks
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
+LOCK = ".lock"  # held by the process that trains
 RECIPE = RUN_RECIPE  # the bound recipe, every value explicit
+SPLIT = "split.json"  # which photographs train and which validate
+SKIPPED = "skipped.json"  # the photographs that are left out, and why
 METRICS = run_records.METRICS
 PREVIEWS = "previews"
 TEST = "test"  # the restored test photographs
@@ -28,18 +38,71 @@ NOT_FINITE = "not-finite"  # everything that is needed to replay a step with val
 PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "numpy", "opencv-python", "pillow")
 
 
-def choose_run_dir(out: Path | None, name: str) -> Path:
-    """Return a folder for a new run: `out`, or ``runs/<date>-<name>-<n>``.
+def choose_run_dir(out: Path | None, name: str, *, create: bool = True) -> Path:
+    """Return a folder for a new run: `out`, or ``runs/<date>-<name>-<n>``, which no other process gets if created.
 
     Raises:
         UsageError: `out` exists and is not an empty folder.
+        OutputError: the folder can't be created.
     """
     if out is not None:
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-            raise UsageError(f"--out {out} is not an empty folder. Choose another one, or continue it: --resume {out}")
+        _require_empty(out)
         return out
     today = datetime.date.today().isoformat()
-    return next(path for n in count(1) if not (path := Path("runs") / f"{today}-{name}-{n}").exists())
+    if create:
+        files.ensure_folder("runs")
+    for number in count(1):
+        path = Path("runs") / f"{today}-{name}-{number}"
+        try:
+            if not create and not path.exists():
+                return path
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def lock_run_dir(folder: Path, *, new: bool) -> Iterator[None]:
+    """Keep other processes from training in `folder`, which is created if it is missing.
+
+    Args:
+        folder: the run folder.
+        new: whether a run is to be started in it.
+
+    Raises:
+        UsageError: another process trains in it, or it is not empty and the run is new.
+        OutputError: it can't be written to.
+    """
+    files.ensure_folder(folder)
+    try:
+        with locks.hold_lock(folder / LOCK):
+            if new:
+                _require_empty(folder)
+            yield
+    except locks.BusyError:
+        sessions = read_run_info(folder).sessions
+        holder = f" (process {sessions[-1].process} on {sessions[-1].host})" if sessions else ""
+        raise UsageError(
+            f"Another process{holder} is training in {files.printable(folder)}. Wait until it ends, or stop it."
+        ) from None
+
+
+def _require_empty(folder: Path) -> None:
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        if not os.path.lexists(folder):  # a parent is a file, which is an error of writing
+            return
+        names = [folder.name]
+    except OSError as error:
+        raise UsageError(f"--out {files.printable(folder)} can't be read: {error.strerror or error}") from error
+    if set(names) - {LOCK}:
+        name = files.printable(folder)
+        raise UsageError(f"--out {name} is not an empty folder. Choose another one, or continue it: --resume {name}")
 
 
 def prepare_run_dir(folder: Path) -> None:
@@ -61,8 +124,32 @@ def start_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> N
         python=platform.python_version(),
         system=platform.platform(),
         versions=list_versions(PACKAGES),
+        plugins=plugin_versions(plan),
+        sessions=[_session(device)],
     )
     write_run_info(folder, info)
+
+
+def continue_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
+    """Record in run.json that this command continues the run; OutputError if it can't be written."""
+    info = read_run_info(folder)
+    info = replace(
+        info,
+        data=str(data.resolve()) if data else None,
+        sessions=[*info.sessions, _session(device)],
+        plugins=plugin_versions(plan),
+    )
+    write_run_info(folder, info)
+
+
+def _session(device: str) -> Session:
+    return Session(
+        started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        command=shlex.join(sys.argv),
+        host=platform.node(),
+        process=os.getpid(),
+        device=device,
+    )
 
 
 def write_recipe(folder: Path, plan: Plan) -> None:

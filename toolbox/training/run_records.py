@@ -6,7 +6,7 @@ Nothing here imports torch, so that a report of a run can be made without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,25 @@ _RENAMED = {"told": "d_accuracy"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class Session:
+    """One command that started or continued a run.
+
+    Attributes:
+        started: date and time with the offset from UTC, in ISO 8601.
+        command: the command line.
+        host: the name of the machine.
+        process: the process ID there.
+        device: the device, in words.
+    """
+
+    started: str
+    command: str
+    host: str
+    process: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What a run was started with.
 
@@ -33,6 +52,8 @@ class RunInfo:
         python: the version of Python.
         system: the operating system.
         versions: the versions of the packages by name.
+        plugins: the versions of the plugins that the recipe uses, by name.
+        sessions: the command lines that started and continued the run, the oldest first.
     """
 
     recipe: str = ""
@@ -42,6 +63,8 @@ class RunInfo:
     python: str = ""
     system: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    sessions: Sequence[Session] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,23 +81,32 @@ class RunSummary:
 
     Attributes:
         loss_before: the pixel loss (mean squared error) of a fixed validation batch before the first step.
+        loss_before_step: the number of steps before `loss_before`; not 0 if it was measured again in a resumed run.
         baselines: the scores of methods without training, by their names.
         loss_after: the pixel loss of the best weights; None until the run has finished.
         best: the best weights; None until the first validation.
         warnings: the warnings of `toolbox.training.gan_monitor`, by cause.
+        measured_on: what all these figures depend on, see `toolbox.training.baselines`; empty before version 0.2.
     """
 
     loss_before: float
     baselines: Mapping[str, Score]
+    loss_before_step: int = 0
     loss_after: float | None = None
     best: BestWeights | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
+    measured_on: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_run_info(folder: Path) -> RunInfo:
     """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out."""
     stored = _read_json(folder / RUN_INFO)
-    return RunInfo(**{name: stored[name] for name in RunInfo.__dataclass_fields__ if name in stored})
+    known = {name: stored[name] for name in RunInfo.__dataclass_fields__ if name in stored}
+    try:
+        sessions = tuple(Session(**session) for session in known.pop("sessions", ()))
+    except TypeError:
+        sessions = ()
+    return RunInfo(**known, sessions=sessions)
 
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
@@ -114,16 +146,20 @@ def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
     best = dict(stored["best"]) if "best" in stored else None
     return RunSummary(
         loss_before=stored["pixel_loss"]["before"],
+        loss_before_step=stored["pixel_loss"].get("before_step", 0),
         loss_after=stored["pixel_loss"].get("after"),
         baselines={name: Score(**score) for name, score in stored["baselines"].items()},
         best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best)),
         warnings=stored.get("warnings", {}),
+        measured_on=stored.get("measured_on", {}),
     )
 
 
 def summary_to_json(summary: RunSummary) -> dict[str, Any]:
     """Return a summary as JSON values; entries that are not known yet are left out."""
     stored: dict[str, Any] = {"pixel_loss": {"before": summary.loss_before}}
+    if summary.loss_before_step:
+        stored["pixel_loss"]["before_step"] = summary.loss_before_step
     if summary.loss_after is not None:
         stored["pixel_loss"]["after"] = summary.loss_after
     stored["baselines"] = {name: asdict(score) for name, score in summary.baselines.items()}
@@ -131,6 +167,8 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
         stored["best"] = {"step": summary.best.step, **asdict(summary.best.score)}
     if summary.warnings:
         stored["warnings"] = dict(summary.warnings)
+    if summary.measured_on:
+        stored["measured_on"] = dict(summary.measured_on)
     return stored
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
 from toolbox.models.component_calls import Watch
+from toolbox.training.fingerprint import plugin_versions
 from toolbox.training.optim import build_optimizer, build_schedule
 
 MEMORY_FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -87,6 +88,7 @@ class TrainState:
         average: the running average of the generator's weights and buffers, or None.
         accumulate: the number of micro-batches that a batch is divided into.
         memory_format: the memory layout of networks and pictures, a key of `MEMORY_FORMATS`.
+        plugins: the version of each plugin that the plan uses, see `toolbox.training.fingerprint.plugin_versions`.
     """
 
     generator: NetworkState
@@ -97,6 +99,7 @@ class TrainState:
     average: AveragedModel | None = None
     accumulate: int = 1
     memory_format: str = "channels-last"
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def eval_generator(self) -> nn.Module:
@@ -180,6 +183,7 @@ def build_state(
         losses=tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses),
         penalties=tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties),
         keep=plan.settings.keep,
+        plugins=plugin_versions(plan),
     )
 
 

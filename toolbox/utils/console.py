@@ -2,52 +2,119 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rich.console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
+from toolbox.utils.durations import duration
 from toolbox.utils.launcher import is_main_process
 from toolbox.utils.notebook import NotebookConsole, in_notebook
 from toolbox.utils.screen import echo
+
+LINE_SECONDS = 30.0
 
 
 class Console:
     """Print lines on stdout and show progress bars on stderr.
 
     With `json_output`, lines go to stderr, because stdout is for JSON. With `silent`, there is no output at all.
+    Where stderr is not a terminal, a progress bar is a line every `LINE_SECONDS`.
     """
 
     def __init__(self, *, json_output: bool = False, silent: bool = False) -> None:
         self.json_output = json_output
         self.silent = silent
         self.stderr = rich.console.Console(stderr=True)
+        self._bars: Progress | None = None
 
     def print_line(self, line: str) -> None:
-        """Print a line."""
-        if not self.silent:
+        """Print a line, above a progress bar on the same terminal."""
+        if self.silent:
+            return
+        if self._bars is not None and (self.json_output or sys.stdout.isatty()):
+            self._bars.console.print(Text(line), soft_wrap=True)
+        else:
             echo(line, err=self.json_output)
 
     @contextmanager
     def progress_bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-        """Show a progress bar with the remaining time, if stderr is a terminal.
+        """Show a progress bar with the remaining time, below the one that is shown already.
 
         Yields:
             A function that advances the bar by one.
         """
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        hidden = self.silent or not self.stderr.is_terminal
-        with Progress(*columns, console=self.stderr, disable=hidden, transient=True) as progress:
-            task = progress.add_task(title, total=total, completed=done)
-            yield lambda: progress.advance(task)
+        if self.silent:
+            yield lambda: None
+        elif not self.stderr.is_terminal:
+            with progress_lines(self.print_line, title, total, done) as advance:
+                yield advance
+        elif self._bars is not None:
+            task = self._bars.add_task(title, total=total, completed=done)
+            yield lambda: self._bars.advance(task) if self._bars is not None else None
+            self._bars.remove_task(task)
+        else:
+            with Progress(*_columns(), console=self.stderr, transient=True, redirect_stdout=False) as self._bars:
+                bars, task = self._bars, self._bars.add_task(title, total=total, completed=done)
+                try:
+                    yield lambda: bars.advance(task)
+                finally:
+                    self._bars = None
+
+
+@contextmanager
+def progress_lines(
+    print_line: Callable[[str], None], title: str, total: int, done: int = 0
+) -> Iterator[Callable[[], None]]:
+    """Print a line with the position and the remaining time every `LINE_SECONDS`, also while nothing advances.
+
+    Yields:
+        A function that counts one more.
+    """
+    started = time.monotonic()
+    count, ended = done, threading.Event()
+
+    def advance() -> None:
+        nonlocal count
+        count += 1
+
+    def report() -> None:
+        while not ended.wait(LINE_SECONDS):
+            seconds = time.monotonic() - started
+            left = f", about {duration(seconds * (total - count) / (count - done))} left" if count > done else ""
+            print_line(f"{title}: {count} of {total} after {duration(seconds)}{left}")
+
+    reporter = threading.Thread(target=report, name="toolbox-progress", daemon=True)
+    reporter.start()
+    try:
+        yield advance
+    finally:
+        ended.set()
+        reporter.join()
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 def default_console() -> Console | NotebookConsole:

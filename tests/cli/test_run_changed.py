@@ -1,0 +1,175 @@
+"""`toolbox run --resume` with something changed: what can't be compared is measured again, and each change is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import invoke_error
+from runs import newest_checkpoint, records, run, steps
+
+from toolbox.data import sample
+from toolbox.imaging import io
+from toolbox.models import weight_file
+from toolbox.training import run_records
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with six photographs and a run of two epochs on them, of two steps each."""
+    root = tmp_path_factory.mktemp("finished")
+    (root / "photos").mkdir()
+    for path in io.find_images(sample.folder() / "photos")[:6]:
+        io.write_png(root / "photos" / f"{path.stem}.png", io.read_rgb(path)[:48, :64])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOOLBOX_HOME", str(root / "home"))
+        patch.setenv("TOOLBOX_CACHE", str(root / "cache"))
+        run("--data", root / "photos", "--out", root / "run", "--size", 32, "--epochs", 2, "--batch", 2)
+    return root
+
+
+@pytest.fixture
+def folder(finished, tmp_path):
+    """A copy of the finished run, with its own copy of the photographs in `photos` beside it."""
+    shutil.copytree(finished / "run", tmp_path / "run")
+    shutil.copytree(finished / "photos", tmp_path / "photos")
+    info = tmp_path / "run" / "run.json"
+    info.write_text(json.dumps(json.loads(info.read_text("utf-8")) | {"data": str(tmp_path / "photos")}), "utf-8")
+    return tmp_path / "run"
+
+
+def part(folder, name):
+    """Return the names of the photographs of one part of a run's split."""
+    return list(json.loads((folder / "split.json").read_text("utf-8"))[name])
+
+
+def test_another_size_is_measured_again(folder):
+    before = run_records.read_summary(folder)
+    output = run("--resume", folder, "--size", 48).output
+    assert "Changed settings: data.size 32, now 48." in output
+    assert "Measured again, because data.size changed: baselines, best weights." in output
+    assert "after step 4, " in output and "before the first step" not in output
+    after = run_records.read_summary(folder)
+    assert after.baselines != before.baselines and after.loss_before_step == 4
+    assert after.best.step == before.best.step and after.best.score != before.best.score
+    header = weight_file.read_header(folder / "best.safetensors")
+    assert header.score["score"] == after.best.score.score
+    # The new figures are the ones of the next resume.
+    assert "Measured again" not in run("--resume", folder).output
+
+
+def test_a_missing_photograph_is_named_and_the_split_is_kept(folder):
+    train, validation = part(folder, "train"), part(folder, "validation")
+    before = run_records.read_summary(folder)
+    (folder.parent / "photos" / validation[0]).unlink()
+    output = run("--resume", folder).output
+    assert f"1 missing ({validation[0]}). The split of the run is kept: 4 train, 1 validate." in output
+    assert "because the validation photographs changed" in output
+    assert (part(folder, "train"), part(folder, "validation")) == (train, validation[1:])
+    assert run_records.read_summary(folder).baselines != before.baselines
+
+
+def test_a_new_photograph_trains_and_nothing_is_measured_again(folder):
+    train, validation = part(folder, "train"), part(folder, "validation")
+    source = io.read_rgb(folder.parent / "photos" / train[0])
+    io.write_png(folder.parent / "photos" / "0-new.png", source[::-1])
+    output = run("--resume", folder, "--epochs", 3).output
+    assert "1 new (0-new.png)" in output and "Measured again" not in output
+    assert (part(folder, "train"), part(folder, "validation")) == ([*train, "0-new.png"], validation)
+    assert len(steps(folder)) == 4 + 3  # five photographs are three batches
+
+
+def test_other_data_are_remembered(folder, tmp_path):
+    shutil.move(tmp_path / "photos", tmp_path / "elsewhere")
+    output = run("--resume", folder, "--data", tmp_path / "elsewhere").output
+    assert "The photographs have changed" not in output  # the same photographs in another folder
+    assert run_records.read_run_info(folder).data == str(tmp_path / "elsewhere")
+    run("--resume", folder)
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(4, 6), (1, 12)])
+def test_another_batch_size_trains_the_remaining_epochs(folder, batch, expected):
+    output = run("--resume", folder, "--batch", batch, "--epochs", 4).output
+    assert f"Continuing after step 4 of {expected}." in output and "epoch 5" not in output
+    assert "training.batch 2, now" in output
+    assert len(steps(folder)) == expected
+
+
+def test_an_epoch_with_other_batches_begins_again(folder):
+    run("--resume", folder, "--epochs", 4, "--steps", 5)  # one of two steps of the third epoch
+    output = run("--resume", folder, "--batch", 4, "--steps", 99).output
+    assert "Epoch 3 begins again" in output and "Continuing after step 5 of 6" in output
+    assert [record["epoch"] for record in steps(folder)] == [0, 0, 1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("--epochs", 1, "--epochs 1: the run is in epoch 2 already."),
+        ("--steps", 3, "--steps 3: the run has taken 4 steps already."),
+        ("--minutes", 1e-6, "--minutes 1e-06: the run has taken 0."),
+    ],
+)
+def test_a_limit_below_what_is_done_is_refused(folder, option, value, text):
+    before = (folder / "recipe.toml").read_bytes()
+    output = run("--resume", folder, option, value, code=2).stderr
+    assert text in output
+    assert (folder / "recipe.toml").read_bytes() == before
+
+
+def test_a_finished_run_says_that_it_is_finished(folder):
+    assert "The run is finished after step 4 of 4, 2 epochs." in run("--resume", folder).output
+    assert "Continuing" in run("--resume", folder, "--epochs", 4, "--steps", 5).output
+    assert "finished after step 5 of 5, the limit of 5 steps" in run("--resume", folder).output
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])
+def test_lost_best_weights_are_noticed_at_the_start_and_written_again(folder, damage):
+    damage(folder / "best.safetensors")
+    output = run("--resume", folder).output
+    assert "warning: the best weights, of step" in output
+    assert output.index("warning: the best weights") < output.index("epoch 2/2")
+    assert weight_file.read_header(folder / "best.safetensors").step == 4
+    assert len([record for record in records(folder) if "validation" in record]) == 2
+
+
+def test_a_lost_summary_is_measured_again_and_not_called_before_the_first_step(folder):
+    best = run_records.read_summary(folder).best
+    (folder / "summary.json").unlink()
+    output = run("--resume", folder).output
+    assert "summary.json is missing or damaged" in output and "after step 4, " in output
+    assert run_records.read_summary(folder).best == best
+
+
+@pytest.mark.parametrize("key", ["split.seed=1", "split.method=scene", "split.validation=0.5"])
+def test_the_split_can_not_be_changed(folder, key):
+    assert "can't be changed in a run" in invoke_error("run", "--resume", folder, "--set", key)
+
+
+def test_run_json_names_the_commands_and_the_machine(folder):
+    run("--resume", folder)
+    info = run_records.read_run_info(folder)
+    assert len(info.sessions) == 2 and all(session.host and session.process for session in info.sessions)
+    assert all("T" in session.started for session in info.sessions)
+    assert set(info.plugins) == {"default"}
+
+
+def test_a_changed_plugin_is_named(folder, tmp_path):
+    code = (
+        "from toolbox import MetricSpec, Params, hookimpl\n"
+        "class Options(Params):\n    pass\n"
+        "@hookimpl\ndef toolbox_metrics():\n"
+        "    return [MetricSpec(name='zero', summary='zero', params=Options, build=lambda params: lambda *_: 0.0)]\n"
+    )
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(code, "utf-8")
+    from commands import invoke
+
+    invoke("plugin", "add", plugin)
+    run("--resume", folder, "--set", "metrics.zero.name=zero", "--epochs", 3)
+    assert "plugin mine" in (newest_checkpoint(folder) / "state.json").read_text("utf-8")
+    assert "bit for bit" not in run("--resume", folder).output
+    plugin.write_text(code + "# another version\n", "utf-8")
+    assert "not be bit for bit the same: plugin mine sha256 " in run("--resume", folder).output

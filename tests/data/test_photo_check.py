@@ -1,0 +1,217 @@
+"""Wrong pairs are named before they train: shuffled truths, swapped folders, gray truths, and pairs in train.csv."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from commands import invoke, invoke_error
+from runs import run
+
+from toolbox.data import broken_files, folders, photo_check
+from toolbox.errors import DataError
+from toolbox.imaging import io
+
+
+def kinds(folder):
+    """Return the kind of fault of every pair of a folder, by name, without those that have none."""
+    found = photo_check.examine(folders.open_folder(folder).items)
+    return {one.item.name: one.kind for one in found if one.kind}
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "train_gt").iterdir())
+
+
+def without_table(folder):
+    (folder / "train.csv").unlink()
+    return folder
+
+
+def rotate_truths(folder):
+    """Give every input the truth of the next one."""
+    truths = [path.read_bytes() for path in sorted((folder / "train_gt").iterdir())]
+    for name, data in zip(names(folder), truths[1:] + truths[:1], strict=True):
+        (folder / "train_gt" / name).write_bytes(data)
+
+
+def make_gray(path):
+    io.write_png(path, np.repeat(io.read_gray(path)[..., None], 3, axis=2))
+
+
+def test_true_pairs_have_no_fault(competition):
+    assert kinds(competition) == {}
+    assert broken_files.check_pairing(folders.open_folder(competition)) == []
+
+
+@pytest.mark.parametrize("change", ["faded", "jpeg", "shifted"])
+def test_true_pairs_with_another_tone_have_no_fault(competition, change):
+    for name in names(competition):
+        path = competition / "train_input" / name
+        gray = io.read_gray(path)
+        if change == "faded":
+            gray = (90 + gray * 0.45).astype(np.uint8)
+        elif change == "shifted":
+            gray = np.roll(gray, 1, axis=1)
+        rgb = np.repeat(gray[..., None], 3, axis=2)
+        io.write_png(path, rgb) if change != "jpeg" else path.write_bytes(io.encode(rgb, "JPEG")[0])
+    assert kinds(competition) == {}
+
+
+def test_shuffled_truths_are_named_with_the_one_that_belongs(competition):
+    rotate_truths(competition)
+    found = photo_check.examine(folders.open_folder(competition).items)
+    assert {one.kind for one in found} == {"unrelated"}
+    last = names(competition)[-1]
+    assert found[0].reason == f"the truth shows another photograph; the input belongs to {last}"
+    message = invoke_error("run", "--data", competition, code=1)
+    assert "6 of 6 pairs that were checked are wrong" in message and "--skip-broken" in message
+
+
+def test_one_wrong_truth_of_many_is_named(competition):
+    first, second = names(competition)[:2]
+    shutil.copy(competition / "train_gt" / second, competition / "train_gt" / first)
+    assert kinds(competition) == {first: "unrelated"}
+
+
+def test_an_upside_down_truth_is_named(competition):
+    path = competition / "train_gt" / names(competition)[0]
+    io.write_png(path, np.ascontiguousarray(io.read_rgb(path)[::-1]))
+    assert kinds(competition) == {path.name: "unrelated"}
+
+
+def test_swapped_folders_are_named(competition):
+    without_table(competition)
+    (competition / "train_gt").rename(competition / "other")
+    (competition / "train_input").rename(competition / "train_gt")
+    (competition / "other").rename(competition / "train_input")
+    assert set(kinds(competition).values()) == {"swapped"}
+    assert "seem to be in each other's place" in invoke_error("run", "--data", competition, code=1)
+
+
+@pytest.mark.parametrize(("count", "text"), [(6, "All 6 truths"), (2, "2 of 6 truths")])
+def test_gray_truths_are_counted(competition, count, text):
+    for name in names(competition)[:count]:
+        make_gray(competition / "train_gt" / name)
+    (line,) = broken_files.check_pairing(folders.open_folder(competition))
+    assert line.startswith(f"warning: {text} that were checked are gray.")
+
+
+def test_gray_photographs_to_be_damaged_are_counted(photos):
+    for path in photos.iterdir():
+        make_gray(path)
+    (line,) = broken_files.check_pairing(folders.open_folder(photos))
+    assert "All 6 photographs that were checked are gray" in line
+
+
+def write_table(folder, rows, header=("input_image_path", "gt_image_path"), encoding="utf-8"):
+    with (folder / "train.csv").open("w", newline="", encoding=encoding) as lines:
+        csv.writer(lines).writerows([header, *rows])
+
+
+def pairs(folder):
+    return {item.name: item.truth.name for item in folders.open_folder(folder).items}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("path", ["./{}/{}", "{}\\{}"])
+def test_the_table_pairs_an_input_with_a_truth_of_another_name(competition, encoding, path):
+    rows = []
+    for index, name in enumerate(names(competition)):
+        (competition / "train_gt" / name).rename(competition / "train_gt" / f"truth-{index}.png")
+        rows.append([path.format("train_input", name), path.format("train_gt", f"truth-{index}.png")])
+    write_table(competition, rows, encoding=encoding)
+    assert pairs(competition) == {f"TRAIN_{index:03d}.png": f"truth-{index}.png" for index in range(6)}
+    assert kinds(competition) == {}
+
+
+def test_a_table_that_shuffles_the_truths_is_obeyed_and_refused(competition):
+    found = names(competition)
+    rows = [[f"train_input/{a}", f"train_gt/{b}"] for a, b in zip(found, found[1:] + found[:1], strict=True)]
+    write_table(competition, rows)
+    assert pairs(competition)[found[0]] == found[1]
+    assert set(kinds(competition).values()) == {"unrelated"}
+
+
+def test_columns_in_another_order_and_a_subset(competition):
+    found = names(competition)[:3]
+    write_table(competition, [[f"train_gt/{n}", f"train_input/{n}"] for n in found], ("gt_path", "input_path"))
+    assert pairs(competition) == {name: name for name in found}
+
+
+def test_a_name_with_two_truths_is_one_line(competition):
+    a, b = names(competition)[:2]
+    write_table(competition, [[f"train_input/{a}", f"train_gt/{a}"], [f"train_input/{a}", f"train_gt/{b}"]])
+    with pytest.raises(DataError, match=f"names {a} twice"):
+        folders.open_folder(competition)
+
+
+def test_a_table_of_inputs_only_pairs_by_name(competition):
+    found = names(competition)[:2]
+    write_table(competition, [[f"train_input/{name}"] for name in found], ("input_image_path",))
+    assert pairs(competition) == {name: name for name in found}
+    (competition / "train_gt" / found[1]).unlink()
+    with pytest.raises(DataError, match=f"{found[1]}, and there is no "):
+        folders.open_folder(competition)
+
+
+def break_some(folder):
+    """Damage one pair in each way; return the names."""
+    first, second, third = names(folder)[:3]
+    (folder / "train_input" / first).write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    io.write_png(folder / "train_gt" / second, io.read_rgb(folder / "train_gt" / second)[:40])
+    shutil.copy(folder / "train_gt" / names(folder)[3], folder / "train_gt" / third)
+    return first, second, third
+
+
+def test_doctor_lists_everything_about_a_folder(competition):
+    first, second, third = break_some(competition)
+    (competition / "train_input" / "notes.txt").touch()
+    (competition / "train_gt" / "more").mkdir()
+    make_gray(competition / "train_gt" / names(competition)[5])
+    result = invoke("doctor", "--data", competition, "--json", code=1)
+    rows = {row["what"]: row for row in json.loads(result.stdout)["data"]}
+    assert rows["sizes"]["detail"] == "64x64: 4, 64x40: 1; the smallest side has 40 pixels"
+    assert rows["colour"]["detail"].startswith(f"1 of 6 truths are gray ({names(competition)[5]})")
+    assert "photographs share a scene" in rows["near-duplicates"]["detail"]
+    assert "validation photographs share a scene" in rows["leaks"]["detail"]
+    assert "1 .txt, not an image format" in rows["left out"]["detail"]
+    assert "1 subfolders" in rows["left out"]["detail"]
+    assert [name for name in (first, second, third) if not rows[name]["ok"]] == [first, second, third]
+    assert "toolbox run --skip-broken" in rows["broken"]["detail"]
+
+
+def test_skip_broken_trains_without_them_and_remembers_it(competition, tmp_path):
+    first, second, third = break_some(competition)
+    (competition / "test_input" / "TEST_006.png").write_bytes(b"nothing")
+    out = tmp_path / "out"
+    options = ["--data", competition, "--out", out, "--size", 32, "--epochs", 1]
+    stderr = run(*options, code=1).stderr
+    assert third in stderr and "--skip-broken" in stderr
+    output = run(*options, "--skip-broken").output
+    assert "3 photographs are left out (--skip-broken):" in output and f"{second}: the pair is of unequal" in output
+    assert "1 test photographs are left out" in output and "the submission will lack" in output
+    assert sorted(json.loads((out / "skipped.json").read_text("utf-8"))) == sorted(
+        [first, second, third, "TEST_006.png"]
+    )
+    assert "finished" in run("--resume", out).output
+
+
+def test_a_broken_test_photograph_is_noticed_before_the_training(competition):
+    (competition / "test_input" / "TEST_006.png").write_bytes(b"nothing")
+    assert "It is to be restored at the end" in invoke_error("run", "--data", competition, "--dry-run", code=1)
+
+
+def test_too_few_photographs_left_is_one_line(photos):
+    for path in sorted(photos.iterdir())[1:]:
+        path.write_bytes(b"nothing")
+    message = run("--data", photos, "--skip-broken", code=1).stderr
+    assert "5 of 6 photographs can't be used, and at least two are needed" in message
+
+
+def test_a_run_stops_at_a_broken_photograph_with_the_remedy(photos):
+    sorted(photos.iterdir())[0].write_bytes(b"nothing")
+    assert "or leave it out with --skip-broken" in invoke_error("run", "--data", photos, code=1)

@@ -1,0 +1,109 @@
+"""The split of a run is kept when photographs are added, removed, renamed or replaced."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from toolbox.config.settings import Split
+from toolbox.data import folders, split_record
+from toolbox.data.folders import Item
+from toolbox.data.split_record import SplitRecord, find_changes, keep_split, make_record
+from toolbox.errors import DataError
+
+RECORD = SplitRecord(train={"c": "C", "a": "A", "e": "E"}, validation={"d": "D", "b": "B"}, unused={"f": "F"})
+
+
+def keep(photos, record=RECORD, scenes=None, **settings):
+    """Return the names of the training and validation photographs, and the changes, for identities by name."""
+    items = [Item(name=name) for name in sorted(photos)]
+    labels = [(scenes or {}).get(item.name, index) for index, item in enumerate(items)]
+    identities = {item: photos[item.name] for item in items}
+    kept = replace(keep_split(record, items, identities, labels, Split(**settings)), identities=identities)
+    changes = find_changes(record, make_record(kept))
+    return [item.name for item in kept.train], [item.name for item in kept.validation], changes
+
+
+SAME = {name: name.upper() for name in "abcdef"}
+
+
+def test_the_same_photographs_keep_their_parts_and_their_order():
+    assert keep(SAME) == (["c", "a", "e"], ["d", "b"], [])
+
+
+@pytest.mark.parametrize(
+    ("photos", "train", "validation", "change"),
+    [
+        ({k: v for k, v in SAME.items() if k != "a"}, ["c", "e"], ["d", "b"], "1 missing (a)"),
+        ({k: v for k, v in SAME.items() if k != "d"}, ["c", "a", "e"], ["b"], "1 missing (d)"),
+        (SAME | {"_first": "X"}, ["c", "a", "e", "_first"], ["d", "b"], "1 new (_first)"),
+        (SAME | {"b": "new"}, ["c", "a", "e"], ["d", "b"], "1 with other content (b)"),
+        ({k: v for k, v in SAME.items() if k != "a"} | {"z": "A"}, ["c", "z", "e"], ["d", "b"], None),  # renamed
+        (SAME | {"a": "B", "b": "A"}, ["c", "b", "e"], ["d", "a"], None),  # two files swapped: content decides
+        (SAME | {"copy": "C"}, ["c", "copy", "a", "e"], ["d", "b"], None),  # a copy of a training photograph
+    ],
+)
+def test_no_training_photograph_validates_after_a_change(photos, train, validation, change):
+    kept_train, kept_validation, changes = keep(photos)
+    assert (kept_train, kept_validation) == (train, validation)
+    assert changes == ([change] if change else [])
+
+
+def test_a_new_photograph_of_a_validation_scene_validates_only_if_the_split_is_by_scene():
+    scenes = {"d": 7, "new": 7}
+    assert keep(SAME | {"new": "N"}, scenes=scenes, method="scene")[1] == ["d", "b", "new"]
+    assert keep(SAME | {"new": "N"}, scenes=scenes)[0] == ["c", "a", "e", "new"]
+
+
+def test_photographs_that_the_limits_left_out_stay_out():
+    assert keep(SAME | {"new": "N"}, train_limit=3)[:2] == (["c", "a", "e"], ["d", "b"])
+
+
+def test_other_photographs_altogether_are_split_anew():
+    train, validation, changes = keep({name: name.upper() for name in "uvwxyz"})
+    assert sorted(train + validation) == list("uvwxyz") and len(validation) == 2
+    assert changes == ["6 missing (c, a, e and 3 more)", "6 new (u, v, w and 3 more)"]
+
+
+@pytest.mark.parametrize("photos", [{"c": "C", "a": "A", "e": "E"}, {"d": "D", "b": "B"}, {"c": "C", "new": "N"}])
+def test_a_part_without_photographs_is_an_error(photos):
+    with pytest.raises(DataError, match="Give the photographs of the run with --data"):
+        keep(photos)
+
+
+def test_a_record_is_written_and_read(photos, tmp_path):
+    items = folders.open_folder(photos).items
+    first = split_record.open_split(items, Split(train_limit=3), None, print)
+    path = tmp_path / "split.json"
+    split_record.write_record(path, first)
+    assert split_record.open_split(items, Split(train_limit=3), path, print) == first
+    assert len(json.loads(path.read_text("utf-8"))["unused"]) == 1
+    moved = shutil.copytree(photos, tmp_path / "moved")  # other paths and times, the same content
+    (tmp_path / "moved" / items[0].name).touch()
+    lines: list[str] = []
+    again = split_record.open_split(folders.open_folder(moved).items, Split(train_limit=3), path, lines.append)
+    assert [item.name for item in again.train] == [item.name for item in first.train] and not lines
+
+
+def test_a_folder_for_validation_is_followed_and_its_changes_are_named(photos, tmp_path):
+    own = shutil.copytree(photos, tmp_path / "validation")  # the same names in two folders
+    items, lines, path = folders.open_folder(photos).items, [], tmp_path / "split.json"
+    first = split_record.open_split(items, Split(), None, lines.append, validation_items=folders.open_folder(own).items)
+    assert first.train == items and len(first.validation) == 6
+    split_record.write_record(path, first)
+    sorted(own.iterdir())[0].write_bytes(sorted(photos.iterdir())[1].read_bytes() + b" ")
+    extra = folders.open_folder(own).items
+    split_record.open_split(items, Split(), path, lines.append, validation_items=extra)
+    assert len(lines) == 1 and "1 with other content" in lines[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"train": {}}', '{"train": 1, "validation": {}, "unused": {}}'])
+def test_a_damaged_record_is_one_line(tmp_path, text):
+    path = tmp_path / "split.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(DataError, match="split.json can't be read"):
+        split_record.read_record(path)
+    assert split_record.read_record(tmp_path / "absent.json") is None

@@ -1,0 +1,132 @@
+"""Photographs that a run can't use: it refuses them before its first step, or leaves them out with --skip-broken."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from toolbox.data.folders import Item, Source
+from toolbox.data.photo_check import Examination, examine
+from toolbox.errors import DataError
+from toolbox.imaging import io
+from toolbox.utils import files
+
+SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
+MIN_ITEMS = 2  # one of them for validation
+NAMES_IN_ERROR = 3
+NAMES_IN_LIST = 10
+
+
+def check_photos(
+    source: Source, *, skip: bool, skipped: Mapping[str, str], report: Callable[[str], None]
+) -> dict[str, str]:
+    """Check the photographs of a run, and return why which are to be left out, by name.
+
+    Args:
+        source: the photographs.
+        skip: leave out what can't be used; all files are decoded. Otherwise a sample is checked, and faults are errors.
+        skipped: what the run has left out so far.
+        report: gets the lines for the user.
+
+    Raises:
+        DataError: wrong pairs, a test photograph that can't be read, or too few photographs are left.
+    """
+    left = leave_out(source, skipped)
+    if skip:
+        broken, broken_tests = (_broken(examine(items)) for items in (left.items, left.tests))
+        _report(broken, broken_tests, report)
+        return {**skipped, **broken_tests, **broken}
+    if source.kind != "sample":
+        for line in check_pairing(left):
+            report(line)
+    _require_readable_tests(left.tests)
+    return dict(skipped)
+
+
+def leave_out(source: Source, names: Mapping[str, str]) -> Source:
+    """Return the source without the photographs with these names; DataError if too few are left to train."""
+    left = replace(
+        source,
+        items=tuple(item for item in source.items if item.name not in names),
+        tests=tuple(item for item in source.tests if item.name not in names),
+    )
+    if len(left.items) < MIN_ITEMS:
+        raise DataError(
+            f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be used, "
+            f"and at least two are needed to train. See which: toolbox doctor --data {source.folder}"
+        )
+    return left
+
+
+def check_pairing(source: Source) -> list[str]:
+    """Check a sample of the photographs, spread over the folder, and return a line for each kind of doubt.
+
+    Raises:
+        DataError: pairs that show different photographs, or folders in each other's place.
+    """
+    items, count = source.items, min(len(source.items), SAMPLE)
+    found = examine([items[index * len(items) // count] for index in range(count)])
+    wrong = [one for one in found if one.kind in ("swapped", "unrelated")]
+    if wrong and len(wrong) > count / 2 and all(one.kind == "swapped" for one in wrong):
+        raise DataError(
+            f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ seem to be "
+            "in each other's place; rename them."
+        )
+    if wrong:
+        listed = "; ".join(f"{one.item.name}: {one.reason}" for one in wrong[:NAMES_IN_ERROR])
+        more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
+        raise DataError(
+            f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
+            "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
+            f"{source.folder}"
+        )
+    gray = sum(not one.in_colour for one in found)
+    if not gray:
+        return []
+    amount = f"All {gray}" if gray == count else f"{gray} of {count}"
+    photos = "truths" if source.kind == "pairs" else "photographs"
+    return [f"warning: {amount} {photos} that were checked are gray. The network learns from them to add no colours."]
+
+
+def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:
+    """Write the photographs that a run leaves out; OutputError if they can't be written."""
+    files.write_json(path, dict(reasons))
+
+
+def read_skipped(path: Path) -> dict[str, str]:
+    """Return the photographs that a run leaves out, with the reasons; empty if it leaves out none."""
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(reason) for name, reason in stored.items()} if isinstance(stored, dict) else {}
+
+
+def _broken(found: Sequence[Examination]) -> dict[str, str]:
+    return {one.item.name: one.reason for one in found if one.kind}
+
+
+def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: Callable[[str], None]) -> None:
+    for title, reasons in (("photographs", broken), ("test photographs", broken_tests)):
+        if not reasons:
+            continue
+        report(f"{len(reasons)} {title} are left out (--skip-broken):")
+        for name, reason in list(reasons.items())[:NAMES_IN_LIST]:
+            report(f"  {files.printable(name)}: {reason}")
+        if len(reasons) > NAMES_IN_LIST:
+            report(f"  and {len(reasons) - NAMES_IN_LIST} more; skipped.json in the run folder has all of them")
+    if broken_tests:
+        report("warning: the submission will lack the test photographs that are left out.")
+
+
+def _require_readable_tests(tests: Sequence[Item]) -> None:
+    """Raise DataError if a test photograph is not a complete image file, before a long training ends at it."""
+    for item in tests:
+        path = item.input or item.truth
+        assert path is not None
+        try:
+            io.read_size(path)
+        except DataError as error:
+            raise DataError(f"{error}. It is to be restored at the end; replace it, or use --skip-broken") from error

@@ -1,0 +1,215 @@
+"""The split of a run, recorded in its folder, so that a resumed run keeps it whatever happens to the photographs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from toolbox.config.settings import Split
+from toolbox.data import split
+from toolbox.data.decoded_cache import DecodedCache, open_cache
+from toolbox.data.folders import Item
+from toolbox.data.split import DataSplit
+from toolbox.errors import DataError
+from toolbox.utils import files
+
+NAMES_LISTED = 3  # of the photographs of one kind of change
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRecord:
+    """The identity of each photograph of a run by its name, in the order of its use.
+
+    Attributes:
+        train: the training photographs.
+        validation: the validation photographs.
+        unused: those that the recipe's limits left out.
+    """
+
+    train: Mapping[str, str] = field(default_factory=dict)
+    validation: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, Mapping[str, str]]:
+        """Return the three parts by name."""
+        return {"train": self.train, "validation": self.validation, "unused": self.unused}
+
+
+def open_split(
+    items: Sequence[Item],
+    settings: Split,
+    recorded: Path | None,
+    report: Callable[[str], None],
+    *,
+    validation_items: Sequence[Item] = (),
+    cached: bool = True,
+) -> DataSplit:
+    """Return the split of a new run, or the one that a run has recorded, adapted to the photographs of today.
+
+    Args:
+        items: photographs with a truth, sorted by name.
+        settings: the recipe's `split` table.
+        recorded: the file that `write_record` wrote; None for a new run.
+        report: gets a line before work that takes long, and a line that says what has changed.
+        validation_items: the photographs of `split.validation_data`, if there are any.
+        cached: whether digests of files may be read from and stored in the user's cache.
+
+    Raises:
+        DataError: a photograph or the record can't be read, or no photographs are left for one of the parts.
+    """
+    identities = photo_identities([*items, *validation_items], open_cache() if cached else None)
+    record = None if recorded is None else read_record(recorded)
+    if record is None or validation_items:
+        result = split.split_items(items, settings, report, validation_items)
+    else:
+        result = keep_split(record, items, identities, split.scene_labels(items, report), settings)
+    result = replace(result, identities=identities)
+    changes = [] if record is None else find_changes(record, make_record(result))
+    if changes:
+        report(
+            f"The photographs have changed: {'; '.join(changes)}. The split of the run is kept: {len(result.train)} "
+            f"train, {len(result.validation)} validate."
+        )
+    return result
+
+
+def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -> dict[Item, str]:
+    """Return a digest of the content of each item's files; DataError if one can't be read."""
+    digests = DecodedCache(folder=Path()) if cache is None else cache
+
+    def identity(item: Item) -> str:
+        try:
+            return ":".join(digests.digest(path)[:16] for path in (item.input, item.truth) if path is not None)
+        except OSError as error:
+            raise DataError(f"{item.name} can't be read: {error.strerror or error}") from error
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = dict(zip(items, pool.map(identity, items), strict=True))
+    if cache is not None:
+        cache.save_digests()
+    return found
+
+
+def keep_split(
+    record: SplitRecord,
+    items: Sequence[Item],
+    identities: Mapping[Item, str],
+    labels: Sequence[int],
+    settings: Split,
+) -> DataSplit:
+    """Return the recorded split of the photographs that are there.
+
+    A photograph stays in its part, found by its content or else by its name, so that no training photograph ever
+    validates. A new one is for training, or for validation if it shares a scene with a validation photograph and the
+    split is by scene.
+    """
+    find = _finder(record)
+    ranked: list[tuple[str, int, int]] = []  # the part, the position in it, the index of the photograph
+    new = []
+    for index, item in enumerate(items):
+        found = find(item.name, identities[item])
+        if found is None:
+            new.append(index)
+        else:
+            ranked.append((*found, index))
+    parts = {part: [index for where, _, index in sorted(ranked) if where == part] for part in record.parts()}
+    _add_new(parts, new, labels, settings)
+    for part in ("train", "validation"):
+        if not parts[part]:
+            raise DataError(
+                f"None of the run's {part} photographs is left, and no new one can replace them. Give the photographs "
+                "of the run with --data, or start a new run."
+            )
+    return DataSplit(
+        train=tuple(items[index] for index in parts["train"]),
+        validation=tuple(items[index] for index in parts["validation"]),
+        unused=tuple(items[index] for index in parts["unused"]),
+        leaks=split.count_leaks(labels, parts["train"], parts["validation"]),
+    )
+
+
+def make_record(data_split: DataSplit) -> SplitRecord:
+    """Return the record of a split."""
+
+    def part(items: Sequence[Item]) -> dict[str, str]:
+        return {item.name: data_split.identities.get(item, "") for item in items}
+
+    return SplitRecord(
+        train=part(data_split.train), validation=part(data_split.validation), unused=part(data_split.unused)
+    )
+
+
+def find_changes(old: SplitRecord, new: SplitRecord) -> list[str]:
+    """Return a phrase for each kind of change of the photographs. To rename or to move them is no change."""
+    before = [pair for part in old.parts().values() for pair in part.items()]
+    after = [pair for part in new.parts().values() for pair in part.items()]
+    names_before, names_after = ({name for name, _ in pairs} for pairs in (before, after))
+    known, present = ({identity for _, identity in pairs} for pairs in (before, after))
+    missing = [name for name, identity in before if name not in names_after and identity not in present]
+    added = [name for name, identity in after if name not in names_before and identity not in known]
+    changed = [name for name, identity in after if name in names_before and identity not in known]
+    kinds = (("missing", missing), ("new", sorted(added)), ("with other content", sorted(changed)))
+    return [f"{len(found)} {kind} ({_listed(found)})" for kind, found in kinds if found]
+
+
+def write_record(path: Path, data_split: DataSplit) -> None:
+    """Write the record of a split; OutputError if it can't be written."""
+    files.write_json(path, asdict(make_record(data_split)))
+
+
+def read_record(path: Path) -> SplitRecord | None:
+    """Return the record of a split, None if there is none (a run of an older version); DataError if it is damaged."""
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        record = SplitRecord(**{part: dict(stored[part]) for part in SplitRecord().parts()})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{files.printable(path)} can't be read: {files.printable(str(error))}. It lists the photographs that "
+            "validate. Restore it, or delete it to draw the split again from the recipe."
+        ) from error
+    return record
+
+
+def _finder(record: SplitRecord) -> Callable[[str, str], tuple[str, int] | None]:
+    """Return a function that gives the part of a photograph, by name and identity, and its position in that part."""
+    exact: dict[tuple[str, str], tuple[str, int]] = {}
+    by_name: dict[str, tuple[str, int]] = {}
+    by_identity: dict[str, tuple[str, int]] = {}
+    for part, names in record.parts().items():
+        for rank, (name, identity) in enumerate(names.items()):
+            exact[name, identity] = by_name[name] = (part, rank)
+            # Of equal photographs in two parts, the training one decides: it must not validate.
+            by_identity.setdefault(identity, (part, rank))
+
+    def find(name: str, identity: str) -> tuple[str, int] | None:
+        return exact.get((name, identity)) or by_identity.get(identity) or by_name.get(name)
+
+    return find
+
+
+def _add_new(parts: dict[str, list[int]], new: list[int], labels: Sequence[int], settings: Split) -> None:
+    """Add new photographs to the parts."""
+    validation_scenes = {labels[index] for index in parts["validation"]}
+    if not validation_scenes and len(new) > 1:  # other photographs altogether
+        train, validation = split.draw_split([labels[index] for index in new], settings)
+        parts["validation"] += [new[index] for index in validation][: settings.validation_limit or None]
+        new = [new[index] for index in train]
+        validation_scenes = set()
+    for index in new:
+        if settings.method == "scene" and labels[index] in validation_scenes:
+            parts["validation"].append(index)
+        elif settings.train_limit and len(parts["train"]) >= settings.train_limit:
+            parts["unused"].append(index)
+        else:
+            parts["train"].append(index)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    return ", ".join(files.printable(name) for name in names[:NAMES_LISTED]) + more

@@ -1,0 +1,162 @@
+"""The figures that a run is compared with: the pixel loss before it, methods without training, its best weights.
+
+They are measured once, and again when a resumed run has changed what they depend on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from toolbox.data.batch import Batch
+from toolbox.distributed import collectives
+from toolbox.errors import UsageError, WeightsError
+from toolbox.evaluation.metrics import Score
+from toolbox.hooks import blame
+from toolbox.models import weight_file
+from toolbox.training import checkpoint, run_records, validate
+from toolbox.training.checkpoint import Progress
+from toolbox.training.context import TrainingRun
+from toolbox.training.epoch_end import ranking_figure, write_best
+from toolbox.training.run_records import BestWeights, RunSummary
+from toolbox.training.step_context import discriminate
+from toolbox.utils.memory import is_out_of_memory
+
+PHOTOS = "the validation photographs"
+
+
+def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
+    """Measure what can't be compared with the validations of this run, and return the position with the best figure.
+
+    A new run measures the baselines. A resumed one measures them and its best weights again if other photographs
+    validate, or if a setting has changed that their figures depend on.
+    """
+    conditions = validation_conditions(run)
+    folder = run.options.folder
+    summary = run_records.read_summary(folder) if collectives.is_main_process() else None
+    recorded = collectives.on_main_process(lambda: None if summary is None else dict(summary.measured_on))
+    changed = [] if recorded is None else _changed(run, recorded, conditions)
+    if progress.step and recorded is None:
+        run.console.print_line(f"{run_records.SUMMARY} is missing or damaged. Its figures are measured again.")
+    if changed:
+        run.console.print_line(f"Measured again, because {' and '.join(changed)} changed: baselines, best weights.")
+    if recorded is None or changed:
+        loss_before = loss_before_training(run, next(run.validation_batches()))
+        baselines = validate.baseline_scores(run.validation_batches())
+        if collectives.is_main_process():
+            best = None if changed else _best_of_file(run, progress)
+            measured = RunSummary(
+                loss_before=loss_before,
+                loss_before_step=progress.step,
+                baselines=baselines,
+                best=best,
+                warnings={} if summary is None else summary.warnings,
+                measured_on=conditions,
+            )
+            run_records.write_summary(folder, measured)
+    progress = _check_best(run, progress, conditions)
+    return replace(progress, measured_on=conditions)
+
+
+def validation_conditions(run: TrainingRun) -> dict[str, Any]:
+    """Return what the figures of a validation depend on besides the weights, as JSON values by name."""
+    tree = run.plan.tree()
+    split = run.options.split
+    photos = [split.identities.get(item, item.name) for item in split.validation]
+    return {
+        PHOTOS: _digest(photos),
+        "data.size": tree["data"]["size"],
+        "seed": tree["seed"],
+        "keep": tree["keep"],
+        "degradations": _digest(tree.get("degradations")),
+        "losses": _digest(tree.get("losses")),
+        "validation.choose_by": tree["validation"]["choose_by"],
+    }
+
+
+def loss_before_training(run: TrainingRun, batch: Batch) -> float:
+    """Return the pixel loss before the first step; report networks that can't work at this size in one line."""
+    try:
+        loss = validate.pixel_loss(run.state, batch)
+        if run.state.discriminator is not None:
+            network = run.state.discriminator.network.eval()
+            with torch.inference_mode():
+                discriminate(network, batch.truth, batch)
+    except (RuntimeError, ValueError) as error:
+        if is_out_of_memory(error) or collectives.is_lost_peer(error):
+            raise
+        size, reason = run.plan.settings.data.size, " ".join(str(error).split())
+        fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."
+        if "DTensor" in reason:
+            fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."
+        raise collectives.same_error_on_every_rank(
+            UsageError(f"The networks of recipe '{run.plan.name}' {fault}")
+        ) from error
+    return loss
+
+
+def _changed(run: TrainingRun, recorded: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
+    """Return the conditions that have changed. Version 0.1 did not record them; then the changed settings decide."""
+    if recorded:
+        return [name for name, value in conditions.items() if recorded.get(name) != value]
+    return [
+        name for name in conditions if any(key == name or key.startswith(f"{name}.") for key in run.options.changes)
+    ]
+
+
+def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, Any]) -> Progress:
+    """Return the position with a best figure that belongs to the file with the best weights and can be compared."""
+    if progress.best is None:
+        return progress
+    path = run.options.folder / weight_file.BEST
+    lost = replace(progress, best=None, best_step=None, stale=0, validated=0)
+    fault = collectives.on_main_process(lambda: _fault_of_best(run))
+    if fault is not None:
+        run.console.print_line(
+            f"warning: the best weights, of step {progress.best_step}, are lost: {fault}. {path.name} is written again "
+            "after the next validation."
+        )
+        return lost
+    changed = _changed(run, progress.measured_on, conditions)
+    if not changed:
+        return progress
+    network = run.state.eval_generator
+    current = {name: value.clone() for name, value in network.state_dict().items()}
+    try:
+        checkpoint.load_network(path, network)
+    except WeightsError:
+        return lost
+    result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics)
+    figure = ranking_figure(run.plan, result)
+    write_best(run, progress.best_step or progress.step, result, figure)
+    network.load_state_dict(current)
+    return replace(progress, best=figure, stale=0)
+
+
+def _fault_of_best(run: TrainingRun) -> str | None:
+    path = run.options.folder / weight_file.BEST
+    if not path.is_file():
+        return f"{path} is missing"
+    try:
+        weight_file.read_header(path)
+    except WeightsError as error:
+        return str(error)
+    return None
+
+
+def _best_of_file(run: TrainingRun, progress: Progress) -> BestWeights | None:
+    """Return the best weights by their own header; None if there are none that the run knows of."""
+    if progress.best is None or _fault_of_best(run) is not None:
+        return None
+    header = weight_file.read_header(run.options.folder / weight_file.BEST)
+    score = Score(**{name: header.score.get(name) for name in ("S", "M", "C", "score")})
+    return BestWeights(step=header.step or 0, score=score)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

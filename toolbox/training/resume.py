@@ -1,0 +1,129 @@
+"""Continuing a run: its newest checkpoint, the position in it, and what has changed since it was saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from toolbox.data import split_record
+from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import load_grad_scaler_state
+from toolbox.errors import UsageError
+from toolbox.training import checkpoint, metric_log, run_dir, run_records
+from toolbox.training.checkpoint import Progress
+from toolbox.training.context import TrainingRun
+from toolbox.training.fingerprint import environment_differences, fingerprint
+from toolbox.training.options import Console
+
+
+def newest_checkpoint(folder: Path, console: Console) -> str | None:
+    """Return the newest undamaged checkpoint of the run in `folder`, None if there is none; name the damaged ones."""
+    saved, warnings = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
+    for line in warnings:
+        console.print_line(line)
+    checkpoint.rename_damaged(folder / run_dir.CHECKPOINTS)
+    return None if saved is None else str(saved)
+
+
+def load_position(run: TrainingRun, saved: Path | None) -> Progress:
+    """Load the checkpoint and bring the run folder to its state; without a checkpoint prepare the folder.
+
+    Raises:
+        WeightsError, UsageError: the checkpoint does not fit, or a limit is below what the run has done.
+    """
+    progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, run.state)
+    load_grad_scaler_state(run.accelerator, progress.scale)
+    if saved is not None:
+        _require_limits(run, progress)
+        progress = _report_position(run, progress, saved)
+    progress = replace(progress, epoch_key=_epoch_key(run))
+    if collectives.is_main_process():
+        _prepare_folder(run, progress)
+    return progress
+
+
+def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
+    folder = run.options.folder
+    run_dir.prepare_run_dir(folder)
+    if run.options.plan_changed:
+        run_dir.write_recipe(folder, run.plan)
+    split_record.write_record(folder / run_dir.SPLIT, run.options.split)
+    checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
+    metric_log.drop_records_after(folder, progress.step, progress.validated, pending=progress.pending)
+    for record in run_records.read_records(folder):
+        run.monitor.update(record)
+
+
+def _require_limits(run: TrainingRun, progress: Progress) -> None:
+    """Raise UsageError if a changed limit is below what the run has done: fewer steps can't be taken back."""
+    changed, limits = run.options.changes, run.plan.settings.training
+    done = progress.epoch + (progress.batch > 0)
+    faults = []
+    if "training.epochs" in changed and limits.epochs < done:
+        faults.append(f"--epochs {limits.epochs}: the run is in epoch {done}")
+    if "training.steps" in changed and limits.steps is not None and limits.steps < progress.step:
+        faults.append(f"--steps {limits.steps}: the run has taken {progress.step} steps")
+    if "training.minutes" in changed and limits.minutes is not None and 60 * limits.minutes < progress.seconds:
+        faults.append(f"--minutes {limits.minutes:g}: the run has taken {progress.seconds / 60:.1f} minutes")
+    if faults:
+        error = UsageError(f"{'; '.join(faults)} already. Give at least that much, or start a new run.")
+        raise collectives.same_error_on_every_rank(error)
+
+
+def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progress:
+    """Print where the run continues and what has changed; return the position from which it can continue."""
+    total = run.total_steps(progress)
+    ended = _reason_to_end(run, progress, total)
+    position = f"step {progress.step} of {total}"
+    if ended:
+        run.console.print_line(f"The run is finished after {position}{ended}. To train longer: --epochs or --set.")
+    else:
+        run.console.print_line(f"Continuing after {position}.")
+    for line in change_lines(run.options.changes):
+        run.console.print_line(line)
+    environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
+    for line in environment_differences(saved, environment):
+        run.console.print_line(line)
+    batches = len(run.epoch_batches(progress.epoch))
+    is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
+    if progress.batch and not is_same_order and not ended:
+        run.console.print_line(
+            f"Epoch {progress.epoch + 1} begins again: its batches are not those that the run has seen so far."
+        )
+        progress = replace(progress, batch=0, sums={}, pending=False)
+    return progress
+
+
+def change_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Return a line that names every setting that this command changes; none if there are none."""
+
+    def text(value: object) -> str:
+        return "none" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+    listed = [f"{key} {text(old)}, now {text(new)}" for key, (old, new) in changes.items()]
+    return [f"Changed settings: {'; '.join(listed)}."] if listed else []
+
+
+def _reason_to_end(run: TrainingRun, progress: Progress, total: int) -> str:
+    """Return why no step is left, as the end of a sentence; empty if steps are left."""
+    if progress.step and run.is_out_of_patience(progress.stale):
+        return f", because {progress.stale} validations brought no improvement (validation.patience)"
+    minutes = run.plan.settings.training.minutes
+    if progress.step and minutes is not None and progress.seconds >= 60 * minutes:
+        return f", because its {minutes:g} minutes are over"
+    if progress.step < total:
+        return ""
+    epochs = run.plan.settings.training.epochs
+    return f", {epochs} epochs" if progress.epoch >= epochs else f", the limit of {total} steps"
+
+
+def _epoch_key(run: TrainingRun) -> str:
+    """Return a digest of what the order of an epoch's batches depends on."""
+    settings, split = run.plan.settings, run.options.split
+    photos = [split.identities.get(item, item.name) for item in split.train]
+    values = [photos, settings.data.repeat, settings.training.batch, settings.seed]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]

@@ -1,0 +1,42 @@
+"""Locks between processes, so that two of them don't change the same files at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from toolbox.errors import OutputError
+from toolbox.utils import files
+
+
+class BusyError(Exception):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `path` in a folder that exists; the system releases it when the process ends.
+
+    A file system that has no locks is used without one.
+
+    Raises:
+        BusyError: another process still holds it after `wait_seconds`.
+        OutputError: the lock file can't be created.
+    """
+    from filelock import FileLock, Timeout  # takes a moment, and few commands need it
+
+    lock = FileLock(path, timeout=wait_seconds)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError from None
+    except NotImplementedError:
+        yield
+        return
+    except OSError as error:
+        raise OutputError(f"{files.printable(path)} can't be locked: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
