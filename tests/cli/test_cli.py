@@ -163,6 +163,7 @@ def test_list_shows_the_default_bundle():
         ("penalty", "gradient"),
         ("degradation", "lost-region"),
         ("metric", "psnr"),
+        ("detector", "painted-shape"),
         ("recipe", "default"),
         ("recipe", "published"),
     }
@@ -181,7 +182,7 @@ def test_show_has_params_with_defaults_and_help():
 
 def test_every_component_can_be_shown():
     for row in json.loads(call("list", "--json").stdout):
-        if row["kind"] not in ("recipe", "weights"):
+        if row["kind"] not in ("recipe", "weights", "command"):
             call("show", row["kind"], row["name"])
 
 

@@ -65,7 +65,7 @@ def test_the_command_checks_files_plugins_and_components(tmp_path, capsys):
     assert check_targets([str(good)], False, third_party=False) == 0
     output = capsys.readouterr().out
     assert "loss/square" in output
-    assert output.splitlines()[-1] == "2 checked, 18 checks: 0 failed, 0 noted"
+    assert output.splitlines()[-1] == "2 checked, 20 checks: 0 failed, 0 noted"
     assert check_targets([str(broken)], False, third_party=False) == 1
     assert "out of tune" in capsys.readouterr().out
     assert check_targets(["losses/mse", "psnr"], True, third_party=False) == 0

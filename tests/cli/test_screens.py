@@ -132,7 +132,12 @@ def test_nonsense_in_a_launcher_variable_is_one_line(album, monkeypatch, value):
 def test_a_closed_terminal_stops_after_the_current_photo(album, monkeypatch):
     stand_in = install_stand_in(monkeypatch)
     object.__setattr__(stand_in, "before_call", lambda count: os.kill(os.getpid(), signal.SIGHUP) if count == 1 else 0)
-    run_restore(album, "-o", "out", "--mask", "none", code=129)
+    # The tests may run under nohup, which ignores this signal.
+    handler = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        run_restore(album, "-o", "out", "--mask", "none", code=129)
+    finally:
+        signal.signal(signal.SIGHUP, handler)
     report = read_report(Path("out"))
     assert (report["restored"], report["not reached"]) == (2, 1)
 
