@@ -27,7 +27,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no colour classes": ("losses.classes.weight=0",),
     "no chroma": ("losses.chroma.weight=0",),
     "no hue histogram": ("losses.hue-histogram.weight=0",),
-    "no hole term": ("losses.hole.weight=0",),
     "no running average": ("training.average=0.001",),
     "no zoom": ("data.zoom=1",),
     "with a discriminator": (
@@ -69,7 +68,7 @@ def command(
     An interrupted benchmark can be continued with the same command.
     """
     samples = list(quality.load_pairs(pairs).values())[: 1 if quick else None]
-    common = ["generator.init=", f"generator.weights={encoder}"]
+    common = ["generator.init=", "generator.backbone=tf_efficientnet_lite0", f"generator.weights={encoder}"]
     common += [f"degradations.white-balance.{setting}" for setting in WHITE_BALANCE]
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     runs = runs_folder(out, quick)

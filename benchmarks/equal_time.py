@@ -47,7 +47,9 @@ def recipe_options(encoder: Path) -> dict[str, list[str]]:
             "luma",
             "--epochs",
             "30",
-            *_set_options(["generator.init=", f"generator.weights={encoder}"]),
+            *_set_options(
+                ["generator.init=", "generator.backbone=tf_efficientnet_lite0", f"generator.weights={encoder}"]
+            ),
         ],
     }
 

@@ -229,7 +229,7 @@ class Training:
         table = {"name": "luma-unet", "backbone": settings.backbone, "width": settings.width, "fills": False}
         tree = {
             "keep": "luma",
-            "restoring": {"size": settings.size, "fill": settings.size},
+            "restoring": {"size": settings.size, "fill_with": "average"},
             "generator": table,
             "losses": {"classes": {"name": "color-classes", "on": "classes", "vivid": settings.vivid}},
         }

@@ -24,6 +24,7 @@ from .uncertainty import KNOTS, saturation_at, uncertainty
 
 LEARNING_RATE = 0.05
 MAX_SATURATION = 3.0
+OFFSET = 2.0  # in units of a*, b*
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,11 @@ class Calibration:
 def fit(
     logits: Tensor, luma: Tensor, truth: Tensor, *, colorfulness: float, penalty: float = 10.0, steps: int = 150
 ) -> Calibration:
-    """Minimise the mean distance in a*, b* to photographs, with a lower limit of the colourfulness.
+    """Minimise the distance in a*, b* to photographs, with a lower limit of the colourfulness.
+
+    The distance of each photograph is divided by that of its gray version plus `OFFSET`. So photographs of few colours
+    count as much as others, and their results are less often farther from the truth than gray. The square of the mean
+    cast of all photographs is added.
 
     Args:
         logits: of the colour classes, (B, COUNT, h, w).
@@ -55,15 +60,20 @@ def fit(
         steps: steps of Adam.
     """
     true_ab = ab(truth)
-    gray, true_color = mean_distance(torch.zeros_like(true_ab), true_ab), colorfulness_of(truth).mean()
+    gray, true_color = distances(torch.zeros_like(true_ab), true_ab), colorfulness_of(truth).mean()
+    weights = 1 / (gray + OFFSET)
     log_temperature, slope = torch.zeros((), requires_grad=True), torch.zeros(2, requires_grad=True)
     log_saturation = torch.zeros(KNOTS, requires_grad=True)
     optimizer = torch.optim.Adam([log_temperature, slope, log_saturation], lr=LEARNING_RATE)
     for _ in range(steps):
-        picture = render(logits, luma, log_temperature.exp(), slope, log_saturation.exp())
+        picture = render(logits, luma, log_temperature.exp(), slope, log_saturation.exp().clamp_max(MAX_SATURATION))
         shortfall = (colorfulness - colorfulness_of(picture).mean() / true_color).clamp_min(0)
         roughness = (log_saturation[2:] - 2 * log_saturation[1:-1] + log_saturation[:-2]).square().sum()
-        loss = mean_distance(ab(picture), true_ab) / gray + penalty * shortfall**2 + 0.01 * roughness
+        restored_ab = ab(picture)
+        cast = (restored_ab - true_ab).mean((0, 2, 3)).square().sum() / gray.mean() ** 2
+        loss = (
+            (weights * distances(restored_ab, true_ab)).mean() + penalty * shortfall**2 + 0.5 * cast + 0.01 * roughness
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -82,9 +92,9 @@ def render(logits: Tensor, luma: Tensor, temperature: Tensor, slope: Tensor, cur
     return to_rgb(luma, chroma * saturation_at(uncertainty(scaled), curve))
 
 
-def mean_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Return the mean distance between the colours (B, 2, h, w) of two pictures."""
-    return (a - b).square().sum(1).add(1e-6).sqrt().mean()
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the mean distance, (B,), between the colours (B, 2, h, w) of each two pictures."""
+    return (a - b).square().sum(1).add(1e-6).sqrt().mean((1, 2))
 
 
 def colorfulness_of(picture: Tensor) -> Tensor:

@@ -131,10 +131,13 @@ class LumaUNet(nn.Module):
         """
         from .calibration import fit
 
-        gray = luma(truth)
+        # Neighbouring pixels are alike: 8x8 of them fit as well as all, and quickly.
+        step = max(1, truth.shape[-1] // 32)
+        sparse = (..., slice(step // 2, None, step), slice(step // 2, None, step))
         with torch.no_grad():
-            logits = torch.cat([self.decode(part, torch.zeros_like(part))[0] for part in gray.split(16)])
-        quarter = avg_pool2d(truth, 4)
+            parts = luma(truth).split(16)
+            logits = torch.cat([self.decode(part, torch.zeros_like(part))[0][sparse] for part in parts])
+        quarter = avg_pool2d(truth, 4)[sparse]
         fitted = fit(logits, luma(quarter), quarter, colorfulness=colorfulness)
         with torch.no_grad():
             weight, bias = self.classes.parameters()

@@ -221,7 +221,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="luma",
-            summary="Restorer that keeps the known luma; predicts the colours and fills in the lost region",
+            summary="Restorer that keeps the known luma and predicts the colours; a filler fills the lost region",
             path=RECIPES / "luma.toml",
         )
     ]

@@ -24,7 +24,7 @@ from toolbox.models.calibrate import calibrate_weights, central_square
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.models.weights import load_trained
 
-LUMA = ["generator.width=4", "generator.fills=false", "generator.init=", "restoring.size=64"]
+LUMA = ["generator.width=4", "generator.backbone=tf_efficientnet_lite0", "generator.init=", "restoring.size=64"]
 
 
 def write(path, name, overrides, seed):

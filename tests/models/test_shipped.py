@@ -88,7 +88,7 @@ def test_no_training_photograph_is_close_to_one_of_the_benchmark(truths):
 
 
 def test_no_scene_of_the_benchmark_was_trained_on(shared, truths):
-    paths = {path.name: path for path in io.find_images(shared / "photos" / "train")}
+    paths = {f"train/{path.name}": path for path in io.find_images(shared / "photos" / "train")}
     rows = [row for row in read_list("luma") if row["file"] in paths]
     photos = [io.read_rgb(paths[row["file"]]) for row in rows]
     labels = near_duplicates.group_scenes([near_duplicates.fingerprint(photo) for photo in [*truths, *photos]])
@@ -96,7 +96,7 @@ def test_no_scene_of_the_benchmark_was_trained_on(shared, truths):
     # The thumbnails in the list are those of the photographs.
     listed = [np.frombuffer(base64.b64decode(row["middle"]), np.uint8).astype(int) for row in rows]
     errors = [abs(thumbnail(photo).ravel() - values).max() for photo, values in zip(photos, listed, strict=True)]
-    assert len(rows) > 700 and max(errors) <= 2
+    assert len(rows) > 600 and max(errors) <= 2
 
 
 def test_the_colours_of_a_gray_photograph_are_closer_than_gray():

@@ -83,23 +83,31 @@ def half_known_photographs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return logits, luma, truth
 
 
-def test_calibration_makes_uncertain_places_paler_and_comes_nearer_to_the_truth():
-    logits, luma, truth = half_known_photographs()
-    found = calibration.fit(logits, luma, truth, colorfulness=0.3, steps=60)
-    curve = torch.tensor(found.saturation)
-    as_it_is = calibration.render(logits, luma, torch.ones(()), torch.zeros(2), torch.ones(1))
-    fitted = calibration.render(logits, luma, torch.tensor(found.temperature), torch.tensor(found.slope), curve)
-    wanted = ab(truth)
-    assert calibration.mean_distance(ab(fitted), wanted) < calibration.mean_distance(ab(as_it_is), wanted)
-    unsure = uncertainty(logits / found.temperature + (centres() @ torch.tensor(found.slope)).view(1, -1, 1, 1))
-    factors = saturation_at(unsure, curve)
-    assert float(factors[..., 4:].mean()) < float(factors[..., :4].mean())
+def test_calibration_makes_uncertain_pixels_paler_and_comes_closer_to_the_truth():
+    # The left halves are certain and correct. The right halves are gray, and predicted as gray or a colour.
+    luma, chroma = torch.full((8, 1, 8, 8), 0.5), torch.zeros(8, 2, 8, 8)
+    angle = 2 * torch.pi * torch.arange(8) / 8
+    colour = 0.12 * torch.stack([angle.cos(), angle.sin()], 1)[:, :, None, None].expand(-1, -1, 8, 4)
+    chroma[..., :4] = colour
+    truth = to_rgb(luma, chroma)
+    probabilities = shares(chroma)
+    probabilities[..., 4:] = 0.5 * probabilities[..., 4:] + 0.5 * shares(colour)
+    logits = probabilities.clamp_min(1e-6).log()
+    fitted = calibration.fit(logits, luma, truth, colorfulness=0.3, steps=40)
+    curve, slope = torch.tensor(fitted.saturation), torch.tensor(fitted.slope)
+    before = calibration.render(logits, luma, torch.ones(()), torch.zeros(2), torch.ones(1))
+    after = calibration.render(logits, luma, torch.tensor(fitted.temperature), slope, curve)
+    distances = [calibration.distances(ab(picture), ab(truth)).mean() for picture in (before, after)]
+    assert distances[1] < 0.8 * distances[0]
+    scaled = logits / fitted.temperature + (centres() @ slope).view(1, -1, 1, 1)
+    factors = saturation_at(uncertainty(scaled), curve)
+    assert float(factors[..., 4:].mean()) < 0.8 * float(factors[..., :4].mean())
 
 
 def test_calibration_keeps_the_colourfulness_that_is_asked_for():
     logits, luma, truth = half_known_photographs()
     for least in (0.4, 0.65):  # half of each photograph can have no colour at all
-        found = calibration.fit(logits, luma, truth, colorfulness=least, penalty=100, steps=120)
+        found = calibration.fit(logits, luma, truth, colorfulness=least, penalty=100, steps=80)
         picture = calibration.render(
             logits,
             luma,
