@@ -74,9 +74,9 @@ def test_16_bit_gray_with_alpha():
     np.testing.assert_array_equal(np.dstack([photo.pixels, photo.alpha]), pixels)
 
 
-def test_gamma_and_text_do_not_change_16_bits():
+def test_the_gamma_of_srgb_and_text_do_not_change_16_bits():
     pixels = scene(dtype=np.uint16)
-    side = chunk(b"gAMA", struct.pack(">I", 100_000)) + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**7)))
+    side = chunk(b"gAMA", struct.pack(">I", 45_455)) + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**7)))
     np.testing.assert_array_equal(decode(png16(pixels, side), "a").pixels, pixels)
 
 
@@ -115,6 +115,12 @@ def test_cmyk_jpeg_becomes_rgb():
     np.testing.assert_allclose(photo.pixels.astype(int), np.broadcast_to([0, 255, 255], (16, 16, 3)), atol=3)
 
 
+def without_chunk(data, kind):
+    """Return a PNG without its first chunk of a kind."""
+    start = data.find(kind) - 4
+    return data if start < 0 else data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :]
+
+
 def test_pngsuite(shared):
     suite = shared / "corpora" / "pngsuite"
     valid = refused = 0
@@ -124,7 +130,8 @@ def test_pngsuite(shared):
                 read(path)
             refused += 1
             continue
-        photo = read(path)
+        # The expected pixels are as stored. Nearly all files state a gamma of 1, which `read` converts.
+        photo = decode(without_chunk(path.read_bytes(), b"gAMA"), path.name)
         height, width = photo.pixels.shape[:2]
         full = np.iinfo(photo.pixels.dtype).max
         colours = photo.pixels if photo.pixels.ndim == 3 else np.dstack([photo.pixels] * 3)

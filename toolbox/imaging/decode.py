@@ -12,13 +12,20 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 
 from toolbox.imaging.decode_16bit import alpha_of_color
-from toolbox.imaging.exif import Exif, read_exif
+from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.icc import to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png
+from toolbox.imaging.tiff_pictures import full_picture_first
 
 _ORIENTATION_NOTE = "orientation applied"
+# The messages of Pillow for a valid TIFF that it can't decode.
+_UNSUPPORTED_TIFF = ("unknown pixel mode", "unknown data organization", "invalid photometric interpretation")
+# The segment of a JPEG file that lists further pictures (CIPA DC-007).
+_MULTI_PICTURE = b"MPF\0II*\0"
+_XMP_KEYWORD = "XML:com.adobe.xmp"
+_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +41,7 @@ class OpenedFile:
         exif: the orientation and the tags to keep.
         icc: the ICC profile.
         notes: what was left out so far.
+        has_more: whether there are more pictures than this one, apart from thumbnails.
     """
 
     format: ImageFormat
@@ -44,6 +52,7 @@ class OpenedFile:
     exif: Exif
     icc: bytes | None
     notes: tuple[str, ...]
+    has_more: bool = False
 
 
 def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
@@ -60,9 +69,16 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
     if not row.has_decoder():
         raise BrokenFileError(f"is {row.name}, which this installation can't decode: install {row.decoder}")
     png = row.check(data) if row.check else None
+    has_more = png is not None and png.is_animated
+    if row.name == "WEBP":
+        data += bytes(len(data) % 2)  # the pad byte of the last chunk may be missing
+    elif row.name == "TIFF":
+        data, has_more = full_picture_first(data)
     try:
         image = row.opener(io.BytesIO(png.data if png else data))
     except SyntaxError as error:  # Pillow raises it for a header that it cannot parse
+        if str(error) in _UNSUPPORTED_TIFF:
+            raise BrokenFileError("is a TIFF of a kind that is not supported: save it with 8 or 16 bits") from error
         raise BrokenFileError(f"is damaged or of a kind that is not supported: {row.name} header ({error})") from error
     width, height = image.size
     if width * height > max_pixels:
@@ -72,7 +88,8 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         )
     if row.check_tags and isinstance(image, TiffImagePlugin.TiffImageFile):
         row.check_tags(data, image.tag_v2)
-    exif = read_exif(image)
+    xmp = _xmp(image, png)
+    exif = read_exif(image, raw=raw_profile(png.text) if png else None, xmp=xmp, resolution=_dots_per_inch(image, png))
     # Pillow gives the size of a TIFF upright, and that of other formats as stored.
     is_turned = exif.orientation >= 5 and row.name != "TIFF"
     return OpenedFile(
@@ -83,8 +100,34 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         png=png,
         exif=exif,
         icc=png.icc if png else image.info.get("icc_profile"),
-        notes=(*(png.notes if png else ()), *exif.notes),
+        notes=(*(png.notes if png else ()), *exif.notes, *_left_out(image, png, xmp)),
+        has_more=has_more or (row.name == "JPEG" and _MULTI_PICTURE in data),
     )
+
+
+def _xmp(image: ImageFile.ImageFile, png: Png | None) -> bytes:
+    packet = png.text.get(_XMP_KEYWORD, b"") if png else image.info.get("xmp", b"")
+    return packet if isinstance(packet, bytes) else str(packet).encode()
+
+
+def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, float] | None:
+    if png:
+        return tuple(0.0254 * value for value in png.resolution) if png.resolution else None  # type: ignore[return-value]
+    # A TIFF has the resolution in its tags. Programs write any into a BMP. A JPEG of unit 0 has the pixels' shape only.
+    if image.format in ("TIFF", "BMP", "DIB") or image.info.get("jfif_unit") == 0:
+        return None
+    horizontal, vertical = image.info.get("dpi", (0, 0))
+    return (float(horizontal), float(vertical)) if horizontal > 0 and vertical > 0 else None
+
+
+def _left_out(image: ImageFile.ImageFile, png: Png | None, xmp: bytes) -> tuple[str, ...]:
+    """Return a note on each kind of metadata that a result does not get."""
+    has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        has_iptc = _IPTC_TAG in image.tag_v2
+    text = [keyword for keyword in png.text if keyword != _XMP_KEYWORD and "Raw profile" not in keyword] if png else []
+    kinds = {"XMP": bool(xmp), "IPTC": bool(has_iptc), "PNG text": bool(text), "comment": "comment" in image.info}
+    return tuple(f"{kind} left out" for kind, is_there in kinds.items() if is_there)
 
 
 def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
@@ -116,7 +159,7 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
         notes.append(_ORIENTATION_NOTE)
         pixels = _turn_upright(pixels, orientation)
         alpha = None if alpha is None else _turn_upright(alpha, orientation)
-    if getattr(image, "is_animated", False):
+    if opened.has_more or (opened.format.name != "TIFF" and getattr(image, "is_animated", False)):
         notes.append("only the first picture taken")
     return pixels, alpha, tuple(notes)
 

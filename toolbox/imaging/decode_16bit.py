@@ -6,6 +6,7 @@ orientation was removed.
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import Any
 
@@ -18,7 +19,10 @@ from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png, check_stream
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 258, 262, 277, 284, 338
+_COMPRESSION = 259
 _WHITE_IS_ZERO, _INTERLEAVED = 0, 1
+# Of the compressions of TIFF: none, LZW, Deflate (two numbers), PackBits.
+_OPENCV_COMPRESSIONS = (1, 5, 8, 32773, 32946)
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of _EXTRA_SAMPLES
 # OpenCV 4 has its log level at the top, OpenCV 5 in a module.
 _OPENCV_LOG: Any = getattr(cv2.utils, "logging", cv2)
@@ -49,7 +53,9 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     if tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED and channels > 1:
         raise BrokenFileError("holds its 16-bit colours in separate planes: save it with them interleaved")
     orientation = tags.get(ORIENTATION, 1)
-    samples = _decode_with_opencv(data if orientation == 1 else _without_orientation(data, orientation))
+    stored = data if orientation == 1 else _without_orientation(data, orientation)
+    is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    samples = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
     # Pillow gives the upright size.
     width, height = image.size[::-1] if orientation >= 5 else image.size
     if samples.shape != ((height, width) if channels == 1 else (height, width, channels)) or image.mode == "CMYK":
@@ -65,6 +71,15 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
         opacity = np.maximum(alpha, 1).astype(np.float32)[..., None] / 65535
         pixels = np.minimum(np.rint(pixels / opacity), 65535).astype(np.uint16)
     return pixels, alpha
+
+
+def _decode_gray_with_pillow(data: bytes) -> np.ndarray:
+    """Return a gray TIFF of 16 bits whose compression OpenCV does not know."""
+    image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    if not image.mode.startswith("I;16"):
+        name = image.info.get("compression", "its compression")
+        raise BrokenFileError(f"is a 16-bit TIFF with {name}, which is not supported: save it with LZW or Deflate")
+    return np.array(image, dtype=np.uint16)
 
 
 def alpha_of_color(pixels: np.ndarray, color: tuple[int, ...]) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from toolbox.errors import OutputError
-from toolbox.imaging.exif import copy_photo_tags
+from toolbox.imaging.exif import copy_photo_tags, resolution_of
 
 Encoded = tuple[bytes, tuple[str, ...]]
 
@@ -53,6 +53,9 @@ def encode_png(
     stored = pixels if bgr_order is None else np.ascontiguousarray(pixels[..., bgr_order])
     data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
     chunks = b""
+    resolution = resolution_of(exif)
+    if resolution is not None:
+        chunks += _png_chunk(b"pHYs", struct.pack(">IIB", *resolution, 1))
     if exif is not None:
         chunks += _png_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
     if xmp is not None:

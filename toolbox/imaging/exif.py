@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL import Image, ImageFile, TiffImagePlugin
 
 ORIENTATION = 274
-_SUBDIRECTORIES = (34665, 34853)  # camera settings; GPS
+_EXIF, _GPS, _INTEROP = 34665, 34853, 40965  # directories: camera settings; GPS; interoperability
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
+_IMAGE_WIDTH, _IMAGE_HEIGHT = 256, 257
+_COLOR_SPACE, _PIXEL_WIDTH, _PIXEL_HEIGHT, _SRGB = 0xA001, 0xA002, 0xA003, 1
 # The directory of a TIFF file is its EXIF too. These tags describe the photograph, the others the file's layout.
-_PHOTO_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853, *range(40091, 40096)}
+_PHOTO_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, _EXIF, _GPS, *range(40091, 40096)}
+# Tags of other files that say where something is in the file: strips, tiles, thumbnails, further directories.
+_LAYOUT_TAGS = {273, 278, 279, 288, 289, *range(322, 326), 330, 513, 514, *range(519, 522), 46275, 50740}
+_INCHES_PER_METRE = 0.0254
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
+_RAW_PROFILE = re.compile(rb"\s*\w+\s+(\d+)\s([0-9a-fA-F\s]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,23 +38,67 @@ class Exif:
     notes: tuple[str, ...] = ()
 
 
-def read_exif(image: ImageFile.ImageFile) -> Exif:
-    """Return the EXIF of an opened image file. EXIF that cannot be read is left out with a note."""
+def read_exif(
+    image: ImageFile.ImageFile,
+    *,
+    raw: bytes | None = None,
+    xmp: bytes = b"",
+    resolution: tuple[float, float] | None = None,
+) -> Exif:
+    """Return the EXIF of an opened image file. EXIF that cannot be read is left out with a note.
+
+    Sizes and the colour space in it become those of the result: upright, in sRGB.
+
+    Args:
+        image: the file, not loaded yet.
+        raw: EXIF that Pillow does not see; used if it sees none.
+        xmp: the XMP packet, whose orientation counts if EXIF has none.
+        resolution: pixels per inch, kept if EXIF has none.
+    """
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
-    if not is_tiff and not image.info.get("exif"):
-        return Exif()
+    data = image.info.get("exif") or raw
     orientation = 1
     try:
-        exif = image.getexif() if is_tiff else _parse(image.info["exif"])
-        stated = exif.get(ORIENTATION, 1)
+        exif = image.getexif() if is_tiff else _parse(data) if data else Image.Exif()
+        stated = exif.get(ORIENTATION, _orientation_of_xmp(xmp))
         orientation = stated if stated in range(1, 9) else 1
+        width, height = image.size
+        # Pillow gives the size of a TIFF upright, and that of other formats as stored.
+        size = (height, width) if orientation >= 5 and not is_tiff else (width, height)
         kept = Image.Exif()
         for tag in exif:
-            if tag != ORIENTATION and (not is_tiff or tag in _PHOTO_TAGS):
-                kept[tag] = _value(exif, tag)
+            if tag != ORIENTATION and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
+                kept[tag] = _value(exif, tag, size)
+        if resolution is not None and _X_RESOLUTION not in kept:
+            kept[_X_RESOLUTION], kept[_Y_RESOLUTION], kept[_RESOLUTION_UNIT] = (*resolution, _INCH)
         return Exif(orientation=orientation, data=kept.tobytes() if len(kept) else None)
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
         return Exif(orientation=orientation, notes=("unreadable EXIF left out",))
+
+
+def raw_profile(text: Mapping[str, bytes]) -> bytes | None:
+    """Return the EXIF that ImageMagick and others write as text into a PNG file, or None."""
+    for keyword in ("Raw profile type exif", "Raw profile type APP1"):
+        match = _RAW_PROFILE.match(text.get(keyword, b""))
+        if match:
+            with contextlib.suppress(ValueError):
+                data = bytes.fromhex(match[2].decode())[: int(match[1])]
+                if data[:6] == b"Exif\0\0" or data[:4] in (b"II*\0", b"MM\0*"):
+                    return data
+    return None
+
+
+def resolution_of(data: bytes | None) -> tuple[int, int] | None:
+    """Return pixels per metre, horizontally and vertically, of EXIF bytes; None if they do not say it."""
+    if not data:
+        return None
+    try:
+        exif = _parse(data)
+        unit = {2: _INCHES_PER_METRE, 3: 0.01}[exif.get(_RESOLUTION_UNIT, _INCH)]
+        horizontal, vertical = (round(float(exif[tag]) / unit) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    except Exception:  # anything may have written it
+        return None
+    return (horizontal, vertical) if 0 < min(horizontal, vertical) <= max(horizontal, vertical) < 1 << 31 else None
 
 
 def copy_photo_tags(data: bytes, directory: TiffImagePlugin.ImageFileDirectory_v2) -> None:
@@ -59,11 +114,38 @@ def _parse(data: bytes) -> Image.Exif:
     return exif
 
 
-def _value(exif: Image.Exif, tag: int) -> object:
-    """Return the value of a tag, or the directory below it, so that Pillow writes the bytes that it read."""
-    if tag in _SUBDIRECTORIES:
+def _orientation_of_xmp(xmp: bytes) -> int:
+    match = _XMP_ORIENTATION.search(xmp)
+    return int(match[1]) if match else 1
+
+
+def _value(exif: Image.Exif, tag: int, size: tuple[int, int] | None = None) -> object:
+    """Return the value of a tag, or the directory below it, so that Pillow writes the bytes that it read.
+
+    With a `size` (width and height), tags that state one state this.
+    """
+    if tag == _EXIF:
+        return _camera_settings(exif, size)
+    if tag == _GPS:
         return {key: _as_read(value) for key, value in exif.get_ifd(tag).items()}
+    if size is not None and tag in (_IMAGE_WIDTH, _IMAGE_HEIGHT):
+        return size[tag - _IMAGE_WIDTH]
     return _as_read(exif[tag])
+
+
+def _camera_settings(exif: Image.Exif, size: tuple[int, int] | None) -> dict[int, object]:
+    settings = {key: _as_read(value) for key, value in exif.get_ifd(_EXIF).items()}
+    # The offset of the directory below is not valid in another file: write the directory itself, or nothing.
+    if settings.pop(_INTEROP, None) is not None:
+        interop: dict[int, object] = {}
+        with contextlib.suppress(Exception):  # anything may have written it
+            interop = {key: _as_read(value) for key, value in exif.get_ifd(_INTEROP).items()}
+        if interop:
+            settings[_INTEROP] = interop
+    if size is not None:
+        stated = {_PIXEL_WIDTH: size[0], _PIXEL_HEIGHT: size[1], _COLOR_SPACE: _SRGB}
+        settings |= {key: value for key, value in stated.items() if key in settings}
+    return settings
 
 
 def _as_read(value: object) -> object:

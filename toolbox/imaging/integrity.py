@@ -16,7 +16,12 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0
 # Progressive files have about ten scans. Thousands of empty ones are an attack on the reader's time.
 _MAX_JPEG_SCANS = 100
 # Offsets and sizes of the strips, and of the tiles.
-_TIFF_DATA_TAGS = ((273, 279), (324, 325))
+_STRIP_OFFSETS, _SAMPLE_FORMAT = 273, 339
+# Values of SampleFormat: signed, floating-point, complex.
+_SIGNED_OR_FLOAT = {2, 3, 5, 6}
+_TIFF_DATA_TAGS = ((_STRIP_OFFSETS, 279), (324, 325))
+# Values of the field biCompression: none, and bit masks of the channels.
+_BMP_UNCOMPRESSED = (0, 3, 6)
 
 
 class BrokenFileError(Exception):
@@ -52,13 +57,35 @@ def check_jpeg(data: bytes) -> None:
 
 
 def check_webp(data: bytes) -> None:
-    """Compare the size of a WebP file with the size in its header; raise BrokenFileError if it is smaller."""
-    _check_size(len(data), int.from_bytes(data[4:8], "little") + 8)
+    """Follow the chunks of a WebP file to its end; raise BrokenFileError if one is not complete.
+
+    The byte that pads the last chunk to an even length may be missing.
+    """
+    stated, end = int.from_bytes(data[4:8], "little") + 8, 12
+    while end + end % 2 + 8 <= min(stated, len(data)):
+        start = end + end % 2
+        end = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+    if end > len(data) or stated > len(data) + end % 2:
+        raise BrokenFileError(f"is cut short: its header says {max(stated, end)} bytes and it has {len(data)}")
 
 
 def check_bmp(data: bytes) -> None:
-    """Compare the size of a BMP file with the size in its header; raise BrokenFileError if it is smaller."""
-    _check_size(len(data), int.from_bytes(data[2:6], "little"))
+    """Check that all rows of a BMP file are there; raise BrokenFileError if they are not.
+
+    The size of the file in its header is wrong in many files, so it does not count.
+    """
+    start, header = (int.from_bytes(data[position : position + 4], "little") for position in (10, 14))
+    if header == 12:  # OS/2
+        width, height, bits = (int.from_bytes(data[position : position + 2], "little") for position in (18, 20, 24))
+        compression = size = 0
+    else:
+        width, height = (int.from_bytes(data[p : p + 4], "little", signed=True) for p in (18, 22))
+        bits = int.from_bytes(data[28:30], "little")
+        compression, size = (int.from_bytes(data[p : p + 4], "little") for p in (30, 34))
+    if compression in _BMP_UNCOMPRESSED:
+        size = abs(height) * (-(-abs(width) * bits // 32) * 4)
+    if start + size > len(data):
+        raise BrokenFileError(f"is cut short: its rows end at byte {start + size} and it has {len(data)}")
 
 
 def check_boxes(data: bytes) -> None:
@@ -84,15 +111,29 @@ def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
     """Check that every strip or tile of the first picture of a TIFF file is inside the file.
 
     Raises:
-        BrokenFileError: one is not.
+        BrokenFileError: one is not, or the samples are of a kind that is not supported.
     """
+    formats = tags.get(_SAMPLE_FORMAT)
+    if isinstance(formats, tuple) and set(formats) & _SIGNED_OR_FLOAT:
+        raise BrokenFileError("has signed or floating-point samples, which are not supported: save it as 8 or 16 bits")
     for offset_tag, size_tag in _TIFF_DATA_TAGS:
         offsets, sizes = tags.get(offset_tag), tags.get(size_tag)
         if isinstance(offsets, tuple) and isinstance(sizes, tuple):
+            sizes = _needed_sizes(sizes, tags) if offset_tag == _STRIP_OFFSETS else sizes
             if any(offset + size > len(data) for offset, size in zip(offsets, sizes, strict=False)):
                 raise BrokenFileError("is cut short: a part of the picture is beyond its end")
 
 
-def _check_size(size: int, stated: int) -> None:
-    if stated > size:
-        raise BrokenFileError(f"is cut short: its header says {stated} bytes and it has {size}")
+def _needed_sizes(sizes: tuple[int, ...], tags: Mapping[int, object]) -> tuple[int, ...]:
+    """Return the sizes of strips; some programs state more for the last uncompressed one than its rows have."""
+    width, height, rows = (tags.get(tag) for tag in (256, 257, 278))
+    samples, bits, compression = tags.get(277, 1), tags.get(258, (1,)), tags.get(259, 1)
+    numbers = (width, height, samples)
+    if compression != 1 or not all(isinstance(n, int) for n in numbers) or not isinstance(bits, tuple):
+        return sizes
+    planes = samples if tags.get(284, 1) == 2 else 1
+    if planes != 1 or not sizes or not isinstance(rows, int):
+        return sizes
+    last = height - rows * (len(sizes) - 1)  # type: ignore[operator]
+    needed = last * -(-width * samples * max(bits) // 8)  # type: ignore[operator]
+    return (*sizes[:-1], min(sizes[-1], needed)) if needed > 0 else sizes

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.png_color import profile_of_chunks
 
 _MAX_PROFILE_BYTES = 16 << 20
 _CRITICAL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-_SIDE_CHUNKS = (b"PLTE", b"tRNS", b"eXIf", b"iCCP")
+_SIDE_CHUNKS = (b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"acTL")
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+_MAX_TEXT_BYTES = 4 << 20
 # Colour types: 0 gray, 2 RGB, 3 palette, 4 gray with alpha, 6 RGB with alpha.
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -26,11 +29,14 @@ class Png:
     """A PNG file that is complete.
 
     Attributes:
-        data: the same picture without the chunks that no decoder here needs (text, gamma, animation).
+        data: the same picture without the chunks that no decoder here needs (text, colours, animation).
         depth: bits per sample.
         color: the colour type of the header, see section 11.2.1.
         transparent: the sample values (one, or three) that mean full transparency.
-        icc: the ICC profile.
+        icc: the ICC profile, or one that says the same as the other chunks on colour.
+        text: the text of each keyword.
+        resolution: pixels per metre, horizontally and vertically.
+        is_animated: whether there are more pictures than the first.
         notes: which damaged side information was left out.
     """
 
@@ -39,6 +45,9 @@ class Png:
     color: int
     transparent: tuple[int, ...] | None = None
     icc: bytes | None = None
+    text: dict[str, bytes] = field(default_factory=dict)
+    resolution: tuple[int, int] | None = None
+    is_animated: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -48,6 +57,7 @@ class _Chunks:
 
     header: bytes = b""
     side: dict[bytes, bytes] = field(default_factory=dict)
+    text: dict[str, bytes] = field(default_factory=dict)
     body: list[memoryview] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -68,6 +78,14 @@ def read_png(data: bytes) -> Png:
     icc = _inflate_profile(side[b"iCCP"][8:-4]) if b"iCCP" in side else None
     if b"iCCP" in side and icc is None:
         notes.append("unreadable ICC profile ignored")
+        del side[b"iCCP"]
+    contents = {kind: chunk[8:-4] for kind, chunk in side.items()}
+    stated, color_notes = profile_of_chunks(contents, is_gray=color in (0, 4))
+    notes += color_notes
+    if b"cICP" in side:  # it comes before a profile
+        icc = stated if stated or not color_notes else icc
+    elif icc is None:
+        icc = stated
     transparent = None
     if b"tRNS" in side and color in (0, 2):
         values = side[b"tRNS"][8:-4]
@@ -91,6 +109,9 @@ def read_png(data: bytes) -> Png:
         color=color,
         transparent=transparent,
         icc=icc,
+        text=chunks.text,
+        resolution=_resolution(contents.get(b"pHYs", b"")),
+        is_animated=int.from_bytes(contents.get(b"acTL", b"")[:4], "big") > 1,
         notes=tuple(notes),
     )
 
@@ -135,6 +156,9 @@ def _read_chunks(data: bytes) -> _Chunks:
             chunks.body.append(view[start:end])
         elif kind in _SIDE_CHUNKS:
             chunks.side.setdefault(kind, bytes(view[start:end]))
+        elif kind in _TEXT_CHUNKS:
+            keyword, text = _read_text(kind, bytes(view[start + 8 : end - 4]))
+            chunks.text.setdefault(keyword, text)
     return chunks
 
 
@@ -166,6 +190,31 @@ def _raw_size(png: Png) -> int:
         if columns > 0 and rows > 0:
             size += rows * (1 + (columns * _SAMPLES[color] * depth + 7) // 8)
     return size
+
+
+def _resolution(content: bytes) -> tuple[int, int] | None:
+    """Return pixels per metre of a chunk pHYs; None if it has only the shape of the pixels."""
+    if len(content) != 9 or content[8] != 1:
+        return None
+    horizontal, vertical = struct.unpack_from(">II", content)
+    return (horizontal, vertical) if horizontal and vertical else None
+
+
+def _read_text(kind: bytes, content: bytes) -> tuple[str, bytes]:
+    """Return the keyword and the text of a text chunk; an unreadable text is empty."""
+    keyword, _, rest = content.partition(b"\0")
+    is_compressed = kind == b"zTXt"
+    if kind == b"iTXt":
+        is_compressed = rest[:1] == b"\1"
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    elif is_compressed:
+        rest = rest[1:]
+    if is_compressed:
+        try:
+            rest = zlib.decompressobj().decompress(rest, _MAX_TEXT_BYTES)
+        except zlib.error:
+            rest = b""
+    return keyword.decode("latin-1"), rest
 
 
 def _inflate_profile(content: bytes) -> bytes | None:

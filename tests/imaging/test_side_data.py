@@ -1,0 +1,317 @@
+"""Colour chunks, EXIF, resolution, several pictures in a file, and good files with odd headers. About 2 s."""
+
+from __future__ import annotations
+
+import io as streams
+import lzma
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from pictures import chunk, exif_of, png16, saved, smooth, tiff16
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+from profiles import profile
+
+from toolbox.errors import DataError
+from toolbox.imaging import io
+from toolbox.imaging.io import decode, encode
+
+
+def with_chunks(data, *chunks):
+    """Return a PNG with more chunks behind its header."""
+    return data[:33] + b"".join(chunk(kind, body) for kind, body in chunks) + data[33:]
+
+
+def gama(value):
+    return b"gAMA", struct.pack(">I", round(value * 100_000))
+
+
+def to_srgb(linear):
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+# ---- colour
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gamma", [1.0, 0.55, 1 / 1.8])
+def test_gamma_is_converted_to_srgb(depth, channels, gamma):
+    pixels = smooth(32, 48) if channels == 3 else smooth(32, 48)[..., 0]
+    data = saved(pixels, "PNG") if depth == 8 else png16(pixels.astype(np.uint16) * 257)
+    photo = decode(with_chunks(data, gama(gamma)), "a")
+    expected = to_srgb((pixels / 255) ** (1 / gamma)) * 255
+    assert np.abs(photo.pixels / (257 if depth == 16 else 1) - expected).max() < 2.5
+    assert "ICC profile converted" in photo.notes
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [gama(0.45455)],
+        [gama(1), (b"sRGB", b"\0")],
+        [(b"cICP", b"\x01\x0d\0\x01"), gama(1)],
+        [(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))],
+    ],
+)
+def test_what_means_srgb_changes_nothing(chunks):
+    photo = decode(with_chunks(saved(smooth(), "PNG"), *chunks), "a")
+    assert np.array_equal(photo.pixels, smooth()) and not photo.notes
+
+
+def test_primaries_are_converted():
+    p3 = struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    by_chrm = decode(with_chunks(saved(smooth(), "PNG"), (b"cHRM", p3)), "a").pixels
+    by_cicp = decode(with_chunks(saved(smooth(), "PNG"), (b"cICP", b"\x0c\x0d\0\x01")), "a").pixels
+    deep = decode(with_chunks(png16(smooth().astype(np.uint16) * 257), (b"cICP", b"\x0c\x0d\0\x01")), "a").pixels
+    linear = np.where(smooth() <= 0.04045 * 255, smooth() / 255 / 12.92, ((smooth() / 255 + 0.055) / 1.055) ** 2.4)
+    # From Display P3 to sRGB: CSS Color 4, sample code.
+    matrix = np.array([[1.2249, -0.2247, 0], [-0.0421, 1.0421, 0], [-0.0196, -0.0786, 1.0979]])
+    expected = to_srgb((linear @ matrix.T).clip(0, 1)) * 255
+    for found in (by_chrm, by_cicp, deep / 257):
+        assert np.abs(found - expected).max() < 3
+
+
+def test_colour_codes_come_before_a_profile_and_gamma_after_it():
+    icc = profile(b"RGB ", gamma=512)
+    data = saved(smooth(), "PNG", icc_profile=icc)
+    alone = decode(data, "a").pixels
+    assert np.array_equal(decode(with_chunks(data, gama(1)), "a").pixels, alone)
+    assert np.array_equal(decode(with_chunks(data, (b"cICP", b"\x01\x0d\0\x01")), "a").pixels, smooth())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "note"),
+    [
+        (b"cICP", b"\x09\x10\0\x01", "HDR colours (PQ) are not converted"),
+        (b"cICP", b"\x09\x12\0\x01", "HDR colours (HLG) are not converted"),
+        (b"cICP", b"\x63\x0d\0\x01", "PNG colour code (cICP) of an unknown kind ignored"),
+        (b"gAMA", bytes(4), "unusable PNG gamma ignored"),
+        (b"cHRM", bytes(32), "unusable PNG chromaticities ignored"),
+    ],
+)
+def test_colours_that_cant_be_converted_have_a_note(kind, body, note):
+    photo = decode(with_chunks(saved(smooth(), "PNG"), (kind, body)), "a")
+    assert photo.notes == (note,) and np.array_equal(photo.pixels, smooth())
+
+
+# ---- EXIF
+
+
+def camera_exif():
+    exif = exif_of(6)
+    exif[34665] = {0xA001: 65535, 0xA002: 48, 0xA003: 32, 0xA005: {1: "R98", 2: b"0100"}, 0x9003: "2001:01:01 00:00:00"}
+    exif[513], exif[514] = 100, 200
+    return exif
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_has_no_dangling_offsets_and_the_size_of_the_result(source, target):
+    photo = decode(saved(smooth(32, 48), source, exif=camera_exif()), "a")
+    assert photo.pixels.shape[:2] == (48, 32)
+    rgb = io.to_rgb8(photo)
+    data, notes = encode(rgb, target, photo.exif)
+    with Image.open(streams.BytesIO(data)) as image:
+        exif = image.getexif()
+        settings = exif.get_ifd(34665)
+        assert (settings[0xA002], settings[0xA003], settings[0xA001]) == (32, 48, 1) and not notes
+        assert exif.get_ifd(0xA005)[1] == "R98" and settings[0x9003] == "2001:01:01 00:00:00"
+        assert 513 not in exif and exif.get(274, 1) == 1
+
+
+def test_an_interoperability_directory_that_is_not_there():
+    exif = exif_of(1)
+    exif[34665] = {0xA005: 60_000, 0x9003: "2001:01:01 00:00:00"}
+    photo = decode(saved(smooth(), "JPEG", exif=exif), "a")
+    kept = Image.Exif()
+    kept.load(photo.exif)
+    assert 0xA005 not in kept.get_ifd(34665) and kept.get_ifd(34665)[0x9003] == "2001:01:01 00:00:00"
+
+
+def raw_text(exif, name=b"exif", head=True):
+    data = exif.tobytes() if head else exif.tobytes()[6:]
+    return b"\n" + name + f"\n{len(data):8d}\n".encode() + data.hex().encode() + b"\n"
+
+
+@pytest.mark.parametrize("keyword", [b"exif", b"APP1"])
+@pytest.mark.parametrize("kind", [b"zTXt", b"tEXt", b"iTXt"])
+def test_exif_in_the_text_of_a_png(keyword, kind):
+    text = raw_text(exif_of(6), keyword, head=keyword == b"APP1")
+    body = {
+        b"zTXt": b"\0\0" + zlib.compress(text),
+        b"tEXt": b"\0" + text,
+        b"iTXt": b"\0\1\0\0\0" + zlib.compress(text),
+    }[kind]
+    photo = decode(with_chunks(saved(smooth(32, 48), "PNG"), (kind, b"Raw profile type " + keyword + body)), "a")
+    assert photo.pixels.shape[:2] == (48, 32) and photo.notes == ("orientation applied",)
+    kept = Image.Exif()
+    kept.load(photo.exif)
+    assert kept[271] == "Maker"
+
+
+def test_the_orientation_of_xmp_counts_if_exif_has_none():
+    packet = b'<x:xmpmeta><rdf:Description tiff:Orientation="8"/></x:xmpmeta>'
+    data = with_chunks(saved(smooth(32, 48), "PNG"), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
+    photo = decode(data, "a")
+    assert photo.pixels.shape[:2] == (48, 32) and photo.notes == ("XMP left out", "orientation applied")
+    both = saved(smooth(32, 48), "JPEG", xmp=packet, exif=exif_of(1))
+    assert decode(both, "a").pixels.shape[:2] == (32, 48)
+
+
+# ---- resolution and other side data
+
+
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF"])
+def test_the_resolution_is_kept(source, target):
+    photo = decode(saved(smooth(), source, dpi=(300, 300)), "a")
+    data, _ = encode(io.to_rgb8(photo), target, photo.exif)
+    with Image.open(streams.BytesIO(data)) as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.5)
+
+
+def test_what_a_result_does_not_get_is_noted():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Author", "someone")
+    assert decode(saved(smooth(), "PNG", pnginfo=info), "a").notes == ("PNG text left out",)
+    assert decode(saved(smooth(), "JPEG", comment=b"hello"), "a").notes == ("comment left out",)
+    assert decode(saved(smooth(), "WEBP", xmp=b"<x/>"), "a").notes == ("XMP left out",)
+    iptc = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">I", 8) + b"\x1c\x02\x78\0\x03abc"
+    jpeg = saved(smooth(), "JPEG")
+    jpeg = jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + jpeg[2:]
+    assert decode(jpeg, "a").notes == ("IPTC left out",)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33723] = b"\x1c\x02\x78\0\x03abc"
+    assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == ("IPTC left out",)
+
+
+# ---- several pictures
+
+
+def pages(*pictures, kinds=(), **options):
+    frames = []
+    for index, picture in enumerate(pictures):
+        frame = Image.fromarray(picture)
+        if index < len(kinds):
+            frame.encoderinfo = {"tiffinfo": {254: kinds[index]}}
+        frames.append(frame)
+    return saved(frames[0], "TIFF", save_all=True, append_images=frames[1:], tiffinfo={254: (*kinds, 0)[0]}, **options)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_the_full_picture_of_a_tiff_that_opens_with_its_thumbnail(big):
+    full, small = smooth(32, 48), smooth(8, 12)
+    for kinds in ((1, 0), (4, 0), (5, 0), (1, 1)):
+        photo = decode(pages(small, full, kinds=kinds, big_tiff=big), "a")
+        assert np.array_equal(photo.pixels, full) and not photo.notes, kinds
+    assert decode(pages(full, small, kinds=(0, 1)), "a").notes == ()
+    photo = decode(pages(small, full, full, kinds=(1, 0, 0)), "a")
+    assert np.array_equal(photo.pixels, full) and photo.notes == ("only the first picture taken",)
+    assert decode(pages(full, full), "a").notes == ("only the first picture taken",)
+
+
+def test_animations_and_multi_picture_files_say_so():
+    frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
+    note = "only the first picture taken"
+    for kind in ("PNG", "WEBP"):
+        assert note in decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "a").notes, kind
+        assert note not in decode(saved(frames[0], kind, save_all=True), "a").notes
+    assert note in decode(saved(frames[0], "MPO", save_all=True, append_images=frames[1:]), "a").notes
+
+
+# ---- good files with odd headers
+
+
+def test_the_stated_size_of_a_bmp_does_not_count():
+    data = saved(smooth(), "BMP")
+    for change in (2, -2, 100, -len(data)):
+        odd = data[:2] + struct.pack("<I", len(data) + change) + data[6:]
+        assert np.array_equal(decode(odd, "a").pixels, smooth())
+    assert np.array_equal(decode(data + b"xx", "a").pixels, smooth())
+    for size in (len(data) - 1, len(data) - 200, 60):
+        with pytest.raises(DataError, match="is cut short"):
+            decode(data[:size], "a")
+
+
+def test_a_webp_without_its_last_pad_byte():
+    for width in range(8, 60):
+        data = saved(smooth(24, width), "WEBP", lossless=True)
+        length = struct.unpack_from("<I", data, 16)[0]
+        if length % 2:
+            assert decode(data[:-1], "a").pixels.shape == (24, width, 3)
+            for size in (len(data) - 2, len(data) // 2):
+                with pytest.raises(DataError, match="is cut short"):
+                    decode(data[:size], "a")
+            return
+    pytest.fail("no file has an odd length")
+
+
+def test_the_last_strip_of_a_tiff_may_state_more_than_its_rows():
+    data = bytearray(saved(smooth(), "TIFF"))
+    with Image.open(streams.BytesIO(bytes(data))) as image:
+        (size,) = image.tag_v2[279]
+        (offset,) = image.tag_v2[273]
+    whole = bytes(data[: offset + size]) if offset + size <= len(data) else bytes(data)
+    entry = struct.pack("<HHII", 279, 4, 1, size) if struct.pack("<HHII", 279, 4, 1, size) in data else None
+    if entry is None:
+        entry = struct.pack("<HHIHH", 279, 3, 1, size, 0)
+    larger = whole.replace(entry, struct.pack("<HHII", 279, 4, 1, size + 500))
+    assert larger != whole and np.array_equal(decode(larger, "a").pixels, smooth())
+
+
+def tiff_of(pixels, compression, sample_format=1):
+    """Return a little-endian TIFF of one strip; `compression` is its number and the function."""
+    number, compress = compression
+    body = compress(pixels.tobytes())
+    height, width = pixels.shape[:2]
+    samples = 1 if pixels.ndim == 2 else 3
+    bits = 8 * pixels.itemsize
+    values = {256: width, 257: height, 258: bits, 259: number, 262: 1 if samples == 1 else 2, 273: 0, 277: samples}
+    values |= {278: height, 279: len(body), 339: sample_format}
+    start = 8 + 2 + 12 * len(values) + 4
+    head = b"II*\0" + struct.pack("<IH", 8, len(values))
+    for tag, value in sorted(values.items()):
+        count = samples if tag in (258, 339) else 1
+        value = start + 6 * (tag == 339) if count == 3 else start + 12 if tag == 273 else value
+        head += struct.pack("<HHII", tag, 3 if tag in (258, 339) else 4, count, value)
+    return head + bytes(4) + struct.pack("<6H", bits, bits, bits, *[sample_format] * 3) + body
+
+
+NONE, LZMA = (1, bytes), (34925, lzma.compress)
+
+
+def test_16_bit_tiff_under_other_compressions():
+    gray = smooth(24, 32)[..., 0].astype(np.uint16) * 257 + 5
+    photo = decode(tiff_of(gray, LZMA), "a")
+    assert np.array_equal(photo.pixels, gray) and photo.notes == ("16-bit",)
+    stream = streams.BytesIO()
+    Image.fromarray(gray).save(stream, "TIFF", compression="zstd")
+    assert np.array_equal(decode(stream.getvalue(), "a").pixels, gray)
+    deep = smooth(24, 32).astype(np.uint16) * 257
+    with pytest.raises(DataError) as raised:
+        decode(tiff_of(deep, LZMA), "a")
+    assert str(raised.value) == "a is a 16-bit TIFF with lzma, which is not supported: save it with LZW or Deflate"
+
+
+def test_signed_and_floating_point_samples_are_not_supported():
+    gray = smooth(24, 32)[..., 0]
+    cases = [
+        (gray.astype(np.int16) * 99, 2),
+        (gray.astype(np.int8), 2),
+        (gray.astype(np.float32) / 255, 3),
+        (gray.astype(np.float16) / 255, 3),
+        (gray.astype(np.uint32), 1),
+        (smooth(24, 32).astype(np.int16), 2),
+    ]
+    for pixels, sample_format in cases:
+        with pytest.raises(DataError) as raised:
+            decode(tiff_of(pixels, NONE, sample_format), "a")
+        assert "not supported" in str(raised.value) and "damaged" not in str(raised.value), pixels.dtype
+
+
+def test_a_16_bit_tiff_that_is_really_damaged_is_called_damaged():
+    data = tiff16(smooth(24, 32).astype(np.uint16) * 257)
+    with pytest.raises(DataError, match="cut short"):
+        decode(data[:-10], "a")
