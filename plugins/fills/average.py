@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolbox.smooth_fill import fill_array
+
 from .frequency import BLOCK, apart, context, extrapolated
 from .regions import Region, filled
-from .smooth import spread
 
 # Sides of the windows, and rounds for each.
 WINDOWS = ((16, 12), (32, 24), (64, 30))
@@ -38,7 +39,7 @@ def fill(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
     """Return `values` (h, w, C) float32 with a region filled by the mean."""
 
     def mean(planes: np.ndarray) -> np.ndarray:
-        total = spread(planes, ~lost)
+        total = fill_array(planes, ~lost)
         for window, rounds in WINDOWS:
             for origin in ORIGINS:
                 total += extrapolated(planes, lost, own=region.own, window=window, rounds=rounds, origin=origin)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from toolbox.smooth_fill import fill_array
+
 from .patches import Scale
-from .smooth import spread
 
 NEVER = np.float32(1e7)
 UNMATCHED = np.float32(1e4)
@@ -60,7 +61,7 @@ def _box(values: np.ndarray) -> np.ndarray:
 def seam_costs(scale: Scale, sources: np.ndarray) -> np.ndarray:
     """Return how much the copies by each two offsets differ at each lost pixel, (n, K, K)."""
     image = scale.image.reshape(scale.height, scale.width, -1)
-    even = spread(image, ~scale.lost)
+    even = fill_array(image, ~scale.lost)
     across, down = np.zeros_like(even), np.zeros_like(even)
     across[:, 1:] = even[:, 1:] - even[:, :-1]
     down[1:] = even[1:] - even[:-1]

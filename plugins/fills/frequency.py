@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from toolbox.smooth_fill import fill_array, halve
+
 from .regions import FINE, Region, filled
-from .smooth import halved, spread
 
 BLOCK = 8
 WINDOW = 64
@@ -121,11 +122,11 @@ def extrapolated(
     if depth is None:
         depth = levels(float(cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3).max()))
     if depth and min(lost.shape) >= 16:
-        small, share = halved(values, ~lost)
+        small, share = halve(values, ~lost)
         small = extrapolated(small, share == 0, depth=depth - 1, window=window, rounds=rounds, origin=origin)
         trend = cv2.resize(cv2.GaussianBlur(small, (0, 0), 1), lost.shape[::-1], interpolation=cv2.INTER_CUBIC)
     else:
-        trend = cv2.GaussianBlur(spread(values, ~lost), (0, 0), 8)
+        trend = cv2.GaussianBlur(fill_array(values, ~lost), (0, 0), 8)
     trend = trend.reshape(values.shape)
     rest = np.stack(
         [

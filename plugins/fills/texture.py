@@ -5,12 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from toolbox.smooth_fill import halve
+
 from .blend import blended
 from .frequency import extended, extrapolated
 from .layout import lay_out
 from .patches import RADIUS, Scale, carried
 from .regions import Fill, Region, filled
-from .smooth import halved
 
 # The hole has at most so many pixels at the scale where it is laid out, and the image at least that side.
 NODES = 1100
@@ -112,7 +113,7 @@ def _pyramid(values: np.ndarray, lost: np.ndarray, barred: np.ndarray) -> list[S
     lost, barred = np.pad(lost, beyond, mode="symmetric"), np.pad(barred, beyond, constant_values=True)
     scales = [Scale(values, lost, barred)]
     for _ in range(count):
-        values, share = halved(values, ~lost)
+        values, share = halve(values, ~lost)
         lost = share < 1 - 1e-4
         barred = cv2.resize(barred.astype(np.float32), lost.shape[::-1], interpolation=cv2.INTER_AREA) > 0
         scales.append(Scale(values, lost, barred))

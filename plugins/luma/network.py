@@ -11,9 +11,9 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from toolbox.backbones import Backbone, features
 from toolbox.color import add_differences, color_differences, luma
+from toolbox.smooth_fill import fill_tensor
 
 from .classes import COUNT, centres
-from .diffusion import diffused
 from .uncertainty import saturation_at, uncertainty
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -110,7 +110,7 @@ class LumaUNet(nn.Module):
         if height % STRIDES[-1] or width % STRIDES[-1]:
             raise ValueError(f"luma-unet needs sides that are multiples of {STRIDES[-1]}, not {height}x{width}")
         gray = luma(image)
-        filled = diffused(gray, mask)
+        filled = fill_tensor(gray, mask)
         logits, x, half = self.decode(filled, mask)
         chroma = interpolate(self.colors(logits.float()), gray.shape[-2:], mode="bilinear", align_corners=False)
         if self.fine is not None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from toolbox_plugins.fills.auto import auto
 from toolbox_plugins.fills.average import average
 from toolbox_plugins.fills.frequency import extrapolated, frequency
-from toolbox_plugins.fills.smooth import smooth, spread
+from toolbox_plugins.fills.smooth import smooth
 from toolbox_plugins.fills.texture import texture
+
+from toolbox.smooth_fill import fill_array
 
 FILLS = {"smooth": smooth, "frequency": frequency, "texture": texture, "average": average, "auto": auto}
 every = pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS)
@@ -205,5 +207,5 @@ def test_the_quick_form_is_good_for_training_starts():
     values, lost = image[20:148, 10:138, None].astype(np.float32), mask[20:148, 10:138]
     found = extrapolated(values, lost, window=32, rounds=24)
     off = np.abs(found - values)[lost].mean()
-    assert off < 0.4 * np.abs(spread(values, ~lost) - values)[lost].mean()
+    assert off < 0.4 * np.abs(fill_array(values, ~lost) - values)[lost].mean()
     assert np.array_equal(found[~lost], values[~lost])

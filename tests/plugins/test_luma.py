@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from toolbox_plugins.luma.classes import COUNT, centres, shares
-from toolbox_plugins.luma.diffusion import diffused
 from toolbox_plugins.luma.losses import color_classes
 from toolbox_plugins.luma.network import to_rgb
 from toolbox_plugins.luma.plugin import LumaUNetParams, build_luma_unet, check_luma_unet
@@ -14,6 +13,7 @@ from toolbox_plugins.luma.white_balance import balanced, white_balance
 
 from toolbox import Sample
 from toolbox.color import cbcr, integer_luma, luma
+from toolbox.smooth_fill import fill_tensor
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -105,12 +105,12 @@ def hole(height, width):
 @pytest.mark.parametrize("size", [(64, 96), (37, 61), (3, 5), (1, 1), (2, 300)])
 def test_a_smooth_fill_keeps_known_pixels_and_their_range(size):
     picture, mask = uniform(2, 1, *size), hole(*size).expand(2, -1, -1, -1)
-    filled = diffused(picture, mask)
+    filled = fill_tensor(picture, mask)
     torch.testing.assert_close(filled * (1 - mask), picture * (1 - mask), rtol=0, atol=0)
     known = picture[mask == 0]
     assert float(known.min()) - 1e-9 <= float(filled.min()) and float(filled.max()) <= float(known.max()) + 1e-9
     # The values under the mask are not used.
-    assert torch.equal(diffused(picture + mask, mask), filled)
+    assert torch.equal(fill_tensor(picture + mask, mask), filled)
 
 
 def test_a_smooth_fill_continues_a_slope():
@@ -118,19 +118,19 @@ def test_a_smooth_fill_continues_a_slope():
     plane = torch.linspace(0, 1, 96, dtype=torch.float64).expand(1, 1, 64, 96)
     mask = hole(64, 96)
     inside = mask == 1
-    error = (diffused(plane, mask) - plane)[inside].abs()
+    error = (fill_tensor(plane, mask) - plane)[inside].abs()
     error_of_mean = (plane[mask == 0].mean() - plane)[inside].abs()
     assert float(error.mean()) < 0.1 * float(error_of_mean.mean())
 
 
 def test_a_smooth_fill_without_known_pixels_is_black():
-    assert not diffused(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)).any()
+    assert not fill_tensor(torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)).any()
 
 
 def test_a_hole_of_the_full_height_of_a_wide_picture_is_filled():
     picture, mask = torch.full((1, 1, 64, 1024), 0.8), torch.zeros(1, 1, 64, 1024)
     mask[..., 256:768] = 1
-    torch.testing.assert_close(diffused(picture * (1 - mask), mask), picture)
+    torch.testing.assert_close(fill_tensor(picture * (1 - mask), mask), picture)
 
 
 def test_an_untrained_network_fills_smoothly():
@@ -139,7 +139,7 @@ def test_an_untrained_network_fills_smoothly():
     image, mask = uniform(1, 1, 64, 96), hole(64, 96)
     with torch.inference_mode():
         restored = network(image.expand(-1, 3, -1, -1), mask)[0]
-    torch.testing.assert_close(luma(restored), diffused(image, mask), rtol=0, atol=1e-9)
+    torch.testing.assert_close(luma(restored), fill_tensor(image, mask), rtol=0, atol=1e-9)
 
 
 def test_white_balance_keeps_the_luma_and_changes_colours_in_the_right_direction():

@@ -12,6 +12,7 @@ import numpy as np
 from toolbox.imaging.chroma_upsampling import luma_of_floats
 from toolbox.inference.photo_view import PhotoView
 from toolbox.inference.tiling import TiledNetwork
+from toolbox.smooth_fill import fill_array
 
 # The surroundings that the generator sees, on each side of a hole: this many times the hole's side, and at least this
 # many pixels. Training shows holes of a quarter of the picture's side. Measured: more surroundings at a smaller scale
@@ -22,8 +23,6 @@ MIN_CONTEXT = 64
 # smoothly, without the generator.
 DUST_SIDE = 16
 DUST_FRACTION = 1 / 32
-# Rounds of smoothing at each scale of `_spread`.
-SMOOTHING_ROUNDS = 8
 
 Box = tuple[slice, slice]
 
@@ -160,28 +159,4 @@ def _smooth_shift(target: np.ndarray, filled: np.ndarray, lost: np.ndarray) -> n
     """
     difference = target - filled
     difference[lost] = 0
-    return _spread(difference, ~lost)
-
-
-def _spread(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return `values` (h, w) or (h, w, 3), 0 where not `known` (h, w), with those pixels filled from the known ones."""
-    if known.all() or known.size == 1:
-        return values
-    half = max(1, known.shape[1] // 2), max(1, known.shape[0] // 2)
-    weight = cv2.resize(known.astype(np.float32), half, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(values, half, interpolation=cv2.INTER_AREA)
-    np.divide(small, _per_channel(np.maximum(weight, 1e-6), values), out=small)
-    filled = cv2.resize(_spread(small, weight > 0), known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    known = _per_channel(known, values)
-    np.copyto(filled, values, where=known)
-    smoothed = np.empty_like(filled)
-    for _ in range(SMOOTHING_ROUNDS):
-        cv2.blur(filled, (3, 3), dst=smoothed, borderType=cv2.BORDER_REPLICATE)
-        np.copyto(smoothed, values, where=known)
-        filled, smoothed = smoothed, filled
-    return filled
-
-
-def _per_channel(plane: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return a plane (h, w) in a shape that broadcasts over the channels of `values`."""
-    return plane if values.ndim == 2 else plane[..., None]
+    return fill_array(difference, ~lost)
