@@ -47,6 +47,7 @@ from toolbox.hooks.protocols import (
     ReconstructionLoss,
     Sample,
 )
+from toolbox.hooks.source_spec import Item, Source, SourceSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
     DetectorSpec,
@@ -58,9 +59,10 @@ from toolbox.hooks.specs import (
     PenaltySpec,
     PostprocessorSpec,
 )
+from toolbox.utils.image_ref import ImageRef
 
 if TYPE_CHECKING:
-    from toolbox.api import Recipe, Run, build, restore, score, train
+    from toolbox.api import Recipe, Run, build, open_folder, restore, score, train
     from toolbox.inference.restorer import Restorer
     from toolbox.masks.detectors import find_painted_shape
 
@@ -86,6 +88,8 @@ __all__ = [
     "Generator",
     "GeneratorRef",
     "GeneratorSpec",
+    "ImageRef",
+    "Item",
     "LossRef",
     "LossSpec",
     "Metric",
@@ -103,11 +107,14 @@ __all__ = [
     "ReconstructionLoss",
     "Run",
     "Sample",
+    "Source",
+    "SourceSpec",
     "WeightsSpec",
     "build",
     "find_painted_shape",
     "hookimpl",
     "load_restorer",
+    "open_folder",
     "restore",
     "score",
     "train",

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 import toolbox
 from toolbox import Degradation, Sample
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+from .images import SUFFIXES, find_photos
 
 
 @click.command("damage")
@@ -35,7 +35,7 @@ def damage(photos: Path, out: Path, names: tuple[str, ...], seed: int) -> None:
     """
     if out.exists():
         raise click.UsageError(f"{out} exists already; choose another folder.")
-    files = sorted(path for path in photos.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = find_photos(photos)
     if not files:
         raise click.UsageError(f"{photos} contains no photographs ({', '.join(SUFFIXES)}).")
     repeated = {path.stem for path in files if sum(path.stem == other.stem for other in files) > 1}

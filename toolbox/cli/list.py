@@ -15,7 +15,7 @@ from toolbox.hooks.kinds import find_kind
 def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name, recipes, weights, and the commands of plugins.
 
-    KIND is generators, discriminators, losses, penalties, degradations, metrics, detectors, fillers,
+    KIND is generators, discriminators, losses, penalties, degradations, metrics, sources, detectors, fillers,
     postprocessors, recipes, weights or commands.
     """
     catalog = load_catalog(context)

@@ -91,6 +91,11 @@ class Plan:
         return self.components["degradation"]
 
     @property
+    def source(self) -> BoundComponent | None:
+        """Where the photographs come from; None for data folders."""
+        return next(iter(self.components["source"]), None)
+
+    @property
     def metrics(self) -> tuple[BoundComponent, ...]:
         """The metrics that are reported beside the score, in the order of the recipe."""
         return self.components["metric"]

@@ -23,6 +23,7 @@ import numpy as np
 
 from toolbox.errors import DataError, OutputError
 from toolbox.utils import files
+from toolbox.utils.image_ref import ImageRef
 from toolbox.utils.paths import cache_dir
 
 # Raised when the same photographs are stored differently, so that old cache files are not used.
@@ -54,12 +55,14 @@ class DecodedCache:
     write_failures: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
-    def contains(self, sources: Sequence[Path], preprocessing: str) -> bool:
+    def contains(self, sources: Sequence[Path | ImageRef], preprocessing: str) -> bool:
         """Return whether there is an entry, without reading any file."""
         digests = [self._known_digest(path) for path in sources]
         return None not in digests and self._entry_path(digests, preprocessing).is_file()
 
-    def get_or_make(self, sources: Sequence[Path], preprocessing: str, make: Callable[[], Arrays]) -> Arrays:
+    def get_or_make(
+        self, sources: Sequence[Path | ImageRef], preprocessing: str, make: Callable[[], Arrays]
+    ) -> Arrays:
         """Return the entry of some source files; make and store it if it is missing or damaged.
 
         Args:
@@ -89,7 +92,9 @@ class DecodedCache:
         except OutputError:
             pass  # later runs compute them again
 
-    def _known_digest(self, path: Path) -> str | None:
+    def _known_digest(self, path: Path | ImageRef) -> str | None:
+        if not isinstance(path, Path):
+            return hashlib.sha256(path.identity().encode()).hexdigest()
         try:
             state = path.stat()
         except OSError:
@@ -97,10 +102,11 @@ class DecodedCache:
         size, time, digest = self.digests.get(str(path.absolute()), (-1, 0, ""))
         return digest if (state.st_size, state.st_mtime_ns) == (size, time) else None
 
-    def digest(self, path: Path) -> str:
-        """Return the SHA-256 of a source file; OSError or DataError if it can't be read."""
+    def digest(self, path: Path | ImageRef) -> str:
+        """Return the SHA-256 of a source file, or of a reference's identity; OSError or DataError if it can't be read."""
         digest = self._known_digest(path)
         if digest is None:
+            assert isinstance(path, Path)
             state = path.stat()  # before reading: a file that changes meanwhile is read again the next time
             digest = files.sha256(path)
             self.digests[str(path.absolute())] = (state.st_size, state.st_mtime_ns, digest)

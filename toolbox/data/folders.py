@@ -8,64 +8,24 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from toolbox.data import sample
 from toolbox.errors import DataError, UsageError
+from toolbox.hooks.source_spec import Item as Item
+from toolbox.hooks.source_spec import Source as Source
 from toolbox.imaging.io import find_images
 from toolbox.utils import text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One photograph: a damaged input with its truth, or only one of the two.
-
-    Attributes:
-        name: the file name without folders. The result gets the same name, as PNG.
-        input: the damaged picture; None if it is to be made from the truth.
-        truth: the undamaged colour photograph; None if it is unknown.
-    """
-
-    name: str
-    input: Path | None = None
-    truth: Path | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The photographs of a run.
-
-    Attributes:
-        kind: "pairs" (the competition's layout), "photos" (colour photographs to be damaged) or "sample".
-        folder: their folder.
-        items: the photographs for training and validation, sorted by name.
-        tests: the photographs to restore at the end of the run, sorted by name.
-    """
-
-    kind: Literal["pairs", "photos", "sample"]
-    folder: Path
-    items: tuple[Item, ...]
-    tests: tuple[Item, ...]
-
-
-def open_validation(folder: Path) -> tuple[Item, ...]:
-    """List the photographs with a truth of a data folder that serves for validation only; one is enough.
-
-    Raises:
-        UsageError, DataError: as `open_folder`.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"split.validation_data {folder}: there is no such folder. It should contain {LAYOUT}.")
-    photos = [] if (folder / "train_input").is_dir() else find_images(folder)
-    return _truths(photos) if len(photos) == 1 else open_folder(folder).items
-
-
-def open_folder(folder: Path | None) -> Source:
+def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
     """List the photographs of a data folder; None opens the sample photographs of the package.
+
+    Args:
+        folder: the data folder.
+        min_count: the number of photographs for training and validation that it must have.
 
     Raises:
         UsageError: the folder does not exist.
@@ -83,11 +43,11 @@ def open_folder(folder: Path | None) -> Source:
     if not folder.is_dir():
         raise UsageError(f"--data {folder}: there is no such folder. It should contain {LAYOUT}.")
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
-        return _open_competition(folder)
+        return _open_competition(folder, min_count)
     photos = find_images(folder)
     if not photos:
         raise DataError(f"{folder} contains no photographs. It should contain {LAYOUT}.")
-    if len(photos) < 2:
+    if len(photos) < min_count:
         raise DataError(f"{folder} contains one photograph. At least two are needed, one of them for validation.")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
 
@@ -96,10 +56,10 @@ def _truths(photos: Iterable[Path]) -> tuple[Item, ...]:
     return tuple(Item(name=path.name, truth=path) for path in photos)
 
 
-def _open_competition(folder: Path) -> Source:
+def _open_competition(folder: Path, min_count: int) -> Source:
     listed = _read_table(folder / "train.csv", folder)
     pairs = _pairs_in_csv(folder / "train.csv", listed) if listed else _pairs_by_name(folder)
-    if len(pairs) < 2:
+    if len(pairs) < min_count:
         raise DataError(f"{folder} contains {len(pairs)} pairs. At least two are needed, one of them for validation.")
     tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
     table = folder / "test.csv"

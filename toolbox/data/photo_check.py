@@ -19,6 +19,7 @@ from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.masks import lost_region
+from toolbox.utils.image_ref import ImageRef
 
 SIDE = 32  # pixels of the thumbnails that are compared
 # Correlations of the thumbnails outside the lost region. The 24 damaged Kodak photographs have 1.0 with
@@ -87,12 +88,16 @@ def _look(item: Item) -> tuple[Examination, _Pair | None]:
     if len(photos) == 1:
         return found, None
     if photos[0].shape != photo.shape:
-        sizes = [f"{path.parent.name} {p.shape[1]}x{p.shape[0]}" for path, p in zip(_paths(item), photos, strict=True)]
+        sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(_paths(item), photos, strict=True)]
         return replace(found, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
     return found, _compare(*photos)
 
 
-def _paths(item: Item) -> list[Path]:
+def _label(image: Path | ImageRef) -> str:
+    return image.parent.name if isinstance(image, Path) else image.name
+
+
+def _paths(item: Item) -> list[Path | ImageRef]:
     return [path for path in (item.input, item.truth) if path is not None]
 
 

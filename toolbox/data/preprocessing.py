@@ -21,6 +21,7 @@ from toolbox.errors import DataError
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
 from toolbox.masks import lost_region
+from toolbox.utils.image_ref import ImageRef, location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def fill_cache(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -
         cache.save_digests()
 
 
-def _source_files(item: Item) -> list[Path]:
+def _source_files(item: Item) -> list[Path | ImageRef]:
     return [path for path in (item.input, item.truth) if path is not None]
 
 
@@ -113,7 +114,8 @@ def read_pair(item: Item) -> tuple[Sample, bool]:
     if gray.shape != truth.shape[:2]:
         (h, w), (th, tw) = gray.shape, truth.shape[:2]
         raise DataError(
-            f"{item.input} is {w}x{h} pixels and its truth {item.truth} is {tw}x{th}. Both must have the same size."
+            f"{location(item.input)} is {w}x{h} pixels and its truth {location(item.truth)} is {tw}x{th}. "
+            "Both must have the same size."
         )
     mask = lost_region.pair_mask(gray, truth)
     luma_mismatch = mask is None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 
@@ -178,7 +179,12 @@ def count_leaks(labels: Sequence[int], train: Sequence[int], validation: Sequenc
 def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[int]:
     """Return the scene of each photograph; cached by the files' names, sizes and modification times."""
     paths = [item.truth for item in items if item.truth is not None]
-    stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    stats = [
+        (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+        if isinstance(path, Path)
+        else (path.identity(),)
+        for path in paths
+    ]
     key = sha256(json.dumps([near_duplicates.FORMAT_VERSION, stats]).encode()).hexdigest()
     cached = cache_dir() / "scenes" / f"{key}.json"
     try:

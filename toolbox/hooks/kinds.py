@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
+from toolbox.hooks.source_spec import SourceSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
     DetectorSpec,
@@ -58,6 +59,7 @@ _ROWS = (
     Kind("penalty", "penalties", "toolbox_penalties", PenaltySpec, table="penalties", holds_many=True),
     Kind("degradation", "degradations", "toolbox_degradations", DegradationSpec, table="degradations", holds_many=True),
     Kind("metric", "metrics", "toolbox_metrics", MetricSpec, table="metrics", holds_many=True),
+    Kind("source", "sources", "toolbox_sources", SourceSpec, table="source"),
     Kind("detector", "detectors", "toolbox_detectors", DetectorSpec, restoring_key="detector"),
     Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
     Kind("postprocessor", "postprocessors", "toolbox_postprocessors", PostprocessorSpec, restoring_key="post"),

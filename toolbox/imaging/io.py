@@ -23,6 +23,7 @@ from toolbox.imaging.encode import encode_png as encode_png
 from toolbox.imaging.formats import format_named, format_of_path
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.utils import files
+from toolbox.utils.image_ref import ImageRef
 
 MAX_PIXELS = 50_000_000
 
@@ -53,9 +54,15 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def read(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def read(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read an image file; raise DataError as `decode` does."""
-    return decode(_read_bytes(path, max_pixels), str(path), max_pixels=max_pixels)
+    if isinstance(path, str | Path):
+        return decode(_read_bytes(path, max_pixels), str(path), max_pixels=max_pixels)
+    try:
+        data = path.read()
+    except Exception as error:  # a plugin may raise anything
+        raise DataError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
+    return decode(data, path.name, max_pixels=max_pixels)
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -88,12 +95,12 @@ def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, i
         return open_bytes(data, max_pixels).size
 
 
-def read_rgb(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_rgb(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as (H, W, 3) uint8 RGB, see `to_rgb8`."""
     return to_rgb8(read(path, max_pixels=max_pixels))
 
 
-def read_gray(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def read_gray(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image file as (H, W) uint8: a single channel as it is stored, three channels by their luma."""
     return _to_gray8(read(path, max_pixels=max_pixels))
 

@@ -28,6 +28,7 @@ from toolbox.testing.penalties import check_penalty
 from toolbox.testing.postprocessors import check_postprocessor
 from toolbox.testing.recipes import check_recipe
 from toolbox.testing.reconstruction import check_reconstruction_loss
+from toolbox.testing.sources import check_source
 from toolbox.testing.subject import Subject, with_entry
 from toolbox.testing.table import table
 from toolbox.testing.weights import check_weights
@@ -40,10 +41,12 @@ class KindChecks:
     Attributes:
         run: runs the checks of the kind on a built component.
         is_callable: whether the component itself is called, so that `build` must return a callable.
+        is_built: whether the component can be built from its params alone.
     """
 
     run: Callable[[Subject], list[Check]]
     is_callable: bool = True
+    is_built: bool = True
 
 
 # One row per kind; a role of a kind that has checks of its own has a row "kind/role".
@@ -58,6 +61,7 @@ KIND_CHECKS = {
     "detector": KindChecks(check_detector),
     "filler": KindChecks(check_filler),
     "postprocessor": KindChecks(check_postprocessor),
+    "source": KindChecks(check_source, is_built=False),
 }
 
 
@@ -160,6 +164,8 @@ def _kind_checks(spec: ComponentSpec) -> KindChecks:
 
 def _check_built(subject: Subject) -> list[Check]:
     """Build the component, and run the checks of its kind."""
+    if not _kind_checks(subject.spec).is_built:
+        return _kind_checks(subject.spec).run(subject)
     try:
         with quiet_plugins():
             component = subject.component

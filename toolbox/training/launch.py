@@ -11,13 +11,14 @@ from typing import Any
 from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, differences
-from toolbox.data import broken_files, folders, split_record
-from toolbox.data.folders import Source
+from toolbox.data import broken_files, split_record
+from toolbox.data.sources import open_source, open_validation
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import UsageError
 from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.source_spec import Source
 from toolbox.models.initial import find_initial
 from toolbox.models.stored_weights import StoredWeights
 from toolbox.training import run, run_dir, run_records
@@ -135,7 +136,8 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     """
     if request.resume is None:
         assert request.recipe is not None
-        recipe = request.recipe.for_sample() if request.data is None else request.recipe
+        is_sample = request.data is None and "source" not in request.recipe.tree
+        recipe = request.recipe.for_sample() if is_sample else request.recipe
         return bind(recipe, request.catalog), request.data
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
@@ -189,7 +191,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     if request.resume is None:
         plan.check()
         initial = find_initial(plan, request.catalog)
-    source = folders.open_folder(data)
+    source = open_source(plan, data)
     if source.kind == "sample":
         console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
@@ -201,7 +203,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     source = broken_files.leave_out(source, skipped)
     with collectives.local_main_process_first():  # the others find the scenes in the cache
         settings, cached = plan.settings.split, plan.settings.data.cache
-        extra = folders.open_validation(Path(settings.validation_data)) if settings.validation_data else ()
+        extra = open_validation(plan)
         recorded = None if request.resume is None else request.resume / run_dir.SPLIT
         data_split = split_record.open_split(
             source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached

@@ -1,0 +1,141 @@
+"""Data sources (the hook toolbox_sources): every source gives the run of its data folder; the cache, resuming, faults. 20 s."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import invoke
+from runs import newest_checkpoint, run, steps
+from safetensors.torch import load_file
+
+import toolbox
+from toolbox.config.binding import bind
+from toolbox.config.recipe import Recipe
+from toolbox.data import loader, split
+from toolbox.data.decoded_cache import open_cache
+from toolbox.data.sources import build_source, open_source
+from toolbox.errors import DataError, PluginError
+from toolbox.hooks import catalog
+from toolbox.imaging import io
+from toolbox.testing import check_component
+
+OPTIONS = ["--size", 32, "--batch", 2, "--epochs", 2]
+
+
+@pytest.fixture(scope="module")
+def installed():
+    return catalog.load(third_party=False)
+
+
+@pytest.fixture
+def packed(competition, tmp_path):
+    invoke("data", "pack", competition, tmp_path / "shards")
+    return tmp_path / "shards"
+
+
+def plan_of(installed, name):
+    return bind(Recipe.load("default").set("source.name", name), installed)
+
+
+def test_a_packed_folder_has_the_same_photographs_and_splits(installed, competition, packed):
+    expected = toolbox.open_folder(competition)
+    source = open_source(plan_of(installed, "webdataset"), packed)
+    assert source.kind == "pairs"
+    for ours, theirs in ((source.items, expected.items), (source.tests, expected.tests)):
+        assert [item.name for item in ours] == [item.name for item in theirs]
+        for one, other in zip(ours, theirs, strict=True):
+            assert (io.read_gray(one.input) == io.read_gray(other.input)).all()
+    settings = plan_of(installed, "webdataset").settings.split
+    parts = [split.split_items(found.items, settings, print) for found in (source, expected)]
+    assert [[item.name for item in part.train] for part in parts][0] == [item.name for item in parts[1].train]
+    assert parts[0].leaks == parts[1].leaks
+
+
+def test_a_run_over_tar_files_is_that_of_the_folder_and_resumes_exactly(tmp_path, competition, packed):
+    source = ["--set", "source.name=webdataset"]
+    run("--data", competition, "--out", tmp_path / "folder", *OPTIONS)
+    run("--data", packed, "--out", tmp_path / "tar", *OPTIONS, *source, "--set", "training.steps=3")
+    recipe = tmp_path / "tar" / "recipe.toml"
+    recipe.write_text(recipe.read_text("utf-8").replace("steps = 3\n", ""), "utf-8")
+    assert 'name = "webdataset"' in recipe.read_text("utf-8")
+    run("--resume", tmp_path / "tar")
+    assert steps(tmp_path / "tar") == steps(tmp_path / "folder")
+    newest = [newest_checkpoint(tmp_path / name) / "generator.safetensors" for name in ("folder", "tar")]
+    expected, actual = map(load_file, newest)
+    assert all(bool((actual[key] == expected[key]).all()) for key in expected)
+    assert (tmp_path / "tar" / "submission.zip").read_bytes() == (tmp_path / "folder" / "submission.zip").read_bytes()
+
+
+def test_the_cache_follows_the_identity(installed, packed, monkeypatch):
+    (item, *_) = open_source(plan_of(installed, "webdataset"), packed).items
+    recipe = loader.SampleRecipe(size=32, seed=0, damage=(), augment=(), cache=open_cache())
+    first = loader.load_sample(item, recipe, loader.Stream.VALIDATION)
+    monkeypatch.setattr(type(item.truth), "read", lambda self: b"")
+    again = loader.load_sample(item, recipe, loader.Stream.VALIDATION)
+    assert (again.truth == first.truth).all()
+    monkeypatch.setattr(type(item.truth), "identity", lambda self: "other bytes")
+    with pytest.raises(DataError, match=r"shard-000000.tar/.*\.png"):
+        loader.load_sample(item, recipe, loader.Stream.VALIDATION)
+
+
+@pytest.mark.parametrize("name", ["folders", "webdataset", "lmdb"])
+def test_the_sources_that_ship_conform(installed, name):
+    checks = check_component(installed.find("source", name), None, installed)
+    assert not [check for check in checks if check.status == "failed"], checks
+    if name == "lmdb" and any("No module named 'lmdb'" in check.detail for check in checks):
+        pytest.skip("needs the package lmdb, which is not here")
+    assert {check.name for check in checks} >= {"opening", "images", "identity", "reading in threads"}
+
+
+def broken(build):
+    return toolbox.SourceSpec(name="broken", summary="A source", build=build, reference="a test")
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda params, location: 3, PluginError, "build returned int, not a toolbox.Source"),
+        (lambda params, location: 1 / 0, PluginError, "can't be built: ZeroDivisionError"),
+        (lambda params, location: int("x"), DataError, "invalid literal"),
+        (
+            lambda params, location: toolbox.Source(kind="x", items=(toolbox.Item(name="a", truth="a.png"),)),
+            PluginError,
+            "a has no image, or one without name, read",
+        ),
+        (
+            lambda params, location: toolbox.Source(kind="x", items=(toolbox.Item(name="a", input=Path("a.png")),)),
+            DataError,
+            "a has no truth",
+        ),
+        (lambda params, location: toolbox.Source(kind="x", items=()), DataError, "has 0 photographs"),
+    ],
+)
+def test_a_source_that_breaks_its_contract_is_named(build, error, message, monkeypatch):
+    loaded = catalog.load(third_party=False)
+    entry = catalog.Entry(kind="source", spec=broken(build), plugin="test", distribution="", version="")
+    loaded.components["source"]["broken"] = entry
+    with pytest.raises(error, match="broken.*" + message):
+        open_source(plan_of(loaded, "broken"), None)
+
+
+def test_images_that_are_not_unique_or_have_no_truth_are_refused(installed, tmp_path):
+    import tarfile
+
+    bound = plan_of(installed, "webdataset").source
+    (tmp_path / "a.png").write_bytes(b"x")
+    cases = ((("k.input.png",), "k has no truth"), (("a/k.png", "b/k.png"), "two images for the truth of k"))
+    for names, message in cases:
+        with tarfile.open(tmp_path / "x.tar", "w:") as archive:
+            for name in names:
+                archive.add(tmp_path / "a.png", name)
+        with pytest.raises(DataError, match=message):
+            build_source(bound, tmp_path / "x.tar")
+    with pytest.raises(DataError, match="no tar file, and no folder"):
+        build_source(bound, tmp_path / "nowhere")
+    with pytest.raises(DataError, match="it needs --data"):
+        build_source(bound, None)
+
+
+def test_the_source_folders_is_the_default(installed, photos, tmp_path):
+    assert open_source(plan_of(installed, "folders"), photos) == toolbox.open_folder(photos)

@@ -1,0 +1,28 @@
+"""References to image files that need not be files on a disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+
+class ImageRef(Protocol):
+    """One encoded image (PNG, JPEG, TIFF, …), wherever it lies. A `pathlib.Path` may stand in its place."""
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+
+    def read(self) -> bytes:
+        """Return the bytes of the image file. Several threads call it at the same time."""
+
+    def identity(self) -> str:
+        """Return a text that is the same as long as the bytes are, also in a later process, and cheap to compute.
+
+        The cache of decoded photographs rests on it.
+        """
+
+
+def location(image: Path | ImageRef) -> str:
+    """Return where an image lies, for messages."""
+    return str(image) if isinstance(image, Path) else image.name
