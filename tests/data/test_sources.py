@@ -1,4 +1,4 @@
-"""Data sources (the hook toolbox_sources): every source gives the run of its data folder; the cache, resuming, faults. 20 s."""
+"""Data sources (hook toolbox_sources): each gives the run of its data folder; cache, resuming, faults. 20 s."""
 
 from __future__ import annotations
 
