@@ -151,6 +151,18 @@ def test_a_key_that_is_none_is_refused():
         toolbox.Recipe.load("default").set("generator..lr", 1)
 
 
+def test_training_shows_the_preview_of_each_validation(tmp_path, photos):
+    class Recorder(Console):
+        shown: list = []
+
+        def show_picture(self, path):
+            assert path.is_file()
+            self.shown.append(path)
+
+    run = toolbox.train(tiny_recipe(), data=photos, out=tmp_path / "a", device="cpu", console=Recorder(silent=True))
+    assert Recorder.shown == run.previews and len(run.previews) == 1
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="not a run folder"):
         toolbox.Run.open(tmp_path)

@@ -92,6 +92,8 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     if collectives.is_main_process():
         preview = run.options.folder / run_dir.PREVIEWS / f"epoch-{epoch:03d}.png"
         metric_log.write_preview(preview, result.previews)
+        if result.previews:
+            run.console.show_picture(preview)
     for label, reason in result.failures.items():
         del run.metrics[label]
         run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")

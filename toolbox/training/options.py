@@ -20,6 +20,9 @@ class Console(Protocol):
     def print_line(self, line: str) -> None:
         """Print a line."""
 
+    def show_picture(self, path: Path) -> None:
+        """Show a picture file, where that is possible."""
+
     def progress_bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
         """Draw a bar of `total` steps; the yielded function advances it by one step."""
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import rich.console
 from rich.progress import (
@@ -49,6 +50,9 @@ class Console:
             self._bars.console.print(Text(line), soft_wrap=True)
         else:
             echo(line, err=self.json_output)
+
+    def show_picture(self, path: Path) -> None:
+        """Do nothing: a terminal shows no pictures."""
 
     @contextmanager
     def progress_bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
