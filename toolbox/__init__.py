@@ -47,7 +47,7 @@ from toolbox.hooks.protocols import (
     ReconstructionLoss,
     Sample,
 )
-from toolbox.hooks.source_spec import Item, Source, SourceSpec
+from toolbox.hooks.source_spec import ImageRef, Item, Source, SourceSpec
 from toolbox.hooks.specs import (
     DegradationSpec,
     DetectorSpec,
@@ -59,10 +59,10 @@ from toolbox.hooks.specs import (
     PenaltySpec,
     PostprocessorSpec,
 )
-from toolbox.utils.image_ref import ImageRef
 
 if TYPE_CHECKING:
-    from toolbox.api import Recipe, Run, build, open_folder, restore, score, train
+    from toolbox.api import Recipe, Run, build, restore, score, train
+    from toolbox.data.folders import open_folder
     from toolbox.inference.restorer import Restorer
     from toolbox.masks.detectors import find_painted_shape
 
@@ -123,6 +123,7 @@ __all__ = [
 # Imported from these modules when they are used, because they need torch or OpenCV.
 _LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "toolbox.api")
 _LAZY["find_painted_shape"] = "toolbox.masks.detectors"
+_LAZY["open_folder"] = "toolbox.data.folders"
 
 
 def load_restorer(

@@ -11,7 +11,6 @@ import numpy as np
 
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import Recipe
-from toolbox.data.folders import open_folder
 from toolbox.distributed import collectives
 from toolbox.evaluation import metrics
 from toolbox.evaluation.metrics import Score
@@ -29,7 +28,7 @@ from toolbox.utils.console import default_console
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["FileScores", "Recipe", "Run", "Score", "build", "open_folder", "restore", "score", "train"]
+__all__ = ["FileScores", "Recipe", "Run", "Score", "build", "restore", "score", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)

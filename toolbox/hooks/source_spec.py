@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolbox.hooks.specs import ComponentSpec
-from toolbox.utils.image_ref import ImageRef
+from toolbox.utils.image_ref import ImageRef as ImageRef
 
 
 @dataclass(frozen=True, kw_only=True)
