@@ -24,6 +24,7 @@ COMPONENTS = (
     "detector",
     "filler",
     "postprocessor",
+    "source",
     "command",
 )
 

@@ -90,6 +90,8 @@ def render_files(name: str, module: str, kind: str) -> Iterator[tuple[str, str]]
     else:
         slots = common | _component_slots(name, kind)
         files[f"{package}/recipes/{name}.toml"] = "recipe.toml"
+        if kind == "source":
+            files[f"{package}/plugin.py"] = "source_plugin.py"
     for path, template in files.items():
         yield path, Template((TEMPLATES / f"{template}.in").read_text("utf-8")).substitute(slots)
 

@@ -124,4 +124,13 @@ EXAMPLES = {
         call="make_filler(params.radius)",
         tables='[restoring.fill_with]\nname = "$name"\nradius = 12',
     ),
+    "source": Example(
+        protocol="Source",
+        summary="Photographs that a text file lists, one path a line",
+        reference="an example",
+        param='comment: str = Field("#", min_length=1, description="Lines that begin with it are skipped.")',
+        factory="make_source",
+        call="make_source(location, params.comment)",
+        tables='[source]\nname = "$name"\ncomment = "#"',
+    ),
 }
