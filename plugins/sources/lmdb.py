@@ -13,6 +13,10 @@ from toolbox import ImageRef, Source
 from .images import SUFFIXES, make_source
 
 
+# By path: lmdb opens a database only once in a process. The text identifies the content of the file.
+_databases: dict[Path, tuple[str, Any]] = {}
+
+
 @dataclass(frozen=True, eq=False)
 class LmdbImage:
     """One image in a database."""
@@ -46,7 +50,7 @@ def open_database(location: Path) -> Source:
     state = file.stat()
     stamp = f"{file.resolve()}:{state.st_size}:{state.st_mtime_ns}"
     try:
-        database = lmdb.open(str(location), subdir=location.is_dir(), readonly=True, lock=False)
+        database = _connect(location, stamp)
         with database.begin() as transaction:
             keys = [bytes(key) for key, _ in transaction.cursor()]
     except lmdb.Error as error:
@@ -58,3 +62,13 @@ def open_database(location: Path) -> Source:
         if Path(name).suffix.lower() in SUFFIXES
     }
     return make_source(images, str(location))
+
+
+def _connect(location: Path, stamp: str) -> Any:  # noqa: ANN401 - an environment of lmdb, which has no types
+    known, database = _databases.get(location.resolve(), ("", None))
+    if known != stamp:
+        if database is not None:
+            database.close()
+        database = lmdb.open(str(location), subdir=location.is_dir(), readonly=True, lock=False)
+        _databases[location.resolve()] = (stamp, database)
+    return database
