@@ -12,7 +12,6 @@ from toolbox import ImageRef, Source
 
 from .images import SUFFIXES, make_source
 
-
 # By path: lmdb opens a database only once in a process. The text identifies the content of the file.
 _databases: dict[Path, tuple[str, Any]] = {}
 
