@@ -60,9 +60,7 @@ class DecodedCache:
         digests = [self._known_digest(path) for path in sources]
         return None not in digests and self._entry_path(digests, preprocessing).is_file()
 
-    def get_or_make(
-        self, sources: Sequence[Path | ImageRef], preprocessing: str, make: Callable[[], Arrays]
-    ) -> Arrays:
+    def get_or_make(self, sources: Sequence[Path | ImageRef], preprocessing: str, make: Callable[[], Arrays]) -> Arrays:
         """Return the entry of some source files; make and store it if it is missing or damaged.
 
         Args:

@@ -86,6 +86,7 @@ def _scenes(items: Sequence[Item]) -> Iterator[Finding]:
 
 def _not_used(source: Source) -> Iterator[Finding]:
     """Yield a finding for the files and folders that a run passes over."""
+    assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
     used = {path for item in (*source.items, *source.tests) for path in (item.input, item.truth)}
     reasons: Counter[str] = Counter()
