@@ -97,6 +97,9 @@ class SilentConsole:
     def print_line(self, line):
         pass
 
+    def show_picture(self, path):
+        pass
+
     def progress_bar(self, title, total, done=0):
         return nullcontext(lambda: None)
 

@@ -101,7 +101,7 @@ class DecodedCache:
         return digest if (state.st_size, state.st_mtime_ns) == (size, time) else None
 
     def digest(self, path: Path | ImageRef) -> str:
-        """Return the SHA-256 of a source file, or of a reference's identity; OSError or DataError if it can't be read."""
+        """Return the SHA-256 of a file, or of a reference's identity; OSError or DataError if it can't be read."""
         digest = self._known_digest(path)
         if digest is None:
             assert isinstance(path, Path)
