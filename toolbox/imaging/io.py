@@ -56,13 +56,7 @@ class Photo:
 
 def read(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read an image file; raise DataError as `decode` does."""
-    if isinstance(path, str | Path):
-        return decode(_read_bytes(path, max_pixels), str(path), max_pixels=max_pixels)
-    try:
-        data = path.read()
-    except Exception as error:  # a plugin may raise anything
-        raise DataError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
-    return decode(data, path.name, max_pixels=max_pixels)
+    return decode(_read_bytes(path, max_pixels), _name(path), max_pixels=max_pixels)
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -88,10 +82,10 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
     )
 
 
-def read_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+def read_size(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Return width and height in pixels, upright, without decoding; raise DataError as `decode` does."""
     data = _read_bytes(path, max_pixels)
-    with _data_errors(str(path)):
+    with _data_errors(_name(path)):
         return open_bytes(data, max_pixels).size
 
 
@@ -210,7 +204,16 @@ def _to_gray8(photo: Photo) -> np.ndarray:
     return integer_luma(pixels) if pixels.ndim == 3 else pixels
 
 
-def _read_bytes(path: str | Path, max_pixels: int) -> bytes:
+def _name(path: str | Path | ImageRef) -> str:
+    return str(path) if isinstance(path, str | Path) else path.name
+
+
+def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
+    if not isinstance(path, str | Path):
+        try:
+            return path.read()
+        except Exception as error:  # a plugin may raise anything
+            raise DataError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
     name = files.printable(path)
     try:
         state = Path(path).stat()
