@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scenes import scene, second_photo, square_hole, tint_restorer
 
+import toolbox
 from toolbox.color import integer_luma
 from toolbox.guidance.provenance import Origin
 
@@ -81,3 +82,13 @@ def test_a_stroke_comes_before_a_reference(truth):
 def test_hints_need_new_colours(truth, keep):
     with pytest.raises(ValueError, match="Hints need"):
         tint_restorer(keep)(integer_luma(truth), HOLE, hints=red_stroke())
+
+
+def test_toolbox_restore_takes_hints_and_references(truth):
+    gray = integer_luma(truth)
+    restored = toolbox.restore(gray, "none", weights=tint_restorer("luma"), reference=truth, hints=red_stroke())
+    red, green = restored[60:63, 60:80, :2].astype(int).mean((0, 1))
+    assert red > green + 30
+    assert np.array_equal(integer_luma(restored), gray)
+    with pytest.raises(ValueError, match="Hints need"):
+        toolbox.restore(truth, "none", weights=tint_restorer("luma"), hints=red_stroke())

@@ -20,6 +20,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.inference.detectors import find_detector
 from toolbox.inference.fillers import default_fill
+from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_detected, choose_keep, restore_pixels
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
@@ -40,6 +41,7 @@ def restore(
     tolerance: int = 12,
     grow: int = 0,
     reference: References | None = None,
+    hints: np.ndarray | None = None,
     detector: str | None = None,
     fill: str | None = None,
     post: Sequence[str] | None = None,
@@ -60,6 +62,7 @@ def restore(
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
+        hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
@@ -98,6 +101,7 @@ def restore(
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
+    check_keep("rgb" if keeps_tone else chosen, reference=reference is not None, hints=hints is not None)
     if (chosen == "rgb" or keeps_tone) and not lost.any():
         pixels = decoded.pixels if decoded.pixels.ndim == 3 else np.repeat(decoded.pixels[..., None], 3, axis=2)
     else:
@@ -107,7 +111,9 @@ def restore(
             else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights), post=post)
         )
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
-        pixels = restore_pixels(decoded, lost, chosen, restorer, toning if keeps_tone else None, reference).pixels
+        pixels = restore_pixels(
+            decoded, lost, chosen, restorer, toning if keeps_tone else None, reference, hints
+        ).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
 
 
