@@ -1,0 +1,183 @@
+"""References and strokes of colour on simulated pairs.
+
+    python -m benchmarks guidance PHOTOS reference
+    python -m benchmarks guidance PHOTOS hints
+    python -m benchmarks guidance PHOTOS unrelated
+
+`reference`: the middle of a photograph, damaged as the competition's, with a reference that is turned by 10 degrees,
+otherwise exposed or moved by half, as JPEG; against the same with the known alignment. `hints`: five strokes of 3 px
+and a twelfth of the short side, at the centres of the five largest regions of the wrong colour, in the truth's mean
+colour. `unrelated`: pairs of different photographs, and how many change a pixel.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+from toolbox_plugins.default.lost_region import damage
+
+from benchmarks.photo_split import FILE
+from toolbox.color import integer_luma
+from toolbox.evaluation.metrics import score
+from toolbox.guidance.alignment import warp
+from toolbox.guidance.hints import spread_hints
+from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
+from toolbox.imaging import io
+from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences
+
+# Degrees, JPEG quality, shift as a fraction of the side, whether the exposure and the white balance differ.
+PAIRS: dict[str, tuple[float, int, float, bool]] = {
+    "10 degrees, JPEG 90": (10, 90, 0.0, False),
+    "10 degrees, JPEG 75": (10, 75, 0.0, False),
+    "10 degrees, JPEG 75, other exposure": (10, 75, 0.0, True),
+    "10 degrees, JPEG 90, half overlap": (10, 90, 0.5, False),
+}
+WRONG = 8.0  # distance in a*, b* from which a colour counts as wrong
+
+
+def simulate(
+    photo: np.ndarray, degrees: float, quality: int, shift: float, exposed: bool, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the truth, the reference, and the homography from the truth's pixels to the reference's."""
+    height, width = photo.shape[:2]
+    side = min(384, int(0.68 * min(height, width)))
+    across, down = (shift * side / 2, 0.0) if width > height else (0.0, shift * side / 2)
+    left, top = (max(0, round(value - side / 2)) for value in (width / 2 - across, height / 2 - down))
+    size = side if shift else int(1.25 * side)
+    matrix = cv2.getRotationMatrix2D((width / 2 + across, height / 2 + down), degrees, 1.0)
+    matrix[:, 2] += size / 2 - np.array([width / 2 + across, height / 2 + down])
+    turned = cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    if exposed:
+        curve = (turned / 255.0) ** np.exp(random.uniform(-0.25, 0.25)) * np.exp(random.uniform(-0.25, 0.2))
+        turned = np.rint(255 * (curve * np.exp(random.uniform(-0.1, 0.1, 3))).clip(0, 1)).astype(np.uint8)
+    data = cv2.imencode(".jpg", turned[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    reference = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    homography = np.vstack([matrix, [0, 0, 1]]) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
+    return photo[top : top + side, left : left + side], reference, homography
+
+
+def finish(gray: np.ndarray, mask: np.ndarray, result: ReferenceResult) -> np.ndarray:
+    """Return the picture of a reference, completed by OpenCV's Telea and by gray."""
+    belief = result.luma_belief
+    telea = cv2.inpaint(gray, mask.view(np.uint8), 3, cv2.INPAINT_TELEA)
+    luma = np.rint(np.where(mask, belief * result.luma + (1 - belief) * telea, gray)).astype(np.uint8)
+    return compose_rgb(luma, [(slice(0, len(luma)), result.belief[..., None] * result.differences)])
+
+
+def measure_references(photos: list[np.ndarray]) -> None:
+    """Print S, M and C with the found and with the known alignment, each where the reference has pixels."""
+    for name, (degrees, quality, shift, exposed) in PAIRS.items():
+        rows = []
+        for number, photo in enumerate(photos):
+            random = np.random.default_rng(number)
+            truth, reference, homography = simulate(photo, degrees, quality, shift, exposed, random)
+            gray, mask = damage(truth, random)
+            warped = warp(reference, homography, np.zeros((*gray.shape, 2), np.float32))
+            luma = np.where(mask, integer_luma(np.rint(255 * warped.rgb).astype(np.uint8)), gray)
+            known = compose_rgb(luma, [(slice(0, len(luma)), red_blue_differences(warped.rgb))])
+            found = finish(gray, mask, apply_reference(gray, mask, [Reference(name="reference", rgb=reference)]))
+            covered = mask & warped.valid
+            for picture in (found, known):
+                picture[~warped.valid] = truth[~warped.valid]
+                figures = score(picture, truth, covered if covered.sum() >= 50 else mask)
+                rows.append((figures.S, figures.M, figures.C))
+        means = np.array(rows).reshape(-1, 2, 3).mean(0)
+        found_means, known_means = (" ".join(f"{value:.3f}" for value in row) for row in means)
+        click.echo(f"{name}: S M C {found_means}; known alignment {known_means}; {len(photos)} photographs")
+
+
+def chroma(rgb: np.ndarray) -> np.ndarray:
+    """Return a* and b*, (H, W, 2)."""
+    return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
+
+
+def draw_strokes(truth: np.ndarray, restored: np.ndarray, count: int = 5) -> np.ndarray:
+    """Return strokes (H, W, 4) at the centres of the largest regions of like true colour and like error."""
+    error = cv2.GaussianBlur(chroma(truth) - chroma(restored), (0, 0), 2)
+    features = np.dstack([error, cv2.GaussianBlur(chroma(truth), (0, 0), 2)]).reshape(-1, 4).astype(np.float32)
+    cv2.setRNGSeed(0)
+    stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 20, 0.5)
+    _, _, centers = cv2.kmeans(features[::7], 8, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
+    nearest = ((features[:, None] - centers[None]) ** 2).sum(2).argmin(1).reshape(error.shape[:2])
+    regions = []
+    for kind in range(8):
+        wrong = ((nearest == kind) & (np.hypot(error[..., 0], error[..., 1]) > WRONG)).astype(np.uint8)
+        total, labels, stats, _ = cv2.connectedComponentsWithStats(wrong)
+        regions += [(int(stats[label, cv2.CC_STAT_AREA]), labels == label) for label in range(1, total)]
+    hints = np.zeros((*truth.shape[:2], 4), np.uint8)
+    for _, region in sorted(regions, key=lambda entry: -entry[0])[:count]:
+        distance = cv2.distanceTransform(np.pad(region, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+        y, x = np.unravel_index(distance.argmax(), distance.shape)
+        lines = [_line(region.shape, int(x), int(y), angle) for angle in np.pi * np.arange(4) / 4]
+        stroke = max(lines, key=lambda line: int((line & region).sum()))
+        hints[stroke] = (*np.rint(truth[stroke].mean(0)), 255)
+    return hints
+
+
+def _line(shape: tuple[int, ...], x: int, y: int, angle: float) -> np.ndarray:
+    half = min(shape) / 24
+    ends = [(round(x + sign * half * np.cos(angle)), round(y + sign * half * np.sin(angle))) for sign in (-1, 1)]
+    return cv2.line(np.zeros(shape, np.uint8), ends[0], ends[1], 1, 3) > 0
+
+
+def measure_hints(photos: list[np.ndarray], weights: str) -> None:
+    """Print the mean distance in a*, b* without and with five strokes."""
+    from toolbox import load_restorer
+
+    restorer = load_restorer(weights, device="cpu", keep="luma")
+    rows = []
+    for truth in photos:
+        luma = integer_luma(truth)
+        restored = restorer(luma, np.zeros(luma.shape, bool))
+        hints = draw_strokes(truth, restored)
+        hinted = restored
+        if hints.any():
+            colors, weight = spread_hints(luma, hints).rows(slice(0, len(luma)))
+            mixed = colors + (1 - weight) * red_blue_differences(restored.astype(np.float32) / 255)
+            hinted = compose_rgb(luma, [(slice(0, len(luma)), mixed)])
+        rows.append([np.linalg.norm(chroma(x) - chroma(truth), axis=2).mean() for x in (restored, hinted)])
+    before, after = np.array(rows).T
+    worse = int((after > before).sum())
+    click.echo(
+        f"distance in a*, b*: {before.mean():.2f} without, {after.mean():.2f} with five strokes "
+        f"({100 * (1 - after.sum() / before.sum()):.1f} % less); farther in {worse} of {len(rows)} photographs"
+    )
+
+
+def measure_unrelated(photos: list[np.ndarray]) -> None:
+    """Print how many pairs of different photographs change a pixel."""
+    changed = pairs = 0
+    for first, target in enumerate(photos):
+        gray = integer_luma(target)
+        others = [Reference(name=str(n), rgb=photo) for n, photo in enumerate(photos) if n != first]
+        for other in others:
+            pairs += 1
+            changed += not apply_reference(gray, np.zeros(gray.shape, bool), [other]).is_empty
+    click.echo(f"{changed} of {pairs} pairs of different photographs change a pixel")
+
+
+@click.command("guidance")
+@click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("figure", type=click.Choice(["reference", "hints", "unrelated"]))
+@click.option("--set", "part", type=click.Choice(["development", "test"]), default="development", show_default=True)
+@click.option("--folder", default="", help="Only photographs of this folder, as train/.")
+@click.option(
+    "--count", type=click.IntRange(2), default=45, show_default=True, help="Photographs, spread over the set."
+)
+@click.option("--weights", default="luma", show_default=True, help="For hints.")
+def command(photos: Path, figure: str, part: str, folder: str, count: int, weights: str) -> None:
+    """Measure references and strokes of colour on simulated pairs."""
+    with FILE.open(encoding="utf-8", newline="") as stream:
+        names = [row["file"] for row in csv.DictReader(stream) if row["set"] == part]
+    names = [name for name in names if name.startswith(folder)]
+    pictures = [io.read_rgb(photos / name) for name in names[:: max(1, len(names) // count)][:count]]
+    measures: dict[str, Any] = {"reference": measure_references, "unrelated": measure_unrelated}
+    if figure == "hints":
+        measure_hints(pictures, weights)
+    else:
+        measures[figure](pictures)
