@@ -109,9 +109,10 @@ def read_step_folder(folder: Path) -> dict[str, Any]:
         info = json.loads((folder / STEP_INFO).read_text("utf-8"))
         return info | {"conditions": with_current_names(info["conditions"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
+        denied = " (no permission)" if isinstance(error, PermissionError) else ""
         raise UsageError(
             f"{files.printable(folder)} is not the folder of a step with values that are not finite: it has no "
-            f"readable {STEP_INFO}. A run writes {run_dir.NOT_FINITE}/step-… into its folder."
+            f"readable {STEP_INFO}{denied}. A run writes {run_dir.NOT_FINITE}/step-… into its folder."
         ) from error
 
 
