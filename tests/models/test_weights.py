@@ -212,7 +212,7 @@ def test_a_name_twice_in_the_header_is_refused(trained):
 def test_a_recipe_deep_in_brackets_is_refused(trained):
     header = asdict(weight_file.read_header(trained))
     save_file(load_file(trained), trained, {"toolbox": json.dumps(header | {"recipe": f"a = {DEEP}"})})
-    with pytest.raises(WeightsError, match="can't be used: the recipe in its header is not valid TOML") as raised:
+    with pytest.raises(WeightsError, match="can't be used: its recipe is not valid TOML") as raised:
         load_restorer(trained, device="cpu")
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 600
 
@@ -252,7 +252,7 @@ def damage_file(kind, path):
         ("not safetensors", WeightsError, r"mine.safetensors can't be read as safetensors"),
         ("cut short", WeightsError, r"mine.safetensors can't be read as safetensors"),
         ("no recipe", WeightsError, r"mine.safetensors is not a weight file of toolbox"),
-        ("not TOML", WeightsError, r"mine.safetensors can't be used: the recipe in its header is not valid TOML"),
+        ("not TOML", WeightsError, r"mine.safetensors can't be used: its recipe is not valid TOML"),
         ("unknown generator", WeightsError, r"mine.safetensors can't be used here: generator.name: .*Did you mean"),
         ("other shapes", WeightsError, r"mine.safetensors does not fit"),
         ("not finite", WeightsError, r"mine.safetensors does not fit: .* is not finite"),
