@@ -99,7 +99,12 @@ def test_a_validation_that_ends_the_process_costs_no_step(photos, tmp_path):
     assert progress["pending"] and progress["step"] == len(taken) > 0 and progress["epoch"] == 1
 
     file.write_text(PLUGIN.format(error="ValueError"))
-    result = runner.invoke(main, ["run", "--resume", "run", "--device", "cpu"])
+    chosen = ["--set", "validation.choose_by=boom"]
+    result = runner.invoke(main, ["run", "--resume", "run", "--device", "cpu", *chosen])
+    assert result.exit_code == 1, result.output
+    line = result.stderr.splitlines()[-1]
+    assert "metrics.boom, which chooses the best weights, failed" in line and "toolbox run --resume " in line
+    result = runner.invoke(main, ["run", "--resume", "run", "--device", "cpu", "--set", "validation.choose_by=score"])
     assert result.exit_code == 0, result.output
     assert "warning: metrics.boom is left out from here on. Metric 'boom' of the plugin 'stranger'" in result.stdout
     assert [record["step"] for record in steps(run)] == taken

@@ -12,7 +12,7 @@ from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, TrainingError
 from toolbox.evaluation.submission import restore_and_zip
 from toolbox.hooks.specs import MetricSpec
 from toolbox.inference.fillers import recipe_filler
@@ -26,6 +26,7 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.run_records import BestWeights
 from toolbox.training.validate import ValidationResult
+from toolbox.utils import files
 
 
 def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = False) -> Progress:
@@ -94,6 +95,13 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
         metric_log.write_preview(preview, result.previews)
         if result.previews:
             run.console.show_picture(preview)
+    chosen = run.plan.settings.validation.choose_by
+    if chosen in result.failures:
+        line = (
+            f"metrics.{chosen}, which chooses the best weights, failed, so the run stops. {result.failures[chosen]} "
+            f"Nothing is lost: correct it, then toolbox run --resume {files.printable(run.options.folder)}"
+        )
+        raise collectives.same_error_on_every_rank(TrainingError(line))
     for label, reason in result.failures.items():
         del run.metrics[label]
         run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
