@@ -140,7 +140,7 @@ def test_a_run_without_improvement_ends_and_keeps_the_best_weights(tmp_path, pho
     assert not (out / "submission.zip").exists()
     # It has ended, and continues only with more patience.
     resumed = run("--resume", out)
-    assert len(steps(out)) == 2 * len(scores) and "Continuing" in resumed.output
+    assert len(steps(out)) == 2 * len(scores) and "The run is finished after step" in resumed.output
     run("--resume", out, "--set", "validation.patience=4")
     assert len(steps(out)) == 2 * (best + 5)
 

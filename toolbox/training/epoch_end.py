@@ -45,7 +45,9 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     is_complete = progress.batch == 0
     epoch = progress.epoch if is_complete else progress.epoch + 1
     is_last = run_has_ended or progress.step >= run.total_steps(progress) or run.is_time_up()
-    record = epoch_record(epoch, progress, run.state, run.table)
+    may_be_logged = run_has_ended or progress.pending
+    if not (may_be_logged and collectives.on_main_process(lambda: _has_epoch_record(run, progress.step))):
+        run.log_record(epoch_record(epoch, progress, run.state, run.table))
     if is_complete and not run_has_ended and not progress.pending:
         _step_schedules(run)
     validation = None
@@ -56,8 +58,6 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         validation, progress = _validate(run, replace(progress, pending=False), epoch)
     if epoch == 1:
         run.report_luma_mismatches()
-    if not run_has_ended:
-        run.log_record(record)
     columns = epoch_columns(epoch, settings.training.epochs, progress, validation, run.table)
     for line in run.table.lines(columns):
         run.console.print_line(line)
@@ -79,6 +79,12 @@ def save_progress(run: TrainingRun, progress: Progress) -> None:
     collectives.require_equal_state(run.state.tensors())
     folder = run.options.folder / run_dir.CHECKPOINTS
     checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
+
+
+def _has_epoch_record(run: TrainingRun, step: int) -> bool:
+    """Return whether the log has the record of the epoch that ended before `step`."""
+    records = run_records.read_records(run.options.folder)
+    return any("epoch_end" in record and record.get("step") == step - 1 for record in records)
 
 
 def _step_schedules(run: TrainingRun) -> None:

@@ -30,20 +30,18 @@ def append_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def drop_records_after(folder: Path, step: int, validated: int, *, pending: bool = False) -> None:
+def drop_records_after(folder: Path, step: int, validated: int) -> None:
     """Delete the records of metrics.jsonl that a resumed run will write again.
 
     These are the records of `step` and later. The validation just before `step` is deleted too if the checkpoint's last
-    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation. If that
-    validation is `pending`, so is the record of the epoch.
+    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation.
     """
     if not (folder / run_dir.METRICS).is_file():
         return
 
     def is_current(record: dict[str, Any]) -> bool:
-        is_written_again = ("validation" in record and validated != step) or ("epoch_end" in record and pending)
-        last = record.get("step", 0) == step - 1
-        return record.get("step", 0) < step and not (last and is_written_again)
+        is_last_validation = "validation" in record and record.get("step", 0) == step - 1
+        return record.get("step", 0) < step and not (is_last_validation and validated != step)
 
     lines = [json.dumps(record) + "\n" for record in read_records(folder) if is_current(record)]
     files.write_text(folder / run_dir.METRICS, "".join(lines))

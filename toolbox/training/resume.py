@@ -53,7 +53,7 @@ def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
         run_dir.write_recipe(folder, run.plan)
     split_record.write_record(folder / run_dir.SPLIT, run.options.split)
     checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
-    metric_log.drop_records_after(folder, progress.step, progress.validated, pending=progress.pending)
+    metric_log.drop_records_after(folder, progress.step, progress.validated)
     for record in run_records.read_records(folder):
         run.monitor.update(record)
 
