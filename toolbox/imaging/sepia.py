@@ -17,6 +17,11 @@ MAX_GRAY_CHROMA = 8.0
 MAX_TONE_RESIDUAL = 7.0
 # No print has a stronger tone; sunsets have.
 MAX_TONE_CHROMA = 50.0
+# The margins that may be a mount or a frame, as a fraction of the short side; the least fraction of the picture that is
+# left without spots. Figures in docs/restore.md.
+_MARGIN = 0.08
+_MIN_WITHOUT_SPOTS = 0.95
+_SPOT_ROUNDS = 3
 _PERCENTILE = 99.0
 _SQUARE = 5
 _WORKING_SIDE = 512
@@ -38,25 +43,72 @@ class Toning:
 def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     """Return the toning of (H, W, 3) uint8 RGB; pixels in `lost`, (H, W) bool, are left out.
 
+    One that is gray or toned apart from its margins, and from spots of at most 5 % of the rest, counts as such.
     A larger photograph is measured at a reduced size, below 1,024 px a side.
     """
-    gray = Toning(kind="gray", curve=np.zeros((256, 2)))
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
-        return gray
+        return Toning(kind="gray", curve=np.zeros((256, 2)))
     step = max(1, max(rgb.shape[:2]) // _WORKING_SIDE)
     small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
     known = _known_pixels(small.shape[:2], lost, step)
     luma, chroma = _luma_and_chroma(small)
+    toning = _classify(luma, chroma, known)
+    if toning.kind != "colour":
+        return toning
+    # A mount or a frame around the print, a stain, handwriting: the picture decides, without them.
+    inner = known & _inner_pixels(known.shape)
+    if not inner.any():
+        return toning
+    for known in (inner, _without_spots(luma, chroma, inner)):
+        found = _classify(luma, chroma, known)
+        if found.kind != "colour":
+            return found
+    return toning
+
+
+def _classify(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning:
+    """Return the toning of luma (H, W) and Cb and Cr (H, W, 2), of the pixels that are `known`, (H, W) bool."""
     strength = _high_chroma(chroma[known])
     if strength <= MAX_GRAY_CHROMA:
-        return gray
+        return Toning(kind="gray", curve=np.zeros((256, 2)))
     curve = _tone_curve(luma[known], chroma[known])
     # Less blue and more red than gray. Fog and the sea at night have a single tone too, but a blue one.
     is_brown = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
-    # JPEG and grain move single pixels. Real colours differ from the tone over several pixels.
-    residual = cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (_SQUARE, _SQUARE))
-    is_toned = is_brown and strength <= MAX_TONE_CHROMA and _high_chroma(residual[known]) <= MAX_TONE_RESIDUAL
+    residual = _high_chroma(_residual(luma, chroma, known, curve)[known])
+    is_toned = is_brown and strength <= MAX_TONE_CHROMA and residual <= MAX_TONE_RESIDUAL
     return Toning(kind="toned" if is_toned else "colour", curve=curve)
+
+
+def _residual(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Return how far the mean chroma of squares is from a tone, (H, W, 2).
+
+    JPEG and grain move single pixels. Real colours differ from the tone over several pixels.
+    """
+    return cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (_SQUARE, _SQUARE))
+
+
+def _inner_pixels(shape: tuple[int, ...]) -> np.ndarray:
+    """Return the pixels of a photograph without its margins, (H, W) bool."""
+    margin = round(_MARGIN * min(shape))
+    inner = np.zeros(shape, bool)
+    inner[margin : shape[0] - margin, margin : shape[1] - margin] = True
+    return inner
+
+
+def _without_spots(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the known pixels, (H, W) bool, without spots of another colour; all of them if the spots are too large."""
+    kept = known
+    for _ in range(_SPOT_ROUNDS):
+        curve = _tone_curve(luma[kept], chroma[kept])
+        residual = np.hypot(*cv2.split(_residual(luma, chroma, known, curve)))
+        kept = known & (residual <= MAX_TONE_RESIDUAL)
+        if kept.sum() < _MIN_WITHOUT_SPOTS * known.sum() / 2:
+            return known
+    if kept.sum() < _MIN_WITHOUT_SPOTS * known.sum():
+        return known
+    # The colour of a spot bleeds into its surroundings.
+    spots = cv2.dilate((known & ~kept).astype(np.uint8), np.ones((_SQUARE, _SQUARE), np.uint8)) > 0
+    return known & ~spots
 
 
 def apply_toning(gray: np.ndarray, toning: Toning) -> np.ndarray:

@@ -86,6 +86,8 @@ def restore_photo(
     del photo
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
+    elif toning.kind == "colour" and keep == "luma":
+        notes.append("its own colours discarded; without --keep luma they stay")
     notes += _write(job, restored, exif, options)
     if before is not None:
         write_comparison(job, before, io.to_8bit(restored.pixels))

@@ -1,0 +1,85 @@
+"""Gray and toned prints with a coloured mount, a stain or handwriting are judged by the picture. About 2 s."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from pictures import saved
+from standins import install_stand_in, run_restore
+
+from toolbox.color import integer_luma
+from toolbox.data import sample
+from toolbox.imaging import io
+from toolbox.imaging.sepia import measure_toning
+
+
+def photo(index=0):
+    path = io.find_images(sample.folder() / "photos")[index]
+    rgb = io.read_rgb(path)
+    return rgb[: rgb.shape[0] // 2 * 2 : 2, ::2].copy() if min(rgb.shape[:2]) > 500 else rgb
+
+
+def print_of(kind, index=0):
+    luma = integer_luma(photo(index)).astype(float)[..., None]
+    return np.clip(luma * ([1.07, 0.95, 0.78] if kind == "toned" else [1, 1, 1]), 0, 255).astype(np.uint8)
+
+
+def framed(rgb, color=(30, 60, 130)):
+    marked, width = rgb.copy(), round(0.05 * min(rgb.shape[:2]))
+    marked[:width], marked[-width:], marked[:, :width], marked[:, -width:] = color, color, color, color
+    return marked
+
+
+def stained(rgb, color=(60, 90, 160)):
+    height, width = rgb.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    cv2.ellipse(mask, (width // 3, height // 2), (width // 12, height // 14), 30, 0, 360, 1, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 2)[..., None] * 0.7
+    return (rgb * (1 - mask) + mask * np.array(color)).astype(np.uint8)
+
+
+def signed(rgb, color=(30, 40, 160)):
+    marked = rgb.copy()
+    height, width = rgb.shape[:2]
+    cv2.putText(marked, "Anna 1921", (width // 2, height - 20), cv2.FONT_HERSHEY_SCRIPT_SIMPLEX, 0.9, color, 2)
+    return marked
+
+
+MARKS = {"framed": framed, "stained": stained, "signed": signed, "both": lambda rgb: signed(framed(rgb))}
+
+
+@pytest.mark.parametrize("kind", ["gray", "toned"])
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_do_not_make_a_print_a_colour_photograph(kind, mark):
+    for index in range(2):
+        marked = MARKS[mark](print_of(kind, index))
+        assert not np.array_equal(marked, print_of(kind, index))
+        scan = io.to_rgb8(io.decode(saved(marked, "JPEG", quality=85), "a"))
+        assert measure_toning(scan).kind == kind, index
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_colour_photographs_stay_in_colour(mark):
+    for index in range(3):
+        assert measure_toning(MARKS[mark](photo(index))).kind == "colour", index
+
+
+def test_the_mask_and_its_growth_do_not_change_the_kind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    marked = signed(print_of("toned"))
+    io.write_png("a.png", marked)
+    io.write_png("m.png", (marked != print_of("toned")).any(axis=2))
+    for grow in (0, 2):
+        output = run_restore("a.png", "-o", f"out{grow}", "--mask", "m.png", "--grow", grow).output
+        assert "(toned," in output and "tone replaced by colours" in output
+
+
+def test_what_to_type_and_what_is_discarded_are_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    io.write_png("a.png", photo())
+    assert "or give it new colours with --keep luma" in run_restore("a.png", "-o", "out").output
+    output = run_restore("a.png", "-o", "out", "--keep", "luma").output
+    assert "its own colours discarded; without --keep luma they stay" in output
