@@ -23,6 +23,7 @@ from toolbox.inference.detectors import recipe_detector
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
+from toolbox.inference.photo_arrays import PhotoLike, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor, find_postprocessors, recipe_postprocessors
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
@@ -92,7 +93,7 @@ class Restorer:
 
     def __call__(
         self,
-        image: np.ndarray,
+        image: PhotoLike,
         mask: np.ndarray | None = None,
         *,
         reference: References | None = None,
@@ -102,8 +103,9 @@ class Restorer:
         """Restore one photograph.
 
         Args:
-            image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size. It is not changed.
-            mask: (H, W) bool, True where the photograph is lost. None: `default_mask` of the image.
+            image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
+                is not changed.
+            mask: (H, W) or (H, W, 1) bool, True where the photograph is lost. None: `default_mask` of the image.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
@@ -119,9 +121,11 @@ class Restorer:
                 reference with keep = "none", hints with keep other than "luma".
             PluginError: the generator or the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
+            DataError: the file of a path can't be read.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
-        return restorer.restore(image, mask, reference=reference, hints=hints).pixels
+        pixels, plane = photo_array(image), None if mask is None else photo_array(mask)
+        return restorer.restore(pixels, plane, reference=reference, hints=hints).pixels
 
     def restore(
         self,
