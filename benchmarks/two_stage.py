@@ -214,7 +214,7 @@ class StepClock:
 
 
 def time_loops(
-    records: Iterator[step.StepRecord], network: nn.Module, loader: DataLoader, steps: int, device: torch.device
+    records: Iterator[step.StepTerms], network: nn.Module, loader: DataLoader, steps: int, device: torch.device
 ) -> tuple[StepClock, dict[str, float]]:
     """Take `steps` steps of each loop, alternately; return the clock and the loss of each loop's first step.
 

@@ -22,6 +22,15 @@ from pydantic import Field
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
+from toolbox.hooks.observing import (
+    EpochRecord,
+    Observer,
+    RunEnded,
+    RunStarted,
+    StepRecord,
+    ValidationRecord,
+    WarningRecord,
+)
 from toolbox.hooks.params import (
     DetectorRef,
     DiscriminatorRef,
@@ -40,12 +49,14 @@ from toolbox.hooks.protocols import (
     Discriminator,
     Filler,
     Generator,
+    Horizon,
     Metric,
     Penalty,
     PenaltyContext,
     Postprocessor,
     ReconstructionLoss,
     Sample,
+    TrainingStep,
 )
 from toolbox.hooks.source_spec import ImageRef, Item, Source, SourceSpec
 from toolbox.hooks.specs import (
@@ -56,8 +67,12 @@ from toolbox.hooks.specs import (
     GeneratorSpec,
     LossSpec,
     MetricSpec,
+    ObserverSpec,
+    OptimizerSpec,
     PenaltySpec,
     PostprocessorSpec,
+    ScheduleSpec,
+    StepSpec,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +96,7 @@ __all__ = [
     "Discriminator",
     "DiscriminatorRef",
     "DiscriminatorSpec",
+    "EpochRecord",
     "Field",
     "Filler",
     "FillerRef",
@@ -88,12 +104,16 @@ __all__ = [
     "Generator",
     "GeneratorRef",
     "GeneratorSpec",
+    "Horizon",
     "ImageRef",
     "Item",
     "LossRef",
     "LossSpec",
     "Metric",
     "MetricSpec",
+    "Observer",
+    "ObserverSpec",
+    "OptimizerSpec",
     "Params",
     "Penalty",
     "PenaltyContext",
@@ -106,9 +126,17 @@ __all__ = [
     "RecipeSpec",
     "ReconstructionLoss",
     "Run",
+    "RunEnded",
+    "RunStarted",
     "Sample",
     "Source",
     "SourceSpec",
+    "ScheduleSpec",
+    "StepRecord",
+    "StepSpec",
+    "TrainingStep",
+    "ValidationRecord",
+    "WarningRecord",
     "WeightsSpec",
     "build",
     "find_painted_shape",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -90,6 +90,7 @@ def train(
     out: str | PathLike[str] | None = None,
     resume: Run | str | PathLike[str] | None = None,
     device: str | None = None,
+    observers: Sequence[object] = (),
     console: Console | None = None,
 ) -> Run:
     """Train what a recipe describes, as `toolbox run` does, and return the run.
@@ -103,6 +104,8 @@ def train(
         out: the folder of a new run; None for ``runs/<date>-<recipe>-<n>``.
         resume: the run to continue, or its folder.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
+        observers: objects that are told of each step and validation, besides those that the recipe names; see
+            `toolbox.Observer`.
         console: where it prints lines and draws progress bars; None for the terminal or the notebook.
 
     Raises:
@@ -119,6 +122,7 @@ def train(
         out=None if out is None else Path(out),
         resume=resume.folder if isinstance(resume, Run) else None if resume is None else Path(resume),
         device=device,
+        observers=observers,
     )
     output = console or default_console()
 

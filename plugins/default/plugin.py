@@ -28,6 +28,10 @@ from toolbox import (
     hookimpl,
 )
 
+from .optimization import toolbox_optimizers as toolbox_optimizers
+from .optimization import toolbox_schedules as toolbox_schedules
+from .steps import toolbox_steps as toolbox_steps
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn

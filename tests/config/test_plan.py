@@ -33,14 +33,17 @@ def test_default_is_the_published_setup_as_its_write_up_means_it(catalog):
     split = plan.settings.split
     assert (split.method, split.seed, split.validation) == ("random", 42, 0.2)
     assert (split.train_limit, split.validation_limit) == (10_000, 3_000)
-    sides = {"generator": plan.generator.options, "discriminator": plan.discriminator.options}
-    assert {k: v.optimizer.name for k, v in sides.items()} == {"generator": "adamw", "discriminator": "adamw"}
-    assert {k: v.optimizer.lr for k, v in sides.items()} == {"generator": 1e-4, "discriminator": 1e-4}
-    assert {k: v.optimizer.betas for k, v in sides.items()} == {
+    attached = {"generator": plan.generator.attached, "discriminator": plan.discriminator.attached}
+    optimizers = {key: components["optimizer"] for key, components in attached.items()}
+    schedules = {key: components["schedule"].params for key, components in attached.items()}
+    assert {k: v.spec.name for k, v in optimizers.items()} == {"generator": "adamw", "discriminator": "adamw"}
+    assert {k: v.params.lr for k, v in optimizers.items()} == {"generator": 1e-4, "discriminator": 1e-4}
+    assert {k: v.params.betas for k, v in optimizers.items()} == {
         "generator": (0.5, 0.9),
         "discriminator": (0.5, 0.999),
     }
-    assert {k: (v.schedule.every, v.schedule.factor) for k, v in sides.items()} == {
+    reductions = {k: (v.every, v.factor) for k, v in schedules.items()}
+    assert reductions == {
         "generator": (10, 0.5),
         "discriminator": (15, 0.5),
     }
@@ -96,7 +99,24 @@ def test_another_optimizer_is_refused_by_its_own_params(catalog):
             "generator.optimizer.betas"
         ]
     )
-    assert "Known: adamw, adam, sgd" in faults(catalog, "generator.optimizer.name=lion")["generator.optimizer"]
+    found = faults(catalog, "generator.optimizer.name=lion", "discriminator.schedule.name=cosin")
+    assert "Optimizer 'lion' is not known." in found["generator.optimizer.name"]
+    assert "Known: adam, adamw, sgd" in found["generator.optimizer.name"]
+    assert "Did you mean 'cosine'?" in found["discriminator.schedule.name"]
+
+
+def test_optimizers_and_schedules_have_their_own_options(catalog):
+    plan = bound(catalog, "generator.clip_norm=2", "generator.schedule.warmup_steps=5")
+    assert plan.generator.options.clip_norm == 2 and plan.discriminator.options.clip_norm is None
+    assert plan.generator.attached["schedule"].options.warmup_steps == 5
+    # Another schedule drops the params of the inherited one, not the warm-up.
+    other = bound(catalog, "generator.schedule.warmup_steps=5", "generator.schedule.name=cosine")
+    assert other.tree()["generator"]["schedule"] == {"name": "cosine", "final": 0.0, "warmup_steps": 5}
+    found = faults(
+        catalog, "generator.optimizer.enabled=false", "generator.schedule.warmup_steps=0", "generator.clip_norm=0"
+    )
+    assert "is not a key of optimizer 'adamw'" in found["generator.optimizer.enabled"]
+    assert {"generator.schedule.warmup_steps", "generator.clip_norm"} < found.keys()
 
 
 @pytest.mark.parametrize(

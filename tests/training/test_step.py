@@ -19,8 +19,8 @@ from toolbox.distributed.accelerator import (
     load_grad_scaler_state,
     step_optimizers,
 )
-from toolbox.training.state import NetworkState
-from toolbox.training.step import record_gradient_norms, take_step, take_steps
+from toolbox.training.optim import NetworkState
+from toolbox.training.step import clip_gradients, take_step, take_steps
 from toolbox.training.step_context import StepContext
 from toolbox.training.step_metrics import NonFiniteError, discriminator_stats, finish_record, start_record
 
@@ -164,7 +164,7 @@ def test_in_fp16_a_scale_that_is_too_large_does_not_end_the_run(scale, norm, rec
         random=torch.Generator(),
     )
     context.gradients_complete("generator")
-    assert record_gradient_norms(context, torch.zeros(())).item() == not_finite
+    assert clip_gradients(context, torch.zeros(())).item() == not_finite
     assert context.terms["gradient.g"].item() == recorded
 
 

@@ -16,7 +16,7 @@ def command(context: click.Context, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name, recipes, weights, and the commands of plugins.
 
     KIND is generators, discriminators, losses, penalties, degradations, metrics, sources, detectors, fillers,
-    postprocessors, recipes, weights or commands.
+    postprocessors, steps, observers, optimizers, schedules, recipes, weights or commands.
     """
     catalog = load_catalog(context)
     kind_name = find_kind(kind).name if kind else None

@@ -15,17 +15,9 @@ from toolbox.cli.common import as_json, print_json
 from toolbox.errors import UsageError, unknown_name
 
 COMPONENTS = (
-    "loss",
-    "generator",
-    "discriminator",
-    "penalty",
-    "degradation",
-    "metric",
-    "detector",
-    "filler",
-    "postprocessor",
-    "source",
-    "command",
+    *("loss", "generator", "discriminator", "penalty", "degradation", "metric"),
+    *("detector", "filler", "postprocessor", "source"),
+    *("step", "observer", "optimizer", "schedule", "command"),
 )
 
 

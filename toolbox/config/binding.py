@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -13,13 +13,13 @@ from pydantic import BaseModel, ValidationError
 from toolbox.config.component_options import ComponentOptions, LossOptions, options_class
 from toolbox.config.messages import explain_validation_error
 from toolbox.config.plan import BoundComponent, Plan
-from toolbox.config.recipe import Recipe
-from toolbox.config.settings import Settings
+from toolbox.config.recipe import Recipe, Tree
+from toolbox.config.settings import Settings, Table
 from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind
+from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_kinds
 from toolbox.hooks.params import Params, Ref
-from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, GeneratorSpec, LossSpec
+from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, GeneratorSpec, LossSpec, StepSpec
 
 
 def bind(recipe: Recipe, catalog: Catalog) -> Plan:
@@ -106,6 +106,8 @@ class _Binder:
 
     def bind_single(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
         """Bind a table that holds one component, as ``[generator]``."""
+        if kind.default and isinstance(raw, dict):
+            raw = {"name": kind.default, **raw}
         if not raw:
             return ()
         if isinstance(raw, dict) and "name" not in raw:
@@ -113,6 +115,23 @@ class _Binder:
             return ()
         component = self.bind_component(kind.name, raw, kind.table, kind.table, options_class(kind.name))
         return () if component is None else (component,)
+
+    def bind_attached(self, owner: str, raw: Tree, location: str) -> dict[str, BoundComponent]:
+        """Bind the components that have a table of their own in `raw`, as ``[generator.optimizer]``; remove them.
+
+        Args:
+            owner: the kind of the component that `raw` is the table of.
+            raw: the table; changed in place.
+            location: its dotted key in the recipe.
+        """
+        attached = {}
+        for kind in attached_kinds(owner):
+            table = raw.pop(kind.name, {})
+            key = f"{location}.{kind.name}"
+            component = self.bind_component(kind.name, table, key, kind.default, options_class(kind.name))
+            if component is not None:
+                attached[kind.name] = replace(component, label=key)
+        return attached
 
     def bind_many(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
         """Bind a table that holds several components, as ``[losses.LABEL]``."""
@@ -159,16 +178,26 @@ class _Binder:
         raw: Any,  # noqa: ANN401 - from the file
         location: str,
         label: str,
-        options_type: type[ComponentOptions],
+        options_type: type[Table],
     ) -> BoundComponent | None:
-        """Bind the table of one component; None if it is disabled or has faults."""
+        """Bind the table of one component; None if it is disabled or has faults.
+
+        Args:
+            kind: its kind.
+            raw: its table.
+            location: the dotted key of the table in the recipe.
+            label: its key in the recipe; the name of the component if the table has none.
+            options_type: the options that the table may have besides params.
+        """
         if not isinstance(raw, dict):
             self.add_fault(location, f"is {raw!r}, not a table; write [{location}]")
             return None
         raw = dict(raw)
         name = raw.pop("name", label)
-        if raw.get("enabled") is False:
+        if raw.get("enabled") is False and "enabled" in options_type.model_fields:
             return None
+        # A component among the params of another one has no optimizer of its own.
+        attached = self.bind_attached(kind, raw, location) if options_type is options_class(kind) else {}
         owner = f"{kind} '{name}'"
         raw_options = {key: raw.pop(key) for key in options_type.model_fields.keys() & raw.keys()}
         options = self.validate(options_type, raw_options, location, owner)
@@ -192,7 +221,9 @@ class _Binder:
             return None
         if line:
             self.warnings.append(f"{location}: {line}")
-        return BoundComponent(label=label, entry=entry, params=params, options=options, children=children)
+        return BoundComponent(
+            label=label, entry=entry, params=params, options=options, children=children, attached=attached
+        )
 
     def _bind_children(self, params: Params, location: str) -> dict[str, BoundComponent]:
         """Bind the components among the params, by the name of the field."""
@@ -258,6 +289,11 @@ def _check_combination(binder: _Binder, components: Mapping[str, tuple[BoundComp
                 f"losses.{loss.label}.on",
                 f"'{output}' is not an output of generator '{generator.spec.name}'. Known: {', '.join(outputs)}",
             )
+    step = cast(StepSpec, components["step"][0].spec)
+    if not step.uses_discriminator:
+        adversarial = [f"losses.{label}" for label, flag in is_adversarial.items() if flag]
+        for location in [*adversarial, *(["penalties"] if components["penalty"] else [])]:
+            binder.add_fault(location, f"needs a step with a discriminator, and '{step.name}' has none; disable it")
     if components["penalty"] and not has_discriminator:
         binder.add_fault("penalties", "need a [discriminator]; add one, or remove the penalties")
     if has_discriminator and not any(is_adversarial.values()):

@@ -1,11 +1,9 @@
-"""What a recipe says of a component besides its params: weight, optimizer, schedule and so on.
+"""What a recipe says of a component besides its params: weight, number of warm-up steps and so on.
 
 A component's table in a recipe holds the component's own params and the options of its kind, side by side.
 """
 
 from __future__ import annotations
-
-from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,66 +16,30 @@ class ComponentOptions(Table):
     enabled: bool = Field(True, description="false removes a component that an extended recipe has")
 
 
-class AdamW(Table):
-    """Adam with decoupled weight decay (torch.optim.AdamW)."""
+class OptimizerOptions(Table):
+    """Options of an optimizer: none besides its params."""
 
-    name: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-4, gt=0, description="learning rate")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
-        (0.9, 0.999), description="decay of the running averages of the gradient and of its square"
+
+class StepOptions(Table):
+    """Options of a training step: none besides its params."""
+
+
+class ScheduleOptions(Table):
+    """Options of a schedule of the learning rate."""
+
+    warmup_steps: int | None = Field(
+        None,
+        ge=1,
+        description="training steps at the start in which the learning rate rises linearly to that of the schedule",
     )
-    eps: float = Field(1e-8, gt=0, description="added to the denominator")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
-
-
-class Adam(AdamW):
-    """Adam (torch.optim.Adam)."""
-
-    name: Literal["adam"] = "adam"  # type: ignore[assignment]
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
-
-
-class SGD(Table):
-    """Stochastic gradient descent (torch.optim.SGD)."""
-
-    name: Literal["sgd"] = "sgd"
-    lr: float = Field(1e-2, gt=0, description="learning rate")
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
-
-
-Optimizer = Annotated[AdamW | Adam | SGD, Field(discriminator="name")]
-
-
-class Constant(Table):
-    """A constant learning rate."""
-
-    name: Literal["constant"] = "constant"
-
-
-class Step(Table):
-    """Multiply the learning rate by `factor` every `every` epochs (torch's StepLR)."""
-
-    name: Literal["step"] = "step"
-    every: int = Field(10, ge=1, description="epochs between the reductions")
-    factor: float = Field(0.5, gt=0, le=1, description="factor of the learning rate at each reduction")
-
-
-class Cosine(Table):
-    """Reduce the learning rate along a cosine over the epochs of the run (torch's CosineAnnealingLR)."""
-
-    name: Literal["cosine"] = "cosine"
-    final: float = Field(0.0, ge=0, le=1, description="final learning rate as a fraction of the first one")
-
-
-Schedule = Annotated[Constant | Step | Cosine, Field(discriminator="name")]
 
 
 class NetworkOptions(ComponentOptions):
     """Options of a network: the generator or the discriminator."""
 
-    optimizer: Optimizer = Field(AdamW(), description="optimizer of its weights")
-    schedule: Schedule = Field(Constant(), description="learning-rate schedule, by the epoch")
+    clip_norm: float | None = Field(
+        None, gt=0, description="gradients with a larger norm, over all weights, are scaled down to it"
+    )
     init: str = Field(
         "",
         description="the weights that a new run starts from: weights:NAME (a published name), a run folder, a "
@@ -100,14 +62,17 @@ class PenaltyOptions(ComponentOptions):
 
 
 # By kind; all other kinds have `ComponentOptions`.
-_OPTIONS_BY_KIND: dict[str, type[ComponentOptions]] = {
+_OPTIONS_BY_KIND: dict[str, type[Table]] = {
     "generator": NetworkOptions,
     "discriminator": NetworkOptions,
     "loss": LossOptions,
     "penalty": PenaltyOptions,
+    "optimizer": OptimizerOptions,
+    "schedule": ScheduleOptions,
+    "step": StepOptions,
 }
 
 
-def options_class(kind: str) -> type[ComponentOptions]:
+def options_class(kind: str) -> type[Table]:
     """Return the class of the options that recipes set for a component of this kind."""
     return _OPTIONS_BY_KIND.get(kind, ComponentOptions)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from toolbox.config.component_options import options_class
 from toolbox.config.settings import Settings
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.kinds import RECIPE_TABLES
+from toolbox.hooks.kinds import KINDS, RECIPE_TABLES, attached_kinds
 from toolbox.hooks.specs import ComponentSpec
 
 Schema = dict[str, Any]
@@ -18,6 +18,9 @@ def recipe_schema(catalog: Catalog) -> Schema:
     schema = Settings.model_json_schema()
     definitions = schema.setdefault("$defs", {})
     schema["properties"]["extends"] = {"type": "string", "description": "the recipe that this one extends"}
+    for kind in KINDS.values():
+        if kind.owners:
+            definitions[kind.name] = {"anyOf": _component_schemas(catalog, kind.name, definitions)}
     for table, kind in RECIPE_TABLES.items():
         component = {"anyOf": _component_schemas(catalog, kind.name, definitions)}
         schema["properties"][table] = (
@@ -39,7 +42,8 @@ def _component_schemas(catalog: Catalog, kind: str, definitions: Schema) -> list
         params, options = spec.params.model_json_schema(), options_class(kind).model_json_schema()
         for part in (params, options):
             definitions.update(part.pop("$defs", {}))
-        properties = params.get("properties", {}) | options.get("properties", {})
+        attached = {inner.name: {"$ref": f"#/$defs/{inner.name}"} for inner in attached_kinds(kind)}
+        properties = params.get("properties", {}) | options.get("properties", {}) | attached
         schemas.append(
             {
                 "type": "object",

@@ -8,9 +8,9 @@ from typing import cast
 
 from pydantic import BaseModel
 
-from toolbox.config.component_options import ComponentOptions, NetworkOptions
+from toolbox.config.component_options import NetworkOptions
 from toolbox.config.recipe import Tree
-from toolbox.config.settings import Settings
+from toolbox.config.settings import Settings, Table
 from toolbox.errors import Fault, RecipeError, ToolboxError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.kinds import RECIPE_TABLES
@@ -26,15 +26,18 @@ class BoundComponent:
         label: its key in the recipe, unique in its table.
         entry: its spec and where it comes from.
         params: its params.
-        options: what the recipe says of it besides its params: weight, optimizer and so on.
+        options: what the recipe says of it besides its params: weight and so on.
         children: the components among its params, by the name of the field.
+        attached: the components that have a table of their own in its table, by kind: a network's optimizer and
+            schedule.
     """
 
     label: str
     entry: Entry
     params: Params
-    options: ComponentOptions
+    options: Table
     children: Mapping[str, BoundComponent] = field(default_factory=dict)
+    attached: Mapping[str, BoundComponent] = field(default_factory=dict)
 
     @property
     def spec(self) -> ComponentSpec:
@@ -42,9 +45,9 @@ class BoundComponent:
         return cast(ComponentSpec, self.entry.spec)
 
     def walk(self) -> Iterator[BoundComponent]:
-        """Yield this component, then those among its params, recursively."""
+        """Yield this component, then those among its params and those attached to it, recursively."""
         yield self
-        for child in self.children.values():
+        for child in (*self.children.values(), *self.attached.values()):
             yield from child.walk()
 
 
@@ -111,7 +114,7 @@ class Plan:
         return {kind: network.init for kind, network in options.items() if network.init}
 
     def walk(self) -> Iterator[BoundComponent]:
-        """Yield every component, also those among params, ordered by kind."""
+        """Yield every component, also those among params and those attached to others, ordered by kind."""
         for components in self.components.values():
             for component in components:
                 yield from component.walk()
@@ -158,7 +161,8 @@ def _dump_model(model: BaseModel) -> Tree:
 def _component_tree(component: BoundComponent, include_initial: bool) -> Tree:
     omitted = ("enabled",) if include_initial else ("enabled", "init", *component.spec.initial)
     values = _dump_model(component.params) | _dump_model(component.options)
-    children = {key: _component_tree(child, include_initial) for key, child in component.children.items()}
+    inner = {**component.children, **component.attached}
+    children = {key: _component_tree(child, include_initial) for key, child in inner.items()}
     return (
         {"name": component.spec.name} | {key: value for key, value in values.items() if key not in omitted} | children
     )

@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from toolbox.errors import UsageError
-from toolbox.hooks.params import RESERVED_KEYS
+from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS
 from toolbox.utils import text_files
 
 Tree = dict[str, Any]
@@ -23,8 +23,8 @@ Tree = dict[str, Any]
 SAMPLE_KEYS = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
 # Old names of settings, by table, and their new names. Old recipes, run folders and weight files are read as the new.
 RENAMED_KEYS = {("restoring", "fill"): "network_fill_size"}
-# Tables inside a component's table whose keys depend on their `name`.
-NAMED_TABLES = ("optimizer", "schedule")
+# Tables inside a component's table that name a component too, and the keys in them that are not its params.
+NAMED_TABLES = {"optimizer": RESERVED_IN_OPTIMIZERS, "schedule": RESERVED_IN_SCHEDULES}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +153,12 @@ def merge(base: Tree, changes: Mapping[str, Any], label: str = "") -> Tree:
     Args:
         base: the inherited tables; not changed.
         changes: the tables that override them. A table that names another component than the inherited one drops the
-            inherited params and keeps the options (weight, optimizer and so on). A table that names another optimizer
-            or schedule drops all inherited keys.
+            inherited params and keeps the options (weight, optimizer, warm-up and so on).
         label: the key of `base` in the table that contains it; it is the component's name if `base` has no `name`.
     """
     name = changes.get("name")
     if name is not None and name != base.get("name", label):
-        kept = () if label in NAMED_TABLES else RESERVED_KEYS
+        kept = NAMED_TABLES.get(label, RESERVED_KEYS)
         base = {key: value for key, value in base.items() if key in kept}
     merged = dict(base)
     for key, value in changes.items():

@@ -98,13 +98,17 @@ def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], n
 
     Args:
         accelerator: the accelerator.
-        optimizers: fused optimizers.
-        not_finite: a scalar on the device; no weight changes if it is not 0. The host does not wait for it.
+        optimizers: the optimizers.
+        not_finite: a scalar on the device; no weight changes if it is not 0. The host waits for it only if an optimizer
+            is not fused: a fused one reads it on the device.
     """
     for optimizer in optimizers:
         if accelerator.scaler is None:
-            skip_update_if(optimizer, not_finite)
-            optimizer.step()
+            if is_fused(optimizer):
+                skip_update_if(optimizer, not_finite)
+                optimizer.step()
+            elif not float(not_finite):
+                optimizer.step()
         else:
             # A scaler decides by the gradients alone, and one gradient that is not finite is enough.
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -113,6 +117,11 @@ def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], n
             accelerator.scaler.step(optimizer)
     if accelerator.scaler is not None:
         accelerator.scaler.update()
+
+
+def is_fused(optimizer: Optimizer) -> bool:
+    """Return whether an optimizer updates all its weights by torch's fused kernels."""
+    return all(group.get("fused") for group in optimizer.param_groups)
 
 
 def grad_scaler_state(accelerator: Accelerator) -> dict[str, float]:

@@ -13,11 +13,14 @@
   scaler there is no public call for it.
 - `replay_schedule` sets the counters of a learning rate schedule. `load_state_dict` alone would restore the last rate
   instead of computing it from the recipe's options.
+- `step_schedule` silences torch's warning about a schedule that is stepped before its optimizer: a network may be
+  without a loss, and a step that is not finite is skipped.
 """
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -99,15 +102,22 @@ def skip_update_if(optimizer: Optimizer, flag: Tensor) -> None:
     fused.grad_scale, fused.found_inf = None, flag
 
 
-def replay_schedule(schedule: LRScheduler, epochs: int, step_count: int) -> None:
-    """Set a schedule to the state after `epochs` epochs; its optimizer must have the initial learning rates.
+def step_schedule(schedule: LRScheduler) -> None:
+    """Step a schedule, whether or not its optimizer has been stepped."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        schedule.step()
 
-    The schedule is stepped epoch by epoch, as in a run: a rate computed in one go differs in its last bits.
+
+def replay_schedule(schedule: LRScheduler, count: int, step_count: int) -> None:
+    """Set a schedule to the state after `count` of its steps; its optimizer must have the initial learning rates.
+
+    The schedule is stepped one by one, as in a run: a rate computed in one go differs in its last bits.
     `step_count` is torch's own counter in the saved schedule.
     """
     start = {"last_epoch": 0, "_last_lr": list(schedule.base_lrs)}
     # With a count of 1 torch warns that the schedule is stepped before its optimizer.
     schedule.load_state_dict(schedule.state_dict() | start | {"_step_count": 2})
-    for _ in range(epochs):
+    for _ in range(count):
         schedule.step()
     schedule.load_state_dict(schedule.state_dict() | {"_step_count": step_count})

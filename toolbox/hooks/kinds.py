@@ -20,9 +20,13 @@ from toolbox.hooks.specs import (
     GeneratorSpec,
     LossSpec,
     MetricSpec,
+    ObserverSpec,
+    OptimizerSpec,
     PenaltySpec,
     PostprocessorSpec,
+    ScheduleSpec,
     Spec,
+    StepSpec,
 )
 
 
@@ -40,6 +44,8 @@ class Kind:
         restoring_key: the key of the recipe table ``[restoring]`` that names one or several of them; empty if there is
             none.
         per_plugin: whether names are unique only within a plugin; the catalog then has them as ``PLUGIN/NAME``.
+        owners: the kinds in whose recipe tables one of this kind has a table of its own: ``[generator.optimizer]``.
+        default: the name of the component if a recipe names none.
     """
 
     name: str
@@ -50,7 +56,11 @@ class Kind:
     holds_many: bool = False
     restoring_key: str = ""
     per_plugin: bool = False
+    owners: tuple[str, ...] = ()
+    default: str = ""
 
+
+_NETWORKS = ("generator", "discriminator")
 
 _ROWS = (
     Kind("generator", "generators", "toolbox_generators", GeneratorSpec, table="generator"),
@@ -63,6 +73,10 @@ _ROWS = (
     Kind("detector", "detectors", "toolbox_detectors", DetectorSpec, restoring_key="detector"),
     Kind("filler", "fillers", "toolbox_fillers", FillerSpec, restoring_key="fill_with"),
     Kind("postprocessor", "postprocessors", "toolbox_postprocessors", PostprocessorSpec, restoring_key="post"),
+    Kind("step", "steps", "toolbox_steps", StepSpec, table="step", default="adversarial"),
+    Kind("observer", "observers", "toolbox_observers", ObserverSpec, table="observers", holds_many=True),
+    Kind("optimizer", "optimizers", "toolbox_optimizers", OptimizerSpec, owners=_NETWORKS, default="adamw"),
+    Kind("schedule", "schedules", "toolbox_schedules", ScheduleSpec, owners=_NETWORKS, default="constant"),
     Kind("recipe", "recipes", "toolbox_recipes", RecipeSpec),
     Kind("weights", "weights", "toolbox_weights", WeightsSpec),
     Kind("command", "commands", "toolbox_commands", CommandSpec, per_plugin=True),
@@ -74,6 +88,11 @@ KINDS = {kind.name: kind for kind in _ROWS}
 RECIPE_TABLES = {kind.table: kind for kind in _ROWS if kind.table}
 # The kinds that `[restoring]` names.
 RESTORING_KINDS = tuple(kind for kind in _ROWS if kind.restoring_key)
+
+
+def attached_kinds(owner: str) -> list[Kind]:
+    """Return the kinds that have a table of their own in the recipe table of a component of the kind `owner`."""
+    return [kind for kind in _ROWS if owner in kind.owners]
 
 
 def find_kind(word: str) -> Kind:

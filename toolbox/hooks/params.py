@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 # Keys that recipes use in a component's table, so that no param can have them. `toolbox.config.component_options`
 # declares them; a test compares the two.
-RESERVED_KEYS = frozenset({"name", "enabled", "weight", "every", "on", "optimizer", "schedule", "init"})
+RESERVED_KEYS = frozenset({"name", "enabled", "weight", "every", "on", "optimizer", "schedule", "init", "clip_norm"})
+# The same for the tables of optimizers and schedules, which have few such keys.
+RESERVED_IN_OPTIMIZERS = frozenset({"name"})
+RESERVED_IN_SCHEDULES = frozenset({"name", "warmup_steps"})
 
 
 class Params(BaseModel):

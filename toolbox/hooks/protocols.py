@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from toolbox.steps import Batch, StepContext
+
     Maps = list[Tensor]
 
 
@@ -125,6 +127,35 @@ class Penalty(Protocol):
 
     def __call__(self, context: PenaltyContext, /) -> Tensor:
         """Return a finite scalar that is differentiable in the discriminator's weights."""
+
+
+class TrainingStep(Protocol):
+    """Computes the gradients of one training step."""
+
+    def __call__(self, context: StepContext, batch: Batch, /) -> None:
+        """Leave gradients in the networks and record terms; change no weights.
+
+        Args:
+            context: what the step works with.
+            batch: this process's pictures.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Horizon:
+    """The length of a training run, for a schedule of the learning rate.
+
+    A time limit, or a validation without improvement, may end the run earlier.
+
+    Attributes:
+        epochs: the number of epochs.
+        steps_per_epoch: the number of training steps in a complete epoch.
+        steps: the number of training steps of the run; less than ``epochs * steps_per_epoch`` if the recipe limits it.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)

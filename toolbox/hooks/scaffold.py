@@ -100,11 +100,16 @@ def _component_slots(name: str, kind: str) -> dict[str, object]:
     """Return what the templates of a component need besides what all templates need."""
     example = EXAMPLES[kind]
     spec = KINDS[kind].spec.__name__
+    indented = "".join(f"    {line}\n" for line in example.typing_imports)
+    protocol = () if example.typing_imports else (example.protocol,)
     return {
         "kinds": KINDS[kind].plural,
         "hook": KINDS[kind].hook,
         "spec": spec,
-        "imports": ", ".join(sorted({example.protocol, spec, "Field", "Params", "RecipeSpec"})),
+        "imports": ", ".join(sorted({*protocol, *example.names, spec, "Field", "Params", "RecipeSpec"})),
+        "typing_import": "from typing import TYPE_CHECKING\n" if example.typing_imports else "",
+        "typing": "\nif TYPE_CHECKING:\n" + indented if example.typing_imports else "",
+        "arguments": example.arguments,
         "protocol": example.protocol,
         "summary": example.summary,
         "reference": example.reference,

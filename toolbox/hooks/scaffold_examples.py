@@ -10,7 +10,7 @@ class Example:
     """What the templates say of one kind of component.
 
     Attributes:
-        protocol: the protocol in `toolbox` that the component implements.
+        protocol: the protocol in `toolbox` that the component implements, or the class of torch that it is.
         summary: the component's line in `toolbox list`.
         reference: what the component follows.
         param: the field of its params.
@@ -18,6 +18,9 @@ class Example:
         call: the expression with which `build` makes the component.
         tables: the tables of a recipe that uses the component; ``$name`` is its name.
         spec_argument: one more argument of its spec, or an empty string.
+        arguments: what `build` gets besides the params, as it is written in the parameter list.
+        names: further names that plugin.py imports from `toolbox`.
+        typing_imports: the lines that import what only annotations name; then `protocol` is not from `toolbox`.
     """
 
     protocol: str
@@ -28,6 +31,9 @@ class Example:
     call: str
     tables: str
     spec_argument: str = ""
+    arguments: str = ""
+    names: tuple[str, ...] = ()
+    typing_imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,5 +138,51 @@ EXAMPLES = {
         factory="make_source",
         call="make_source(location, params.comment)",
         tables='[source]\nname = "$name"\ncomment = "#"',
+    ),
+    "step": Example(
+        protocol="TrainingStep",
+        summary="The reconstruction losses, and the same result for a mirrored picture",
+        reference="Laine and Aila, Temporal Ensembling for Semi-Supervised Learning, ICLR 2017 (the Pi model)",
+        param='weight_of_mirror: float = Field(1.0, ge=0, le=100, description="Factor of the difference.")',
+        factory="make_step",
+        call="make_step(params.weight_of_mirror)",
+        tables=(
+            '[step]\nname = "$name"\nweight_of_mirror = 1.0\n\n[losses.lsgan]\nenabled = false\n\n'
+            "[penalties.gradient]\nenabled = false\n\n[discriminator]\nenabled = false"
+        ),
+        spec_argument="uses_discriminator=False,",
+    ),
+    "observer": Example(
+        protocol="Observer",
+        summary="Writes a line per epoch into a text file of the run folder",
+        reference="by hand",
+        param='file: str = Field("epochs.txt", description="Name of the file in the run folder.")',
+        factory="EpochLog",
+        call="EpochLog(params.file)",
+        tables='[observers.$name]\nfile = "epochs.txt"',
+    ),
+    "optimizer": Example(
+        protocol="Optimizer",
+        summary="Sign of an average of the gradients",
+        reference="Bernstein et al., signSGD: Compressed Optimisation for Non-Convex Problems, ICML 2018 (Signum)",
+        param='lr: float = Field(1e-5, gt=0, description="Learning rate.")',
+        factory="Signum",
+        call="Signum(weights, params.lr)",
+        tables='[generator.optimizer]\nname = "$name"\nlr = 1e-5',
+        arguments=", weights: list[nn.Parameter]",
+        typing_imports=("from torch import nn", "from torch.optim import Optimizer"),
+    ),
+    "schedule": Example(
+        protocol="LRScheduler",
+        summary="Inverse square root of the number of steps",
+        reference="Vaswani et al., Attention Is All You Need, NeurIPS 2017",
+        param='constant: int = Field(100, ge=1, description="Steps in which the learning rate is nearly constant.")',
+        factory="make_schedule",
+        call="make_schedule(optimizer, params.constant)",
+        tables='[generator.schedule]\nname = "$name"\nconstant = 100\nwarmup_steps = 10',
+        spec_argument='cadence="step",',
+        arguments=", optimizer: Optimizer, horizon: Horizon",
+        names=("Horizon",),
+        typing_imports=("from torch.optim import Optimizer", "from torch.optim.lr_scheduler import LRScheduler"),
     ),
 }

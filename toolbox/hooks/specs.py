@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from toolbox.hooks.params import RESERVED_KEYS, Params
+from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
 NETWORK_FILL = "network"
@@ -62,6 +62,7 @@ class ComponentSpec(Spec):
             are loaded afterwards, to restore or to resume, `build` gets these params with their default values.
     """
 
+    reserved: ClassVar[frozenset[str]] = RESERVED_KEYS
     build: Callable[..., Any]
     params: type[Params] = Params
     reference: str = ""
@@ -78,7 +79,7 @@ class ComponentSpec(Spec):
         if not (isinstance(self.params, type) and issubclass(self.params, Params)):
             raise TypeError(f"params of '{self.name}' is {self.params!r}, not a subclass of toolbox.Params")
         fields = self.params.model_fields
-        reserved = sorted(RESERVED_KEYS & set(fields))
+        reserved = sorted(self.reserved & set(fields))
         if reserved:
             raise ValueError(f"params of '{self.name}' have names that recipes reserve: {', '.join(reserved)}")
         shadowing = sorted(name for name in fields if hasattr(BaseModel, name))
@@ -213,3 +214,50 @@ class MetricSpec(ComponentSpec):
     kind = "metric"
     better: Literal["higher", "lower"] = "higher"
     needs_truth: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObserverSpec(ComponentSpec):
+    """An observer of a run; see `toolbox.hooks.observing.Observer`."""
+
+    kind = "observer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(ComponentSpec):
+    """An optimizer of a network's weights.
+
+    Attributes:
+        build: called as ``build(params, weights)`` with the list of weights (`torch.nn.Parameter`) to train. Returns a
+            `torch.optim.Optimizer` over all of them.
+    """
+
+    kind = "optimizer"
+    reserved = RESERVED_IN_OPTIMIZERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(ComponentSpec):
+    """A schedule of the learning rate.
+
+    Attributes:
+        build: called as ``build(params, optimizer, horizon)`` with the optimizer and a `toolbox.Horizon`. Returns a
+            `torch.optim.lr_scheduler.LRScheduler`.
+        cadence: "epoch" if the schedule is stepped once at the end of each epoch, "step" if after each training step.
+    """
+
+    kind = "schedule"
+    reserved = RESERVED_IN_SCHEDULES
+    cadence: Literal["epoch", "step"] = "epoch"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSpec(ComponentSpec):
+    """A training step; see `toolbox.hooks.protocols.TrainingStep`.
+
+    Attributes:
+        uses_discriminator: whether it trains a discriminator with adversarial losses and penalties.
+    """
+
+    kind = "step"
+    uses_discriminator: bool = True

@@ -46,7 +46,7 @@ def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalo
             raise UsageError(f"{paths} are weights of different networks; average only weights of one network.")
     header = first.stored.header()
     header = replace(header, recipe=recipe.dump(first.plan.tree(include_initial=False)), step=None, score={}, loss=None)
-    weight_file.write_weights(target, _mean([entry.network.state_dict() for entry in trained]), header)
+    weight_file.write_weights(target, _mean([weight_file.saved_state(entry.network) for entry in trained]), header)
 
 
 def _network(trained: TrainedGenerator) -> dict[str, Any]:

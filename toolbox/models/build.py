@@ -15,11 +15,12 @@ from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
 
 
-def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
+def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
     """Build a component and the components among its params.
 
     Args:
         bound: the component with its params.
+        inputs: what `build` gets besides the params: an optimizer its weights, a schedule its optimizer.
         fresh: False if weights will be loaded into it; then the weights that it starts from are not fetched.
 
     Raises:
@@ -32,7 +33,7 @@ def build_component(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noq
         params = params.model_copy(update={name: fields[name].get_default() for name in bound.spec.initial})
     try:
         with isolated("build") as changed:
-            component = bound.spec.build(params, **children)
+            component = bound.spec.build(params, *inputs, **children)
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:

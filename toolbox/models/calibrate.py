@@ -51,7 +51,7 @@ def calibrate_weights(
     changed = calibrate(torch.stack([central_square(io.read_rgb(path), side) for path in photos]), **options)
     tree = merge(trained.plan.tree(include_initial=False), {"generator": changed})
     header = replace(trained.stored.header(), recipe=recipe.dump(tree), score={}, loss=None)
-    weight_file.write_weights(target, trained.network.state_dict(), header)
+    weight_file.write_weights(target, weight_file.saved_state(trained.network), header)
     return dict(changed)
 
 

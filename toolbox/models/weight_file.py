@@ -72,7 +72,22 @@ def read_header(path: Path) -> WeightsHeader:
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`; raise WeightsError if it can't be read or does not fit."""
-    network.load_state_dict(read_weights(path, network))
+    load_saved_state(network, read_weights(path, network))
+
+
+def saved_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return the part of a module's state that is saved: all but that of modules with ``checkpoint = False``."""
+    excluded = [name for name, inner in module.named_modules() if getattr(inner, "checkpoint", True) is False]
+    state: dict[str, Tensor] = module.state_dict()
+    if not excluded:
+        return state
+    prefixes = tuple(f"{name}." if name else "" for name in excluded)
+    return {name: value for name, value in state.items() if not name.startswith(prefixes)}
+
+
+def load_saved_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load tensors that have the names of `saved_state`; the rest of the module's state stays as it is."""
+    module.load_state_dict(tensors, strict=False)
 
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
@@ -139,7 +154,7 @@ def _require_unique_names(data: bytes) -> None:
 
 def require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError unless the tensors have the names and shapes of the network's, and are finite."""
-    state = network.state_dict()
+    state = saved_state(network)
     common = state.keys() & tensors.keys()
     faults = [f"{name} is missing" for name in state.keys() - tensors.keys()]
     faults += [f"{name} is not expected" for name in tensors.keys() - state.keys()]

@@ -78,7 +78,7 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
     trained = load_trained(weights, torch.device("cpu"), catalog)
     header = replace(trained.stored.header(), recipe=recipe.dump(trained.plan.tree(include_initial=False)))
     network = trained.network.half() if half else trained.network
-    weight_file.write_weights(target, network.state_dict(), header)
+    weight_file.write_weights(target, weight_file.saved_state(network), header)
 
 
 def read_plan(stored: StoredWeights, catalog: Catalog) -> Plan:

@@ -24,11 +24,15 @@ from toolbox.testing.discriminators import check_discriminator
 from toolbox.testing.fillers import check_filler
 from toolbox.testing.generators import check_generator
 from toolbox.testing.metrics import check_metric
+from toolbox.testing.observers import check_observer
+from toolbox.testing.optimizers import check_optimizer, optimizer_inputs
 from toolbox.testing.penalties import check_penalty
 from toolbox.testing.postprocessors import check_postprocessor
 from toolbox.testing.recipes import check_recipe
 from toolbox.testing.reconstruction import check_reconstruction_loss
 from toolbox.testing.sources import check_source
+from toolbox.testing.schedules import check_schedule, schedule_inputs
+from toolbox.testing.steps import check_step
 from toolbox.testing.subject import Subject, with_entry
 from toolbox.testing.table import table
 from toolbox.testing.weights import check_weights
@@ -42,11 +46,13 @@ class KindChecks:
         run: runs the checks of the kind on a built component.
         is_callable: whether the component itself is called, so that `build` must return a callable.
         is_built: whether the component can be built from its params alone.
+        inputs: returns what `build` gets besides the params, new at every call.
     """
 
     run: Callable[[Subject], list[Check]]
     is_callable: bool = True
     is_built: bool = True
+    inputs: Callable[[], tuple[object, ...]] = tuple
 
 
 # One row per kind; a role of a kind that has checks of its own has a row "kind/role".
@@ -62,6 +68,10 @@ KIND_CHECKS = {
     "filler": KindChecks(check_filler),
     "postprocessor": KindChecks(check_postprocessor),
     "source": KindChecks(check_source, is_built=False),
+    "observer": KindChecks(check_observer, is_callable=False),
+    "step": KindChecks(check_step),
+    "optimizer": KindChecks(check_optimizer, is_callable=False, inputs=optimizer_inputs),
+    "schedule": KindChecks(check_schedule, is_callable=False, inputs=schedule_inputs),
 }
 
 
@@ -99,7 +109,8 @@ def check_component(
         detail += f"toolbox plugin check {entry.kind}/{entry.key} --set {missing[0]}=…"
         return [Check(name="build", status="noted", detail=detail)]
     try:
-        subject = Subject(catalog=catalog, bound=bind_component(catalog, entry.kind, spec.name, raw))
+        bound = bind_component(catalog, entry.kind, spec.name, raw)
+        subject = Subject(catalog=catalog, bound=bound, inputs=_kind_checks(spec).inputs)
     except RecipeError as error:
         return [Check(name="params", status="failed", detail=error_text(error))]
     spec_checks = [

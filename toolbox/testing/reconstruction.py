@@ -218,10 +218,12 @@ def check_deterministic_value(case: LossCase) -> str:
 
 
 def check_own_weights(case: LossCase) -> str:
-    """The weights of the loss itself need no gradients, because nothing trains them."""
+    """Whether the loss has weights of its own that are trained."""
     loss: Any = case.subject.component
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]
     if trainable:
-        return Note(f"{join_names(trainable)} compute gradients that nothing uses; requires_grad_(False) saves memory")
+        return Note(
+            f"{join_names(trainable)}: the generator's optimizer trains them; requires_grad_(False) keeps them fixed"
+        )
     return "no trainable weights"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from toolbox.config.plan import BoundComponent
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.specs import ComponentSpec
 from toolbox.models.build import build_component
-from toolbox.models.weight_file import WeightsHeader, load_weights, write_weights
+from toolbox.models.weight_file import WeightsHeader, load_weights, saved_state, write_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,12 @@ class Subject:
     Attributes:
         catalog: the catalog that the component and those among its params come from.
         bound: the component with its params.
+        inputs: returns what `build` gets besides the params, new at every call.
     """
 
     catalog: Catalog
     bound: BoundComponent
+    inputs: Callable[[], tuple[object, ...]] = tuple
 
     @property
     def spec(self) -> ComponentSpec:
@@ -39,7 +42,7 @@ class Subject:
         """Build the component anew, its weights drawn from `seed`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return build_component(self.bound)
+            return build_component(self.bound, *self.inputs())
 
     @cached_property
     def component(self) -> Any:  # noqa: ANN401
@@ -64,5 +67,5 @@ def copy_state(source: nn.Module, target: nn.Module) -> None:
     """Save the state of `source` as a weight file and load it into `target`, as checkpoints do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "weights.safetensors")
-        write_weights(path, source.state_dict(), WeightsHeader(recipe=""))
+        write_weights(path, saved_state(source), WeightsHeader(recipe=""))
         load_weights(path, target)

@@ -92,9 +92,10 @@ def _backward_generator(context: StepContext, outputs: Terms, adversarial: Adver
     if reconstruction_total.requires_grad:
         roots.append((context.scaled(reconstruction_total, batch), None))
     if adversarial_total.requires_grad:
-        # Only as far as the restored pictures: the discriminator's own gradients come from its own losses. The graph
-        # of the maps is kept for them.
-        context.backward(adversarial_total, batch, inputs=[adversarial.fake], retain_graph=True)
+        # Only as far as the restored pictures and the weights of losses: the discriminator's own gradients come from
+        # its own losses. The graph of the maps is kept for them.
+        inputs = [adversarial.fake, *context.loss_weights(adversarial=True)]
+        context.backward(adversarial_total, batch, inputs=inputs, retain_graph=True)
         roots.append((outputs["restored"], adversarial.fake.grad))
     roots = [(root, gradient) for root, gradient in roots if root.requires_grad]
     if roots:

@@ -22,7 +22,15 @@ from toolbox.distributed import collectives, fsdp
 from toolbox.errors import OutputError, WeightsError
 from toolbox.models.initial import describe_fit, fit_weights
 from toolbox.models.stored_weights import MANIFEST, StoredWeights
-from toolbox.models.weight_file import WeightsHeader, cpu_copies, read_tensors, read_weights, write_weights
+from toolbox.models.weight_file import (
+    WeightsHeader,
+    cpu_copies,
+    load_saved_state,
+    read_tensors,
+    read_weights,
+    saved_state,
+    write_weights,
+)
 from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
@@ -95,7 +103,7 @@ def take_snapshot(state: TrainState, progress: Progress) -> Snapshot:
 
     The tensors are the weights themselves, not copies.
     """
-    tensors = {name: module.state_dict() for name, module in state.modules().items()}
+    tensors = {name: saved_state(module) for name, module in state.modules().items()}
     plain = {}
     for name, trained in state.networks().items():
         tensors[f"{name}-optimizer"], plain[name] = optimizer_state.split_state(trained)
@@ -181,7 +189,7 @@ def require_disk_space(folder: Path, state: TrainState) -> None:
     While one checkpoint is written, the ones to keep are still there. Optimizers are counted with two values for each
     weight.
     """
-    tensors = [value for module in state.modules().values() for value in module.state_dict().values()]
+    tensors = [value for module in state.modules().values() for value in saved_state(module).values()]
     tensors += [weight for trained in state.networks().values() for weight in trained.network.parameters()] * 2
     needed = (MAX_CHECKPOINTS + 1) * sum(value.numel() * value.element_size() for value in tensors)
     used = sum(path.stat().st_size for saved in _list_checkpoints(folder) for path in saved.iterdir())
@@ -206,10 +214,11 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
             raise WeightsError(f"{saved} has no {path.name}: it belongs to another recipe.")
         load_network(path, module)
     values = json.loads((saved / STATE).read_text("utf-8"))
+    progress = values["progress"]
+    ended = {"epoch": progress["epoch"], "step": progress["step"]}
     for name, trained in state.networks().items():
         tensors = read_tensors(saved / f"{name}-optimizer.safetensors")
-        optimizer_state.load_optimizer_state(trained, tensors, values["sides"][name])
-    progress = values["progress"]
+        optimizer_state.load_optimizer_state(trained, tensors, values["sides"][name], ended)
     # Early versions did not record `validated`, and validated before they saved at the end of an epoch.
     validated = progress["step"] if progress["batch"] == 0 and progress["best"] is not None else 0
     return Progress(**{"validated": validated, **progress})
@@ -217,14 +226,14 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
 
 def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
     """Write a network's weights to `path`. All processes call it, and the main process writes."""
-    tensors = fsdp.full_tensors(network.state_dict())
+    tensors = fsdp.full_tensors(saved_state(network))
     collectives.on_main_process(lambda: write_weights(path, tensors, header))
 
 
 def load_network(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`, which may be sharded; WeightsError if it does not fit."""
     tensors, current = read_weights(path, network), network.state_dict()
-    network.load_state_dict({name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
+    load_saved_state(network, {name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
 
 
 def load_initial(plan: Plan, initial: Mapping[str, StoredWeights], state: TrainState) -> list[str]:

@@ -5,23 +5,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from toolbox.config.plan import Plan
+from toolbox.config.settings import Settings
 from toolbox.data import loader, preprocessing
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
+from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
+from toolbox.hooks.protocols import Horizon
 from toolbox.training import metric_log, run_records
 from toolbox.training.checkpoint import Progress
 from toolbox.training.epoch_table import EpochTable
 from toolbox.training.gan_monitor import GanMonitor
+from toolbox.training.observers import Observers
 from toolbox.training.options import Console, RunOptions
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.utils import devices
+
+
+def run_horizon(settings: Settings, photo_count: int) -> Horizon:
+    """Return the length of a run with `photo_count` training photographs if no time limit ends it."""
+    limits = settings.training
+    steps_per_epoch = math.ceil(photo_count * settings.data.repeat / limits.batch)
+    steps = limits.epochs * steps_per_epoch
+    return Horizon(epochs=limits.epochs, steps_per_epoch=steps_per_epoch, steps=min(steps, limits.steps or steps))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +51,7 @@ class TrainingRun:
         validation_samples: the validation samples.
         metrics: the recipe's metrics by label.
         monitor: gives the warnings about the run.
+        observers: are told what happens; none but in the main process.
         started: the time, by `time.monotonic`, at which the run would have started without interruptions.
         table: the table of the epochs on the screen.
     """
@@ -53,6 +66,7 @@ class TrainingRun:
     validation_samples: loader.Samples
     metrics: dict[str, Any]
     monitor: GanMonitor
+    observers: Observers
     started: float
     table: EpochTable = field(default_factory=EpochTable)
 
@@ -125,17 +139,30 @@ class TrainingRun:
         """Return whether `stale` validations without improvement end the run."""
         return 0 < self.plan.settings.validation.patience <= stale
 
+    def log_step(self, record: StepRecord) -> None:
+        """Tell the observers of a step, in the main process, and give the warnings that it causes."""
+        if collectives.is_main_process():
+            self.observers.tell("on_step", record)
+            self._warn(record.step, record.epoch, {"step": record.step, **record.terms})
+
+    def log_validation(self, record: ValidationRecord) -> None:
+        """Tell the observers of a validation, in the main process, and give the warnings that it causes."""
+        if collectives.is_main_process():
+            self.observers.tell("on_validation", record)
+            self._warn(record.step, record.epoch, {"step": record.step, "validation": {"loss": record.loss}})
+
     def log_record(self, record: Mapping[str, Any]) -> None:
-        """Append a record to the log, in the main process, and print the warnings that it causes."""
-        if not collectives.is_main_process():
-            return
-        folder = self.options.folder
-        metric_log.append_record(folder, record)
-        for warning in self.monitor.update(record):
+        """Append another record to metrics.jsonl, in the main process, and give the warnings that it causes."""
+        if collectives.is_main_process():
+            metric_log.append_record(self.options.folder, record)
+            self._warn(record["step"], record["epoch"], record)
+
+    def _warn(self, step: int, epoch: int, figures: Mapping[str, Any]) -> None:
+        for warning in self.monitor.update(figures):
             self.console.print_line(f"warning: {warning.line}")
-            metric_log.append_record(
-                folder, {"step": record["step"], "epoch": record["epoch"], "warning": asdict(warning)}
-            )
+            given = WarningRecord(step=step, epoch=epoch, cause=warning.cause, line=warning.line)
+            self.observers.tell("on_warning", given)
+            folder = self.options.folder
             summary = run_records.read_summary(folder)
             if summary is not None:
                 warnings = {**summary.warnings, warning.cause: warning.line}

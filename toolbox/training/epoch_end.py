@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from toolbox.config import recipe
@@ -14,6 +15,7 @@ from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import ToolboxError, TrainingError
 from toolbox.evaluation.submission import restore_and_zip
+from toolbox.hooks.observing import EpochRecord, ValidationRecord
 from toolbox.hooks.specs import MetricSpec
 from toolbox.inference.fillers import recipe_filler
 from toolbox.inference.postprocessors import recipe_postprocessors
@@ -27,6 +29,9 @@ from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.run_records import BestWeights
 from toolbox.training.validate import ValidationResult
 from toolbox.utils import files
+
+# Keys of the generator's table that say how it is trained, not what it computes.
+TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
 
 
 def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = False) -> Progress:
@@ -49,7 +54,8 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     if not (may_be_logged and collectives.on_main_process(lambda: _has_epoch_record(run, progress.step))):
         run.log_record(epoch_record(epoch, progress, run.state, run.table))
     if is_complete and not run_has_ended and not progress.pending:
-        _step_schedules(run)
+        for trained in run.state.networks().values():
+            trained.end("epoch")
     validation = None
     if is_last or epoch % settings.validation.every == 0:
         if not progress.pending:
@@ -67,6 +73,11 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         run.console.print_line(
             f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
         )
+    means = {name: total / count for name, (total, count) in progress.sums.items()}
+    run.observers.tell(
+        "on_epoch",
+        EpochRecord(epoch=epoch - 1, step=progress.step, means=MappingProxyType(means), seconds=run.elapsed_seconds()),
+    )
     submit_every = settings.validation.submit_every
     if submit_every and epoch % submit_every == 0 and not is_last:
         target = run.options.folder / run_dir.SUBMISSIONS / f"epoch-{epoch:03d}"
@@ -87,17 +98,11 @@ def _has_epoch_record(run: TrainingRun, step: int) -> bool:
     return any("epoch_end" in record and record.get("step") == step - 1 for record in records)
 
 
-def _step_schedules(run: TrainingRun) -> None:
-    for trained in run.state.networks().values():
-        if trained.optimizer.state:  # a network that never trains has none
-            trained.schedule.step()
-
-
 def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[ValidationResult, Progress]:
     previews = run.plan.settings.validation.previews
     result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics, previews)
+    preview = run.options.folder / run_dir.PREVIEWS / f"epoch-{epoch:03d}.png"
     if collectives.is_main_process():
-        preview = run.options.folder / run_dir.PREVIEWS / f"epoch-{epoch:03d}.png"
         metric_log.write_preview(preview, result.previews)
         if result.previews:
             run.console.show_picture(preview)
@@ -111,7 +116,16 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     for label, reason in result.failures.items():
         del run.metrics[label]
         run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
-    run.log_record(metric_log.validation_record(progress.step, epoch, result))
+    run.log_validation(
+        ValidationRecord(
+            step=progress.step - 1,
+            epoch=epoch - 1,
+            loss=result.loss,
+            scores=MappingProxyType(asdict(result.score)),
+            metrics=MappingProxyType(dict(result.metrics)),
+            preview=preview if result.previews else None,
+        )
+    )
     figure = ranking_figure(run.plan, result)
     progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
     if progress.best is None or figure > progress.best:
@@ -153,8 +167,10 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
 def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure: float) -> None:
     """Write the evaluated generator as the best weights, of this step and figure, and record them in the summary."""
     folder = run.options.folder
+    # Whoever restores with the weights needs neither the observers of the run nor its training step.
+    plan = replace(run.plan, components={**run.plan.components, "observer": (), "step": ()})
     header = WeightsHeader(
-        recipe=recipe.dump(run.plan.tree()),
+        recipe=recipe.dump(plan.tree()),
         recipe_name=run.plan.name,
         step=step,
         score=asdict(validation.score),
@@ -189,7 +205,7 @@ def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
 
 def _comparable_settings(tree: recipe.Tree) -> list[object]:
     """Return what must be equal in two recipes so that their validations can be compared: the network and its input."""
-    network = {key: value for key, value in tree["generator"].items() if key not in ("init", "optimizer", "schedule")}
+    network = {key: value for key, value in tree["generator"].items() if key not in TRAINING_KEYS}
     choose_by = tree.get("validation", {}).get("choose_by", "score")
     split = {"folds": 0, "fold": 1, "validation_data": ""} | tree.get("split", {})  # older files do not have these
     return [

@@ -44,6 +44,7 @@ class RunRequest:
         resume: the run folder to continue, None for a new run.
         device: the device, None for the best available.
         skip_broken: leave out photographs that can't be used, instead of refusing them.
+        observers: observers besides those of the recipe.
     """
 
     catalog: Catalog
@@ -53,6 +54,7 @@ class RunRequest:
     resume: Path | None = None
     device: str | None = None
     skip_broken: bool = False
+    observers: Sequence[object] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ class PreparedRun:
                 initial=self.initial,
                 plan_changed=request.resume is not None and request.recipe is not None,
                 changes=self.changes,
+                observers=request.observers,
             )
             result = run.train(self.plan, options, console)
         return replace(result, signal=stopped.signal)

@@ -12,12 +12,35 @@ import numpy as np
 
 from toolbox.errors import OutputError
 from toolbox.evaluation.metrics import Score
+from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.imaging import io
 from toolbox.training import run_dir
 from toolbox.training.run_records import read_records
 from toolbox.training.validate import Preview, ValidationResult
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
+
+
+class MetricsFile:
+    """The observer that writes metrics.jsonl, a JSON record per line."""
+
+    def __init__(self, folder: Path) -> None:
+        """Write into the run folder `folder`."""
+        self.folder = folder
+
+    def on_step(self, record: StepRecord) -> None:
+        """Write the terms of a step."""
+        append_record(self.folder, {"step": record.step, "epoch": record.epoch, **record.terms})
+
+    def on_validation(self, record: ValidationRecord) -> None:
+        """Write the figures of a validation."""
+        values = {"loss": record.loss, **record.scores, **record.metrics}
+        append_record(self.folder, {"step": record.step, "epoch": record.epoch, "validation": values})
+
+    def on_warning(self, record: WarningRecord) -> None:
+        """Write a warning."""
+        warning = {"cause": record.cause, "line": record.line}
+        append_record(self.folder, {"step": record.step, "epoch": record.epoch, "warning": warning})
 
 
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -63,10 +86,6 @@ def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float
     return added
 
 
-def validation_record(step: int, epoch: int, validation: ValidationResult) -> dict[str, Any]:
-    """Return the record of a validation for metrics.jsonl; its step is the last one before it."""
-    values = {"loss": validation.loss, **asdict(validation.score), **validation.metrics}
-    return {"step": step - 1, "epoch": epoch - 1, "validation": values}
 
 
 def score_table(rows: Mapping[str, Score]) -> str:

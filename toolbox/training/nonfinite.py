@@ -26,7 +26,7 @@ from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import fingerprint, with_current_names
 from toolbox.training.state import MEMORY_FORMATS, TrainState
-from toolbox.training.step_metrics import NonFiniteError, StepRecord
+from toolbox.training.step_metrics import NonFiniteError, StepTerms
 from toolbox.utils import files
 
 BATCH = "batch.safetensors"
@@ -35,7 +35,7 @@ STATE = "state"
 PICTURES = ("image", "mask", "truth")
 
 
-def save_nonfinite_steps(records: Iterator[StepRecord], run: TrainingRun, progress: Progress) -> Iterator[StepRecord]:
+def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progress: Progress) -> Iterator[StepTerms]:
     """Yield the records of an epoch's steps, from `progress` on; save the folder of a step that is not finite.
 
     Raises:

@@ -1,31 +1,113 @@
-"""Optimizers and learning rate schedules from a recipe's sections."""
+"""A network with its optimizer and the schedule of its learning rate, built from a recipe."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, cast
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, StepLR
+from torch.optim.lr_scheduler import LRScheduler
 
-from toolbox.config.component_options import Cosine, Schedule, Step
-from toolbox.config.component_options import Optimizer as OptimizerOptions
+from toolbox.config.component_options import NetworkOptions, ScheduleOptions
+from toolbox.config.plan import BoundComponent
+from toolbox.distributed.fsdp import local_shards
+from toolbox.distributed.torch_patches import step_schedule
+from toolbox.hooks.protocols import Horizon
+from toolbox.hooks.specs import ScheduleSpec
+from toolbox.models.build import build_component
+
+# Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
+NORM_EPS = 1e-6
 
 
-def build_optimizer(section: OptimizerOptions, weights: list[nn.Parameter]) -> Optimizer:
-    """Return the optimizer of a recipe section over `weights`."""
-    options = section.model_dump(exclude={"name"})
-    kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    # fused: one kernel for all weights instead of several kernels for each.
-    return kinds[section.name](weights, **options, fused=True)
+@dataclass(frozen=True, kw_only=True)
+class NetworkState:
+    """A network, its optimizer and the schedule of its learning rate.
+
+    Attributes:
+        network: the network.
+        optimizer: the optimizer of all its weights that require gradients.
+        schedule: the schedule of the learning rate.
+        cadence: whether the schedule is stepped after each epoch or after each training step.
+        warmup_steps: the number of training steps in which the learning rate rises to that of the schedule; 0 for none.
+        clip_norm: the largest norm of the gradients; None for no limit.
+        losses: the losses whose own weights this optimizer trains too.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+    cadence: Literal["epoch", "step"] = "epoch"
+    warmup_steps: int = 0
+    clip_norm: float | None = None
+    losses: tuple[nn.Module, ...] = ()
+
+    def weights(self) -> list[nn.Parameter]:
+        """Return the weights that the optimizer trains."""
+        return _trainable((self.network, *self.losses))
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradients that the last backward passes have left."""
+        modules = (self.network, *self.losses)
+        return [weight.grad for module in modules for weight in module.parameters() if weight.grad is not None]
+
+    def clip_gradients(self, norm: Tensor) -> None:
+        """Scale the gradients, whose norm is `norm`, down to `clip_norm`. The host does not wait for the device."""
+        if self.clip_norm is None:
+            return
+        factor = (self.clip_norm / (norm + NORM_EPS)).clamp(max=1.0)
+        for gradient in local_shards(self.gradients()):
+            gradient.mul_(factor.to(gradient.dtype))
+
+    @contextmanager
+    def warm_up(self, number: int) -> Iterator[None]:
+        """While in this context, the learning rates are those of the warm-up in training step `number`, from 0."""
+        if number + 1 >= self.warmup_steps:
+            yield
+            return
+        # The schedule computes each rate from the last one, so it must not see these.
+        scheduled = [group["lr"] for group in self.optimizer.param_groups]
+        for group, rate in zip(self.optimizer.param_groups, scheduled, strict=True):
+            group["lr"] = rate * (number + 1) / self.warmup_steps
+        try:
+            yield
+        finally:
+            for group, rate in zip(self.optimizer.param_groups, scheduled, strict=True):
+                group["lr"] = rate
+
+    def end(self, period: Literal["epoch", "step"]) -> None:
+        """Step the schedule if its cadence is `period`, which has just ended."""
+        if self.cadence == period:
+            step_schedule(self.schedule)
 
 
-def build_schedule(section: Schedule, optimizer: Optimizer, epochs: int) -> LRScheduler:
-    """Return the learning rate schedule of a recipe section; it is stepped once each epoch."""
-    if isinstance(section, Step):
-        return StepLR(optimizer, step_size=section.every, gamma=section.factor)
-    if isinstance(section, Cosine):
-        lowest = section.final * optimizer.param_groups[0]["lr"]
-        return CosineAnnealingLR(optimizer, T_max=epochs, eta_min=lowest)
-    return StepLR(optimizer, step_size=epochs + 1, gamma=1.0)
+def build_network_state(
+    bound: BoundComponent, network: nn.Module, horizon: Horizon, losses: Sequence[nn.Module] = ()
+) -> NetworkState:
+    """Build the optimizer and the schedule that the recipe gives a network.
+
+    Args:
+        bound: the network's component.
+        network: the network, on its device.
+        horizon: the length of the run.
+        losses: losses on the same device, whose weights that require gradients are trained too.
+    """
+    options = cast(NetworkOptions, bound.options)
+    schedule = bound.attached["schedule"]
+    optimizer = build_component(bound.attached["optimizer"], _trainable((network, *losses)))
+    return NetworkState(
+        network=network,
+        optimizer=optimizer,
+        schedule=build_component(schedule, optimizer, horizon),
+        cadence=cast(ScheduleSpec, schedule.spec).cadence,
+        warmup_steps=cast(ScheduleOptions, schedule.options).warmup_steps or 0,
+        clip_norm=options.clip_norm,
+        losses=tuple(losses),
+    )
+
+
+def _trainable(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+    return [weight for module in modules for weight in module.parameters() if weight.requires_grad]

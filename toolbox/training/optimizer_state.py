@@ -1,68 +1,77 @@
-"""Save and restore the state of optimizers and learning rate schedules, without pickle."""
+"""Save and restore the state of a network's optimizer and learning rate schedule, without pickle."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from toolbox.distributed import collectives, fsdp
+from toolbox.distributed import collectives
 from toolbox.distributed.torch_patches import replay_schedule
 from toolbox.errors import UsageError
-from toolbox.training.state import NetworkState
+from toolbox.models.optimizers import load_optimizer, split_optimizer
+from toolbox.training.optim import NetworkState
 
-# Adam and AdamW have the option "betas", SGD has "momentum": their states are of different kinds.
+# Early checkpoints don't name the optimizer. They have Adam or AdamW, with the option "betas", or SGD, with "momentum".
 STATE_OPTIONS = {"betas", "momentum"}
+# Optimizers whose states are of the same kind.
+SAME_STATE = ({"Adam", "AdamW"},)
 
 
 def split_state(trained: NetworkState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a network's optimizer and schedule: tensors, named INDEX.KEY, and JSON values."""
-    state = trained.optimizer.state_dict()
-    tensors, plain = {}, {}
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value
-            else:
-                plain[f"{index}.{key}"] = value
-    optimizer = {"groups": state["param_groups"], "plain": plain}
-    return tensors, {"optimizer": optimizer, "schedule": trained.schedule.state_dict()}
+    tensors, optimizer = split_optimizer(trained.optimizer)
+    return tensors, {
+        "optimizer": {"name": type(trained.optimizer).__name__, **optimizer},
+        "schedule": trained.schedule.state_dict(),
+        "cadence": trained.cadence,
+    }
 
 
-def load_optimizer_state(trained: NetworkState, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
-    """Load what `split_state` returned: the optimizer's state and the epoch of the schedule. Options don't change.
+def load_optimizer_state(
+    trained: NetworkState,
+    tensors: Mapping[str, Tensor],
+    rest: Mapping[str, Any],
+    ended: Mapping[str, int] | None = None,
+) -> None:
+    """Load what `split_state` returned: the optimizer's state and the position of the schedule. Options don't change.
+
+    Args:
+        trained: the network with its new optimizer and schedule.
+        tensors: the tensors that `split_state` returned.
+        rest: the JSON values that `split_state` returned.
+        ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step". None counts as the saved
+            schedule did; its cadence must then be that of `trained`.
 
     Raises:
-        UsageError: the state belongs to another kind of optimizer.
+        UsageError: the state belongs to another kind of optimizer, or the schedule is too short.
     """
-    groups = trained.optimizer.state_dict()["param_groups"]
-    saved = rest["optimizer"]["groups"]
-    if [set(group) & STATE_OPTIONS for group in saved] != [set(group) & STATE_OPTIONS for group in groups]:
+    if not _is_same_kind(trained.optimizer, rest["optimizer"]):
+        name = type(trained.optimizer).__name__
         error = UsageError(
-            "The optimizer state in the checkpoint doesn't match this optimizer: a run can't change between adam or "
-            "adamw and sgd. Set optimizer.name back, or start a new run."
+            f"The optimizer state in the checkpoint doesn't match this optimizer ({name}). Set optimizer.name back, or "
+            "start a new run."
         )
         raise collectives.same_error_on_every_rank(error)
-    values: dict[int, dict[str, Any]] = {}
-    weights = [weight for group in trained.optimizer.param_groups for weight in group["params"]]
-    for name, value in [*tensors.items(), *rest["optimizer"]["plain"].items()]:
-        index, _, key = name.partition(".")
-        weight = weights[int(index)]
-        # Sharded here, because the device may not have room for the full tensor.
-        is_like_weight = isinstance(value, Tensor) and value.shape == weight.shape
-        values.setdefault(int(index), {})[key] = fsdp.shard_like(value, weight) if is_like_weight else value
-    groups = [group | {"lr": group["initial_lr"]} for group in groups]
-    trained.optimizer.load_state_dict({"state": values, "param_groups": groups})
-    match_memory_layout(trained.optimizer)
-    replay_schedule(trained.schedule, rest["schedule"]["last_epoch"], rest["schedule"]["_step_count"])
+    load_optimizer(trained.optimizer, tensors, rest["optimizer"])
+    count, calls = rest["schedule"]["last_epoch"], rest["schedule"]["_step_count"]
+    # A step that was not finite is counted by the schedule, but not by the run.
+    if ended is not None and "step" in (trained.cadence, rest.get("cadence")):
+        count, calls = ended[trained.cadence], ended[trained.cadence] + 1
+    try:
+        replay_schedule(trained.schedule, count, calls)
+    except ValueError as fault:
+        reason = " ".join(str(fault).split())
+        error = UsageError(f"The schedule can't be continued after {count} {trained.cadence}s: {reason}")
+        raise collectives.same_error_on_every_rank(error) from fault
 
 
-def match_memory_layout(optimizer: Optimizer) -> None:
-    """Give the optimizer's state the memory layout of its weights: fused kernels read both in memory order."""
-    for weight, values in optimizer.state.items():
-        for key, value in values.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+def _is_same_kind(optimizer: Optimizer, saved: Mapping[str, Any]) -> bool:
+    """Return whether a saved state is of the optimizer's kind."""
+    name = type(optimizer).__name__
+    if "name" in saved:
+        return saved["name"] == name or any({saved["name"], name} <= kinds for kinds in SAME_STATE)
+    groups = optimizer.param_groups
+    return [set(group) & STATE_OPTIONS for group in saved["groups"]] == [set(group) & STATE_OPTIONS for group in groups]

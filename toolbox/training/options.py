@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class RunOptions:
         plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
             checkpoint has been loaded.
         changes: the value in the folder's recipe and the new one, by the dotted key of each changed setting.
+        observers: observers besides those of the recipe; see `toolbox.hooks.observing.Observer`.
     """
 
     source: Source
@@ -51,6 +52,7 @@ class RunOptions:
     initial: Mapping[str, StoredWeights] = field(default_factory=dict)
     plan_changed: bool = False
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    observers: Sequence[object] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

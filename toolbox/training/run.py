@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from toolbox.config.plan import Plan
@@ -19,6 +20,7 @@ from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.errors import TrainingError
 from toolbox.hooks import blame
+from toolbox.hooks.observing import RunEnded, StepRecord
 from toolbox.hooks.protocols import Degradation
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.models import build, weight_file
@@ -27,12 +29,13 @@ from toolbox.training import checkpoint, metric_log, resume, run_dir, run_record
 from toolbox.training import step as training_loop
 from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
-from toolbox.training.context import TrainingRun
+from toolbox.training.context import TrainingRun, run_horizon
 from toolbox.training.epoch_end import end_epoch, restore_test_photos, save_progress
 from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
+from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.run_records import RunSummary
 from toolbox.utils import devices
@@ -71,7 +74,18 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     progress = resume.load_position(run, saved)
     collectives.require_equal_state(run.state.tensors())
     run = replace(run, started=run.started - progress.seconds)
+    run.observers.tell("on_start", started(plan, options, accelerator.device, progress.step, run.total_steps(progress)))
+    try:
+        result = _take_run(run, progress)
+    except BaseException as error:
+        run.observers.tell("on_end", failed(error))
+        raise
+    run.observers.tell("on_end", RunEnded(status="finished" if result.finished else "stopped", step=result.steps))
+    return result
 
+
+def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
+    options = run.options
     # 2. Score the baselines before the first step.
     progress = score_baselines(run, progress)
 
@@ -115,7 +129,8 @@ def _set_up(
 ) -> TrainingRun:
     dtype = devices.weight_dtype(plan.settings.training.precision)
     recipe = sample_recipe(plan)
-    built = state.build_state(plan, accelerator, dtype, from_checkpoint=from_checkpoint)
+    horizon = run_horizon(plan.settings, len(options.split.train))
+    built = state.build_state(plan, accelerator, dtype, from_checkpoint=from_checkpoint, horizon=horizon)
     if not from_checkpoint:
         for line in checkpoint.load_initial(plan, options.initial, built):
             console.print_line(line)
@@ -132,6 +147,7 @@ def _set_up(
             bound.label: MetricCall(entry=bound.entry, component=build.build_component(bound)) for bound in plan.metrics
         },
         monitor=make_monitor(built.losses, pretrained="generator" in plan.initial),
+        observers=make_observers(plan, options, console.print_line),
         started=time.monotonic(),
     )
 
@@ -196,7 +212,8 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
         run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, should_stop=should_stop
     )
     for record in save_nonfinite_steps(records, run, progress):
-        run.log_record({"step": record.step, "epoch": progress.epoch, **record.terms})
+        terms = MappingProxyType(record.terms)
+        run.log_step(StepRecord(step=record.step, epoch=progress.epoch, terms=terms, names=record.names))
         progress = replace(
             progress,
             step=record.step + 1,

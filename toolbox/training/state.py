@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from toolbox.config.component_options import LossOptions, NetworkOptions, PenaltyOptions
+from toolbox.config.component_options import LossOptions, PenaltyOptions
 from toolbox.config.plan import BoundComponent, Plan
+from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.distributed.activation_checkpointing import checkpoint_activations
 from toolbox.distributed.fsdp import full_tensors, is_sharded, local_shards, shard
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
+from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
 from toolbox.models.component_calls import Watch
+from toolbox.models.weight_file import saved_state
 from toolbox.training.fingerprint import plugin_versions
-from toolbox.training.optim import build_optimizer, build_schedule
+from toolbox.training.optim import NetworkState, build_network_state
 
 MEMORY_FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -63,19 +64,6 @@ class PenaltyTerm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkState:
-    """A network, its optimizer and the schedule of its learning rate."""
-
-    network: nn.Module
-    optimizer: Optimizer
-    schedule: LRScheduler
-
-    def gradients(self) -> list[Tensor]:
-        """Return the gradients that the last backward passes have left."""
-        return [weight.grad for weight in self.network.parameters() if weight.grad is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainState:
     """Everything that trains.
 
@@ -89,6 +77,7 @@ class TrainState:
         accumulate: the number of micro-batches that a batch is divided into.
         memory_format: the memory layout of networks and pictures, a key of `MEMORY_FORMATS`.
         plugins: the version of each plugin that the plan uses, see `toolbox.training.fingerprint.plugin_versions`.
+        step: the recipe's training step.
     """
 
     generator: NetworkState
@@ -100,6 +89,7 @@ class TrainState:
     accumulate: int = 1
     memory_format: str = "channels-last"
     plugins: Mapping[str, str] = field(default_factory=dict)
+    step: Callable[[Any, Batch], None] | None = None
 
     @property
     def eval_generator(self) -> nn.Module:
@@ -128,9 +118,11 @@ class TrainState:
             modules["discriminator"] = self.discriminator.network
         if self.average is not None:
             modules["average"] = self.average
+        if isinstance(self.step, nn.Module) and saved_state(self.step):
+            modules["step"] = self.step
         for kind, terms in (("loss", self.losses), ("penalty", self.penalties)):
             for term in terms:
-                if isinstance(term.call, nn.Module) and term.call.state_dict():
+                if isinstance(term.call, nn.Module) and saved_state(term.call):
                     modules[f"{kind}-{term.label}"] = term.call
         return modules
 
@@ -142,7 +134,7 @@ class TrainState:
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """Return every tensor that belongs in a checkpoint, by the part of the state that it belongs to."""
-        tensors = {name: list(module.state_dict().values()) for name, module in self.modules().items()}
+        tensors = {name: list(saved_state(module).values()) for name, module in self.modules().items()}
         for name, trained in self.networks().items():
             values = [value for state in trained.optimizer.state.values() for value in state.values()]
             tensors[f"{name}'s optimizer"] = [value for value in values if isinstance(value, Tensor)]
@@ -150,7 +142,12 @@ class TrainState:
 
 
 def build_state(
-    plan: Plan, accelerator: Accelerator, dtype: torch.dtype = torch.float32, *, from_checkpoint: bool = False
+    plan: Plan,
+    accelerator: Accelerator,
+    dtype: torch.dtype = torch.float32,
+    *,
+    from_checkpoint: bool = False,
+    horizon: Horizon | None = None,
 ) -> TrainState:
     """Build everything that `plan` names, on the accelerator's device, with weights drawn from the plan's seed.
 
@@ -161,16 +158,22 @@ def build_state(
         accelerator: the device and the process group.
         dtype: the dtype of weights and losses.
         from_checkpoint: a checkpoint is loaded next, so pretrained weights are not fetched.
+        horizon: the length of the run; None, for a measurement, counts one step per epoch.
     """
     torch.manual_seed(plan.settings.seed)
-    training, epochs = plan.settings.training, plan.settings.training.epochs
+    training = plan.settings.training
+    horizon = horizon or Horizon(epochs=training.epochs, steps_per_epoch=1, steps=training.epochs)
     generator, average = _build_generators(plan, accelerator, dtype, from_checkpoint)
-    generator_state = _with_optimizer(plan.generator, generator, epochs)
     discriminator_state = None
     if plan.discriminator is not None:
         is_stored = from_checkpoint or "discriminator" in plan.initial
         discriminator = _to_device(_build_network(plan.discriminator, from_file=is_stored), accelerator, dtype)
-        discriminator_state = _with_optimizer(plan.discriminator, discriminator, epochs)
+        discriminator_state = build_network_state(plan.discriminator, discriminator, horizon)
+    # In this order, in which they draw their initial weights.
+    losses = tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses)
+    penalties = tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties)
+    modules = [loss.call for loss in losses if isinstance(loss.call, nn.Module)]
+    generator_state = build_network_state(plan.generator, generator, horizon, modules)
     if collectives.world_size() > 1:
         for trained in (generator_state, discriminator_state):
             if trained is not None:
@@ -180,10 +183,11 @@ def build_state(
         average=average,
         accumulate=training.accumulate,
         discriminator=discriminator_state,
-        losses=tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses),
-        penalties=tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties),
+        losses=losses,
+        penalties=penalties,
         keep=plan.settings.keep,
         plugins=plugin_versions(plan),
+        step=_build_term(plan.components["step"][0], accelerator, dtype),
     )
 
 
@@ -245,13 +249,6 @@ def _build_network(bound: BoundComponent, *, from_file: bool) -> nn.Module:
 
 def _to_device(network: nn.Module, accelerator: Accelerator, dtype: torch.dtype) -> nn.Module:
     return network.to(device=accelerator.device, dtype=dtype).to(memory_format=torch.channels_last)
-
-
-def _with_optimizer(bound: BoundComponent, network: nn.Module, epochs: int) -> NetworkState:
-    options = cast(NetworkOptions, bound.options)
-    optimizer = build_optimizer(options.optimizer, [p for p in network.parameters() if p.requires_grad])
-    schedule = build_schedule(options.schedule, optimizer, epochs)
-    return NetworkState(network=network, optimizer=optimizer, schedule=schedule)
 
 
 def _build_term(bound: BoundComponent, accelerator: Accelerator, dtype: torch.dtype) -> Any:  # noqa: ANN401

@@ -7,6 +7,7 @@ each batch, and their gradients are summed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
+from toolbox.errors import PluginError
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import StepContext
-from toolbox.training.step_metrics import PendingRecord, StepRecord, Terms, finish_record, start_record
+from toolbox.training.step_metrics import PendingRecord, StepTerms, Terms, finish_record, start_record
 
 # The names of the networks in the names of terms.
 SHORT_NAMES = {"generator": "g", "discriminator": "d"}
@@ -34,8 +36,8 @@ def take_steps(
     seed: int,
     first: int,
     should_stop: Callable[[], bool] = lambda: False,
-    training_step: TrainingStep = adversarial_step,
-) -> Iterator[StepRecord]:
+    training_step: TrainingStep | None = None,
+) -> Iterator[StepTerms]:
     """Take a step on each batch and yield its record, one step late so that no step waits for the device.
 
     Args:
@@ -46,7 +48,7 @@ def take_steps(
         first: the number of the first step.
         should_stop: asked after every step. If it returns True, the loop ends and every step taken is recorded. Among
             several processes one True is enough. The others read it with the record, so all take one step more.
-        training_step: computes the gradients and records the terms.
+        training_step: computes the gradients and records the terms; None for that of `state`.
 
     Raises:
         NonFiniteError: a term is not finite. The state is the one before that step.
@@ -98,7 +100,7 @@ def take_step(
     random: torch.Generator,
     mark: Callable[[str], None] = lambda part: None,
     has_failed: Tensor | None = None,
-    training_step: TrainingStep = adversarial_step,
+    training_step: TrainingStep | None = None,
 ) -> Terms:
     """Take one step and return its terms, still on the device.
 
@@ -111,7 +113,7 @@ def take_step(
         mark: called with the name of each part of the step, for measuring.
         has_failed: a scalar on the device that becomes 1 if a term or a gradient is not finite. While it is 1 no step
             changes anything: the host reads of the failure when the next step is already running.
-        training_step: computes the gradients and records the terms.
+        training_step: computes the gradients and records the terms; None for that of `state`.
 
     Returns:
         The terms by name; among several processes this process's summands.
@@ -122,21 +124,33 @@ def take_step(
         trained.optimizer.zero_grad(set_to_none=True)
     buffers_before = [(buffer, buffer.clone()) for buffer in state.buffers()]
     context = StepContext(state=state, accelerator=accelerator, number=number, random=random, mark=mark)
-    training_step(context, batch)
+    take = training_step or state.step or adversarial_step
+    take(context, batch)
+    for name, trained in state.networks().items():
+        if name not in context.gradient_sums and trained.gradients():
+            context.gradients_complete(name)
+    if not context.terms or not context.gradient_sums:
+        missing = "records no term" if not context.terms else "leaves no gradients"
+        raise PluginError(f"The training step {missing}, so nothing can be trained. See docs/hooks/steps.md.")
 
     # 2. Sum them over the processes, and learn whether any process has a term or a gradient that is not finite.
     terms = context.terms
     not_finite = (~torch.stack([value.float() for value in terms.values()]).isfinite()).any().float()
     for finish in [*context.gradient_sums.values(), collectives.all_reduce_sum([not_finite])]:
         finish()
-    not_finite = record_gradient_norms(context, not_finite)
+    not_finite = clip_gradients(context, not_finite)
     if has_failed is not None:
         not_finite = has_failed.copy_(torch.maximum(has_failed, not_finite))
 
     # 3. Update the networks, unless something is not finite.
-    optimizers = [state.networks()[name].optimizer for name in context.gradient_sums]
-    with fsdp.fused_steps_on_shards():
-        step_optimizers(accelerator, optimizers, not_finite)
+    updated = [state.networks()[name] for name in context.gradient_sums]
+    with ExitStack() as stack:
+        stack.enter_context(fsdp.fused_steps_on_shards())
+        for trained in updated:
+            stack.enter_context(trained.warm_up(number))
+        step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
+    for trained in updated:
+        trained.end("step")
     for buffer, before in buffers_before:
         buffer.copy_(torch.where(not_finite > 0, before, buffer))
     collectives.all_reduce_mean(state.buffers(), batch.position.weight)
@@ -146,13 +160,19 @@ def take_step(
     return terms
 
 
-def record_gradient_norms(context: StepContext, not_finite: Tensor) -> Tensor:
-    """Record the gradient norm of each network; return `not_finite`, or 1 if a norm is not finite."""
+def clip_gradients(context: StepContext, not_finite: Tensor) -> Tensor:
+    """Record the gradient norm of each network, and scale its gradients down to the recipe's limit.
+
+    Returns:
+        `not_finite`, or 1 if a norm is not finite.
+    """
     for name in context.gradient_sums:
-        gradients = context.state.networks()[name].gradients()
+        trained = context.state.networks()[name]
+        gradients = trained.gradients()
         if gradients:
             norm = unscale_norm(context.accelerator, fsdp.total_norm(gradients).detach())
             not_finite = torch.maximum(not_finite, (~norm.isfinite()).to(not_finite))
             # Every process has the same norm, and terms are summed over the processes.
             context.terms[f"gradient.{SHORT_NAMES[name]}"] = norm / collectives.world_size()
+            trained.clip_gradients(norm)
     return not_finite

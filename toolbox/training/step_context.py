@@ -28,9 +28,9 @@ from toolbox.training.step_metrics import Terms
 class StepContext:
     """The context of one training step.
 
-    A training step runs the networks on a batch, calls `backward` on its losses, records its terms, and names each
-    network whose gradients are complete. The loop does the rest: it sums gradients and terms over the processes, checks
-    that they are finite, and updates those networks.
+    A training step runs the networks on a batch, calls `backward` on its losses and records its terms. The loop does
+    the rest: it sums gradients and terms over the processes, checks that they are finite, clips them, and updates the
+    networks that have gradients.
 
     Attributes:
         state: everything that trains.
@@ -49,6 +49,16 @@ class StepContext:
     mark: Callable[[str], None] = lambda part: None
     terms: Terms = field(default_factory=dict)
     gradient_sums: dict[str, Callable[[], None]] = field(default_factory=dict)
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator, in train mode."""
+        return self.state.generator.network
+
+    @property
+    def losses(self) -> tuple[LossTerm, ...]:
+        """The losses of the recipe, in its order."""
+        return self.state.losses
 
     def micro_batches(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch in up to `state.accumulate` parts of nearly equal size."""
@@ -79,8 +89,20 @@ class StepContext:
         with self.autocast():
             return run_generator(self.state.generator.network, self.state.keep, batch.image, batch.mask)
 
-    def backward(self, loss: Tensor, batch: Batch, *, inputs: list[Tensor], retain_graph: bool = False) -> None:
-        """Add the gradients of a mean over `batch`, weighted by the batch's share, to `inputs`."""
+    def loss_weights(self, *, adversarial: bool) -> list[Tensor]:
+        """Return the weights that adversarial or other losses have themselves and that are trained."""
+        calls = [loss.call for loss in self.state.losses if loss.adversarial == adversarial]
+        modules = [call for call in calls if isinstance(call, nn.Module)]
+        return [weight for module in modules for weight in module.parameters() if weight.requires_grad]
+
+    def reconstruction(self, loss: LossTerm, outputs: Terms, batch: Batch) -> Tensor:
+        """Return the value of a reconstruction loss, without its weight, on the output that the recipe names."""
+        return reconstruction_loss(loss, outputs, batch.truth, batch.mask)
+
+    def backward(
+        self, loss: Tensor, batch: Batch, *, inputs: list[Tensor] | None = None, retain_graph: bool = False
+    ) -> None:
+        """Add the gradients of a mean over `batch`, weighted by its share, to `inputs`; None for all weights."""
         self.scaled(loss, batch).backward(inputs=inputs, retain_graph=retain_graph)
 
     def scaled(self, loss: Tensor, batch: Batch) -> Tensor:
@@ -94,7 +116,7 @@ class StepContext:
         self.terms[name] = self.terms[name] + value if name in self.terms else value
 
     def gradients_complete(self, name: str) -> None:
-        """Start to sum the gradients of a network over the processes. It is updated at the end of the step."""
+        """Start to sum the gradients of a network over the processes while the step goes on; it need not be called."""
         # Sharded gradients have been summed when they were scattered.
         gradients = collectives.replicated(self.state.networks()[name].gradients())
         self.gradient_sums[name] = collectives.all_reduce_sum(gradients)

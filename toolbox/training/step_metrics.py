@@ -16,7 +16,7 @@ Terms = dict[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepRecord:
+class StepTerms:
     """The terms of one step, computed before its update.
 
     Attributes:
@@ -59,7 +59,7 @@ class NonFiniteError(TrainingError):
         batch: this process's batch.
     """
 
-    def __init__(self, record: StepRecord, not_finite: tuple[str, ...], batch: Batch) -> None:
+    def __init__(self, record: StepTerms, not_finite: tuple[str, ...], batch: Batch) -> None:
         names = [name for names in collectives.gather_objects(record.names) for name in names]
         super().__init__(
             f"Step {record.step}: {', '.join(not_finite)}: not finite, and the step changed no weight. Batch: "
@@ -91,14 +91,14 @@ def start_record(step: int, terms: Terms, batch: Batch, stop_requested: bool) ->
     return PendingRecord(step=step, term_names=tuple(terms), values=together, batch=batch)
 
 
-def finish_record(pending: PendingRecord) -> tuple[StepRecord, bool]:
+def finish_record(pending: PendingRecord) -> tuple[StepTerms, bool]:
     """Return the record of a step, and whether a process asked to stop. Waits for the device.
 
     Raises:
         NonFiniteError: a term is not finite, in all processes alike.
     """
     terms, stop_requested = read_terms(pending)
-    record = StepRecord(step=pending.step, terms=terms, names=pending.batch.names)
+    record = StepTerms(step=pending.step, terms=terms, names=pending.batch.names)
     not_finite = tuple(name for name, value in terms.items() if not math.isfinite(value))
     if not_finite:
         raise NonFiniteError(record, not_finite, pending.batch)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
@@ -18,7 +20,7 @@ from toolbox.evaluation import metrics as scores
 from toolbox.hooks import blame
 from toolbox.hooks.protocols import Metric, Sample
 from toolbox.models.forward import run_generator, to_uint8
-from toolbox.training.state import TrainState
+from toolbox.training.state import LossTerm, TrainState
 from toolbox.training.step_context import reconstruction_loss
 
 TELEA_RADIUS = 3  # pixels
@@ -82,7 +84,8 @@ def validate(
         position = batch.position
         with accelerator.autocast():
             outputs = run_generator(network, state.keep, batch.image, batch.mask)
-        losses.append((_total_loss(state, outputs, batch), position.weight * position.total))
+        with unchanged_losses(state.losses):
+            losses.append((_total_loss(state, outputs, batch), position.weight * position.total))
         pictures = zip(
             _photo_numbers(batch, photos_before), _samples(batch), to_uint8(outputs["restored"]), strict=False
         )
@@ -157,6 +160,23 @@ def _measure(
             raise
         failures[label] = str(reason)
         return None
+
+
+@contextmanager
+def unchanged_losses(losses: Iterable[LossTerm]) -> Iterator[None]:
+    """Put losses that are modules into eval mode; after the context their mode and state are as before."""
+    modules = [inner for loss in losses if isinstance(loss.call, nn.Module) for inner in loss.call.modules()]
+    modes = [(module, module.training) for module in modules]
+    buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers(recurse=False)]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for buffer, before in buffers:
+            buffer.copy_(before)
 
 
 def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:

@@ -40,7 +40,7 @@ def test_the_recipe_binds_and_passes_the_check(loaded_catalog):
     assert plan.generator.spec.name == "timm-unet"
     assert plan.generator.params.backbone == LITE
     # The optimizer belongs to the section, not to the component, so it is inherited from `default`.
-    assert plan.generator.options.optimizer.betas == (0.5, 0.9)
+    assert plan.generator.attached["optimizer"].params.betas == (0.5, 0.9)
     assert [record.status for record in loaded_catalog.plugins] == ["ok", "ok"]
 
 

@@ -1,0 +1,1 @@
+"""The observers bundle: what watches a training run."""

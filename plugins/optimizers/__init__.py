@@ -1,0 +1,1 @@
+"""The optimizers bundle: optimizers of torch and timm by name, and more schedules of the learning rate."""

@@ -1,0 +1,152 @@
+"""Observers of a run: the records that they get, and that one which fails costs nothing. Some 5 s."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from catalogs import plugin
+
+import toolbox
+from toolbox import Observer, ObserverSpec, RunEnded, StepRecord
+from toolbox.config import recipe as recipes
+from toolbox.models import weight_file
+from toolbox.testing.components import check_component
+from toolbox.testing.plugins import catalog_with
+from toolbox.training.observers import NamedObserver, Observers
+
+TINY = {
+    "generator.width": 4,
+    "discriminator.width": 4,
+    "data.size": 32,
+    "data.repeat": 1,
+    "training.steps": 3,
+    "training.batch": 8,
+    "validation.previews": 0,
+    "training.memory_format": "channels-last",
+}
+
+
+class Recorder:
+    """Keeps what it is told. It is no subclass of Observer."""
+
+    def __init__(self):
+        self.records = []
+
+    def __getattr__(self, name):
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        return lambda record: self.records.append((name, record))
+
+
+class Broken(Observer):
+    """Fails at the second step."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def on_step(self, record):
+        self.calls += 1
+        if self.calls == 2:
+            raise RuntimeError("no luck")
+
+
+class Silent:
+    def __init__(self):
+        self.lines = []
+
+    def print_line(self, line):
+        self.lines.append(line)
+
+    def progress_bar(self, title, total, done=0):
+        from contextlib import nullcontext
+
+        return nullcontext(lambda: None)
+
+
+def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
+    recorder, broken, console = Recorder(), Broken(), Silent()
+    recipe = toolbox.Recipe.load("default")
+    for key, value in TINY.items():
+        recipe = recipe.set(key, value)
+    recipe = recipe.set("observers.table.name", "csv-file").set("observers.table.file", "figures.csv")
+    run = toolbox.train(recipe, out=tmp_path / "run", device="cpu", observers=[broken, recorder], console=console)
+
+    calls = [name for name, _ in recorder.records]
+    assert calls == ["on_start", "on_step", "on_step", "on_step", "on_validation", "on_epoch", "on_end"]
+    started, steps, ended = recorder.records[0][1], recorder.records[1:4], recorder.records[-1][1]
+    assert (started.folder, started.step, started.steps, started.device) == (run.folder, 0, 3, "cpu")
+    assert ended == RunEnded(status="finished", step=3)
+    written = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [{"step": r.step, "epoch": r.epoch, **r.terms} for _, r in steps] == written[:3]
+    with pytest.raises(TypeError):
+        steps[0][1].terms["g"] = 0
+
+    # The broken one is reported once and called no more.
+    assert broken.calls == 2
+    assert [line for line in console.lines if "left out" in line] == [
+        "warning: observers.Broken is left out from here on. Its on_step raised RuntimeError: no luck."
+    ]
+
+    (row,) = csv.DictReader((run.folder / "figures.csv").open(encoding="utf-8"))
+    validation = written[3]["validation"]
+    assert (int(row["step"]), float(row["loss"])) == (3, validation["loss"])
+    assert float(row["score"]) == validation["score"]
+    # Whoever restores with the weights needs no plugin of an observer.
+    assert "observers" in recipes.parse((run.folder / "recipe.toml").read_text("utf-8"), "")
+    assert "observers" not in recipes.parse(weight_file.read_header(run.folder / "best.safetensors").recipe, "")
+
+
+def test_the_report_names_the_plugin_and_an_exit_of_the_program_is_caught():
+    def exit_program(record):
+        raise SystemExit(3)
+
+    class Exits:
+        on_step = staticmethod(exit_program)
+
+    extra = plugin(
+        "extra", toolbox_observers=lambda: [ObserverSpec(name="broken", summary="fails", build=lambda params: Broken())]
+    )
+    catalog, _ = catalog_with(extra, "extra")
+    lines = []
+    entry = catalog.find("observer", "broken")
+    observers = Observers(
+        report=lines.append,
+        active=[
+            NamedObserver(label="mine", observer=entry.spec.build(None), entry=entry),
+            NamedObserver(label="exits", observer=Exits()),
+        ],
+    )
+    for number in range(3):
+        observers.tell("on_step", StepRecord(step=number, epoch=0, terms={}, names=()))
+    assert observers.active == [] and len(lines) == 2
+    assert lines[0].startswith("warning: observers.exits is left out from here on. Its on_step raised SystemExit: 3")
+    assert "observers.mine" in lines[1] and "Observer 'broken' of the plugin 'extra' raised RuntimeError" in lines[1]
+
+
+def test_a_metrics_file_that_cannot_be_written_ends_the_run(tmp_path):
+    class Log:
+        def on_step(self, record):
+            raise OSError("full")
+
+    observers = Observers(report=print, active=[NamedObserver(label="log", observer=Log(), is_required=True)])
+    with pytest.raises(OSError, match="full"):
+        observers.tell("on_step", None)
+
+
+def test_the_kit_finds_a_misspelt_method_and_random_numbers():
+    class Misspelt:
+        def on_steps(self, record):
+            pass
+
+    class Random(Observer):
+        def on_step(self, record):
+            import random
+
+            random.random()
+
+    for build, name in ((Misspelt, "methods"), (Observer, "methods"), (Random, "random numbers")):
+        spec = ObserverSpec(name="x", summary="y", build=lambda params, build=build: build())
+        failed = [check.name for check in check_component(spec) if check.status == "failed"]
+        assert failed == [name], build

@@ -1,0 +1,138 @@
+"""Training steps by name: the default, the one without a discriminator, and one of a plugin. Some 4 s."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from catalogs import plugin
+from torch import nn
+from training_steps import PLAIN, SMALL, make_batch
+
+from toolbox import StepSpec
+from toolbox.config.binding import bind
+from toolbox.config.recipe import read
+from toolbox.distributed.accelerator import make_accelerator
+from toolbox.errors import PluginError, RecipeError
+from toolbox.steps import adversarial_step
+from toolbox.testing.plugins import catalog_with
+from toolbox.training import checkpoint, state
+from toolbox.training.checkpoint import Progress
+from toolbox.training.step import take_steps
+
+ALONE = ["losses.lsgan.enabled=false", "penalties.gradient.enabled=false", "discriminator.enabled=false"]
+
+
+class Counting(nn.Module):
+    """A step with state: brightens pictures by a random number and by the number of its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, context, batch):
+        self.calls += 1
+        offset = torch.rand((), generator=context.random) / 10 + self.calls / 100 + torch.rand(()) / 10
+        for part in context.micro_batches(batch):
+            outputs = context.generate(replace(part, image=(part.image + offset).clamp(0, 1)))
+            total = sum(loss.weight * context.reconstruction(loss, outputs, part) for loss in context.losses)
+            context.record("g", total, part)
+            context.backward(total, part)
+
+
+def without_gradients(context, batch):
+    context.record("g", batch.truth.mean(), batch)
+
+
+def without_terms(context, batch):
+    context.backward(context.generate(batch)["restored"].mean(), batch)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    steps = {"counting": Counting, "still": lambda: without_gradients, "silent": lambda: without_terms}
+    specs = [
+        StepSpec(name=name, summary=name, build=lambda params, make=make: make(), uses_discriminator=False)
+        for name, make in steps.items()
+    ]
+    return catalog_with(plugin("extra", toolbox_steps=lambda: specs), "extra")[0]
+
+
+def bound(loaded, *settings):
+    return bind(read("default", lambda name: loaded.recipe(name).path, [*SMALL, *PLAIN, *settings]), loaded)
+
+
+def build(loaded, *settings):
+    accelerator = make_accelerator("cpu", "fp64")
+    return state.build_state(bound(loaded, *settings), accelerator, torch.float64), accelerator
+
+
+def take(built, accelerator, first, count, batch=None):
+    batches = [batch or make_batch(4)] * count
+    return list(take_steps(built, batches, accelerator, seed=1, first=first))
+
+
+def tensors(built):
+    return [value.detach().clone() for values in built.tensors().values() for value in values]
+
+
+def test_the_default_step_is_the_published_one(loaded):
+    built, _ = build(loaded)
+    assert built.step is adversarial_step
+    assert bound(loaded).tree()["step"] == {"name": "adversarial"}
+
+
+def test_the_supervised_step_is_the_default_without_a_discriminator(loaded):
+    results = []
+    for settings in (
+        ALONE,
+        [*ALONE, "step.name=supervised"],
+        [*ALONE, "step.name=supervised", "training.accumulate=2"],
+    ):
+        built, accelerator = build(loaded, *settings)
+        results.append((take(built, accelerator, 0, 3), tensors(built)))
+    (published, weights), (supervised, same), (_, split) = results
+    assert [record.terms for record in published] == [record.terms for record in supervised]
+    assert all(torch.equal(a, b) for a, b in zip(weights, same, strict=True))
+    assert max(float((a - b).abs().max()) for a, b in zip(weights, split, strict=True) if a.numel()) < 1e-9
+
+
+def test_a_step_of_a_plugin_continues_from_a_checkpoint_to_the_same_bits(loaded, tmp_path):
+    settings = [*ALONE, "step.name=counting", "training.average=0.9"]
+    through, accelerator = build(loaded, *settings)
+    take(through, accelerator, 0, 3)
+    saved = checkpoint.save_checkpoint(tmp_path, through, Progress(step=3))
+    records = take(through, accelerator, 3, 3)
+    resumed, accelerator = build(loaded, *settings)
+    checkpoint.load_checkpoint(saved, resumed)
+    assert resumed.step.calls == 3
+    assert [record.terms for record in take(resumed, accelerator, 3, 3)] == [record.terms for record in records]
+    assert all(torch.equal(a, b) for a, b in zip(tensors(through), tensors(resumed), strict=True))
+
+
+def test_a_step_of_a_plugin_that_is_not_finite_changes_nothing(loaded):
+    built, accelerator = build(loaded, *ALONE, "step.name=counting")
+    before = tensors(built)
+    bad = make_batch(4)
+    bad.truth[0, 0, 0, 0] = math.inf
+    with pytest.raises(Exception, match="not finite"):
+        take(built, accelerator, 0, 2, bad)
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors(built), strict=True))
+
+
+@pytest.mark.parametrize(("name", "fault"), [("still", "leaves no gradients"), ("silent", "records no term")])
+def test_a_step_that_trains_nothing_is_reported(loaded, name, fault):
+    built, accelerator = build(loaded, *ALONE, f"step.name={name}")
+    with pytest.raises(PluginError, match=fault):
+        take(built, accelerator, 0, 1)
+
+
+def test_a_step_without_a_discriminator_takes_no_adversarial_losses(loaded):
+    with pytest.raises(RecipeError) as raised:
+        bound(loaded, "step.name=supervised", "step.enabled=false")
+    assert "step.enabled" in {fault.location for fault in raised.value.faults}
+    with pytest.raises(RecipeError) as raised:
+        bound(loaded, "step.name=supervised")
+    assert {fault.location for fault in raised.value.faults} == {"losses.lsgan", "penalties"}

@@ -1,0 +1,161 @@
+"""The checks of a training step, on a small generator and discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from toolbox.data.batch import Batch
+from toolbox.distributed.batch_slice import BatchSlice
+from toolbox.hooks.specs import StepSpec
+from toolbox.testing import examples
+from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.examples import SmoothDiscriminator
+from toolbox.testing.subject import Subject
+
+SIDE = 16
+ROUNDING = 1e-9  # a sum over two halves of a batch is rounded differently; in float64
+
+
+@dataclass(kw_only=True)
+class ExampleContext:
+    """A context like `toolbox.steps.StepContext`, with one squared-error loss and networks of a few weights.
+
+    Attributes:
+        generator: the generator.
+        discriminator: the discriminator.
+        random: the random numbers of the step.
+        parts: the number of micro-batches.
+        terms: the recorded terms.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    random: torch.Generator
+    parts: int = 1
+    number: int = 0
+    mark: Callable[[str], None] = lambda part: None
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    losses: tuple[Any, ...] = (SimpleNamespace(label="mse", weight=1.0, on="restored", adversarial=False),)
+
+    def micro_batches(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the batch in equal parts."""
+        size = len(batch.image) // self.parts
+        for start in range(0, len(batch.image), size):
+            rows = slice(start, start + size)
+            position = BatchSlice(start=start, total=len(batch.image), weight=1 / self.parts)
+            yield Batch(
+                image=batch.image[rows],
+                mask=batch.mask[rows],
+                truth=batch.truth[rows],
+                names=batch.names[rows],
+                batch_slice=position,
+            )
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return a context that changes nothing."""
+        return nullcontext()
+
+    def generate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the generator's output."""
+        return {"restored": self.generator(torch.cat([batch.image, batch.mask], 1)).sigmoid()}
+
+    def reconstruction(self, loss: Any, outputs: dict[str, Tensor], batch: Batch) -> Tensor:  # noqa: ANN401
+        """Return the mean squared error."""
+        return (outputs[loss.on] - batch.truth).square().mean()
+
+    def backward(
+        self, loss: Tensor, batch: Batch, *, inputs: list[Tensor] | None = None, retain_graph: bool = False
+    ) -> None:
+        """Add the gradients of a mean over `batch`."""
+        (loss * batch.position.weight).backward(inputs=inputs, retain_graph=retain_graph)
+
+    def record(self, name: str, value: Tensor, batch: Batch) -> None:
+        """Record a mean over `batch`."""
+        value = value.detach() * batch.position.weight
+        self.terms[name] = self.terms[name] + value if name in self.terms else value
+
+
+def check_step(subject: Subject) -> list[Check]:
+    """Run every check of a training step."""
+    spec = subject.spec
+    assert isinstance(spec, StepSpec)
+    if spec.uses_discriminator:
+        return run_checks(subject, [check_adversarial_context])
+    checks = [check_generator_gradient, check_terms, check_weights_unchanged, check_random_numbers, check_split_batch]
+    return run_checks(subject, checks)
+
+
+def _make_generator() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Conv2d(4, 3, 3, padding=1, dtype=torch.float64)
+
+
+def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
+    """Take a step with new networks, the same at every call."""
+    context = ExampleContext(
+        generator=_make_generator(),
+        discriminator=SmoothDiscriminator(),
+        random=torch.Generator().manual_seed(seed),
+        parts=parts,
+    )
+    batch = examples.batch(SIDE, SIDE, size=2, dtype=torch.float64)
+    subject.build()(context, replace(batch, batch_slice=BatchSlice(start=0, total=2, weight=1.0)))
+    return context
+
+
+def _gradients(context: ExampleContext) -> list[Tensor]:
+    return [weight.grad for weight in context.generator.parameters() if weight.grad is not None]
+
+
+def check_generator_gradient(subject: Subject) -> str:
+    """The step leaves gradients in the generator."""
+    gradients = _gradients(_take(subject))
+    require(gradients, "it leaves no gradient in the generator; call context.backward")
+    require(any(gradient.any() for gradient in gradients), "all gradients of the generator are 0")
+    return f"{len(gradients)} weights of a small generator have one"
+
+
+def check_adversarial_context(subject: Subject) -> str:
+    """Whether the step can be taken here."""
+    return Note("it needs a discriminator and adversarial losses, which the kit does not have; test it in a short run")
+
+
+def check_terms(subject: Subject) -> str:
+    """The step records finite scalars."""
+    terms = _take(subject).terms
+    require(terms, "it records no term; call context.record")
+    wrong = [name for name, value in terms.items() if value.dim() or not value.isfinite()]
+    require(not wrong, f"{', '.join(wrong)}: not a finite scalar")
+    return ", ".join(terms)
+
+
+def check_weights_unchanged(subject: Subject) -> str:
+    """The step changes no weight: the optimizers do that after it."""
+    after, unchanged = _take(subject).generator, _make_generator()
+    same = all(torch.equal(a, b) for a, b in zip(after.parameters(), unchanged.parameters(), strict=True))
+    require(same, "it changes weights; only compute gradients, the core steps the optimizers")
+    return "unchanged"
+
+
+def check_random_numbers(subject: Subject) -> str:
+    """The same random numbers give the same gradients, so that a resumed run is the same."""
+    first, second = _gradients(_take(subject)), _gradients(_take(subject))
+    same = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    require(same, "two steps from the same state differ; draw all random numbers from context.random")
+    return "the same gradients twice"
+
+
+def check_split_batch(subject: Subject) -> str:
+    """Two micro-batches give the gradients of the whole batch."""
+    whole, split = _gradients(_take(subject)), _gradients(_take(subject, parts=2))
+    error = max(float((a - b).abs().max()) for a, b in zip(whole, split, strict=True))
+    require(error <= ROUNDING, f"the gradients of two micro-batches differ by {error:.2g} from those of the batch")
+    return f"the same gradients, up to {error:.1g}"

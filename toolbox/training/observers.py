@@ -1,0 +1,115 @@
+"""Tell the observers of a run what happens. One that raises an error is reported once and told nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from toolbox.config import recipe
+from toolbox.config.plan import Plan
+from toolbox.distributed import collectives
+from toolbox.errors import ToolboxError
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.observing import RunEnded, RunStarted
+from toolbox.models.build import build_component
+from toolbox.training.metric_log import MetricsFile
+from toolbox.training.options import RunOptions
+
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedObserver:
+    """An observer of a run.
+
+    Attributes:
+        label: its key in the recipe, or its type for one that `toolbox.train` was given.
+        observer: the observer itself.
+        entry: its entry in the catalog; None if it was not named by the recipe.
+        is_required: whether an error of it ends the run: later commands read what it writes.
+    """
+
+    label: str
+    observer: object
+    entry: Entry | None = None
+    is_required: bool = False
+
+
+@dataclass(kw_only=True)
+class Observers:
+    """The observers of a run that have not failed.
+
+    Attributes:
+        report: prints a line.
+        active: these observers.
+    """
+
+    report: Callable[[str], None]
+    active: list[NamedObserver] = field(default_factory=list)
+
+    def tell(self, method: str, record: object) -> None:
+        """Call a method of each observer that has it with a record."""
+        for named in list(self.active):
+            function = getattr(named.observer, method, None)
+            if function is None:
+                continue
+            try:
+                function(record)
+            except (Exception, SystemExit) as error:  # an observer may raise anything
+                if named.is_required:
+                    raise
+                self.active.remove(named)
+                self.report(
+                    f"warning: observers.{named.label} is left out from here on. {_reason(named, error, method)}"
+                )
+
+
+def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None]) -> Observers:
+    """Return the observers of a run: the metrics file, those of the recipe, and those that the caller gave.
+
+    One that can't be built is reported and left out. Only the main process has observers.
+    """
+    observers = Observers(report=report)
+    if not collectives.is_main_process():
+        return observers
+    log = MetricsFile(options.folder)
+    observers.active.append(NamedObserver(label=METRICS_FILE, observer=log, is_required=True))
+    for bound in plan.components["observer"]:
+        try:
+            built = build_component(bound)
+        except ToolboxError as error:
+            report(f"warning: observers.{bound.label} is left out. {error}")
+            continue
+        observers.active.append(NamedObserver(label=bound.label, observer=built, entry=bound.entry))
+    observers.active += [NamedObserver(label=type(given).__name__, observer=given) for given in options.observers]
+    return observers
+
+
+def started(plan: Plan, options: RunOptions, device: object, step: int, steps: int) -> RunStarted:
+    """Return the record of a run that starts after `step` steps."""
+    return RunStarted(
+        folder=options.folder,
+        name=plan.name,
+        recipe=recipe.dump(plan.tree()),
+        device=str(device),
+        step=step,
+        steps=steps,
+        epochs=plan.settings.training.epochs,
+    )
+
+
+def failed(error: BaseException) -> RunEnded:
+    """Return the record of a run that an error has ended."""
+    text = " ".join(str(error).split())
+    return RunEnded(status="failed", error=text or type(error).__name__)
+
+
+def _reason(named: NamedObserver, error: BaseException, method: str) -> str:
+    if named.entry is not None and isinstance(error, Exception):
+        blame.blame(error, named.entry)
+        explained = blame.explain(error)
+        if explained is not None:
+            return str(explained)
+    text = " ".join(str(error).split())
+    return f"Its {method} raised {type(error).__name__}{f': {text}' if text else ''}."
