@@ -119,9 +119,7 @@ def _is_face(name: str) -> bool:
     import toolbox
 
     parent, _, member = name.rpartition(".")
-    return parent in PUBLIC_MODULES or (
-        parent == "toolbox" and member in toolbox.__all__
-    )
+    return parent in PUBLIC_MODULES or (parent == "toolbox" and member in toolbox.__all__)
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -108,7 +108,7 @@ class _Binder:
         """Bind a table that holds one component, as ``[generator]``."""
         if kind.default and isinstance(raw, dict):
             raw = {"name": kind.default, **raw}
-        if not raw:
+        if not raw and not kind.default:
             return ()
         if isinstance(raw, dict) and "name" not in raw:
             self.add_fault(kind.table, f"has no name. Known: {', '.join(self.catalog.names(kind.name))}")

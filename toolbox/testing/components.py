@@ -30,8 +30,8 @@ from toolbox.testing.penalties import check_penalty
 from toolbox.testing.postprocessors import check_postprocessor
 from toolbox.testing.recipes import check_recipe
 from toolbox.testing.reconstruction import check_reconstruction_loss
-from toolbox.testing.sources import check_source
 from toolbox.testing.schedules import check_schedule, schedule_inputs
+from toolbox.testing.sources import check_source
 from toolbox.testing.steps import check_step
 from toolbox.testing.subject import Subject, with_entry
 from toolbox.testing.table import table

@@ -16,7 +16,7 @@ from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.imaging import io
 from toolbox.training import run_dir
 from toolbox.training.run_records import read_records
-from toolbox.training.validate import Preview, ValidationResult
+from toolbox.training.validate import Preview
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
 
@@ -84,8 +84,6 @@ def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float
         total, count = added.get(name, (0.0, 0))
         added[name] = (total + value, count + 1)
     return added
-
-
 
 
 def score_table(rows: Mapping[str, Score]) -> str:
