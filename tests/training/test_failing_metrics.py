@@ -93,7 +93,7 @@ def test_a_validation_that_ends_the_process_costs_no_step(photos, tmp_path):
     result = runner.invoke(main, ["run", "--data", str(photos), "--out", "run", *options, *settings])
     assert "no luck" in result.output
     run = tmp_path / "run"
-    taken = [record["step"] for record in records(run)]
+    taken = [record["step"] for record in steps(run)]
     saved = newest_checkpoint(run)
     progress = json.loads((saved / "state.json").read_text())["progress"]
     assert progress["pending"] and progress["step"] == len(taken) > 0 and progress["epoch"] == 1
