@@ -94,9 +94,9 @@ def _require_empty(folder: Path) -> None:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return
-    except NotADirectoryError:
-        if not os.path.lexists(folder):  # a parent is a file, which is an error of writing
-            return
+    except NotADirectoryError as error:
+        if not os.path.lexists(folder):
+            raise UsageError(f"--out {files.printable(folder)} can't be created: a parent is a file.") from error
         names = [folder.name]
     except OSError as error:
         raise UsageError(f"--out {files.printable(folder)} can't be read: {error.strerror or error}") from error
