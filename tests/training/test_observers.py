@@ -89,7 +89,7 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
         "warning: observers.Broken is left out from here on. Its on_step raised RuntimeError: no luck."
     ]
 
-    (row,) = csv.DictReader((run.folder / "figures.csv").open(encoding="utf-8"))
+    (row,) = csv.DictReader((run.folder / "figures.csv").read_text("utf-8").splitlines())
     (validation,) = [record["validation"] for record in written if "validation" in record]
     assert (int(row["step"]), float(row["loss"])) == (3, validation["loss"])
     assert float(row["score"]) == validation["score"]
