@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from commands import invoke
@@ -10,6 +11,7 @@ from sklearn.model_selection import KFold
 
 from toolbox.config.settings import Split
 from toolbox.data import folders, split
+from toolbox.data.sources import open_validation
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 
@@ -33,6 +35,11 @@ def test_scenes_stay_together_and_each_photograph_is_validated_once():
         split.fold_split(labels, folds=7, fold=1)
 
 
+def plan_with(folder):
+    """Return what `open_validation` reads of a plan."""
+    return SimpleNamespace(source=None, settings=SimpleNamespace(split=Split(validation_data=str(folder))))
+
+
 def test_a_folder_for_validation(photos, tmp_path, monkeypatch):
     # The first photograph of the folder is of the scene of the first one for training.
     monkeypatch.setattr(split, "scene_labels", lambda items, report: [*range(6), 0, 9][: len(items)])
@@ -40,16 +47,16 @@ def test_a_folder_for_validation(photos, tmp_path, monkeypatch):
     other.mkdir()
     for index, path in enumerate(io.find_images(photos)[:2]):
         io.write_png(other / f"{index}.png", io.read_rgb(path)[::-1].copy() if index else io.read_rgb(path))
-    items, extra = folders.open_folder(photos).items, folders.open_validation(other)
+    items, extra = folders.open_folder(photos).items, open_validation(plan_with(other))
     made = split.split_items(items, Split(), print, extra)
     assert made.train == items and made.validation == extra
     assert made.leaks == 1
     (other / "1.png").unlink()
-    assert [item.name for item in folders.open_validation(other)] == ["0.png"]
+    assert [item.name for item in open_validation(plan_with(other))] == ["0.png"]
     limited = split.split_items(items, Split(train_limit=3), print, extra)
     assert len(limited.train) == 3 and len(limited.validation) == 2
     with pytest.raises(UsageError, match="split.validation_data .*nowhere: there is no such folder"):
-        folders.open_validation(tmp_path / "nowhere")
+        open_validation(plan_with(tmp_path / "nowhere"))
 
 
 def test_a_run_validates_on_the_folder(photos, competition):

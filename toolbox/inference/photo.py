@@ -62,12 +62,7 @@ def restore_photo(
         toning, mask = find_mask(photo, rgb, job, options.mask_options)
         check_share(mask, options.mask_options)
     except RefusedMaskError as error:
-        if options.preview and len(error.readings) == 1:
-            (mask,) = error.readings.values()
-            return _preview(job, rgb, mask, notes=(f"not restored: {error}",))
-        write_preview(job, rgb, error.readings.values())
-        readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
-        raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
+        return _preview_refused(job, rgb, error, is_wanted=options.preview)
     if options.preview:
         return _preview(job, rgb, mask, kind=toning.kind)
     keep = choose_keep(options, toning)
@@ -100,6 +95,16 @@ def restore_photo(
         origins=provenance.fractions(restored.origin),
         references={files.printable(name): round(fraction, 6) for name, fraction in restored.used},
     )
+
+
+def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_wanted: bool) -> PhotoResult:
+    """Write a preview of a mask that is refused; raise DataError that names it, if only a preview is not wanted."""
+    if is_wanted and len(error.readings) == 1:
+        (mask,) = error.readings.values()
+        return _preview(job, rgb, mask, notes=(f"not restored: {error}",))
+    write_preview(job, rgb, error.readings.values())
+    readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
+    raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
 
 
 def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> tuple[Toning, np.ndarray]:

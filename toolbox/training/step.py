@@ -119,19 +119,9 @@ def take_step(
         The terms by name; among several processes this process's summands.
     """
     # 1. Compute the gradients.
-    for trained in state.networks().values():
-        trained.network.train()
-        trained.optimizer.zero_grad(set_to_none=True)
     buffers_before = [(buffer, buffer.clone()) for buffer in state.buffers()]
     context = StepContext(state=state, accelerator=accelerator, number=number, random=random, mark=mark)
-    take = training_step or state.step or adversarial_step
-    take(context, batch)
-    for name, trained in state.networks().items():
-        if name not in context.gradient_sums and trained.gradients():
-            context.gradients_complete(name)
-    if not context.terms or not context.gradient_sums:
-        missing = "records no term" if not context.terms else "leaves no gradients"
-        raise PluginError(f"The training step {missing}, so nothing can be trained. See docs/hooks/steps.md.")
+    compute_gradients(context, batch, training_step or state.step or adversarial_step)
 
     # 2. Sum them over the processes, and learn whether any process has a term or a gradient that is not finite.
     terms = context.terms
@@ -158,6 +148,21 @@ def take_step(
         state.average.update_parameters(state.generator.network)
     mark("updates")
     return terms
+
+
+def compute_gradients(context: StepContext, batch: Batch, training_step: TrainingStep) -> None:
+    """Run a training step, which leaves gradients and terms in `context`; PluginError if it leaves none."""
+    networks = context.state.networks()
+    for trained in networks.values():
+        trained.network.train()
+        trained.optimizer.zero_grad(set_to_none=True)
+    training_step(context, batch)
+    for name, trained in networks.items():
+        if name not in context.gradient_sums and trained.gradients():
+            context.gradients_complete(name)
+    if not context.terms or not context.gradient_sums:
+        missing = "records no term" if not context.terms else "leaves no gradients"
+        raise PluginError(f"The training step {missing}, so nothing can be trained. See docs/hooks/steps.md.")
 
 
 def clip_gradients(context: StepContext, not_finite: Tensor) -> Tensor:
