@@ -55,7 +55,7 @@ def test_a_folder_for_validation(photos, tmp_path, monkeypatch):
     assert [item.name for item in open_validation(plan_with(other))] == ["0.png"]
     limited = split.split_items(items, Split(train_limit=3), print, extra)
     assert len(limited.train) == 3 and len(limited.validation) == 2
-    with pytest.raises(UsageError, match="split.validation_data .*nowhere: there is no such folder"):
+    with pytest.raises(UsageError, match="split.validation_data .*nowhere: there is no such file or folder"):
         open_validation(plan_with(tmp_path / "nowhere"))
 
 

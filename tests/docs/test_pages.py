@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,12 +24,13 @@ from toolbox.hooks import catalog, manager, registry, scaffold
 from toolbox.hooks.kinds import KINDS
 from toolbox.hooks.params import RESERVED_KEYS
 from toolbox.hooks.specs import ComponentSpec
-from toolbox.models.weight_file import WeightsHeader, write_weights
 from toolbox.testing import check_plugin, table
 from toolbox.utils.files import sha256
 
 KIND_OF_HOOK = {kind.hook: kind for kind in KINDS.values()}
 HOOKS = sorted(KIND_OF_HOOK)
+# The weights of the example that publishes some; version 0.1 wrote them with the recipe `default`.
+WEIGHTS = ROOT / "tests" / "reference" / "version-0.1" / "default-half.safetensors"
 # Pages whose examples replace files of the package that `toolbox plugin new` writes.
 TUTORIALS = ("write-a-loss.md", "write-a-generator.md")
 WITH_RECIPES = [path for path in PAGES if path.name not in TUTORIALS and blocks(path.read_text("utf-8"), "toml")]
@@ -191,7 +193,7 @@ def write_plugin(folder, page):
         body = next(b for b in blocks(page, "toml") if f"--recipe {path.removesuffix('.toml')} " in b.splitlines()[0])
         (folder / "recipes" / path).write_text(body, "utf-8")
     for path in re.findall(r'"([\w-]+\.safetensors)"', text):
-        write_weights(folder / path, torch.nn.Linear(2, 2).state_dict(), WeightsHeader(recipe=""))
+        shutil.copy(WEIGHTS, folder / path)
         text = text.replace("0" * 64, sha256(folder / path))
     file = folder / "example.py"
     file.write_text(text, "utf-8")
