@@ -57,14 +57,29 @@ def pillow(rgb):
     return np.array(Image.fromarray(rgb).convert("L"))
 
 
+def lost_pixels(mask, alpha):
+    """Return what is lost by the mask and by transparency; an alpha of all zeros is no alpha."""
+    if alpha is None or not alpha.any():
+        return mask
+    return mask | (alpha < np.iinfo(alpha.dtype).max // 2 + 1)
+
+
 def restore_file(restorer, pixels, alpha, mask, keep, folder):
-    """Write a picture to a file, restore it as `toolbox restore` does, and return the pixels; None if it was left."""
+    """Write a picture to a file, restore it as `toolbox restore` does, and return the pixels.
+
+    None if it was left as it is, or refused because all of it is lost.
+    """
     io.write_png(folder / "in" / "a.png", pixels, alpha=alpha)
     io.write_png(folder / "m.png", mask)
-    options = RestoreOptions(mask_options=MaskOptions(path=folder / "m.png"), keep=keep, overwrite=True)
+    options = RestoreOptions(
+        mask_options=MaskOptions(path=folder / "m.png", meaning="white", allow_large=True), keep=keep, overwrite=True
+    )
     (result,) = restore_all(output_paths.plan_jobs([folder / "in" / "a.png"], folder / "out"), restorer, options)
     if result.status == "left as it is":
         assert keep == "rgb" and not mask.any() and (alpha is None or (alpha >= alpha.max()).all())
+        return None
+    if lost_pixels(mask, alpha).all():
+        assert result.status == "failed" and result.reason.startswith("all of it counts as lost"), result
         return None
     assert result.status == "restored", result
     return io.read(folder / "out" / "a.png").pixels
@@ -99,7 +114,7 @@ def test_any_picture_is_restored(restorers, tmp_path, name, length):
         if found is None:
             return
         assert found.shape == (*size, 3) and found.dtype == dtype
-        lost = mask if alpha is None else mask | (alpha < np.iinfo(dtype).max // 2 + 1)
+        lost = lost_pixels(mask, alpha)
         rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
         if keep == "luma":
             assert np.array_equal(color.integer_luma(found)[~lost], color.integer_luma(rgb)[~lost])
