@@ -164,6 +164,9 @@ def test_list_shows_the_default_bundle():
         ("degradation", "lost-region"),
         ("metric", "psnr"),
         ("detector", "painted-shape"),
+        *(("optimizer", name) for name in ("adam", "adamw", "sgd")),
+        *(("schedule", name) for name in ("constant", "cosine", "step")),
+        *(("step", name) for name in ("adversarial", "supervised")),
         ("recipe", "default"),
         ("recipe", "published"),
     }

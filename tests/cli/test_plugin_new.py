@@ -115,7 +115,7 @@ def test_a_recipe_names_its_missing_plugin(tmp_path):
     recipe = "edge-loss/src/edge_loss/recipes/edge-loss.toml"
     output = invoke("run", "--recipe", recipe, "--dry-run", code=2).stderr
     assert "losses.edge-loss: Loss 'edge-loss' is not known." in output
-    assert "needs the plugin 'edge-loss' (edge-loss 0.1.0), not here: pip install it" in output
+    assert "needs the plugin 'edge-loss' (edge-loss 0.1.0), which is not here: pip install edge-loss" in output
 
 
 # ---- an installed distribution

@@ -49,7 +49,7 @@ def test_a_run_is_resumed_and_its_records_get_the_current_names(run):
     result = invoke("run", "--resume", run, "--set", "training.steps=12", "--device", "cpu")
     assert "Continuing after step 6 of 12" in result.output
     records = list(run_records.read_records(run))
-    steps = [record for record in records if "validation" not in record]
+    steps = [record for record in records if not {"validation", "epoch_end"} & record.keys()]
     assert [record["step"] for record in steps] == list(range(12))
     assert all("d_accuracy" in record and "told" not in record for record in steps)
     assert run_records.read_summary(run).best.step in (4, 8, 12)

@@ -40,6 +40,8 @@ def add_records(folder, start, stop):
             if step % 10 == 9:
                 figures = {"loss": 1 / step, "S": 0.5, "M": None, "C": 0.1, "score": step / 100}
                 lines.write(json.dumps({"step": step, "epoch": 0, "validation": figures}) + "\n")
+            epoch = {"means": {}, "learning_rate": {"generator": 1 / step}, "images_per_second": 9.5, "seconds": 3}
+            lines.write(json.dumps({"step": step, "epoch": 0, "epoch_end": epoch}) + "\n")
 
 
 def second_run(run, **changes):
@@ -63,7 +65,15 @@ def test_the_report_of_a_run_has_scores_curves_previews_recipe_and_environment(r
     io.write_png(run / "previews" / "epoch-001.png", np.zeros((40, 120, 3), np.uint8))
     assert call("report", run).strip() == str(run / "report.html")
     html = (run / "report.html").read_text("utf-8")
-    for text in ("OpenCV Telea in gray", "Validation: S, M, C and score", "Accuracy of the discriminator", "epoch-001"):
+    for text in (
+        "OpenCV Telea in gray",
+        "Validation: S, M, C and score",
+        "Accuracy of the discriminator",
+        "epoch-001",
+        "Learning rates",
+        "lr.generator",
+        "Images per second",
+    ):
         assert text in html
     assert "[generator]" in html and "torch" in html
     assert html.count("<svg") >= 4 and html.count("data:image/jpeg") == 1

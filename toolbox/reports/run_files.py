@@ -28,7 +28,7 @@ class RunFiles:
         info: what it was started with.
         summary: its figures so far; None before the first validation.
         recipe: the bound recipe.
-        terms: (step, value) of each term of the steps, by its name.
+        terms: (step, value) of each term of the steps, and of each epoch's speed and learning rates, by its name.
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
@@ -80,7 +80,7 @@ def read_run(folder: Path) -> RunFiles:
         if "warning" in record:
             warnings.append(str(record["warning"].get("line", "")))
         elif "epoch_end" in record:
-            continue
+            _append(terms, step, _epoch_terms(record["epoch_end"]))
         elif "validation" in record:
             _append(validations, step, record["validation"])
         else:
@@ -96,6 +96,11 @@ def read_run(folder: Path) -> RunFiles:
         steps=steps,
         warnings=tuple(warnings),
     )
+
+
+def _epoch_terms(figures: Mapping[str, Any]) -> dict[str, Any]:
+    rates = {f"lr.{name}": value for name, value in figures.get("learning_rate", {}).items()}
+    return rates | {"images_per_second": figures.get("images_per_second")}
 
 
 def _append(series: dict[str, list[tuple[float, float]]], step: int, values: Mapping[str, Any]) -> None:
