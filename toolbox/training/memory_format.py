@@ -113,7 +113,7 @@ def measure_memory_formats(state: TrainState, accelerator: Accelerator, batch_si
     """Return the shortest time of a forward and backward pass of all networks by layout, in seconds.
 
     The time on a CPU is that of the processor, which other programs on the machine disturb less. The networks are
-    in eval mode, so that nothing but their layout and their gradients changes; the gradients are dropped.
+    in eval mode meanwhile, so that nothing but their layout and their gradients changes; the gradients are dropped.
 
     Args:
         state: the networks.
@@ -124,6 +124,8 @@ def measure_memory_formats(state: TrainState, accelerator: Accelerator, batch_si
     draw = torch.Generator().manual_seed(0)
     dtype = next(state.generator.network.parameters()).dtype
     pictures = torch.rand((batch_size, 3, side, side), generator=draw).to(accelerator.device, dtype)
+    modules = [module for trained in state.networks().values() for module in trained.network.modules()]
+    modes = [module.training for module in modules]
     seconds: dict[str, float] = {}
     for number in range(ROUNDS):
         # Alternately in either order, so that both are disturbed alike.
@@ -133,6 +135,8 @@ def measure_memory_formats(state: TrainState, accelerator: Accelerator, batch_si
             batch = Batch(image=image, mask=torch.zeros_like(image[:, :1]), truth=image, names=())
             spent = _timed(partial(_forward_and_backward, state, accelerator, batch), accelerator.device)
             seconds[name] = min(spent, seconds.get(name, spent))
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
     return seconds
 
 
