@@ -13,6 +13,7 @@ import pytest
 from commands import invoke, invoke_error, plugin_status, run_python, run_toolbox
 
 from toolbox.hooks import scaffold
+from toolbox.hooks.hookspecs import HOOK_API
 
 DISTRIBUTION = Path(__file__).parents[1] / "helpers" / "distribution"
 PIP = "pip install --no-deps --no-build-isolation --no-index --no-input --quiet --target".split()
@@ -137,6 +138,16 @@ def test_a_distribution_is_listed_with_its_name_and_version(installed, monkeypat
     assert plugin_status("tint")["status"] == "disabled" and plugin_status("tint")["version"] == "0.3.1"
     invoke("plugin", "enable", "tint")
     assert plugin_status("tint")["status"] == "ok"
+
+
+def test_a_plugin_written_for_the_first_version_of_the_hooks_runs_unchanged(installed, tmp_path):
+    assert HOOK_API == 1
+    settings = ["--set", "losses.tint-shift.accelerator=1.5", "--set", "metrics.tint-shift.name=tint-shift"]
+    output = run_toolbox("run", "--recipe", "default", "--out", "run", *settings, *TINY, path=installed)
+    assert "tint-shift x1" in output
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert all(record["loss.tint-shift"] > 0 for record in records if "g" in record)
+    assert [record["validation"]["tint-shift"] > 0 for record in records if "validation" in record] == [True]
 
 
 @pytest.mark.parametrize(
