@@ -142,7 +142,7 @@ def test_a_distribution_is_listed_with_its_name_and_version(installed, monkeypat
 
 def test_a_plugin_written_for_the_first_version_of_the_hooks_runs_unchanged(installed, tmp_path):
     assert HOOK_API == 1
-    settings = ["--set", "losses.tint-shift.accelerator=1.5", "--set", "metrics.tint-shift.name=tint-shift"]
+    settings = ["--set", "losses.tint-shift.power=1.5", "--set", "metrics.tint-shift.name=tint-shift"]
     output = run_toolbox("run", "--recipe", "default", "--out", "run", *settings, *TINY, path=installed)
     assert "tint-shift x1" in output
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]

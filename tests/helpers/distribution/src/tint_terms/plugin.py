@@ -8,20 +8,20 @@ from toolbox import Field, LossSpec, MetricSpec, Params, hookimpl
 class TintParams(Params):
     """Params of the loss `tint-shift`."""
 
-    accelerator: float = Field(2.0, ge=1, le=4, description="Exponent of the distance in each channel.")
+    power: float = Field(2.0, ge=1, le=4, description="Exponent of the distance in each channel.")
 
 
 def build_loss(params: TintParams):
-    """Build the mean over the channels of |mean(restored) - mean(truth)|^accelerator."""
+    """Build the mean over the channels of |mean(restored) - mean(truth)|^power."""
 
     def shift(restored, truth, mask):
-        return (restored - truth).mean((-2, -1)).abs().pow(params.accelerator).mean()
+        return (restored - truth).mean((-2, -1)).abs().pow(params.power).mean()
 
     return shift
 
 
 def build_metric(params: Params):
-    """Build the same distance of two photographs, 0 to 255, with a accelerator of one."""
+    """Build the same distance of two photographs, 0 to 255, with a power of one."""
 
     def shift(restored, truth, mask):
         return float(abs(restored.mean((0, 1)) - truth.mean((0, 1))).mean())
