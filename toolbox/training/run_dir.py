@@ -15,7 +15,7 @@ from pathlib import Path
 
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
-from toolbox.errors import UsageError
+from toolbox.errors import OutputError, UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
 from toolbox.training import run_records
@@ -96,7 +96,7 @@ def _require_empty(folder: Path) -> None:
         return
     except NotADirectoryError as error:
         if not os.path.lexists(folder):
-            raise UsageError(f"--out {files.printable(folder)} can't be created: a parent is a file.") from error
+            raise OutputError(f"--out {files.printable(folder)} can't be created: a parent is not a folder.") from error
         names = [folder.name]
     except OSError as error:
         raise UsageError(f"--out {files.printable(folder)} can't be read: {error.strerror or error}") from error
