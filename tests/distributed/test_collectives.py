@@ -198,7 +198,7 @@ def test_after_a_process_is_killed_the_others_end_with_one_line(tmp_path, photos
     processes[1].kill()
     (code, _, errors), _ = wait(processes)
     assert code == 1
-    assert [line for line in errors.splitlines() if "Another process of this run has ended (" in line]
+    assert [line for line in errors.splitlines() if "Another process of this run has ended (" in line], errors
     assert "Traceback" not in errors
 
 

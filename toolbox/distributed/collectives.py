@@ -226,14 +226,16 @@ def is_lost_peer(error: BaseException) -> bool:
     """Return whether an error means that another process has ended.
 
     torch has no exception class for it under gloo, so the place where the error was raised decides: in a call of
-    torch.distributed, or in a call of this module.
+    torch.distributed, or in a call of this module. The frames of torch's dispatcher below it do not count.
     """
     if world_size() == 1 or not isinstance(error, RuntimeError):
         return False
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    module, trace = "", error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__"))
+        if not name.startswith(("torch._ops", "torch._library")):
+            module = name
         trace = trace.tb_next
-    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
     return module == __name__ or module.startswith("torch.distributed.")
 
 
