@@ -102,7 +102,7 @@ def test_a_mask_of_another_size_is_refused(gray, mask):
 
 @pytest.mark.parametrize("values", [np.array([[0, 255]]), np.array([[0, 1]]), np.array([[False, True]])])
 def test_masks_of_255_of_1_and_of_booleans_mean_the_same(values):
-    from toolbox.inference.arrays import as_mask
+    from toolbox.inference.photo_arrays import as_mask
 
     array = values if values.dtype == bool else values.astype(np.uint8)
     assert as_mask(array, (1, 2)).tolist() == [[False, True]]

@@ -51,3 +51,8 @@ def test_a_dry_run_lists_the_runs(tmp_path):
 @pytest.mark.parametrize("text", ["lr", "lr=", "=1,2", "lr=1,,2", "seed=1,2"])
 def test_a_range_that_is_not_valid_is_named(tmp_path, text):
     assert f"--over {text}" in sweep("--over", text, "--out", tmp_path / "s", code=2)
+
+
+def test_a_fault_in_any_run_is_found_before_the_first(tmp_path):
+    text = sweep("--over", "training.epochs=2,none", "--out", tmp_path / "s", "--dry-run", code=2)
+    assert "training.epochs" in text and not (tmp_path / "s").exists()

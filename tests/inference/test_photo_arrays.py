@@ -21,6 +21,17 @@ def test_paths_pil_images_and_one_channel_are_taken(tmp_path):
     assert np.array_equal(photo_array(Image.fromarray(rgb).convert("RGBA")), rgb)
 
 
+def test_a_pil_image_is_upright_and_keeps_16_bits_as_its_file_does(tmp_path):
+    turned = Image.fromarray(gray())
+    turned.getexif()[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=turned.getexif())
+    with Image.open(tmp_path / "turned.png") as opened:
+        assert np.array_equal(photo_array(opened), photo_array(tmp_path / "turned.png"))
+    assert np.array_equal(photo_array(tmp_path / "turned.png"), np.rot90(gray(), -1))
+    deep = gray().astype(np.uint16) * 257
+    assert np.array_equal(photo_array(Image.fromarray(deep)), deep)
+
+
 def test_a_path_that_cant_be_read_is_one_line(tmp_path):
     with pytest.raises(DataError, match="does not exist: check the path"):
         photo_array(tmp_path / "none.png")

@@ -52,6 +52,8 @@ def command(
     catalog = load_catalog(context)
     base = recipe.read(name, lambda known: recipe_path(catalog, known), overrides)
     planned = list(_plan_runs(base, ranges, seeds))
+    for folder, changed in planned:
+        _check_run(changed, out / folder, catalog)
     for folder, _ in planned:
         click.echo(files.printable(out / folder))
     if dry_run:
@@ -59,7 +61,6 @@ def command(
         return
     for number, (folder, changed) in enumerate(planned, 1):
         click.echo(f"\nRun {number} of {len(planned)}: {folder}")
-        _require_same_recipe(changed, out / folder, catalog)
         if not _train(changed, out / folder, data, device):
             click.echo("Stopped. The same command continues.")
             context.exit(130)
@@ -95,13 +96,14 @@ def _read_range(text: str) -> list[str]:
     return [f"{key.strip()}={value.strip()}" for value in values.split(",")]
 
 
-def _require_same_recipe(recipe: Recipe, folder: Path, catalog: Catalog) -> None:
-    """Raise UsageError if the run that `folder` holds has another recipe."""
+def _check_run(recipe: Recipe, folder: Path, catalog: Catalog) -> None:
+    """Raise UsageError if the recipe has faults, or if the run that `folder` holds has another recipe."""
     from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run
     from toolbox.training.launch import run_recipe
 
-    if is_run(folder) and run_recipe(folder).tree != bind(recipe, catalog).tree():
+    tree = bind(recipe, catalog).tree()
+    if is_run(folder) and run_recipe(folder).tree != tree:
         raise UsageError(
             f"{files.printable(folder)} was trained with another recipe. Delete it, or choose another --out."
         )

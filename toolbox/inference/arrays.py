@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import io as streams
 from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from toolbox.errors import DataError, UsageError
+from toolbox.errors import UsageError
 from toolbox.guidance.guide import References
 from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
-from toolbox.imaging.io import Photo
 from toolbox.inference.detectors import find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_detected, choose_keep, restore_pixels
+from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
-
-PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
 
 
 def restore(
@@ -121,45 +117,3 @@ def _detector(name: str | None, weights: str | Path | Restorer) -> LoadedDetecto
     if name is not None:
         return find_detector(name, catalog.load())
     return (weights.detector if isinstance(weights, Restorer) else None) or PAINTED_SHAPE
-
-
-def as_photo(photo: PhotoLike) -> Photo:
-    """Return a path, a PIL image or an array as a decoded photograph; see `restore`."""
-    if isinstance(photo, np.ndarray):
-        pixels = photo[..., 0] if photo.ndim == 3 and photo.shape[2] == 1 else photo
-        is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
-        if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
-            raise ValueError(
-                f"a photo is (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16, not {photo.shape} {photo.dtype}"
-            )
-        if not pixels.size:
-            raise ValueError(f"the photo is empty: {photo.shape}")
-        return Photo(pixels=np.ascontiguousarray(pixels), format="PNG")
-    if isinstance(photo, Image.Image):
-        upright = ImageOps.exif_transpose(photo)
-        known = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-        stream = streams.BytesIO()
-        (upright if upright.mode in known else upright.convert("RGB")).save(stream, "PNG")
-        return io.decode(stream.getvalue(), "the image")
-    return io.read(fspath(photo))
-
-
-def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
-    """Return a mask as (H, W) bool; see `restore`. Raise DataError if it does not have the size (H, W)."""
-    if isinstance(mask, np.ndarray):
-        flat = mask[..., 0] if mask.ndim == 3 and mask.shape[2] == 1 else mask
-        if flat.ndim != 2 or flat.dtype not in (np.bool_, np.uint8):
-            raise ValueError(f"a mask is (H, W) or (H, W, 1), bool or uint8, not {mask.shape} {mask.dtype}")
-        # 0 and 1 are common too, and a mask of values up to 1 in the other sense would mark nothing.
-        threshold = 128 if flat.dtype == np.uint8 and flat.max(initial=0) > 1 else 1
-        lost = flat if flat.dtype == np.bool_ else flat >= threshold
-    elif isinstance(mask, Image.Image):
-        lost = np.asarray(mask.convert("L")) >= 128
-    else:
-        lost = io.read_mask(fspath(mask))
-    if lost.shape != size:
-        raise DataError(
-            f"the mask is {lost.shape[1]}x{lost.shape[0]} and the photo {size[1]}x{size[0]}; "
-            "a mask must have the size of the upright photo"
-        )
-    return lost

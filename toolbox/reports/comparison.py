@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from toolbox.config import recipe
 from toolbox.reports.chart import line_chart
 from toolbox.reports.page import html_page, section, table
 from toolbox.reports.run_files import RunFiles
 
-# Settings in which runs of one recipe may differ and still count as the same setup.
+# The setting in which runs of one recipe may differ and still count as the same setup.
 _SEED = "seed"
+_NO_ENVIRONMENT = ("recipe", "seed", "sessions", "versions")
 
 
 def differences(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """Return a row for each setting in which the runs differ: its key, and its value in each run; None if absent."""
-    return _differing([run.settings() for run in runs])
+    return _differing_rows([run.recipe for run in runs])
 
 
 def environment_differences(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """Return a row for each fact of the environment in which the runs differ, as `differences` does."""
-    return _differing([asdict(run.info) | dict(run.info.versions) | {"versions": None} for run in runs])
+    return _differing_rows([_environment(run) for run in runs])
 
 
 def score_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
@@ -36,12 +38,15 @@ def score_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
 
 def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """Return a row for each setup with several seeds: the runs, mean and standard deviation of their scores."""
-    groups: dict[str, list[RunFiles]] = {}
+    groups: list[list[RunFiles]] = []
     for run in runs:
-        settings = {key: value for key, value in run.settings().items() if key != _SEED}
-        groups.setdefault(repr(sorted(settings.items(), key=lambda item: item[0])), []).append(run)
+        group = next((group for group in groups if _same_setup(group[0], run)), None)
+        if group is None:
+            groups.append([run])
+        else:
+            group.append(run)
     rows = []
-    for group in groups.values():
+    for group in groups:
         scores = [run.best_score for run in group if run.best_score is not None]
         if len(scores) > 1:
             rows.append([", ".join(run.name for run in group), statistics.mean(scores), statistics.stdev(scores)])
@@ -65,7 +70,21 @@ def comparison_report(runs: Sequence[RunFiles]) -> str:
     return html_page(f"Comparison of {len(runs)} runs", sections)
 
 
-def _differing(columns: Sequence[dict[str, Any]]) -> list[list[Any]]:
-    keys = dict.fromkeys(key for column in columns for key in column)
-    rows = [[key, *(column.get(key) for column in columns)] for key in keys]
-    return [row for row in rows if any(value != row[1] for value in row[2:])]
+def _same_setup(one: RunFiles, other: RunFiles) -> bool:
+    """Return whether the recipes of two runs differ in nothing but the seed."""
+    return recipe.differences(one.recipe, other.recipe).keys() <= {_SEED}
+
+
+def _environment(run: RunFiles) -> dict[str, Any]:
+    """Return where a run was trained; the recipe has its own table, and each session its own time and command."""
+    facts = {name: value for name, value in asdict(run.info).items() if name not in _NO_ENVIRONMENT}
+    return facts | dict(run.info.versions)
+
+
+def _differing_rows(columns: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    changes = [recipe.differences(columns[0], column) for column in columns[1:]]
+    rows = []
+    for key in dict.fromkeys(key for changed in changes for key in changed):
+        first = next(changed[key][0] for changed in changes if key in changed)
+        rows.append([key, first, *(changed[key][1] if key in changed else first for changed in changes)])
+    return rows

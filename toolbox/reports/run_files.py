@@ -14,7 +14,6 @@ from toolbox.training.run_records import RunInfo, RunSummary
 from toolbox.utils import files
 
 RECIPE = "recipe.toml"
-PREVIEWS = "previews"
 # The fields of a step's record that are no terms.
 _KEYS = ("step", "epoch", "time")
 
@@ -53,10 +52,6 @@ class RunFiles:
         """The competition's score of the best weights, if there is one."""
         best = self.summary.best if self.summary else None
         return None if best is None else best.score.score
-
-    def settings(self) -> dict[str, Any]:
-        """Return the recipe as one value for each key, as "generator.optimizer.lr"."""
-        return _flatten(self.recipe)
 
 
 def is_run(folder: Path) -> bool:
@@ -107,10 +102,3 @@ def _append(series: dict[str, list[tuple[float, float]]], step: int, values: Map
     for name, value in values.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             series.setdefault(name, []).append((step + 1, value))
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

@@ -15,8 +15,7 @@ from toolbox.hooks.observing import RunEnded, RunStarted
 from toolbox.models.build import build_component
 from toolbox.training.metric_log import MetricsFile
 from toolbox.training.options import RunOptions
-
-METRICS_FILE = "metrics.jsonl"
+from toolbox.training.run_records import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None
     if not collectives.is_main_process():
         return observers
     log = MetricsFile(options.folder)
-    observers.active.append(NamedObserver(label=METRICS_FILE, observer=log, is_required=True))
+    observers.active.append(NamedObserver(label=METRICS, observer=log, is_required=True))
     for bound in plan.components["observer"]:
         try:
             built = build_component(bound)

@@ -17,6 +17,7 @@ from toolbox.utils import files
 RUN_INFO = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"  # a record for each step, validation and warning
+PREVIEWS = "previews"
 # Names in the records of version 0.1, and their current names.
 _RENAMED = {"told": "d_accuracy"}
 
