@@ -8,11 +8,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import model_validator
 
 from toolbox import (
-    Degradation,
-    DegradationSpec,
-    Detection,
-    Detector,
-    DetectorSpec,
     DiscriminatorSpec,
     Field,
     GeneratorSpec,
@@ -24,10 +19,11 @@ from toolbox import (
     PenaltySpec,
     RecipeSpec,
     ReconstructionLoss,
-    Sample,
     hookimpl,
 )
 
+from .damage import toolbox_degradations as toolbox_degradations
+from .damage import toolbox_detectors as toolbox_detectors
 from .optimization import toolbox_optimizers as toolbox_optimizers
 from .optimization import toolbox_schedules as toolbox_schedules
 from .steps import toolbox_steps as toolbox_steps
@@ -95,26 +91,6 @@ class GradientParams(Params):
     target: float = Field(1.0, ge=0, le=1000, description="Target value of the norm of the discriminator's gradient.")
 
 
-class LostRegionParams(Params):
-    """Params of the degradation `lost-region`."""
-
-    low: int = Field(0, ge=0, le=255, description="Darkest gray value of the lost region.")
-    high: int = Field(100, ge=0, le=255, description="Brightest gray value of the lost region.")
-    rectangle: float = Field(0.5, ge=0, le=1, description="Relative frequency of axis-parallel rectangles.")
-    circle: float = Field(0.25, ge=0, le=1, description="Relative frequency of circles.")
-    polygon: float = Field(
-        0.25, ge=0, le=1, description="Relative frequency of polygons of 4 to 6 random vertices, even-odd filled."
-    )
-
-    @model_validator(mode="after")
-    def _check_ranges(self) -> LostRegionParams:
-        if self.low > self.high:
-            raise ValueError(f"low = {self.low} is above high = {self.high}")
-        if self.rectangle + self.circle + self.polygon <= 0:
-            raise ValueError("rectangle, circle and polygon are all 0; set at least one above 0")
-        return self
-
-
 def build_unet(params: UNetParams) -> nn.Module:
     """Build the published generator."""
     from .unet import InpaintingUNet
@@ -164,19 +140,6 @@ def build_gradient(params: GradientParams) -> Penalty:
     return gradient_penalty(params.target)
 
 
-def build_lost_region(params: LostRegionParams) -> Degradation:
-    """Build the competition's damage."""
-    import numpy as np
-
-    from .lost_region import damage
-
-    def degrade(sample: Sample, random: np.random.Generator) -> Sample:
-        gray, mask = damage(sample.truth, random, **params.model_dump())
-        return Sample(image=np.repeat(gray[..., None], 3, axis=-1), mask=mask, truth=sample.truth)
-
-    return degrade
-
-
 def build_psnr(params: Params) -> Metric:
     """Build the peak signal-to-noise ratio in dB. For equal photographs the metric returns None."""
     import numpy as np
@@ -186,13 +149,6 @@ def build_psnr(params: Params) -> Metric:
         return float(10 * np.log10(255**2 / error)) if error else None
 
     return psnr
-
-
-def build_painted_shape(params: Params) -> Detector:
-    """Build the detector of painted shapes."""
-    from toolbox import find_painted_shape
-
-    return lambda image, /: Detection(mask=find_painted_shape(image))
 
 
 @hookimpl
@@ -256,34 +212,6 @@ def toolbox_penalties() -> list[PenaltySpec]:
             params=GradientParams,
             build=build_gradient,
             reference="Gulrajani et al., Improved Training of Wasserstein GANs, NeurIPS 2017",
-        )
-    ]
-
-
-@hookimpl
-def toolbox_degradations() -> list[DegradationSpec]:
-    """Return the competition's damage."""
-    return [
-        DegradationSpec(
-            name="lost-region",
-            summary="Gray photograph with one flat shape painted over it, as in the competition",
-            params=LostRegionParams,
-            build=build_lost_region,
-            reference="Measured on inputs of DACON 2024, competition 236420",
-        )
-    ]
-
-
-@hookimpl
-def toolbox_detectors() -> list[DetectorSpec]:
-    """Return the detector of the competition's damage."""
-    return [
-        DetectorSpec(
-            name="painted-shape",
-            summary="Flat rectangle, circle or polygon painted over a gray or toned photograph",
-            build=build_painted_shape,
-            gray_only=True,
-            reference="Shapes fitted to flat areas, as Pillow's ImageDraw draws them",
         )
     ]
 

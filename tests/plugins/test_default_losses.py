@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from toolbox_plugins.default import plugin, ssim
+from toolbox_plugins.default import damage, plugin, ssim
 from toolbox_plugins.default.gradient_penalty import gradient_penalty
 from toolbox_plugins.default.losses import Lsgan, mse
 from toolbox_plugins.default.patchgan import LsganPatch
@@ -177,7 +177,7 @@ def test_psnr_metric_by_hand():
 def test_lost_region_returns_a_gray_sample():
     truth = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     sample = Sample(image=truth, mask=np.zeros((40, 50), bool), truth=truth)
-    degrade = plugin.build_lost_region(plugin.LostRegionParams(low=7, high=7, circle=0, polygon=0))
+    degrade = damage.build_lost_region(damage.LostRegionParams(low=7, high=7, circle=0, polygon=0))
     damaged = degrade(sample, np.random.default_rng(1))
     assert damaged.truth is truth and damaged.image.shape == (40, 50, 3) and damaged.mask.dtype == bool
     assert (np.ptp(damaged.image, axis=-1) == 0).all()
@@ -190,8 +190,8 @@ def test_lost_region_returns_a_gray_sample():
         (plugin.SsimParams, {"side": 4}, "is even; use 3 or 5"),
         (plugin.SsimParams, {"side": 5, "window": "volume"}, "does not fit three channels"),
         (plugin.UNetParams, {"width": 3}, "greater than or equal to 4"),
-        (plugin.LostRegionParams, {"low": 9, "high": 8}, "low = 9 is above high = 8"),
-        (plugin.LostRegionParams, {"rectangle": 0, "circle": 0, "polygon": 0}, "at least one above 0"),
+        (damage.LostRegionParams, {"low": 9, "high": 8}, "low = 9 is above high = 8"),
+        (damage.LostRegionParams, {"rectangle": 0, "circle": 0, "polygon": 0}, "at least one above 0"),
     ],
 )
 def test_invalid_params_are_rejected(params, values, message):
