@@ -107,6 +107,13 @@ def _handler(name: str) -> Setting:
     )
 
 
+def _function_setting(title: str, module: str, get: str, put: str) -> Setting:
+    """Return the setting that two functions of a module read and set."""
+    return Setting(
+        title, module, lambda: getattr(_module(module), get)(), lambda value: getattr(_module(module), put)(value)
+    )
+
+
 SETTINGS = (
     Setting("the working folder", "os", _cwd, _change_folder),
     Setting("Python's random numbers", "random", random.getstate, random.setstate),
@@ -120,42 +127,19 @@ SETTINGS = (
         "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
     ),
     Setting("torch's random numbers", "torch", _torch_random, _put_torch_random, at_build=False),
-    Setting(
-        "torch's default dtype",
-        "torch",
-        lambda: _module("torch").get_default_dtype(),
-        lambda dtype: _module("torch").set_default_dtype(dtype),
-    ),
+    _function_setting("torch's default dtype", "torch", "get_default_dtype", "set_default_dtype"),
     Setting(
         "torch's default device",
         "torch",
         lambda: _module("torch").get_default_device(),
         lambda device: _module("torch").set_default_device(None if device.type == "cpu" else device),
     ),
-    Setting(
-        "torch's number of threads",
-        "torch",
-        lambda: _module("torch").get_num_threads(),
-        lambda count: _module("torch").set_num_threads(count),
+    _function_setting("torch's number of threads", "torch", "get_num_threads", "set_num_threads"),
+    _function_setting("torch's gradient mode", "torch", "is_grad_enabled", "set_grad_enabled"),
+    _function_setting(
+        "torch's precision of matrix products", "torch", "get_float32_matmul_precision", "set_float32_matmul_precision"
     ),
-    Setting(
-        "torch's gradient mode",
-        "torch",
-        lambda: _module("torch").is_grad_enabled(),
-        lambda enabled: _module("torch").set_grad_enabled(enabled),
-    ),
-    Setting(
-        "torch's precision of matrix products",
-        "torch",
-        lambda: _module("torch").get_float32_matmul_precision(),
-        lambda precision: _module("torch").set_float32_matmul_precision(precision),
-    ),
-    Setting(
-        "OpenCV's number of threads",
-        "cv2",
-        lambda: _module("cv2").getNumThreads(),
-        lambda count: _module("cv2").setNumThreads(count),
-    ),
+    _function_setting("OpenCV's number of threads", "cv2", "getNumThreads", "setNumThreads"),
 )
 LATE_MODULES = ("numpy", "torch", "cv2")
 
