@@ -9,6 +9,7 @@ import urllib.request
 from contextlib import contextmanager
 from urllib.parse import quote
 
+from toolbox.hooks import catalog
 from toolbox.web.album import Album
 from toolbox.web.server import Service
 
@@ -18,7 +19,12 @@ def running(folder, **options):
     """Serve an album; `standins.install_stand_in` must have been called, or the shipped weights are used."""
     folder.mkdir(exist_ok=True)
     service = Service(
-        album=Album(folder, **options), catalog=None, weights="luma", device="cpu", host="127.0.0.1", port=0
+        album=Album(folder, **options),
+        catalog=catalog.load(third_party=False),
+        weights="luma",
+        device="cpu",
+        host="127.0.0.1",
+        port=0,
     )
     service.prepare()
     thread = threading.Thread(target=service.run)

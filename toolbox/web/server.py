@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from toolbox.errors import ToolboxError, UsageError
-from toolbox.hooks import catalog as catalogs
+from toolbox.errors import ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
 from toolbox.imaging import io
 from toolbox.inference import restorer as restoring
@@ -36,7 +35,7 @@ class Service:
     """The page of an album on a port."""
 
     def __init__(
-        self, *, album: Album, catalog: Catalog | None, weights: str, device: str | None, host: str, port: int
+        self, *, album: Album, catalog: Catalog, weights: str, device: str | None, host: str, port: int
     ) -> None:
         """Describe the service; `prepare` loads the weights and opens the port, `run` answers until Ctrl-C."""
         self.album, self.catalog, self.weights, self.device = album, catalog, weights, device
@@ -117,7 +116,7 @@ class Service:
         restorer = replace(self._restorer, saturation=settings.get("saturation", 1))
         if settings.get("fill", self._fills[0]) == self._fills[0]:
             return restorer
-        return replace(restorer, filler=find_filler(settings["fill"], self.catalog or catalogs.load()))
+        return replace(restorer, filler=find_filler(settings["fill"], self.catalog))
 
 
 def open_folder(album: Album, folder: Path) -> Iterator[str]:
@@ -126,12 +125,12 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
         try:
             album.add(path.read_bytes(), path.name)
         except (ToolboxError, OSError) as error:
-            yield f"{files.printable(path.name)}: {' '.join(str(error).split())}"
+            yield f"{files.printable(path.name)}: {one_line(error)}"
 
 
-def _fill_names(catalog: Catalog | None, default: str | None) -> list[str]:
+def _fill_names(catalog: Catalog, default: str | None) -> list[str]:
     """Return the ways to fill that the page offers, the default of the weights first."""
-    names = [*(catalog or catalogs.load()).names("filler"), NETWORK_FILL]
+    names = [*catalog.names("filler"), NETWORK_FILL]
     first = default or NETWORK_FILL
     return [first, *(name for name in names if name != first)]
 
