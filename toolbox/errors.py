@@ -18,6 +18,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+def one_line(error: object) -> str:
+    """Return the text of an error, or any text, in one line: white space of any kind becomes single spaces."""
+    return " ".join(str(error).split())
+
+
 class ToolboxError(Exception):
     """Base of all errors that are shown to the user as one message, without a traceback."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from toolbox.cli.common import load_catalog
-from toolbox.errors import PluginError, ToolboxError, did_you_mean
+from toolbox.errors import PluginError, ToolboxError, did_you_mean, one_line
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 
@@ -76,7 +76,7 @@ def unknown_command(context: click.Context, name: str) -> click.UsageError:
 
 
 def _plugin_error(entry: Entry, what: str, error: object) -> PluginError:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, BaseException):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return PluginError(

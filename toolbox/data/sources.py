@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
-from toolbox.errors import DataError, PluginError, ToolboxError, UsageError
+from toolbox.errors import DataError, PluginError, ToolboxError, UsageError, one_line
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.utils.image_ref import ImageRef
 
@@ -58,9 +58,9 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     except ToolboxError:
         raise
     except (ValueError, OSError) as error:
-        raise DataError(f"{title}: {' '.join(str(error).split())}") from error
+        raise DataError(f"{title}: {one_line(error)}") from error
     except Exception as error:  # a plugin may raise anything
-        raise PluginError(f"{title} can't be built: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise PluginError(f"{title} can't be built: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(source, Source):
         raise PluginError(f"{title}: build returned {type(source).__name__}, not a toolbox.Source")
     for item in (*source.items, *source.tests):

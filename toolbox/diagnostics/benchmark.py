@@ -15,7 +15,7 @@ from toolbox.data.batch import Batch
 from toolbox.data.folders import Item
 from toolbox.data.loader import SampleKey, Samples, Stream
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, one_line
 from toolbox.training import state, step
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.run import sample_recipe
@@ -77,7 +77,7 @@ def measure_settings(
         memory.reset_peak_memory()
         return _measure(plan, items, device, settings, seconds)
     except (ToolboxError, RuntimeError, NotImplementedError, MemoryError) as error:
-        return BenchmarkRow(settings=settings, fault=" ".join(str(error).split())[:160])
+        return BenchmarkRow(settings=settings, fault=one_line(error)[:160])
 
 
 def fastest(rows: list[BenchmarkRow]) -> BenchmarkRow | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox.errors import InstallationError
+from toolbox.errors import InstallationError, one_line
 from toolbox.utils import paths
 from toolbox.utils.versions import DISTRIBUTION, NOT_INSTALLED, find_version
 
@@ -143,5 +143,5 @@ def _check_import(module: str) -> list[Finding]:
     try:
         __import__(module)
     except Exception as error:  # any error of the import is a finding
-        return [Finding(what=module, ok=False, detail=explain_import(error) or " ".join(str(error).split()))]
+        return [Finding(what=module, ok=False, detail=explain_import(error) or one_line(error))]
     return []

@@ -21,7 +21,7 @@ from torch.nn.utils import get_total_norm
 from toolbox.distributed import collectives
 from toolbox.distributed.activation_checkpointing import blocks
 from toolbox.distributed.torch_patches import local_fused_optimizers
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, one_line
 
 
 def shard(network: nn.Module, device: torch.device) -> None:
@@ -42,7 +42,7 @@ def shard(network: nn.Module, device: torch.device) -> None:
         try:
             sharded = fully_shard(module, mesh=mesh, reshard_after_forward=True)
         except (ValueError, NotImplementedError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise collectives.same_error_on_every_rank(
                 UsageError(f"The generator can't be sharded over the processes: {reason}. Set training.shard=false.")
             ) from error

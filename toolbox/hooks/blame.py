@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from toolbox.errors import PluginError, ToolboxError
+from toolbox.errors import PluginError, ToolboxError, one_line
 from toolbox.hooks.isolation import calls
 from toolbox.utils.memory import is_out_of_memory
 
@@ -103,7 +103,7 @@ def explain(error: BaseException) -> PluginError | None:
     entry = blamed(error)
     if entry is None:
         return None
-    text = " ".join(str(error).split())
+    text = one_line(error)
     raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return PluginError(
         f"{title(entry)} raised {raised} ({_position(error, entry)}). Expected: {contract(entry)}. {HINT}"

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import pluggy
 
-from toolbox.errors import did_you_mean
+from toolbox.errors import did_you_mean, one_line
 from toolbox.hooks import registry
 from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import isolated
@@ -165,7 +165,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
     except KeyboardInterrupt:
         raise
     except pluggy.PluginValidationError as error:
-        faults = [" ".join(str(error).split())]
+        faults = [one_line(error)]
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         faults = [_explain_import_error(error)]
     record.seconds = time.perf_counter() - started
@@ -239,7 +239,7 @@ def _explain_import_error(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.split(".")[0]
         return f"it needs the package '{package}', which is not installed: pip install {package}"
-    text = " ".join(str(error).split())
+    text = one_line(error)
     kind = "it exits the program (SystemExit)" if isinstance(error, SystemExit) else type(error).__name__
     return f"import failed: {kind}: {text}" if text else f"import failed: {kind}"
 

@@ -59,10 +59,10 @@ def restore_all(
             result = _restore_one(job, options, restorers, warnings, originals, records)
         except ToolboxError as error:
             # Most messages open with the path of the photograph, which the result has already.
-            reason = _without_path(_one_line(str(error)), job.photo)
+            reason = _without_path(files.printable_line(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the other photographs must go on
-            result = photo_result(job, status="failed", reason=f"{type(error).__name__}: {_one_line(str(error))}")
+            result = photo_result(job, status="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}")
         yield replace(result, seconds=round(time.monotonic() - started, 3))
 
 
@@ -70,7 +70,10 @@ def folder_results(folders: Mapping[Path, str]) -> list[PhotoResult]:
     """Return a failed result for each folder that can't be read; `folders` has the reasons."""
     return [
         PhotoResult(
-            photo=files.printable(folder), result="", status="failed", reason=_without_path(_one_line(reason), folder)
+            photo=files.printable(folder),
+            result="",
+            status="failed",
+            reason=_without_path(files.printable_line(reason), folder),
         )
         for folder, reason in folders.items()
     ]
@@ -170,7 +173,3 @@ def _check_target(path: Path, originals: _Originals) -> None:
 
 def _without_path(reason: str, path: Path) -> str:
     return reason.removeprefix(f"{files.printable(path)} ")
-
-
-def _one_line(text: str) -> str:
-    return files.printable(" ".join(text.split()))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
-from toolbox.errors import PluginError, ToolboxError
+from toolbox.errors import PluginError, ToolboxError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
@@ -37,7 +37,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = one_line(error) or type(error).__name__
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
     if changed:
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolbox.errors import PluginError
+from toolbox.errors import PluginError, one_line
 from toolbox.hooks.blame import WrongResultError
 from toolbox.imaging.color import keep_known
 from toolbox.models.component_calls import call_generator
@@ -58,7 +58,7 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, AssertionError, WrongResultError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
         multiple *= 2
     raise PluginError(f"The generator takes no picture of up to {2 * MAX_MULTIPLE} pixels: {reason}")
 

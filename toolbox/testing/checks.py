@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from toolbox.errors import InstallationError, RecipeError
+from toolbox.errors import InstallationError, RecipeError, one_line
 from toolbox.hooks.isolation import PluginWarning, isolated
 
 Status = Literal["ok", "failed", "noted"]
@@ -52,7 +52,7 @@ def error_text(error: BaseException) -> str:
     """Return an error as one line: its type and at most 300 characters of its message."""
     if isinstance(error, RecipeError):
         return "; ".join(str(fault) for fault in error.faults)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 

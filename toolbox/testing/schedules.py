@@ -11,6 +11,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from toolbox.distributed.torch_patches import replay_schedule, step_schedule
+from toolbox.errors import one_line
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
@@ -100,6 +101,6 @@ def check_longer_run(subject: Subject) -> str:
     try:
         _rates(_build(subject), 2 * count)
     except ValueError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         return Note(f"it ends after {count} {word}s, so a run can't be resumed with a shorter length: {reason}")
     return "goes on after the end of the run"

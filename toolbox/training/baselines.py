@@ -15,7 +15,7 @@ import torch
 
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
-from toolbox.errors import UsageError, WeightsError
+from toolbox.errors import UsageError, WeightsError, one_line
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks import blame
 from toolbox.models import weight_file
@@ -90,7 +90,7 @@ def loss_before_training(run: TrainingRun, batch: Batch) -> float:
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error) or collectives.is_lost_peer(error):
             raise
-        size, reason = run.plan.settings.data.size, " ".join(str(error).split())
+        size, reason = run.plan.settings.data.size, one_line(error)
         fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."
         if "DTensor" in reason:
             fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."

@@ -20,7 +20,7 @@ from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
 from toolbox.data.loader import SampleKey
 from toolbox.distributed import collectives
-from toolbox.errors import TrainingError, UsageError
+from toolbox.errors import TrainingError, UsageError, one_line
 from toolbox.training import checkpoint, run_dir
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
@@ -97,7 +97,7 @@ def save_step_folder(
             files.ensure_folder(folder)
             files.write_folder(target, fill)
         except Exception as failure:  # must not hide the first error
-            return f"The files to replay it could not be written: {' '.join(str(failure).split())}"
+            return f"The files to replay it could not be written: {one_line(failure)}"
         return f"To replay it: toolbox doctor --repeat {files.printable(target)}"
 
     return collectives.on_main_process(write)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.observing import RunEnded, RunStarted
@@ -100,7 +100,7 @@ def started(plan: Plan, options: RunOptions, device: object, step: int, steps: i
 
 def failed(error: BaseException) -> RunEnded:
     """Return the record of a run that an error has ended."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return RunEnded(status="failed", error=text or type(error).__name__)
 
 
@@ -110,5 +110,5 @@ def _reason(named: NamedObserver, error: BaseException, method: str) -> str:
         explained = blame.explain(error)
         if explained is not None:
             return str(explained)
-    text = " ".join(str(error).split())
+    text = one_line(error)
     return f"Its {method} raised {type(error).__name__}{f': {text}' if text else ''}."

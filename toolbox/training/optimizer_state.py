@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from toolbox.distributed import collectives
 from toolbox.distributed.torch_patches import replay_schedule
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, one_line
 from toolbox.models.optimizers import load_optimizer, split_optimizer
 from toolbox.training.optim import NetworkState
 
@@ -63,7 +63,7 @@ def load_optimizer_state(
     try:
         replay_schedule(trained.schedule, count, calls)
     except ValueError as fault:
-        reason = " ".join(str(fault).split())
+        reason = one_line(fault)
         error = UsageError(f"The schedule can't be continued after {count} {trained.cadence}s: {reason}")
         raise collectives.same_error_on_every_rank(error) from fault
 

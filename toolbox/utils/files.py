@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from toolbox.errors import DataError, OutputError, UsageError
+from toolbox.errors import DataError, OutputError, UsageError, one_line
 
 _TEMPORARY_NAME = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
 _MAX_NAME_BYTES = 255
@@ -67,6 +67,11 @@ def require_readable(path: Path, option: str, kind: str = "file or folder") -> N
         raise UsageError(f"{name} can't be read: {printable(error.strerror or str(error))}") from error
     except ValueError as error:  # a zero byte in the path
         raise UsageError(f"{name} is not a path: {error}") from error
+
+
+def printable_line(text: object) -> str:
+    """Return an error, or any text, as printable text in one line, with single spaces."""
+    return printable(one_line(text))
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

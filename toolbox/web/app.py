@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from toolbox import __version__
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, one_line
 from toolbox.web.album import Album
 from toolbox.web.security import Guard
 from toolbox.web.worker import Worker
@@ -161,7 +161,7 @@ def _settings(data: bytes, allowed: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": " ".join(str(error).split())}, status_code=400)
+    return JSONResponse({"error": one_line(error)}, status_code=400)
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -81,9 +81,11 @@ class Worker:
             except KeyError:
                 continue  # closed meanwhile
             except ToolboxError as error:
-                self.album.update(photo_id, state="failed", reason=_one_line(error))
+                self.album.update(photo_id, state="failed", reason=files.printable_line(error))
             except Exception as error:  # whatever happens, the next photograph has its turn
-                self.album.update(photo_id, state="failed", reason=f"{type(error).__name__}: {_one_line(error)}")
+                self.album.update(
+                    photo_id, state="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}"
+                )
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         self.album.update(photo_id, state="running")
@@ -94,7 +96,3 @@ class Worker:
         result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
         state = {"restored": "restored", "left as it is": "unchanged"}.get(result.status, "failed")
         self.album.update(photo_id, state=state, reason=result.reason, notes=result.notes)
-
-
-def _one_line(error: Exception) -> str:
-    return files.printable(" ".join(str(error).split()))
