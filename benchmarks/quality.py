@@ -28,6 +28,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.common import timing
+from benchmarks.common.color_figures import ab, colorfulness
 from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
 from toolbox.hooks.protocols import Sample
@@ -117,7 +118,7 @@ def mean_figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips 
     figures = {"S": scores.S, "M": scores.M, "C": scores.C, "score": scores.score or 0.0}
     figures["psnr"] = mean(cv2.PSNR(result, sample.truth) for result, sample in pairs)
     figures["ab"] = mean(colour_distance(result, sample.truth) for result, sample in pairs)
-    figures["colourfulness"] = mean(colourfulness(result) / colourfulness(sample.truth) for result, sample in pairs)
+    figures["colourfulness"] = mean(colorfulness(result) / colorfulness(sample.truth) for result, sample in pairs)
     figures["luma"] = max(
         int(np.abs(integer_luma(result).astype(int) - sample.image[..., 0])[~sample.mask].max())
         for result, sample in pairs
@@ -134,15 +135,7 @@ def mean(values) -> float:
 
 def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the mean distance of a* and b* of CIELAB (CIE 15:2004, D65) of two (H, W, 3) uint8 RGB pictures."""
-    x, y = (cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:] for picture in (a, b))
-    return float(np.hypot(*np.moveaxis(x - y, -1, 0)).mean())
-
-
-def colourfulness(picture: np.ndarray) -> float:
-    """Return the colourfulness of Hasler and Süsstrunk (2003) of (H, W, 3) uint8 RGB."""
-    red, green, blue = np.moveaxis(picture.astype(np.float64), -1, 0)
-    rg, yb = red - green, (red + green) / 2 - blue
-    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+    return float(np.hypot(*np.moveaxis(ab(a) - ab(b), -1, 0)).mean())
 
 
 class Lpips:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from toolbox import backbones
+from toolbox.utils.disjoint_sets import DisjointSets
 
 BACKBONE = "tf_efficientnet_lite0"
 SIDE = 160  # side in pixels of the encoder's input
@@ -71,19 +72,12 @@ class Extractor:
 
 def groups(features: Sequence[Features]) -> list[int]:
     """Return the group of each photograph: the lowest index among its direct and indirect near-duplicates."""
-    parent = list(range(len(features)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    sets = DisjointSets(len(features))
     for one, other, cosine in candidates(np.array([each.embedding for each in features])):
-        a, b = root(one), root(other)
-        if a != b and (cosine >= ALIKE_COSINE or is_same_scene(features[one], features[other])):
-            parent[max(a, b)] = min(a, b)
-    return [root(index) for index in range(len(features))]
+        is_known = sets.label(one) == sets.label(other)
+        if not is_known and (cosine >= ALIKE_COSINE or is_same_scene(features[one], features[other])):
+            sets.join(one, other)
+    return sets.labels()
 
 
 def candidates(embeddings: np.ndarray) -> list[tuple[int, int, float]]:

@@ -18,6 +18,7 @@ from toolbox.utils import files
 @as_json
 def command(folder: Path, sort: str, recipe: str | None, as_json: bool) -> None:
     """List the runs in FOLDER with their recipe, seed, steps and best score."""
+    from toolbox.evaluation.metrics import format_figure
     from toolbox.reports.run_files import is_run, read_run
 
     if not folder.is_dir():
@@ -44,12 +45,7 @@ def command(folder: Path, sort: str, recipe: str | None, as_json: bool) -> None:
         print_json(records)
         return
     rows = [
-        [str(row["run"]), str(row["recipe"]), str(row["seed"]), str(row["steps"]), format_score(row["score"])]
-        for row in records
+        [str(row["run"]), str(row["recipe"]), str(row["seed"]), str(row["steps"]), format_figure(run.best_score)]
+        for run, row in zip(runs, records, strict=True)
     ]
     print_table(rows, ("run", "recipe", "seed", "steps", "score"))
-
-
-def format_score(score: object) -> str:
-    """Return a score with four digits, or a dash."""
-    return f"{score:.4f}" if isinstance(score, float) else "-"

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from toolbox.utils.disjoint_sets import DisjointSets
+
 FORMAT_VERSION = 2  # raised when the same photographs may get other scenes, so that old cache entries are not used
 MAX_SHORT_SIDE = 1024  # pixels; larger photographs are halved until they fit
 MAX_CORNERS = (250, 130)  # at full and at half size; noise disturbs the latter less
@@ -114,19 +116,12 @@ def _normalise_contrast(gray: np.ndarray) -> np.ndarray:
 
 def group_scenes(fingerprints: Sequence[Fingerprint]) -> list[int]:
     """Return the scene of each photograph: the lowest index among the photographs of that scene."""
-    parent = list(range(len(fingerprints)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
+    scenes = DisjointSets(len(fingerprints))
     for first, second, translation in _candidate_pairs(fingerprints):
-        a, b = root(first), root(second)
-        if a != b and _is_same_scene(fingerprints[first], fingerprints[second], translation):
-            parent[max(a, b)] = min(a, b)
-    return [root(index) for index in range(len(fingerprints))]
+        is_known = scenes.label(first) == scenes.label(second)
+        if not is_known and _is_same_scene(fingerprints[first], fingerprints[second], translation):
+            scenes.join(first, second)
+    return scenes.labels()
 
 
 def _candidate_pairs(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int, np.ndarray]]:

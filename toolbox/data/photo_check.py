@@ -79,7 +79,7 @@ def is_in_colour(photo: np.ndarray) -> bool:
 
 def _look(item: Item) -> tuple[Examination, _Pair | None]:
     try:
-        photos = [io.read_rgb(path) for path in (item.input, item.truth) if path is not None]
+        photos = [io.read_rgb(path) for path in item.images]
     except DataError as error:
         return Examination(item=item, kind="unreadable", reason=str(error)), None
     photo = photos[-1]
@@ -88,17 +88,13 @@ def _look(item: Item) -> tuple[Examination, _Pair | None]:
     if len(photos) == 1:
         return found, None
     if photos[0].shape != photo.shape:
-        sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(_paths(item), photos, strict=True)]
+        sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(item.images, photos, strict=True)]
         return replace(found, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
     return found, _compare(*photos)
 
 
 def _label(image: Path | ImageRef) -> str:
     return image.parent.name if isinstance(image, Path) else image.name
-
-
-def _paths(item: Item) -> list[Path | ImageRef]:
-    return [path for path in (item.input, item.truth) if path is not None]
 
 
 def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:

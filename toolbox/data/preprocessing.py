@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +20,7 @@ from toolbox.errors import DataError
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
 from toolbox.masks import lost_region
-from toolbox.utils.image_ref import ImageRef, location
+from toolbox.utils.image_ref import location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +53,12 @@ def load_arrays(item: Item, key: PreprocessKey, cache: DecodedCache | None = Non
     """
     if cache is None:
         return _make_arrays(item, key)
-    return cache.get_or_make(_source_files(item), key.describe(item), lambda: _make_arrays(item, key))
+    return cache.get_or_make(item.images, key.describe(item), lambda: _make_arrays(item, key))
 
 
 def uncached_items(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -> list[Item]:
     """Return the items that are not in the cache."""
-    return [item for item in items if not cache.contains(_source_files(item), key.describe(item))]
+    return [item for item in items if not cache.contains(item.images, key.describe(item))]
 
 
 def fill_cache(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -> Iterator[None]:
@@ -77,10 +76,6 @@ def fill_cache(items: Iterable[Item], key: PreprocessKey, cache: DecodedCache) -
     finally:
         pool.shutdown(cancel_futures=True)
         cache.save_digests()
-
-
-def _source_files(item: Item) -> list[Path | ImageRef]:
-    return [path for path in (item.input, item.truth) if path is not None]
 
 
 def _make_arrays(item: Item, key: PreprocessKey) -> Arrays:

@@ -64,8 +64,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     if not isinstance(source, Source):
         raise PluginError(f"{title}: build returned {type(source).__name__}, not a toolbox.Source")
     for item in (*source.items, *source.tests):
-        images = [image for image in (item.input, item.truth) if image is not None]
-        if not images or not all(isinstance(image, Path) or _is_ref(image) for image in images):
+        if not item.images or not all(isinstance(image, Path) or _is_ref(image) for image in item.images):
             raise PluginError(f"{title}: {item.name} has no image, or one without name, read() and identity()")
     without = next((item.name for item in source.items if item.truth is None), None)
     if without is not None:

@@ -83,7 +83,7 @@ def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -
 
     def identity(item: Item) -> str:
         try:
-            return ":".join(digests.digest(path)[:16] for path in (item.input, item.truth) if path is not None)
+            return ":".join(digests.digest(path)[:16] for path in item.images)
         except OSError as error:
             raise DataError(f"{item.name} can't be read: {error.strerror or error}") from error
 

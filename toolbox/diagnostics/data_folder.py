@@ -88,7 +88,7 @@ def _not_used(source: Source) -> Iterator[Finding]:
     """Yield a finding for the files and folders that a run passes over."""
     assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
-    used = {path for item in (*source.items, *source.tests) for path in (item.input, item.truth)}
+    used = {path for item in (*source.items, *source.tests) for path in item.images}
     reasons: Counter[str] = Counter()
     for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
         images = set(io.find_images(folder))

@@ -39,6 +39,11 @@ class Score:
     score: float | None
 
 
+def format_figure(value: float | None) -> str:
+    """Return a figure as text with four decimals; a dash for one that is undefined."""
+    return "-" if value is None else f"{value:.4f}"
+
+
 def score(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> Score:
     """Return the competition's score of one photograph.
 

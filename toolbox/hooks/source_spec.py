@@ -24,6 +24,11 @@ class Item:
     input: Path | ImageRef | None = None
     truth: Path | ImageRef | None = None
 
+    @property
+    def images(self) -> tuple[Path | ImageRef, ...]:
+        """The pictures that it has, the input first."""
+        return tuple(image for image in (self.input, self.truth) if image is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

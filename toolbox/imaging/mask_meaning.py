@@ -30,16 +30,20 @@ _MIN_PHOTO_SPREAD = 0.2
 _MAX_MASK_LEVELS = 32
 
 
-class UndecidedMaskError(DataError):
-    """A mask that has more than one plausible reading.
+class MaskError(DataError):
+    """A mask that is not used as it is.
 
     Attributes:
-        readings: (H, W) bool, the lost pixels, for each reading.
+        readings: (H, W) bool, the lost pixels, for each reading of the mask.
     """
 
     def __init__(self, message: str, readings: dict[str, np.ndarray]) -> None:
         super().__init__(message)
         self.readings = readings
+
+
+class UndecidedMaskError(MaskError):
+    """A mask that has more than one plausible reading."""
 
 
 def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeaning = "auto") -> np.ndarray:

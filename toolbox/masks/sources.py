@@ -13,7 +13,7 @@ import numpy as np
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
-from toolbox.imaging.mask_meaning import MaskMeaning, UndecidedMaskError, border_share
+from toolbox.imaging.mask_meaning import MaskError, MaskMeaning, UndecidedMaskError, border_share
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.utils import files
 
@@ -25,16 +25,8 @@ _INVERTED_SHARE = 0.4
 _INVERTED_BORDER = 0.9
 
 
-class RefusedMaskError(DataError):
-    """A mask that would probably destroy the photograph.
-
-    Attributes:
-        readings: (H, W) bool, the lost pixels, for each reading of the mask.
-    """
-
-    def __init__(self, message: str, readings: dict[str, np.ndarray]) -> None:
-        super().__init__(message)
-        self.readings = readings
+class RefusedMaskError(MaskError):
+    """A mask that would probably destroy the photograph."""
 
 
 @dataclass(frozen=True, kw_only=True)

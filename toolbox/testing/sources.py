@@ -63,7 +63,7 @@ def check_images(case: SourceCase) -> str:
     """Every image can be decoded, and a pair has one size."""
     source = case.open()
     for item in (*source.items, *source.tests):
-        sizes = {io.read_rgb(image).shape[:2] for image in (item.input, item.truth) if image is not None}
+        sizes = {io.read_rgb(image).shape[:2] for image in item.images}
         require(len(sizes) == 1, f"the input and the truth of {item.name} have different sizes")
     return f"{sum(1 for _ in _images(source))} images decoded"
 
@@ -96,4 +96,4 @@ def check_reading_in_threads(case: SourceCase) -> str:
 
 def _images(source: Source) -> Iterator[Path | ImageRef]:
     for item in (*source.items, *source.tests):
-        yield from (image for image in (item.input, item.truth) if image is not None)
+        yield from item.images

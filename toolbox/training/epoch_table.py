@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toolbox.evaluation.metrics import format_figure
 from toolbox.training.checkpoint import Progress
 from toolbox.training.state import TrainState
 from toolbox.training.validate import ValidationResult
@@ -66,13 +67,13 @@ def epoch_columns(
             columns.append((name, _loss(total / count), 8))
     if validation is not None:
         columns.append(("valid", _loss(validation.loss), 8))
-        columns += [(name, _figure(value), 8) for name, value in asdict(validation.score).items()]
+        columns += [(name, format_figure(value), 8) for name, value in asdict(validation.score).items()]
     speed = table.images_per_second()
     columns += [("img/s", f"{speed:.{1 if speed < 100 else 0}f}", 7), ("time", duration(progress.seconds), 9)]
     for name, value in {} if validation is None else validation.metrics.items():
         width = max(len(name), 7) + 1
         if sum(max(column[2], len(column[1]) + 1) for column in columns) + width <= MAX_WIDTH:
-            columns.append((name, _figure(value), width))
+            columns.append((name, format_figure(value), width))
     return columns
 
 
@@ -90,7 +91,3 @@ def epoch_record(epoch: int, progress: Progress, state: TrainState, table: Epoch
 def _loss(value: float) -> str:
     text = f"{value:.4g}"
     return text if len(text) <= 7 else f"{value:.1e}"
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from toolbox.errors import OutputError
-from toolbox.evaluation.metrics import Score
+from toolbox.evaluation.metrics import Score, format_figure
 from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.imaging import io
 from toolbox.training import run_dir
@@ -91,9 +91,5 @@ def score_table(rows: Mapping[str, Score]) -> str:
     width = max(len(name) for name in rows)
     lines = [f"{'':{width}}       S       M       C   score"]
     for name, score in rows.items():
-        lines.append(f"{name:{width}}" + "".join(f"{_format(value):>8}" for value in asdict(score).values()))
+        lines.append(f"{name:{width}}" + "".join(f"{format_figure(value):>8}" for value in asdict(score).values()))
     return "\n".join(lines)
-
-
-def _format(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
