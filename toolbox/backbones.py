@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from toolbox.errors import one_line
 from toolbox.models import efficientnet_lite
 
 HUB_FILE = "model.safetensors"
@@ -69,7 +68,7 @@ def create(name: str, inputs: int = 3, **options: Any) -> Backbone:  # noqa: ANN
     try:
         network = _create_with_timm(name, ANY_SIZE_OPTIONS if has_fixed_size else ({},), in_chans=inputs, **options)
     except Exception as error:
-        raise ValueError(f"backbone '{name}' gives no feature maps: {one_line(error)}") from error
+        raise ValueError(f"backbone '{name}' gives no feature maps: {' '.join(str(error).split())}") from error
     info = network.feature_info
     return Backbone(
         network=network,
@@ -99,7 +98,7 @@ def examine(name: str, inputs: int = 3) -> Backbone:
         try:
             maps = features(backbone.network.eval(), torch.zeros(1, inputs, *PROBE_SIZE))
         except Exception as error:
-            text = one_line(error) or type(error).__name__
+            text = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"backbone '{name}' does not take pictures of any size: {text}") from error
     if tuple(values.shape[1] for values in maps) != backbone.channels:
         raise ValueError(f"backbone '{name}' gives other feature maps than timm says of it")
@@ -194,7 +193,7 @@ def fetch(name: str) -> Path:
         hub.get_hf_file_metadata(hub.hf_hub_url(config.hf_hub_id, HUB_FILE), timeout=10)
         return Path(hub.hf_hub_download(config.hf_hub_id, HUB_FILE))
     except Exception as error:  # the hub's HTTP library raises many types
-        text = one_line(error)
+        text = " ".join(str(error).split())
         raise ValueError(
             f"the pretrained weights of '{name}' can't be downloaded from timm's hub ({config.hf_hub_id}: {text}); "
             "without a network set weights to a safetensors file of them"
