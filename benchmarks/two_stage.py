@@ -5,10 +5,9 @@
 The setup is that of the best-known public solution: two U-Nets over ResNet-34 without pretrained weights, MSE on the
 gray and on the colours, AdamW. Both loops have the same weights, and read the same pairs from disk in the same order.
 
-The JSON and the table have the seconds of a step, with the loading of its data, and our speed-up (see
-`benchmarks.common.timing`); ``processor_time`` has the same in CPU time. ``first_loss`` shows that both compute the
-same. ``pieces`` compares the parts that differ, ours against plain: channels-last memory format, fused AdamW, loading
-of a batch. Without Lightning, only our loop is measured, and ``not_installed`` says so.
+The output has the seconds of a step with its data, and our speed-up (`benchmarks.common.timing`); ``processor_time``
+has CPU time. ``first_loss`` shows that both compute the same. ``pieces`` compares the parts that differ. Without
+Lightning, only our loop is measured, and ``not_installed`` says so.
 """
 
 from __future__ import annotations

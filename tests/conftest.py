@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ from toolbox_plugins.default.lost_region import damage
 
 from toolbox.data import sample
 from toolbox.imaging import io
+
+# With several test processes, one thread each is fastest. torch is imported later and reads this.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

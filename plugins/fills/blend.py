@@ -1,4 +1,4 @@
-"""Join copied pixels: keep their gradients, meet what is known, and spread what does not fit smoothly."""
+"""Blend copied pixels: keep their gradients, meet the known pixels, and spread the difference smoothly."""
 
 from __future__ import annotations
 
@@ -9,88 +9,88 @@ ITERATIONS = 150
 TOLERANCE = 1e-5
 
 
-def blended(image: np.ndarray, lost: np.ndarray, sources: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+def blend(image: np.ndarray, lost: np.ndarray, sources: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """Return the lost pixels (n, C) with the gradients of their sources: a discrete Poisson equation.
 
-    Across a seam the gradient is the mean of both sources'; towards a known pixel it is the lost one's source's.
+    Across a seam the gradient is the mean of both sources. Towards a known pixel it is that of the lost pixel's source.
     Solved by conjugate gradients with a diagonal preconditioner.
 
     Args:
-        image: (h * w, C) float32; only what is not lost is looked at.
+        image: (h * w, C) float32; the values of lost pixels are not used.
         lost: (h, w) bool.
-        sources: (n,) index of the pixel that each lost one, in raster order, is a copy of.
-        start: (n, C) what to add to the copies to begin with; nothing, if None.
+        sources: (n,) index of the pixel that each lost pixel, in raster order, is copied from.
+        start: (n, C) first estimate of the correction that is added to the copies; None for zero.
 
     Reference: Pérez et al., "Poisson Image Editing", SIGGRAPH 2003.
     """
-    places = np.flatnonzero(lost.ravel())
-    degrees, wanted, neighbours = _equations(image, lost, places, sources)
-    count = len(places)
+    indices = np.flatnonzero(lost.ravel())
+    degrees, right_side, neighbours = _equations(image, lost, indices, sources)
+    count = len(indices)
 
-    def applied(values: np.ndarray) -> np.ndarray:
+    def apply_laplacian(values: np.ndarray) -> np.ndarray:
         padded = np.concatenate([values, np.zeros((1, values.shape[1]), values.dtype)])
         total = degrees * values
-        for beside in neighbours:
-            total -= padded[beside]
+        for neighbour in neighbours:
+            total -= padded[neighbour]
         return total
 
     values = image[sources] if start is None else image[sources] + start
-    rest = wanted - applied(values)
-    step = rest / degrees
-    direction, power = step.copy(), (rest * step).sum(0)
-    enough = TOLERANCE * np.maximum(power, count)
+    residual = right_side - apply_laplacian(values)
+    step = residual / degrees
+    direction, residual_power = step.copy(), (residual * step).sum(0)
+    tolerance = TOLERANCE * np.maximum(residual_power, count)
     for _ in range(ITERATIONS):
-        if (power <= enough).all():
+        if (residual_power <= tolerance).all():
             break
-        image_of = applied(direction)
-        length = power / np.maximum((direction * image_of).sum(0), np.float32(1e-12))
+        laplacian_of_direction = apply_laplacian(direction)
+        length = residual_power / np.maximum((direction * laplacian_of_direction).sum(0), np.float32(1e-12))
         values += length * direction
-        rest -= length * image_of
-        step = rest / degrees
-        before, power = power, (rest * step).sum(0)
-        direction = step + (power / np.maximum(before, np.float32(1e-12))) * direction
+        residual -= length * laplacian_of_direction
+        step = residual / degrees
+        previous_power, residual_power = residual_power, (residual * step).sum(0)
+        direction = step + (residual_power / np.maximum(previous_power, np.float32(1e-12))) * direction
     return values
 
 
 def _equations(
-    image: np.ndarray, lost: np.ndarray, places: np.ndarray, sources: np.ndarray
+    image: np.ndarray, lost: np.ndarray, indices: np.ndarray, sources: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return the numbers of neighbours (n, 1), the right-hand side (n, C), and the lost neighbours by direction."""
+    """Return the number of neighbours (n, 1), the right-hand side (n, C), and the lost neighbours by direction."""
     height, width = lost.shape
-    flat, count = lost.ravel(), len(places)
-    number = np.full(lost.size, count)
-    number[places] = np.arange(count)
+    lost_flat, count = lost.ravel(), len(indices)
+    row_of = np.full(lost.size, count)
+    row_of[indices] = np.arange(count)
     source_of = np.arange(lost.size)
-    source_of[places] = sources
-    y, x = np.divmod(places, width)
+    source_of[indices] = sources
+    y, x = np.divmod(indices, width)
     degrees = np.zeros((count, 1), np.float32)
-    wanted = np.zeros((count, image.shape[1]), np.float32)
+    right_side = np.zeros((count, image.shape[1]), np.float32)
     neighbours = []
     for down, across in MOVES:
         inside = _within(y + down, x + across, lost.shape)
-        beside = np.where(inside, places + down * width + across, places)
-        of_beside = source_of[beside]
-        one, one_there = _moved(sources, down, across, flat, lost.shape)
-        other, other_there = _moved(of_beside, -down, -across, flat, lost.shape)
-        one_there &= inside
-        other_there &= inside & flat[beside]
-        slope = np.where(one_there[:, None], image[sources] - image[one], 0)
-        slope += np.where(other_there[:, None], image[other] - image[of_beside], 0)
-        wanted += slope / np.maximum(one_there.astype(np.float32) + other_there, 1)[:, None]
-        wanted += np.where((inside & ~flat[beside])[:, None], image[beside], 0)
+        neighbour = np.where(inside, indices + down * width + across, indices)
+        neighbour_source = source_of[neighbour]
+        moved_source, moved_known = _shift_indices(sources, down, across, lost_flat, lost.shape)
+        moved_back, moved_back_known = _shift_indices(neighbour_source, -down, -across, lost_flat, lost.shape)
+        moved_known &= inside
+        moved_back_known &= inside & lost_flat[neighbour]
+        slope = np.where(moved_known[:, None], image[sources] - image[moved_source], 0)
+        slope += np.where(moved_back_known[:, None], image[moved_back] - image[neighbour_source], 0)
+        right_side += slope / np.maximum(moved_known.astype(np.float32) + moved_back_known, 1)[:, None]
+        right_side += np.where((inside & ~lost_flat[neighbour])[:, None], image[neighbour], 0)
         degrees += inside[:, None]
-        neighbours.append(np.where(inside & flat[beside], number[beside], count))
-    return np.maximum(degrees, 1), wanted, neighbours
+        neighbours.append(np.where(inside & lost_flat[neighbour], row_of[neighbour], count))
+    return np.maximum(degrees, 1), right_side, neighbours
 
 
-def _moved(
-    places: np.ndarray, down: int, across: int, lost: np.ndarray, shape: tuple[int, ...]
+def _shift_indices(
+    indices: np.ndarray, down: int, across: int, lost: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places one step on, and whether they are in the image and known."""
-    y, x = np.divmod(places, shape[1])
+    """Return the indices moved by one step, and whether they are in the image and known."""
+    y, x = np.divmod(indices, shape[1])
     inside = _within(y + down, x + across, shape)
-    there = np.where(inside, places + down * shape[1] + across, places)
-    return there, inside & ~lost[there]
+    shifted = np.where(inside, indices + down * shape[1] + across, indices)
+    return shifted, inside & ~lost[shifted]
 
 
 def _within(y: np.ndarray, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

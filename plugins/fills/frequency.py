@@ -1,4 +1,4 @@
-"""Fill holes by frequency-selective extrapolation: what the surroundings' spectrum says goes on into the hole."""
+"""Fill holes by frequency-selective extrapolation: continue the strongest waves of the surroundings into the hole."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from toolbox.smooth_fill import fill_array, halve
 
-from .regions import FINE, Region, filled
+from .regions import FINE, Region, fill_regions
 
 BLOCK = 8
 WINDOW = 64
 ROUNDS = 60
-# The weight of a known pixel falls by this factor a pixel from the middle of the block.
+# The weight of a known pixel is multiplied by this factor for each pixel of distance from the middle of the block.
 DECAY = 0.8
-# The weight of a pixel that was extrapolated before, against that of a known one.
+# The weight of an extrapolated pixel; that of a known pixel is 1.
 TRUST = 0.5
-# The share of a coefficient that one round takes.
-STEP = 0.5
-# Deeper in the hole than this only the coarser scales say anything.
-REACH = 32
-MOST_LEVELS = 8
+# The part of a coefficient that one round adds.
+STEP_SIZE = 0.5
+# Pixels deeper in the hole than this get their values from the coarser scales alone.
+MAX_DEPTH = 32
+MAX_LEVELS = 8
 BATCH = 128
 # The chroma of gray in OpenCV's YCrCb of floats, whatever their range.
 NEUTRAL = np.float32(0.5)
@@ -39,38 +39,43 @@ def frequency(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarr
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16.
         mask: (H, W) bool, True where the image is lost.
-        seed: not used; nothing is drawn at random.
+        seed: not used; the fill is not random.
 
     Returns:
-        An array of the same shape and type. Known pixels are those of `image`; an image that is lost whole is black.
+        An array of the same shape and type. Known pixels are those of `image`. If no pixel is known, it is black.
 
     Raises:
-        ValueError: an array of another type or shape.
+        ValueError: an array has another type or shape.
 
     References: Seiler and Kaup, "Complex-Valued Frequency Selective Extrapolation for Fast Image and Video Signal
     Extrapolation", IEEE Signal Processing Letters 2010; Genser et al., "Spectral Constrained Frequency Selective
     Extrapolation for Rapid Image Error Concealment", IWSSIP 2018.
     """
     del seed
-    return filled(image, mask, lambda values, lost, region: extended(values, lost, region), around=context)
+    return fill_regions(
+        image, mask, lambda values, lost, region: extrapolate_region(values, lost, region), margin=context
+    )
 
 
-def extended(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
-    """Return `values` (h, w, C) float32 with a region extrapolated; dust, hairs and chroma with less effort."""
+def extrapolate_region(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
+    """Return `values` (h, w, C) float32 with a region extrapolated.
+
+    Dust, hairs and chroma get a smaller window and fewer rounds.
+    """
 
     def quick(planes: np.ndarray) -> np.ndarray:
-        return extrapolated(planes, lost, own=region.own, window=WINDOW // 2, rounds=ROUNDS // 3)
+        return extrapolate(planes, lost, target=region.target, window=WINDOW // 2, rounds=ROUNDS // 3)
 
     def full(planes: np.ndarray) -> np.ndarray:
-        return extrapolated(planes, lost, own=region.own)
+        return extrapolate(planes, lost, target=region.target)
 
-    return apart(values, quick if region.thickness <= FINE else full, quick)
+    return fill_luma_and_chroma(values, quick if region.thickness <= FINE else full, quick)
 
 
-def apart(values: np.ndarray, luma: Planes, chroma: Planes) -> np.ndarray:
-    """Return gray (h, w, 1) filled by `luma`, or RGB (h, w, 3) with its luma and its two planes of chroma filled apart.
+def fill_luma_and_chroma(values: np.ndarray, luma: Planes, chroma: Planes) -> np.ndarray:
+    """Return gray (h, w, 1) filled by `luma`, or RGB (h, w, 3) with luma and chroma filled separately.
 
-    Channels of RGB that are extrapolated independently give fringes of colour.
+    Extrapolating the channels of RGB separately would give fringes of colour.
     """
     if values.shape[2] == 1:
         return luma(values)
@@ -80,21 +85,21 @@ def apart(values: np.ndarray, luma: Planes, chroma: Planes) -> np.ndarray:
 
 
 def context(thickness: float, side: int) -> int:
-    """Return how many pixels around a hole of that thickness are of use; its `side` does not matter."""
+    """Return how many pixels around a hole with this thickness are useful. `side` is not used."""
     del side
     return min(24 * 2 ** levels(thickness), 48 + int(2 * thickness))
 
 
 def levels(thickness: float) -> int:
-    """Return how many coarser scales a hole of that thickness is begun at."""
-    return min(MOST_LEVELS, max(0, math.ceil(math.log2(max(thickness, 1) / 6))))
+    """Return the number of coarser scales for a hole with this thickness."""
+    return min(MAX_LEVELS, max(0, math.ceil(math.log2(max(thickness, 1) / 6))))
 
 
-def extrapolated(
+def extrapolate(
     values: np.ndarray,
     lost: np.ndarray,
     *,
-    own: np.ndarray | None = None,
+    target: np.ndarray | None = None,
     depth: int | None = None,
     window: int = WINDOW,
     rounds: int = ROUNDS,
@@ -102,74 +107,75 @@ def extrapolated(
 ) -> np.ndarray:
     """Return `values` with the lost ones extrapolated, from coarse to fine.
 
-    At each scale the coarser result, enlarged, is the trend, and only what the known pixels have beyond it is
-    extrapolated: the sums of waves that a window holds repeat themselves and can't follow a slope.
+    At each scale the enlarged result of the coarser scale is the trend, and only the difference of the known pixels
+    from it is extrapolated: a sum of waves repeats itself in the window and can't follow a slope.
 
     Args:
-        values: (h, w, C) float32; what is lost is not looked at.
+        values: (h, w, C) float32; the values of lost pixels are not used.
         lost: (h, w) bool.
-        own: (h, w) bool, the lost pixels that are asked for; all, if None.
-        depth: how many coarser scales there are; as many as the hole is thick for, if None.
+        target: (h, w) bool, the lost pixels to extrapolate; None for all.
+        depth: number of coarser scales; None chooses it by the thickness of the hole.
         window: side of the square that is transformed, a power of two from 16.
-        rounds: coefficients that are chosen for each block.
-        origin: where the grid of blocks begins, in pixels before the first one, 0 to 7.
+        rounds: number of coefficients chosen for each block.
+        origin: offset of the grid of blocks, in pixels before the first pixel, 0 to 7.
 
     Returns:
-        (h, w, C) float32; 0 where nothing is known.
+        (h, w, C) float32; 0 if no pixel is known.
     """
     if not lost.any() or lost.all():
         return np.where(lost[..., None], np.float32(0), values)
     if depth is None:
         depth = levels(float(cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3).max()))
     if depth and min(lost.shape) >= 16:
-        small, share = halve(values, ~lost)
-        small = extrapolated(small, share == 0, depth=depth - 1, window=window, rounds=rounds, origin=origin)
+        small, known_share = halve(values, ~lost)
+        small = extrapolate(small, known_share == 0, depth=depth - 1, window=window, rounds=rounds, origin=origin)
         trend = cv2.resize(cv2.GaussianBlur(small, (0, 0), 1), lost.shape[::-1], interpolation=cv2.INTER_CUBIC)
     else:
         trend = cv2.GaussianBlur(fill_array(values, ~lost), (0, 0), 8)
     trend = trend.reshape(values.shape)
-    rest = np.stack(
+    residuals = np.stack(
         [
-            _residual(values[..., channel] - trend[..., channel], lost, own, window, rounds, origin)
+            _residual(values[..., channel] - trend[..., channel], lost, target, window, rounds, origin)
             for channel in range(values.shape[2])
         ],
         axis=-1,
     )
-    return np.where(lost[..., None], rest + trend, values)
+    return np.where(lost[..., None], residuals + trend, values)
 
 
 def _residual(
-    plane: np.ndarray, lost: np.ndarray, own: np.ndarray | None, side: int, rounds: int, origin: int
+    plane: np.ndarray, lost: np.ndarray, target: np.ndarray | None, side: int, rounds: int, origin: int
 ) -> np.ndarray:
-    """Return a plane (h, w) with its lost pixels extrapolated, blocks with most known neighbours first."""
+    """Return a plane (h, w) with its lost pixels extrapolated; blocks with the most known neighbours come first."""
     pad = side
     field = np.pad(np.where(lost, np.float32(0), plane), pad)
     trust = np.pad((~lost).astype(np.float32), pad)
-    todo, first = _blocks(lost, own, origin), pad - origin
+    pending, grid_start = _blocks(lost, target, origin), pad - origin
     inner = np.arange(BLOCK)
-    while todo.any():
-        done = np.pad(~todo, 1).astype(np.int8)
-        around = sliding_window_view(done, (3, 3)).sum((2, 3))
-        ready = np.where(todo, around, -1)
-        chosen = np.argwhere(ready >= min(ready.max(), 3))
+    while pending.any():
+        known_blocks = np.pad(~pending, 1).astype(np.int8)
+        known_neighbours = np.where(pending, sliding_window_view(known_blocks, (3, 3)).sum((2, 3)), -1)
+        chosen = np.argwhere(known_neighbours >= min(known_neighbours.max(), 3))
         for start in range(0, len(chosen), BATCH):
-            part = chosen[start : start + BATCH]
-            found = _extended(field, trust, part * BLOCK + first - (side - BLOCK) // 2, side, rounds)
-            rows = (part[:, :1, None] * BLOCK + first) + inner[:, None]
-            columns = (part[:, 1:, None] * BLOCK + first) + inner
+            batch = chosen[start : start + BATCH]
+            block_values = _extrapolate_blocks(
+                field, trust, batch * BLOCK + grid_start - (side - BLOCK) // 2, side, rounds
+            )
+            rows = (batch[:, :1, None] * BLOCK + grid_start) + inner[:, None]
+            columns = (batch[:, 1:, None] * BLOCK + grid_start) + inner
             rows, columns = np.broadcast_arrays(rows, columns)
             new = trust[rows, columns] == 0
-            field[rows[new], columns[new]] = found[new]
+            field[rows[new], columns[new]] = block_values[new]
             trust[rows[new], columns[new]] = TRUST
-            todo[part[:, 0], part[:, 1]] = False
+            pending[batch[:, 0], batch[:, 1]] = False
     return field[pad:-pad, pad:-pad]
 
 
-def _blocks(lost: np.ndarray, own: np.ndarray | None, origin: int) -> np.ndarray:
+def _blocks(lost: np.ndarray, target: np.ndarray | None, origin: int) -> np.ndarray:
     """Return which blocks of the grid are extrapolated, (rows, columns) bool."""
-    wanted = lost if own is None else own
+    wanted = lost if target is None else target
     depth = cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3)
-    wanted = wanted & (depth <= REACH)
+    wanted = wanted & (depth <= MAX_DEPTH)
     height, width = (-(-(side + origin) // BLOCK) * BLOCK for side in lost.shape)
     padded = np.zeros((height, width), bool)
     padded[origin : origin + lost.shape[0], origin : origin + lost.shape[1]] = wanted
@@ -185,43 +191,49 @@ def _tables(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     half = side // 2 + 1
     axis = np.arange(side) - (side - 1) / 2
-    fall = (DECAY ** np.hypot(axis[:, None], axis)).astype(np.float32)
+    distance_weights = (DECAY ** np.hypot(axis[:, None], axis)).astype(np.float32)
     high = np.hypot(np.abs(np.fft.fftfreq(side))[:, None], np.arange(half) / side) * 2
     prior = np.clip(1 - np.sqrt(0.5) * high, 0, None) ** 2
     prior[side // 2 + 1 :, [0, side // 2]] = 0
     start = np.arange(side)[:, None] * 2 * side + np.arange(half)
-    return fall, prior.astype(np.float32).ravel(), start.ravel()
+    return distance_weights, prior.astype(np.float32).ravel(), start.ravel()
 
 
-def _extended(field: np.ndarray, trust: np.ndarray, corners: np.ndarray, side: int, rounds: int) -> np.ndarray:
+def _extrapolate_blocks(
+    field: np.ndarray, trust: np.ndarray, corners: np.ndarray, side: int, rounds: int
+) -> np.ndarray:
     """Return the middle blocks (n, BLOCK, BLOCK) of the windows that begin at `corners` (n, 2), as sums of waves.
 
-    In each round the wave that takes most from the weighted residual, times the prior, is added to the sum, and what
-    it takes is subtracted: in the spectrum that is the weights' spectrum, shifted.
+    Each round adds the wave that reduces the weighted residual most, after multiplication by the prior, and subtracts
+    it from the residual: in the spectrum, that is the shifted spectrum of the weights.
     """
-    fall, prior, start = _tables(side)
+    distance_weights, prior, start = _tables(side)
     count, half = len(corners), side // 2 + 1
     each = np.arange(count)
-    views = (sliding_window_view(one, (side, side))[corners[:, 0], corners[:, 1]] for one in (field, trust))
-    values, weights = next(views), next(views) * fall
+    views = (
+        sliding_window_view(padded_plane, (side, side))[corners[:, 0], corners[:, 1]] for padded_plane in (field, trust)
+    )
+    values, weights = next(views), next(views) * distance_weights
     total = np.maximum(weights.sum((1, 2)), np.float32(1e-9))
     mean = ((values * weights).sum((1, 2)) / total)[:, None, None]
-    left = np.fft.rfft2((values - mean) * weights).astype(np.complex64).reshape(count, -1)
+    residual = np.fft.rfft2((values - mean) * weights).astype(np.complex64).reshape(count, -1)
     shifted = np.tile(np.fft.fft2(weights).astype(np.complex64), (1, 2, 2)).ravel()
-    first = each * (4 * side * side)
-    waves = np.zeros_like(left)
+    spectrum_start = each * (4 * side * side)
+    waves = np.zeros_like(residual)
     for _ in range(rounds):
-        best = ((left.real**2 + left.imag**2) * prior).argmax(1)
+        best = ((residual.real**2 + residual.imag**2) * prior).argmax(1)
         y, x = np.divmod(best, half)
-        other_y, other_x = -y % side, -x % side
-        share = (STEP * left[each, best] / total).astype(np.complex64)
+        conjugate_y, conjugate_x = -y % side, -x % side
+        coefficient = (STEP_SIZE * residual[each, best] / total).astype(np.complex64)
         # A wave that is its own conjugate counts once.
-        conjugate = np.where((other_y == y) & (other_x == x), np.complex64(0), share.conj())
-        left -= share[:, None] * shifted[start + (first + other_y * 2 * side + other_x)[:, None]]
-        left -= conjugate[:, None] * shifted[start + (first + y * 2 * side + x)[:, None]]
-        waves[each, best] += share
-        twice = np.flatnonzero(other_x == x)
-        waves[twice, other_y[twice] * half + other_x[twice]] += conjugate[twice]
-    found = np.fft.irfft2(waves.reshape(count, side, half), s=(side, side)) * (side * side) + mean
+        conjugate = np.where((conjugate_y == y) & (conjugate_x == x), np.complex64(0), coefficient.conj())
+        residual -= (
+            coefficient[:, None] * shifted[start + (spectrum_start + conjugate_y * 2 * side + conjugate_x)[:, None]]
+        )
+        residual -= conjugate[:, None] * shifted[start + (spectrum_start + y * 2 * side + x)[:, None]]
+        waves[each, best] += coefficient
+        on_edge = np.flatnonzero(conjugate_x == x)
+        waves[on_edge, conjugate_y[on_edge] * half + conjugate_x[on_edge]] += conjugate[on_edge]
+    block_values = np.fft.irfft2(waves.reshape(count, side, half), s=(side, side)) * (side * side) + mean
     middle = slice((side - BLOCK) // 2, (side - BLOCK) // 2 + BLOCK)
-    return found[:, middle, middle].astype(np.float32)
+    return block_values[:, middle, middle].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Lay out a hole at a coarse scale: by which of a few offsets each lost pixel is copied."""
+"""Choose at a coarse scale by which of a few offsets each lost pixel is copied."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import cv2
 import numpy as np
 
 from .costs import NEVER, UNMATCHED, border_costs, seam_costs
-from .offsets import covering, offsets
-from .patches import Scale, nearest_valid
-from .propagation import MOVES, propagated
+from .offsets import cover_all_pixels, offsets
+from .patches import Scale, nearest_valid_patches
+from .propagation import MOVES, choose_labels
 
-# What an offset as long as the image costs, as a share of the median cost at the border.
-FAR = 0.02
+# Cost of an offset as long as the image, relative to the median cost at the border.
+LENGTH_COST = 0.02
 
 
 def lay_out(scale: Scale, random: np.random.Generator) -> np.ndarray | None:
-    """Return a source for each target of `scale`, or None where nothing can be copied.
+    """Return a source for each target of `scale`, or None if nothing can be copied.
 
-    Every lost pixel gets one of the offsets that are frequent among the best matches. The cost is a sum over pixels
-    of how badly the known pixels around fit those at the offset, and over neighbours with different offsets of how
-    much the two copies differ on both sides of the seam, in value and gradient. Belief propagation lowers it.
+    Each lost pixel gets one of the candidate offsets. The cost has two terms. For each pixel: how much the known pixels
+    around it differ from those at the offset. For each pair of neighbours with different offsets: how much the two
+    copies differ on both sides of the seam, in value and gradient. Belief propagation lowers the sum.
 
     References: He and Sun, "Statistics of Patch Offsets for Image Completion", ECCV 2012; Pritch et al., "Shift-Map
     Image Editing", ICCV 2009.
@@ -28,33 +28,33 @@ def lay_out(scale: Scale, random: np.random.Generator) -> np.ndarray | None:
         return None
     lost = np.flatnonzero(scale.lost.ravel())
     y, x = np.divmod(lost, scale.width)
-    shifts, sources, allowed = covering(scale, offsets(scale, lost, random), y, x, random)
+    shifts, sources, allowed = cover_all_pixels(scale, offsets(scale, lost, random), y, x, random)
     costs = border_costs(scale, shifts, lost)
-    typical = costs[costs < UNMATCHED]
-    if len(typical):
+    matched_costs = costs[costs < UNMATCHED]
+    if len(matched_costs):
         lengths = np.hypot(shifts[:, 0], shifts[:, 1]) / max(scale.height, scale.width)
-        costs += (FAR * np.median(typical) * lengths).astype(np.float32)
+        costs += (LENGTH_COST * np.median(matched_costs) * lengths).astype(np.float32)
     costs[~allowed] = NEVER
     seams = seam_costs(scale, sources)
     neighbours = _neighbours(scale, lost, y, x)
-    chosen = propagated(costs, seams, neighbours, (y + x) % 2)
-    return _spread_out(scale, lost, shifts[chosen])
+    label_of_pixel = choose_labels(costs, seams, neighbours, (y + x) % 2)
+    return _extend_to_targets(scale, lost, shifts[label_of_pixel])
 
 
 def _neighbours(scale: Scale, lost: np.ndarray, y: np.ndarray, x: np.ndarray) -> list[np.ndarray]:
-    """Return the numbers of the lost pixels beside each, by direction; as many as there are stands for none."""
-    number = np.full((scale.height + 2, scale.width + 2), len(lost))
-    number[y + 1, x + 1] = np.arange(len(lost))
-    return [number[y + 1 + down, x + 1 + across] for down, across in MOVES]
+    """Return the index of the lost neighbour of each lost pixel, by direction; len(lost) where there is none."""
+    index_of = np.full((scale.height + 2, scale.width + 2), len(lost))
+    index_of[y + 1, x + 1] = np.arange(len(lost))
+    return [index_of[y + 1 + down, x + 1 + across] for down, across in MOVES]
 
 
-def _spread_out(scale: Scale, lost: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Return a source for each target: by the offset of the lost pixel nearest to it."""
-    _, names = cv2.distanceTransformWithLabels(
+def _extend_to_targets(scale: Scale, lost: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Return a source for each target, by the offset of the nearest lost pixel."""
+    _, nearest_labels = cv2.distanceTransformWithLabels(
         (~scale.lost).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL
     )
-    table = np.zeros(int(names.max()) + 1, np.int64)
-    table[names.ravel()[lost]] = np.arange(len(lost))
-    nearest = table[names.ravel()[scale.targets]]
+    table = np.zeros(int(nearest_labels.max()) + 1, np.int64)
+    table[nearest_labels.ravel()[lost]] = np.arange(len(lost))
+    nearest = table[nearest_labels.ravel()[scale.targets]]
     y, x = np.divmod(scale.targets, scale.width)
-    return nearest_valid(scale, y + shifts[nearest, 0], x + shifts[nearest, 1])
+    return nearest_valid_patches(scale, y + shifts[nearest, 0], x + shifts[nearest, 1])

@@ -1,4 +1,4 @@
-"""Patches of an image with holes at one scale: which resemble each other, and what they say of the lost pixels."""
+"""Patches of an image with holes at one scale: their comparison, the search for similar ones, and voting."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import numpy as np
 
 RADIUS = 3
 SIDE = 2 * RADIUS + 1
-# A known pixel counts so many times as much as a lost one when patches are compared.
+# The weight of a known pixel when patches are compared; that of a lost one is 1.
 KNOWN = 2.0
-# A patch deeper in the hole by a pixel is trusted less by this factor.
+# The weight of a patch is divided by this factor for each pixel that it lies deeper in the hole.
 CONFIDENCE = 1.3
 CHUNK = 32768
 
 
 class Scale:
-    """An image at one scale, with what is lost in it and where patches may be copied from.
+    """An image at one scale, with its lost pixels, and the positions from which patches may be copied.
 
-    Positions are indices of patches' middles in the flattened image.
+    Positions are indices of the patches' middles in the flattened image.
 
     Attributes:
-        image: (h * w, C) float32; the lost pixels hold what is thought of them.
+        image: (h * w, C) float32; lost pixels hold their estimates.
         lost: (h, w) bool.
-        usable: (h, w) bool, the pixels that may be copied.
-        targets: (n,) positions of all patches with a lost pixel in them.
-        valid: (h * w,) bool, the positions of patches that may be copied.
-        offsets: (49,) from a middle to its patch's pixels.
+        usable: (h, w) bool, whether a pixel may be copied.
+        targets: (n,) positions of all patches that contain a lost pixel.
+        valid: (h * w,) bool, whether the patch at a position may be copied.
+        offsets: (49,) offsets in the flattened image from a middle to the pixels of its patch.
     """
 
-    def __init__(self, values: np.ndarray, lost: np.ndarray, barred: np.ndarray) -> None:
-        """Take `values` (h, w, C) float32, where they are `lost`, and where they are `barred` from being copied."""
+    def __init__(self, values: np.ndarray, lost: np.ndarray, forbidden: np.ndarray) -> None:
+        """Take `values` (h, w, C) float32, which of them are `lost`, and which are `forbidden` to copy."""
         self.height, self.width = lost.shape
         self.image = np.ascontiguousarray(values, np.float32).reshape(lost.size, -1)
         self.lost = lost
-        self.usable = ~(lost | barred)
+        self.usable = ~(lost | forbidden)
         kernel = np.ones((SIDE, SIDE), np.uint8)
         inner = np.zeros(lost.shape, bool)
         inner[RADIUS : self.height - RADIUS, RADIUS : self.width - RADIUS] = True
         near = cv2.dilate(lost.view(np.uint8), kernel).view(bool)
         self.targets = np.flatnonzero(near & inner)
-        whole = cv2.erode(self.usable.view(np.uint8), kernel).view(bool)
-        self.valid = (whole & inner).ravel()
+        fully_usable = cv2.erode(self.usable.view(np.uint8), kernel).view(bool)
+        self.valid = (fully_usable & inner).ravel()
         axis = np.arange(-RADIUS, RADIUS + 1)
         self.offsets = (axis[:, None] * self.width + axis).ravel()
 
     def depth(self) -> np.ndarray:
-        """Return how far each pixel is from a known one, (h, w)."""
+        """Return the distance of each pixel from the nearest known one in pixels, (h, w)."""
         return cv2.distanceTransform(self.lost.view(np.uint8), cv2.DIST_L2, 3)
 
     def patches(self, middles: np.ndarray) -> np.ndarray:
@@ -59,22 +59,22 @@ class Scale:
         weight = np.sqrt(weight / weight.sum(1, keepdims=True))
         return np.repeat(weight, self.image.shape[1], axis=1)
 
-    def cost(self, sources: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
-        """Return the weighted mean square difference of each target, or of `which`, from the patch at its source."""
-        targets = self.targets if which is None else self.targets[which]
-        found = np.empty(len(targets), np.float32)
+    def cost(self, sources: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the weighted mean square difference of each target (or of `rows`) from the patch at its source."""
+        targets = self.targets if rows is None else self.targets[rows]
+        costs = np.empty(len(targets), np.float32)
         for start in range(0, len(targets), CHUNK):
             part = slice(start, start + CHUNK)
-            apart = self.patches(targets[part])
-            apart -= self.patches(sources[part])
-            apart *= self.weights(targets[part])
-            found[part] = np.einsum("nk,nk->n", apart, apart)
-        return found
+            differences = self.patches(targets[part])
+            differences -= self.patches(sources[part])
+            differences *= self.weights(targets[part])
+            costs[part] = np.einsum("nk,nk->n", differences, differences)
+        return costs
 
     def search(self, sources: np.ndarray, random: np.random.Generator, radius: int) -> np.ndarray:
-        """Return better sources (n,) for the targets: those of neighbours, and random ones within `radius` pixels.
+        """Return better sources (n,) for the targets: those of neighbours and random ones within `radius` pixels.
 
-        Reference: Barnes et al., "PatchMatch", SIGGRAPH 2009; neighbours 4, 2 and 1 pixels away stand for its scan.
+        Reference: Barnes et al., "PatchMatch", SIGGRAPH 2009; neighbours at 4, 2 and 1 pixels replace its scan.
         """
         sources, best = sources.copy(), self.cost(sources)
         size = self.lost.size
@@ -83,8 +83,8 @@ class Scale:
         for step in (4, 2, 1):
             for move in (step, -step, step * self.width, -step * self.width):
                 beside = self.targets + move
-                there = np.where((beside >= 0) & (beside < size), number[beside.clip(0, size - 1)], -1)
-                self._try(sources, best, np.where(there >= 0, sources[there] - move, -1))
+                neighbour_rows = np.where((beside >= 0) & (beside < size), number[beside.clip(0, size - 1)], -1)
+                self._try(sources, best, np.where(neighbour_rows >= 0, sources[neighbour_rows] - move, -1))
         while radius >= 1:
             moves = random.integers(-radius, radius + 1, (2, len(sources)))
             y = (sources // self.width + moves[0]).clip(0, self.height - 1)
@@ -93,16 +93,16 @@ class Scale:
             radius //= 2
         return sources
 
-    def _try(self, sources: np.ndarray, best: np.ndarray, others: np.ndarray) -> None:
-        inside = (others >= 0) & (others < self.lost.size) & (others != sources)
-        which = np.flatnonzero(inside & self.valid[others.clip(0, self.lost.size - 1)])
-        if len(which):
-            cost = self.cost(others[which], which)
-            better = cost < best[which]
-            sources[which[better]], best[which[better]] = others[which[better]], cost[better]
+    def _try(self, sources: np.ndarray, best: np.ndarray, candidates: np.ndarray) -> None:
+        inside = (candidates >= 0) & (candidates < self.lost.size) & (candidates != sources)
+        rows = np.flatnonzero(inside & self.valid[candidates.clip(0, self.lost.size - 1)])
+        if len(rows):
+            cost = self.cost(candidates[rows], rows)
+            better = cost < best[rows]
+            sources[rows[better]], best[rows[better]] = candidates[rows[better]], cost[better]
 
     def vote(self, sources: np.ndarray, best: np.ndarray | None = None) -> None:
-        """Set each lost pixel to the mean of what the patches over it say; good and outer ones count more.
+        """Set each lost pixel to the weighted mean of the patches over it; similar and outer patches count more.
 
         Reference: Wexler et al., "Space-Time Completion of Video", PAMI 2007.
         """
@@ -116,36 +116,35 @@ class Scale:
             targets, part = self.targets[start : start + CHUNK], slice(start, start + CHUNK)
             pixels = targets[:, None] + self.offsets
             rows, columns = np.nonzero(flat[pixels])
-            here, weight = pixels[rows, columns], trust[part][rows]
-            said = self.image[sources[part][rows] + self.offsets[columns]]
-            total += np.bincount(here, weight, size)
+            voted_pixels, weight = pixels[rows, columns], trust[part][rows]
+            votes = self.image[sources[part][rows] + self.offsets[columns]]
+            total += np.bincount(voted_pixels, weight, size)
             for channel in range(len(sums)):
-                sums[channel] += np.bincount(here, weight * said[:, channel], size)
-        told = flat & (total > 0)
-        self.image[told] = (sums[:, told] / total[told]).T
+                sums[channel] += np.bincount(voted_pixels, weight * votes[:, channel], size)
+        voted = flat & (total > 0)
+        self.image[voted] = (sums[:, voted] / total[voted]).T
 
 
-def carried(coarse: Scale, sources: np.ndarray, fine: Scale) -> np.ndarray:
-    """Return sources for the targets of a scale of twice the size: the same places, and what lies beside them."""
+def upsample_sources(coarse: Scale, sources: np.ndarray, fine: Scale) -> np.ndarray:
+    """Return sources for the targets of a scale of twice the size, by the same offsets."""
     table = np.full(coarse.lost.size, -1)
     table[coarse.targets] = sources
     y, x = np.divmod(fine.targets, fine.width)
-    up = (y // 2).clip(RADIUS, coarse.height - RADIUS - 1)
-    across = (x // 2).clip(RADIUS, coarse.width - RADIUS - 1)
-    source_y, source_x = np.divmod(table[up * coarse.width + across], coarse.width)
-    found = 2 * source_y + (y - 2 * up), 2 * source_x + (x - 2 * across)
-    return nearest_valid(fine, found[0], found[1])
+    coarse_y = (y // 2).clip(RADIUS, coarse.height - RADIUS - 1)
+    coarse_x = (x // 2).clip(RADIUS, coarse.width - RADIUS - 1)
+    source_y, source_x = np.divmod(table[coarse_y * coarse.width + coarse_x], coarse.width)
+    return nearest_valid_patches(fine, 2 * source_y + y - 2 * coarse_y, 2 * source_x + x - 2 * coarse_x)
 
 
-def nearest_valid(scale: Scale, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+def nearest_valid_patches(scale: Scale, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the positions (n,) of the valid patches nearest to rows `y` and columns `x`."""
-    places = y.clip(0, scale.height - 1) * scale.width + x.clip(0, scale.width - 1)
-    wrong = ~scale.valid[places]
-    if wrong.any():
+    indices = y.clip(0, scale.height - 1) * scale.width + x.clip(0, scale.width - 1)
+    invalid = ~scale.valid[indices]
+    if invalid.any():
         blocked = (~scale.valid).astype(np.uint8).reshape(scale.lost.shape)
-        _, names = cv2.distanceTransformWithLabels(blocked, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+        _, nearest_labels = cv2.distanceTransformWithLabels(blocked, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
         valid = np.flatnonzero(scale.valid)
-        table = np.zeros(int(names.max()) + 1, np.int64)
-        table[names.ravel()[valid]] = valid
-        places[wrong] = table[names.ravel()[places[wrong]]]
-    return places
+        table = np.zeros(int(nearest_labels.max()) + 1, np.int64)
+        table[nearest_labels.ravel()[valid]] = valid
+        indices[invalid] = table[nearest_labels.ravel()[indices[invalid]]]
+    return indices

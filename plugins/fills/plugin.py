@@ -1,4 +1,4 @@
-"""What the bundle brings; numpy and OpenCV are imported when a fill is built."""
+"""Hooks of the bundle. numpy and OpenCV are imported only when a fill is built."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def build_frequency(params: Params) -> Filler:
 
 
 def build_texture(params: Params) -> Filler:
-    """Build the fill by pieces of the image."""
+    """Build the fill with patches of the image."""
     from .texture import texture
 
     return texture
@@ -41,7 +41,7 @@ def build_average(params: Params) -> Filler:
 
 
 def build_auto(params: Params) -> Filler:
-    """Build the fill that chooses hole by hole."""
+    """Build the fill that chooses for each hole."""
     from .auto import auto
 
     return auto
@@ -83,12 +83,12 @@ def toolbox_fillers() -> list[FillerSpec]:
     return [
         FillerSpec(
             name="auto",
-            summary="Chooses among the others hole by hole, by how wide it is and what surrounds it",
+            summary="Chooses frequency or texture for each hole, by its width and its surroundings",
             build=build_auto,
         ),
         FillerSpec(
             name="texture",
-            summary="Copies pieces of the image so that large holes look natural; what it shows is made up",
+            summary="Copies patches of the image so that large holes look natural; their content is invented",
             build=build_texture,
             reference="He and Sun, Statistics of Patch Offsets for Image Completion, ECCV 2012; "
             "Barnes et al., PatchMatch, SIGGRAPH 2009; Pérez et al., Poisson Image Editing, SIGGRAPH 2003",
@@ -102,13 +102,13 @@ def toolbox_fillers() -> list[FillerSpec]:
         ),
         FillerSpec(
             name="average",
-            summary="The mean of several extrapolations and the smooth fill: nearest to the truth, for scores",
+            summary="Mean of several extrapolations and the smooth fill: nearest to the truth, for scores",
             build=build_average,
             reference="as frequency",
         ),
         FillerSpec(
             name="smooth",
-            summary="Spreads the values at the border smoothly; makes nothing up",
+            summary="Spreads the values at the border smoothly; invents nothing",
             build=build_smooth,
             reference="Pérez et al., Poisson Image Editing, SIGGRAPH 2003",
         ),

@@ -1,4 +1,4 @@
-"""Choose one of a few labels for each pixel so that the sum of costs is small: belief propagation on a grid."""
+"""Choose one label for each pixel so that the sum of costs is small: belief propagation on a grid."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import numpy as np
 
 from .costs import NEVER
 
-# Rounds of messages with all labels, how many labels a pixel keeps, rounds with those, and descents at the end.
-FIRST = 8
-KEPT = 16
-ROUNDS = 80
+# Rounds with all labels, labels that each pixel keeps after them, rounds with these, and descents at the end.
+FULL_ROUNDS = 8
+MAX_CANDIDATES = 16
+CANDIDATE_ROUNDS = 80
 DESCENTS = 5
 MOVES = ((0, 1), (0, -1), (1, 0), (-1, 0))
 OPPOSITE = (1, 0, 3, 2)
 
 
-def propagated(costs: np.ndarray, seams: np.ndarray, neighbours: list[np.ndarray], colour: np.ndarray) -> np.ndarray:
-    """Return the offset's number of each pixel (n,), by min-sum belief propagation.
+def choose_labels(costs: np.ndarray, seams: np.ndarray, neighbours: list[np.ndarray], colour: np.ndarray) -> np.ndarray:
+    """Return the label of each pixel (n,), by min-sum belief propagation.
 
-    A few rounds with all offsets choose the KEPT most likely ones of each pixel; many rounds follow with those alone.
+    A few rounds with all labels choose the MAX_CANDIDATES most likely ones of each pixel. Many rounds use these.
     """
     count, labels = costs.shape
-    every = np.broadcast_to(np.arange(labels), (count, labels))
-    beliefs, _ = _rounds(costs, seams, neighbours, colour, every, FIRST)
-    kept = np.sort(np.argsort(beliefs, axis=1, kind="stable")[:, :KEPT], axis=1)
-    beliefs, edges = _rounds(np.take_along_axis(costs, kept, 1), seams, neighbours, colour, kept, ROUNDS)
+    all_labels = np.broadcast_to(np.arange(labels), (count, labels))
+    beliefs, _ = _rounds(costs, seams, neighbours, colour, all_labels, FULL_ROUNDS)
+    candidate_labels = np.sort(np.argsort(beliefs, axis=1, kind="stable")[:, :MAX_CANDIDATES], axis=1)
+    beliefs, edges = _rounds(
+        np.take_along_axis(costs, candidate_labels, 1), seams, neighbours, colour, candidate_labels, CANDIDATE_ROUNDS
+    )
     chosen = beliefs.argmin(1)
-    few = np.take_along_axis(costs, kept, 1)
-    for now in (0, 1) * DESCENTS:
-        energy = few.copy()
-        for to, sender, cost in edges:
-            energy[to] += cost[np.arange(len(to)), :, chosen[sender]]
-        active = colour == now
+    candidate_costs = np.take_along_axis(costs, candidate_labels, 1)
+    for active_colour in (0, 1) * DESCENTS:
+        energy = candidate_costs.copy()
+        for receiver, sender, cost in edges:
+            energy[receiver] += cost[np.arange(len(receiver)), :, chosen[sender]]
+        active = colour == active_colour
         chosen[active] = energy.argmin(1)[active]
-    return kept[np.arange(count), chosen]
+    return candidate_labels[np.arange(count), chosen]
 
 
 def _rounds(
@@ -41,32 +43,35 @@ def _rounds(
     seams: np.ndarray,
     neighbours: list[np.ndarray],
     colour: np.ndarray,
-    kept: np.ndarray,
+    candidate_labels: np.ndarray,
     rounds: int,
 ) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    """Return the beliefs (n, k) after so many rounds, and by direction the edges: to, from, and cost (m, k, k).
+    """Return the beliefs (n, k), and by direction the edges: receiver, sender, and cost (m, k, k).
 
-    Messages go to the two colours of a chessboard in turn, and are averaged with the last ones.
+    Messages go to the two colours of a chessboard in turn and are averaged with the previous ones.
     """
-    count, labels = kept.shape
+    count, labels = candidate_labels.shape
     edges = []
-    for beside in neighbours:
-        to = np.flatnonzero(beside < count)
-        sender = beside[to]
-        own, other = kept[to][:, :, None], kept[sender][:, None, :]
-        cost = seams[to[:, None, None], own, other] + seams[sender[:, None, None], own, other]
-        edges.append((to, sender, cost))
+    for neighbour in neighbours:
+        receiver = np.flatnonzero(neighbour < count)
+        sender = neighbour[receiver]
+        receiver_labels, sender_labels = candidate_labels[receiver][:, :, None], candidate_labels[sender][:, None, :]
+        cost = (
+            seams[receiver[:, None, None], receiver_labels, sender_labels]
+            + seams[sender[:, None, None], receiver_labels, sender_labels]
+        )
+        edges.append((receiver, sender, cost))
     messages = np.zeros((4, count + 1, labels), np.float32)
     for number in range(2 * rounds):
-        for direction, (to, sender, cost) in enumerate(edges):
-            active = np.flatnonzero(colour[to] == number % 2)
-            senders, receivers = sender[active], to[active]
+        for direction, (receiver, sender, cost) in enumerate(edges):
+            active = np.flatnonzero(colour[receiver] == number % 2)
+            senders, receivers = sender[active], receiver[active]
             belief = costs[senders] + sum(messages[k][senders] for k in range(4) if k != OPPOSITE[direction])
-            new = np.empty((len(active), labels), np.float32)
+            message = np.empty((len(active), labels), np.float32)
             for start in range(0, len(active), 128):
-                part = slice(start, start + 128)
-                new[part] = (belief[part, None, :] + cost[active[part]]).min(2)
-            new -= new.min(1, keepdims=True)
-            np.minimum(new, NEVER / 10, out=new)
-            messages[direction][receivers] = new if number < 2 else (messages[direction][receivers] + new) / 2
+                batch = slice(start, start + 128)
+                message[batch] = (belief[batch, None, :] + cost[active[batch]]).min(2)
+            message -= message.min(1, keepdims=True)
+            np.minimum(message, NEVER / 10, out=message)
+            messages[direction][receivers] = message if number < 2 else (messages[direction][receivers] + message) / 2
     return costs + messages[:, :count].sum(0), edges

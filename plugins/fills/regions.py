@@ -1,4 +1,4 @@
-"""What is lost, in parts that are filled one by one: a crop around each, at the image's own scale."""
+"""Split the lost pixels into regions that are filled separately, each with a crop of the image around it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Holes that are at most so many pixels from edge to middle are thin, as a scratch is, whatever their length. Thin and
-# small ones are filled together, cell by cell of so many pixels a side.
+# Holes with at most this distance from edge to middle, in pixels, are thin, such as scratches of any length. Thin and
+# small holes are filled together in cells with this side in pixels.
 THIN = 8
 CELL = 256
-# Dust and hairs, at most so many pixels from edge to middle, are kept apart from what is thicker.
+# Dust and hairs have at most this distance from edge to middle, in pixels. No region holds both them and thicker holes.
 FINE = 3
 SMALL = 64
 
@@ -22,20 +22,20 @@ class Region:
     """A part of the image with some of its lost pixels.
 
     Attributes:
-        box: its rows and columns.
-        own: (h, w) bool, the lost pixels to fill here; others in the box may be lost too.
-        thickness: the greatest distance of one of them from what is known, in pixels.
+        box: the rows and columns of the crop.
+        target: (h, w) bool, the lost pixels to fill in this region; other pixels in the box may be lost too.
+        thickness: the largest distance of a target pixel from a known pixel, in pixels.
     """
 
     box: tuple[slice, slice]
-    own: np.ndarray
+    target: np.ndarray
     thickness: float
 
 
 Fill = Callable[[np.ndarray, np.ndarray, Region], np.ndarray]
 
 
-def check(image: np.ndarray, mask: np.ndarray) -> None:
+def check_arguments(image: np.ndarray, mask: np.ndarray) -> None:
     """Raise ValueError if `image` or `mask` is not of the type and shape that a fill takes."""
     if image.dtype not in (np.uint8, np.uint16) or not (image.ndim == 2 or image.ndim == 3 and image.shape[2] == 3):
         raise ValueError(f"image must be (H, W) or (H, W, 3) of uint8 or uint16, not {image.shape} {image.dtype}")
@@ -43,74 +43,75 @@ def check(image: np.ndarray, mask: np.ndarray) -> None:
         raise ValueError(f"mask must be bool of the image's size {image.shape[:2]}, not {mask.shape} {mask.dtype}")
 
 
-def filled(image: np.ndarray, mask: np.ndarray, fill: Fill, around: Callable[[float, int], int]) -> np.ndarray:
+def fill_regions(image: np.ndarray, mask: np.ndarray, fill: Fill, margin: Callable[[float, int], int]) -> np.ndarray:
     """Return `image` with every region of `mask` filled by `fill`.
 
     Args:
         image: (H, W) or (H, W, 3), uint8 or uint16.
         mask: (H, W) bool, True where it is lost.
-        fill: called with a crop (h, w, C) float32 of 0 to 255, 0 where it is lost; what is lost in it, (h, w) bool; and
-            the region, whose own pixels are taken from the (h, w, C) that it returns.
-        around: how many pixels the crop has around a hole of that thickness and longer side.
+        fill: called with a crop (h, w, C) float32 of 0 to 255, with 0 in lost pixels; its lost pixels, (h, w) bool;
+            and the region. Returns (h, w, C), of which the target pixels of the region are used.
+        margin: called with the thickness and the longer side of a hole, in pixels. Returns the width in pixels of the
+            known surroundings in the crop.
     """
-    check(image, mask)
+    check_arguments(image, mask)
     result = image.copy()
-    top = np.float32(np.iinfo(image.dtype).max)
-    scale = np.float32(255) / top
-    for region in regions(mask, around):
+    max_value = np.float32(np.iinfo(image.dtype).max)
+    scale = np.float32(255) / max_value
+    for region in regions(mask, margin):
         crop, lost = image[region.box], mask[region.box]
         values = crop.reshape(*lost.shape, -1).astype(np.float32) * scale
         values[lost] = 0
-        found = fill(values, lost, region)[region.own]
-        written = np.rint(found / scale).clip(0, top).astype(image.dtype)
-        result[region.box][region.own] = written if image.ndim == 3 else written[:, 0]
+        region_values = fill(values, lost, region)[region.target]
+        rounded = np.rint(region_values / scale).clip(0, max_value).astype(image.dtype)
+        result[region.box][region.target] = rounded if image.ndim == 3 else rounded[:, 0]
     return result
 
 
-def regions(mask: np.ndarray, around: Callable[[float, int], int]) -> Iterator[Region]:
-    """Yield the lost pixels of a mask (H, W) in groups, each pixel once, with `around(thickness, side)` around."""
+def regions(mask: np.ndarray, margin: Callable[[float, int], int]) -> Iterator[Region]:
+    """Yield regions that hold each lost pixel of a mask (H, W) once, with `margin(thickness, side)` around."""
     if not mask.any():
         return
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
-    places = np.flatnonzero(mask)
-    names = labels.ravel()[places]
+    indices = np.flatnonzero(mask)
+    hole_labels = labels.ravel()[indices]
     del labels
-    depth = _depth(mask).ravel()[places]
-    thick = np.zeros(count, np.float32)
-    np.maximum.at(thick, names.astype(np.intp), depth.astype(np.float32))
-    groups = _groups(mask.shape, places, names, thick, stats)
+    depth = _distance_to_known(mask).ravel()[indices]
+    hole_thickness = np.zeros(count, np.float32)
+    np.maximum.at(hole_thickness, hole_labels.astype(np.intp), depth.astype(np.float32))
+    groups = _groups(mask.shape, indices, hole_labels, hole_thickness, stats)
     order = np.argsort(groups, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
         thickness = float(depth[members].max())
-        rows, columns = np.divmod(places[members], mask.shape[1])
+        rows, columns = np.divmod(indices[members], mask.shape[1])
         side = int(max(np.ptp(rows), np.ptp(columns))) + 1
-        by = around(thickness, side)
-        box = _grown(rows, by, mask.shape[0]), _grown(columns, by, mask.shape[1])
-        own = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), bool)
-        own[rows - box[0].start, columns - box[1].start] = True
-        yield Region(box=box, own=own, thickness=thickness)
+        extra = margin(thickness, side)
+        box = _slice_with_margin(rows, extra, mask.shape[0]), _slice_with_margin(columns, extra, mask.shape[1])
+        target = np.zeros((box[0].stop - box[0].start, box[1].stop - box[1].start), bool)
+        target[rows - box[0].start, columns - box[1].start] = True
+        yield Region(box=box, target=target, thickness=thickness)
 
 
 def _groups(
-    shape: tuple[int, ...], places: np.ndarray, names: np.ndarray, thick: np.ndarray, stats: np.ndarray
+    shape: tuple[int, ...], indices: np.ndarray, hole_labels: np.ndarray, hole_thickness: np.ndarray, stats: np.ndarray
 ) -> np.ndarray:
-    """Return the group of each lost pixel: its cell where its hole is thin, its hole's cell or a group of its own."""
+    """Return the group of each lost pixel: its cell if its hole is thin, the cell of a small hole, or a new group."""
     across = -(-shape[1] // CELL)
-    cells = (places // shape[1] // CELL) * across + places % shape[1] // CELL
+    cells = (indices // shape[1] // CELL) * across + indices % shape[1] // CELL
     middle = stats[:, :2] + stats[:, 2:4] // 2
-    homes = (middle[:, 1] // CELL) * across + middle[:, 0] // CELL
+    home_cells = (middle[:, 1] // CELL) * across + middle[:, 0] // CELL
     small = stats[:, 2:4].max(1) <= SMALL
-    alone = -1 - np.arange(len(thick))
-    by_hole = np.where(small, homes, alone)
-    thin = (thick <= THIN) & ~small
-    groups = np.where(thin[names], cells, by_hole[names])
-    return 2 * groups + (thick <= FINE)[names]
+    single_groups = -1 - np.arange(len(hole_thickness))
+    group_by_hole = np.where(small, home_cells, single_groups)
+    thin = (hole_thickness <= THIN) & ~small
+    groups = np.where(thin[hole_labels], cells, group_by_hole[hole_labels])
+    return 2 * groups + (hole_thickness <= FINE)[hole_labels]
 
 
-def _depth(mask: np.ndarray) -> np.ndarray:
-    """Return each lost pixel's distance to what is known, (H, W) float32; large where nothing is known."""
+def _distance_to_known(mask: np.ndarray) -> np.ndarray:
+    """Return the distance of each lost pixel to the nearest known pixel, (H, W) float32; large if none is known."""
     return cv2.distanceTransform(mask.view(np.uint8), cv2.DIST_L2, 3)
 
 
-def _grown(values: np.ndarray, by: int, length: int) -> slice:
-    return slice(max(0, int(values.min()) - by), min(length, int(values.max()) + 1 + by))
+def _slice_with_margin(values: np.ndarray, extra: int, length: int) -> slice:
+    return slice(max(0, int(values.min()) - extra), min(length, int(values.max()) + 1 + extra))

@@ -1,4 +1,4 @@
-"""Fill holes smoothly from their borders inwards: nearly the solution of Laplace's equation."""
+"""Fill holes smoothly from their borders: an approximate solution of Laplace's equation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from toolbox.smooth_fill import fill_array
 
-from .regions import filled
+from .regions import fill_regions
 
-AROUND = 2
+MARGIN = 2
 
 
 def smooth(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -17,17 +17,17 @@ def smooth(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16.
         mask: (H, W) bool, True where the image is lost.
-        seed: not used; nothing is drawn at random.
+        seed: not used; the fill is not random.
 
     Returns:
-        An array of the same shape and type. Known pixels are those of `image`; an image that is lost whole is black.
+        An array of the same shape and type. Known pixels are those of `image`. If no pixel is known, it is black.
 
     Raises:
-        ValueError: an array of another type or shape.
+        ValueError: an array has another type or shape.
 
     Reference: Pérez et al., "Poisson Image Editing", SIGGRAPH 2003 (the membrane).
     """
     del seed
-    return filled(
-        image, mask, lambda values, lost, region: fill_array(values, ~lost), around=lambda thickness, side: AROUND
+    return fill_regions(
+        image, mask, lambda values, lost, region: fill_array(values, ~lost), margin=lambda thickness, side: MARGIN
     )

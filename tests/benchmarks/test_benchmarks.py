@@ -67,6 +67,7 @@ def test_two_stage_and_lightning_have_the_same_first_loss():
     assert set(result["pieces"]) == {"channels last", "fused optimiser", "a batch from disk"}
 
 
+@pytest.mark.drill  # two minutes; the other benchmarks share most of its code
 def test_the_gpu_rows_run_on_a_cpu(tmp_path):
     output = run_benchmark("gpu", "--quick", "--json", tmp_path / "gpu.json")
     result = json.loads((tmp_path / "gpu.json").read_text("utf-8"))

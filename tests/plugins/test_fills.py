@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toolbox_plugins.fills.auto import auto
 from toolbox_plugins.fills.average import average
-from toolbox_plugins.fills.frequency import extrapolated, frequency
+from toolbox_plugins.fills.frequency import extrapolate, frequency
 from toolbox_plugins.fills.smooth import smooth
 from toolbox_plugins.fills.texture import texture
 
@@ -205,7 +205,7 @@ def test_the_quick_form_is_good_for_training_starts():
     """A crop of 128 pixels with one hole; the time is of the order of two of Telea's dozen milliseconds."""
     image, mask = scene()
     values, lost = image[20:148, 10:138, None].astype(np.float32), mask[20:148, 10:138]
-    found = extrapolated(values, lost, window=32, rounds=24)
+    found = extrapolate(values, lost, window=32, rounds=24)
     off = np.abs(found - values)[lost].mean()
     assert off < 0.4 * np.abs(fill_array(values, ~lost) - values)[lost].mean()
     assert np.array_equal(found[~lost], values[~lost])

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from toolbox_plugins.fills.auto import auto
 from toolbox_plugins.fills.average import average
-from toolbox_plugins.fills.blend import blended
-from toolbox_plugins.fills.frequency import extrapolated, frequency
-from toolbox_plugins.fills.patches import SIDE, Scale, carried
-from toolbox_plugins.fills.propagation import MOVES, propagated
+from toolbox_plugins.fills.blend import blend
+from toolbox_plugins.fills.frequency import extrapolate, frequency
+from toolbox_plugins.fills.patches import SIDE, Scale, upsample_sources
+from toolbox_plugins.fills.propagation import MOVES, choose_labels
 from toolbox_plugins.fills.regions import CELL, regions
 from toolbox_plugins.fills.texture import context, texture
 
@@ -31,9 +31,9 @@ def test_every_lost_pixel_is_in_one_region_alone():
     count = np.zeros(mask.shape, int)
     found = list(regions(mask, lambda thickness, side: 7))
     for region in found:
-        assert not (region.own & ~mask[region.box]).any()
-        count[region.box] += region.own
-        rows, columns = np.nonzero(region.own)
+        assert not (region.target & ~mask[region.box]).any()
+        count[region.box] += region.target
+        rows, columns = np.nonzero(region.target)
         inner = [(int(one.min()), int(one.max())) for one in (rows, columns)]
         for part, (first, last), length in zip(region.box, inner, mask.shape, strict=True):
             assert first == min(7, first + part.start) and part.stop == min(length, part.start + last + 8)
@@ -45,7 +45,7 @@ def test_thin_holes_are_cut_into_cells_and_small_ones_are_not():
     mask = np.zeros((CELL * 2, CELL * 4), bool)
     mask[10:14] = True
     mask[100:140, CELL - 20 : CELL + 20] = True
-    found = sorted(int(region.own.sum()) for region in regions(mask, lambda thickness, side: 0))
+    found = sorted(int(region.target.sum()) for region in regions(mask, lambda thickness, side: 0))
     assert found == sorted([1600, *[4 * CELL] * 4])
 
 
@@ -55,9 +55,9 @@ def test_a_wave_goes_on_through_a_block():
     wave = 100 + 50 * np.sin(2 * np.pi * (3 * x + 5 * y) / 64)[..., None]
     lost = np.zeros((96, 96), bool)
     lost[44:52, 44:52] = True
-    assert np.abs(extrapolated(wave, lost, depth=0) - wave)[lost].max() < 12
+    assert np.abs(extrapolate(wave, lost, depth=0) - wave)[lost].max() < 12
     for plain in (np.full_like(wave, 77), (x + 2 * y)[..., None]):
-        assert np.abs(extrapolated(plain, lost, depth=0) - plain)[lost].max() < 4
+        assert np.abs(extrapolate(plain, lost, depth=0) - plain)[lost].max() < 4
 
 
 @pytest.mark.parametrize("fill", [frequency, average], ids=["frequency", "average"])
@@ -95,7 +95,7 @@ def test_what_is_carried_to_a_finer_scale_is_the_same_offset():
     coarse = Scale(np.zeros((40, 60, 1), np.float32), lost, np.zeros_like(lost))
     large = np.kron(lost, np.ones((2, 2), bool))
     fine = Scale(np.zeros((80, 120, 1), np.float32), large, np.zeros_like(large))
-    sources = carried(coarse, coarse.targets + 15, fine)
+    sources = upsample_sources(coarse, coarse.targets + 15, fine)
     assert set(np.unique(sources - fine.targets)) == {30}
     assert fine.valid[sources].all() and len(fine.offsets) == SIDE**2
 
@@ -121,7 +121,7 @@ def test_propagation_finds_the_least_of_all_labellings():
         points = random.uniform(0, 4, (6, 3, 2))
         seams = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1).astype(np.float32)
         least = min(energy(np.array(labels)) for labels in itertools.product(range(3), repeat=6))
-        assert energy(propagated(costs, seams, neighbours, (y + x) % 2)) < least * 1.02 + 1e-4
+        assert energy(choose_labels(costs, seams, neighbours, (y + x) % 2)) < least * 1.02 + 1e-4
 
 
 def test_blending_keeps_gradients_and_meets_the_border():
@@ -131,7 +131,7 @@ def test_blending_keeps_gradients_and_meets_the_border():
     lost = np.zeros((30, 60), bool)
     lost[10:20, 10:20] = True
     places = np.flatnonzero(lost.ravel())
-    found = blended(values.reshape(-1, 1), lost, places + 30)[:, 0]
+    found = blend(values.reshape(-1, 1), lost, places + 30)[:, 0]
     assert np.abs(found - values[lost]).max() < 0.1
 
 
@@ -139,11 +139,11 @@ def test_how_far_texture_looks_grows_with_the_hole():
     assert context(5, 400) == 64 and context(60, 120) == 150 and context(20, 106) == 106
 
 
-def test_auto_takes_waves_where_they_go_on_and_pieces_where_they_fade(monkeypatch):
+def test_auto_extrapolates_where_waves_go_on_and_copies_patches_where_they_fade(monkeypatch):
     called = []
     module = importlib.import_module("toolbox_plugins.fills.auto")
-    real = module.copied
-    monkeypatch.setattr(module, "copied", lambda *given: called.append(1) or real(*given))
+    real = module.copy_patches
+    monkeypatch.setattr(module, "copy_patches", lambda *arguments: called.append(1) or real(*arguments))
     y = np.mgrid[:160, :160][0]
     stripes = (128 + 60 * np.sin(2 * np.pi * y / 16)).astype(np.uint8)
     mask = np.zeros(stripes.shape, bool)
