@@ -38,7 +38,7 @@ import numpy as np
 from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder
 from toolbox.cli import main
-from toolbox.training import run_records
+from toolbox.reports import run_records
 from toolbox.training.gan_monitor import (
     EARLY_ACCURACY,
     EARLY_STALLED_LOSS,

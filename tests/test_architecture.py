@@ -23,11 +23,11 @@ LAYERS = (
     ("models",),
     ("inference",),
     ("evaluation",),
+    ("reports",),
     ("testing",),
     ("training",),
     ("diagnostics",),
     ("api",),
-    ("reports",),
     ("web",),
     ("cli",),
 )

@@ -20,9 +20,10 @@ from toolbox.hooks.kinds import find_kind
 from toolbox.inference.arrays import restore
 from toolbox.inference.restorer import Restorer, load_restorer
 from toolbox.models.build import build_component
-from toolbox.training import launch, run_dir, run_records
+from toolbox.reports import run_records
+from toolbox.reports.run_records import RunSummary
+from toolbox.training import launch, run_dir
 from toolbox.training.options import Console, RunResult
-from toolbox.training.run_records import RunSummary
 from toolbox.utils.console import default_console
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from toolbox.data import sample
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
 from toolbox.models import weight_file
-from toolbox.training import checkpoint, context, run_records
+from toolbox.reports import run_records
+from toolbox.training import checkpoint, context
 
 
 @pytest.mark.parametrize("recipe", ["default", "published"])

@@ -13,7 +13,7 @@ from runs import newest_checkpoint, records, run, steps
 from toolbox.data import sample
 from toolbox.imaging import io
 from toolbox.models import weight_file
-from toolbox.training import run_records
+from toolbox.reports import run_records
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from toolbox.cli import main
 from toolbox.models import weight_file
-from toolbox.training import run_records
+from toolbox.reports import run_records
 from toolbox.training import validate as validate_module
 
 

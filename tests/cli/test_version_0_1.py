@@ -14,7 +14,8 @@ from safetensors.numpy import load_file
 
 import toolbox
 from toolbox.cli import main
-from toolbox.training import checkpoint, fingerprint, run_records
+from toolbox.reports import run_records
+from toolbox.training import checkpoint, fingerprint
 
 FILES = Path(__file__).parents[1] / "reference" / "version-0.1"
 

@@ -24,7 +24,8 @@ from torch import nn
 
 from toolbox.data import sample
 from toolbox.imaging import io
-from toolbox.training import checkpoint, epoch_end, run_dir, run_records, step, validate
+from toolbox.reports import run_records
+from toolbox.training import checkpoint, epoch_end, run_dir, step, validate
 from toolbox.utils import files
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]

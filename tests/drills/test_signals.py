@@ -16,7 +16,8 @@ from toolbox_plugins.default.lost_region import damage
 
 from toolbox.data import sample
 from toolbox.imaging import io
-from toolbox.training import checkpoint, run_dir, run_records
+from toolbox.reports import run_records
+from toolbox.training import checkpoint, run_dir
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
 OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "--set", "validation.submit_every=2"]

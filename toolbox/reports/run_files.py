@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.errors import UsageError
-from toolbox.training import run_records
-from toolbox.training.run_records import RunInfo, RunSummary
+from toolbox.reports import run_records
+from toolbox.reports.run_records import RunInfo, RunSummary
 from toolbox.utils import files
 
 RECIPE = "recipe.toml"

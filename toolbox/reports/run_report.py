@@ -10,7 +10,7 @@ from pathlib import Path
 from toolbox.reports.chart import Points, line_chart
 from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
 from toolbox.reports.run_files import RECIPE, RunFiles, read_run
-from toolbox.training.run_records import PREVIEWS
+from toolbox.reports.run_records import PREVIEWS
 from toolbox.utils import files
 
 REPORT = "report.html"

@@ -19,11 +19,12 @@ from toolbox.errors import UsageError, WeightsError, one_line
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks import blame
 from toolbox.models import weight_file
-from toolbox.training import checkpoint, run_records, validate
+from toolbox.reports import run_records
+from toolbox.reports.run_records import BestWeights, RunSummary
+from toolbox.training import checkpoint, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import ranking_figure, write_best
-from toolbox.training.run_records import BestWeights, RunSummary
 from toolbox.training.step_context import discriminate
 from toolbox.utils.memory import is_out_of_memory
 

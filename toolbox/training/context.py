@@ -18,7 +18,8 @@ from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.hooks.protocols import Horizon
-from toolbox.training import metric_log, run_records
+from toolbox.reports import run_records
+from toolbox.training import metric_log
 from toolbox.training.checkpoint import Progress
 from toolbox.training.epoch_table import EpochTable
 from toolbox.training.gan_monitor import GanMonitor

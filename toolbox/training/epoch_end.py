@@ -22,11 +22,12 @@ from toolbox.inference.postprocessors import recipe_postprocessors
 from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
-from toolbox.training import checkpoint, metric_log, run_dir, run_records, state, validate
+from toolbox.reports import run_records
+from toolbox.reports.run_records import BestWeights
+from toolbox.training import checkpoint, metric_log, run_dir, state, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
-from toolbox.training.run_records import BestWeights
 from toolbox.training.validate import ValidationResult
 from toolbox.utils import files
 

@@ -21,7 +21,8 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.source_spec import Source
 from toolbox.models.initial import find_initial
 from toolbox.models.stored_weights import StoredWeights
-from toolbox.training import run, run_dir, run_records
+from toolbox.reports import run_records
+from toolbox.training import run, run_dir
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.utils.signals import stop_on_signals
 

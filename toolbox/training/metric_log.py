@@ -14,8 +14,8 @@ from toolbox.errors import OutputError
 from toolbox.evaluation.metrics import Score, format_figure
 from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.imaging import io
+from toolbox.reports.run_records import read_records
 from toolbox.training import run_dir
-from toolbox.training.run_records import read_records
 from toolbox.training.validate import Preview
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json

@@ -13,9 +13,9 @@ from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.observing import RunEnded, RunStarted
 from toolbox.models.build import build_component
+from toolbox.reports.run_records import METRICS
 from toolbox.training.metric_log import MetricsFile
 from toolbox.training.options import RunOptions
-from toolbox.training.run_records import METRICS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,8 @@ from toolbox.data import split_record
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import load_grad_scaler_state
 from toolbox.errors import UsageError
-from toolbox.training import checkpoint, metric_log, run_dir, run_records
+from toolbox.reports import run_records
+from toolbox.training import checkpoint, metric_log, run_dir
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import environment_differences, fingerprint

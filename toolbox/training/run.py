@@ -25,7 +25,9 @@ from toolbox.hooks.protocols import Degradation
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.models import build, weight_file
 from toolbox.models.array_calls import DegradationCall, MetricCall
-from toolbox.training import checkpoint, metric_log, resume, run_dir, run_records, state, validate
+from toolbox.reports import run_records
+from toolbox.reports.run_records import RunSummary
+from toolbox.training import checkpoint, metric_log, resume, run_dir, state, validate
 from toolbox.training import step as training_loop
 from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
@@ -37,7 +39,6 @@ from toolbox.training.memory_format import choose_memory_format, set_memory_form
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
-from toolbox.training.run_records import RunSummary
 from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
 

@@ -18,9 +18,9 @@ from toolbox.config.plan import Plan
 from toolbox.errors import OutputError, UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
-from toolbox.training import run_records
+from toolbox.reports import run_records
+from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.training.fingerprint import plugin_versions
-from toolbox.training.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.utils import files, locks
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 

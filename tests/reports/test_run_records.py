@@ -7,7 +7,7 @@ import json
 import pytest
 
 from toolbox.evaluation.metrics import Score
-from toolbox.training.run_records import (
+from toolbox.reports.run_records import (
     RUN_INFO,
     SUMMARY,
     BestWeights,
