@@ -17,7 +17,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from toolbox.config.binding import bind
-from toolbox.config.recipe import read
+from toolbox.config.recipe import Recipe, read
 from toolbox.data import folders, split
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, sync_batchnorm
@@ -110,7 +110,7 @@ def full_run(photos, folder, **options):
     source = folders.open_folder(photos)
     data_split = split.split_items(source.items, plan.settings.split, print)
     if collectives.is_main_process():
-        run_dir.start_run_dir(folder, plan, photos, "cpu")
+        run_dir.start_run_dir(folder, plan, photos, "cpu", recipe=Recipe(name="test", tree={}), photos={})
     run_options = RunOptions(source=source, split=data_split, folder=folder, device="cpu", **options)
     result = asdict(train(plan, run_options, SilentConsole()))
     return {name: result[name] for name in ("finished", "steps", "scores", "pixel_loss")}

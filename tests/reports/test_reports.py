@@ -15,9 +15,11 @@ from click.testing import CliRunner
 from standins import install_stand_in, run_restore, write_album
 
 from toolbox.cli import main
+from toolbox.hooks.observing import EpochRecord, RunEnded
 from toolbox.imaging import io
 from toolbox.reports.chart import MAX_POINTS, line_chart, shorten
 from toolbox.reports.page import html_page, section, table
+from toolbox.reports.report_file import MAX_FRACTION, ReportFile
 from toolbox.reports.run_files import read_run
 from toolbox.reports.run_report import MAX_PREVIEWS, run_report
 
@@ -105,6 +107,43 @@ def test_fifty_epochs_take_less_than_eight_megabytes(run):
     assert "epoch-000" in html and "epoch-059" in html
 
 
+def test_large_previews_are_shown_for_fewer_epochs(run, monkeypatch):
+    (run / "previews").mkdir(exist_ok=True)
+    for epoch in range(9):
+        io.write_png(run / "previews" / f"epoch-{epoch:03d}.png", np.full((40, 120, 3), epoch, np.uint8))
+    monkeypatch.setattr("toolbox.reports.run_report.MAX_PREVIEW_BYTES", 4000)
+    html = run_report(read_run(run))
+    assert 1 <= html.count("data:image/jpeg") < 9 and "epoch-008" in html
+
+
+def test_the_report_tells_leaks_and_what_differs_from_the_parent(run):
+    info = json.loads((run / "run.json").read_text())
+    info |= {"photos": {"train": 90, "validation": 10, "test": 0, "leaks": 3}, "parent": "default"}
+    (run / "run.json").write_text(json.dumps(info | {"changes": {"training.batch": [8, 2]}}))
+    html = run_report(read_run(run))
+    assert "3 validation photographs share a scene" in html
+    assert '<td>training.batch</td><td class="number">8</td><td class="number">2</td>' in html
+
+
+def test_the_reports_of_a_run_take_a_small_part_of_its_time(run, monkeypatch):
+    now = [100.0]
+    written = []
+
+    def write(folder):
+        written.append(now[0])
+        now[0] += 0.5
+
+    monkeypatch.setattr("toolbox.reports.report_file.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("toolbox.reports.report_file.write_run_report", write)
+    observer = ReportFile(run)
+    for _ in range(100):
+        now[0] += 1
+        observer.on_epoch(EpochRecord(epoch=0, step=1, means={}, seconds=1.0))
+    assert 0.5 * len(written) <= 2 * MAX_FRACTION * 100 and len(written) >= 2
+    observer.on_end(RunEnded(status="failed", error="no luck"))
+    assert written[-1] == now[0] - 0.5
+
+
 def test_a_run_that_has_just_begun_has_a_report(tmp_path):
     (tmp_path / "new").mkdir()
     for name in ("recipe.toml", "run.json"):
@@ -129,6 +168,17 @@ def test_an_album_is_shown_before_and_after_with_its_failures(tmp_path, monkeypa
     assert call("report", tmp_path / "out").strip() == str(tmp_path / "out" / "report.html")
     html = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert html.count("data:image/jpeg") == 6 and "broken.png" in html and "<script" not in html
+
+
+def test_restore_writes_the_report_beside_the_results(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    album = write_album(tmp_path / "album")
+    (album / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    run_restore(album, "-o", tmp_path / "out", "--report", code=3)
+    assert "broken.png" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    run_restore(album, "-o", tmp_path / "plain", code=3)
+    assert not (tmp_path / "plain" / "report.html").exists()
+    assert "can't be combined" in run_restore(album, "-o", tmp_path / "out", "--report", "--preview", code=2).stderr
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"photos": [{}]}', '{"photos": 3}', "\x00"])

@@ -11,6 +11,7 @@ from catalogs import plugin
 import toolbox
 from toolbox import Observer, ObserverSpec, RunEnded, StepRecord
 from toolbox.config import recipe as recipes
+from toolbox.errors import OutputError
 from toolbox.models import weight_file
 from toolbox.testing.components import check_component
 from toolbox.testing.plugins import catalog_with
@@ -93,6 +94,8 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
     (validation,) = [record["validation"] for record in written if "validation" in record]
     assert (int(row["step"]), float(row["loss"])) == (3, validation["loss"])
     assert float(row["score"]) == validation["score"]
+    report = (run.folder / "report.html").read_text("utf-8")
+    assert "generator.width" in report and "3 steps." in report and " train, " in report
     # Whoever restores with the weights needs no plugin of an observer.
     assert "observers" in recipes.parse((run.folder / "recipe.toml").read_text("utf-8"), "")
     assert "observers" not in recipes.parse(weight_file.read_header(run.folder / "best.safetensors").recipe, "")
@@ -150,3 +153,19 @@ def test_the_kit_finds_a_misspelt_method_and_random_numbers():
         spec = ObserverSpec(name="x", summary="y", build=lambda params, build=build: build())
         failed = [check.name for check in check_component(spec) if check.status == "failed"]
         assert failed == [name], build
+
+
+def test_a_report_that_fails_costs_a_run_nothing_but_a_line(tmp_path, monkeypatch):
+    def fail(folder):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("toolbox.reports.report_file.write_run_report", fail)
+    console, recipe = Silent(), toolbox.Recipe.load("default")
+    for key, value in TINY.items():
+        recipe = recipe.set(key, value)
+    run = toolbox.train(recipe, out=tmp_path / "run", device="cpu", console=console)
+    assert run.result.finished and not (run.folder / "report.html").exists()
+    (line,) = [line for line in console.lines if "left out" in line]
+    assert "report.html" in line and "the disk is full" in line
+    quiet = toolbox.train(recipe.set("validation.report", False), out=tmp_path / "quiet", device="cpu", console=console)
+    assert quiet.result.finished and len([line for line in console.lines if "left out" in line]) == 1

@@ -11,9 +11,9 @@ import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
+from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
 from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
-from toolbox.errors import UsageError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Jobs:
 @guidance_options
 @click.option("--preview", is_flag=True, help="Only write each photo with its lost part in red; restore nothing.")
 @click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
+@click.option("--report", is_flag=True, help="Also write report.html: each photo before and after, and the failures.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
 @click.option(
@@ -146,7 +147,7 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     )
     own, rank = output_paths.jobs_of_rank(planned)
     jobs = Jobs(all=planned, own=own, rank=rank, left_out=left_out)
-    _check_zip(arguments, jobs)
+    check_extra_files(arguments, jobs)
     options = restore_options(arguments, len(jobs.all), context)
     if arguments.dry_run:
         flags = result_flags(arguments, context)
@@ -160,31 +161,10 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     if stop_signal is not None:
         console.print_line(f"Stopped with {jobs.total - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)
+    write_report(arguments, console)
     if any(result.status == "failed" for result in results):
         context.exit(1 if len(jobs.all) + len(left_out.folders) == 1 else 3)
-    _write_zip(arguments, jobs, console)
-
-
-def _check_zip(arguments: Arguments, jobs: Jobs) -> None:
-    """Check before the work that its results fit into a submission."""
-    if arguments.archive is None:
-        return
-    if arguments.preview:
-        raise UsageError("--zip and --preview can't be combined: a preview has no results; leave one out.")
-    from toolbox.evaluation import submission
-
-    if jobs.rank is not None:
-        raise UsageError("--zip needs the results of all processes; run the command again in one process, with --zip.")
-    submission.submission_members({job.photo: job.target for job in jobs.all}, arguments.archive)
-
-
-def _write_zip(arguments: Arguments, jobs: Jobs, console: Console) -> None:
-    if arguments.archive is None:
-        return
-    from toolbox.evaluation import submission
-
-    submission.write_submission({job.photo: job.target for job in jobs.all}, arguments.archive)
-    console.print_line(f"Submission: {arguments.archive}")
+    write_zip(arguments, jobs, console)
 
 
 def _restore(

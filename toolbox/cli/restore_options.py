@@ -47,6 +47,7 @@ class Arguments:
     mask_means: MaskMeaning
     allow_large: bool
     archive: Path | None
+    report: bool
     overwrite: bool
     dry_run: bool
     max_pixels: int
@@ -55,8 +56,8 @@ class Arguments:
 
 # These say where results go, which files are written beside them, or on which machine: not what a result looks like.
 _NO_RESULT_FLAGS = {
-    *("photos", "out", "device", "format", "before_after", "provenance", "preview", "archive", "overwrite", "dry_run"),
-    *("max_pixels", "allow_large", "as_json"),
+    *("photos", "out", "device", "format", "before_after", "provenance", "preview", "archive", "report", "overwrite"),
+    *("dry_run", "max_pixels", "allow_large", "as_json"),
 }
 
 

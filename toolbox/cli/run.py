@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "fp64"]), help="Arithmetic of the networks.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of weights, order, damage and penalties.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
+@click.option("--no-report", is_flag=True, help="Don't write report.html into the run folder.")
 @click.option("--skip-broken", is_flag=True, help="Leave out photographs that can't be used, and list them.")
 @click.option("--dry-run", is_flag=True, help="Check the recipe and the data, print what would be done, and stop.")
 @as_json
@@ -51,6 +52,7 @@ def command(
     resume: Path | None,
     device: str | None,
     overrides: tuple[str, ...],
+    no_report: bool,
     skip_broken: bool,
     dry_run: bool,
     as_json: bool,
@@ -60,6 +62,7 @@ def command(
     if resume is not None and (recipe_name or out):
         raise UsageError("--resume takes the recipe and the folder of the run. Leave out --recipe and --out.")
     changes = [*(_as_override(key, value) for key, value in settings.items() if value is not None), *overrides]
+    changes += ["validation.report=false"] if no_report else []
     request = _request(load_catalog(context), recipe_name or "default", resume, changes)
     request = replace(request, data=data, out=out, device=device, skip_broken=skip_broken)
     from toolbox.distributed import collectives

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,13 @@ class Recipe:
         name: the name of the recipe.
         tree: its tables.
         changes: the changes, in their order. They are in `tree` already.
+        parent: the recipe that it extends; without one, itself before the changes; None if there are no changes.
     """
 
     name: str
     tree: Tree
     changes: tuple[Tree, ...] = ()
+    parent: Recipe | None = None
 
     @classmethod
     def load(cls, reference: str | Path) -> Recipe:
@@ -66,7 +68,8 @@ class Recipe:
         for part in reversed(keys):
             changes = {part.strip(): changes}
         changes = _with_new_names(changes)
-        return Recipe(name=self.name, tree=merge(self.tree, changes), changes=(*self.changes, changes))
+        parent = self.parent or self
+        return replace(self, tree=merge(self.tree, changes), changes=(*self.changes, changes), parent=parent)
 
     def for_sample(self) -> Recipe:
         """Return the recipe for the sample photographs.
@@ -80,7 +83,7 @@ class Recipe:
             tree = merge(tree, {SAMPLE_KEYS[key]: {key: table[key]}})
         for changes in self.changes:
             tree = merge(tree, changes)
-        return Recipe(name=self.name, tree=tree, changes=self.changes)
+        return replace(self, tree=tree, parent=self.parent.for_sample() if self.parent else None)
 
 
 def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] = (), *, sample: bool = False) -> Recipe:
@@ -98,7 +101,7 @@ def read(reference: str, find: Callable[[str], Path], overrides: Sequence[str] =
             without ``=``.
     """
     path = locate(reference, find)
-    recipe = with_overrides(Recipe(name=path.stem, tree=_read_with_parents(path, find, ())), overrides)
+    recipe = with_overrides(_read_with_parents(path, find, ()), overrides)
     return recipe.for_sample() if sample else recipe
 
 
@@ -180,8 +183,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[Path, ...]) -> Tree:
-    """Return the tables of a recipe merged with those that it extends; `children` are the recipes that extend it."""
+def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[Path, ...]) -> Recipe:
+    """Return a recipe, its tables merged with those that it extends; `children` are the recipes that extend it."""
     if path in children:
         circle = " -> ".join(p.name for p in (*children, path))
         raise UsageError(f"Recipes extend each other in a circle: {circle}. Remove one `extends`.")
@@ -192,11 +195,11 @@ def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[
     tree = parse(text, f"Recipe {path}")
     parent = tree.pop("extends", None)
     if parent is None:
-        return tree
+        return Recipe(name=path.stem, tree=tree)
     if not isinstance(parent, str):
         raise UsageError(f"Recipe {path}: extends must be a string, the name or the path of one recipe.")
     base = _read_with_parents(locate(parent, find, path.parent), find, (*children, path))
-    return merge(base, tree)
+    return Recipe(name=path.stem, tree=merge(base.tree, tree), parent=base)
 
 
 def _parse_value(text: str) -> Any:  # noqa: ANN401 - any TOML value

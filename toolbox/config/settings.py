@@ -149,6 +149,7 @@ class Validation(Table):
     submit_every: int = Field(
         0, ge=0, description="epochs between submissions; 0 writes one at the end, with the best weights"
     )
+    report: bool = Field(True, description="write report.html in the run folder after the epochs and at the end")
 
 
 class Restoring(Table):

@@ -105,7 +105,7 @@ def _measure(
         waiting=clock.spent["data"] / total,
         pictures=pictures / total,
         parts={name: spent / steps for name, spent in clock.spent.items() if name != "data"},
-        peak=torch.cuda.max_memory_allocated(accelerator.device) if is_cuda else memory.peak_memory(),
+        peak=devices.peak_memory(accelerator.device),
         memory_format=built.memory_format,
     )
 

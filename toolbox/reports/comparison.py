@@ -14,7 +14,7 @@ from toolbox.reports.run_files import RunFiles
 
 # The setting in which runs of one recipe may differ and still count as the same setup.
 _SEED = "seed"
-_NO_ENVIRONMENT = ("recipe", "seed", "sessions", "versions")
+_NO_ENVIRONMENT = ("recipe", "seed", "sessions", "versions", "parent", "changes")
 
 
 def differences(runs: Sequence[RunFiles]) -> list[list[Any]]:

@@ -27,6 +27,10 @@ img { max-width: 100%; height: auto; }
 svg { max-width: 100%; height: auto; display: block; margin-bottom: 1rem; }
 svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 pre { overflow: auto; padding: .75rem; background: #8882; }
+.slides { display: flex; flex-wrap: wrap; gap: .15rem; align-items: center; }
+.slides figure { display: none; order: 1; width: 100%; margin-top: .5rem; }
+.slides input { margin: 0; }
+.slides input:checked + figure { display: block; }
 .warning { border-left: .3rem solid #c60; padding-left: .75rem; }
 """
 
@@ -77,6 +81,21 @@ def format_number(value: float) -> str:
 def figure(picture: str, caption: str) -> str:
     """Return a picture with its caption; `picture` is what `picture_url` returned."""
     return f'<figure><img src="{picture}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def slides(name: str, pictures: Sequence[tuple[str, str]]) -> str:
+    """Return pictures of which one is shown at a time, the last one at first; arrow keys go through them.
+
+    Args:
+        name: tells several such groups on a page apart.
+        pictures: (caption, picture), the pictures as in `figure`.
+    """
+    parts = []
+    for number, (caption, picture) in enumerate(pictures, 1):
+        checked = " checked" if number == len(pictures) else ""
+        button = f'<input type="radio" name="{escape(name)}" title="{escape(caption)}"{checked}>'
+        parts.append(button + figure(picture, caption))
+    return f'<div class="slides">{"".join(parts)}</div>'
 
 
 def picture_url(rgb: np.ndarray, side: int = THUMBNAIL_SIDE) -> str:

@@ -27,7 +27,8 @@ class RunFiles:
         info: what it was started with.
         summary: its figures so far; None before the first validation.
         recipe: the bound recipe.
-        terms: (step, value) of each term of the steps, and of each epoch's speed and learning rates, by its name.
+        terms: (step, value) of each term of the steps, and of each epoch's speed, peak memory in GB and learning
+            rates, by its name.
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
@@ -95,7 +96,9 @@ def read_run(folder: Path) -> RunFiles:
 
 def _epoch_terms(figures: Mapping[str, Any]) -> dict[str, Any]:
     rates = {f"lr.{name}": value for name, value in figures.get("learning_rate", {}).items()}
-    return rates | {"images_per_second": figures.get("images_per_second")}
+    memory = figures.get("memory")
+    gigabytes = memory / 1e9 if isinstance(memory, int) and memory else None
+    return rates | {"images_per_second": figures.get("images_per_second"), "memory": gigabytes}
 
 
 def _append(series: dict[str, list[tuple[float, float]]], step: int, values: Mapping[str, Any]) -> None:

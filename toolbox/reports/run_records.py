@@ -54,6 +54,10 @@ class RunInfo:
         system: the operating system.
         versions: the versions of the packages by name.
         plugins: the versions of the plugins that the recipe uses, by name.
+        photos: the numbers of photographs: train, validation, test, and leaks, the validation photographs that share a
+            scene with a training photograph.
+        parent: the name of the recipe that the recipe extends, or its own if only the command changed it.
+        changes: the value in the parent and the value in the recipe of each setting that differs, by dotted key.
         sessions: the command lines that started and continued the run, the oldest first.
     """
 
@@ -65,6 +69,9 @@ class RunInfo:
     system: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, str] = field(default_factory=dict)
+    photos: Mapping[str, int] = field(default_factory=dict)
+    parent: str = ""
+    changes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     sessions: Sequence[Session] = ()
 
 

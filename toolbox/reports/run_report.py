@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 from toolbox.reports.chart import Points, line_chart
-from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
+from toolbox.reports.page import html_page, paragraph, picture_file, section, slides, table
 from toolbox.reports.run_files import RECIPE, RunFiles, read_run
 from toolbox.reports.run_records import PREVIEWS
 from toolbox.utils import files
@@ -18,6 +19,7 @@ REPORT = "report.html"
 PREVIEW_SIDE = 768
 # More previews than this would make the file large; the first, the last and some between are shown.
 MAX_PREVIEWS = 50
+MAX_PREVIEW_BYTES = 6_000_000
 
 
 def write_run_report(folder: Path) -> Path:
@@ -38,7 +40,8 @@ def run_report(run: RunFiles) -> str:
         section("Scores", *_scores(run)),
         section("Curves", *_curves(run)),
         section("Previews", *_previews(run.folder)),
-        section("Recipe", f"<pre>{escape(_recipe_text(run.folder))}</pre>"),
+        section("Photographs", *_photos(run)),
+        section("Recipe", *_recipe(run)),
         section("Environment", table((), _environment(run))),
     ]
     if run.warnings:
@@ -75,6 +78,7 @@ def _curves(run: RunFiles) -> list[str]:
         "Norms of the gradients": _select(run.terms, lambda name: name.startswith("gradient.")),
         "Learning rates": _select(run.terms, lambda name: name.startswith("lr.")),
         "Images per second": _select(run.terms, lambda name: name == "images_per_second"),
+        "Peak memory in GB": _select(run.terms, lambda name: name == "memory"),
     }
     charts = [line_chart(f"{title}, by step", lines) for title, lines in groups.items()]
     return [chart for chart in charts if chart] or [paragraph("There are no records yet.")]
@@ -86,29 +90,74 @@ def _select(series: Mapping[str, Points], keep: Callable[[str], bool]) -> dict[s
 
 def _previews(folder: Path) -> list[str]:
     paths = sorted((folder / PREVIEWS).glob("*.png"))
-    if len(paths) > MAX_PREVIEWS:
-        last = len(paths) - 1
-        paths = [paths[round(index * last / (MAX_PREVIEWS - 1))] for index in range(MAX_PREVIEWS)]
-    parts = []
-    for path in paths:
-        picture = picture_file(path, PREVIEW_SIDE)
-        if picture is not None:
-            is_open = " open" if path == paths[-1] else ""
-            caption = "input, restored, truth"
-            parts.append(
-                f"<details{is_open}><summary>{escape(path.stem)}</summary>{figure(picture, caption)}</details>"
-            )
-    return parts or [paragraph("There are no previews yet.")]
+    most = MAX_PREVIEWS
+    while True:
+        shown = _spread(paths, most)
+        pictures = [(path.stem, url) for path in shown if (url := _preview(path)) is not None]
+        if sum(len(url) for _, url in pictures) <= MAX_PREVIEW_BYTES or most == 1:
+            break
+        most //= 2
+    if not pictures:
+        return [paragraph("There are no previews yet.")]
+    hint = "Each row: input, restored, truth. Choose an epoch, or go through them with the arrow keys."
+    return [paragraph(hint), slides("preview", pictures)]
 
 
-def _recipe_text(folder: Path) -> str:
+def _spread(paths: Sequence[Path], most: int) -> list[Path]:
+    """Return at most `most` of the paths: the last one, the first one, and some between at equal distances."""
+    if len(paths) <= most:
+        return list(paths)
+    return [paths[-1 - round(index * (len(paths) - 1) / max(1, most - 1))] for index in reversed(range(most))]
+
+
+def _preview(path: Path) -> str | None:
+    """Return a preview as a data URL; None if it can't be read."""
     try:
-        return (folder / RECIPE).read_text("utf-8")
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    return _read_preview(path, changed)
+
+
+# A report is written again after each epoch, and its pictures stay the same.
+@lru_cache(maxsize=2 * MAX_PREVIEWS)
+def _read_preview(path: Path, changed: int) -> str | None:
+    return picture_file(path, PREVIEW_SIDE)
+
+
+def _photos(run: RunFiles) -> list[str]:
+    photos = run.info.photos
+    if not photos:
+        return [paragraph("The numbers of photographs are not recorded.")]
+    line = f"{photos.get('train')} train, {photos.get('validation')} validate, {photos.get('test')} test."
+    leaks = photos.get("leaks", 0)
+    if not leaks:
+        return [paragraph(f"{line} No scene is in both the training and the validation photographs.")]
+    is_random = run.recipe.get("split", {}).get("method") == "random"
+    hint = " The scores are too high by that. split.method=scene keeps scenes apart." if is_random else ""
+    leak_line = f"{leaks} validation photographs share a scene with a training photograph.{hint}"
+    return [paragraph(line), paragraph(leak_line, "warning")]
+
+
+def _recipe(run: RunFiles) -> list[str]:
+    try:
+        text = (run.folder / RECIPE).read_text("utf-8")
     except (OSError, ValueError):
-        return "recipe.toml can't be read."
+        text = "recipe.toml can't be read."
+    whole = f"<details><summary>All settings</summary><pre>{escape(text)}</pre></details>"
+    changes = [[key, *values] for key, values in run.info.changes.items()]
+    if not changes:
+        return [whole]
+    parent = run.info.parent or "before"
+    return [paragraph(f"What differs from {parent}:"), table(("setting", parent, "this run"), changes), whole]
 
 
 def _environment(run: RunFiles) -> list[tuple[str, object]]:
-    rows = {name: value for name, value in asdict(run.info).items() if name != "versions"}
+    apart = ("versions", "photos", "parent", "changes", "sessions")
+    rows = {name: value for name, value in asdict(run.info).items() if name not in apart}
     rows["data"] = rows.get("data") or "the sample photographs"
-    return [*rows.items(), *run.info.versions.items()]
+    sessions = [
+        (f"session {number}", f"{session.started}: {session.command}")
+        for number, session in enumerate(run.info.sessions, 1)
+    ]
+    return [*rows.items(), *sessions, *run.info.versions.items()]

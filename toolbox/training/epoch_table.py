@@ -9,6 +9,7 @@ from toolbox.evaluation.metrics import format_figure
 from toolbox.training.checkpoint import Progress
 from toolbox.training.state import TrainState
 from toolbox.training.validate import ValidationResult
+from toolbox.utils.devices import peak_memory
 from toolbox.utils.durations import duration
 
 MAX_WIDTH = 100
@@ -84,6 +85,7 @@ def epoch_record(epoch: int, progress: Progress, state: TrainState, table: Epoch
         "learning_rate": {name: trained.optimizer.param_groups[0]["lr"] for name, trained in state.networks().items()},
         "images_per_second": table.images_per_second(),
         "seconds": progress.seconds,
+        "memory": peak_memory(state.device),
     }
     return {"step": progress.step - 1, "epoch": epoch - 1, "epoch_end": values}
 

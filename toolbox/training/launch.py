@@ -126,8 +126,18 @@ class PreparedRun:
         return replace(result, signal=stopped.signal)
 
     def _write_start(self) -> None:
-        start = run_dir.start_run_dir if self.request.resume is None else run_dir.continue_run_dir
-        start(self.folder, self.plan, self.data, self.device)
+        arguments = (self.folder, self.plan, self.data, self.device)
+        photos = {
+            "train": len(self.split.train),
+            "validation": len(self.split.validation),
+            "test": len(self.source.tests),
+            "leaks": self.split.leaks,
+        }
+        if self.request.resume is None:
+            assert self.request.recipe is not None
+            run_dir.start_run_dir(*arguments, recipe=self.request.recipe, photos=photos)
+        else:
+            run_dir.continue_run_dir(*arguments, changes=self.changes, photos=photos)
         if self.skipped:
             broken_files.write_skipped(self.folder / run_dir.SKIPPED, self.skipped)
 

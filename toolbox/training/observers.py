@@ -13,7 +13,9 @@ from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.observing import RunEnded, RunStarted
 from toolbox.models.build import build_component
+from toolbox.reports.report_file import ReportFile
 from toolbox.reports.run_records import METRICS
+from toolbox.reports.run_report import REPORT
 from toolbox.training.metric_log import MetricsFile
 from toolbox.training.options import RunOptions
 
@@ -65,7 +67,7 @@ class Observers:
 
 
 def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None]) -> Observers:
-    """Return the observers of a run: the metrics file, those of the recipe, and those that the caller gave.
+    """Return the observers of a run: the metrics file, the report, those of the recipe, and those of the caller.
 
     One that can't be built is reported and left out. Only the main process has observers.
     """
@@ -74,6 +76,8 @@ def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None
         return observers
     log = MetricsFile(options.folder)
     observers.active.append(NamedObserver(label=METRICS, observer=log, is_required=True))
+    if plan.settings.validation.report:
+        observers.active.append(NamedObserver(label=REPORT, observer=ReportFile(options.folder)))
     for bound in plan.components["observer"]:
         try:
             built = build_component(bound)

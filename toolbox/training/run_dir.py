@@ -8,13 +8,14 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
-from toolbox.config import recipe
 from toolbox.config.plan import Plan
+from toolbox.config.recipe import Recipe, differences, dump
 from toolbox.errors import OutputError, UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
@@ -112,8 +113,19 @@ def prepare_run_dir(folder: Path) -> None:
         files.remove_stale(subfolder)
 
 
-def start_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
-    """Create the folder and write its recipe and run.json; OutputError if they can't be written."""
+def start_run_dir(
+    folder: Path, plan: Plan, data: Path | None, device: str, *, recipe: Recipe, photos: Mapping[str, int]
+) -> None:
+    """Create the folder and write its recipe and run.json; OutputError if they can't be written.
+
+    Args:
+        folder: the run folder.
+        plan: the bound recipe.
+        data: the data folder; None for the sample photographs.
+        device: the device, in words.
+        recipe: the recipe before it was bound.
+        photos: see `RunInfo`.
+    """
     prepare_run_dir(folder)
     write_recipe(folder, plan)
     info = RunInfo(
@@ -125,19 +137,42 @@ def start_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> N
         system=platform.platform(),
         versions=list_versions(PACKAGES),
         plugins=plugin_versions(plan),
+        photos=photos,
+        parent=recipe.parent.name if recipe.parent else "",
+        changes=differences(recipe.parent.tree, recipe.tree) if recipe.parent else {},
         sessions=[_session(device)],
     )
     write_run_info(folder, info)
 
 
-def continue_run_dir(folder: Path, plan: Plan, data: Path | None, device: str) -> None:
-    """Record in run.json that this command continues the run; OutputError if it can't be written."""
+def continue_run_dir(
+    folder: Path,
+    plan: Plan,
+    data: Path | None,
+    device: str,
+    *,
+    changes: Mapping[str, tuple[Any, Any]],
+    photos: Mapping[str, int],
+) -> None:
+    """Record in run.json that this command continues the run; OutputError if it can't be written.
+
+    Args:
+        folder: the run folder.
+        plan: the bound recipe.
+        data: the data folder; None for the sample photographs.
+        device: the device, in words.
+        photos: see `RunInfo`.
+        changes: the old and the new value of each setting that this command changes, by dotted key.
+    """
     info = read_run_info(folder)
+    known = {key: values[0] for key, values in info.changes.items()}
     info = replace(
         info,
         data=str(data.resolve()) if data else None,
         sessions=[*info.sessions, _session(device)],
         plugins=plugin_versions(plan),
+        photos=photos,
+        changes={**info.changes, **{key: [known.get(key, old), new] for key, (old, new) in changes.items()}},
     )
     write_run_info(folder, info)
 
@@ -154,7 +189,7 @@ def _session(device: str) -> Session:
 
 def write_recipe(folder: Path, plan: Plan) -> None:
     """Write the bound recipe; OutputError if it can't be written."""
-    files.write_text(folder / RECIPE, recipe.dump(plan.tree()))
+    files.write_text(folder / RECIPE, dump(plan.tree()))
 
 
 def require_run_dir(folder: Path) -> None:

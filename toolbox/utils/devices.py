@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from toolbox.errors import UsageError
+from toolbox.utils import memory
 from toolbox.utils.launcher import launcher_number
 
 WEIGHT_DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
@@ -32,6 +33,11 @@ def pick_device(device: str | None = None) -> torch.device:
 def weight_dtype(precision: str) -> torch.dtype:
     """Return the dtype of weights and losses; mixed precision ("bf16", "fp16") keeps both in float32."""
     return WEIGHT_DTYPES[precision]
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the peak memory in bytes: that of a CUDA device, else of this process; 0 where it is not known."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.peak_memory()
 
 
 def launched_process_count() -> int:
