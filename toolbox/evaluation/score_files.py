@@ -20,6 +20,7 @@ from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.inference.photo_search import describe_files
 from toolbox.masks.lost_region import find_lost_region, pair_mask
+from toolbox.masks.sources import check_mask_size
 from toolbox.utils import files
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
@@ -87,8 +88,7 @@ def score_files(
                 raise DataError(f"{name} has no partner in {mask_folder}.")
             path = mask_files[stem]
             mask = image_io.read_mask(path, meaning=mask_means) if masks else _mask_of_input(path, original)
-            if mask.shape != original.shape[:2]:
-                raise DataError(f"{mask_files[stem]} does not have the size of {truths[stem]}.")
+            check_mask_size(mask, original.shape[:2], name=str(mask_files[stem]), photo_name=str(truths[stem]))
         scores[name] = metrics.score(restored, original, mask)
         if mask is not None and scores[name].M is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")

@@ -8,9 +8,9 @@ from os import PathLike, fspath
 import numpy as np
 from PIL import Image, ImageOps
 
-from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.masks.sources import check_mask_size
 
 PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
 
@@ -63,9 +63,5 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
         lost = np.asarray(mask.convert("L")) >= 128
     else:
         lost = io.read_mask(fspath(mask))
-    if lost.shape != size:
-        raise DataError(
-            f"the mask is {lost.shape[1]}x{lost.shape[0]} and the photo {size[1]}x{size[0]}; "
-            "a mask must have the size of the upright photo"
-        )
+    check_mask_size(lost, size)
     return lost

@@ -25,6 +25,17 @@ _INVERTED_SHARE = 0.4
 _INVERTED_BORDER = 0.9
 
 
+def check_mask_size(
+    mask: np.ndarray, size: tuple[int, ...], *, name: str = "the mask", photo_name: str = "the photo"
+) -> None:
+    """Raise DataError if a mask does not have the size (height, width) of its photograph."""
+    if mask.shape != size:
+        raise DataError(
+            f"{name} is {mask.shape[1]}x{mask.shape[0]} and {photo_name} {size[1]}x{size[0]}; "
+            "a mask must have the size of the upright photo"
+        )
+
+
 class RefusedMaskError(MaskError):
     """A mask that would probably destroy the photograph."""
 
@@ -141,11 +152,7 @@ def _read_mask(options: MaskOptions, photo: Path, relative_path: Path, size: tup
         mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels)
     except UndecidedMaskError as error:
         undecided, mask = error, error.readings["white"]
-    if mask.shape != size:
-        raise DataError(
-            f"{files.printable(path)} is {mask.shape[1]}x{mask.shape[0]} and {files.printable(photo)} "
-            f"{size[1]}x{size[0]}; a mask must have the size of the upright photo"
-        )
+    check_mask_size(mask, size, name=files.printable(path), photo_name=files.printable(photo))
     if undecided is not None:
         raise RefusedMaskError(str(undecided), undecided.readings)
     share = float(mask.mean())

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from toolbox.errors import DataError, ToolboxError, UsageError
+from toolbox.errors import ToolboxError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_content
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo import find_mask
-from toolbox.masks.sources import MaskOptions
+from toolbox.masks.sources import MaskOptions, check_mask_size
 from toolbox.utils import files
 
 MAX_PHOTOS = 1000
@@ -131,11 +131,7 @@ class Album:
             mask = io.read_mask(path, max_pixels=self.max_pixels)
         finally:
             path.unlink()
-        if mask.shape != (entry.height, entry.width):
-            raise DataError(
-                f"The mask is {mask.shape[1]}x{mask.shape[0]} pixels and the photograph {entry.width}x{entry.height}. "
-                "Both must have the same size."
-            )
+        check_mask_size(mask, (entry.height, entry.width))
         _write_mask(self.folder / photo_id, mask)
         entry = replace(entry, lost=float(mask.mean()), is_edited=True)
         self._store(entry)
