@@ -1,7 +1,8 @@
-"""`toolbox runs`: the runs in a folder."""
+"""`toolbox runs`: list the runs in a folder, and delete what nothing needs of them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,15 +10,43 @@ import click
 from toolbox.cli.common import as_json, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.utils import files
+from toolbox.utils.screen import echo
+
+DEFAULT = Path("runs")
 
 
-@click.command("runs")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("runs"))
+class FolderArgument(click.Argument):
+    """An argument that the usage line of a subcommand does not repeat."""
+
+    def get_usage_pieces(self, context: click.Context) -> list[str]:
+        """Return nothing; `subcommand_metavar` names the argument."""
+        return []
+
+
+class ListOrCommand(click.Group):
+    """A group whose argument may be a folder instead of a command."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse `FOLDER [OPTIONS]` or `COMMAND …`."""
+        if args and args[0] in self.commands:
+            return super().parse_args(context, [str(DEFAULT), *args])
+        context.allow_interspersed_args = True
+        return super().parse_args(context, args)
+
+
+@click.group("runs", cls=ListOrCommand, invoke_without_command=True, subcommand_metavar="[FOLDER | COMMAND [ARGS]...]")
+@click.argument("folder", cls=FolderArgument, type=click.Path(path_type=Path), default=DEFAULT)
 @click.option("--sort", type=click.Choice(["name", "score", "steps"]), default="name", show_default=True)
 @click.option("--recipe", help="List only runs of this recipe.")
 @as_json
-def command(folder: Path, sort: str, recipe: str | None, as_json: bool) -> None:
-    """List the runs in FOLDER with their recipe, seed, steps and best score."""
+@click.pass_context
+def command(context: click.Context, folder: Path, sort: str, recipe: str | None, as_json: bool) -> None:
+    """List the runs in FOLDER with their recipe, seed, steps and best score. The default folder is runs."""
+    if context.invoked_subcommand is not None:
+        if folder != DEFAULT:
+            name = context.invoked_subcommand
+            raise UsageError(f"The folder stands behind the command: toolbox runs {name} {files.printable(folder)}")
+        return
     from toolbox.evaluation.metrics import format_figure
     from toolbox.reports.run_files import is_run, read_run
 
@@ -49,3 +78,54 @@ def command(folder: Path, sort: str, recipe: str | None, as_json: bool) -> None:
         for run, row in zip(runs, records, strict=True)
     ]
     print_table(rows, ("run", "recipe", "seed", "steps", "score"))
+
+
+@command.command("clean")
+@click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT)
+@click.option("--yes", is_flag=True, help="Delete without a question.")
+@as_json
+def clean(folder: Path, yes: bool, as_json: bool) -> None:
+    """Free disk space: list what nothing needs of the run FOLDER, or of the runs in it, ask, and delete it.
+
+    These are old checkpoints, but neither the newest nor that of the best weights; previews that the report does not
+    show; and temporary files of processes that have ended. A run that is training is left out.
+    """
+    from toolbox.reports.run_files import is_run
+    from toolbox.training import cleanup
+
+    if not folder.is_dir():
+        raise UsageError(f"{files.printable(folder)}: there is no such folder.")
+    inside = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and is_run(path)]
+    runs = [folder] if is_run(folder) else inside
+    busy = [run for run in runs if cleanup.is_busy(run)]
+    found = {run: cleanup.find_leftovers(run) for run in runs if run not in busy}
+    items = [item for leftovers in found.values() for item in leftovers]
+    if as_json:
+        records = [{"path": files.printable(i.path), "kind": i.kind, "bytes": i.size} for i in items]
+        print_json({"leftovers": records, "training": list(map(files.printable, busy)), "deleted": bool(yes and items)})
+    else:
+        for run in busy:
+            echo(f"{files.printable(run)} is training and is left out.")
+        if items:
+            rows = [(files.printable(item.path), item.kind, f"{item.size / 1e6:.1f}") for item in items]
+            print_table(rows, ("path", "what it is", "MB"))
+        echo(f"{len(items)} leftovers, {sum(item.size for item in items) / 1e6:.1f} MB.")
+    if not items or not (yes or _confirm(as_json)):
+        return
+    freed = sum(cleanup.delete_leftovers(run, leftovers) for run, leftovers in found.items() if leftovers)
+    if not as_json:
+        echo(f"Freed {freed / 1e6:.1f} MB.")
+
+
+def _confirm(as_json: bool) -> bool:
+    """Ask whether to delete; where nobody can answer, say how to."""
+    if as_json:
+        return False
+    if not _is_terminal():
+        echo("Nothing was deleted. To delete them: --yes")
+        return False
+    return click.confirm("Delete them?")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()

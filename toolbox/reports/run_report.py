@@ -88,11 +88,15 @@ def _select(series: Mapping[str, Points], keep: Callable[[str], bool]) -> dict[s
     return {name: points for name, points in series.items() if keep(name)}
 
 
+def shown_previews(folder: Path, most: int = MAX_PREVIEWS) -> list[Path]:
+    """Return the previews of a run that its report shows, at most `most`."""
+    return _spread(sorted((folder / PREVIEWS).glob("*.png")), most)
+
+
 def _previews(folder: Path) -> list[str]:
-    paths = sorted((folder / PREVIEWS).glob("*.png"))
     most = MAX_PREVIEWS
     while True:
-        shown = _spread(paths, most)
+        shown = shown_previews(folder, most)
         pictures = [(path.stem, url) for path in shown if (url := _preview(path)) is not None]
         if sum(len(url) for _, url in pictures) <= MAX_PREVIEW_BYTES or most == 1:
             break

@@ -146,17 +146,20 @@ def remove_stale(folder: str | Path) -> list[Path]:
     Returns:
         The deleted paths, sorted; an empty list if `folder` does not exist.
     """
-    removed = []
+    stale = find_stale(folder)
+    for path in stale:
+        _remove(path)
+    return stale
+
+
+def find_stale(folder: str | Path) -> list[Path]:
+    """Return the temporary files that `remove_stale` deletes, sorted."""
     try:
         candidates = sorted(Path(folder).glob(".*.tmp"))
     except OSError:  # a path that is too long was never written to
         return []
-    for path in candidates:
-        match = _TEMPORARY_NAME.fullmatch(path.name)
-        if match and path not in _in_use and not _may_be_active(match[1], int(match[2]), path):
-            _remove(path)
-            removed.append(path)
-    return removed
+    matches = [(path, _TEMPORARY_NAME.fullmatch(path.name)) for path in candidates if path not in _in_use]
+    return [path for path, match in matches if match and not _may_be_active(match[1], int(match[2]), path)]
 
 
 def sha256(path: str | Path) -> str:
