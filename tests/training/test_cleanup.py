@@ -106,9 +106,7 @@ def test_previews_that_the_report_does_not_show_go(tmp_path):
     assert len(cleanup.find_leftovers(run)) == 7
     call("clean", run, "--yes")
     assert len(list((run / "previews").glob("*.png"))) == MAX_PREVIEWS and (run / "previews" / "mine.txt").exists()
-    assert (run / "previews" / "epoch-001.png").exists() and (
-        run / "previews" / f"epoch-{MAX_PREVIEWS + 7:03d}.png"
-    ).exists()
+    assert all((run / "previews" / f"epoch-{epoch:03d}.png").exists() for epoch in (1, MAX_PREVIEWS + 7))
     assert not cleanup.find_leftovers(run)
 
 
@@ -152,5 +150,5 @@ def test_nothing_is_deleted_without_a_yes(tmp_path, monkeypatch):
 
 def test_a_folder_before_the_command_is_refused(tmp_path):
     run = write_run(tmp_path / "runs")
-    assert f"toolbox runs clean {run}" in call(run, "clean", "--yes", code=2)
+    assert f"toolbox runs clean {run}" in call(run, "clean", code=2)
     assert "nowhere: there is no such folder" in call("clean", "nowhere", code=2)
