@@ -21,10 +21,11 @@ import cv2
 import numpy as np
 from toolbox_plugins.default.lost_region import damage
 
-from benchmarks import photo_split, quality
+from benchmarks import photo_split
 from benchmarks.common import color_figures, timing
 from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
+from toolbox.evaluation.lpips import Lpips
 from toolbox.imaging import io
 from toolbox.inference.restorer import Restorer, load_restorer
 
@@ -57,7 +58,7 @@ def command(
     rows = [row for row in photo_split.read() if row["set"] == chosen][: 3 if quick else None : every]
     restorers = {name: load_restorer(name, device="cpu") for name in weights or ("luma",)}
     truths = [shrink(io.read_rgb(photos / row["file"])) for row in rows]
-    measure = None if lpips is None else quality.Lpips(lpips)
+    measure = None if lpips is None else Lpips(lpips)
     results, seconds = restore_gray(restorers, truths)
     rows_by_weights: dict[str, Any] = {}
     for name, restorer in restorers.items():

@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks import quality
 from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder, train_or_continue
+from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference.restorer import load_restorer
@@ -87,7 +88,7 @@ def command(
     common += ["--minutes", "0.02" if quick else str(minutes), "--device", "cpu"]
     common += _set_options([f"degradations.white-balance.{setting}" for setting in WHITE_BALANCE])
     samples = list(quality.load_pairs(pairs).values())[: 1 if quick else None]
-    lpips_distance = None if lpips is None else quality.Lpips(lpips)
+    lpips_distance = None if lpips is None else Lpips(lpips)
     rows: dict[str, dict[str, float]] = {}
     columns: list[list[np.ndarray]] = []
     for name, options in recipe_options(encoder).items():

@@ -25,7 +25,7 @@ from toolbox_plugins.fills.smooth import smooth
 from toolbox_plugins.fills.texture import texture
 
 from benchmarks.common import holes, timing
-from benchmarks.quality import Lpips
+from toolbox.evaluation.lpips import Lpips
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 FILLS: dict[str, Fill] = {

@@ -39,7 +39,8 @@ from benchmarks.loader import PHOTOS, make_pairs, temporary_cache
 from benchmarks.overhead import record_waiting
 from toolbox.data import loader, sample
 from toolbox.distributed.accelerator import make_accelerator
-from toolbox.training import run, state
+from toolbox.models.samples import sample_recipe
+from toolbox.training import state
 from toolbox.training.step import take_steps
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "performance" / "gpu.json"
@@ -192,7 +193,7 @@ def waiting_row(setting: Setting) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, temporary_cache(Path(folder) / "cache"):
         count = setting.batch * (2 if setting.quick else 25)
         items = make_pairs(Path(folder), photos, count, setting.size)
-        samples = loader.Samples(items=items, recipe=run.sample_recipe(plan), stream=loader.Stream.TRAIN)
+        samples = loader.Samples(items=items, recipe=sample_recipe(plan), stream=loader.Stream.TRAIN)
         keys = [loader.shuffled_batches(count, 1, setting.batch, plan.settings.seed, epoch) for epoch in range(epochs)]
         waits: list[float] = []
         batches = loader.iterate_batches(samples, itertools.chain(*keys), workers, accelerator.device)

@@ -32,7 +32,8 @@ from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.training import metric_log, run, state, step
+from toolbox.models.samples import sample_recipe
+from toolbox.training import metric_log, state, step
 
 
 def bare_step(built: state.TrainState, batch: Batch, random: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -99,7 +100,7 @@ def measure(plan: Plan, rounds: int, device: str | None) -> dict[str, Any]:
     settings = plan.settings
     with tempfile.TemporaryDirectory() as folder, temporary_cache(Path(folder) / "cache"):
         items = folders.open_folder(None).items
-        samples = loader.Samples(items=items, recipe=run.sample_recipe(plan), stream=loader.Stream.TRAIN)
+        samples = loader.Samples(items=items, recipe=sample_recipe(plan), stream=loader.Stream.TRAIN)
         keys = loader.shuffled_batches(len(items), rounds, settings.training.batch, settings.seed, epoch=0)
         waits: list[float] = []
         batches = loader.iterate_batches(samples, keys, settings.data.workers, accelerator.device)

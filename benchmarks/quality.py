@@ -25,19 +25,16 @@ import click
 import cv2
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from benchmarks.common import timing
-from benchmarks.common.color_figures import ab, colorfulness
 from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
+from toolbox.evaluation.colors import color_distance, colorfulness
+from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
 from toolbox.inference.restorer import Restorer, load_restorer
 from toolbox.training.validate import inpaint_gray
-
-# The number of convolutions in each of the five blocks of VGG16.
-LAYERS = (2, 2, 3, 3, 3)
 
 
 @click.command("quality")
@@ -117,7 +114,7 @@ def mean_figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips 
     scores = metrics.mean([metrics.score(result, sample.truth, sample.mask) for result, sample in pairs])
     figures = {"S": scores.S, "M": scores.M, "C": scores.C, "score": scores.score or 0.0}
     figures["psnr"] = mean(cv2.PSNR(result, sample.truth) for result, sample in pairs)
-    figures["ab"] = mean(colour_distance(result, sample.truth) for result, sample in pairs)
+    figures["ab"] = mean(color_distance(result, sample.truth) for result, sample in pairs)
     figures["colourfulness"] = mean(colorfulness(result) / colorfulness(sample.truth) for result, sample in pairs)
     figures["luma"] = max(
         int(np.abs(integer_luma(result).astype(int) - sample.image[..., 0])[~sample.mask].max())
@@ -131,52 +128,6 @@ def mean_figures(results: list[np.ndarray], samples: list[Sample], lpips: Lpips 
 def mean(values) -> float:
     """Return the arithmetic mean of any iterable."""
     return float(np.mean(list(values)))
-
-
-def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the mean distance of a* and b* of CIELAB (CIE 15:2004, D65) of two (H, W, 3) uint8 RGB pictures."""
-    return float(np.hypot(*np.moveaxis(ab(a) - ab(b), -1, 0)).mean())
-
-
-class Lpips:
-    """LPIPS 0.1 over VGG16 (Zhang et al., CVPR 2018), from a safetensors file with torchvision's keys."""
-
-    def __init__(self, path: Path) -> None:
-        from safetensors.torch import load_file
-
-        tensors = {name: value.float() for name, value in load_file(path).items()}
-        self.convs = [
-            (tensors[f"features.{i}.weight"], tensors[f"features.{i}.bias"])
-            for i in range(29)
-            if f"features.{i}.weight" in tensors
-        ]
-        self.heads = [tensors[f"lpips.lin{i}.model.1.weight"] for i in range(len(LAYERS))]
-        self.shift = torch.tensor([-0.030, -0.088, -0.188]).view(1, 3, 1, 1)
-        self.scale = torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1)
-
-    def __call__(self, one: np.ndarray, other: np.ndarray) -> float:
-        """Return the distance of two (H, W, 3) uint8 RGB pictures; 0 for equal pictures."""
-        return self.between(self.features(one), self.features(other))
-
-    @torch.inference_mode()
-    def features(self, picture: np.ndarray) -> list[torch.Tensor]:
-        """Return the unit features of (H, W, 3) uint8 RGB at each level."""
-        x = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        x, levels = (x - self.shift) / self.scale, []
-        convs = iter(self.convs)
-        for level, count in enumerate(LAYERS):
-            x = F.max_pool2d(x, 2) if level else x
-            for _ in range(count):
-                weight, bias = next(convs)
-                x = F.relu(F.conv2d(x, weight, bias, padding=1))
-            levels.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
-        return levels
-
-    @torch.inference_mode()
-    def between(self, one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
-        """Return the distance of two pictures from their features."""
-        pairs = zip(one, other, self.heads, strict=True)
-        return sum(float(F.conv2d((a - b).square(), head).mean()) for a, b, head in pairs)
 
 
 def write_contact_sheet(path: Path, grid: list[list[np.ndarray]], side: int = 160) -> None:

@@ -41,7 +41,8 @@ from toolbox.data.batch import Batch
 from toolbox.data.loader import Samples, Stream, iterate_batches, shuffled_batches
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.hooks import catalog
-from toolbox.training import run, state, step
+from toolbox.models.samples import sample_recipe
+from toolbox.training import state, step
 
 RECIPE = """
 [data]
@@ -253,7 +254,7 @@ def measure(
         folder = Path(name)
         plan = make_plan(folder, size, batch, precision)
         items = make_pairs(folder, photos, batch * (steps + 1), size)
-        samples = Samples(items=items, recipe=run.sample_recipe(plan), stream=Stream.TRAIN)
+        samples = Samples(items=items, recipe=sample_recipe(plan), stream=Stream.TRAIN)
         keys = shuffled_batches(len(items), 1, batch, plan.settings.seed, epoch=0)
         loader = DataLoader(Pairs(folder / "png", samples, keys), batch_size=batch)
         built = build_as_run(plan, accelerator)

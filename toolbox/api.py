@@ -13,8 +13,10 @@ from toolbox.config.binding import bind_component
 from toolbox.config.recipe import Recipe
 from toolbox.distributed import collectives
 from toolbox.evaluation import metrics
+from toolbox.evaluation.extra_figures import build_extra_figures
 from toolbox.evaluation.metrics import Score
 from toolbox.evaluation.score_files import FileScores, score_files
+from toolbox.evaluation.score_weights import ScoreOptions, score_weights
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.kinds import find_kind
 from toolbox.inference.arrays import restore
@@ -163,25 +165,60 @@ def score(
     *,
     masks: str | PathLike[str] | None = None,
     inputs: str | PathLike[str] | None = None,
+    lpips: str | PathLike[str] | None = None,
 ) -> FileScores: ...
 
 
-def score(restored: Any, truth: Any, *, masks: Any = None, inputs: Any = None) -> Score | FileScores:  # noqa: ANN401
-    """Return the competition's score, 0.2 S + 0.4 M + 0.4 C, of one picture, or of a folder as `toolbox score` does.
+@overload
+def score(
+    restored: Run | str | PathLike[str],
+    *,
+    data: str | PathLike[str],
+    lpips: str | PathLike[str] | None = None,
+    **options: Any,  # noqa: ANN401 - the fields of ScoreOptions
+) -> FileScores: ...
+
+
+def score(
+    restored: Any,  # noqa: ANN401
+    truth: Any = None,  # noqa: ANN401
+    *,
+    masks: Any = None,  # noqa: ANN401
+    inputs: Any = None,  # noqa: ANN401
+    data: Any = None,  # noqa: ANN401
+    lpips: Any = None,  # noqa: ANN401
+    **options: Any,
+) -> Score | FileScores:
+    """Return the competition's score, 0.2 S + 0.4 M + 0.4 C, of one picture; or all figures, as `toolbox score` does.
 
     Args:
-        restored: (H, W, 3) uint8 RGB; or a folder or a submission zip.
+        restored: (H, W, 3) uint8 RGB; a folder or a submission zip; with `data`, a `Run`, a run folder, a weight file
+            or a published name.
         truth: the original, of the same shape; or the folder of the originals.
         masks: (H, W) bool, True where the photograph was lost; or the folder of masks. M and the score need it.
         inputs: the folder of damaged inputs, instead of masks.
+        data: score weights on the photographs of this folder, which is like that of `train`.
+        lpips: the file with the weights of LPIPS, for files and weights.
+        options: with `data`, `fill`, `seed`, `size`, `device`, `held_out`; see
+            `toolbox.evaluation.score_weights.ScoreOptions`.
 
     Raises:
-        UsageError, DataError: as `toolbox.evaluation.score_files.score_files`.
+        UsageError, DataError: as `toolbox.evaluation.score_files.score_files`, and `score_weights` in that folder.
+        TypeError: an option that does not exist, or one of another form.
         ValueError: arrays of different shapes.
     """
+    lpips_file = None if lpips is None else Path(lpips)
+    if data is not None:
+        if truth is not None or masks is not None or inputs is not None:
+            raise TypeError("score() takes data without truth, masks and inputs: the photographs in it have them")
+        weights = restored.folder if isinstance(restored, Run) else restored
+        return score_weights(weights, Path(data), ScoreOptions(lpips=lpips_file, **options))
+    if options or truth is None:
+        raise TypeError(f"score() needs truth or data, and takes {', '.join(options) or 'its options'} only with data")
     if not isinstance(restored, np.ndarray):
         mask_folder, input_folder = (None if folder is None else Path(folder) for folder in (masks, inputs))
-        return score_files(Path(restored), Path(truth), masks=mask_folder, inputs=input_folder)
+        extra = build_extra_figures(catalogs.load(), lpips_file)
+        return score_files(Path(restored), Path(truth), masks=mask_folder, inputs=input_folder, extra=extra)
     if restored.shape != np.shape(truth):
         raise ValueError(f"restored is {restored.shape} and truth {np.shape(truth)}; both must have the same shape")
     return metrics.score(restored, truth, None if masks is None else np.asarray(masks, bool))

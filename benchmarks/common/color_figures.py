@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from toolbox.evaluation.colors import ab, colorfulness
 
 # The middle hue of each of six sectors, in degrees of CIELAB: red, yellow, green, teal, blue (sky), violet.
 SECTORS = (0, 60, 120, 180, 240, 300)
@@ -67,21 +68,9 @@ def compare(result: np.ndarray, truth: np.ndarray) -> Counts:
     )
 
 
-def ab(picture: np.ndarray) -> np.ndarray:
-    """Return a* and b* of CIELAB (CIE 15:2004, D65), (H, W, 2), of (H, W, 3) uint8 RGB."""
-    return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:]
-
-
 def wrap_angle(degrees: np.ndarray) -> np.ndarray:
     """Return equal angles from -180 to 180 degrees."""
     return (degrees + 180) % 360 - 180
-
-
-def colorfulness(picture: np.ndarray) -> float:
-    """Return the colourfulness of Hasler and Süsstrunk (2003) of (H, W, 3) uint8 RGB."""
-    red, green, blue = np.moveaxis(picture.astype(np.float64), -1, 0)
-    rg, yb = red - green, (red + green) / 2 - blue
-    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 
 
 def summarize(counts: Sequence[Counts], categories: Sequence[str]) -> dict[str, object]:

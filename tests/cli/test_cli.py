@@ -292,7 +292,8 @@ def test_score_is_the_competitions(damaged, tmp_path):
     zipped = json.loads(call("score", "s.zip", "truth", "--masks", "masks", "--json", "--csv", "out.csv").stdout)
     assert zipped["images"] == found["images"]
     rows = Path("out.csv").read_text("utf-8").splitlines()
-    assert rows[0] == "name,S,M,C,score" and len(rows) == 5
+    figures = "psnr,ssim,ab,ab_gray,ab_ratio,colorfulness,colorfulness_truth,colorfulness_ratio"
+    assert rows[0] == f"name,S,M,C,score,{figures}" and len(rows) == 5
     assert float(rows[1].split(",")[4]) == found["images"][0]["score"]
 
 

@@ -29,7 +29,8 @@ from toolbox.inference.batch import restore_all
 from toolbox.inference.options import RestoreOptions
 from toolbox.masks.sources import MaskOptions
 from toolbox.models import build
-from toolbox.training import checkpoint, run, state, step, validate
+from toolbox.models.samples import sample_recipe
+from toolbox.training import checkpoint, state, step, validate
 from toolbox.training.checkpoint import Progress
 
 MINUTES = [0.15, pytest.param(float(os.environ.get("TOOLBOX_SOAK_MINUTES", "30")), marks=pytest.mark.soak)]
@@ -57,7 +58,7 @@ class Round:
         plan = bind(read("default", lambda name: loaded.recipe(name).path, TINY), loaded)
         self.accelerator = make_accelerator("cpu")
         self.state = state.build_state(plan, self.accelerator)
-        recipe = run.sample_recipe(plan)
+        recipe = sample_recipe(plan)
         items = tuple(folders.open_folder(None).items)
         self.training = loader.Samples(items=items, recipe=recipe, stream=loader.Stream.TRAIN)
         self.validation = loader.Samples(items=items[:4], recipe=recipe, stream=loader.Stream.VALIDATION)

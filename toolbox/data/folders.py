@@ -61,19 +61,25 @@ def _open_competition(folder: Path, min_count: int) -> Source:
     pairs = _pairs_in_csv(folder / "train.csv", listed) if listed else _pairs_by_name(folder)
     if len(pairs) < min_count:
         raise DataError(f"{folder} contains {len(pairs)} pairs. At least two are needed, one of them for validation.")
-    tests = _by_name(folder / "test_input") if (folder / "test_input").is_dir() else {}
+    return Source(
+        kind="pairs", folder=folder, items=tuple(sorted(pairs, key=lambda item: item.name)), tests=list_tests(folder)
+    )
+
+
+def list_tests(folder: Path) -> tuple[Item, ...]:
+    """Return the test photographs of a data folder, in the order of its test.csv if there is one.
+
+    Raises:
+        DataError: the table can't be read, or names a missing file.
+    """
+    tests = _by_name(folder / "test_input")
     table = folder / "test.csv"
-    test_rows = _read_table(table, folder)
-    test_names = list(dict.fromkeys(row[0].name for row in test_rows)) if test_rows else sorted(tests)
-    missing = next((name for name in test_names if name not in tests), None)
+    rows = _read_table(table, folder)
+    names = list(dict.fromkeys(row[0].name for row in rows)) if rows else sorted(tests)
+    missing = next((name for name in names if name not in tests), None)
     if missing is not None:
         raise DataError(f"{table} names {missing}, which is not in {folder / 'test_input'}.")
-    return Source(
-        kind="pairs",
-        folder=folder,
-        items=tuple(sorted(pairs, key=lambda item: item.name)),
-        tests=tuple(Item(name=name, input=tests[name]) for name in test_names),
-    )
+    return tuple(Item(name=name, input=tests[name]) for name in names)
 
 
 def _pairs_by_name(folder: Path) -> list[Item]:

@@ -114,13 +114,24 @@ def load_test_photo(item: Item, recipe: SampleRecipe, index: int) -> Sample:
 
     If there is no truth, `truth` is the input itself.
     """
-    if item.input is not None:
+    if item.input is not None and item.truth is None:
         gray = io.read_gray(item.input)
         return Sample(
             image=preprocessing.gray_to_rgb(gray),
             mask=lost_region.find_lost_region(gray),
             truth=preprocessing.gray_to_rgb(gray),
         )
+    return load_whole_photo(item, recipe, index)
+
+
+def load_whole_photo(item: Item, recipe: SampleRecipe, index: int) -> Sample:
+    """Read a photograph with its truth at its own size: a pair as it is, a truth alone with the damage of the recipe.
+
+    Raises:
+        DataError: a file that can't be used, or a pair of unequal size; the message names the file.
+    """
+    if item.input is not None:
+        return preprocessing.read_pair(item)[0]
     assert item.truth is not None
     photo = io.read_rgb(item.truth)
     return _damage(photo, recipe, rng_for(recipe.seed, Stream.TEST, 0, index))

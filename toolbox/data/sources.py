@@ -46,6 +46,15 @@ def open_validation(plan: Plan) -> tuple[Item, ...]:
     location = Path(text)
     if not location.exists():
         raise UsageError(f"split.validation_data {location}: there is no such file or folder.")
+    return open_photos(plan, location)
+
+
+def open_photos(plan: Plan, location: Path) -> tuple[Item, ...]:
+    """Return photographs with their truths, by the source of the plan; one is enough.
+
+    Raises:
+        UsageError, DataError, PluginError: as `open_source`.
+    """
     source = folders.open_folder(location, min_count=1) if plan.source is None else build_source(plan.source, location)
     return source.items
 

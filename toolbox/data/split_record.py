@@ -17,6 +17,7 @@ from toolbox.data.split import DataSplit
 from toolbox.errors import DataError
 from toolbox.utils import files
 
+FILE = "split.json"  # in the run folder
 NAMES_LISTED = 3  # of the photographs of one kind of change
 
 

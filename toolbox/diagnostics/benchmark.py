@@ -16,9 +16,9 @@ from toolbox.data.folders import Item
 from toolbox.data.loader import SampleKey, Samples, Stream
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.errors import ToolboxError, one_line
+from toolbox.models.samples import sample_recipe
 from toolbox.training import state, step
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
-from toolbox.training.run import sample_recipe
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.utils import devices, memory
 

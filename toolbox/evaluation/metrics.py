@@ -91,6 +91,24 @@ def structural_similarity(restored: np.ndarray, truth: np.ndarray) -> float | No
     return _mean_ssim((restored, truth), (WINDOW, WINDOW), _value_range(restored))
 
 
+def standard_ssim(restored: np.ndarray, truth: np.ndarray) -> float | None:
+    """Return the SSIM of the colour picture as S, but with the usual range of 255 levels; None as for S.
+
+    Reference: Wang et al., "Image Quality Assessment", IEEE TIP 2004, with a uniform window.
+    """
+    _check_pair(restored, truth)
+    if min(restored.shape[:2]) < WINDOW:
+        return None
+    return _mean_ssim((restored, truth), (WINDOW, WINDOW), 255)
+
+
+def psnr(restored: np.ndarray, truth: np.ndarray) -> float | None:
+    """Return the peak signal-to-noise ratio, 10 log10(255^2 / MSE) in dB; None for equal pictures."""
+    _check_pair(restored, truth)
+    error = float(np.square(cv2.absdiff(restored, truth), dtype=np.float64).mean())
+    return 10 * math.log10(255**2 / error) if error else None
+
+
 def lost_similarity(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float | None:
     """Return M, at most 1: the SSIM of the lost pixels in raster order; None for fewer than seven of them.
 

@@ -8,13 +8,13 @@ import os
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from toolbox.errors import DataError, UsageError
-from toolbox.evaluation import metrics
+from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measure, summarize
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
@@ -24,7 +24,7 @@ from toolbox.masks.sources import check_mask_size
 from toolbox.utils import files
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
-_ZIP_ERRORS = (OSError, zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
+ZIP_ERRORS = (OSError, zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,22 @@ class FileScores:
     Attributes:
         mean: the score of all files.
         images: the score of each file, by its name.
-        notes: a line for each part that is undefined.
+        figures: all figures of each file, their means, and the intervals of the means.
+        notes: a line for each part that is undefined, and for what to know about the photographs.
+        seen: "training" or "validation" for each file that the run of the scored weights has used.
     """
 
     mean: Score
     images: dict[str, Score]
+    figures: FigureTable
     notes: tuple[str, ...]
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, figures: FigureTable, *, notes: tuple[str, ...], seen: Mapping[str, str] | None = None) -> FileScores:
+        """Return the scores that are among the figures of files."""
+        images = {name: _score(row) for name, row in figures.images.items()}
+        return cls(mean=_score(figures.mean), images=images, figures=figures, notes=notes, seen=seen or {})
 
 
 def score_files(
@@ -49,6 +59,7 @@ def score_files(
     masks: Path | None = None,
     inputs: Path | None = None,
     mask_means: MaskMeaning = "auto",
+    extra: ExtraFigures | None = None,
 ) -> FileScores:
     """Score each prediction against the truth of the same name; suffixes may differ.
 
@@ -59,6 +70,7 @@ def score_files(
         mask_means: which pixels of a mask are lost; see `toolbox.imaging.mask_meaning`.
         inputs: a folder of damaged inputs, in which the lost region is found. Used if there are no masks. Without
             both, M and the score are None.
+        extra: what is measured besides the figures that need no weights and no plugin.
 
     Raises:
         UsageError: a folder does not exist.
@@ -74,7 +86,8 @@ def score_files(
     _require_partners(predictions, truth, set(predicted), set(truths))
     mask_folder = masks or inputs
     mask_files = _by_stem(mask_folder, left_out) if mask_folder else None
-    scores: dict[str, Score] = {}
+    extra = extra or ExtraFigures()
+    scores: dict[str, Figures] = {}
     notes = left_out + ([] if mask_files else ["M and the score need --masks or --inputs; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
@@ -89,20 +102,27 @@ def score_files(
             path = mask_files[stem]
             mask = image_io.read_mask(path, meaning=mask_means) if masks else _mask_of_input(path, original)
             check_mask_size(mask, original.shape[:2], name=str(mask_files[stem]), photo_name=str(truths[stem]))
-        scores[name] = metrics.score(restored, original, mask)
-        if mask is not None and scores[name].M is None:
+        scores[name] = measure(restored, original, mask, extra)
+        if mask is not None and scores[name]["M"] is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")
-    return FileScores(mean=metrics.mean(scores.values()), images=scores, notes=tuple(notes))
+    notes += extra.all_notes()
+    return FileScores.of(summarize(scores), notes=tuple(notes))
 
 
-def write_csv(path: Path, scores: Mapping[str, Score]) -> None:
-    """Write one row per image: name, S, M, C, score; an undefined value is an empty cell."""
+def write_csv(path: Path, scores: FileScores) -> None:
+    """Write one row per image: its name and figures, and its use in the run; an undefined value is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "S", "M", "C", "score"])
-    for name, score in scores.items():
-        writer.writerow([name, *("" if value is None else repr(value) for value in asdict(score).values())])
+    uses = ["seen"] if scores.seen else []
+    writer.writerow(["name", *scores.figures.mean, *uses])
+    for name, figures in scores.figures.images.items():
+        values = ("" if value is None else repr(value) for value in figures.values())
+        writer.writerow([name, *values, *(scores.seen.get(name, "") for _ in uses)])
     files.write_text(path, text.getvalue())
+
+
+def _score(figures: Figures) -> Score:
+    return Score(**{name: figures.get(name) for name in ("S", "M", "C", "score")})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +145,7 @@ class _Prediction:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return image_io.to_rgb8(image_io.decode(archive.read(self.member), self.member))
-        except _ZIP_ERRORS as error:
+        except ZIP_ERRORS as error:
             name, path = files.printable(self.member), files.printable(self.path)
             raise DataError(f"{name} in {path} can't be read: {files.printable(str(error))}") from error
 
@@ -138,7 +158,7 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except _ZIP_ERRORS as error:
+    except ZIP_ERRORS as error:
         reason = files.printable(str(error))
         raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
     nested = next((name for name in names if "/" in name or "\\" in name), None)

@@ -10,21 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
 
 from toolbox.config.plan import Plan
 from toolbox.data import loader
-from toolbox.data.decoded_cache import open_cache
 from toolbox.data.loader import Stream
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.errors import TrainingError
 from toolbox.hooks import blame
 from toolbox.hooks.observing import RunEnded, StepRecord
-from toolbox.hooks.protocols import Degradation
-from toolbox.hooks.specs import DegradationSpec
-from toolbox.models import build, weight_file
-from toolbox.models.array_calls import DegradationCall, MetricCall
+from toolbox.models import weight_file
+from toolbox.models.samples import build_metrics, sample_recipe
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary
 from toolbox.training import checkpoint, metric_log, resume, run_dir, state, validate
@@ -107,24 +103,6 @@ def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
     return _result(run, progress, archive)
 
 
-def build_degradations(plan: Plan, role: str) -> tuple[Degradation, ...]:
-    """Return the plan's degradations with this role ("damage", "augment"), built, in the order of the recipe."""
-    chosen = [bound for bound in plan.degradations if cast(DegradationSpec, bound.spec).role == role]
-    return tuple(DegradationCall(entry=bound.entry, component=build.build_component(bound)) for bound in chosen)
-
-
-def sample_recipe(plan: Plan) -> loader.SampleRecipe:
-    """Return how the plan makes samples of photographs, with the cache if the plan has it enabled."""
-    return loader.SampleRecipe(
-        size=plan.settings.data.size,
-        seed=plan.settings.seed,
-        zoom=plan.settings.data.zoom,
-        cache=open_cache() if plan.settings.data.cache else None,
-        damage=build_degradations(plan, "damage"),
-        augment=build_degradations(plan, "augment"),
-    )
-
-
 def _set_up(
     plan: Plan, options: RunOptions, console: Console, accelerator: Accelerator, *, from_checkpoint: bool
 ) -> TrainingRun:
@@ -144,9 +122,7 @@ def _set_up(
         sample_recipe=recipe,
         train_samples=loader.Samples(items=options.split.train, recipe=recipe, stream=Stream.TRAIN),
         validation_samples=loader.Samples(items=options.split.validation, recipe=recipe, stream=Stream.VALIDATION),
-        metrics={
-            bound.label: MetricCall(entry=bound.entry, component=build.build_component(bound)) for bound in plan.metrics
-        },
+        metrics=build_metrics(plan.metrics),
         monitor=make_monitor(built.losses, pretrained="generator" in plan.initial),
         observers=make_observers(plan, options, console.print_line),
         started=time.monotonic(),

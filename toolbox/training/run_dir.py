@@ -16,6 +16,7 @@ from typing import Any
 
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, differences, dump
+from toolbox.data import split_record
 from toolbox.errors import OutputError, UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.models.stored_weights import RUN_RECIPE
@@ -27,7 +28,7 @@ from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 LOCK = ".lock"  # held by the process that trains
 RECIPE = RUN_RECIPE  # the bound recipe, every value explicit
-SPLIT = "split.json"  # which photographs train and which validate
+SPLIT = split_record.FILE  # which photographs train and which validate
 SKIPPED = "skipped.json"  # the photographs that are left out, and why
 METRICS = run_records.METRICS
 PREVIEWS = run_records.PREVIEWS

@@ -15,9 +15,8 @@ from torch import nn
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
-from toolbox.errors import PluginError
 from toolbox.evaluation import metrics as scores
-from toolbox.hooks import blame
+from toolbox.evaluation.figures import call_metric
 from toolbox.hooks.protocols import Metric, Sample
 from toolbox.models.forward import run_generator, to_uint8
 from toolbox.training.state import LossTerm, TrainState
@@ -91,7 +90,10 @@ def validate(
         )
         for number, sample, restored in pictures:
             score = scores.score(restored, sample.truth, sample.mask)
-            values = [_measure(*measure, restored, sample, failures) for measure in measures.items()]
+            values = [
+                call_metric(label, metric, restored, sample.truth, sample.mask, failures)
+                for label, metric in measures.items()
+            ]
             rows.append((number, astuple(score), values))
             if len(previews) < preview_count:
                 previews.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
@@ -144,22 +146,6 @@ def pixel_loss(state: TrainState, batch: Batch) -> float:
     """Return the mean squared error of the generator in eval mode on one batch. All processes call it."""
     restored = run_generator(state.eval_generator.eval(), state.keep, batch.image, batch.mask)["restored"]
     return collectives.all_reduce_scalar(batch.position.weight * float((restored - batch.truth).square().mean()))
-
-
-def _measure(
-    label: str, measure: Metric, restored: np.ndarray, sample: Sample, failures: dict[str, str]
-) -> float | None:
-    """Return the figure of one metric; if it fails, add the reason to `failures` and call it no more."""
-    if label in failures:
-        return None
-    try:
-        return measure(restored, sample.truth, sample.mask)
-    except Exception as error:  # a metric may raise anything
-        reason = blame.explain(error) or error
-        if not isinstance(reason, PluginError):
-            raise
-        failures[label] = str(reason)
-        return None
 
 
 @contextmanager

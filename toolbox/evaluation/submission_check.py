@@ -1,0 +1,91 @@
+"""Check a submission zip against the test photographs, without their truths."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+from toolbox.data import folders
+from toolbox.errors import DataError, UsageError
+from toolbox.evaluation.score_files import ZIP_ERRORS
+from toolbox.evaluation.submission import submission_names
+from toolbox.imaging import io
+from toolbox.utils import files
+
+# The color types of PNG (ISO/IEC 15948, table 11.1).
+MODES = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with transparency", 6: "RGB with transparency"}
+_HEADER = struct.Struct(">8s4s4sIIBB")
+
+
+def check_submission(archive: Path, tests: Path) -> tuple[list[str], int]:
+    """Compare a submission with the test photographs.
+
+    Args:
+        archive: the zip.
+        tests: a data folder with ``test_input/``, or the folder of the test photographs itself.
+
+    Returns:
+        A line for each fault, in the order of the names: a file that is missing, that is there twice or in a folder,
+        that belongs to no test photograph, can't be read, has another size, or is not RGB of 8 bits. And the number of
+        test photographs.
+
+    Raises:
+        UsageError: a path does not exist.
+        DataError: the archive can't be read, or there are no test photographs.
+    """
+    expected = _expected_sizes(tests)
+    files.require_readable(archive, "PREDICTIONS", "zip")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = [entry.filename for entry in opened.infolist() if not entry.is_dir()]
+            faults = {name: _fault(opened, name, expected) for name in entries}
+    except ZIP_ERRORS as error:
+        raise DataError(f"{files.printable(archive)} can't be read as a zip: {files.printable(str(error))}") from error
+    twice = [name for name, count in Counter(entries).items() if count > 1]
+    lines = [(name, f"is in the zip {entries.count(name)} times") for name in twice]
+    lines += [(name, fault) for name, fault in faults.items() if fault]
+    lines += [(name, "is missing") for name in expected if name not in faults]
+    return [f"{files.printable(name)} {fault}" for name, fault in sorted(lines)], len(expected)
+
+
+def _expected_sizes(tests: Path) -> dict[str, tuple[int, int]]:
+    """Return width and height of each file that the submission must have, by its name."""
+    files.require_readable(tests, "--check", "folder")
+    if not os.path.isdir(tests):
+        raise UsageError(f"--check {files.printable(tests)}: there is no such folder.")
+    is_data_folder = (tests / "test_input").is_dir()
+    items = folders.list_tests(tests) if is_data_folder else ()
+    photos = [Path(item.images[0].name) for item in items] if items else io.find_images(tests)
+    paths = [tests / "test_input" / photo for photo in photos] if is_data_folder else photos
+    if not paths:
+        raise DataError(f"--check {files.printable(tests)} has no test photographs.")
+    return dict(zip(submission_names(paths), map(io.read_size, paths), strict=True))
+
+
+def _fault(archive: zipfile.ZipFile, name: str, expected: dict[str, tuple[int, int]]) -> str:
+    """Return what is wrong with a file of the archive; empty if nothing is."""
+    if name not in expected:
+        base = Path(name.replace("\\", "/")).name
+        if base != name and base in expected:
+            return "is in a folder; a submission has none"
+        stems = {Path(known).stem for known in expected}
+        return "must end in .png" if Path(base).stem in stems else "belongs to no test photograph"
+    try:
+        data = archive.read(name)
+        photo = io.decode(data, name)
+    except DataError as error:
+        return f"can't be read: {str(error).removeprefix(name).lstrip(': ')}"
+    except ZIP_ERRORS as error:
+        return f"can't be read: {files.printable(str(error))}"
+    height, width = photo.pixels.shape[:2]
+    if (width, height) != expected[name]:
+        return "is {}x{}, and its test photograph is {}x{}".format(width, height, *expected[name])
+    if photo.format != "PNG":
+        return f"is {photo.format}, not PNG"
+    *_, depth, color = _HEADER.unpack_from(data)
+    if (depth, color) != (8, 2):
+        return f"is {MODES.get(color, 'unknown')} of {depth} bits; it must be RGB of 8 bits"
+    return ""
