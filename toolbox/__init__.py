@@ -57,6 +57,7 @@ from toolbox.hooks.protocols import (
     ReconstructionLoss,
     Sample,
     TrainingStep,
+    ValidatingStep,
 )
 from toolbox.hooks.source_spec import ImageRef, Item, Source, SourceSpec
 from toolbox.hooks.specs import (
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from toolbox.data.folders import open_folder
     from toolbox.inference.restorer import Restorer
     from toolbox.masks.detectors import find_painted_shape
+    from toolbox.models.weights import TrainedNetwork, load_network
 
 __version__ = "0.2.0"
 
@@ -134,13 +136,16 @@ __all__ = [
     "ScheduleSpec",
     "StepRecord",
     "StepSpec",
+    "TrainedNetwork",
     "TrainingStep",
+    "ValidatingStep",
     "ValidationRecord",
     "WarningRecord",
     "WeightsSpec",
     "build",
     "find_painted_shape",
     "hookimpl",
+    "load_network",
     "load_restorer",
     "open_folder",
     "restore",
@@ -152,6 +157,7 @@ __all__ = [
 _LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "toolbox.api")
 _LAZY["find_painted_shape"] = "toolbox.masks.detectors"
 _LAZY["open_folder"] = "toolbox.data.folders"
+_LAZY |= dict.fromkeys(("TrainedNetwork", "load_network"), "toolbox.models.weights")
 
 
 def load_restorer(

@@ -26,6 +26,7 @@ from .damage import toolbox_degradations as toolbox_degradations
 from .damage import toolbox_detectors as toolbox_detectors
 from .optimization import toolbox_optimizers as toolbox_optimizers
 from .optimization import toolbox_schedules as toolbox_schedules
+from .steps import SEGMENTATION_UNET
 from .steps import toolbox_steps as toolbox_steps
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def build_psnr(params: Params) -> Metric:
 
 @hookimpl
 def toolbox_generators() -> list[GeneratorSpec]:
-    """Return the published generator."""
+    """Return the published generator, and the network of segmentation."""
     return [
         GeneratorSpec(
             name="inpainting-unet",
@@ -161,7 +162,8 @@ def toolbox_generators() -> list[GeneratorSpec]:
             params=UNetParams,
             build=build_unet,
             reference="Ronneberger et al., U-Net, MICCAI 2015; as in DACON 2024, competition 236420",
-        )
+        ),
+        SEGMENTATION_UNET,
     ]
 
 

@@ -77,6 +77,10 @@ class InpaintingUNet(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
         """Restore `image` (B, 3, H, W), of any H and W, to (B, 3, H, W) in [0, 1]; `mask` is not used."""
+        return torch.sigmoid(self.head(self.features(image)))
+
+    def features(self, image: Tensor) -> Tensor:
+        """Return what the last level computes from `image` (B, 3, H, W): (B, width, H, W)."""
         skips: list[Tensor] = []
         x = image
         for block in self.down:
@@ -85,7 +89,7 @@ class InpaintingUNet(nn.Module):
         skips.pop()
         for block in self.up:
             x = block(x, skips.pop())
-        return torch.sigmoid(self.head(x))
+        return x
 
 
 def conv_of_upsampled_and_skip(layer: nn.Conv2d, x: Tensor, skip: Tensor) -> Tensor:

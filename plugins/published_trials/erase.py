@@ -40,6 +40,6 @@ def erase(*, chance: float, patches: int, least: float, most: float, aspect: flo
             patch = slice(y, y + patch_height), slice(x, x + patch_width)
             image[patch] = random.integers(low, high, endpoint=True)
             mask[patch] = True
-        return Sample(image=image, mask=mask, truth=sample.truth)
+        return Sample(image=image, mask=mask, truth=sample.truth, labels=sample.labels)
 
     return degrade

@@ -10,9 +10,10 @@ from toolbox import Degradation, Sample
 
 
 def transform_sample(sample: Sample, transform: Callable[[np.ndarray], np.ndarray]) -> Sample:
-    """Return the sample with `transform` applied to its image, mask and truth."""
+    """Return the sample with `transform` applied to its image, mask, truth and labels."""
     image, mask, truth = (np.ascontiguousarray(transform(array)) for array in (sample.image, sample.mask, sample.truth))
-    return Sample(image=image, mask=mask, truth=truth)
+    labels = {kind: np.ascontiguousarray(transform(label)) for kind, label in sample.labels.items()}
+    return Sample(image=image, mask=mask, truth=truth, labels=labels)
 
 
 def flip(horizontal: float, vertical: float) -> Degradation:

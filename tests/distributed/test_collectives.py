@@ -106,6 +106,15 @@ def test_a_full_run_with_short_batches_has_the_scores_of_one_process(folders):
         assert actual.get("validation", actual) == pytest.approx(expected.get("validation", expected), rel=1e-9)
 
 
+def test_a_segmentation_run_has_the_figures_of_one_process(folders):
+    one, two = (results(folder)["segmentation"] for folder in folders)
+    assert one["steps"] == two["steps"] == 6 and two == results(folders[1], 1)["segmentation"]
+    assert one["best"]["figures"]["f1"] > 0
+    assert two["best"]["step"] == one["best"]["step"]
+    assert two["best"]["figures"] == pytest.approx(one["best"]["figures"], rel=1e-9)
+    assert two["pixel_loss"] == pytest.approx(one["pixel_loss"], rel=1e-12)
+
+
 def test_only_the_main_process_writes_files(folders):
     _, two = folders
     written = results(two)["written"]

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from labelled_damage import labelled_plan
 from timm.layers import BatchNormAct2d
 from torch import nn
 
@@ -104,16 +105,21 @@ class SilentConsole:
         return nullcontext(lambda: None)
 
 
-def full_run(photos, folder, **options):
+def segmentation_run(photos, folder):
+    """Train a network of segmentation for two epochs; return the result."""
+    return full_run(photos, folder, labelled_plan("training.precision=fp64", "training.accumulate=2"))
+
+
+def full_run(photos, folder, plan=None, **options):
     """Train for two epochs whose last batch is short; return the result."""
-    plan = bind_plan("data.size=32", "training.batch=3", "training.epochs=2", "validation.previews=2")
+    plan = plan or bind_plan("data.size=32", "training.batch=3", "training.epochs=2", "validation.previews=2")
     source = folders.open_folder(photos)
     data_split = split.split_items(source.items, plan.settings.split, print)
     if collectives.is_main_process():
         run_dir.start_run_dir(folder, plan, photos, "cpu", recipe=Recipe(name="test", tree={}), photos={})
     run_options = RunOptions(source=source, split=data_split, folder=folder, device="cpu", **options)
     result = asdict(train(plan, run_options, SilentConsole()))
-    return {name: result[name] for name in ("finished", "steps", "scores", "pixel_loss")}
+    return {name: result[name] for name in ("finished", "steps", "scores", "pixel_loss", "best")}
 
 
 def stop_at_third_step():
@@ -206,6 +212,7 @@ def main(photos, folder):
     results = {
         "run": full_run(photos, folder / "run"),
         "written": written,
+        "segmentation": segmentation_run(photos, folder / "segmentation"),
         "stopped": stop_at_third_step(),
         "not finite": nonfinite_third_step(folder),
         "different weights": different_weights(),

@@ -18,7 +18,7 @@ from toolbox.hooks import catalog
 from toolbox.models.weight_file import read_header
 from toolbox.testing import check_component
 from toolbox.training.epoch_end import ranking_figure
-from toolbox.training.validate import ValidationResult
+from toolbox.training.validation_result import ValidationResult
 
 RESULT = ValidationResult(loss=3.0, score=Score(S=0.1, M=0.2, C=0.3, score=0.4), metrics={"psnr": 20.0, "none": None})
 

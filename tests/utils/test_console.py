@@ -12,7 +12,7 @@ import rich.console
 from toolbox.evaluation.metrics import Score
 from toolbox.training.checkpoint import Progress
 from toolbox.training.epoch_table import EpochTable, epoch_columns
-from toolbox.training.validate import ValidationResult
+from toolbox.training.validation_result import ValidationResult
 from toolbox.utils import console as consoles
 from toolbox.utils.console import Console
 from toolbox.utils.durations import duration

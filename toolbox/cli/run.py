@@ -113,13 +113,20 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
 
 
 def _print_result(console: Console, result: RunResult, prepared: PreparedRun) -> None:
-    from toolbox.training.metric_log import score_table
+    from toolbox.training.metric_log import figure_lines, score_table
 
     validation, size = prepared.split.validation, prepared.plan.settings.data.size
     before, after = result.pixel_loss
+    moment = f"after step {result.pixel_loss_step}" if result.pixel_loss_step else "before the first step"
+    if not prepared.plan.step.restores:
+        console.print_line(f"\nBest weights on {len(validation)} validation photographs at {size} pixels:")
+        for line in figure_lines(result.best):
+            console.print_line(line)
+        console.print_line(f"Loss on a fixed validation batch: {before:.4f} {moment}, {after:.4f} now.")
+        console.print_line(f"Run folder: {prepared.folder}")
+        return
     console.print_line(f"\nScore on {len(validation)} validation photographs at {size} pixels:")
     console.print_line(score_table(result.scores))
-    moment = f"after step {result.pixel_loss_step}" if result.pixel_loss_step else "before the first step"
     console.print_line(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} {moment}, {after:.4f} now.")
     if result.submission:
         console.print_line(f"{len(prepared.source.tests)} test photographs restored: {result.submission}")
@@ -129,10 +136,11 @@ def _print_result(console: Console, result: RunResult, prepared: PreparedRun) ->
 
 
 def _result_as_json(result: RunResult, folder: Path) -> dict[str, Any]:
+    figures = {"figures": dict(result.best.figures)} if result.best and result.best.figures else {}
     return {
         "folder": str(folder),
         "steps": result.steps,
         "pixel_loss": dict(zip(("before", "after"), result.pixel_loss, strict=True)),
         "scores": {name: asdict(score) for name, score in result.scores.items()},
         "submission": str(result.submission) if result.submission else None,
-    }
+    } | figures

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from toolbox.config.component_options import ComponentOptions, LossOptions, options_class
+from toolbox.config.combination import check_combination
+from toolbox.config.component_options import ComponentOptions, options_class
 from toolbox.config.messages import explain_validation_error
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.config.recipe import Recipe, Tree
@@ -19,7 +20,7 @@ from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean, one_lin
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_kinds
 from toolbox.hooks.params import Params, Ref
-from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, GeneratorSpec, LossSpec, StepSpec
+from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, LossSpec
 
 
 def bind(recipe: Recipe, catalog: Catalog) -> Plan:
@@ -48,8 +49,9 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
     elif not components["generator"] and not binder.faults:
         binder.add_fault("generator.enabled", "is false; a recipe needs a generator")
     if not binder.faults:
-        _check_combination(binder, components)
-        _check_choose_by(binder, settings.validation.choose_by, components["metric"])
+        faults, warnings = check_combination(components, settings.validation.choose_by)
+        binder.faults += faults
+        binder.warnings += warnings
     if binder.faults:
         raise RecipeError(recipe.name, binder.faults)
     return Plan(name=recipe.name, settings=settings, components=components, warnings=tuple(binder.warnings))
@@ -254,45 +256,3 @@ def _install_remedy(origin: str) -> str:
     if not origin:
         return "a single file that is not here: toolbox plugin add FILE"
     return f"which is not here: pip install {origin.split()[0]} (not with --no-plugins)"
-
-
-def _check_choose_by(binder: _Binder, choose_by: str, metrics: Sequence[BoundComponent]) -> None:
-    """Add a fault if the best weights are chosen by something that is not measured."""
-    known = ["score", "loss", *(metric.label for metric in metrics)]
-    if choose_by not in known:
-        binder.add_fault(
-            "validation.choose_by",
-            f"is '{choose_by}', which is no metric of this recipe.{did_you_mean(choose_by, known)} "
-            f"Known: {', '.join(known)}",
-        )
-
-
-def _check_combination(binder: _Binder, components: Mapping[str, tuple[BoundComponent, ...]]) -> None:
-    """Add faults and warnings for components that are valid by themselves and do not work together."""
-    (generator,) = components["generator"]
-    has_discriminator = bool(components["discriminator"])
-    outputs = ("restored", *cast(GeneratorSpec, generator.spec).auxiliary_of(generator.params))
-    if not components["loss"]:
-        binder.add_fault("losses", "is empty, so nothing would train; see `toolbox list losses`")
-    is_adversarial = {loss.label: cast(LossSpec, loss.spec).role == "adversarial" for loss in components["loss"]}
-    for loss in components["loss"]:
-        output = cast(LossOptions, loss.options).on
-        if is_adversarial[loss.label]:
-            if not has_discriminator:
-                binder.add_fault(f"losses.{loss.label}", "is adversarial and needs a [discriminator]")
-            if output != "restored":
-                binder.add_fault(f"losses.{loss.label}.on", "must be 'restored' for an adversarial loss")
-        elif output not in outputs:
-            binder.add_fault(
-                f"losses.{loss.label}.on",
-                f"'{output}' is not an output of generator '{generator.spec.name}'. Known: {', '.join(outputs)}",
-            )
-    step = cast(StepSpec, components["step"][0].spec)
-    if not step.uses_discriminator:
-        adversarial = [f"losses.{label}" for label, flag in is_adversarial.items() if flag]
-        for location in [*adversarial, *(["penalties"] if components["penalty"] else [])]:
-            binder.add_fault(location, f"needs a step with a discriminator, and '{step.name}' has none; disable it")
-    if components["penalty"] and not has_discriminator:
-        binder.add_fault("penalties", "need a [discriminator]; add one, or remove the penalties")
-    if has_discriminator and not any(is_adversarial.values()):
-        binder.warnings.append("discriminator: no adversarial loss uses it, so it does not train")

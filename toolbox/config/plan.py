@@ -15,7 +15,7 @@ from toolbox.errors import Fault, RecipeError, ToolboxError, one_line
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.kinds import RECIPE_TABLES
 from toolbox.hooks.params import Params
-from toolbox.hooks.specs import ComponentSpec
+from toolbox.hooks.specs import ComponentSpec, DegradationSpec, StepSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,17 @@ class Plan:
     def degradations(self) -> tuple[BoundComponent, ...]:
         """The degradations, in the order in which they are applied."""
         return self.components["degradation"]
+
+    @property
+    def step(self) -> StepSpec:
+        """The spec of the training step."""
+        return cast(StepSpec, self.components["step"][0].spec)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of damage that the degradations label, in the order of the recipe."""
+        specs = [cast(DegradationSpec, bound.spec) for bound in self.degradations]
+        return tuple(dict.fromkeys(kind for spec in specs for kind in spec.kinds))
 
     @property
     def source(self) -> BoundComponent | None:

@@ -18,6 +18,8 @@ class Batch:
         mask: 1 where a picture is lost, (B, 1, H, W).
         truth: the undamaged pictures, (B, 3, H, W) in [0, 1].
         names: the names of the photographs.
+        labels: 1 where there is damage of a kind, (B, K, H, W); None if a picture of the batch has no labels.
+        kinds: the K kinds of damage.
         batch_slice: the position of these pictures in a larger batch; None if this is the full batch.
     """
 
@@ -25,6 +27,8 @@ class Batch:
     mask: Tensor
     truth: Tensor
     names: tuple[str, ...]
+    labels: Tensor | None = None
+    kinds: tuple[str, ...] = ()
     batch_slice: BatchSlice | None = None
 
     @property

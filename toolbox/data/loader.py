@@ -26,7 +26,8 @@ from toolbox.imaging import io
 from toolbox.masks import lost_region
 
 SampleKey = tuple[int, int]  # epoch and index
-RawBatch = tuple[Tensor, Tensor, Tensor, tuple[str, ...]]  # image, mask and truth as uint8, names
+# Image, mask and truth as uint8, the names, the labels as bool.
+RawBatch = tuple[Tensor, Tensor, Tensor, tuple[str, ...], Tensor | None]
 
 
 class Stream(IntEnum):
@@ -54,6 +55,7 @@ class SampleRecipe:
         augment: degradations of training samples, after the damage.
         zoom: the largest zoom of training crops; a crop shows between the full short side and 1 / zoom of it.
         cache: the cache of decoded photographs, or None.
+        kinds: the kinds of damage that the degradations label.
     """
 
     size: int
@@ -62,6 +64,7 @@ class SampleRecipe:
     augment: tuple[Degradation, ...]
     zoom: float = 1.0
     cache: DecodedCache | None = None
+    kinds: tuple[str, ...] = ()
 
     def preprocess_key(self, stream: Stream) -> PreprocessKey:
         """Return the preprocessing of a stream's photographs, before everything random."""
@@ -163,7 +166,10 @@ class Samples:
     luma_mismatches: set[str] = field(default_factory=set)
 
     def load(self, keys: Sequence[SampleKey]) -> RawBatch:
-        """Return images, masks and truths, (B, C, H, W) uint8, with the names of their photographs."""
+        """Return images, masks and truths, (B, C, H, W) uint8, the names of the photographs, and the labels.
+
+        The labels are (B, K, H, W) bool, or None if one of the samples has none.
+        """
         items = [self.items[index % len(self.items)] for _, index in keys]
         samples = [
             load_sample(item, self.recipe, self.stream, *key, luma_mismatches=self.luma_mismatches)
@@ -178,7 +184,15 @@ class Samples:
             mask.unsqueeze(1),
             truth.permute(0, 3, 1, 2),
             tuple(item.name for item in items),
+            self._labels(samples),
         )
+
+    def _labels(self, samples: Sequence[Sample]) -> Tensor | None:
+        kinds = self.recipe.kinds
+        if not kinds or not all(sample.labels for sample in samples):
+            return None
+        labels = [np.stack([sample.labels[kind] for kind in kinds], axis=-1) for sample in samples]
+        return torch.from_numpy(np.stack(labels)).permute(0, 3, 1, 2)
 
 
 def shuffled_batches(count: int, repeat: int, batch_size: int, seed: int, epoch: int) -> list[list[SampleKey]]:
@@ -215,14 +229,22 @@ def iterate_batches(
         dtype: the dtype of the pictures.
         memory_format: the memory layout of the pictures, channels last or contiguous.
     """
-    for *raw, names in _load_ahead(samples, batches, workers):
+    for *raw, names, raw_labels in _load_ahead(samples, batches, workers):
+        tensors = raw if raw_labels is None else [*raw, raw_labels]
         if device.type == "cuda":
-            raw = [values.pin_memory() for values in raw]
-        pictures = [values.to(device, non_blocking=True).to(dtype) for values in raw]
+            tensors = [values.pin_memory() for values in tensors]
+        pictures = [values.to(device, non_blocking=True).to(dtype) for values in tensors]
         if memory_format is torch.contiguous_format:
             pictures = [values.contiguous() for values in pictures]  # the loader makes them with the channels last
-        image, mask, truth = pictures
-        yield Batch(image=image / 255, mask=mask, truth=truth / 255, names=names)
+        image, mask, truth, *labels = pictures
+        yield Batch(
+            image=image / 255,
+            mask=mask,
+            truth=truth / 255,
+            names=names,
+            labels=labels[0] if labels else None,
+            kinds=samples.recipe.kinds if labels else (),
+        )
 
 
 def _load_ahead(samples: Samples, batches: Iterable[list[SampleKey]], workers: int) -> Iterator[RawBatch]:

@@ -90,8 +90,8 @@ def _recorded_outputs(built: TrainState) -> Iterator[LayerOutputs]:
 
 
 def _batch_findings(batch: Batch) -> Iterator[Finding]:
-    for part in nonfinite.PICTURES:
-        for name, picture in zip(batch.names, getattr(batch, part), strict=False):
+    for part, pictures in nonfinite.pictures_of(batch).items():
+        for name, picture in zip(batch.names, pictures, strict=False):
             count = int((~picture.isfinite()).sum())
             if count:
                 yield Finding(what=name, ok=False, detail=f"{count} values of the {part} are not finite")

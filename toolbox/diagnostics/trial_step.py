@@ -30,12 +30,14 @@ def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
     shape = (settings.training.batch, 3, settings.data.size, settings.data.size)
     pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(accelerator.device, dtype)
     pictures = pictures.contiguous(memory_format=MEMORY_FORMATS[built.memory_format])
-    batch = Batch(image=pictures, mask=torch.zeros_like(pictures[:, :1]), truth=pictures.flip(0), names=())
+    mask = torch.zeros_like(pictures[:, :1])
+    labels = mask.repeat(1, len(built.kinds), 1, 1) if built.kinds else None
+    batch = Batch(image=pictures, mask=mask, truth=pictures.flip(0), names=(), labels=labels, kinds=built.kinds)
     seconds = 0.0
     for number in range(2):
         started = time.perf_counter()
         terms = step.take_step(built, batch, accelerator, number=number, random=step.seed_step(settings.seed, number))
-        float(terms["g"])  # waits for the device
+        float(next(iter(terms.values())))  # waits for the device
         seconds = time.perf_counter() - started
     if accelerator.device.type == "cuda":
         return seconds, torch.cuda.max_memory_allocated(accelerator.device), "device"

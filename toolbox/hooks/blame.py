@@ -37,6 +37,7 @@ CONTRACTS = {
     "detector": "detector(image) returns a Detection with a bool mask of the image's size",
     "filler": "filler(image, mask, seed=0) returns a new image of the same shape and dtype",
     "postprocessor": "postprocessor(restored, original, mask) returns a new picture of the shape and dtype of restored",
+    "step": "step(context, batch) records terms and leaves gradients in the networks",
     "metric": "metric(restored, truth, mask) returns a finite float or None",
 }
 # The entries of all components that were built in this process, for errors that are raised outside of `call`: in

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from toolbox.steps import Batch, StepContext
 
@@ -141,6 +141,25 @@ class TrainingStep(Protocol):
         """
 
 
+class ValidatingStep(TrainingStep, Protocol):
+    """A training step of a network that does not restore pictures: it also says how the network is validated."""
+
+    def validate(self, network: nn.Module, batch: Batch, /) -> Mapping[str, Tensor]:
+        """Return values of each picture by name, each a tensor (B,).
+
+        Args:
+            network: the network in eval mode, without gradients and in the recipe's precision.
+            batch: this process's pictures.
+        """
+
+    def figures(self, values: Mapping[str, np.ndarray], /) -> Mapping[str, float | None]:
+        """Return the figures of a validation by name, None for one that is not defined; ``loss`` is required.
+
+        Args:
+            values: by the names of `validate`, (N,) float64 each: the values of all validation photographs.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Horizon:
     """The length of a training run, for a schedule of the learning rate.
@@ -166,11 +185,13 @@ class Sample:
         image: the input of the restorer, (H, W, 3) uint8 RGB.
         mask: True where the photograph is lost, (H, W) bool.
         truth: the undamaged colour photograph, (H, W, 3) uint8 RGB.
+        labels: by kind of damage, True where there is such damage, (H, W) bool; empty without labels.
     """
 
     image: np.ndarray
     mask: np.ndarray
     truth: np.ndarray
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Degradation(Protocol):
@@ -183,6 +204,10 @@ class Degradation(Protocol):
             sample: with ``role="damage"`` an undamaged photograph (image equal to truth, an empty mask); with
                 ``role="augment"`` a training sample of any kind, after the damage.
             random: the only source of random numbers.
+
+        Returns:
+            With ``role="damage"``, `labels` has the kinds that the spec declares; those of earlier damages are added.
+            With ``role="augment"``, it has the labels of the given sample, changed as the mask is.
         """
 
 

@@ -91,6 +91,7 @@ EXAMPLES = {
         factory="make_degradation",
         call="make_degradation(params.max_count)",
         tables="[degradations.$name]\nmax_count = 4",
+        spec_argument='kinds=("scratch",),',
     ),
     "metric": Example(
         protocol="Metric",

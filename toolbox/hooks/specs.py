@@ -103,10 +103,13 @@ class GeneratorSpec(ComponentSpec):
     Attributes:
         auxiliary: the names of its auxiliary outputs, or a function that returns them for given params. A loss uses one
             with ``on = "name"``.
+        restores: False for a network that does not restore pictures, as one for segmentation: it returns a tensor
+            (B, C, h, w) whose meaning it agrees on with the training step.
     """
 
     kind = "generator"
     auxiliary: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    restores: bool = True
 
     def auxiliary_of(self, params: Params) -> tuple[str, ...]:
         """Return the names of the auxiliary outputs of a generator with these params."""
@@ -149,10 +152,23 @@ class DegradationSpec(ComponentSpec):
     Attributes:
         role: "damage" makes a damaged image from an undamaged photograph, in training and validation; "augment"
             varies training samples of every kind, also those that are damaged already.
+        kinds: the kinds of damage that it labels, as ("scratch", "stain"); only with the role "damage".
     """
 
     kind = "degradation"
     role: Literal["damage", "augment"] = "damage"
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for kinds that can't be labelled."""
+        super().__post_init__()
+        invalid = [kind for kind in self.kinds if not NAME_PATTERN.fullmatch(kind)]
+        if invalid:
+            raise ValueError(f"kinds of '{self.name}': {invalid[0]!r} is not lower-case words joined by hyphens")
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds of '{self.name}' have a name twice")
+        if self.kinds and self.role != "damage":
+            raise ValueError(f"'{self.name}' is no damage, so it has no kinds; it changes the labels that it is given")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,7 +273,15 @@ class StepSpec(ComponentSpec):
 
     Attributes:
         uses_discriminator: whether it trains a discriminator with adversarial losses and penalties.
+        restores: False if it trains a network that does not restore pictures. Then it is a `ValidatingStep`, and there
+            are no losses, no metrics and no restored photographs.
+        uses_labels: whether it trains on the labels of damage, so that a degradation must give some.
+        figures: without `restores`, the names of the figures of its validations by which the best weights can be
+            chosen; higher is better. The loss can always be chosen.
     """
 
     kind = "step"
     uses_discriminator: bool = True
+    restores: bool = True
+    uses_labels: bool = False
+    figures: tuple[str, ...] = ()

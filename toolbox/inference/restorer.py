@@ -15,7 +15,7 @@ from torch import nn
 
 from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, WeightsError
 from toolbox.guidance.guide import References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
@@ -30,7 +30,7 @@ from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
-from toolbox.utils import devices
+from toolbox.utils import devices, files
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -212,6 +212,11 @@ def load_restorer(
     torch_device = devices.pick_device(device)
     catalog = catalog or catalogs.load()
     trained = load_trained(weights, torch_device, catalog)
+    if not trained.plan.step.restores:
+        raise WeightsError(
+            f"{files.printable(trained.path)} has a network that restores no photographs (step "
+            f"'{trained.plan.step.name}'). A detector can use it: see docs/hooks/detectors.md."
+        )
     settings = trained.plan.settings
     restoring = settings.restoring if tile is None else settings.restoring.model_copy(update={"tile": tile})
     return replace(

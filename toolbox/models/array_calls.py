@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.protocols import Sample
+from toolbox.hooks.specs import DegradationSpec
 
 # The number of calls of each component whose inputs are compared before and after: some of them hold a write that
 # happens by chance, and all calls would cost time.
@@ -57,6 +58,7 @@ class DegradationCall(ArrayCall):
                 raised as they are.
         """
         inputs = {"sample.image": sample.image, "sample.mask": sample.mask, "sample.truth": sample.truth}
+        inputs |= {f"sample.labels[{kind!r}]": label for kind, label in sample.labels.items()}
         result = self._call(inputs, sample, random)
         if not isinstance(result, Sample):
             raise self._wrong(f"returned {_describe(result)}, not a Sample")
@@ -73,7 +75,35 @@ class DegradationCall(ArrayCall):
             if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
                 fault = f"returned a sample whose {name} is {_describe(value)}"
                 raise self._wrong(f"{fault}; it must be {np.dtype(dtype)} {list(shape)}")
-        return result
+        if not result.labels and not sample.labels and not self._kinds:
+            return result
+        return replace(result, labels=self._labels(sample, result, size))
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        return cast(DegradationSpec, self.entry.spec).kinds
+
+    def _labels(self, before: Sample, result: Sample, size: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Return the labels of the new sample; those of earlier damages are added to those of a damage."""
+        is_damage = cast(DegradationSpec, self.entry.spec).role == "damage"
+        if not isinstance(result.labels, Mapping):
+            raise self._wrong(f"returned a sample whose labels are {_describe(result.labels)}, not a dict")
+        missing = [kind for kind in (self._kinds if is_damage else before.labels) if kind not in result.labels]
+        if missing and is_damage:
+            raise self._wrong(f"returned a sample without labels of '{missing[0]}', a kind that its spec declares")
+        if missing:
+            raise self._wrong("returned a sample without the labels of the given one; change them as the mask")
+        for kind, label in result.labels.items():
+            if kind not in before.labels and kind not in self._kinds:
+                raise self._wrong(f"returned labels of '{kind}', which is not among the kinds of its spec")
+            if not isinstance(label, np.ndarray) or label.dtype != np.bool_ or label.shape != size:
+                raise self._wrong(
+                    f"returned labels of '{kind}' that are {_describe(label)}; they must be bool {list(size)}"
+                )
+        if not is_damage:
+            return dict(result.labels)
+        merged = {**before.labels, **result.labels}
+        return {kind: label | before.labels.get(kind, label) for kind, label in merged.items()}
 
 
 class MetricCall(ArrayCall):

@@ -34,4 +34,5 @@ def sample_recipe(plan: Plan) -> SampleRecipe:
         cache=open_cache() if plan.settings.data.cache else None,
         damage=build_degradations(plan, "damage"),
         augment=build_degradations(plan, "augment"),
+        kinds=plan.kinds,
     )

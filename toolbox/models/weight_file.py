@@ -32,6 +32,7 @@ class WeightsHeader:
         recipe_name: the name of the recipe; empty if it is unknown.
         step: the number of training steps taken, or None.
         score: S, M, C and score on the validation photographs; empty if they were not measured.
+        kinds: the kinds of damage that the network was trained to find, in the order of its maps; empty for none.
         loss: the validation loss, or None.
         ranking: the figure that chose the weights, higher is better, if it is neither the score nor the loss without a
             score; see `validation.choose_by`.
@@ -43,12 +44,13 @@ class WeightsHeader:
     score: Mapping[str, float | None] = field(default_factory=dict)
     loss: float | None = None
     ranking: float | None = None
+    kinds: tuple[str, ...] = ()
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHeader) -> None:
     """Write tensors and their header to `path`, atomically. The same weights give the same bytes."""
     # A single entry, since safetensors writes several entries in a random order.
-    known = {name: value for name, value in asdict(header).items() if value not in (None, "", {})}
+    known = {name: value for name, value in asdict(header).items() if value not in (None, "", {}, ())}
     metadata = {KEY: json.dumps(finite_json({"recipe": header.recipe} | known), allow_nan=False)}
     files.write_bytes(path, save(cpu_copies(tensors), metadata=metadata))
 
@@ -129,10 +131,13 @@ def _parse_header(path: Path, values: dict[str, Any]) -> WeightsHeader:
     names = [item.name for item in fields(WeightsHeader)]
     known = {name: values[name] for name in names if values.get(name) is not None}
     types = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float, "ranking": int | float}
+    kinds = known.pop("kinds", [])
     wrong = [name for name, value in known.items() if not isinstance(value, types[name])]
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        wrong.append("kinds")
     if wrong:
         raise WeightsError(f"{files.printable(path)} has a header with a {wrong[0]} of the wrong type; it is damaged.")
-    return WeightsHeader(**known)
+    return WeightsHeader(**known, kinds=tuple(kinds))
 
 
 def _unreadable(path: Path, error: Exception) -> str:

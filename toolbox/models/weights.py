@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from toolbox.config import recipe
-from toolbox.config.binding import bind
+from toolbox.config.binding import bind, bind_component
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe
 from toolbox.errors import RecipeError, UsageError, WeightsError
 from toolbox.hooks import catalog as catalogs
-from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.hooks.kinds import KINDS
+from toolbox.hooks.specs import GeneratorSpec
 from toolbox.models import build, weight_file
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.utils import files
@@ -61,6 +63,57 @@ def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | N
     # Weights in half precision are copied into the float32 of the network.
     stored.load(network)
     return TrainedGenerator(network=network.eval(), plan=plan, stored=stored)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """A network with its weights, for a detector.
+
+    Attributes:
+        network: the network, float32 in eval mode.
+        kinds: the kinds of damage that it was trained to find, in the order of its maps.
+    """
+
+    network: nn.Module
+    kinds: tuple[str, ...]
+
+
+def load_network(
+    weights: str | Path, *, spec: GeneratorSpec | None = None, device: str | torch.device = "cpu"
+) -> TrainedNetwork:
+    """Build the network of a weight file from its header and load the weights, whether it restores pictures or not.
+
+    Nothing but the table ``[generator]`` of the recipe in the header is used.
+
+    Args:
+        weights: a published name, a .safetensors file that a run wrote, a run folder, whose best weights are used, or a
+            checkpoint in it.
+        spec: the spec of the network, for a plugin that has it at hand; None: look it up among the installed ones.
+        device: the device of the network.
+
+    Raises:
+        UsageError: there is no such name, file or folder.
+        WeightsError: the file is damaged or does not fit, or its network is another one or not installed.
+        PluginError: the network can't be built.
+    """
+    catalog = catalogs.load() if spec is None else _catalog_of(spec)
+    stored = find_weights(weights, catalog)
+    header = stored.header()
+    table = recipe.parse(header.recipe, "its recipe").get("generator", {})
+    options = ("name", "enabled", "init", "optimizer", "schedule", "clip_norm")
+    params = {key: value for key, value in table.items() if key not in options}
+    try:
+        bound = bind_component(catalog, "generator", str(table.get("name")), params)
+    except RecipeError as error:
+        raise WeightsError(f"{files.printable(stored.path)} can't be used here: {error.faults[0]}") from error
+    network: nn.Module = build.build_component(bound, fresh=False)
+    stored.load(network)
+    return TrainedNetwork(network=network.to(device).eval(), kinds=header.kinds)
+
+
+def _catalog_of(spec: GeneratorSpec) -> Catalog:
+    entry = Entry(kind="generator", spec=spec, plugin=spec.build.__module__, distribution="", version="")
+    return Catalog(components={kind: {} for kind in KINDS} | {"generator": {spec.name: entry}}, plugins=())
 
 
 def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half: bool) -> None:

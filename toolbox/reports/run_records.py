@@ -77,10 +77,17 @@ class RunInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class BestWeights:
-    """The number of steps after which the best weights were reached, and their score."""
+    """The best weights.
+
+    Attributes:
+        step: the number of steps after which they were reached.
+        score: their score.
+        figures: the figures of the training step; empty if the network restores pictures.
+    """
 
     step: int
     score: Score
+    figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +159,13 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
 def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
     """Return the summary that `summary_to_json` stored; KeyError, TypeError or AttributeError if it is not one."""
     best = dict(stored["best"]) if "best" in stored else None
+    figures = {} if best is None else best.pop("figures", {})
     return RunSummary(
         loss_before=stored["pixel_loss"]["before"],
         loss_before_step=stored["pixel_loss"].get("before_step", 0),
         loss_after=stored["pixel_loss"].get("after"),
         baselines={name: Score(**score) for name, score in stored["baselines"].items()},
-        best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best)),
+        best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best), figures=figures),
         warnings=stored.get("warnings", {}),
         measured_on=stored.get("measured_on", {}),
     )
@@ -173,6 +181,8 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
     stored["baselines"] = {name: asdict(score) for name, score in summary.baselines.items()}
     if summary.best is not None:
         stored["best"] = {"step": summary.best.step, **asdict(summary.best.score)}
+        if summary.best.figures:
+            stored["best"]["figures"] = dict(summary.best.figures)
     if summary.warnings:
         stored["warnings"] = dict(summary.warnings)
     if summary.measured_on:

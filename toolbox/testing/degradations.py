@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +20,7 @@ from toolbox.testing.subject import Subject
 SIZES = ((1, 1), (1, 7), (2, 3), (5, 5), (8, 16), (16, 16), (33, 47), (64, 64))
 CALLS = 20
 FIELDS = tuple(field.name for field in dataclasses.fields(Sample))
+LABEL = "example"  # the kind of damage that the samples of an augmentation have labels of
 
 
 def check_degradation(subject: Subject) -> list[Check]:
@@ -34,6 +36,7 @@ def check_degradation(subject: Subject) -> list[Check]:
             check_threads,
             check_effect,
             check_known_region,
+            check_labels,
         ],
     )
 
@@ -44,7 +47,8 @@ def _is_damage(subject: Subject) -> bool:
 
 
 def _make_sample(subject: Subject, height: int, width: int, seed: int = 0) -> Sample:
-    return examples.sample(height, width, damaged=not _is_damage(subject), seed=seed)
+    sample = examples.sample(height, width, damaged=not _is_damage(subject), seed=seed)
+    return sample if _is_damage(subject) else dataclasses.replace(sample, labels={LABEL: sample.mask.copy()})
 
 
 def _random(seed: int) -> np.random.Generator:
@@ -52,7 +56,10 @@ def _random(seed: int) -> np.random.Generator:
 
 
 def _are_equal(first: Sample, second: Sample, name: str) -> bool:
-    return np.array_equal(getattr(first, name), getattr(second, name))
+    one, other = getattr(first, name), getattr(second, name)
+    if not isinstance(one, Mapping):
+        return np.array_equal(one, other)
+    return one.keys() == other.keys() and all(np.array_equal(label, other[kind]) for kind, label in one.items())
 
 
 def _require_valid(result: object) -> Sample:
@@ -183,3 +190,31 @@ def check_known_region(subject: Subject) -> str:
     if keeps_luma:
         return 'the luma of the truth outside the lost region: keep = "luma" fits'
     return Note('neither the truth nor its luma outside the lost region: only keep = "none" fits')
+
+
+def check_labels(subject: Subject) -> str:
+    """A damage labels the kinds of its spec; an augmentation changes labels in the same way as the mask."""
+    spec = subject.spec
+    assert isinstance(spec, DegradationSpec)
+    found = dict.fromkeys(spec.kinds, 0)
+    for seed in range(CALLS):
+        result = subject.component(_make_sample(subject, 33, 47), _random(seed))
+        expected = spec.kinds if _is_damage(subject) else (LABEL,)
+        missing = [kind for kind in expected if kind not in result.labels]
+        undeclared = [kind for kind in result.labels if kind not in expected]
+        if missing and not _is_damage(subject):
+            return Note("it drops the labels of damage, so it can't be used where a step trains on them")
+        require(not missing, f"it gives no labels of {', '.join(missing)}, which its spec declares as kinds")
+        require(not undeclared, f"it labels {', '.join(undeclared)}; add that to the kinds of its spec")
+        for kind, label in result.labels.items():
+            is_label = isinstance(label, np.ndarray) and label.dtype == np.bool_ and label.shape == result.mask.shape
+            require(is_label, f"the labels of {kind} are not a bool array of the size of the mask")
+            if kind in found:
+                found[kind] += bool(label.any())
+        if not _is_damage(subject):
+            is_moved = bool((result.labels[LABEL] <= result.mask).all())
+            require(is_moved, "labels and mask do not change in the same way; move both")
+    never = [kind for kind, count in found.items() if not count]
+    if never:
+        return Note(f"{', '.join(never)}: never in {CALLS} calls")
+    return ", ".join(f"{kind} in {count} of {CALLS}" for kind, count in found.items()) or "none"

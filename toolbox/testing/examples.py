@@ -5,6 +5,8 @@ Letters as in `toolbox.hooks.protocols`: B batch size, C channels, H, W pixels; 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -44,9 +46,16 @@ def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on another device."""
-    return Batch(
-        image=batch.image.to(device), mask=batch.mask.to(device), truth=batch.truth.to(device), names=batch.names
-    )
+    labels = None if batch.labels is None else batch.labels.to(device)
+    pictures = {name: getattr(batch, name).to(device) for name in ("image", "mask", "truth")}
+    return replace(batch, **pictures, labels=labels)
+
+
+def labelled(batch: Batch) -> Batch:
+    """Return the batch with labels of two kinds of damage: the mask, and its left half."""
+    left = batch.mask.clone()
+    left[..., left.shape[-1] // 2 :] = 0
+    return replace(batch, labels=torch.cat([batch.mask, left], 1), kinds=("scratch", "stain"))
 
 
 def extremes(height: int, width: int) -> dict[str, Batch]:

@@ -23,6 +23,12 @@ ROUNDING = 1e-6
 
 def check_generator(subject: Subject) -> list[Check]:
     """Run every check of a generator; after a failed size probe no other check is possible."""
+    spec = subject.spec
+    assert isinstance(spec, GeneratorSpec)
+    if not spec.restores:
+        other = NetworkCase(subject=subject, side=64, call=call_network)
+        checks = [networks.check_parameters, check_maps, *networks.SHARED_CHECKS, check_mask_use]
+        return [*run_checks(other, checks), *run_checks(subject, [check_seeded_weights])]
     first = run_checks(subject, [check_size_multiple])
     if first[0].status == "failed":
         return first
@@ -50,6 +56,24 @@ def call_generator(network: Generator | nn.Module, pairs: Batch) -> dict[str, Te
     restored, auxiliary = result
     require(isinstance(restored, Tensor), f"it returned {type(restored).__name__}, not a tensor")
     return {"restored": restored, **auxiliary}
+
+
+def call_network(network: nn.Module, pairs: Batch) -> dict[str, Tensor]:
+    """Call a network that restores no pictures, and return its maps."""
+    maps = network(pairs.image, pairs.mask)
+    is_tensor = isinstance(maps, Tensor) and maps.dim() == 4 and len(maps) == len(pairs.image)
+    require(is_tensor, "network(image, mask) must return a tensor (B, C, h, w)")
+    return {"maps": maps}
+
+
+@torch.no_grad()
+def check_maps(case: NetworkCase) -> str:
+    """A network that restores no pictures gives maps (B, C, h, w) of pictures whose sides are multiples of 64."""
+    shapes = [
+        list(case.call(case.eval_network(), examples.batch(*size))["maps"].shape) for size in ((64, 64), (64, 128))
+    ]
+    require(shapes[0][1] == shapes[1][1], f"the number of maps changes with the size: {shapes[0][1]}, {shapes[1][1]}")
+    return f"{shapes[0][1]} of 64x64 pictures, {shapes[0][2]}x{shapes[0][3]}"
 
 
 def check_size_multiple(subject: Subject) -> str:

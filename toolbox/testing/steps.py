@@ -1,4 +1,4 @@
-"""The checks of a training step, on a small generator and discriminator."""
+"""The checks of a training step, on a small generator, or a small network with two maps, and a discriminator."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
 
 SIDE = 16
+KINDS = ("scratch", "stain")
 ROUNDING = 1e-9  # a sum over two halves of a batch is rounded differently; in float64
 
 
@@ -50,11 +51,13 @@ class ExampleContext:
         for start in range(0, len(batch.image), size):
             rows = slice(start, start + size)
             position = BatchSlice(start=start, total=len(batch.image), weight=1 / self.parts)
-            yield Batch(
+            yield replace(
+                batch,
                 image=batch.image[rows],
                 mask=batch.mask[rows],
                 truth=batch.truth[rows],
                 names=batch.names[rows],
+                labels=None if batch.labels is None else batch.labels[rows],
                 batch_slice=position,
             )
 
@@ -64,7 +67,7 @@ class ExampleContext:
 
     def generate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the generator's output."""
-        return {"restored": self.generator(torch.cat([batch.image, batch.mask], 1)).sigmoid()}
+        return {"restored": self.generator(batch.image, batch.mask)}
 
     def reconstruction(self, loss: Any, outputs: dict[str, Tensor], batch: Batch) -> Tensor:  # noqa: ANN401
         """Return the mean squared error."""
@@ -84,30 +87,50 @@ class ExampleContext:
 
 def check_step(subject: Subject) -> list[Check]:
     """Run every check of a training step."""
-    spec = subject.spec
-    assert isinstance(spec, StepSpec)
+    spec = _spec(subject)
     if spec.uses_discriminator:
         return run_checks(subject, [check_adversarial_context])
     checks = [check_generator_gradient, check_terms, check_weights_unchanged, check_random_numbers, check_split_batch]
-    return run_checks(subject, checks)
+    return run_checks(subject, checks if spec.restores else [*checks, check_values, check_figures])
 
 
-def _make_generator() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Conv2d(4, 3, 3, padding=1, dtype=torch.float64)
+class ExampleNetwork(nn.Module):
+    """A convolution over image and mask, in float64: a generator, or a network with a map for each kind of damage."""
+
+    def __init__(self, *, restores: bool) -> None:
+        super().__init__()
+        self.restores = restores
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layer = nn.Conv2d(4, 3 if restores else len(KINDS), 3, padding=1, dtype=torch.float64)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Return pictures (B, 3, H, W), or maps (B, 2, H, W)."""
+        maps: Tensor = self.layer(torch.cat([image, mask], 1))
+        return maps.sigmoid() if self.restores else maps
+
+
+def _spec(subject: Subject) -> StepSpec:
+    assert isinstance(subject.spec, StepSpec)
+    return subject.spec
+
+
+def _batch(subject: Subject, seed: int = 0) -> Batch:
+    """Return two pictures, with labels if the step trains on them."""
+    batch = examples.batch(SIDE, SIDE, size=2, seed=seed, dtype=torch.float64)
+    batch = examples.labelled(batch) if _spec(subject).uses_labels else batch
+    return replace(batch, batch_slice=BatchSlice(start=0, total=2, weight=1.0))
 
 
 def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
     """Take a step with new networks, the same at every call."""
     context = ExampleContext(
-        generator=_make_generator(),
+        generator=ExampleNetwork(restores=_spec(subject).restores),
         discriminator=SmoothDiscriminator(),
         random=torch.Generator().manual_seed(seed),
         parts=parts,
     )
-    batch = examples.batch(SIDE, SIDE, size=2, dtype=torch.float64)
-    subject.build()(context, replace(batch, batch_slice=BatchSlice(start=0, total=2, weight=1.0)))
+    subject.build()(context, _batch(subject))
     return context
 
 
@@ -139,7 +162,7 @@ def check_terms(subject: Subject) -> str:
 
 def check_weights_unchanged(subject: Subject) -> str:
     """The step changes no weight: the optimizers do that after it."""
-    after, unchanged = _take(subject).generator, _make_generator()
+    after, unchanged = _take(subject).generator, ExampleNetwork(restores=_spec(subject).restores)
     same = all(torch.equal(a, b) for a, b in zip(after.parameters(), unchanged.parameters(), strict=True))
     require(same, "it changes weights; only compute gradients, the core steps the optimizers")
     return "unchanged"
@@ -159,3 +182,39 @@ def check_split_batch(subject: Subject) -> str:
     error = max(float((a - b).abs().max()) for a, b in zip(whole, split, strict=True))
     require(error <= ROUNDING, f"the gradients of two micro-batches differ by {error:.2g} from those of the batch")
     return f"the same gradients, up to {error:.1g}"
+
+
+@torch.no_grad()
+def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the values of two pictures, together and one by one."""
+    step, batch = subject.build(), _batch(subject)
+    network = ExampleNetwork(restores=False).eval()
+    together = step.validate(network, batch)
+    require(isinstance(together, dict) and together, "validate returned no dict of tensors")
+    for name, value in together.items():
+        is_row = isinstance(value, Tensor) and value.shape == (2,) and bool(value.double().isfinite().all())
+        require(is_row, f"validate returned as '{name}' something else than a finite value for each of the 2 pictures")
+    single = []
+    for index in range(2):
+        rows = slice(index, index + 1)
+        pictures = {name: getattr(batch, name)[rows] for name in ("image", "mask", "truth", "names")}
+        labels = None if batch.labels is None else batch.labels[rows]
+        single.append(step.validate(network, replace(batch, **pictures, labels=labels, batch_slice=None)))
+    return together, {name: torch.cat([values[name] for values in single]) for name in together}
+
+
+def check_values(subject: Subject) -> str:
+    """`validate` gives a value of each picture that does not depend on the others of the batch."""
+    together, single = _validated(subject)
+    error = max(float((together[name].double() - single[name].double()).abs().max()) for name in together)
+    require(error <= ROUNDING, f"the values of a picture differ by {error:.2g} if it is alone in the batch")
+    return ", ".join(together)
+
+
+def check_figures(subject: Subject) -> str:
+    """`figures` gives the loss and the figures that the spec names."""
+    values = {name: value.double().numpy() for name, value in _validated(subject)[0].items()}
+    figures = subject.build().figures(values)
+    missing = [name for name in ("loss", *_spec(subject).figures) if name not in figures]
+    require(not missing, f"figures returned no {', '.join(missing)}")
+    return ", ".join(figures)

@@ -48,7 +48,7 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
         run.console.print_line(f"Measured again, because {' and '.join(changed)} changed: baselines, best weights.")
     if recorded is None or changed:
         loss_before = loss_before_training(run, next(run.validation_batches()))
-        baselines = validate.baseline_scores(run.validation_batches())
+        baselines = validate.baseline_scores(run.validation_batches()) if run.state.restores else {}
         if collectives.is_main_process():
             best = None if changed else _best_of_file(run, progress)
             measured = RunSummary(
@@ -69,6 +69,7 @@ def validation_conditions(run: TrainingRun) -> dict[str, Any]:
     tree = run.plan.tree()
     split = run.options.split
     photos = [split.identities.get(item, item.name) for item in split.validation]
+    step = {} if run.state.restores else {"step": _digest(tree["step"])}
     return {
         PHOTOS: _digest(photos),
         "data.size": tree["data"]["size"],
@@ -77,7 +78,7 @@ def validation_conditions(run: TrainingRun) -> dict[str, Any]:
         "degradations": _digest(tree.get("degradations")),
         "losses": _digest(tree.get("losses")),
         "validation.choose_by": tree["validation"]["choose_by"],
-    }
+    } | step
 
 
 def loss_before_training(run: TrainingRun, batch: Batch) -> float:
@@ -89,7 +90,7 @@ def loss_before_training(run: TrainingRun, batch: Batch) -> float:
             with torch.inference_mode():
                 discriminate(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
-        if is_out_of_memory(error) or collectives.is_lost_peer(error):
+        if is_out_of_memory(error) or collectives.is_lost_peer(error) or not run.state.restores:
             raise
         size, reason = run.plan.settings.data.size, one_line(error)
         fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."

@@ -28,7 +28,7 @@ from toolbox.training import checkpoint, metric_log, run_dir, state, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
-from toolbox.training.validate import ValidationResult
+from toolbox.training.validation_result import NO_SCORE, ValidationResult
 from toolbox.utils import files
 
 # Keys of the generator's table that say how it is trained, not what it computes.
@@ -122,7 +122,7 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
             step=progress.step - 1,
             epoch=epoch - 1,
             loss=result.loss,
-            scores=MappingProxyType(asdict(result.score)),
+            scores=MappingProxyType({} if result.score == NO_SCORE else asdict(result.score)),
             metrics=MappingProxyType(dict(result.metrics)),
             preview=preview if result.previews else None,
         )
@@ -150,7 +150,9 @@ def ranking_figure(plan: Plan, result: ValidationResult) -> float:
     value = result.metrics.get(choose_by)  # a metric that failed is left out
     if value is None:
         return -math.inf
-    metric = next(bound for bound in plan.metrics if bound.label == choose_by)
+    metric = next((bound for bound in plan.metrics if bound.label == choose_by), None)
+    if metric is None:  # a figure of the training step
+        return value
     return value if cast(MetricSpec, metric.spec).better == "higher" else -value
 
 
@@ -168,20 +170,24 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
 def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure: float) -> None:
     """Write the evaluated generator as the best weights, of this step and figure, and record them in the summary."""
     folder = run.options.folder
-    # Whoever restores with the weights needs neither the observers of the run nor its training step.
-    plan = replace(run.plan, components={**run.plan.components, "observer": (), "step": ()})
+    # Whoever uses the weights needs neither the observers of the run nor, unless it says that the network restores no
+    # pictures, its training step.
+    omitted = {"observer": (), "step": ()} if run.state.restores else {"observer": ()}
+    plan = replace(run.plan, components={**run.plan.components, **omitted})
     header = WeightsHeader(
         recipe=recipe.dump(plan.tree()),
         recipe_name=run.plan.name,
         step=step,
         score=asdict(validation.score),
         loss=validation.loss,
+        kinds=run.plan.kinds if run.plan.step.uses_labels else (),
         ranking=None if run.plan.settings.validation.choose_by == "score" else figure,
     )
     checkpoint.save_network(folder / weight_file.BEST, run.state.eval_generator, header)
     summary = run_records.read_summary(folder) if collectives.is_main_process() else None
     if summary is not None:
-        best = BestWeights(step=step, score=validation.score)
+        figures = {} if run.state.restores else validation.metrics
+        best = BestWeights(step=step, score=validation.score, figures=figures)
         run_records.write_summary(folder, replace(summary, best=best))
 
 
@@ -224,10 +230,11 @@ def restore_test_photos(
     """Restore the test photographs into `folder` with the current weights, and zip them as `archive`.
 
     Returns:
-        The archive; None if there are no test photographs or `should_stop` returned True.
+        The archive; None if there are no test photographs, the network restores no pictures, or `should_stop` returned
+        True.
     """
     tests = run.options.source.tests
-    if not tests:
+    if not tests or not run.state.restores:
         return None
     network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
 

@@ -8,7 +8,7 @@ from typing import Any
 from toolbox.evaluation.metrics import format_figure
 from toolbox.training.checkpoint import Progress
 from toolbox.training.state import TrainState
-from toolbox.training.validate import ValidationResult
+from toolbox.training.validation_result import NO_SCORE, ValidationResult
 from toolbox.utils.devices import peak_memory
 from toolbox.utils.durations import duration
 
@@ -68,7 +68,8 @@ def epoch_columns(
             columns.append((name, _loss(total / count), 8))
     if validation is not None:
         columns.append(("valid", _loss(validation.loss), 8))
-        columns += [(name, format_figure(value), 8) for name, value in asdict(validation.score).items()]
+        if validation.score != NO_SCORE:
+            columns += [(name, format_figure(value), 8) for name, value in asdict(validation.score).items()]
     speed = table.images_per_second()
     columns += [("img/s", f"{speed:.{1 if speed < 100 else 0}f}", 7), ("time", duration(progress.seconds), 9)]
     for name, value in {} if validation is None else validation.metrics.items():

@@ -134,7 +134,10 @@ def mean(values: Iterable[float]) -> float:
 
 def make_monitor(losses: Iterable[LossTerm], *, pretrained: bool) -> GanMonitor:
     """Return a monitor for a run with these losses; `pretrained` as for `GanMonitor`."""
-    weights = {f"loss.{loss.label}": loss.weight for loss in losses if not loss.adversarial}
+    terms = list(losses)
+    weights = {f"loss.{loss.label}": loss.weight for loss in terms if not loss.adversarial}
+    if not terms:  # the training step has a loss of its own
+        weights = {"g": 1.0}
     return GanMonitor(weights, pretrained=pretrained)
 
 

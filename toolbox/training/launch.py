@@ -16,9 +16,9 @@ from toolbox.data.sources import open_source, open_validation
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
-from toolbox.errors import UsageError
+from toolbox.errors import DataError, UsageError
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.source_spec import Source
+from toolbox.hooks.source_spec import Item, Source
 from toolbox.models.initial import find_initial
 from toolbox.models.stored_weights import StoredWeights
 from toolbox.reports import run_records
@@ -90,13 +90,15 @@ class PreparedRun:
         """Return the lines that say what the run is going to do."""
         plan, settings, leak_count = self.plan, self.plan.settings, self.split.leaks
         losses = ", ".join(f"{bound.label} x{getattr(bound.options, 'weight', 1):g}" for bound in plan.losses)
+        trains = f"losses {losses}" if plan.step.restores else f"step {plan.step.name}"
+        labels = f" Labels: {', '.join(plan.kinds)}." if plan.step.uses_labels else ""
         discriminator = f" against {plan.discriminator.spec.name}" if plan.discriminator else ""
         leaks = "no scene is in both parts."
         if leak_count:
             leaks = f"{leak_count} validation photographs share a scene with a training photograph"
             leaks += "; split.method=scene keeps scenes apart." if settings.split.method == "random" else "."
         return [
-            f"Recipe '{plan.name}': {plan.generator.spec.name}{discriminator}; losses {losses}.",
+            f"Recipe '{plan.name}': {plan.generator.spec.name}{discriminator}; {trains}.{labels}",
             f"{self.source.kind}: {len(self.split.train)} train, {len(self.split.validation)} validate, "
             f"{len(self.source.tests)} test; split {settings.split.method}: {leaks}",
             f"{settings.data.size} pixels, batch {settings.training.batch}, up to {settings.training.epochs} epochs, "
@@ -178,6 +180,16 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def require_labels(plan: Plan, items: Sequence[Item]) -> None:
+    """Raise DataError if the step trains on labels of damage, and a photograph is damaged already."""
+    damaged = next((item.name for item in items if item.input is not None), None)
+    if plan.step.uses_labels and damaged is not None:
+        raise DataError(
+            f"{damaged} has a damaged input, and its damage has no labels, which the step '{plan.step.name}' trains "
+            "on. Give a folder of undamaged photographs."
+        )
+
+
 def run_recipe(folder: Path) -> Recipe:
     """Return the bound recipe of a run; UsageError if `folder` is not a run folder."""
     run_dir.require_run_dir(folder)
@@ -222,6 +234,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         data_split = split_record.open_split(
             source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached
         )
+    require_labels(plan, [*data_split.train, *data_split.validation])
     processes = collectives.world_size()
     device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
     folder = request.resume or Path(

@@ -143,7 +143,7 @@ def measure_memory_formats(state: TrainState, accelerator: Accelerator, batch_si
 def _forward_and_backward(state: TrainState, accelerator: Accelerator, batch: Batch) -> None:
     networks = [trained.network.eval() for trained in state.networks().values()]
     with accelerator.autocast():
-        restored = run_generator(state.generator.network, state.keep, batch.image, batch.mask)["restored"]
+        restored = _first_output(state, batch)
         total = restored.float().mean()
         if state.discriminator is not None:
             maps = discriminate(state.discriminator.network, restored, batch)
@@ -151,6 +151,15 @@ def _forward_and_backward(state: TrainState, accelerator: Accelerator, batch: Ba
     total.backward()
     for network in networks:
         network.zero_grad(set_to_none=True)
+
+
+def _first_output(state: TrainState, batch: Batch) -> torch.Tensor:
+    network = state.generator.network
+    if state.restores:
+        return run_generator(network, state.keep, batch.image, batch.mask)["restored"]
+    output = network(batch.image, batch.mask)
+    result: torch.Tensor = output[0] if isinstance(output, tuple) else output
+    return result
 
 
 def _timed(call: Callable[[], None], device: torch.device) -> float:

@@ -14,9 +14,9 @@ from toolbox.errors import OutputError
 from toolbox.evaluation.metrics import Score, format_figure
 from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.imaging import io
-from toolbox.reports.run_records import read_records
+from toolbox.reports.run_records import BestWeights, read_records
 from toolbox.training import run_dir
-from toolbox.training.validate import Preview
+from toolbox.training.validation_result import Preview
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
 
@@ -84,6 +84,15 @@ def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float
         total, count = added.get(name, (0.0, 0))
         added[name] = (total + value, count + 1)
     return added
+
+
+def figure_lines(best: BestWeights | None) -> list[str]:
+    """Return a line for each figure of the best weights, of a network that restores no pictures."""
+    if best is None:
+        return []
+    rows = {"after step": str(best.step)} | {name: format_figure(value) for name, value in best.figures.items()}
+    width = max(map(len, rows))
+    return [f"{name:{width}}  {value}" for name, value in rows.items()]
 
 
 def score_table(rows: Mapping[str, Score]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from toolbox.utils import files
 BATCH = "batch.safetensors"
 STEP_INFO = "step.json"
 STATE = "state"
-PICTURES = ("image", "mask", "truth")
+PICTURES = ("image", "mask", "truth", "labels")
 
 
 def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progress: Progress) -> Iterator[StepTerms]:
@@ -77,12 +77,13 @@ def save_step_folder(
         "keys": keys,
         "wrong": error.not_finite,
         "terms": {name: _json_value(value) for name, value in error.record.terms.items()},
-        "strides": {name: list(getattr(batch, name).stride()) for name in PICTURES},
+        "kinds": list(batch.kinds),
+        "strides": {name: list(picture.stride()) for name, picture in pictures_of(batch).items()},
         "conditions": fingerprint(state.device, state.memory_format, state.plugins),
     }
 
     def fill(temporary: Path) -> None:
-        pictures = {name: getattr(batch, name).cpu().contiguous() for name in PICTURES}
+        pictures = {name: picture.cpu().contiguous() for name, picture in pictures_of(batch).items()}
         files.write_bytes(temporary / BATCH, save(pictures))
         files.write_json(temporary / STEP_INFO, info)
         files.write_text(temporary / run_dir.RECIPE, recipe.dump(plan.tree()))
@@ -138,7 +139,13 @@ def load_step_folder(folder: Path, state: TrainState) -> Batch:
         # In its original memory layout, which the order of sums depends on.
         original = torch.empty_strided(value.shape, info["strides"][name], dtype=value.dtype)
         pictures[name] = original.copy_(value).to(state.device)
-    return _make_batch(pictures, info["names"])
+    return _make_batch(pictures, info["names"], info.get("kinds", ()))
+
+
+def pictures_of(batch: Batch) -> dict[str, Tensor]:
+    """Return the tensors of a batch by name; `labels` only if it has some."""
+    tensors = {name: getattr(batch, name) for name in PICTURES}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def _full_batch(batch: Batch, memory_format: str) -> Batch:
@@ -147,19 +154,20 @@ def _full_batch(batch: Batch, memory_format: str) -> Batch:
         return batch
     position = batch.position
     pictures: dict[str, Tensor] = {}
-    for name in PICTURES:
-        rows = getattr(batch, name)
+    for name, rows in pictures_of(batch).items():
         full = torch.zeros((position.total, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
         if position.weight:
             full[position.start : position.start + len(rows)] = rows
         collectives.all_reduce_sum([full])()
         pictures[name] = full.to(rows.dtype).contiguous(memory_format=MEMORY_FORMATS[memory_format])
     names = collectives.gather_objects(list(batch.names) if position.weight else [])
-    return _make_batch(pictures, [name for part in names for name in part])
+    return _make_batch(pictures, [name for part in names for name in part], batch.kinds)
 
 
-def _make_batch(pictures: dict[str, Tensor], names: list[str]) -> Batch:
-    return Batch(image=pictures["image"], mask=pictures["mask"], truth=pictures["truth"], names=tuple(names))
+def _make_batch(pictures: dict[str, Tensor], names: Sequence[str], kinds: Sequence[str]) -> Batch:
+    image, mask, truth, labels = (pictures.get(name) for name in PICTURES)
+    assert image is not None and mask is not None and truth is not None
+    return Batch(image=image, mask=mask, truth=truth, names=tuple(names), labels=labels, kinds=tuple(kinds))
 
 
 def _json_value(value: float) -> float | str:

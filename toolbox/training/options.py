@@ -12,6 +12,7 @@ from toolbox.data.folders import Source
 from toolbox.data.split import DataSplit
 from toolbox.evaluation import metrics
 from toolbox.models.stored_weights import StoredWeights
+from toolbox.reports.run_records import BestWeights
 
 
 class Console(Protocol):
@@ -63,11 +64,13 @@ class RunResult:
         finished: False if the run was stopped before its end; it can be resumed.
         scores: S, M, C and the score by row: the input as it is, OpenCV's inpainting, the best weights of this run.
         pixel_loss: the mean squared error of a fixed validation batch, before the first step (see
-            `pixel_loss_step`) and with the best weights; the latter is None until the run has finished.
+            `pixel_loss_step`) and with the best weights; the latter is None until the run has finished. If the network
+            restores no pictures, the loss of the training step.
         pixel_loss_step: the number of steps before the first of them; not 0 if a resumed run measured it again.
         steps: the number of steps taken in total.
         submission: the zip file, if there are test photographs and the run has finished.
         signal: the number of the signal that stopped the run, or None.
+        best: the best weights with their figures, or None.
     """
 
     finished: bool
@@ -77,3 +80,4 @@ class RunResult:
     submission: Path | None
     signal: int | None = None
     pixel_loss_step: int = 0
+    best: BestWeights | None = None

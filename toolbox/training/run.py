@@ -223,6 +223,7 @@ def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunRe
     return RunResult(
         finished=summary.loss_after is not None,
         scores=rows,
+        best=summary.best,
         pixel_loss=(summary.loss_before, summary.loss_after),
         steps=progress.step,
         submission=archive,

@@ -78,6 +78,9 @@ class TrainState:
         memory_format: the memory layout of networks and pictures, a key of `MEMORY_FORMATS`.
         plugins: the version of each plugin that the plan uses, see `toolbox.training.fingerprint.plugin_versions`.
         step: the recipe's training step.
+        step_watch: who is blamed for the errors of the training step.
+        restores: whether the generator restores pictures; see `toolbox.hooks.specs.StepSpec`.
+        kinds: the kinds of damage that batches have labels of.
     """
 
     generator: NetworkState
@@ -90,6 +93,9 @@ class TrainState:
     memory_format: str = "channels-last"
     plugins: Mapping[str, str] = field(default_factory=dict)
     step: Callable[[Any, Batch], None] | None = None
+    step_watch: Watch = field(default_factory=Watch)
+    restores: bool = True
+    kinds: tuple[str, ...] = ()
 
     @property
     def eval_generator(self) -> nn.Module:
@@ -188,6 +194,9 @@ def build_state(
         keep=plan.settings.keep,
         plugins=plugin_versions(plan),
         step=_build_term(plan.components["step"][0], accelerator, dtype),
+        step_watch=Watch(entry=plan.components["step"][0].entry),
+        restores=plan.step.restores,
+        kinds=plan.kinds,
     )
 
 

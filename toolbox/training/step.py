@@ -17,6 +17,7 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
 from toolbox.errors import PluginError
+from toolbox.hooks import blame
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import StepContext
@@ -156,7 +157,13 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
     for trained in networks.values():
         trained.network.train()
         trained.optimizer.zero_grad(set_to_none=True)
-    training_step(context, batch)
+    try:
+        training_step(context, batch)
+    except Exception as error:
+        # The published step only calls components, which are blamed for their errors themselves.
+        if training_step is not adversarial_step and blame.blamed(error) is None:
+            blame.blame(error, context.state.step_watch.entry)
+        raise
     for name, trained in networks.items():
         if name not in context.gradient_sums and trained.gradients():
             context.gradients_complete(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -68,11 +68,13 @@ class StepContext:
         count = math.ceil(smallest / math.ceil(smallest / self.state.accumulate))
         for start, stop in pairwise(here * part // count for part in range(count + 1)):
             rows = slice(start, stop)
-            yield Batch(
+            yield replace(
+                batch,
                 image=batch.image[rows],
                 mask=batch.mask[rows],
                 truth=batch.truth[rows],
                 names=batch.names[rows],
+                labels=None if batch.labels is None else batch.labels[rows],
                 batch_slice=BatchSlice(
                     start=position.start + start,
                     total=position.total,

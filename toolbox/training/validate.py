@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple
 from typing import Any
 
 import cv2
@@ -21,39 +21,10 @@ from toolbox.hooks.protocols import Metric, Sample
 from toolbox.models.forward import run_generator, to_uint8
 from toolbox.training.state import LossTerm, TrainState
 from toolbox.training.step_context import reconstruction_loss
+from toolbox.training.validate_step import validate_step
+from toolbox.training.validation_result import Preview, Row, ValidationResult, gather_in_order, photo_numbers
 
 TELEA_RADIUS = 3  # pixels
-
-# A row is the number of a photograph and its figures; rows travel between processes as JSON.
-Row = tuple[int, tuple[Any, ...], Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """One photograph of a preview: (H, W, 3) uint8 RGB each."""
-
-    image: np.ndarray
-    restored: np.ndarray
-    truth: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class ValidationResult:
-    """The figures of a validation.
-
-    Attributes:
-        loss: the weighted sum of the recipe's reconstruction losses, as the published script validates.
-        score: S, M, C and the score, means over the photographs.
-        metrics: the recipe's metrics by label, means over the photographs for which they are defined.
-        previews: the first photographs of those that this process has restored.
-        failures: why metrics have no figure, by label: they raised an error, or returned what they must not.
-    """
-
-    loss: float
-    score: scores.Score
-    metrics: dict[str, float | None] = field(default_factory=dict)
-    previews: tuple[Preview, ...] = ()
-    failures: dict[str, str] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -66,6 +37,8 @@ def validate(
 ) -> ValidationResult:
     """Restore every batch and measure the result. All processes call it, and all return the figures of all rows.
 
+    If the generator does not restore pictures, the training step measures it: see `validate_step`.
+
     Args:
         state: the generator and the losses.
         batches: this process's rows of the validation photographs.
@@ -73,6 +46,8 @@ def validate(
         measures: the recipe's metrics by label; see `toolbox.hooks.protocols.Metric`.
         preview_count: the number of photographs in the preview.
     """
+    if not state.restores:
+        return validate_step(state, batches, accelerator)
     network = state.eval_generator.eval()
     losses: list[tuple[float, float]] = []
     rows: list[Row] = []
@@ -86,7 +61,7 @@ def validate(
         with unchanged_losses(state.losses):
             losses.append((_total_loss(state, outputs, batch), position.weight * position.total))
         pictures = zip(
-            _photo_numbers(batch, photos_before), _samples(batch), to_uint8(outputs["restored"]), strict=False
+            photo_numbers(batch, photos_before), _samples(batch), to_uint8(outputs["restored"]), strict=False
         )
         for number, sample, restored in pictures:
             score = scores.score(restored, sample.truth, sample.mask)
@@ -99,7 +74,7 @@ def validate(
                 previews.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
         photos_before += position.total
     all_losses = [pair for pairs in collectives.gather_objects(losses) for pair in pairs]
-    rows = _gather_in_order(rows)
+    rows = gather_in_order(rows)
     failures = {label: reason for part in collectives.gather_objects(failures) for label, reason in part.items()}
     columns = zip(measures, zip(*(values for *_, values in rows), strict=True), strict=True)
     defined = {
@@ -119,12 +94,12 @@ def baseline_scores(batches: Iterable[Batch]) -> dict[str, scores.Score]:
     rows: list[Row] = []
     photos_before = 0
     for batch in batches:
-        for number, sample in zip(_photo_numbers(batch, photos_before), _samples(batch), strict=False):
+        for number, sample in zip(photo_numbers(batch, photos_before), _samples(batch), strict=False):
             unchanged = scores.score(sample.image, sample.truth, sample.mask)
             inpainted = scores.score(inpaint_gray(sample), sample.truth, sample.mask)
             rows.append((number, astuple(unchanged), astuple(inpainted)))
         photos_before += batch.position.total
-    columns = zip(*(figures for _, *figures in _gather_in_order(rows)), strict=True)
+    columns = zip(*(figures for _, *figures in gather_in_order(rows)), strict=True)
     names = ("input as it is", "OpenCV Telea in gray")
     return {
         name: scores.mean([_score(values) for values in column]) for name, column in zip(names, columns, strict=True)
@@ -143,7 +118,12 @@ def inpaint_gray(sample: Sample) -> np.ndarray:
 
 @torch.no_grad()
 def pixel_loss(state: TrainState, batch: Batch) -> float:
-    """Return the mean squared error of the generator in eval mode on one batch. All processes call it."""
+    """Return the mean squared error of the generator in eval mode on one batch. All processes call it.
+
+    If the generator does not restore pictures, it is the loss of `validate_step`.
+    """
+    if not state.restores:
+        return validate_step(state, [batch]).loss
     restored = run_generator(state.eval_generator.eval(), state.keep, batch.image, batch.mask)["restored"]
     return collectives.all_reduce_scalar(batch.position.weight * float((restored - batch.truth).square().mean()))
 
@@ -168,17 +148,6 @@ def unchanged_losses(losses: Iterable[LossTerm]) -> Iterator[None]:
 def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
     losses = [loss for loss in state.losses if not loss.adversarial]
     return sum(loss.weight * float(reconstruction_loss(loss, outputs, batch.truth, batch.mask)) for loss in losses)
-
-
-def _photo_numbers(batch: Batch, photos_before: int) -> range:
-    """Return the numbers of a batch's photographs; empty if this process has rows that don't count."""
-    start = photos_before + batch.position.start
-    return range(start, start + len(batch.image) * (batch.position.weight > 0))
-
-
-def _gather_in_order(rows: list[Row]) -> list[Any]:
-    """Return the rows of all processes in the order of the photographs."""
-    return sorted((row for rows in collectives.gather_objects(rows) for row in rows), key=lambda row: row[0])
 
 
 def _score(values: Iterable[Any]) -> scores.Score:

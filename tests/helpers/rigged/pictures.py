@@ -61,6 +61,12 @@ def _crop(sample, random):
 
 DEGRADATIONS = [
     Rig(
+        what="labels a kind that its spec does not declare",
+        spec=degradation(changed_sample(labels=lambda s: {"tear": s.mask})),
+        check="labels",
+        words="it labels tear; add that to the kinds of its spec",
+    ),
+    Rig(
         what="writes into the image",
         spec=degradation(_in_place),
         check="inputs unchanged",
