@@ -1,0 +1,100 @@
+"""Which corrections a print gets, and how strong; and apply them in order: crop, evenness, contrast, cast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+
+from toolbox.errors import UsageError
+from toolbox.imaging import io
+from toolbox.imaging.io import Photo
+from toolbox.imaging.sepia import measure_toning
+from toolbox.prints.evenness import correct_evenness
+from toolbox.prints.levels import apply_levels, remove_tone
+from toolbox.prints.sheet import cut_sheet, find_sheet, is_cuttable
+from toolbox.prints.working_copy import make_working_copy
+
+Crop = Literal["none", "print"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """The corrections of a print. Each is off by default, and a strength of 0 changes no pixel.
+
+    Attributes:
+        crop: "print" cuts out the sheet of a print on a table and straightens it.
+        evenness: how far uneven light is evened out, 0 to 1.
+        contrast: how far a faded contrast is restored, 0 to 1.
+        cast: how far yellowing or a cast is taken away, 0 to 1.
+    """
+
+    crop: Crop = "none"
+    evenness: float = 0.0
+    contrast: float = 0.0
+    cast: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if a value is not possible."""
+        if self.crop not in ("none", "print"):
+            raise UsageError(f"crop is '{self.crop}'; it must be none or print.")
+        for name in ("evenness", "contrast", "cast"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
+
+    def __bool__(self) -> bool:
+        """Return whether any correction is on."""
+        return any(getattr(self, field.name) != field.default for field in fields(self))
+
+
+def find_crop(photo: Photo) -> np.ndarray | None:
+    """Return the corners (4, 2) of the sheet of a print on a table, for `crop_photo`; None if there is none."""
+    sheet = find_sheet(io.to_rgb8(photo))
+    return sheet.corners if sheet is not None and is_cuttable(photo.pixels.shape, sheet.corners) else None
+
+
+def crop_photo(photo: Photo, corners: np.ndarray) -> Photo:
+    """Return a photograph cut to the sheet with these corners, and straight."""
+    return Photo(
+        pixels=cut_sheet(photo.pixels, corners),
+        format=photo.format,
+        alpha=None if photo.alpha is None else cut_sheet(photo.alpha, corners, exact=True),
+        exif=photo.exif,
+        notes=photo.notes,
+    )
+
+
+def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray | None = None) -> np.ndarray:
+    """Return pixels with evenness, contrast and cast corrected, of the same shape and type.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8 or uint16, from 1x1. They are not changed.
+        corrections: how strong; with 0 for all three, `pixels` themselves are returned.
+        lost: (H, W) bool, pixels that do not count for the measurement, or None.
+    """
+    pixels = correct_evenness(pixels, corrections.evenness, lost)
+    if not (corrections.contrast or corrections.cast):
+        return pixels
+    toning = measure_toning(io.to_8bit(pixels), lost) if pixels.ndim == 3 and corrections.cast else None
+    is_color = toning is not None and toning.kind == "colour"
+    if toning is not None and toning.kind == "toned":
+        pixels = remove_tone(pixels, toning, corrections.cast)
+    cast = corrections.cast if is_color else 0.0
+    if not (corrections.contrast or cast):
+        return pixels
+    return apply_levels(pixels, make_working_copy(pixels, lost), contrast=corrections.contrast, cast=cast)
+
+
+def describe(corrections: Corrections, *, cropped: bool) -> list[str]:
+    """Return a phrase for each correction, for the report of a photograph.
+
+    Args:
+        corrections: the corrections.
+        cropped: whether a sheet was found and cut out.
+    """
+    phrases = [f"{name} {getattr(corrections, name):g}" for name in ("evenness", "contrast", "cast")]
+    notes = [f"corrected: {phrase}" for phrase in phrases if not phrase.endswith(" 0")]
+    if corrections.crop == "print":
+        notes.insert(0, "cropped to the sheet" if cropped else "not cropped: no sheet on a table was found")
+    return notes
