@@ -18,7 +18,7 @@ LAYERS = (
     ("utils",),
     ("distributed",),
     ("hooks", "imaging"),
-    ("config", "masks", "guidance"),
+    ("config", "masks", "guidance", "prints"),
     ("data",),
     ("models",),
     ("inference",),

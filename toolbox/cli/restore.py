@@ -11,6 +11,7 @@ import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
+from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
 from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
@@ -113,6 +114,7 @@ class Jobs:
     show_default=True,
     help="Factor of the predicted colours: 0 is gray, 2 is vivid. Brightness and known colours stay the same.",
 )
+@print_options
 @click.option("--tile", type=click.IntRange(64), help="Side of the tiles of a large photo, in pixels.")
 @click.option("--device", help="cpu, cuda, cuda:1 or mps.  [default: the best device of this machine]")
 @click.option(

@@ -21,9 +21,12 @@ from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_detected, choose_keep, restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
+from toolbox.inference.print_correction import color_pixels, correct_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
+from toolbox.prints.corrections import Corrections, crop_photo, find_crop
+from toolbox.prints.sheet import cut_sheet
 
 
 def restore(
@@ -42,6 +45,10 @@ def restore(
     fill: str | None = None,
     post: Sequence[str] | None = None,
     saturation: float | None = None,
+    contrast: float = 0.0,
+    cast: float = 0.0,
+    evenness: float = 0.0,
+    crop: Literal["none", "print"] = "none",
     tile: int | None = None,
     device: str | None = None,
 ) -> Any:  # noqa: ANN401 - an image for an image, else an array
@@ -65,6 +72,10 @@ def restore(
             recipe says. A restorer fills as it was loaded.
         post: names of post-processors, in order; None: as in the recipe. A restorer has its own.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
+        contrast: how far the contrast of a faded print is restored, 0 (not at all) to 1.
+        cast: how far yellowing or a cast is taken away, 0 to 1.
+        evenness: how far a vignette or a shadow over the sheet is evened out, 0 to 1.
+        crop: "print" cuts out the sheet of a print that was photographed on a table; the result is then smaller.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
 
@@ -81,6 +92,7 @@ def restore(
     if tone not in ("colour", "keep"):
         raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
     decoded = as_photo(photo)
+    corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
     rgb = io.to_rgb8(decoded)
     finds = isinstance(mask, str) and mask == "auto"
     options = MaskOptions(
@@ -94,12 +106,18 @@ def restore(
     marked = mask_from_options(decoded, rgb, options, path=unnamed, relative_path=unnamed)
     if not (isinstance(mask, str) and mask in ("auto", "none")):
         marked = marked | as_mask(mask, rgb.shape[:2])
+    corners = find_crop(decoded) if corrections.crop == "print" else None
+    if corners is not None:
+        decoded, marked = crop_photo(decoded, corners), cut_sheet(marked, corners)
+        rgb = io.to_rgb8(decoded)
+        hints = None if hints is None else cut_sheet(hints, corners, exact=True)
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
+    decoded, toning = correct_photo(decoded, corrections, toning, lost)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
     check_keep("rgb" if keeps_tone else chosen, reference=reference is not None, hints=hints is not None)
     if (chosen == "rgb" or keeps_tone) and not lost.any():
-        pixels = decoded.pixels if decoded.pixels.ndim == 3 else np.repeat(decoded.pixels[..., None], 3, axis=2)
+        pixels = color_pixels(decoded)
     else:
         restorer = (
             weights

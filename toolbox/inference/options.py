@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from toolbox.imaging import io
 from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions
+from toolbox.prints.corrections import Corrections
 from toolbox.utils import files
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class RestoreOptions:
         mask_options: how its lost region is marked.
         keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
+        corrections: how a print is set right first; they change known pixels.
         before_after: whether a before-and-after picture is written too.
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
@@ -40,6 +42,7 @@ class RestoreOptions:
     mask_options: MaskOptions = field(default_factory=MaskOptions)
     keep: Literal["auto", "luma", "rgb", "none"] = "auto"
     keep_tone: bool = False
+    corrections: Corrections = field(default_factory=Corrections)
     before_after: bool = False
     references: tuple[Path, ...] = ()
     reference_index: ReferenceIndex | None = None

@@ -23,6 +23,7 @@ from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side, write_preview
+from toolbox.inference.print_correction import Sheet, color_pixels, correct_photo, crop_print
 from toolbox.inference.reference_files import read_references
 from toolbox.masks.sources import (
     MaskOptions,
@@ -31,6 +32,8 @@ from toolbox.masks.sources import (
     grow_mask,
     mask_from_options,
 )
+from toolbox.prints.corrections import describe
+from toolbox.prints.sheet import cut_sheet
 from toolbox.utils import files
 
 if TYPE_CHECKING:
@@ -53,32 +56,58 @@ def restore_photo(
         DataError, OutputError: it can't be read, its mask can't, or its result can't be written.
     """
     photo = io.read(job.photo, max_pixels=options.max_pixels)
-    rgb = io.to_rgb8(photo)
-    needs_provenance = options.provenance and not job.provenance.exists()
-    if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
-        write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
-        return photo_result(job, status="there already", notes=("before-and-after picture written",))
+    shown = None
     try:
-        toning, mask = find_mask(photo, rgb, job, options.mask_options)
-        check_share(mask, options.mask_options)
+        sheet = crop_print(
+            photo, options.corrections, options.mask_options, path=job.photo, relative_path=job.relative_path
+        )
+        shown = io.to_rgb8(sheet.photo)
+        needs_provenance = options.provenance and not job.provenance.exists()
+        if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
+            write_comparison(job, shown, io.read_rgb(job.target, max_pixels=options.max_pixels))
+            return photo_result(job, status="there already", notes=("before-and-after picture written",))
+        toning, mask = find_mask(sheet.photo, shown, job, sheet.mask_options)
+        check_share(mask, sheet.mask_options)
     except RefusedMaskError as error:
-        return _preview_refused(job, rgb, error, is_wanted=options.preview)
+        # A mask file of the whole photograph is refused before the sheet is cut out.
+        return _preview_refused(job, io.to_rgb8(photo) if shown is None else shown, error, is_wanted=options.preview)
+    del photo
     if options.preview:
-        return _preview(job, rgb, mask, kind=toning.kind)
+        return _preview(job, shown, mask, kind=toning.kind)
+    before = shown if options.before_after else None
+    # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
+    del shown
+    return _restore_sheet(job, options, restorers, warnings, (sheet, toning, mask, before))
+
+
+def _restore_sheet(
+    job: Job,
+    options: RestoreOptions,
+    restorers: Mapping[str, Restorer],
+    warnings: Sequence[str],
+    found: tuple[Sheet, Toning, np.ndarray, np.ndarray | None],
+) -> PhotoResult:
+    """Restore a photograph that is cut to its sheet, of known toning and mask, and write its result.
+
+    `found` also has the (H, W, 3) uint8 pixels for the before-and-after picture, or None.
+    """
+    sheet, toning, mask, before = found
+    photo, toning = correct_photo(sheet.photo, options.corrections, toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
+    corrections = describe(options.corrections, cropped=sheet.corners is not None)
     if (keep == "rgb" or keeps_tone) and not mask.any():
-        reason = _reason_to_leave(toning, keeps_tone)
-        return photo_result(job, status="left as it is", reason=reason, kind=toning.kind)
-    # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
-    before = rgb if options.before_after else None
-    del rgb
-    references = _references(photo, mask, job, options) if options.references else None
-    hints = None if options.hints is None else _read_hints(options, mask.shape, keep)
-    tone = toning if keeps_tone else None
-    restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
-    exif, notes = photo.exif, [*photo.notes, *warnings, *restored.notes]
-    del photo
+        if photo is sheet.photo and sheet.corners is None:
+            reason = _reason_to_leave(toning, keeps_tone)
+            return photo_result(job, status="left as it is", reason=reason, kind=toning.kind, notes=tuple(corrections))
+        restored = Restoration(pixels=color_pixels(photo), origin=np.zeros(mask.shape, np.uint8))
+    else:
+        references = _references(photo, mask, job, options) if options.references else None
+        hints = None if options.hints is None else _read_hints(options, sheet, keep)
+        tone = toning if keeps_tone else None
+        restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
+    exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
+    del photo, sheet, found
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
     elif toning.kind == "colour" and keep == "luma":
@@ -172,13 +201,14 @@ def _references(photo: Photo, mask: np.ndarray, job: Job, options: RestoreOption
     return read_references(paths, job.photo, max_pixels=options.max_pixels)
 
 
-def _read_hints(options: RestoreOptions, size: tuple[int, ...], keep: Keep) -> np.ndarray:
+def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep) -> np.ndarray:
     """Return the strokes of colour for a photograph, (H, W, 4); raise DataError if they can't be used."""
     assert options.hints is not None
     if keep != "luma" or options.keep_tone:
         remedy = "leave out --tone keep" if options.keep_tone else "give it new colours with --keep luma"
         raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
-    return read_hints(options.hints, size, max_pixels=options.max_pixels)
+    hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels)
+    return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
 
 
 def write_result(target: Path, pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> tuple[str, ...]:

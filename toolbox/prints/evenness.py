@@ -1,7 +1,7 @@
 """Uneven light over the sheet: a vignette, a shadow of glue, a light from one side.
 
-The unevenness is a smooth factor. Its logarithm is a sum of few smooth functions, whose gradient is fitted to that of the
-logarithm of the luma with the L1 norm: edges and texture of the scene have no preferred direction, and count little
+The unevenness is a smooth factor. Its logarithm is a sum of few smooth functions. Their gradient is fitted to that of
+the logarithm of the luma with the L1 norm: edges and texture of the scene have no preferred direction, and count little
 (after Zheng, Yu, Kang, Lin and Kambhamettu, "Single-image vignetting correction using radial gradient symmetry", CVPR
 2008).
 """
@@ -59,7 +59,7 @@ def fit_unevenness(copy: WorkingCopy) -> np.ndarray:
 
 
 def unevenness_field(coefficients: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the logarithm of the factor of each pixel, (height, width): 0 for the lightest part, negative elsewhere."""
+    """Return the logarithm of the factor of each pixel, (height, width): at most about 0; negative in dark parts."""
     field = _basis(height, width) @ coefficients
     return np.clip(field - np.percentile(field, _KEPT_PERCENTILE), -np.log(_MAX_GAIN), None)
 

@@ -1,8 +1,8 @@
 """Contrast and casts: tables that map each level of each channel.
 
-A faded print is lighter in its shadows and darker in its lights, and its dyes fade by different amounts. The shadows and
-the lights of the picture, as robust percentiles, are moved back: of all channels together (contrast), and of each channel
-towards neutral (cast).
+A faded print is lighter in its shadows and darker in its lights, and its dyes fade by different amounts. The shadows
+and the lights of the picture, as robust percentiles, are moved back: of all channels together (contrast), and of each
+channel towards neutral (cast).
 """
 
 from __future__ import annotations
@@ -51,13 +51,11 @@ def contrast_curve(copy: WorkingCopy, strength: float) -> tuple[float, float]:
     shadow, light = tone_points(copy)[:, 3]
     dark, bright = min(shadow, SHADOW_LEVEL), max(light, LIGHT_LEVEL)
     gain = (bright - dark) / max(light - shadow, 1e-3)
+    offset = dark - gain * shadow
     if gain > _MAX_GAIN:
-        # Of a nearly flat picture, only the middle keeps its place in the range.
+        # The middle stays where it is, as far as shadows and lights stay in the range.
         gain = _MAX_GAIN
-        share = (dark + bright) / 2 - gain * (shadow + light) / 2
-        offset = float(np.clip(share, dark - gain * shadow, bright - gain * light)) if light > shadow else share
-    else:
-        offset = dark - gain * shadow
+        offset = float(np.clip((1 - gain) * (shadow + light) / 2, dark - gain * shadow, bright - gain * light))
     return strength * offset, 1 + strength * (gain - 1)
 
 

@@ -99,7 +99,9 @@ def cut_sheet(pixels: np.ndarray, corners: np.ndarray, *, exact: bool = False) -
     is_mask = pixels.dtype == np.bool_
     method = cv2.INTER_NEAREST if exact or is_mask else cv2.INTER_CUBIC
     source = pixels.astype(np.uint8) if is_mask else pixels
-    cut = cv2.warpPerspective(source, homography(corners), (width, height), flags=method, borderMode=cv2.BORDER_REPLICATE)
+    cut = cv2.warpPerspective(
+        source, homography(corners), (width, height), flags=method, borderMode=cv2.BORDER_REPLICATE
+    )
     return cut > 0 if is_mask else cut
 
 
@@ -151,8 +153,8 @@ def _first_corners(unlike: np.ndarray) -> np.ndarray | None:
 
 
 def _refine(lab: np.ndarray, corners: np.ndarray) -> Sheet | None:
-    """Return the sheet with its sides moved to the edges near them; None if they are not edges, or the shape is not one."""
-    shares = []
+    """Return the sheet with its sides moved to the edges near them; None if it is not a sheet."""
+    shares: list[float] = []
     for reach in (_SEARCH, _SEARCH / 2):
         sides, shares = [], []
         for index in range(4):
@@ -180,14 +182,17 @@ def _edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float
     steps = np.arange(-reach - 3, reach + 3.01, 0.5)
     points = start + shares * (end - start) + steps[None, :, None] * normal
     values = cv2.remap(
-        lab, points[..., 0].astype(np.float32), points[..., 1].astype(np.float32), cv2.INTER_LINEAR,
+        lab,
+        points[..., 0].astype(np.float32),
+        points[..., 1].astype(np.float32),
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
     values = cv2.GaussianBlur(values, (1, 5), 0)
     change = np.linalg.norm(values[:, 8:] - values[:, :-8], axis=2)[:, 2:-2]
     offsets = steps[6:-6]
     strength = change.max(axis=1)
-    # From the table inwards, the first clear peak: a white border of the sheet has a second, often stronger edge inside.
+    # From the table inwards, the first clear peak: a white border has a second, often stronger edge inside.
     is_peak = (change >= cv2.dilate(change, np.ones((1, 7), np.uint8))) & (change >= _MIN_STEP)
     found = offsets[(is_peak & (change >= _FIRST_PEAK * strength[:, None])).argmax(axis=1)]
     position = shares[:, 0, 0] * np.linalg.norm(end - start)
@@ -200,7 +205,7 @@ def _edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float
 
 
 def _robust_line(position: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> tuple[float, float, float]:
-    """Return slope and shift of the line through most of the points, and the fraction of all points that are near it."""
+    """Return slope and shift of the line through most of the points, and the fraction of points near it."""
     if valid.sum() < 8:
         return 0.0, 0.0, 0.0
     x, y = position[valid], offset[valid]
@@ -216,7 +221,7 @@ def _robust_line(position: np.ndarray, offset: np.ndarray, valid: np.ndarray) ->
 
 
 def _is_sheet(corners: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Return whether corners are a convex quadrilateral, inside the photograph, with angles and sides like a sheet's."""
+    """Return whether corners are a convex quadrilateral in the photograph, with angles and sides like a sheet's."""
     height, width = shape
     slack = 0.02 * max(shape)
     x, y = corners.T

@@ -1,0 +1,98 @@
+"""`toolbox restore --contrast --cast --evenness --crop print` and `toolbox.restore` with a stand-in. 2 s."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prints import fade, on_table, picture, vignette
+from standins import FILL, install_stand_in, run_restore
+
+import toolbox
+from toolbox.color import integer_luma
+from toolbox.imaging import io
+from toolbox.prints.corrections import Corrections, correct_tones
+from toolbox.prints.sheet import cut_sheet, find_sheet
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    return install_stand_in(monkeypatch)
+
+
+def report(folder):
+    return json.loads(Path(folder, "report.json").read_text("utf-8"))
+
+
+def test_the_corrected_luma_is_what_the_restorer_gets(tmp_path, stand_in):
+    faded = vignette(integer_luma(fade(picture())))
+    io.write_png(tmp_path / "a.png", faded)
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--contrast", 1, "--evenness", 0.5, "--mask", "none")
+    expected = correct_tones(faded, Corrections(contrast=1, evenness=0.5), np.zeros(faded.shape, bool))
+    assert np.array_equal(stand_in.calls[0][1], expected) and not np.array_equal(expected, faded)
+    assert "corrected: contrast 1" in result.output
+    (record,) = report("out")["photos"]
+    assert record["notes"] == ["corrected: evenness 0.5", "corrected: contrast 1"]
+    assert report("out")["results"]["a.png"]["flags"]["contrast"] == "1.0"
+
+
+def test_strength_0_changes_nothing(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", integer_luma(fade(picture())))
+    run_restore(tmp_path / "a.png", "-o", "plain")
+    run_restore(tmp_path / "a.png", "-o", "zero", "--contrast", 0, "--cast", 0, "--evenness", 0, "--crop", "none")
+    assert Path("plain/a.png").read_bytes() == Path("zero/a.png").read_bytes()
+
+
+def test_a_colour_photo_is_written_if_it_is_corrected(tmp_path, stand_in):
+    faded = fade(picture())
+    io.write_png(tmp_path / "a.png", faded)
+    run_restore(tmp_path / "a.png", "-o", "out", "--contrast", 0.7, "--cast", 0.7, "--before-after")
+    assert not stand_in.calls
+    expected = correct_tones(faded, Corrections(contrast=0.7, cast=0.7), np.zeros(faded.shape[:2], bool))
+    assert np.array_equal(io.read_rgb("out/a.png"), expected)
+    both = io.read_rgb("out/a.png.before-after.png")
+    assert np.array_equal(both[:, :160], faded) and np.array_equal(both[:, -160:], expected)
+
+
+def test_a_mask_is_cut_with_the_sheet(tmp_path, stand_in):
+    photo, _ = on_table(picture(240, 320))
+    marked = np.zeros(photo.shape[:2], bool)
+    marked[150:170, 200:240] = True
+    io.write_png(tmp_path / "a.png", photo)
+    io.write_png(tmp_path / "m.png", marked)
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--crop", "print", "--mask", tmp_path / "m.png", "--grow", 2)
+    assert "cropped to the sheet" in result.output
+    sheet = find_sheet(photo)
+    keep, image, mask = stand_in.calls[0]
+    assert keep == "rgb" and np.array_equal(image, cut_sheet(photo, sheet.corners))
+    assert (mask >= cut_sheet(marked, sheet.corners)).all() and 0 < mask.mean() < 0.03
+    assert io.read_rgb("out/a.png").shape == image.shape
+
+
+def test_without_a_sheet_the_photo_is_not_cut(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", picture(240, 320))
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--crop", "print")
+    assert "left as it is" in result.output and not stand_in.calls
+    assert report("out")["photos"][0]["notes"] == ["not cropped: no sheet on a table was found"]
+
+
+def test_a_second_run_adds_the_comparison_of_the_cut_print(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", on_table(picture(240, 320))[0])
+    run_restore(tmp_path / "a.png", "-o", "out", "--crop", "print")
+    run_restore(tmp_path / "a.png", "-o", "out", "--crop", "print", "--before-after")
+    assert Path("out/a.png.before-after.png").exists()
+
+
+def test_the_python_interface_gives_the_same(tmp_path, stand_in, monkeypatch):
+    photo = fade(on_table(picture(240, 320))[0])
+    marked = np.zeros(photo.shape[:2], bool)
+    marked[150:170, 200:240] = True
+    for name, pixels in (("a", photo), ("m", marked)):
+        io.write_png(tmp_path / f"{name}.png", pixels)
+    flags = ("--crop", "print", "--contrast", 1, "--cast", 1, "--mask", tmp_path / "m.png")
+    run_restore(tmp_path / "a.png", "-o", "out", *flags)
+    monkeypatch.setattr("toolbox.inference.arrays.load_restorer", lambda *a, **k: stand_in)
+    pixels = toolbox.restore(tmp_path / "a.png", marked, crop="print", contrast=1, cast=1)
+    assert np.array_equal(pixels, io.read_rgb("out/a.png")) and (pixels == FILL).any()

@@ -1,0 +1,76 @@
+"""The options of `toolbox restore` that set a print right: crop, evenness, contrast, cast."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from toolbox.prints.corrections import Corrections
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_STRENGTH = click.FloatRange(0, 1)
+_OPTIONS = (
+    click.option(
+        "--contrast",
+        type=_STRENGTH,
+        metavar="0..1",
+        help="Restore the contrast of a faded print, by this strength. Changes the known brightness.",
+    ),
+    click.option(
+        "--cast",
+        type=_STRENGTH,
+        metavar="0..1",
+        help="Take away yellowing or a cast, by this strength. Changes known colours.",
+    ),
+    click.option(
+        "--evenness",
+        type=_STRENGTH,
+        metavar="0..1",
+        help="Even out a vignette or a shadow over the sheet, by this strength. Changes the known brightness.",
+    ),
+    click.option(
+        "--crop",
+        type=click.Choice(["none", "print"]),
+        help="print: cut out the sheet of a print that was photographed on a table, and straighten it.  "
+        "[default: none]",
+    ),
+)
+
+
+class PrintArguments(Protocol):
+    """The values of these options; None where an option is not given."""
+
+    @property
+    def contrast(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def cast(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def evenness(self) -> float | None: ...  # noqa: D102
+
+    @property
+    def crop(self) -> Literal["none", "print"] | None: ...  # noqa: D102
+
+
+def print_options(command: Command) -> Command:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def corrections_of(values: PrintArguments) -> Corrections:
+    """Return the corrections that the options ask for."""
+    from toolbox.prints.corrections import Corrections
+
+    return Corrections(
+        crop=values.crop or "none",
+        evenness=values.evenness or 0.0,
+        contrast=values.contrast or 0.0,
+        cast=values.cast or 0.0,
+    )
