@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,10 @@ from toolbox.imaging import io
 # With several test processes, one thread each is fastest. torch is imported later and reads this.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# trackio reads this when it is imported, and would else write into the user's own projects.
+_TRACKIO = tempfile.TemporaryDirectory(prefix="toolbox-trackio-")
+os.environ["TRACKIO_DIR"] = _TRACKIO.name
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -32,7 +32,7 @@ LAYERS = (
     ("cli",),
 )
 # The public face imports from these folders when it is imported; the rest is imported inside its functions.
-FACE = {"api", "hooks", "inference", "masks"}
+FACE = {"api", "errors", "hooks", "inference", "masks"}
 # What bundles may import besides the public face.
 PUBLIC_MODULES = ("toolbox.testing", "toolbox.backbones", "toolbox.color", "toolbox.smooth_fill", "toolbox.steps")
 LIGHT = (

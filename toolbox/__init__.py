@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from toolbox.errors import InstallationError
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
 from toolbox.hooks.hookspecs import HOOK_API, hookimpl
@@ -108,6 +109,7 @@ __all__ = [
     "GeneratorSpec",
     "Horizon",
     "ImageRef",
+    "InstallationError",
     "Item",
     "LossRef",
     "LossSpec",

@@ -1,0 +1,1 @@
+"""The trackers bundle: runs in TensorBoard, Weights & Biases, trackio and MLflow."""
