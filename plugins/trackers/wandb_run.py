@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ class WandbWriter:
     def __init__(self, record: RunStarted, project: str, entity: str, mode: str) -> None:
         if mode == "offline":
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb would send reports of its own crashes
+        excepthook = sys.excepthook
         import wandb
 
         self.wandb = wandb
@@ -32,6 +34,7 @@ class WandbWriter:
             # It must not take over the terminal, nor collect the repository of the working folder.
             settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
         )
+        sys.excepthook = excepthook  # wandb has replaced it
         remember_id(record, "wandb", self.run.id)
         Path(self.run.dir, "recipe.toml").write_text(record.recipe, "utf-8")
 
