@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 from pictures import scene, smooth
+from torch import nn
 
 from toolbox.cli import main
 from toolbox.color import integer_luma
@@ -27,6 +28,7 @@ class StandIn:
     keep: str = "luma"
     saturation: float = 1.0
     filler: object = None
+    network: nn.Module = field(default_factory=nn.Identity)
     warn: Callable[[str], None] = print
     calls: list = field(default_factory=list)
     before_call: Callable[[int], None] = lambda count: None

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text
 from page_server import running
-from standins import gray, install_stand_in, run_restore
+from standins import install_stand_in, run_restore
 from toolbox_plugins.default.lost_region import damage
 
 from toolbox.data import sample
@@ -19,72 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PHONE = {"width": 390, "height": 800}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        pytest.skip("needs the browser chromium, which is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def service(tmp_path, monkeypatch):
     install_stand_in(monkeypatch)
     with running(tmp_path / "album") as service:
         yield service
-
-
-@pytest.fixture
-def page(browser, service):
-    with browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True) as context:
-        page = context.new_page()
-        problems = watch(page, service)
-        page.goto(service.link)
-        wait_for_text(page, "#status", "Ready")
-        yield page
-        assert problems == []
-
-
-def watch(page, service):
-    """Collect errors of the page and requests to other addresses."""
-    problems = []
-    own = f"http://127.0.0.1:{service.port}/"
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: None if r.url.startswith((own, f"blob:{own}")) else problems.append(r.url))
-    return problems
-
-
-def wait_for_text(page, selector, text):
-    page.locator(selector, has_text=text).wait_for()
-
-
-def wait_for_marks(page):
-    """Wait until the line of facts no longer says that nothing is marked."""
-    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
-
-
-def open_photo(page, path, name=None):
-    page.set_input_files("#files", str(path))
-    wait_for_text(page, "#facts", name or path.name)
-
-
-def photo(tmp_path, name="old.png"):
-    io.write_png(tmp_path / name, gray(96, 128))
-    return tmp_path / name
-
-
-def drag(page, points):
-    box = page.locator("#stage").bounding_box()
-    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=4)
-    page.mouse.up()
 
 
 def test_mark_restore_compare_and_save(page, tmp_path):

@@ -79,6 +79,7 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
         "references": find_references(values.reference),
         "hints": values.hints,
         "provenance": values.provenance,
+        "source_type": values.provenance,
     }
 
 

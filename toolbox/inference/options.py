@@ -33,7 +33,8 @@ class RestoreOptions:
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
         hints: the file with strokes of colour for the photograph, or None.
-        provenance: whether a picture of where each pixel comes from is written, and the metadata of the result says it.
+        provenance: whether a picture of where each pixel comes from is written.
+        source_type: whether the metadata of the result says what its pixels come from.
         preview: whether only a picture of the lost region is written.
         overwrite: whether existing results are replaced.
         max_pixels: a larger photograph is refused.
@@ -48,6 +49,7 @@ class RestoreOptions:
     reference_index: ReferenceIndex | None = None
     hints: Path | None = None
     provenance: bool = False
+    source_type: bool = False
     preview: bool = False
     overwrite: bool = False
     max_pixels: int = io.MAX_PIXELS

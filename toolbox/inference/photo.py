@@ -238,12 +238,12 @@ def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> Ph
 
 def _write(job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions) -> tuple[str, ...]:
     """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
-    if not options.provenance:
-        return write_result(job.target, restored.pixels, exif)
-    io.write_png(job.provenance, provenance.draw(restored.origin))
-    if job.target.exists() and not options.overwrite:
-        return ("picture of the provenance written; the result is there already",)
-    xmp = source_type_packet(provenance.source_type(restored.origin))
+    if options.provenance:
+        files.ensure_folder(job.provenance.parent)
+        io.write_png(job.provenance, provenance.draw(restored.origin))
+        if job.target.exists() and not options.overwrite:
+            return ("picture of the provenance written; the result is there already",)
+    xmp = source_type_packet(provenance.source_type(restored.origin)) if options.source_type else None
     return write_result(job.target, restored.pixels, exif, xmp)
 
 

@@ -1,4 +1,4 @@
-"""The photographs that are open in the page, each in a folder of its own with its mask and its result.
+"""The photographs that are open in the page, each in a folder of its own with its mask, its guides and its result.
 
 The server chooses every path. A name from outside is kept as text and is never part of a path.
 """
@@ -11,13 +11,14 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolbox.errors import ToolboxError, UsageError
+from toolbox.errors import DataError, ToolboxError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_content
 from toolbox.inference.options import RestoreOptions
@@ -28,6 +29,10 @@ from toolbox.utils import files
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
+# Files of a photograph: strokes of colour, a reference photograph (with a suffix), and a small picture of it.
+HINTS = "hints.png"
+REFERENCE = "reference"
+REFERENCE_VIEW = "small-reference.png"
 _RECORD = "photo.json"
 
 
@@ -45,7 +50,10 @@ class PhotoEntry:
         state: "new", "waiting", "running", "restored", "unchanged" or "failed".
         reason: why it failed or was left unchanged.
         notes: what else was changed when it was restored.
+        origins: the fraction of its pixels from each source, as "colour from hint", when it was restored.
         settings: the settings of its last restoration.
+        has_hints: whether it has strokes of colour.
+        reference: the name of its reference photograph, for display only; empty if it has none.
     """
 
     id: str
@@ -58,7 +66,10 @@ class PhotoEntry:
     state: str = "new"
     reason: str = ""
     notes: tuple[str, ...] = ()
+    origins: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    has_hints: bool = False
+    reference: str = ""
 
 
 class Album:
@@ -68,7 +79,7 @@ class Album:
         """Open the album in `folder`; photographs that an earlier server kept there are open again."""
         self.folder = folder
         self.max_pixels = max_pixels
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._entries: dict[str, PhotoEntry] = {entry.id: entry for entry in _read_entries(folder)}
 
     def entries(self) -> list[PhotoEntry]:
@@ -125,24 +136,35 @@ class Album:
             DataError: it is no image, or has another size than the photograph.
         """
         entry = self.entry(photo_id)
-        path = self.folder / photo_id / "upload.png"
+        with self.upload(photo_id, data, "The mask") as path:
+            mask = io.read_mask(path, max_pixels=self.max_pixels)
+        check_mask_size(mask, (entry.height, entry.width))
+        _write_mask(self.folder / entry.id, mask)
+        self.update(photo_id, lost=float(mask.mean()), is_edited=True)
+        return self.entry(photo_id)
+
+    @contextmanager
+    def upload(self, photo_id: str, data: bytes, name: str) -> Iterator[Path]:
+        """Yield a file with uploaded bytes, which is deleted at the end; a DataError calls it `name`."""
+        path = self.path(photo_id, f"upload-{secrets.token_hex(4)}.png")
         files.write_bytes(path, data)
         try:
-            mask = io.read_mask(path, max_pixels=self.max_pixels)
+            yield path
+        except DataError as error:
+            raise DataError(str(error).replace(files.printable(path), name)) from error
         finally:
             path.unlink()
-        check_mask_size(mask, (entry.height, entry.width))
-        _write_mask(self.folder / photo_id, mask)
-        entry = replace(entry, lost=float(mask.mean()), is_edited=True)
-        self._store(entry)
-        return entry
 
     def update(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
         """Change what is known of a photograph; one that was closed meanwhile stays closed."""
         with self._lock:
             entry = self._entries.get(photo_id)
-        if entry is not None:
-            self._store(replace(entry, **changes))
+            if entry is not None:
+                self._store(replace(entry, **changes))
+
+    def path(self, photo_id: str, name: str) -> Path:
+        """Return the path of a file of a photograph, whether it exists or not; the server chooses `name`."""
+        return self.folder / self.entry(photo_id).id / name
 
     def view(self, photo_id: str) -> Path:
         """Return the photograph as PNG, upright, in sRGB."""
@@ -152,9 +174,21 @@ class Album:
         """Return the mask as PNG; white is lost."""
         return self._existing(photo_id, "mask.png")
 
+    def hints(self, photo_id: str) -> Path:
+        """Return the strokes of colour as PNG, transparent where there is none."""
+        return self._existing(photo_id, HINTS)
+
+    def reference_view(self, photo_id: str) -> Path:
+        """Return a small picture of the reference photograph, as PNG."""
+        return self._existing(photo_id, REFERENCE_VIEW)
+
     def result(self, photo_id: str) -> Path:
         """Return the file that was restored last, as `toolbox restore` writes it."""
         return self._existing(photo_id, f"result/{self.job(photo_id).target.name}")
+
+    def provenance(self, photo_id: str) -> Path:
+        """Return the picture of where the pixels of the result come from, as `--provenance` writes it."""
+        return self._existing(photo_id, f"result/{self.job(photo_id).provenance.name}")
 
     def job(self, photo_id: str) -> Job:
         """Return the photograph's file and the path of its result, as `toolbox restore` chooses it."""
@@ -170,10 +204,18 @@ class Album:
             path = self.mask(photo_id) if entry.lost else None
             # Whoever drew it has seen it, so a large mask is not refused.
             mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
-        return RestoreOptions(mask_options=mask_options, overwrite=True, max_pixels=self.max_pixels, **choices)
+        return RestoreOptions(
+            mask_options=mask_options,
+            hints=self.hints(photo_id) if entry.has_hints else None,
+            references=tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else (),
+            provenance=True,
+            overwrite=True,
+            max_pixels=self.max_pixels,
+            **choices,
+        )
 
     def _existing(self, photo_id: str, name: str) -> Path:
-        path = self.folder / self.entry(photo_id).id / name
+        path = self.path(photo_id, name)
         if not path.is_file():
             raise KeyError(name)
         return path

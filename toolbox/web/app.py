@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,12 @@ from starlette.staticfiles import StaticFiles
 
 from toolbox import __version__
 from toolbox.errors import ToolboxError, one_line
+from toolbox.guidance.provenance import COLOURS
+from toolbox.web import guides
 from toolbox.web.album import Album
+from toolbox.web.palette import Palette
 from toolbox.web.security import Guard
+from toolbox.web.settings import Offer, Range, read_settings
 from toolbox.web.worker import Worker
 
 STATIC = Path(__file__).parent / "static"
@@ -29,17 +32,18 @@ MAX_SETTINGS_BYTES = 4096
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(album: Album, worker: Worker, *, token: str, hosts: list[str], choices: Mapping[str, list[Any]]) -> Guard:
+def make_app(album: Album, worker: Worker, palette: Palette, *, token: str, hosts: list[str], offer: Offer) -> Guard:
     """Return the ASGI application.
 
     Args:
         album: the open photographs.
         worker: restores them.
+        palette: offers colours for strokes.
         token: what each call of the API must send.
         hosts: the values of the Host header that are answered.
-        choices: the allowed values of each setting that the page offers.
+        offer: the settings that the page offers.
     """
-    api = _Api(album, worker, choices)
+    api = _Api(album, worker, palette, offer)
     photo = "/api/photos/{photo_id:str}"
     routes = [
         Route("/", _page),
@@ -48,9 +52,17 @@ def make_app(album: Album, worker: Worker, *, token: str, hosts: list[str], choi
         Route("/api/photos", api.add, methods=["POST"]),
         Route(photo, api.show),
         Route(photo, api.remove, methods=["DELETE"]),
-        Route(photo + "/view", api.view),
-        Route(photo + "/mask", api.mask),
+        Route(photo + "/view", _picture(album.view)),
+        Route(photo + "/mask", _picture(album.mask)),
         Route(photo + "/mask", api.set_mask, methods=["PUT"]),
+        Route(photo + "/hints", _picture(album.hints)),
+        Route(photo + "/hints", api.set_hints, methods=["PUT"]),
+        Route(photo + "/hints", api.remove_hints, methods=["DELETE"]),
+        Route(photo + "/reference", _picture(album.reference_view)),
+        Route(photo + "/reference", api.set_reference, methods=["PUT"]),
+        Route(photo + "/reference", api.remove_reference, methods=["DELETE"]),
+        Route(photo + "/colors", api.colors),
+        Route(photo + "/provenance", _picture(album.provenance)),
         Route(photo + "/result", api.result),
         Route(photo + "/restore", api.restore, methods=["POST"]),
         Route(photo + "/restore", api.cancel, methods=["DELETE"]),
@@ -68,14 +80,20 @@ def make_app(album: Album, worker: Worker, *, token: str, hosts: list[str], choi
 class _Api:
     """The calls of the page."""
 
-    def __init__(self, album: Album, worker: Worker, choices: Mapping[str, list[Any]]) -> None:
+    def __init__(self, album: Album, worker: Worker, palette: Palette, offer: Offer) -> None:
         self.album = album
         self.worker = worker
-        self.allowed = choices
+        self.palette = palette
+        self.offer = offer
 
     async def choices(self, request: Request) -> Response:
-        """Return what the page offers."""
-        return JSONResponse({"version": __version__, "settings": self.allowed})
+        """Return what the page offers: the values of each setting, or the lowest and the highest number."""
+        offered = {
+            name: [values.low, values.high] if isinstance(values, Range) else list(values.values)
+            for name, values in self.offer.items()
+        }
+        origins = {kind.name.lower().replace("_", " "): _css(color) for kind, color in COLOURS.items()}
+        return JSONResponse({"version": __version__, "settings": offered, "origins": origins})
 
     async def list_photos(self, request: Request) -> Response:
         """Return all open photographs."""
@@ -98,19 +116,37 @@ class _Api:
         await anyio.to_thread.run_sync(self.album.remove, _photo_id(request))
         return Response(status_code=204)
 
-    async def view(self, request: Request) -> Response:
-        """Send the photograph as PNG."""
-        return FileResponse(self.album.view(_photo_id(request)), media_type="image/png")
-
-    async def mask(self, request: Request) -> Response:
-        """Send the mask as PNG."""
-        return FileResponse(self.album.mask(_photo_id(request)), media_type="image/png")
-
     async def set_mask(self, request: Request) -> Response:
         """Replace the mask."""
         data = await _body(request, MAX_BYTES)
         entry = await anyio.to_thread.run_sync(self.album.set_mask, _photo_id(request), data)
         return JSONResponse(asdict(entry))
+
+    async def set_hints(self, request: Request) -> Response:
+        """Replace the strokes of colour."""
+        data = await _body(request, MAX_BYTES)
+        entry = await anyio.to_thread.run_sync(guides.set_hints, self.album, _photo_id(request), data)
+        return JSONResponse(asdict(entry))
+
+    async def remove_hints(self, request: Request) -> Response:
+        """Remove the strokes of colour."""
+        return JSONResponse(asdict(guides.remove_hints(self.album, _photo_id(request))))
+
+    async def set_reference(self, request: Request) -> Response:
+        """Replace the reference photograph."""
+        data = await _body(request, MAX_BYTES)
+        name = request.query_params.get("name", "")
+        entry = await anyio.to_thread.run_sync(guides.set_reference, self.album, _photo_id(request), data, name)
+        return JSONResponse(asdict(entry))
+
+    async def remove_reference(self, request: Request) -> Response:
+        """Remove the reference photograph."""
+        return JSONResponse(asdict(guides.remove_reference(self.album, _photo_id(request))))
+
+    async def colors(self, request: Request) -> Response:
+        """Return colours that are likely at a point, whose place is a fraction of the width and of the height."""
+        x, y = (_fraction(request, name) for name in ("x", "y"))
+        return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, _photo_id(request), x, y))
 
     async def result(self, request: Request) -> Response:
         """Send the restored file."""
@@ -118,7 +154,10 @@ class _Api:
 
     async def restore(self, request: Request) -> Response:
         """Put a photograph into the queue."""
-        settings = _settings(await _body(request, MAX_SETTINGS_BYTES), self.allowed)
+        try:
+            settings = read_settings(await _body(request, MAX_SETTINGS_BYTES), self.offer)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
         self.worker.restore(_photo_id(request), settings)
         return JSONResponse(asdict(self.album.entry(_photo_id(request))), status_code=202)
 
@@ -130,6 +169,29 @@ class _Api:
 
 async def _page(request: Request) -> Response:
     return FileResponse(STATIC / "index.html")
+
+
+def _picture(path: Callable[[str], Path]) -> Endpoint:
+    """Return the endpoint that sends a file of a photograph as PNG."""
+
+    async def send(request: Request) -> Response:
+        return FileResponse(path(_photo_id(request)), media_type="image/png")
+
+    return send
+
+
+def _fraction(request: Request, name: str) -> float:
+    try:
+        value = float(request.query_params.get(name, ""))
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise HTTPException(400, "x and y are numbers from 0 to 1.")
+    return value
+
+
+def _css(color: tuple[int, int, int]) -> str:
+    return f"#{bytes(color).hex()}"
 
 
 def _photo_id(request: Request) -> str:
@@ -144,20 +206,6 @@ async def _body(request: Request, limit: int) -> bytes:
         if len(data) > limit:
             raise HTTPException(413, f"The file has more than {limit >> 20} MB.")
     return bytes(data)
-
-
-def _settings(data: bytes, allowed: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Return the settings in a body of JSON; a name or a value that is not allowed is refused."""
-    try:
-        settings = json.loads(data or b"{}")
-    except ValueError:
-        raise HTTPException(400, "The settings are not JSON.") from None
-    if not isinstance(settings, dict):
-        raise HTTPException(400, "The settings are not an object.")
-    for name, value in settings.items():
-        if name not in allowed or not any(type(value) is type(one) and value == one for one in allowed[name]):
-            raise HTTPException(400, "There is no such setting or value.")
-    return settings
 
 
 def _refuse(request: Request, error: Exception) -> Response:

@@ -15,11 +15,14 @@ from toolbox.errors import ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
 from toolbox.imaging import io
 from toolbox.inference import restorer as restoring
-from toolbox.inference.fillers import default_fill, find_filler
+from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
+from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
 from toolbox.web.album import Album
 from toolbox.web.app import make_app
+from toolbox.web.palette import Palette
+from toolbox.web.settings import Choice, Range
 from toolbox.web.worker import Worker
 
 if TYPE_CHECKING:
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
 
 
 LOOPBACK = "127.0.0.1"
-# The strengths of colour that the page offers.
-SATURATIONS = [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2]
 
 
 class Service:
@@ -42,6 +43,8 @@ class Service:
         self.host, self.port = host, port
         self.token = secrets.token_urlsafe(24)
         self._restorer: Restorer | None = None
+        self._network: RememberingNetwork | None = None
+        self._filler: tuple[str, LoadedFiller | None] | None = None
         self._fills: list[str] = []
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
@@ -61,6 +64,7 @@ class Service:
         """
         fill = default_fill(self.weights)
         self._restorer = restoring.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
+        self._network = RememberingNetwork(self._restorer.network)
         self._fills = _fill_names(self.catalog, fill)
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -76,19 +80,20 @@ class Service:
 
     def run(self) -> None:
         """Answer requests until Ctrl-C, SIGTERM or `stop`."""
-        assert self._socket is not None
+        assert self._socket is not None and self._restorer is not None
         worker = Worker(self.album, self.restorer)
         names = {self.host, LOOPBACK, "localhost", "[::1]"} | (set() if self.host == LOOPBACK else _own_names())
         app = make_app(
             self.album,
             worker,
+            Palette(self.album, self._restorer),
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
-            choices={
-                "keep": ["auto", "luma"],
-                "keep_tone": [False, True],
-                "saturation": SATURATIONS,
-                "fill": self._fills,
+            offer={
+                "keep": Choice(values=["auto", "luma"]),
+                "keep_tone": Choice(values=[False, True]),
+                "saturation": Range(low=0, high=restoring.MAX_SATURATION),
+                "fill": Choice(values=self._fills),
             },
         )
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
@@ -111,12 +116,18 @@ class Service:
             self._server.should_exit = True
 
     def restorer(self, settings: Mapping[str, Any]) -> Restorer:
-        """Return the restorer for the settings of a photograph."""
-        assert self._restorer is not None
-        restorer = replace(self._restorer, saturation=settings.get("saturation", 1))
-        if settings.get("fill", self._fills[0]) == self._fills[0]:
-            return restorer
-        return replace(restorer, filler=find_filler(settings["fill"], self.catalog))
+        """Return the restorer for the settings of a photograph; it remembers what it calculated last."""
+        assert self._restorer is not None and self._network is not None
+        fill = settings.get("fill", self._fills[0])
+        if self._filler is None or self._filler[0] != fill:
+            filler = self._restorer.filler if fill == self._fills[0] else find_filler(fill, self.catalog)
+            self._filler = (fill, None if filler is None else remembering_filler(filler))
+        return replace(
+            self._restorer,
+            network=self._network,
+            filler=self._filler[1],
+            saturation=settings.get("saturation", 1),
+        )
 
 
 def open_folder(album: Album, folder: Path) -> Iterator[str]:

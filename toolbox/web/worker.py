@@ -9,9 +9,10 @@ from typing import Any
 
 from toolbox.errors import ToolboxError, UsageError
 from toolbox.inference.batch import restore_all
+from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
-from toolbox.web.album import Album
+from toolbox.web.album import HINTS, Album
 
 MAX_WAITING = 500
 
@@ -81,11 +82,9 @@ class Worker:
             except KeyError:
                 continue  # closed meanwhile
             except ToolboxError as error:
-                self.album.update(photo_id, state="failed", reason=files.printable_line(error))
+                self._finish(photo_id, state="failed", reason=files.printable_line(error))
             except Exception as error:  # whatever happens, the next photograph has its turn
-                self.album.update(
-                    photo_id, state="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}"
-                )
+                self._finish(photo_id, state="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}")
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         self.album.update(photo_id, state="running")
@@ -94,5 +93,34 @@ class Worker:
         )
         restorer = self._load(settings)
         result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
+        names = self._names(photo_id, options)
         state = {"restored": "restored", "left as it is": "unchanged"}.get(result.status, "failed")
-        self.album.update(photo_id, state=state, reason=result.reason, notes=result.notes)
+        self._finish(
+            photo_id,
+            state=state,
+            reason=_replace(result.reason, names),
+            notes=tuple(_replace(note, names) for note in result.notes),
+            origins=dict(result.origins),
+        )
+
+    def _finish(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
+        """Record the outcome; a photograph that was asked for again meanwhile still waits."""
+        with self._lock:
+            if photo_id in self._asked:
+                changes["state"] = "waiting"
+            self.album.update(photo_id, **changes)
+
+    def _names(self, photo_id: str, options: RestoreOptions) -> dict[str, str]:
+        """Return what the page calls the files that messages name: no path of this machine is sent."""
+        entry = self.album.entry(photo_id)
+        named = {self.album.job(photo_id).photo: entry.name, self.album.path(photo_id, HINTS): "hints"}
+        named |= dict.fromkeys(options.references, entry.reference)
+        return {files.printable(path): name for path, name in named.items()} | {
+            files.printable(self.album.path(photo_id, "")): ""
+        }
+
+
+def _replace(text: str, names: Mapping[str, str]) -> str:
+    for path, name in names.items():
+        text = text.replace(path, name)
+    return text

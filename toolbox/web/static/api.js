@@ -34,6 +34,12 @@ export const add = (file, name) => json(`/api/photos?name=${encodeURIComponent(n
 export const remove = (id) => call(photo(id), { method: "DELETE" });
 export const picture = async (id, what) => (await call(`${photo(id)}/${what}`)).blob();
 export const setMask = (id, png) => json(`${photo(id)}/mask`, { method: "PUT", body: png });
+export const setHints = (id, png) => json(`${photo(id)}/hints`, { method: "PUT", body: png });
+export const removeHints = (id) => json(`${photo(id)}/hints`, { method: "DELETE" });
+export const setReference = (id, file) =>
+  json(`${photo(id)}/reference?name=${encodeURIComponent(file.name || "photo.png")}`, { method: "PUT", body: file });
+export const removeReference = (id) => json(`${photo(id)}/reference`, { method: "DELETE" });
+export const colours = (id, x, y) => json(`${photo(id)}/colors?x=${x}&y=${y}`);
 export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" });
 export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
 export async function resultFile(id) {

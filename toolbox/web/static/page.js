@@ -1,22 +1,23 @@
 // The page: open photographs, one of which is shown; its settings; restoring; saving.
 
 import * as api from "./api.js";
+import * as panel from "./panel.js";
 import { Stage } from "./stage.js";
 import * as texts from "./texts.js";
+import * as tools from "./tools.js";
 
 const { text } = texts;
 const $ = (id) => document.getElementById(id);
-const POLL = 400; // milliseconds
+const POLL = 200; // milliseconds
+const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
 let photos = [];
 let current = null;
 let polling = null;
 let started = 0;
-let maskSaved = Promise.resolve();
+let saved = Promise.resolve();
+let again = null;
 
-const stage = new Stage(() => {
-  buttons();
-  saveMaskToServer();
-});
+const stage = new Stage(saveLayers, offerColours);
 
 function say(line, isError = false) {
   $("status").textContent = line;
@@ -64,20 +65,20 @@ async function bitmap(id, what) {
 }
 
 async function show(id) {
-  await maskSaved;
+  await saved;
+  clearTimeout(again);
   current = id;
-  const [photo, mask] = await Promise.all([bitmap(id, "view"), bitmap(id, "mask")]);
+  const pictures = [bitmap(id, "view"), bitmap(id, "mask"), entry().has_hints ? bitmap(id, "hints") : null];
+  const [photo, mask, strokes] = await Promise.all(pictures);
   if (current !== id) return;
   $("drop").hidden = true;
   $("work").hidden = false;
-  stage.show(photo, mask);
-  $("tone-row").hidden = entry().kind !== "toned";
-  $("recolor-row").hidden = entry().kind !== "colour";
-  $("tone").checked = entry().settings.keep_tone ?? false;
-  $("recolor").checked = entry().settings.keep === "luma";
-  for (const name of ["fill", "saturation"]) {
-    if (entry().settings[name] !== undefined) $(name).value = entry().settings[name];
-  }
+  stage.show(photo, mask, strokes);
+  tools.fitSize();
+  panel.showSettings(entry());
+  panel.showPalette([], "", () => {});
+  $("palette-help").hidden = false;
+  await panel.showReference(entry());
   await showResult();
   listPhotos();
   if (["waiting", "running"].includes(entry().state)) poll();
@@ -93,12 +94,16 @@ async function showResult() {
     if (!type.includes("tif")) picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
   }
   if (current !== id) return;
+  const isFirst = !picture || stage.restored.hidden;
   stage.showResult(picture);
   $("compare-row").hidden = !picture;
-  $("compare").value = 0;
-  stage.compare(0);
-  if (picture) $("show-mask").checked = false;
-  toggleMask();
+  if (isFirst) {
+    $("compare").value = 0;
+    $("show-mask").checked = !picture;
+  }
+  stage.compare($("compare").value);
+  tools.toggleLayers();
+  await panel.showOrigins(entry());
   facts();
   buttons();
 }
@@ -117,8 +122,9 @@ function facts() {
 function buttons() {
   const one = entry();
   const isBusy = one && ["waiting", "running"].includes(one.state);
-  $("undo").disabled = !stage.done.length;
-  $("redo").disabled = !stage.undone.length;
+  $("undo").disabled = !stage.history.done.length;
+  $("redo").disabled = !stage.history.undone.length;
+  $("clear-strokes").hidden = $("strokes-row").hidden = !(one && one.has_hints);
   $("save").disabled = !one || one.state !== "restored";
   $("restore").disabled = isBusy;
   $("cancel").hidden = !(one && one.state === "waiting");
@@ -141,28 +147,70 @@ function listPhotos() {
   }));
 }
 
-// Each change of the marks is kept by the server at once, so that a reload loses nothing.
-function saveMaskToServer() {
+// Each change is kept by the server at once, so that a reload loses nothing.
+function keep(work) {
   const id = current;
-  maskSaved = maskSaved.then(async () => {
-    const changed = await api.setMask(id, await stage.maskPng());
-    replaceEntry(changed);
-    if (current === id) facts();
+  saved = saved.then(async () => {
+    replaceEntry(await work(id));
+    if (current === id) {
+      facts();
+      buttons();
+    }
   }).catch(fail);
+  return saved;
 }
 
-function settings(one) {
-  const chosen = { keep_tone: $("tone").checked && one.kind === "toned" };
-  if ($("recolor").checked && one.kind === "colour") chosen.keep = "luma";
-  if (!$("fill-row").hidden) chosen.fill = $("fill").value;
-  if (!$("saturation-row").hidden) chosen.saturation = Number($("saturation").value);
-  return chosen;
+function saveLayers(layers) {
+  buttons();
+  if (layers.includes(stage.marks)) keep(async (id) => api.setMask(id, await stage.maskPng()));
+  if (!layers.includes(stage.strokes) || (stage.strokes.isEmpty && !entry().has_hints)) return;
+  if (!stage.strokes.isEmpty) panel.wantColours();
+  keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
+  restoreAgain();
+}
+
+// Colours change quickly, so the result follows them. Marks need the Restore button: filling takes longer.
+function restoreAgain() {
+  if (entry().state === "new") return;
+  const id = current;
+  clearTimeout(again);
+  again = setTimeout(() => guarded(async () => {
+    await saved;
+    if (current === id) await restore([id]);
+  }), PAUSE);
+}
+
+// Offer likely colours at the place where a stroke begins. The choice changes this stroke, too.
+function offerColours(x, y) {
+  if (x < 0 || x > 1 || y < 0 || y > 1) return;
+  const id = current;
+  guarded(async () => {
+    const colours = await api.colours(id, x, y);
+    if (current !== id) return;
+    $("palette-help").hidden = true;
+    panel.showPalette(colours, stage.colour, chooseColour);
+  });
+}
+
+function chooseColour(colour) {
+  stage.setColour(colour);
+  panel.pressColour(colour);
+}
+
+async function setReference(file) {
+  if (!file) return;
+  say(text("opening", { name: file.name }));
+  await keep((id) => api.setReference(id, file));
+  await panel.showReference(entry());
+  say(text(entry().reference ? "referenceOpened" : "ready"));
+  restoreAgain();
 }
 
 async function restore(ids) {
-  await maskSaved;
+  await saved;
+  clearTimeout(again);
   started = Date.now();
-  for (const id of ids) replaceEntry(await api.restore(id, settings(photos.find((one) => one.id === id))));
+  for (const id of ids) replaceEntry(await api.restore(id, panel.settings(photos.find((one) => one.id === id))));
   poll();
 }
 
@@ -195,10 +243,6 @@ async function update() {
   buttons();
 }
 
-function toggleMask() {
-  $("mask").hidden = !$("show-mask").checked;
-}
-
 function download(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -210,13 +254,13 @@ function download(blob, name) {
 
 const stem = () => entry().name.replace(/\.[^.]*$/, "") || "photo";
 
-async function save() {
+async function saveResult() {
   const { blob, type } = await api.resultFile(current);
   download(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
 }
 
 async function closePhoto() {
-  await maskSaved;
+  await saved;
   const index = photos.findIndex((one) => one.id === current);
   await api.remove(current);
   photos = photos.filter((one) => one.id !== current);
@@ -229,38 +273,9 @@ async function closePhoto() {
   $("open").focus();
 }
 
-function choose(tool) {
-  stage.setTool(tool);
-  for (const one of document.querySelectorAll("[data-tool]")) one.setAttribute("aria-pressed", one.dataset.tool === tool);
-  if (tool !== "move") {
-    $("show-mask").checked = true;
-    toggleMask();
-  }
-}
-
-function resize(factor) {
-  $("size").value = Math.round(Math.min(200, Math.max(1, stage.size * factor + (factor > 1 ? 1 : -1))));
-  $("size").dispatchEvent(new Event("input"));
-}
-
 function step(by) {
   const index = photos.findIndex((one) => one.id === current) + by;
   if (photos[index]) guarded(() => show(photos[index].id));
-}
-
-function shortcut(event) {
-  if (!current || event.target.matches("select, input:not([type=range]):not([type=checkbox])")) return;
-  const control = event.ctrlKey || event.metaKey;
-  const key = event.key.toLowerCase();
-  const actions = control
-    ? { z: () => (event.shiftKey ? stage.redo() : stage.undo()), y: () => stage.redo() }
-    : {
-      b: () => choose("brush"), e: () => choose("eraser"), l: () => choose("lasso"), m: () => choose("move"),
-      "[": () => resize(1 / 1.25), "]": () => resize(1.25), "+": () => stage.zoom(1.25), "-": () => stage.zoom(0.8),
-    };
-  if (!actions[key]) return;
-  event.preventDefault();
-  actions[key]();
 }
 
 function listen() {
@@ -270,51 +285,59 @@ function listen() {
   click("restore", () => restore([current]));
   click("restore-all", () => restore(photos.map((one) => one.id)));
   click("cancel", async () => { replaceEntry(await api.cancel(current)); await update(); });
-  click("undo", () => stage.undo());
-  click("redo", () => stage.redo());
-  click("clear", () => stage.clear());
+  click("clear", () => stage.clear(stage.marks));
+  click("clear-strokes", () => stage.clear(stage.strokes));
+  click("add-reference", () => $("reference-file").click());
+  $("reference-file").addEventListener("change", () => {
+    const [file] = $("reference-file").files;
+    $("reference-file").value = "";
+    guarded(() => setReference(file));
+  });
+  click("remove-reference", async () => {
+    await keep(api.removeReference);
+    await panel.showReference(entry());
+    $("add-reference").focus();
+    restoreAgain();
+  });
+  $("own-colour").addEventListener("input", () => chooseColour($("own-colour").value));
   click("zoom-in", () => stage.zoom(1.25));
   click("zoom-out", () => stage.zoom(0.8));
   click("fit", () => stage.fit());
-  click("save", save);
+  click("save", saveResult);
   click("save-mask", async () => download(await stage.maskPng(), `${stem()}-marks.png`));
   click("load-mask", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => guarded(async () => {
     const [file] = $("mask-file").files;
     $("mask-file").value = "";
     if (!file) return;
-    replaceEntry(await api.setMask(current, file));
-    stage.remember();
-    stage.loadMask(await bitmap(current, "mask"));
-    facts();
+    await keep((id) => api.setMask(id, file));
+    stage.loadMarks(await bitmap(current, "mask"));
     buttons();
   }));
   click("previous", () => step(-1));
   click("next", () => step(1));
   click("close", closePhoto);
-  $("show-mask").addEventListener("change", toggleMask);
+  $("show-origin").addEventListener("change", () => guarded(() => panel.showOrigins(entry())));
+  $("saturation").addEventListener("input", panel.showSaturation);
+  for (const id of ["saturation", "fill", "tone", "recolor"]) $(id).addEventListener("change", restoreAgain);
   $("compare").addEventListener("input", () => stage.compare($("compare").value));
-  $("size").addEventListener("input", () => { stage.size = Number($("size").value); stage.moveCursor(); });
-  for (const one of document.querySelectorAll("[data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool));
   $("language").addEventListener("change", () => guarded(async () => {
     localStorage.setItem("toolbox-language", $("language").value);
     await texts.load($("language").value);
-    if (current) facts();
+    if (!current) return;
+    facts();
+    await panel.showOrigins(entry());
   }));
-  document.addEventListener("keydown", shortcut);
   document.addEventListener("paste", (event) => openFiles([...event.clipboardData.files]));
   document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
   document.addEventListener("dragleave", () => document.body.classList.remove("dragging"));
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dragging");
-    openFiles([...event.dataTransfer.files]);
+    const files = [...event.dataTransfer.files];
+    if (current && event.target.closest?.("#reference")) guarded(() => setReference(files[0]));
+    else openFiles(files);
   });
-}
-
-function offer(id, values) {
-  $(`${id}-row`).hidden = !values;
-  $(id).replaceChildren(...(values || []).map((value) => new Option(String(value), String(value))));
 }
 
 async function start() {
@@ -323,12 +346,9 @@ async function start() {
   await texts.load($("language").value);
   listen();
   api.readToken();
-  choose("move");
+  tools.listen(stage, () => Boolean(current));
   await guarded(async () => {
-    const { settings: offered } = await api.choices();
-    offer("fill", offered.fill);
-    offer("saturation", offered.saturation);
-    $("saturation").value = "1";
+    panel.offer(await api.choices());
     photos = await api.list();
     say(text("ready"));
     listPhotos();

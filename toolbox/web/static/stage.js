@@ -1,39 +1,46 @@
-// The photograph with its marks: zoom, pan, brush, eraser, lasso, undo.
+// The photograph with its marks and strokes: zoom, pan, brush, eraser, lasso, strokes of colour, undo.
+
+import { History, Layer, boxAround } from "./layers.js";
 
 const MARK = "#ff2a1f";
-const MAX_UNDO = 30;
 const $ = (id) => document.getElementById(id);
 
 export class Stage {
-  constructor(onChange) {
+  // `onChange` gets the layers that changed, `onColour` the place where a stroke of colour begins.
+  constructor(onChange, onColour) {
     this.onChange = onChange;
+    this.onColour = onColour;
     this.stage = $("stage");
     this.sheet = $("sheet");
     this.photo = $("photo");
     this.restored = $("restored");
-    this.mask = $("mask");
     this.cursor = $("cursor");
+    this.marks = new Layer($("mask"));
+    this.strokes = new Layer($("strokes"));
+    this.history = new History();
     this.tool = "move";
+    this.colour = "#c04040";
     this.size = 24;
     this.scale = 1;
     this.x = this.y = 0;
     this.pointers = new Map();
-    this.undone = [];
-    this.done = [];
     this.key = null; // the brush of the keyboard, in pixels of the photograph
     this.listen();
   }
 
-  show(photo, mask) {
-    for (const canvas of [this.photo, this.mask, this.restored]) {
+  show(photo, mask, strokes) {
+    for (const canvas of [this.photo, this.restored]) {
       canvas.width = photo.width;
       canvas.height = photo.height;
     }
+    for (const layer of [this.marks, this.strokes]) layer.resize(photo.width, photo.height);
     this.photo.getContext("2d").drawImage(photo, 0, 0);
-    this.loadMask(mask);
+    this.drawMarks(mask);
+    if (strokes) this.strokes.context.drawImage(strokes, 0, 0);
+    for (const layer of [this.marks, this.strokes]) layer.commit(layer.whole);
     this.restored.hidden = true;
-    this.done = [];
-    this.undone = [];
+    this.history.clear();
+    this.lastStroke = null;
     this.key = null;
     this.fit();
   }
@@ -45,15 +52,15 @@ export class Stage {
 
   // The restored photograph is right of the slider, the original left of it.
   compare(percent) {
-    this.restored.style.clipPath = `inset(0 0 0 ${percent}%)`;
+    for (const one of [this.restored, $("origin")]) one.style.clipPath = `inset(0 0 0 ${percent}%)`;
   }
 
   // White pixels of a mask become marks.
-  loadMask(picture) {
-    const context = this.mask.getContext("2d", { willReadFrequently: true });
-    context.clearRect(0, 0, this.mask.width, this.mask.height);
+  drawMarks(picture) {
+    const { context, whole } = this.marks;
+    context.clearRect(0, 0, whole.width, whole.height);
     context.drawImage(picture, 0, 0);
-    const data = context.getImageData(0, 0, this.mask.width, this.mask.height);
+    const data = this.marks.pixels();
     const pixels = data.data;
     for (let i = 0; i < pixels.length; i += 4) {
       const lost = pixels[i] >= 128 && pixels[i + 3] >= 128;
@@ -65,25 +72,24 @@ export class Stage {
     context.putImageData(data, 0, 0);
   }
 
+  // Replace the marks by a mask, which can be undone.
+  loadMarks(picture) {
+    this.drawMarks(picture);
+    this.history.add([this.marks.commit(this.marks.whole)]);
+  }
+
   // The marks as a PNG: white is lost, without half-tones at the rim of a stroke.
   async maskPng() {
-    const canvas = document.createElement("canvas");
-    canvas.width = this.mask.width;
-    canvas.height = this.mask.height;
-    const context = canvas.getContext("2d");
-    const data = this.pixels();
+    const data = this.marks.pixels();
     for (let i = 0; i < data.data.length; i += 4) {
       const value = data.data[i + 3] >= 128 ? 255 : 0;
       data.data[i] = data.data[i + 1] = data.data[i + 2] = value;
       data.data[i + 3] = 255;
     }
-    context.putImageData(data, 0, 0);
-    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
-  }
-
-  pixels() {
-    const context = this.mask.getContext("2d", { willReadFrequently: true });
-    return context.getImageData(0, 0, this.mask.width, this.mask.height);
+    const copy = new Layer(document.createElement("canvas"));
+    copy.resize(data.width, data.height);
+    copy.context.putImageData(data, 0, 0);
+    return copy.png();
   }
 
   setTool(tool) {
@@ -126,37 +132,47 @@ export class Stage {
     });
   }
 
-  // Change the marks by `draw`, which can be undone.
-  change(draw) {
-    this.remember();
-    draw(this.mask.getContext("2d", { willReadFrequently: true }));
-    this.finish();
+  // The layers that the tool draws on: the eraser removes marks and strokes.
+  layers() {
+    return { eraser: [this.marks, this.strokes], colour: [this.strokes] }[this.tool] || [this.marks];
   }
 
-  remember() {
-    this.done.push(this.pixels());
-    if (this.done.length > MAX_UNDO) this.done.shift();
-    this.undone = [];
+  // Keep what was drawn along a path as one step.
+  finish(path) {
+    const box = boxAround(path, this.size / 2 + 2, this.photo);
+    if (!box) return;
+    const step = this.layers().map((layer) => layer.commit(box));
+    this.history.add(step);
+    this.lastStroke = this.tool === "colour" ? { path, step, size: this.size } : null;
+    this.onChange(this.layers());
   }
 
-  finish() {
-    this.onChange();
+  undo() { this.changed(this.history.undo()); }
+
+  redo() { this.changed(this.history.redo()); }
+
+  changed(layers) {
+    this.lastStroke = null;
+    if (layers.length) this.onChange(layers);
   }
 
-  undo(from = this.done, to = this.undone) {
-    const state = from.pop();
-    if (!state) return;
-    to.push(this.pixels());
-    this.mask.getContext("2d", { willReadFrequently: true }).putImageData(state, 0, 0);
-    this.finish();
+  clear(layer) {
+    layer.context.clearRect(0, 0, layer.canvas.width, layer.canvas.height);
+    this.history.add([layer.commit(layer.whole)]);
+    this.changed([layer]);
   }
 
-  redo() {
-    this.undo(this.undone, this.done);
-  }
-
-  clear() {
-    this.change((context) => context.clearRect(0, 0, this.mask.width, this.mask.height));
+  // Use a colour, also for the last stroke, if nothing was drawn after it.
+  setColour(colour) {
+    this.colour = colour;
+    const last = this.lastStroke;
+    if (!last || this.history.done.at(-1) !== last.step) return;
+    this.history.undo();
+    const { tool, size } = this;
+    Object.assign(this, { tool: "colour", size: last.size });
+    this.drawPath(last.path);
+    this.finish(last.path);
+    Object.assign(this, { tool, size });
   }
 
   point(event) {
@@ -164,17 +180,29 @@ export class Stage {
     return { x: (event.clientX - box.left - this.x) / this.scale, y: (event.clientY - box.top - this.y) / this.scale };
   }
 
+  drawPath(path) {
+    this.stroke(path[0], path[0]);
+    for (let i = 1; i < path.length; i += 1) this.stroke(path[i - 1], path[i]);
+  }
+
   stroke(from, to) {
-    const context = this.mask.getContext("2d", { willReadFrequently: true });
-    context.globalCompositeOperation = this.tool === "eraser" ? "destination-out" : "source-over";
-    context.strokeStyle = MARK;
-    context.lineWidth = this.size;
-    context.lineCap = context.lineJoin = "round";
-    context.beginPath();
-    context.moveTo(from.x, from.y);
-    context.lineTo(to.x, to.y);
-    context.stroke();
-    context.globalCompositeOperation = "source-over";
+    for (const { context } of this.layers()) {
+      context.globalCompositeOperation = this.tool === "eraser" ? "destination-out" : "source-over";
+      context.strokeStyle = this.tool === "colour" ? this.colour : MARK;
+      context.lineWidth = this.size;
+      context.lineCap = context.lineJoin = "round";
+      context.beginPath();
+      context.moveTo(from.x, from.y);
+      context.lineTo(to.x, to.y);
+      context.stroke();
+      context.globalCompositeOperation = "source-over";
+    }
+  }
+
+  begin(point) {
+    this.path = [point];
+    if (this.tool !== "lasso") this.stroke(point, point);
+    if (this.tool === "colour") this.onColour(point.x / this.photo.width, point.y / this.photo.height);
   }
 
   listen() {
@@ -198,19 +226,13 @@ export class Stage {
     this.key = null;
     this.moveCursor();
     if (this.pointers.size > 1) {
-      if (this.path) this.cancelStroke();
+      // A second finger turns a stroke into zooming.
+      if (this.path) for (const layer of this.layers()) layer.revert();
+      this.path = null;
       return;
     }
     if (this.tool === "move" || event.button === 1) return;
-    this.remember();
-    this.path = [this.point(event)];
-    if (this.tool !== "lasso") this.stroke(this.path[0], this.path[0]);
-  }
-
-  // A second finger turns a stroke into zooming.
-  cancelStroke() {
-    this.path = null;
-    this.mask.getContext("2d", { willReadFrequently: true }).putImageData(this.done.pop(), 0, 0);
+    this.begin(this.point(event));
   }
 
   move(event) {
@@ -241,12 +263,13 @@ export class Stage {
     this.pointers.delete(event.pointerId);
     if (!this.path) return;
     if (this.tool === "lasso") this.fillPath();
+    const path = this.path;
     this.path = null;
-    this.finish();
+    this.finish(path);
   }
 
   fillPath() {
-    const context = this.mask.getContext("2d", { willReadFrequently: true });
+    const { context } = this.marks;
     context.fillStyle = MARK;
     context.beginPath();
     for (const point of this.path) context.lineTo(point.x, point.y);
@@ -266,7 +289,11 @@ export class Stage {
       this.moveCursor();
     } else if (event.key === " ") {
       event.preventDefault();
-      if (this.key && this.tool !== "move") this.change(() => this.stroke(this.key, this.key));
+      if (!this.key || ["move", "lasso"].includes(this.tool)) return;
+      this.begin({ ...this.key });
+      const path = this.path;
+      this.path = null;
+      this.finish(path);
     }
   }
 }

@@ -1,0 +1,107 @@
+"""Colours steered in the page, in a real browser, with a small generator instead of the weights."""
+
+from __future__ import annotations
+
+import pytest
+from browser_page import drag, open_photo, wait_for_text
+from page_server import running, wait_until
+from scenes import scene, second_photo, tint_restorer
+
+from toolbox.color import integer_luma
+from toolbox.imaging import io
+
+
+@pytest.fixture
+def service(tmp_path, monkeypatch):
+    restorer = tint_restorer("luma", 96)
+    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: restorer)
+    with running(tmp_path / "album") as service:
+        yield service
+
+
+def open_restored(page, tmp_path):
+    io.write_png(tmp_path / "old.png", integer_luma(scene())[:240])
+    open_photo(page, tmp_path / "old.png")
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+
+
+def red_minus_blue(page):
+    """Return the mean of R - B of the result that is shown."""
+    return page.evaluate(
+        """() => {
+            const one = document.querySelector("#restored");
+            const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
+            let sum = 0;
+            for (let i = 0; i < data.length; i += 4) sum += data[i] - data[i + 2];
+            return (4 * sum) / data.length;
+        }"""
+    )
+
+
+def test_a_stroke_gets_an_offered_colour_and_the_result_follows(page, tmp_path):
+    open_restored(page, tmp_path)
+    before = red_minus_blue(page)
+    page.keyboard.press("c")
+    drag(page, [(0.3, 0.3), (0.5, 0.3)])
+    page.locator("#palette button").first.wait_for()
+    page.fill("#own-colour", "#e02020")
+    wait_for_text(page, "#origins", "colour from your strokes")
+    wait_until(lambda: red_minus_blue(page) > before + 1)
+    names = page.eval_on_selector_all("#palette button", "all => all.map((one) => one.getAttribute('aria-label'))")
+    assert names[0].startswith("Colour 1: ") and len(names) == len(set(names))
+    page.check("#show-origin")
+    page.wait_for_selector("#origin:not([hidden])")
+    page.reload()
+    page.wait_for_selector("#clear-strokes:not([hidden])")
+    page.click("#clear-strokes")
+    page.locator("#origins", has_not_text="strokes").wait_for()
+    page.wait_for_selector("#clear-strokes", state="hidden")
+    page.click("#undo")
+    wait_for_text(page, "#origins", "colour from your strokes")
+
+
+def test_the_eraser_and_undo_change_strokes_and_marks(page, tmp_path):
+    open_restored(page, tmp_path)
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.5), (0.6, 0.5)])
+    page.click("[data-tool=colour]")
+    drag(page, [(0.4, 0.55), (0.6, 0.55)])
+    page.wait_for_selector("#clear-strokes:not([hidden])")
+    page.fill("#size", "200")
+    page.click("[data-tool=eraser]")
+    drag(page, [(0.4, 0.52), (0.6, 0.52)])
+    wait_for_text(page, "#facts", "Nothing is marked")
+    page.wait_for_selector("#clear-strokes", state="hidden")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#clear-strokes:not([hidden])")
+    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
+
+
+def test_a_second_photograph_and_the_saturation_change_the_result(page, tmp_path):
+    open_restored(page, tmp_path)
+    io.write_png(tmp_path / "postcard.png", second_photo(scene(), quality=90))
+    page.set_input_files("#reference-file", str(tmp_path / "postcard.png"))
+    wait_for_text(page, "#origins", "colour from the second photo")
+    wait_for_text(page, "#reference-name", "postcard.png")
+    page.click("#remove-reference")
+    page.locator("#origins", has_not_text="second photo").wait_for()
+    page.focus("#saturation")
+    page.keyboard.press("Home")
+    wait_for_text(page, "#saturation-value", "0 %")
+    wait_until(lambda: red_minus_blue(page) == 0)
+
+
+def test_a_photograph_that_is_dropped_on_the_reference_is_one(page, tmp_path):
+    open_restored(page, tmp_path)
+    page.evaluate(
+        """(data) => {
+            const files = new DataTransfer();
+            files.items.add(new File([new Uint8Array(data)], "second.png"));
+            const event = new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true});
+            document.querySelector("#reference-help").dispatchEvent(event);
+        }""",
+        list((tmp_path / "old.png").read_bytes()),
+    )
+    wait_for_text(page, "#reference-name", "second.png")
+    assert page.locator("#photos li").count() == 1

@@ -1,0 +1,123 @@
+"""Colours that are likely at a point of a gray photograph, for people who colour it by strokes.
+
+A generator can offer them if it predicts classes of colours: its auxiliary output ``classes`` has the logits
+(B, K, h, w), and its attribute ``centres`` the colour (Cb, Cr) of each class, (K, 2). For other generators the colours
+of the restored photograph are offered. Reference: the suggestions of Zhang et al., "Real-Time User-Guided Image
+Colorization with Learned Deep Priors", SIGGRAPH 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from toolbox.color import add_differences, array_cbcr, array_luma, color_differences
+from toolbox.inference.modes import working_size
+from toolbox.inference.photo_view import make_view
+from toolbox.inference.restorer import Restorer
+from toolbox.models.forward import run_generator
+
+MAX_COLORS = 8
+# Differences between colours near gray are more visible, so distances are measured on a plane that is linear up to
+# about this chroma and logarithmic beyond it. Colours nearer to each other than the distance look alike.
+_KNEE = 0.03
+_MIN_DISTANCE = 1.1
+# The side of the working size where the recipe has none.
+_SIDE = 256
+# Around a point, so many pixels of the grid count.
+_RADIUS = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ColorField:
+    """How likely each of K colours is over a photograph.
+
+    Attributes:
+        centres: (K, 2) float32, Cb and Cr.
+        probabilities: (K, h, w) float32; they sum to 1 over K.
+        luma: (h, w) float32 in [0, 1].
+    """
+
+    centres: np.ndarray
+    probabilities: np.ndarray
+    luma: np.ndarray
+
+    def at(self, x: float, y: float) -> list[str]:
+        """Return the likeliest colours at a point as "#rrggbb", all with the luma there.
+
+        The first is the expected colour; the others are far enough from each other to look different.
+
+        Args:
+            x: from the left border, as a fraction of the width in [0, 1].
+            y: from the upper border, as a fraction of the height.
+        """
+        height, width = self.luma.shape
+        row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+        box = (slice(max(0, row - _RADIUS), row + _RADIUS + 1), slice(max(0, column - _RADIUS), column + _RADIUS + 1))
+        weights = self.probabilities[(slice(None), *box)].mean((1, 2))
+        chosen = [weights @ self.centres]
+        for index in np.argsort(-weights, kind="stable"):
+            distances = np.linalg.norm(_spread(np.array(chosen)) - _spread(self.centres[index]), axis=1)
+            if len(chosen) < MAX_COLORS and weights[index] > 0 and distances.min() > _MIN_DISTANCE:
+                chosen.append(self.centres[index])
+        # In black and in white all colours are the same.
+        return list(dict.fromkeys(_hex(color, float(self.luma[row, column])) for color in chosen))
+
+
+def color_field(restorer: Restorer, gray: np.ndarray, mask: np.ndarray) -> ColorField:
+    """Return the likely colours of a gray photograph.
+
+    Args:
+        restorer: whose network predicts colours.
+        gray: (H, W) uint8.
+        mask: (H, W) bool, the lost region.
+    """
+    view = make_view(gray, mask)
+    view = view.resize(*working_size(view.size, restorer.size or _SIDE))
+    network = restorer.network
+    dtype = next((values.dtype for values in network.parameters()), torch.float32)
+    with torch.inference_mode():
+        outputs = run_generator(network, "none", *view.to_tensors(restorer.multiple, restorer.device, dtype))
+    height, width = view.size
+    rgb = outputs["restored"][0].permute(1, 2, 0).float().cpu().numpy()[:height, :width].clip(0, 1)
+    luma = array_luma(rgb)
+    centres = getattr(network, "centres", None)
+    logits = outputs.get("classes")
+    if logits is None or centres is None or tuple(centres.shape) != (logits.shape[1], 2):
+        return _field_of_colors(rgb, luma)
+    probabilities = logits[0].float().softmax(0).cpu().numpy()
+    scale = probabilities.shape[1] / outputs["restored"].shape[2]
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    small = cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_AREA)
+    return ColorField(
+        centres=centres.float().cpu().numpy(), probabilities=probabilities[:, :rows, :columns], luma=small
+    )
+
+
+def _field_of_colors(rgb: np.ndarray, luma: np.ndarray) -> ColorField:
+    """Return a field of the colours (h, w, 3) of a photograph: at each point its own, then those of like luma."""
+    side = 4
+    size = tuple(max(1, length // side) for length in luma.shape)
+    colors = cv2.resize(array_cbcr(rgb, luma), size[::-1], interpolation=cv2.INTER_AREA)
+    tones = cv2.resize(luma, size[::-1], interpolation=cv2.INTER_AREA)
+    samples = np.linspace(0, tones.size - 1, min(64, tones.size)).round().astype(int)
+    centres, centre_tones = colors.reshape(-1, 2)[samples], tones.ravel()[samples]
+    own = np.linalg.norm(colors[None] - centres[:, None, None], axis=-1)
+    like = np.abs(tones[None] - centre_tones[:, None, None])
+    weights = np.exp(-20 * own - 5 * like).astype(np.float32)
+    return ColorField(centres=centres, probabilities=weights / weights.sum(0), luma=tones)
+
+
+def _spread(colors: np.ndarray) -> np.ndarray:
+    """Return Cb and Cr (..., 2) with the chroma r replaced by asinh(r / _KNEE)."""
+    radius = np.maximum(np.linalg.norm(colors, axis=-1, keepdims=True), 1e-6)
+    return colors * (np.arcsinh(radius / _KNEE) / radius)
+
+
+def _hex(color: np.ndarray, luma: float) -> str:
+    differences = torch.tensor(color_differences(float(color[0]), float(color[1]))).view(1, 3, 1, 1)
+    rgb = add_differences(torch.tensor(luma).view(1, 1, 1, 1), differences)[0, :, 0, 0]
+    return "#" + bytes(round(255 * min(1.0, max(0.0, value))) for value in rgb.tolist()).hex()

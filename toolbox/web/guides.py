@@ -1,0 +1,62 @@
+"""What guides the restoration of an open photograph: strokes of colour, and a second photograph of the scene."""
+
+from __future__ import annotations
+
+import cv2
+
+from toolbox.imaging import io
+from toolbox.imaging.formats import format_of_content
+from toolbox.inference.hint_files import read_hints
+from toolbox.utils import files
+from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, Album, PhotoEntry, clean_name
+
+# The longer side of the small picture of a reference, in pixels.
+VIEW_SIDE = 320
+
+
+def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
+    """Replace the strokes of colour of a photograph by a PNG that is transparent elsewhere.
+
+    Raises:
+        DataError: it is no image, has another size than the photograph, or no stroke.
+    """
+    entry = album.entry(photo_id)
+    with album.upload(photo_id, data, "The layer of hints") as path:
+        hints = read_hints(path, (entry.height, entry.width), max_pixels=album.max_pixels)
+    io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
+    album.update(photo_id, has_hints=True)
+    return album.entry(photo_id)
+
+
+def remove_hints(album: Album, photo_id: str) -> PhotoEntry:
+    """Remove the strokes of colour of a photograph."""
+    album.update(photo_id, has_hints=False)
+    album.path(photo_id, HINTS).unlink(missing_ok=True)
+    return album.entry(photo_id)
+
+
+def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoEntry:
+    """Replace the reference photograph of a photograph.
+
+    Raises:
+        DataError: it is no image that can be read, or it is too large.
+    """
+    name = clean_name(name)
+    row = format_of_content(data)
+    rgb = io.to_rgb8(io.decode(data, name, max_pixels=album.max_pixels))
+    assert row is not None  # it was decoded
+    remove_reference(album, photo_id)
+    files.write_bytes(album.path(photo_id, f"{REFERENCE}{row.suffixes[0]}"), data)
+    scale = min(1.0, VIEW_SIDE / max(rgb.shape[:2]))
+    size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
+    io.write_png(album.path(photo_id, REFERENCE_VIEW), cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    album.update(photo_id, reference=name)
+    return album.entry(photo_id)
+
+
+def remove_reference(album: Album, photo_id: str) -> PhotoEntry:
+    """Remove the reference photograph of a photograph."""
+    album.update(photo_id, reference="")
+    for path in (*album.path(photo_id, "").glob(f"{REFERENCE}.*"), album.path(photo_id, REFERENCE_VIEW)):
+        path.unlink(missing_ok=True)
+    return album.entry(photo_id)

@@ -1,0 +1,100 @@
+// Layers over the photograph that people draw on, and the steps that undo takes back.
+
+const MAX_BYTES = 300e6; // of the pixels that undo keeps
+const MAX_STEPS = 100;
+
+export class Layer {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d", { willReadFrequently: true });
+    // The layer before the stroke in hand, so that a step keeps the pixels of its stroke only.
+    this.saved = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  }
+
+  resize(width, height) {
+    this.canvas.width = this.saved.canvas.width = width;
+    this.canvas.height = this.saved.canvas.height = height;
+  }
+
+  get whole() {
+    return { x: 0, y: 0, width: this.canvas.width, height: this.canvas.height };
+  }
+
+  pixels(box = this.whole) {
+    return this.context.getImageData(box.x, box.y, box.width, box.height);
+  }
+
+  // Keep what was drawn inside a box; return the step that takes it back.
+  commit(box) {
+    const before = this.saved.getImageData(box.x, box.y, box.width, box.height);
+    this.saved.putImageData(this.pixels(box), box.x, box.y);
+    return { layer: this, box, pixels: before };
+  }
+
+  // Take back what was drawn since the last commit.
+  revert(box = this.whole) {
+    this.context.putImageData(this.saved.getImageData(box.x, box.y, box.width, box.height), box.x, box.y);
+  }
+
+  swap({ box, pixels }) {
+    const now = this.pixels(box);
+    for (const context of [this.context, this.saved]) context.putImageData(pixels, box.x, box.y);
+    return { layer: this, box, pixels: now };
+  }
+
+  get isEmpty() {
+    const { data } = this.pixels();
+    for (let i = 3; i < data.length; i += 4) if (data[i] >= 128) return false;
+    return true;
+  }
+
+  png() {
+    return new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
+  }
+}
+
+// The box around points with a margin, inside a layer; null if nothing of it is inside.
+export function boxAround(points, margin, { width, height }) {
+  const limit = (value, most) => Math.min(most, Math.max(0, value));
+  const [xs, ys] = [points.map((point) => point.x), points.map((point) => point.y)];
+  const x = limit(Math.floor(Math.min(...xs) - margin), width);
+  const y = limit(Math.floor(Math.min(...ys) - margin), height);
+  const box = {
+    x, y,
+    width: limit(Math.ceil(Math.max(...xs) + margin), width) - x,
+    height: limit(Math.ceil(Math.max(...ys) + margin), height) - y,
+  };
+  return box.width > 0 && box.height > 0 ? box : null;
+}
+
+export class History {
+  constructor() {
+    this.clear();
+  }
+
+  clear() {
+    this.done = [];
+    this.undone = [];
+  }
+
+  // A step is a list of the changes of layers.
+  add(step) {
+    this.done.push(step);
+    this.undone = [];
+    const bytes = (one) => one.reduce((sum, change) => sum + change.pixels.data.length, 0);
+    let total = this.done.reduce((sum, one) => sum + bytes(one), 0);
+    while (this.done.length > 1 && (total > MAX_BYTES || this.done.length > MAX_STEPS)) total -= bytes(this.done.shift());
+  }
+
+  // Return the layers that changed.
+  undo(from = this.done, to = this.undone) {
+    const step = from.pop();
+    if (!step) return [];
+    to.push(step.map((change) => change.layer.swap(change)));
+    return step.map((change) => change.layer);
+  }
+
+  redo() {
+    return this.undo(this.undone, this.done);
+  }
+}

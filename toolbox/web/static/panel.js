@@ -1,0 +1,120 @@
+// The panel beside the photograph: its settings, colours for strokes, the reference, what was invented.
+
+import * as api from "./api.js";
+import { text } from "./texts.js";
+
+const $ = (id) => document.getElementById(id);
+const HUES = ["red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"];
+// Degrees at which the names above end.
+const ENDS = [18, 45, 70, 165, 200, 260, 300, 345];
+
+// What the server offers: settings, and the colours of the origins.
+let offered = {};
+
+export function offer(answer) {
+  offered = answer;
+  const { fill, saturation } = answer.settings;
+  $("fill-row").hidden = !fill;
+  $("fill").replaceChildren(...(fill || []).map((value) => new Option(value, value)));
+  $("saturation-row").hidden = !saturation;
+  if (saturation) [$("saturation").min, $("saturation").max] = saturation;
+  $("saturation").value = 1;
+  showSaturation();
+}
+
+export function settings(photo) {
+  const chosen = { keep_tone: $("tone").checked && photo.kind === "toned" };
+  if ($("recolor").checked && photo.kind === "colour") chosen.keep = "luma";
+  if (!$("fill-row").hidden) chosen.fill = $("fill").value;
+  if (!$("saturation-row").hidden) chosen.saturation = Number($("saturation").value);
+  return chosen;
+}
+
+export function showSettings(photo) {
+  $("tone-row").hidden = photo.kind !== "toned";
+  $("recolor-row").hidden = photo.kind !== "colour";
+  $("tone").checked = photo.settings.keep_tone ?? false;
+  $("recolor").checked = photo.settings.keep === "luma";
+  for (const name of ["fill", "saturation"]) {
+    if (photo.settings[name] !== undefined) $(name).value = photo.settings[name];
+  }
+  showSaturation();
+}
+
+// Strokes of colour need new colours.
+export function wantColours() {
+  $("recolor").checked = true;
+  $("tone").checked = false;
+}
+
+export function showSaturation() {
+  $("saturation-value").textContent = `${Math.round(100 * $("saturation").value)} %`;
+}
+
+function nameOf(colour) {
+  const [red, green, blue] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16) / 255);
+  const [high, low] = [Math.max(red, green, blue), Math.min(red, green, blue)];
+  const range = high - low;
+  if (range < 0.06) return text("grayColour");
+  let hue = (green - blue) / range;
+  if (high === green) hue = 2 + (blue - red) / range;
+  if (high === blue) hue = 4 + (red - green) / range;
+  const degrees = (60 * hue + 360) % 360;
+  const index = ENDS.findIndex((end) => degrees < end);
+  const name = HUES[index < 0 ? 0 : index];
+  return text(name === "orange" && high < 0.65 ? "brown" : name);
+}
+
+// Show colours to choose from; `choose` is called with one.
+export function showPalette(colours, chosen, choose) {
+  $("palette").replaceChildren(...colours.map((colour, index) => {
+    const button = document.createElement("button");
+    button.style.background = colour;
+    button.dataset.colour = colour;
+    const label = text("likelyColour", { number: index + 1, name: nameOf(colour) });
+    button.setAttribute("aria-label", label);
+    button.title = label;
+    button.setAttribute("aria-pressed", colour === chosen);
+    button.addEventListener("click", () => choose(colour));
+    return button;
+  }));
+}
+
+export function pressColour(colour) {
+  for (const one of $("palette").children) one.setAttribute("aria-pressed", one.dataset.colour === colour);
+  $("own-colour").value = colour;
+}
+
+function showBlob(image, blob) {
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.removeAttribute("src");
+  if (blob) image.src = URL.createObjectURL(blob);
+}
+
+export async function showReference(photo) {
+  const has = Boolean(photo.reference);
+  $("reference-shown").hidden = !has;
+  $("reference-help").hidden = has;
+  $("reference-name").textContent = photo.reference;
+  showBlob($("reference-picture"), has ? await api.picture(photo.id, "reference") : null);
+}
+
+// The fractions of the origins, and over the result, if wanted, the picture of them.
+export async function showOrigins(photo) {
+  const isRestored = photo.state === "restored";
+  $("origin-section").hidden = !isRestored;
+  const language = document.documentElement.lang;
+  const rows = Object.entries(isRestored ? photo.origins : {}).map(([name, fraction]) => {
+    const item = document.createElement("li");
+    const mark = document.createElement("span");
+    mark.style.background = offered.origins[name];
+    const percent = (100 * fraction).toLocaleString(language, { maximumFractionDigits: 1 });
+    item.append(mark, `${text(name)}: ${percent} %`);
+    return item;
+  });
+  $("origins").replaceChildren(...rows);
+  const shown = isRestored && $("show-origin").checked;
+  const blob = shown ? await api.picture(photo.id, "provenance") : null;
+  $("origin").hidden = !shown;
+  showBlob($("origin"), blob);
+}
