@@ -33,6 +33,11 @@ OPTIONS += ["--set", "discriminator.width=4", "--set", "training.average=0.9", "
 OPTIONS += ["--set", "generator.schedule.every=1", "--set", "training.checkpoint_minutes=0.0005"]
 OPTIONS += ["--set", "degradations.flip.horizontal=0.5", "--set", "validation.submit_every=2"]
 
+# A training step that is not the core's, with random numbers of its own.
+FLOW = ["--recipe", "flow", "--set", "generator.width=8", "--set", "generator.levels=2", "--size", "32"]
+FLOW += ["--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "training.checkpoint_minutes=0.0005"]
+FLOW += ["--set", "validation.submit_every=2", "--set", "training.accumulate=2"]
+
 PHASES = ["start-up", "step", "save", "validate", "restore", "zip"]
 # The number of runs, and of kills in each.
 LENGTHS = [(1, 2), pytest.param((25, 3), marks=pytest.mark.drill)]
@@ -84,13 +89,25 @@ def phase(monkeypatch):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_killed_run_is_resumed_to_the_same_weights(tmp_path, pairs, phase, workers, length):
-    runs, kills = length
     options = [*OPTIONS, "--data", pairs, "--set", f"data.workers={workers}"]
+    kill_and_resume(tmp_path, options, phase, length, seed=workers + length[0])
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("length", [(4, 3)])
+def test_a_killed_run_of_a_step_of_a_plugin_is_resumed_to_the_same_weights(tmp_path, pairs, phase, length):
+    options = [*FLOW, "--data", pairs]
+    kill_and_resume(tmp_path, options, phase, length, seed=1)
+
+
+def kill_and_resume(tmp_path, options, phase, length, seed):
+    """Kill runs with these options at several moments, resume them, and compare them with one that was not killed."""
+    runs, kills = length
     started = time.monotonic()
     assert wait(start_command("run", "--out", tmp_path / "uninterrupted", *options)) == 0
     duration = time.monotonic() - started
     expected = outcome(tmp_path / "uninterrupted")
-    chance = random.Random(workers + runs)
+    chance = random.Random(seed)
     killed_phases, resumed_inside_epoch, number = [], 0, 0
     for run in range(runs):
         out = tmp_path / f"run-{run}"

@@ -278,6 +278,8 @@ class StepSpec(ComponentSpec):
         uses_labels: whether it trains on the labels of damage, so that a degradation must give some.
         figures: without `restores`, the names of the figures of its validations by which the best weights can be
             chosen; higher is better. The loss can always be chosen.
+        example: returns a small network (a `torch.nn.Module`), with which the conformance kit tests a step that works
+            with a network of its own; None: a convolution.
     """
 
     kind = "step"
@@ -285,3 +287,4 @@ class StepSpec(ComponentSpec):
     restores: bool = True
     uses_labels: bool = False
     figures: tuple[str, ...] = ()
+    example: Callable[[], Any] | None = None

@@ -115,6 +115,18 @@ def _spec(subject: Subject) -> StepSpec:
     return subject.spec
 
 
+def _network(subject: Subject) -> nn.Module:
+    """Return a small network, the same at every call."""
+    spec = _spec(subject)
+    if spec.example is None:
+        return ExampleNetwork(restores=spec.restores)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = spec.example()
+    require(isinstance(network, nn.Module), f"the spec's example returned {type(network).__name__}, not a Module")
+    return network.double()  # type: ignore[no-any-return]
+
+
 def _batch(subject: Subject, seed: int = 0) -> Batch:
     """Return two pictures, with labels if the step trains on them."""
     batch = examples.batch(SIDE, SIDE, size=2, seed=seed, dtype=torch.float64)
@@ -125,7 +137,7 @@ def _batch(subject: Subject, seed: int = 0) -> Batch:
 def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
     """Take a step with new networks, the same at every call."""
     context = ExampleContext(
-        generator=ExampleNetwork(restores=_spec(subject).restores),
+        generator=_network(subject),
         discriminator=SmoothDiscriminator(),
         random=torch.Generator().manual_seed(seed),
         parts=parts,
@@ -162,7 +174,7 @@ def check_terms(subject: Subject) -> str:
 
 def check_weights_unchanged(subject: Subject) -> str:
     """The step changes no weight: the optimizers do that after it."""
-    after, unchanged = _take(subject).generator, ExampleNetwork(restores=_spec(subject).restores)
+    after, unchanged = _take(subject).generator, _network(subject)
     same = all(torch.equal(a, b) for a, b in zip(after.parameters(), unchanged.parameters(), strict=True))
     require(same, "it changes weights; only compute gradients, the core steps the optimizers")
     return "unchanged"
@@ -188,7 +200,7 @@ def check_split_batch(subject: Subject) -> str:
 def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the values of two pictures, together and one by one."""
     step, batch = subject.build(), _batch(subject)
-    network = ExampleNetwork(restores=False).eval()
+    network = _network(subject).eval()
     together = step.validate(network, batch)
     require(isinstance(together, dict) and together, "validate returned no dict of tensors")
     for name, value in together.items():

@@ -1,0 +1,1 @@
+"""A bundle with a colouriser that is trained by flow matching."""
