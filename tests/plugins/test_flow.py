@@ -14,7 +14,14 @@ from toolbox.color import cbcr, luma
 from toolbox.testing import examples
 from toolbox.testing.steps import ExampleContext
 
-TINY = ["--set=generator.width=8", "--set=generator.levels=2", "--size=32", "--device=cpu", "--batch=2", "--set=validation.every=2"]
+TINY = [
+    "--set=generator.width=8",
+    "--set=generator.levels=2",
+    "--size=32",
+    "--device=cpu",
+    "--batch=2",
+    "--set=validation.every=2",
+]
 
 
 def make_network(steps=4):
