@@ -281,3 +281,16 @@ def test_ablation_reports_mean_and_standard_deviation(monkeypatch):
     ablation = importlib.import_module("benchmarks.ablation")
     result = ablation.mean_and_deviation({"luma": [{"score": 0.5}, {"score": 0.7}], "one": [{"score": 0.4}]})
     assert result == {"luma": {"score": (0.6, pytest.approx(0.02**0.5))}, "one": {"score": (0.4, None)}}
+
+
+def test_the_gallery_shows_the_first_the_middle_and_the_last(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    choose = importlib.import_module("benchmarks.gallery").choose_groups
+    groups = choose([f"{number:02d}" for number in range(24)])
+    assert groups == {"best": ["00", "01", "02"], "middle": ["10", "11", "12"], "worst": ["21", "22", "23"]}
+
+
+@pytest.mark.drill  # the libraries take seconds to start
+def test_the_cost_of_observers_is_a_part_of_the_run():
+    result = json.loads(run_benchmark("observers", "--quick", "--width", "4"))
+    assert "report" in result["rows"] and all(0 <= row["loop"] < 1 for row in result["rows"].values())
