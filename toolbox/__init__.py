@@ -12,7 +12,7 @@ Nothing heavy is imported; torch is loaded by the parts that need it.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from toolbox.data.folders import open_folder
     from toolbox.inference.restorer import Restorer
     from toolbox.masks.detectors import find_painted_shape
+    from toolbox.models.published import weights_path
     from toolbox.models.weights import TrainedNetwork, load_network
 
 __version__ = "0.2.0"
@@ -153,11 +154,13 @@ __all__ = [
     "restore",
     "score",
     "train",
+    "weights_path",
 ]
 
 # Imported from these modules when they are used, because they need torch or OpenCV.
 _LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "toolbox.api")
 _LAZY["find_painted_shape"] = "toolbox.masks.detectors"
+_LAZY["weights_path"] = "toolbox.models.published"
 _LAZY["open_folder"] = "toolbox.data.folders"
 _LAZY |= dict.fromkeys(("TrainedNetwork", "load_network"), "toolbox.models.weights")
 
@@ -171,6 +174,7 @@ def load_restorer(
     saturation: float = 1.0,
     fill: str | None = None,
     post: Sequence[str] | None = None,
+    repair: bool | Mapping[str, object] = False,
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
@@ -179,7 +183,14 @@ def load_restorer(
     from toolbox.inference import restorer
 
     return restorer.load_restorer(
-        name_or_path, device=device, keep=keep, tile=tile, saturation=saturation, fill=fill, post=post
+        name_or_path,
+        device=device,
+        keep=keep,
+        tile=tile,
+        saturation=saturation,
+        fill=fill,
+        post=post,
+        repair=repair,
     )
 
 

@@ -77,7 +77,7 @@ def test_a_gray_photo_gets_colours_and_keeps_its_luma(tmp_path, gray, restore):
 def test_without_a_lost_region_a_hint_is_printed(tmp_path, restore):
     (tmp_path / "in").mkdir()
     write_png(tmp_path / "in" / "undamaged.png", integer_luma(truth()))
-    hint = "No lost region was found in 1 of 1. Mark damage with --color or --mask."
+    hint = "No lost region was found in 1 of 1. Find scratches and stains with --repair."
     assert hint in restore(tmp_path / "in", "-o", tmp_path / "out").output
     assert hint not in restore(tmp_path / "in", "-o", tmp_path / "other", "--mask", "none").output
 

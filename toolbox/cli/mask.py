@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
 
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 @click.argument("photo", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
 @click.option(
-    "--detector", default="painted-shape", show_default=True, help="What finds it: see `toolbox list detectors`."
+    "--damage",
+    is_flag=True,
+    help="Find scratches, folds, dust, stains and torn parts; also write NAME.damage.png, the kinds in colours.",
 )
+@damage_options
+@click.option("--detector", help="What finds it: see `toolbox list detectors`.  [default: painted-shape]")
 @click.option(
     "--probabilities", is_flag=True, help="Also write NAME.KIND.png, the probability of each kind of damage, 0 to 255."
 )
@@ -32,7 +37,10 @@ def command(
     context: click.Context,
     photo: Path,
     out: Path,
-    detector: str,
+    damage: bool,
+    kinds: str | None,
+    sensitivity: float | None,
+    detector: str | None,
     probabilities: bool,
     overwrite: bool,
     as_json: bool,
@@ -42,11 +50,15 @@ def command(
     An existing mask is not changed; you may have corrected it.
     """
     from toolbox.imaging import io
-    from toolbox.inference.detectors import find_detector
+    from toolbox.inference.detectors import damage_detector, find_detector
     from toolbox.inference.photo_search import describe_files
     from toolbox.utils import files
 
-    detect = find_detector(detector, load_catalog(context))
+    params = damage_params("--damage", damage, kinds, sensitivity)
+    if damage and detector is not None:
+        raise UsageError("--damage and --detector both say what finds the lost region; leave one out.")
+    catalog = load_catalog(context)
+    detect = damage_detector(params, catalog) or find_detector(detector or "painted-shape", catalog)
     files.require_readable(photo, "")
     is_folder = os.path.isdir(photo)
     photos, others = io.list_images(photo) if is_folder else ([photo], [])
@@ -57,7 +69,9 @@ def command(
     targets = _targets(photos, out)
     files.ensure_folder(out)
     records = [
-        _write_mask(path, target, detect, overwrite=overwrite, as_json=as_json, probabilities=probabilities)
+        _write_mask(
+            path, target, detect, overwrite=overwrite, as_json=as_json, probabilities=probabilities, kinds=damage
+        )
         for path, target in zip(photos, targets, strict=True)
     ]
     if as_json:
@@ -85,12 +99,23 @@ def _targets(photos: list[Path], out: Path) -> list[Path]:
 
 
 def _write_mask(
-    path: Path, target: Path, detector: LoadedDetector, *, overwrite: bool, as_json: bool, probabilities: bool
+    path: Path,
+    target: Path,
+    detector: LoadedDetector,
+    *,
+    overwrite: bool,
+    as_json: bool,
+    probabilities: bool,
+    kinds: bool,
 ) -> dict[str, Any]:
-    """Write the mask of one photograph, print a line unless JSON was asked for, and return the record for JSON."""
+    """Write the mask of one photograph, print a line unless JSON was asked for, and return the record for JSON.
+
+    With `kinds`, the picture with the kinds in colours is written too, and the record has the share of each.
+    """
     import numpy as np
 
     from toolbox.imaging import io
+    from toolbox.masks import kinds_of_damage
     from toolbox.utils import files
 
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
@@ -100,15 +125,21 @@ def _write_mask(
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
         # A painted shape is looked for in the luma alone, whatever the colours around it.
-        detection = detector(io.read_gray(path) if detector.gray_only else io.read_rgb(path))
+        detection = detector(io.read_gray(path) if detector.gray_only or kinds else io.read_rgb(path))
         mask = detection.mask
         io.write_png(target, mask.astype(np.uint8) * 255)
         for kind, values in detection.probabilities.items() if probabilities else ():
             io.write_png(target.with_name(f"{target.stem}.{kind}.png"), np.rint(values * 255).astype(np.uint8))
+        if kinds:
+            picture = kinds_of_damage.paint(io.read_rgb(path), detection)
+            io.write_png(target.with_name(f"{target.stem}.damage.png"), picture)
+            record["damage"] = kinds_of_damage.shares(detection)
     except (DataError, OutputError, PluginError) as error:
         echo(f"toolbox: {error}", err=True)
         return {"file": record["file"], "error": str(error)}
     lost = float(mask.mean())
-    if not as_json:
+    if not as_json and kinds:
+        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage'])}")
+    elif not as_json:
         echo(f"{record['mask']}: {100 * lost:.2f} % lost" if mask.any() else f"{record['mask']}: nothing lost")
     return {**record, "lost": lost}

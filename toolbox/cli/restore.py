@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
@@ -92,6 +93,8 @@ class Jobs:
     show_default=True,
     help="Maximum difference from --color in each channel.",
 )
+@click.option("--repair", is_flag=True, help="Also find scratches, folds, dust, stains and torn parts, and fill them.")
+@damage_options
 @click.option("--grow", type=click.IntRange(0, 200), default=0, help="Widen the lost region by this many pixels.")
 @click.option(
     "--keep",
@@ -189,6 +192,7 @@ def _restore(
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)
+        options = _with_repair(arguments, options, catalog)
         options = with_reference_index(options, arguments.reference, console)
         batch.prepare_output(arguments.out, report_path, jobs.own)
         records = ResultRecords(report_path, result_flags(arguments, context), options.mask_options)
@@ -231,6 +235,15 @@ def _with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catal
     else:
         detector = detectors.weights_detector(arguments.weights, catalog) or PAINTED_SHAPE
     return replace(options, mask_options=replace(options.mask_options, detector=detector))
+
+
+def _with_repair(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
+    """Return the options with the detector of damage, if `--repair` asks for it."""
+    from toolbox.inference.detectors import damage_detector
+
+    params = damage_params("--repair", arguments.repair, arguments.kinds, arguments.sensitivity)
+    repair = damage_detector(params, catalog)
+    return replace(options, mask_options=replace(options.mask_options, repair=repair))
 
 
 def _report_path(arguments: Arguments, jobs: Jobs) -> Path:

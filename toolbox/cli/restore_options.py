@@ -33,6 +33,9 @@ class Arguments:
     mask: str
     color: str | None
     tolerance: int
+    repair: bool
+    kinds: str | None
+    sensitivity: float | None
     grow: int
     keep: Literal["auto", "luma", "rgb", "none"]
     tone: Literal["colour", "keep"]

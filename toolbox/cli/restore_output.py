@@ -74,9 +74,10 @@ def print_summary(
     _print_left_out(left_out, console)
     without_mask = sum(result.status in ("restored", "preview") and not result.lost for result in results)
     if options.mask_options.searches and without_mask:
-        console.print_line(
-            f"No lost region was found in {without_mask} of {len(results)}. Mark damage with --color or --mask."
+        remedy = (
+            "Mark damage with --mask." if options.mask_options.repair else "Find scratches and stains with --repair."
         )
+        console.print_line(f"No lost region was found in {without_mask} of {len(results)}. {remedy}")
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:

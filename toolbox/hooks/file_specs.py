@@ -36,17 +36,18 @@ class WeightsSpec(Spec):
     Attributes:
         name: the name that recipes and commands use.
         summary: one line for `toolbox weights`.
-        path: the safetensors file inside the plugin, as `toolbox run` writes it.
+        path: the safetensors file inside the plugin; for a recipe, as `toolbox run` writes it.
         sha256: the SHA-256 of that file in hexadecimal; a file with another one is refused.
         licence: the licence of the weights.
-        recipe: the recipe that they were trained with.
+        recipe: the recipe that they were trained with, from whose generator they are; empty if a detector or a filler
+            loads them.
     """
 
     kind = "weights"
     path: Path
     sha256: str
     licence: str
-    recipe: str
+    recipe: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError for weights that can't be found or verified."""

@@ -44,7 +44,7 @@ class Weights(BaseModel):
     file: str
     sha256: str
     licence: str
-    recipe: str
+    recipe: str = ""
     summary: str = ""
 
 

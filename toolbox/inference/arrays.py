@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,11 +15,11 @@ from toolbox.guidance.guide import References
 from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
-from toolbox.inference.detectors import find_detector
+from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
-from toolbox.inference.photo import add_detected, choose_keep, restore_pixels
+from toolbox.inference.photo import add_damage, add_detected, choose_keep, restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
 from toolbox.inference.print_correction import color_pixels, correct_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
@@ -39,6 +39,7 @@ def restore(
     color: str | None = None,
     tolerance: int = 12,
     grow: int = 0,
+    repair: bool | Mapping[str, object] = False,
     reference: References | None = None,
     hints: np.ndarray | None = None,
     detector: str | None = None,
@@ -64,6 +65,8 @@ def restore(
         color: the colour of what is lost, as "#ffffff".
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
+        repair: whether scratches, folds, dust, stains and torn parts are found and filled too; or the params of the
+            detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
         hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
@@ -100,6 +103,7 @@ def restore(
         tolerance=tolerance,
         search=finds,
         detector=_detector(detector, weights),
+        repair=_repair(repair, weights),
         grow=grow,
     )
     unnamed = Path("the photo")
@@ -112,6 +116,7 @@ def restore(
         rgb = io.to_rgb8(decoded)
         hints = None if hints is None else cut_sheet(hints, corners, exact=True)
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
+    toning, lost, _ = add_damage(rgb, toning, lost, options)
     decoded, toning = correct_photo(decoded, corrections, toning, lost)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
@@ -135,3 +140,9 @@ def _detector(name: str | None, weights: str | Path | Restorer) -> LoadedDetecto
     if name is not None:
         return find_detector(name, catalog.load())
     return (weights.detector if isinstance(weights, Restorer) else None) or PAINTED_SHAPE
+
+
+def _repair(repair: bool | Mapping[str, object], weights: str | Path | Restorer) -> LoadedDetector | None:
+    if repair is False:
+        return weights.repair if isinstance(weights, Restorer) else None
+    return damage_detector(repair, catalog.load())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +16,32 @@ from toolbox.models.build import build_component
 from toolbox.models.stored_weights import find_weights
 from toolbox.models.weights import read_plan
 
+# The detector of `toolbox restore --repair` and `toolbox mask --damage`.
+DAMAGE_DETECTOR = "print-damage"
 
-def find_detector(name: str, catalog: Catalog) -> LoadedDetector:
-    """Return the detector of that name, with the default params; UsageError with the choices."""
+
+def find_detector(name: str, catalog: Catalog, params: Mapping[str, object] | None = None) -> LoadedDetector:
+    """Return the detector of that name, with these params or the default ones.
+
+    Raises:
+        UsageError: there is no such detector; the message has the choices.
+        RecipeError: a param is not known or not valid.
+    """
     if name not in catalog.names("detector"):
         raise UsageError(unknown_name("detector", name, catalog.names("detector"), "toolbox list detectors"))
-    return _load(bind_component(catalog, "detector", name, {}))
+    return _load(bind_component(catalog, "detector", name, params or {}))
+
+
+def damage_detector(repair: bool | Mapping[str, object], catalog: Catalog) -> LoadedDetector | None:
+    """Return the detector of damage for the argument `repair`: False, True, or the params of the detector."""
+    if repair is False:
+        return None
+    params = {} if repair is True else repair
+    known = cast(DetectorSpec, catalog.find("detector", DAMAGE_DETECTOR).spec).kinds
+    for kind in cast(Iterable[str], params.get("kinds", ())):
+        if kind not in known:
+            raise UsageError(unknown_name("kind of damage", kind, known, "toolbox show detector print-damage"))
+    return find_detector(DAMAGE_DETECTOR, catalog, params)
 
 
 def recipe_detector(plan: Plan) -> LoadedDetector | None:

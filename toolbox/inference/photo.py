@@ -25,6 +25,7 @@ from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side, write_preview
 from toolbox.inference.print_correction import Sheet, color_pixels, correct_photo, crop_print
 from toolbox.inference.reference_files import read_references
+from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import (
     MaskOptions,
     RefusedMaskError,
@@ -66,7 +67,7 @@ def restore_photo(
         if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
             write_comparison(job, shown, io.read_rgb(job.target, max_pixels=options.max_pixels))
             return photo_result(job, status="there already", notes=("before-and-after picture written",))
-        toning, mask = find_mask(sheet.photo, shown, job, sheet.mask_options)
+        toning, mask, damage = find_mask(sheet.photo, shown, job, sheet.mask_options)
         check_share(mask, sheet.mask_options)
     except RefusedMaskError as error:
         # A mask file of the whole photograph is refused before the sheet is cut out.
@@ -77,7 +78,7 @@ def restore_photo(
     before = shown if options.before_after else None
     # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
     del shown
-    return _restore_sheet(job, options, restorers, warnings, (sheet, toning, mask, before))
+    return _restore_sheet(job, options, restorers, warnings, (sheet, toning, mask, damage, before))
 
 
 def _restore_sheet(
@@ -85,13 +86,13 @@ def _restore_sheet(
     options: RestoreOptions,
     restorers: Mapping[str, Restorer],
     warnings: Sequence[str],
-    found: tuple[Sheet, Toning, np.ndarray, np.ndarray | None],
+    found: tuple[Sheet, Toning, np.ndarray, dict[str, float], np.ndarray | None],
 ) -> PhotoResult:
     """Restore a photograph that is cut to its sheet, of known toning and mask, and write its result.
 
-    `found` also has the (H, W, 3) uint8 pixels for the before-and-after picture, or None.
+    `found` also has the shares of damage, and the (H, W, 3) uint8 pixels for the before-and-after picture, or None.
     """
-    sheet, toning, mask, before = found
+    sheet, toning, mask, damage, before = found
     photo, toning = correct_photo(sheet.photo, options.corrections, toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
@@ -106,6 +107,8 @@ def _restore_sheet(
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
         tone = toning if keeps_tone else None
         restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
+    if sheet.mask_options.repair is not None:
+        corrections = [*corrections, kinds_of_damage.describe(damage)]
     exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
     del photo, sheet, found
     if toning.kind == "toned" and keep == "luma":
@@ -136,14 +139,31 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
     raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
 
 
-def find_mask(photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions) -> tuple[Toning, np.ndarray]:
-    """Return the toning of a photograph and its mask, (H, W) bool.
+def find_mask(
+    photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions
+) -> tuple[Toning, np.ndarray, dict[str, float]]:
+    """Return the toning of a photograph, its mask, (H, W) bool, and the share of each kind of damage that was found.
 
-    Both depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a photograph
-    that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
+    The first two depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a
+    photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
     """
     marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
-    return add_detected(rgb, grow_mask(marked, options.grow), options)
+    toning, mask = add_detected(rgb, grow_mask(marked, options.grow), options)
+    return add_damage(rgb, toning, mask, options)
+
+
+def add_damage(
+    rgb: np.ndarray, toning: Toning, mask: np.ndarray, options: MaskOptions
+) -> tuple[Toning, np.ndarray, dict[str, float]]:
+    """Return the toning, the mask with the damage that is found, and its shares; nothing changes without `repair`."""
+    if options.repair is None:
+        return toning, mask, {}
+    # Damage is looked for in the luma, as the network has learned it.
+    detection = options.repair(integer_luma(rgb))
+    if not detection.mask.any():
+        return toning, mask, {}
+    mask = mask | grow_mask(detection.mask, options.grow)
+    return measure_toning(rgb, mask), mask, kinds_of_damage.shares(detection)
 
 
 def add_detected(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:

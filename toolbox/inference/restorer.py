@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from toolbox.errors import UsageError, WeightsError
 from toolbox.guidance.guide import References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
-from toolbox.inference.detectors import recipe_detector
+from toolbox.inference.detectors import damage_detector, recipe_detector
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
@@ -56,6 +56,7 @@ class Restorer:
         network_fill_size: if the network fills, a larger hole, with its surroundings, is resized to a square of this
             side in pixels first. None: `size`. If that is None too, what fits into a tile is filled at full size.
         detector: finds the lost region if no mask is given; None: the painted shape of a gray photograph.
+        repair: finds damage that is lost too if no mask is given; None: no damage is looked for.
         filler: fills the lost region before the network sees the photograph; None: the network fills it.
         postprocessors: change the result, in this order.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
@@ -70,6 +71,7 @@ class Restorer:
     size: int | None = None
     network_fill_size: int | None = None
     detector: LoadedDetector | None = None
+    repair: LoadedDetector | None = None
     filler: LoadedFiller | None = None
     postprocessors: tuple[LoadedPostprocessor, ...] = ()
     tile: int = Restoring().tile
@@ -105,7 +107,8 @@ class Restorer:
         Args:
             image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
                 is not changed.
-            mask: (H, W) or (H, W, 1) bool, True where the photograph is lost. None: `default_mask` of the image.
+            mask: (H, W) or (H, W, 1) bool, True where the photograph is lost. None: `default_mask` of the
+                image, and the damage that `repair` finds.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
@@ -136,7 +139,7 @@ class Restorer:
         hints: np.ndarray | None = None,
     ) -> Restoration:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
-        view = make_view(image, default_mask(image, self.detector) if mask is None else mask)
+        view = make_view(image, self._find_mask(image) if mask is None else mask)
         if reference is None and hints is None:
             restoration = Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
         else:
@@ -145,6 +148,10 @@ class Restorer:
             guide = make_guide(luma, view.mask, reference, hints)
             restoration = run_guided(view, guide, self.keep, self._run)
         return replace(restoration, pixels=self._post(restoration.pixels, view))
+
+    def _find_mask(self, image: np.ndarray) -> np.ndarray:
+        mask = default_mask(image, self.detector)
+        return mask if self.repair is None else mask | default_mask(image, self.repair)
 
     def _post(self, pixels: np.ndarray, view: PhotoView) -> np.ndarray:
         for process in self.postprocessors:
@@ -181,6 +188,7 @@ def load_restorer(
     saturation: float = 1.0,
     fill: str | None = None,
     post: Sequence[str] | None = None,
+    repair: bool | Mapping[str, object] = False,
     catalog: Catalog | None = None,
 ) -> Restorer:
     """Return a restorer with trained weights.
@@ -195,6 +203,8 @@ def load_restorer(
         fill: the name of the filler that fills lost regions (`toolbox list fillers` lists them), or "network" for the
             generator; None: as in the recipe.
         post: the names of post-processors (`toolbox list postprocessors`), in order; None: as in the recipe.
+        repair: whether scratches, folds, dust, stains and torn parts are found and filled if no mask is given; or the
+            params of the detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         catalog: the installed components; None: load them.
 
     Raises:
@@ -223,6 +233,7 @@ def load_restorer(
         make_restorer(trained.network, keep or settings.keep, torch_device, restoring),
         saturation=saturation,
         detector=recipe_detector(trained.plan),
+        repair=damage_detector(repair, catalog),
         filler=recipe_filler(trained.plan) if fill is None else find_filler(fill, catalog),
         postprocessors=recipe_postprocessors(trained.plan) if post is None else find_postprocessors(post, catalog),
     )

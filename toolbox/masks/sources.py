@@ -51,6 +51,7 @@ class MaskOptions:
         tolerance: how much each channel may differ from `color`.
         search: whether the detector is used if there is neither a mask file nor a colour.
         detector: finds the lost region.
+        repair: finds damage that is lost too, whatever else marks the lost region; None: no damage is looked for.
         grow: by how many pixels the lost region is widened.
         meaning: which pixels of a mask file are lost; see `toolbox.imaging.mask_meaning`.
         allow_large: whether a mask is taken that looks inverted or marks more than `MAX_LOST` of the photograph.
@@ -62,6 +63,7 @@ class MaskOptions:
     tolerance: int = 12
     search: bool = True
     detector: LoadedDetector = PAINTED_SHAPE
+    repair: LoadedDetector | None = None
     grow: int = 0
     meaning: MaskMeaning = "auto"
     allow_large: bool = False

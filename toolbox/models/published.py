@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from toolbox.errors import UsageError, WeightsError, unknown_name
+from toolbox.hooks import catalog as catalogs
 from toolbox.hooks import registry
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.file_specs import WeightsSpec
@@ -15,8 +16,12 @@ from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 def list_published(catalog: Catalog) -> list[Entry]:
     """Return all published weights, those that ship first."""
+    return _shipped() + catalog.entries("weights")
+
+
+def _shipped() -> list[Entry]:
     root, version = Path(__file__).parents[1], toolbox_version()
-    shipped = [
+    return [
         Entry(
             kind="weights",
             spec=WeightsSpec(
@@ -33,7 +38,6 @@ def list_published(catalog: Catalog) -> list[Entry]:
         )
         for weights in registry.read().shipped.weights
     ]
-    return shipped + catalog.entries("weights")
 
 
 def published_spec(entry: Entry) -> WeightsSpec:
@@ -61,8 +65,23 @@ def find_published(catalog: Catalog, name: str) -> Path:
     entries = {entry.spec.name: entry for entry in reversed(list_published(catalog))}
     if name not in entries:
         raise UsageError(unknown_name("weights", name, entries, "toolbox weights"))
-    entry = entries[name]
+    return _verified(entries[name])
+
+
+def weights_path(name: str) -> Path:
+    """Return the verified file of published weights, for a detector or a filler that loads its own.
+
+    Errors as in `find_published`.
+    """
+    # The plugins are not loaded for weights that ship, because a component that is being built may ask for them.
+    shipped = next((entry for entry in _shipped() if entry.spec.name == name), None)
+    return find_published(catalogs.load(), name) if shipped is None else _verified(shipped)
+
+
+def _verified(entry: Entry) -> Path:
     damage = find_weight_damage(entry)
     if damage is not None:
-        raise WeightsError(f"Weights '{name}' of '{entry.plugin}': {damage}. Reinstall the package that brings them.")
+        raise WeightsError(
+            f"Weights '{entry.spec.name}' of '{entry.plugin}': {damage}. Reinstall the package that brings them."
+        )
     return published_spec(entry).path

@@ -12,11 +12,13 @@ from toolbox.testing.checks import Check
 
 
 def check_weights(entry: Entry, catalog: Catalog) -> list[Check]:
-    """Return the outcomes for published weights; after a wrong sha256 nothing else is checked."""
+    """Return the outcomes for published weights; with a wrong sha256 or no recipe, nothing else is checked."""
     spec = published_spec(entry)
     damage = find_weight_damage(entry)
     checks = [Check(name="sha256", status="failed" if damage else "ok", detail=damage or "the file is unchanged")]
-    return checks if damage else [*checks, _check_fit(entry, catalog), *_check_recipe_name(spec.recipe, catalog)]
+    if damage or not spec.recipe:
+        return checks
+    return [*checks, _check_fit(entry, catalog), *_check_recipe_name(spec.recipe, catalog)]
 
 
 def _check_fit(entry: Entry, catalog: Catalog) -> Check:

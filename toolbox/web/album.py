@@ -113,7 +113,7 @@ class Album:
         assert row is not None  # the photograph was decoded
         path = folder / f"photo{row.suffixes[0]}"
         files.write_bytes(path, data)
-        toning, mask = find_mask(photo, rgb, _job(path), MaskOptions(max_pixels=self.max_pixels))
+        toning, mask, _ = find_mask(photo, rgb, _job(path), MaskOptions(max_pixels=self.max_pixels))
         height, width = mask.shape
         _write_mask(folder, mask)
         io.write_png(folder / "view.png", rgb)

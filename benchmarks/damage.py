@@ -1,0 +1,216 @@
+"""Measure the detector of damage and `--repair`: simulated damage, sound photographs, real prints, cost.
+
+    python -m benchmarks damage --set test --lpips FILE.safetensors --json docs/performance/damage.json
+
+- ``simulated``: each photograph, its central square at 512x512, with damage of one group of kinds: precision, recall
+  and F1 of the pixels, 2 pixels tolerance, over all pixels of a group. Artefacts are those that were never trained on.
+- ``sound``: photographs without damage, and every fifth with a drawn look-alike: what is marked all the same.
+- ``prints``: real prints, labelled by hand in `print_damage.json`.
+- ``repair``: LPIPS of the filled photographs to the truth, divided by that of the damaged ones, in luma.
+- ``cost``: the time of `--repair` over that of a plain restoration at 2 megapixels, and the memory at 24 megapixels.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+from toolbox_plugins.damage.artefacts import Artefacts, read_artefacts
+from toolbox_plugins.damage.lookalikes import add_lookalike
+from toolbox_plugins.damage.simulate import lay_damage
+
+from benchmarks import photo_split
+from benchmarks.common import timing
+from benchmarks.common.damage_figures import Counts, alarms, compare, draw_labels, widen
+from toolbox.color import integer_luma
+from toolbox.hooks import catalog
+from toolbox.imaging import io
+from toolbox.inference.detectors import damage_detector
+from toolbox.inference.fillers import find_filler
+from toolbox.masks.detectors import LoadedDetector
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+LABELS = Path(__file__).with_name("print_damage.json")
+PARTS = ("simulated", "sound", "prints", "repair", "cost")
+GROUPS = {"lines": ("scratch", "fold"), "dust": ("dust",), "stain": ("stain",), "tear": ("tear",)}
+# Artefacts whose number modulo 10 is one of these; training has 0 to 6.
+HELD_OUT = {"development": (7,), "test": (8, 9)}
+SIZE = 512
+
+
+@click.command("damage")
+@click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="Folder with photos/ and damage/.")
+@click.option("--set", "name", type=click.Choice(["development", "test"]), default="development", show_default=True)
+@click.option("--count", default=300, show_default=True, help="Number of photographs, spread over the set.")
+@click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="What is measured.  [default: all]")
+@click.option("--sensitivity", type=click.FloatRange(0, 1), help="As that of `toolbox mask --damage`.")
+@click.option("--lpips", type=click.Path(path_type=Path), help="Weights of VGG16 and the LPIPS 0.1 heads, for repair.")
+@timing.json_option
+def command(
+    shared: Path,
+    name: str,
+    count: int,
+    parts: tuple[str, ...],
+    sensitivity: float | None,
+    lpips: Path | None,
+    path: Path | None,
+) -> None:
+    """Measure how well damage is found and repaired, and what is marked in sound photographs."""
+    params = {} if sensitivity is None else {"sensitivity": sensitivity}
+    detector = damage_detector(params or True, catalog.load(third_party=False))
+    assert detector is not None
+    files = [row["file"] for row in photo_split.read() if row["set"] == name]
+    files = [files[number * len(files) // count] for number in range(min(count, len(files)))]
+    photos = [shared / "photos" / file for file in files]
+    artefacts = read_artefacts(shared / "damage", remainders=HELD_OUT[name])
+    result: dict[str, Any] = {"set": name, "photographs": len(photos), "sensitivity": sensitivity or "default"}
+    for part in parts or PARTS:
+        if part == "simulated":
+            result[part] = measure_simulated(photos, artefacts, detector)
+        elif part == "sound":
+            result[part] = measure_sound(photos, detector)
+        elif part == "prints":
+            result[part] = measure_prints(shared / "corpora" / "old-prints", detector)
+        elif part == "repair" and lpips is not None:
+            result[part] = measure_repair(photos, artefacts, detector, lpips)
+        elif part == "cost":
+            result[part] = measure_cost(photos[0])
+        click.echo(json.dumps({part: result.get(part)}), err=True)
+    result |= timing.environment()
+    if path is not None:
+        path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    click.echo(json.dumps(result, indent=1))
+
+
+def square(path: Path, size: int = SIZE) -> np.ndarray:
+    """Return the luma of the central square of a photograph, (size, size) uint8."""
+    gray = integer_luma(io.read_rgb(path))
+    side = min(gray.shape)
+    top, left = ((length - side) // 2 for length in gray.shape)
+    method = cv2.INTER_AREA if side > size else cv2.INTER_CUBIC
+    return cv2.resize(
+        np.ascontiguousarray(gray[top : top + side, left : left + side]), (size, size), interpolation=method
+    )
+
+
+def damaged(path: Path, group: str, number: int, artefacts: Artefacts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a square, the same with damage of a group of kinds, and where it is damaged; the number is the seed."""
+    gray, random = square(path), np.random.default_rng([512, number])
+    kinds = [str(random.choice(GROUPS[group]))]
+    image, labels = lay_damage(gray, random, kinds=kinds, artefacts=artefacts if random.random() < 0.5 else None)
+    return gray, image, labels > 0
+
+
+def measure_simulated(photos: list[Path], artefacts: Artefacts, detector: LoadedDetector) -> dict[str, Any]:
+    """Return the figures of each group of kinds, the groups in turn over the photographs."""
+    counts: dict[str, Counts] = defaultdict(Counts)
+    for number, path in enumerate(photos):
+        group = list(GROUPS)[number % len(GROUPS)]
+        _, image, labels = damaged(path, group, number, artefacts)
+        counts[group] += compare(detector(image).mask, labels)
+    return {group: count.figures() for group, count in counts.items()}
+
+
+def measure_sound(photos: list[Path], detector: LoadedDetector) -> dict[str, Any]:
+    """Return what is marked in the photographs at their own size, and in every fifth with a look-alike."""
+    plain, drawn, worst = [], [], []
+    for number, path in enumerate(photos):
+        gray = integer_luma(io.read_rgb(path))
+        plain.append(float(detector(gray).mask.mean()))
+        worst.append((plain[-1], path.name))
+        if number % 5 == 0:
+            image = add_lookalike(gray, np.random.default_rng([5, number]))
+            drawn.append(float(detector(image).mask.mean()))
+    names = [f"{name} {100 * fraction:.2f} %" for fraction, name in sorted(worst, reverse=True)[:5]]
+    return {"photographs": alarms(plain), "with_lookalikes": alarms(drawn), "most": names}
+
+
+def measure_prints(folder: Path, detector: LoadedDetector) -> dict[str, Any]:
+    """Return the figures of the prints that are labelled by hand: of lines, of all kinds, and of each print."""
+    result: dict[str, Any] = {}
+    lines, everything = Counts(), Counts()
+    for name, labels in json.loads(LABELS.read_text("utf-8"))["prints"].items():
+        gray = integer_luma(io.read_rgb(folder / name))
+        masks = draw_labels(gray.shape, labels)
+        empty = np.zeros(gray.shape, bool)
+        there = np.logical_or.reduce([empty, *(mask for kind, mask in masks.items() if kind != "unsure")])
+        unsure = masks.get("unsure", empty) & ~widen(there)
+        detection = detector(gray)
+        counts = compare(detection.mask, there, unsure)
+        is_line = masks.get("scratch", empty) | masks.get("fold", empty)
+        found = detection.mask & (detection.probabilities["scratch"] + detection.probabilities["fold"] >= 0.5)
+        # Damage of another kind is not a wrong line.
+        lines += compare(found, is_line, unsure | (there & ~is_line))
+        everything += counts
+        result[name] = counts.figures()
+    return {"lines": lines.figures(), "all": everything.figures()} | result
+
+
+def measure_repair(photos: list[Path], artefacts: Artefacts, detector: LoadedDetector, lpips: Path) -> dict[str, Any]:
+    """Return LPIPS to the truth, damaged and repaired, and their ratio, for each group; all in luma."""
+    from benchmarks.quality import Lpips
+
+    distance, fill = Lpips(lpips), find_filler("auto", catalog.load(third_party=False))
+    before: dict[str, list[float]] = defaultdict(list)
+    after: dict[str, list[float]] = defaultdict(list)
+    for number, path in enumerate(photos):
+        group = list(GROUPS)[number % len(GROUPS)]
+        gray, image, _ = damaged(path, group, number, artefacts)
+        mask = detector(image).mask
+        repaired = fill(image, mask) if mask.any() else image
+        truth = distance.features(_colour(gray))
+        before[group].append(distance.between(distance.features(_colour(image)), truth))
+        after[group].append(distance.between(distance.features(_colour(repaired)), truth))
+    before["all"], after["all"] = (sum(each.values(), []) for each in (before, after))
+    return {
+        group: {
+            "damaged": round(float(np.mean(before[group])), 4),
+            "repaired": round(float(np.mean(after[group])), 4),
+            "ratio": round(float(np.mean(after[group]) / np.mean(before[group])), 3),
+        }
+        for group in before
+    }
+
+
+def measure_cost(photo: Path) -> dict[str, Any]:
+    """Return the ratio of the times at 2 megapixels, and the memory of a process that repairs 24 megapixels."""
+    import torch
+
+    from toolbox import load_restorer
+
+    gray = cv2.resize(integer_luma(io.read_rgb(photo)), (1632, 1225), interpolation=cv2.INTER_CUBIC)
+    image, _ = lay_damage(gray, np.random.default_rng(2), kinds=("scratch", "dust"))
+    plain, repairing = load_restorer("luma", fill="auto"), load_restorer("luma", fill="auto", repair=True)
+    times = timing.time_alternately({"plain": lambda: plain(image), "repair": lambda: repairing(image)}, 3)
+    code = f"from benchmarks.damage import _repair_large; _repair_large({str(photo)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ratios = sorted(b / a for a, b in zip(times["plain"], times["repair"], strict=True))
+    return {
+        "threads": torch.get_num_threads(),
+        "seconds_plain": round(float(np.median(times["plain"])), 2),
+        "seconds_repair": round(float(np.median(times["repair"])), 2),
+        "ratio": round(ratios[len(ratios) // 2], 2),
+        "megabytes_at_24_megapixels": int(done.stdout.split()[-1]),
+    }
+
+
+def _repair_large(photo: str) -> None:
+    """Repair 24 megapixels and print the greatest memory of this process in megabytes."""
+    from toolbox import load_restorer
+
+    gray = cv2.resize(integer_luma(io.read_rgb(Path(photo))), (6000, 4000), interpolation=cv2.INTER_CUBIC)
+    cv2.line(gray, (500, 300), (5200, 3500), 250, 9)
+    load_restorer("luma", fill="auto", repair=True)(gray)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def _colour(gray: np.ndarray) -> np.ndarray:
+    return np.repeat(gray[..., None], 3, axis=2)

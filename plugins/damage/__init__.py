@@ -1,0 +1,1 @@
+"""Damage of prints: simulated, found, and the network that finds it."""

@@ -1,0 +1,44 @@
+"""Make a photograph look old before it is damaged, and scanned afterwards, as sound and damaged prints both do."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from .strokes import smooth_noise
+
+
+def age(gray: np.ndarray, random: Generator) -> np.ndarray:
+    """Return the photograph (H, W) uint8 softer, with other tones, a vignette and grain, each by chance."""
+    image: np.ndarray = gray.astype(np.float32)
+    if random.random() < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 1.6))
+    if random.random() < 0.3:
+        image = 255 * (image / 255) ** np.exp(random.normal(0, 0.3))
+    if random.random() < 0.4:
+        dark, light = random.uniform(0, 70), random.uniform(170, 255)
+        image = dark + image * ((light - dark) / 255)
+    if random.random() < 0.25:
+        image = image + random.uniform(2, 12) * smooth_noise(gray.shape, min(gray.shape) / 2, random)
+    if random.random() < 0.5:
+        grain: np.ndarray = random.standard_normal(gray.shape, np.float32)
+        if random.random() < 0.6:
+            grain = cv2.GaussianBlur(grain, (0, 0), random.uniform(0.5, 1.1))
+            grain = grain / (grain.std() + 1e-6)
+        image = image + random.uniform(1, 12) * grain
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+def scan(gray: np.ndarray, random: Generator) -> np.ndarray:
+    """Return the print (H, W) uint8 as a scanner sees it: a little soft and noisy, and coded as JPEG, by chance."""
+    image: np.ndarray = gray
+    if random.random() < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 0.8))
+    if random.random() < 0.3:
+        noise = random.standard_normal(gray.shape, np.float32) * random.uniform(0.5, 3)
+        image = np.rint(np.clip(image + noise, 0, 255)).astype(np.uint8)
+    if random.random() < 0.5:
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(60, 98))])[1]
+        image = np.asarray(cv2.imdecode(coded, cv2.IMREAD_GRAYSCALE))
+    return image

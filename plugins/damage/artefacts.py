@@ -1,0 +1,98 @@
+"""Artefacts of real film: alpha masks in a folder by kind, and outlines; both are optional material for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from .strokes import stamp_polygon
+
+# The folders of FilmDamageSimulator (MIT, (c) 2022 Daniela Ivanova), by our kind.
+FOLDERS = {
+    "scratch": ("scratches", "hair", "hair-short", "lint"),
+    "dust": ("dirt", "dots", "spots", "sprinkles"),
+    "stain": ("stain", "smut"),
+}
+# The labels of the outlines of DustyScans (MIT, (c) 2022 Daniela Ivanova).
+LABELS = {"scratch": ("Long hair", "Short hair", "Scratch"), "dust": ("Dust", "Dirt")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artefacts:
+    """Alpha masks (h, w) uint8 and outlines (n, 2) in pixels, each by kind."""
+
+    masks: dict[str, list[np.ndarray]]
+    outlines: dict[str, list[np.ndarray]]
+
+    def draw(self, size: tuple[int, int], side: float, kind: str, random: Generator) -> np.ndarray:
+        """Return an alpha mask (H, W) float32 of a kind that is a key of `FOLDERS`."""
+        outlines = self.outlines.get(kind)
+        if outlines and (not self.masks.get(kind) or random.random() < 0.4):
+            return self._draw_outlines(size, side, outlines, kind, random)
+        masks = self.masks[kind]
+        return place_mask(size, side, masks[int(random.integers(len(masks)))], random)
+
+    @staticmethod
+    def _draw_outlines(
+        size: tuple[int, int], side: float, outlines: Sequence[np.ndarray], kind: str, random: Generator
+    ) -> np.ndarray:
+        alpha = np.zeros(size, np.float32)
+        for _ in range(1 if kind == "scratch" else int(np.exp(random.uniform(0, np.log(40))))):
+            points = outlines[int(random.integers(len(outlines)))].astype(np.float32)
+            points = points - points.mean(0)
+            turn = random.uniform(0, 2 * np.pi)
+            points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]], np.float32)
+            extent = max(1.0, float(np.ptp(points, axis=0).max()))
+            if kind == "scratch":
+                scale = side * random.uniform(0.08, 0.6) / extent
+            else:
+                scale = (1.5 + 0.02 * side * random.random() ** 3) / extent
+            stamp_polygon(alpha, points * scale + random.uniform(0, 1, 2) * size[::-1])
+        return alpha
+
+
+def place_mask(size: tuple[int, int], side: float, mask: np.ndarray, random: Generator) -> np.ndarray:
+    """Return a mask turned, scaled to 0.5 to 1.5 of `side`, and moved, (H, W) float32."""
+    scale = side * random.uniform(0.5, 1.5) / max(mask.shape)
+    middle = (mask.shape[1] / 2, mask.shape[0] / 2)
+    matrix = cv2.getRotationMatrix2D(middle, random.uniform(0, 360), scale)
+    matrix[:, 2] += random.uniform(0, 1, 2) * size[::-1] - middle
+    small = cv2.warpAffine(mask, matrix, size[::-1], flags=cv2.INTER_LINEAR)
+    return small.astype(np.float32) / 255
+
+
+def read_artefacts(folder: Path, *, remainders: Sequence[int] = tuple(range(10))) -> Artefacts:
+    """Read `artefacts/KIND/*.png` and `dust-polygons.npz` of a folder.
+
+    Args:
+        folder: the folder.
+        remainders: an artefact is used if its number modulo 10 is in here, so that some can be held back.
+    """
+    masks = {}
+    for kind, names in FOLDERS.items():
+        paths = [path for name in names for path in sorted((folder / "artefacts" / name).glob("*.png"))]
+        read = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for n, path in enumerate(paths) if n % 10 in remainders)
+        masks[kind] = [mask for mask in read if mask is not None]
+    outlines: dict[str, list[np.ndarray]] = {kind: [] for kind in LABELS}
+    file = folder / "dust-polygons.npz"
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as arrays:
+            for scan in sorted(name.removeprefix("points") for name in arrays.files if name.startswith("points")):
+                points, offsets, labels = (arrays[f"{name}{scan}"] for name in ("points", "offsets", "labels"))
+                for number, label in enumerate(labels):
+                    outline = points[offsets[number] : offsets[number + 1]]
+                    for kind in (kind for kind, names in LABELS.items() if label in names):
+                        if number % 10 in remainders and (kind != "scratch" or _is_thin(outline)):
+                            outlines[kind].append(outline)
+    return Artefacts(masks=masks, outlines=outlines)
+
+
+def _is_thin(outline: np.ndarray) -> bool:
+    """Return whether an outline goes around a thin line; some go around the area inside a curl."""
+    extent = np.ptp(outline.astype(np.float32), axis=0)
+    return cv2.contourArea(outline.astype(np.float32)) < 0.12 * float(np.square(extent).sum())

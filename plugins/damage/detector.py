@@ -1,0 +1,150 @@
+"""Find damage with the network: in tiles, at a limited size, and by two thresholds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from toolbox import Detection
+from toolbox.color import integer_luma
+
+from .network import MULTIPLE, DamageNet
+from .simulate import KINDS
+from .tracer import trace
+
+# A larger photograph is made smaller first: damage that matters is wider than a pixel there, and the network has seen
+# photographs of this size.
+MAX_PIXELS = 2_500_000
+# Probabilities at the sensitivity 0.5, chosen on the development photographs; see docs/damage.md.
+THRESHOLD, PEAK = 0.6, 0.9
+# Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
+TILE, MARGIN = 768, 96
+
+
+def load_network(path: Path) -> DamageNet:
+    """Return the network with the weights of a safetensors file, in eval mode."""
+    network = DamageNet().eval()
+    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    return network.to(memory_format=torch.channels_last).requires_grad_(False)
+
+
+def probabilities(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.ndarray:
+    """Return the probability of each of `KINDS` for each pixel of (H, W) uint8, (kinds, H, W) float32."""
+    height, width = gray.shape
+    found = np.empty((len(KINDS), height, width), np.float32)
+    for top, bottom in _spans(height):
+        for left, right in _spans(width):
+            rows, columns = _with_margin(top, bottom, height), _with_margin(left, right, width)
+            tile = _run(network, gray[rows, columns])
+            inside = tile[:, top - rows.start :, left - columns.start :]
+            found[:, top:bottom, left:right] = inside[:, : bottom - top, : right - left]
+    return found
+
+
+def shrink(gray: np.ndarray, pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return a photograph (H, W) uint8 with at most about this many pixels."""
+    scale = math.sqrt(pixels / gray.size)
+    if scale >= 1:
+        return gray
+    return cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def luma_of(image: np.ndarray) -> np.ndarray:
+    """Return the luma (H, W) uint8 of an image (H, W) or (H, W, 3) uint8."""
+    return image if image.ndim == 2 else integer_luma(image)
+
+
+def select(found: np.ndarray, kinds: Sequence[str], threshold: float, peak: float) -> np.ndarray:
+    """Return the pixels that count as damaged, (H, W) bool.
+
+    The probabilities of the kinds are added. A connected group of pixels over the threshold counts if one of its pixels
+    is over the peak too (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986).
+
+    Args:
+        found: the probabilities (all kinds, H, W).
+        kinds: the kinds that count.
+        threshold: the least probability.
+        peak: the probability that one pixel of a group must have.
+    """
+    total = np.zeros(found.shape[1:], np.float32)
+    for kind in kinds:
+        total += found[KINDS.index(kind)]
+    mask = total >= threshold
+    count, groups = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    is_kept = np.zeros(count, bool)
+    is_kept[groups[total >= max(peak, threshold)]] = True
+    is_kept[0] = False
+    return np.asarray(is_kept[groups])
+
+
+def threshold_of(sensitivity: float, middle: float) -> float:
+    """Return the threshold for a sensitivity of 0 to 1; 0.5 gives `middle`. Both are probabilities."""
+    logit = math.log(middle / (1 - middle)) + 8 * (0.5 - sensitivity)
+    return 1 / (1 + math.exp(-logit))
+
+
+@torch.inference_mode()
+def _run(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.ndarray:
+    """Return the probabilities of a tile; it is mirrored at its end to a size that the network takes."""
+    height, width = gray.shape
+    down, right = -height % MULTIPLE, -width % MULTIPLE
+    padded = cv2.copyMakeBorder(gray, 0, down, 0, right, cv2.BORDER_REFLECT)
+    half = cv2.resize(padded, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    picture = (torch.from_numpy(padded)[None, None].float() / 255).contiguous(memory_format=torch.channels_last)
+    logits = network(picture, torch.from_numpy(trace(half))[None].contiguous(memory_format=torch.channels_last))
+    whole = functional.interpolate(logits.softmax(1)[:, 1:], scale_factor=2.0, mode="bilinear", align_corners=False)
+    found: np.ndarray = whole[0, :, :height, :width].numpy()
+    return found
+
+
+def _spans(length: int) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a side that are found in one tile each."""
+    step = TILE - 2 * MARGIN
+    count = max(1, math.ceil(length / step))
+    for number in range(count):
+        yield length * number // count, length * (number + 1) // count
+
+
+def _with_margin(start: int, end: int, length: int) -> slice:
+    return slice(max(0, start - MARGIN) // 2 * 2, min(length, end + MARGIN))
+
+
+class Finder:
+    """The detector: call it with a photograph."""
+
+    def __init__(self, network: nn.Module, *, kinds: Sequence[str], sensitivity: float, grow: int) -> None:
+        """Store the options.
+
+        Args:
+            network: as `load_network` returns it.
+            kinds: the kinds that count for the mask.
+            sensitivity: 0 to 1; see `threshold_of`.
+            grow: pixels by which the mask is widened.
+        """
+        self._network, self._kinds, self._grow = network, tuple(kinds), grow
+        self._threshold, self._peak = (threshold_of(sensitivity, middle) for middle in (THRESHOLD, PEAK))
+
+    def __call__(self, image: np.ndarray, /) -> Detection:
+        """Return the damage of a photograph (H, W) or (H, W, 3) uint8; probabilities of kinds not asked for are 0."""
+        gray = luma_of(image)
+        small = shrink(gray)
+        found = probabilities(self._network, small)
+        mask: np.ndarray = select(found, self._kinds, self._threshold, self._peak).astype(np.uint8)
+        if self._grow:
+            mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self._grow + 1,) * 2))
+        size = gray.shape[::-1]
+        if small is not gray:
+            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+        maps = {}
+        for number, kind in enumerate(KINDS):
+            chosen = found[number] if kind in self._kinds else np.zeros_like(found[number])
+            maps[kind] = chosen if small is gray else cv2.resize(chosen, size, interpolation=cv2.INTER_LINEAR)
+        return Detection(mask=mask > 0, probabilities=maps)

@@ -1,0 +1,60 @@
+"""The network that finds damage: a light encoder of photographs, with fine detail and traced lines beside it."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .tracer import CHANNELS
+
+# Sides of the pictures must be multiples of this.
+MULTIPLE = 32
+ENCODER = "tf_efficientnet_lite0"
+
+
+class DamageNet(nn.Module):
+    """Scores of the classes at half the size: undamaged, and each kind of damage.
+
+    The encoder is the first five stages of an EfficientNet-Lite; its deeper half would see more than damage needs.
+    """
+
+    def __init__(self, classes: int = 6) -> None:
+        """Build the layers, with random weights.
+
+        Args:
+            classes: number of classes, undamaged included.
+        """
+        super().__init__()
+        self.encoder = timm.create_model(ENCODER, features_only=True, out_indices=(0, 1, 2, 3), pretrained=False)
+        self.encoder.blocks = self.encoder.blocks[:5]
+        half, quarter, eighth, sixteenth = self.encoder.feature_info.channels()
+        self.detail = _layer(4 + CHANNELS, 24)
+        self.narrow = nn.ModuleList([nn.Conv2d(sixteenth, 48, 1), nn.Conv2d(48, 32, 1), nn.Conv2d(32, 24, 1)])
+        self.decode = nn.ModuleList([_layer(eighth + 48, 48), _layer(quarter + 32, 32), _layer(half + 24 + 24, 32)])
+        self.head = nn.Conv2d(32, classes, 3, 1, 1)
+
+    def forward(self, gray: Tensor, traced: Tensor) -> Tensor:
+        """Return the logits (B, classes, H / 2, W / 2).
+
+        Args:
+            gray: (B, 1, H, W), 0 to 1; H and W are multiples of `MULTIPLE`.
+            traced: the lines at half the size, (B, CHANNELS, H / 2, W / 2); see `tracer.trace`.
+        """
+        levels = self.encoder(((gray * 255 - 127) / 128).expand(-1, 3, -1, -1))
+        detail = self.detail(torch.cat([functional.pixel_unshuffle(2 * gray - 1, 2), traced], 1))
+        beside = (levels[2], levels[1], torch.cat([levels[0], detail], 1))
+        features = levels[3]
+        for narrow, decode, finer in zip(self.narrow, self.decode, beside, strict=True):
+            deeper = functional.interpolate(narrow(features), scale_factor=2.0, mode="nearest")
+            features = decode(torch.cat([finer, deeper], 1))
+        logits: Tensor = self.head(features)
+        return logits
+
+
+def _layer(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a convolution with its normalization and activation."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+    )

@@ -1,0 +1,137 @@
+"""Hooks of the bundle: simulated damage of prints, and the detector of damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import model_validator
+
+from toolbox import (
+    Degradation,
+    DegradationSpec,
+    Detector,
+    DetectorSpec,
+    Field,
+    Params,
+    Sample,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TOOLBOX_API = 1
+
+Kind = Literal["scratch", "fold", "dust", "stain", "tear"]
+KINDS: tuple[Kind, ...] = ("scratch", "fold", "dust", "stain", "tear")
+
+
+class PrintDamageParams(Params):
+    """Params of the degradation `print-damage`."""
+
+    low: float = Field(0.05, ge=0, le=1, description="Least contrast of the damage, as a fraction of the range.")
+    high: float = Field(1.0, ge=0, le=1, description="Greatest contrast of the damage, as a fraction of the range.")
+    sound: float = Field(0.3, ge=0, le=1, description="Share of the photographs that stay undamaged.")
+    lookalikes: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="Share of the photographs with text, wires, borders and the like, which are sound.",
+    )
+    aged: float = Field(0.7, ge=0, le=1, description="Share of the photographs that are softer, faded or grainy.")
+    artefacts: str | None = Field(
+        None, description="Folder with artefacts/KIND/*.png and dust-polygons.npz; none: all damage is drawn."
+    )
+
+    @model_validator(mode="after")
+    def _check_contrast(self) -> PrintDamageParams:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high = {self.high}")
+        return self
+
+
+class DetectorParams(Params):
+    """Params of the detector `print-damage`."""
+
+    kinds: Annotated[list[Kind], Field(min_length=1)] = Field(
+        list(KINDS), description="The kinds of damage that count: scratch, fold, dust, stain, tear."
+    )
+    sensitivity: float = Field(
+        0.5, ge=0, le=1, description="0 marks only what is certain, 1 also what is unlikely to be damage."
+    )
+    grow: int = Field(1, ge=0, le=50, description="Widen the mask by this many pixels, to cover soft edges.")
+    weights: str | None = Field(None, description="Safetensors file of the network; none: those that ship.")
+
+
+def check_degradation(params: PrintDamageParams) -> None:
+    """Raise ValueError if the folder of artefacts does not exist."""
+    if params.artefacts is not None and not (Path(params.artefacts) / "artefacts").is_dir():
+        raise ValueError(f"{params.artefacts} has no folder artefacts; set artefacts to the folder that has it")
+
+
+def build_degradation(params: PrintDamageParams) -> Degradation:
+    """Build the simulated damage."""
+    import numpy as np
+
+    from toolbox.color import integer_luma
+
+    from .artefacts import read_artefacts
+    from .simulate import simulate_print
+
+    artefacts = None if params.artefacts is None else read_artefacts(Path(params.artefacts))
+
+    def degrade(sample: Sample, random: np.random.Generator) -> Sample:
+        gray, labels = simulate_print(
+            integer_luma(sample.truth),
+            random,
+            low=params.low,
+            high=params.high,
+            sound=params.sound,
+            lookalikes=params.lookalikes,
+            aged=params.aged,
+            artefacts=artefacts,
+        )
+        return Sample(image=np.repeat(gray[..., None], 3, axis=2), mask=labels > 0, truth=sample.truth)
+
+    return degrade
+
+
+def build_detector(params: DetectorParams) -> Detector:
+    """Build the detector; its weights are read when it is built."""
+    from toolbox import weights_path
+
+    from .detector import Finder, load_network
+
+    path = weights_path("print-damage") if params.weights is None else Path(params.weights)
+    return Finder(load_network(path), kinds=params.kinds, sensitivity=params.sensitivity, grow=params.grow)
+
+
+@hookimpl
+def toolbox_degradations() -> list[DegradationSpec]:
+    """Return the simulated damage of prints."""
+    return [
+        DegradationSpec(
+            name="print-damage",
+            summary="Old print in gray with scratches, folds, dust, stains or torn parts, or with what only looks so",
+            params=PrintDamageParams,
+            build=build_degradation,
+            check=check_degradation,
+            reference="Real artefacts: Ivanova et al., Simulating Analogue Film Damage, 2023",
+        )
+    ]
+
+
+@hookimpl
+def toolbox_detectors() -> list[DetectorSpec]:
+    """Return the detector of damage."""
+    return [
+        DetectorSpec(
+            name="print-damage",
+            summary="Scratches, folds, dust, stains and torn parts of a print, by a network",
+            params=DetectorParams,
+            build=build_detector,
+            kinds=KINDS,
+            reference="U-Net: Ronneberger et al., MICCAI 2015; line sums: Brady, SIAM J. Comput. 1998",
+        )
+    ]
