@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -27,9 +29,10 @@ class DamageNet(nn.Module):
             classes: number of classes, undamaged included.
         """
         super().__init__()
-        self.encoder = timm.create_model(ENCODER, features_only=True, out_indices=(0, 1, 2, 3), pretrained=False)
-        self.encoder.blocks = self.encoder.blocks[:5]
-        half, quarter, eighth, sixteenth = self.encoder.feature_info.channels()
+        encoder: Any = timm.create_model(ENCODER, features_only=True, out_indices=(0, 1, 2, 3), pretrained=False)
+        encoder.blocks = encoder.blocks[:5]
+        half, quarter, eighth, sixteenth = encoder.feature_info.channels()
+        self.encoder = encoder
         self.detail = _layer(4 + CHANNELS, 24)
         self.narrow = nn.ModuleList([nn.Conv2d(sixteenth, 48, 1), nn.Conv2d(48, 32, 1), nn.Conv2d(32, 24, 1)])
         self.decode = nn.ModuleList([_layer(eighth + 48, 48), _layer(quarter + 32, 32), _layer(half + 24 + 24, 32)])
