@@ -15,7 +15,12 @@ LARGEST_SIDE = 32
 
 
 def is_faster_before_upsampling(x: Tensor) -> bool:
-    """Return whether `conv_before_upsampling` is faster for `x` (B, C, h, w): on a CPU, small, without autocast."""
+    """Return whether `conv_before_upsampling` is faster for `x` (B, C, h, w): on a CPU, small, without autocast.
+
+    A traced graph has the plain order, because it takes any size and has no custom function.
+    """
+    if torch.jit.is_tracing():
+        return False
     side = max(x.shape[-2:])
     return (
         x.device.type == "cpu"

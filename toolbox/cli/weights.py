@@ -52,17 +52,33 @@ def command(context: click.Context, as_json: bool) -> None:
 
 @command.command("export")
 @click.argument("weights")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, instead of FILE.")
 @click.option("--half", is_flag=True, help="Write half precision: half the size, loaded as float32 again.")
 @click.pass_context
-def export(context: click.Context, weights: str, file: Path, half: bool) -> None:
-    """Write WEIGHTS (a run, a checkpoint, a file, a published name) to FILE for others, and print its sha256."""
-    from toolbox.models.weights import export_weights
+def export(context: click.Context, weights: str, file: Path | None, output: Path | None, half: bool) -> None:
+    """Write WEIGHTS (a run, a checkpoint, a file, a published name) to FILE for others, and print its sha256.
+
+    A FILE that ends in .safetensors is for toolbox. One that ends in .onnx restores photographs with onnxruntime alone:
+    it has the network with its pre- and post-processing, for photographs of any size.
+    """
     from toolbox.utils import files
 
-    require_safetensors(file)
-    export_weights(weights, file, load_catalog(context), half=half)
-    click.echo(f"{files.sha256(file)}  {file}")
+    target = output or file
+    if target is None or (output is not None and file is not None):
+        raise UsageError("Name one file to write: FILE, or -o FILE.")
+    if target.suffix == ".onnx":
+        from toolbox.inference.onnx_export import export_onnx
+
+        if half:
+            raise UsageError("--half is for .safetensors files; an .onnx file has float32.")
+        export_onnx(weights, target, load_catalog(context))
+    else:
+        from toolbox.models.weights import export_weights
+
+        require_safetensors(target, "safetensors or .onnx")
+        export_weights(weights, target, load_catalog(context), half=half)
+    click.echo(f"{files.sha256(target)}  {target}")
 
 
 @command.command("average")
@@ -117,7 +133,7 @@ def calibrate(context: click.Context, weights: str, data: Path, limit: int, colo
     click.echo(f"{files.sha256(file)}  {file}")
 
 
-def require_safetensors(file: Path) -> None:
-    """Raise UsageError if the name does not end in .safetensors."""
+def require_safetensors(file: Path, known: str = "safetensors") -> None:
+    """Raise UsageError if the name does not end in .safetensors; `known` are the endings that the message names."""
     if file.suffix != ".safetensors":
-        raise UsageError(f"{file}: the name must end in .safetensors.")
+        raise UsageError(f"{file}: the name must end in .{known}.")

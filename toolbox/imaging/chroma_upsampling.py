@@ -17,7 +17,7 @@ from toolbox.imaging.color import exact_luma
 _STRIP_ROWS = 64
 _RADIUS = 1
 # The square of the contrast of luma, of 1, below which colour does not depend on luma.
-_MIN_VARIANCE = 0.02**2
+MIN_VARIANCE = 0.02**2
 
 Strips = Iterable[tuple[slice, np.ndarray]]
 
@@ -94,5 +94,5 @@ def _linear_relation(small: np.ndarray, guide: np.ndarray) -> np.ndarray:
     mean_luma, mean_color = mean(guide), mean(small)
     variance = mean(guide * guide) - mean_luma * mean_luma
     covariance = mean(small * guide[..., None]) - mean_color * mean_luma[..., None]
-    slope = covariance / (variance + _MIN_VARIANCE)[..., None]
+    slope = covariance / (variance + MIN_VARIANCE)[..., None]
     return mean(np.dstack([slope, mean_color - slope * mean_luma[..., None]]))

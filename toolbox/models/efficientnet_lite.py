@@ -158,4 +158,4 @@ def _relu6(x: Tensor) -> Tensor:
 
 
 def _total_padding(side: int, kernel: int, stride: int) -> int:
-    return max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    return max(kernel - (side % stride or stride), 0)

@@ -1,0 +1,168 @@
+"""Export weights as an ONNX file that restores photographs without toolbox and torch."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from toolbox.config import recipe
+from toolbox.errors import InstallationError, PluginError, one_line
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Catalog
+from toolbox.inference.onnx_graph import RestoringGraph
+from toolbox.inference.restorer import Restorer, make_restorer
+from toolbox.models.published import list_published, published_spec
+from toolbox.models.weights import TrainedGenerator, load_trained
+from toolbox.utils import files
+from toolbox.utils.json_values import finite_json
+from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.versions import DISTRIBUTION, toolbox_version
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+INPUTS, OUTPUTS = ("image", "mask"), ("restored", "network")
+# Height and width of the photograph with which the graph is traced, and of those with which it is checked.
+TRACED = (80, 104)
+CHECKED = ((61, 90), (230, 301))
+# The share of the pixels of a checked photograph that may differ by more than one of 255 levels.
+MAX_DIFFERENT = 1e-3
+NOT_STATED = "not stated"
+
+
+def export_onnx(weights: str | Path, target: Path, catalog: Catalog) -> None:
+    """Write weights with their pre- and post-processing to an ONNX file, after a check against `Restorer`.
+
+    Args:
+        weights: a published name, a .safetensors file, a run folder or a checkpoint.
+        target: the .onnx file to write.
+        catalog: the installed components.
+
+    Raises:
+        InstallationError: onnx or onnxruntime is missing.
+        PluginError: the generator can't be exported, or the exported graph gives other results.
+        OutputError: `target` can't be written. Other errors as `load_trained`.
+    """
+    _require_onnx()
+    trained = load_trained(weights, torch.device("cpu"), catalog)
+    settings = trained.plan.settings
+    restorer = make_restorer(trained.network, settings.keep, torch.device("cpu"), settings.restoring)
+    title = blame.title(trained.plan.generator.entry)
+    data = trace_restorer(restorer, title)
+    check_graph(data, restorer, title)
+    model = _with_metadata(data, trained, catalog)
+    files.write_bytes(target, model.SerializeToString())
+
+
+def _require_onnx() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise InstallationError(
+            f"Exporting to ONNX needs {error.name}, which is not installed: pip install '{DISTRIBUTION}[onnx]'"
+        ) from error
+
+
+def trace_restorer(restorer: Restorer, title: str) -> bytes:
+    """Return the graph of a restorer as an ONNX file."""
+    graph = RestoringGraph(
+        restorer.network,
+        keep=restorer.keep,
+        multiple=restorer.multiple,
+        size=restorer.size,
+        fill_side=restorer.fill_side,
+        tile=restorer.tile,
+    ).eval()
+    arguments = tuple(torch.from_numpy(array) for array in example_photo(*TRACED))
+    try:
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+            # The tracer warns of each size that becomes a number; `check_graph` finds those that matter.
+            warnings.simplefilter("ignore")
+            path = Path(folder) / "graph.onnx"
+            torch.onnx.export(
+                graph,
+                arguments,
+                path,
+                # The newer exporter asks for proofs about sizes that the arithmetic of working sizes can't give.
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(INPUTS),
+                output_names=list(OUTPUTS),
+                dynamic_axes={
+                    **{name: {0: "height", 1: "width"} for name in (*INPUTS, OUTPUTS[0])},
+                    OUTPUTS[1]: {0: "network_height", 1: "network_width"},
+                },
+            )
+            return path.read_bytes()
+    except Exception as error:  # a plugin's network may fail in any way
+        if is_out_of_memory(error):
+            raise
+        raise PluginError(f"{title} can't be exported to ONNX: {one_line(error)}") from error
+
+
+def check_graph(data: bytes, restorer: Restorer, title: str) -> None:
+    """Raise PluginError if the graph gives other results than the restorer, at sizes at which it was not traced."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        for size in CHECKED:
+            image, mask = example_photo(*size)
+            expected = restorer(image, mask > 0)
+            found = session.run([OUTPUTS[0]], dict(zip(INPUTS, (image, mask), strict=True)))[0]
+            levels = np.abs(found.astype(int) - expected).max(2)
+            share = float((levels > 1).mean())
+            if share > MAX_DIFFERENT:
+                raise PluginError(
+                    f"{title} can't be exported to ONNX: at {size[1]}x{size[0]} pixels, {share:.1%} of the pixels of "
+                    f"the exported graph differ, by up to {levels.max()} of 255 levels. Its code probably depends on "
+                    "the size of the picture."
+                )
+    except PluginError:
+        raise
+    except Exception as error:  # onnxruntime has many kinds of errors
+        raise PluginError(f"{title} can't be exported to ONNX: its graph does not run: {one_line(error)}") from error
+
+
+def _with_metadata(data: bytes, trained: TrainedGenerator, catalog: Catalog) -> onnx.ModelProto:
+    """Return the model with the recipe, the licence and the hash of the weights; they are text for other programs."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    header = replace(trained.stored.header(), recipe=recipe.dump(trained.plan.tree(include_initial=False)))
+    specs = map(published_spec, list_published(catalog))
+    licence = next((spec.licence for spec in specs if spec.path == trained.path), NOT_STATED)
+    entries = {
+        "toolbox": json.dumps(finite_json(asdict(header)), allow_nan=False),
+        "keep": trained.plan.settings.keep,
+        "licence": licence,
+        "weights_sha256": files.sha256(trained.path),
+    }
+    model.producer_name, model.producer_version = DISTRIBUTION, toolbox_version()
+    model.doc_string = (
+        "Restores one photograph. image: (height, width, 3) uint8 RGB. mask: (height, width) uint8, not 0 where the "
+        "photograph is lost. restored: as image. network: the network's own picture, float32 in [0, 1]."
+    )
+    onnx.helper.set_model_props(model, entries)
+    onnx.checker.check_model(model)
+    return model
+
+
+def example_photo(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a smooth gray photograph (height, width, 3) uint8 and its mask (height, width) uint8 with one hole."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    waves = np.sin(x / 7) * np.cos(y / 11) + np.sin((x + 2 * y) / 23)
+    image = np.repeat(np.rint(127 + 50 * waves).astype(np.uint8)[..., None], 3, axis=2)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 4 : height // 2, width // 3 : 2 * width // 3] = 1
+    image[mask > 0] = 40
+    return image, mask
