@@ -96,6 +96,10 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
     assert float(row["score"]) == validation["score"]
     report = (run.folder / "report.html").read_text("utf-8")
     assert "generator.width" in report and "3 steps." in report and " train, " in report
+    info = json.loads((run.folder / "run.json").read_text("utf-8"))
+    assert info["parent"] == "default" and info["photos"]["train"] == 24
+    assert info["changes"]["training.steps"] == [None, 3]
+    assert info["changes"]["observers.table.file"] == [None, "figures.csv"]
     # Whoever restores with the weights needs no plugin of an observer.
     assert "observers" in recipes.parse((run.folder / "recipe.toml").read_text("utf-8"), "")
     assert "observers" not in recipes.parse(weight_file.read_header(run.folder / "best.safetensors").recipe, "")

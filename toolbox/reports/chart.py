@@ -11,7 +11,7 @@ from toolbox.reports.page import format_number
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 720, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 28, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 150, 28, 24
 # Eight colours that can be told apart on white and on black, also by most colour-blind readers (Okabe and Ito 2008).
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#7f7f7f")
 MAX_POINTS = 300

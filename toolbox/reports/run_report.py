@@ -160,6 +160,7 @@ def _environment(run: RunFiles) -> list[tuple[str, object]]:
     apart = ("versions", "photos", "parent", "changes", "sessions")
     rows = {name: value for name, value in asdict(run.info).items() if name not in apart}
     rows["data"] = rows.get("data") or "the sample photographs"
+    rows["plugins"] = ", ".join(f"{name} {version}" for name, version in run.info.plugins.items())
     sessions = [
         (f"session {number}", f"{session.started}: {session.command}")
         for number, session in enumerate(run.info.sessions, 1)

@@ -140,7 +140,7 @@ def start_run_dir(
         plugins=plugin_versions(plan),
         photos=photos,
         parent=recipe.parent.name if recipe.parent else "",
-        changes=differences(recipe.parent.tree, recipe.tree) if recipe.parent else {},
+        changes=_changed_settings(recipe),
         sessions=[_session(device)],
     )
     write_run_info(folder, info)
@@ -176,6 +176,22 @@ def continue_run_dir(
         changes={**info.changes, **{key: [known.get(key, old), new] for key, (old, new) in changes.items()}},
     )
     write_run_info(folder, info)
+
+
+def _changed_settings(recipe: Recipe) -> dict[str, list[Any]]:
+    """Return the value in the parent and in the recipe of each setting that differs, by dotted key."""
+
+    def by_key(key: str, old: object, new: object) -> Iterator[tuple[str, list[Any]]]:
+        if old is None and isinstance(new, Mapping) and new:
+            for name, value in new.items():
+                yield from by_key(f"{key}.{name}", None, value)
+        else:
+            yield key, [old, new]
+
+    if recipe.parent is None:
+        return {}
+    changes = differences(recipe.parent.tree, recipe.tree).items()
+    return {name: values for key, (old, new) in changes for name, values in by_key(key, old, new)}
 
 
 def _session(device: str) -> Session:
