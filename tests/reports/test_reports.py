@@ -197,13 +197,17 @@ def test_runs_are_listed_sorted_and_filtered(run):
 
 
 def test_a_comparison_shows_scores_and_what_differs(run, tmp_path):
+    (run / "previews").mkdir(exist_ok=True)
+    for epoch in (1, 2):
+        io.write_png(run / "previews" / f"epoch-{epoch:03d}.png", np.zeros((40, 120, 3), np.uint8))
     second = second_run(run, seed=7, epochs=9)
     found = json.loads(call("compare", run, second, "--json"))
     changed = {row["setting"]: (row["first"], row["second"]) for row in found["recipes"]}
     assert changed["seed"][1] == 7 and changed["training.epochs"][1] == 9
     assert [row["run"] for row in found["scores"]] == ["first", "second"]
     text = call("compare", run, second, "--html", tmp_path / "c.html")
-    assert "training.epochs" in text and "Validation: score" in (tmp_path / "c.html").read_text("utf-8")
+    html = (tmp_path / "c.html").read_text("utf-8")
+    assert "training.epochs" in text and "Validation: score" in html and html.count("data:image/jpeg") == 2
 
 
 def test_runs_that_differ_in_the_seed_alone_have_a_spread(run):

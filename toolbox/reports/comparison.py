@@ -9,8 +9,9 @@ from typing import Any
 
 from toolbox.config import recipe
 from toolbox.reports.chart import line_chart
-from toolbox.reports.page import html_page, section, table
+from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
 from toolbox.reports.run_files import RunFiles
+from toolbox.reports.run_report import PREVIEW_SIDE, shown_previews
 
 # The setting in which runs of one recipe may differ and still count as the same setup.
 _SEED = "seed"
@@ -65,9 +66,18 @@ def comparison_report(runs: Sequence[RunFiles]) -> str:
         for figure in ("score", "S", "M", "C", "loss")
     ]
     sections.append(section("Curves", *charts))
+    previews = [figure(picture, run.name) for run in runs if (picture := _last_preview(run)) is not None]
+    if previews:
+        hint = "The last preview of each run. Each row: input, restored, truth."
+        sections.append(section("Previews", paragraph(hint), *previews))
     sections.append(section("Recipes", table(("setting", *names), differences(runs))))
     sections.append(section("Environments", table(("", *names), environment_differences(runs))))
     return html_page(f"Comparison of {len(runs)} runs", sections)
+
+
+def _last_preview(run: RunFiles) -> str | None:
+    paths = shown_previews(run.folder, 1)
+    return picture_file(paths[0], PREVIEW_SIDE) if paths else None
 
 
 def _same_setup(one: RunFiles, other: RunFiles) -> bool:
