@@ -16,7 +16,8 @@ from standins import gray, install_stand_in, read_report, run_restore, write_alb
 from toolbox.cli import main
 from toolbox.errors import DataError
 from toolbox.imaging import formats, io
-from toolbox.inference.photo_search import LeftOut, describe_files, find_photos
+from toolbox.imaging.formats import describe_files
+from toolbox.inference.photo_search import LeftOut, find_photos
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def command(
     An existing mask is not changed; you may have corrected it.
     """
     from toolbox.imaging import io
+    from toolbox.imaging.formats import describe_files
     from toolbox.inference.detectors import damage_detector, find_detector
-    from toolbox.inference.photo_search import describe_files
     from toolbox.utils import files
 
     params = damage_params("--damage", damage, kinds, sensitivity)

@@ -81,7 +81,7 @@ def print_summary(
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:
-    from toolbox.inference.photo_search import describe_files
+    from toolbox.imaging.formats import describe_files
 
     if line := describe_files(left_out.files):
         console.print_line(line)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from toolbox.data import sample
+from toolbox.data.left_out import describe_unused
 from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
@@ -46,7 +47,8 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
         return _open_competition(folder, min_count)
     photos = find_images(folder)
     if not photos:
-        raise DataError(f"{folder} contains no photographs. It should contain {LAYOUT}.")
+        line = describe_unused([folder], set())
+        raise DataError(f"{folder} contains no photographs{f' ({line})' if line else ''}. It should contain {LAYOUT}.")
     if len(photos) < min_count:
         raise DataError(f"{folder} contains one photograph. At least two are needed, one of them for validation.")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())

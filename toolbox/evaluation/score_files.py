@@ -17,8 +17,8 @@ from toolbox.errors import DataError, UsageError
 from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measure, summarize
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
+from toolbox.imaging.formats import describe_files
 from toolbox.imaging.mask_meaning import MaskMeaning
-from toolbox.inference.photo_search import describe_files
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size
 from toolbox.utils import files

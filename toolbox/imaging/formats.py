@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib.util
 import io
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from PIL import (
 from toolbox.imaging import encode, integrity
 from toolbox.imaging.decode_16bit import PixelsAndAlpha, decode_png16, decode_tiff16
 from toolbox.imaging.png import Png, read_png
+from toolbox.utils import files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,3 +164,15 @@ def missing_decoder(suffix: str) -> str:
 def format_named(name: str) -> ImageFormat:
     """Return the format of a name, as "PNG"; raise KeyError if it is not in the table."""
     return {row.name: row for row in FORMATS}[name]
+
+
+def describe_files(paths: Iterable[Path]) -> str:
+    """Return a line that counts the files left out and names their suffixes; empty if there are none."""
+    counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
+    if not counts:
+        return ""
+    total = sum(counts.values())
+    needed = sorted({need for suffix in counts if (need := missing_decoder(suffix))})
+    hint = f" (to open them, install {', '.join(needed)})" if needed else ""
+    suffixes = ", ".join(files.printable(suffix) for suffix in sorted(counts))
+    return f"{total} file{'s' if total > 1 else ''} left out: {suffixes}{hint}"

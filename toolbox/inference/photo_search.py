@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolbox.errors import DataError
 from toolbox.imaging import io
-from toolbox.imaging.formats import missing_decoder
+from toolbox.imaging.formats import describe_files
 from toolbox.utils import files
 
 
@@ -31,18 +29,6 @@ class LeftOut:
         if self.folders:
             return "; ".join(self.folders.values())
         return f"no photographs found{f' ({line})' if (line := describe_files(self.files)) else ''}."
-
-
-def describe_files(paths: Iterable[Path]) -> str:
-    """Return a line that counts the files left out and names their suffixes; empty if there are none."""
-    counts = Counter(path.suffix.lower() or "no suffix" for path in paths)
-    if not counts:
-        return ""
-    total = sum(counts.values())
-    needed = sorted({need for suffix in counts if (need := missing_decoder(suffix))})
-    hint = f" (to open them, install {', '.join(needed)})" if needed else ""
-    suffixes = ", ".join(files.printable(suffix) for suffix in sorted(counts))
-    return f"{total} file{'s' if total > 1 else ''} left out: {suffixes}{hint}"
 
 
 def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) -> list[Path]:

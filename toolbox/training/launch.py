@@ -12,6 +12,7 @@ from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, differences
 from toolbox.data import broken_files, split_record
+from toolbox.data.left_out import describe_left_out
 from toolbox.data.sources import open_source, open_validation
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
@@ -218,6 +219,8 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         plan.check()
         initial = find_initial(plan, request.catalog)
     source = open_source(plan, data)
+    if plan.source is None and (line := describe_left_out(source)):
+        console.print_line(f"--data: {line}.")
     if source.kind == "sample":
         console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)

@@ -1,0 +1,59 @@
+"""What a data folder has besides the photographs of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from toolbox.errors import DataError
+from toolbox.hooks.source_spec import Source
+from toolbox.imaging.formats import describe_files
+from toolbox.imaging.io import find_images, list_images
+from toolbox.utils import files
+
+PAIR_FOLDERS = ("train_input", "train_gt", "test_input")
+NAMES_LISTED = 3
+
+
+def describe_left_out(source: Source) -> str:
+    """Return a line on the files and subfolders of a data folder that a run passes over; empty if there are none."""
+    if source.folder is None or source.kind == "sample":
+        return ""
+    folders = [source.folder / name for name in PAIR_FOLDERS] if source.kind == "pairs" else [source.folder]
+    used = {path for item in (*source.items, *source.tests) for path in item.images}
+    return describe_unused([folder for folder in folders if folder.is_dir()], used)
+
+
+def describe_unused(folders: list[Path], used: Collection[object]) -> str:
+    """Return a line on what some folders have besides the files `used`; empty if it is nothing.
+
+    Args:
+        folders: folders that can be read.
+        used: the images that are used.
+    """
+    others, unused = [], 0
+    for folder in folders:
+        images, rest = list_images(folder)
+        unused += sum(image not in used for image in images)
+        others += rest
+    parts = [line for line in (describe_files(others),) if line]
+    if unused:
+        parts.append(f"{unused} image{'s' if unused > 1 else ''} not in train.csv or test.csv")
+    below = sorted(name for folder in folders for name in _folders_with_images(folder))
+    if below:
+        more = f" and {len(below) - NAMES_LISTED} more" if len(below) > NAMES_LISTED else ""
+        parts.append(f"subfolders are not searched: {', '.join(below[:NAMES_LISTED])}{more}")
+    return "; ".join(parts)
+
+
+def _folders_with_images(folder: Path) -> Iterator[str]:
+    """Yield the names of the subfolders of a folder that have images; those that can't be read are named too."""
+    for path in folder.iterdir():
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        try:
+            if not find_images(path):
+                continue
+        except DataError:
+            pass
+        yield files.printable(path.name)
