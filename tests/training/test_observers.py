@@ -81,6 +81,10 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
     assert ended == RunEnded(status="finished", step=3)
     written = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [{"step": r.step, "epoch": r.epoch, **r.terms} for _, r in steps] == written[:3]
+    (epoch,) = [record for name, record in recorder.records if name == "on_epoch"]
+    (figures,) = [record["epoch_end"] for record in written if "epoch_end" in record]
+    assert (dict(epoch.means), dict(epoch.learning_rates)) == (figures["means"], figures["learning_rate"])
+    assert (epoch.images_per_second, epoch.memory) == (figures["images_per_second"], figures["memory"])
     with pytest.raises(TypeError):
         steps[0][1].terms["g"] = 0
 

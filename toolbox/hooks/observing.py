@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -95,12 +95,18 @@ class EpochRecord:
         step: the number of steps of the run so far.
         means: the mean of each term over its steps.
         seconds: the time spent on the run so far, over all sessions.
+        learning_rates: the learning rate of each network in the epoch.
+        images_per_second: the speed of the epoch in this session; 0 if it took no step.
+        memory: the peak memory so far in bytes.
     """
 
     epoch: int
     step: int
     means: Mapping[str, float]
     seconds: float
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    images_per_second: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

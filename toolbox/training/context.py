@@ -19,7 +19,6 @@ from toolbox.distributed.accelerator import Accelerator
 from toolbox.hooks.observing import StepRecord, ValidationRecord, WarningRecord
 from toolbox.hooks.protocols import Horizon
 from toolbox.reports import run_records
-from toolbox.training import metric_log
 from toolbox.training.checkpoint import Progress
 from toolbox.training.epoch_table import EpochTable
 from toolbox.training.gan_monitor import GanMonitor
@@ -152,10 +151,10 @@ class TrainingRun:
             self.observers.tell("on_validation", record)
             self._warn(record.step, record.epoch, {"step": record.step, "validation": {"loss": record.loss}})
 
-    def log_record(self, record: Mapping[str, Any]) -> None:
-        """Append another record to metrics.jsonl, in the main process, and give the warnings that it causes."""
+    def log_epoch(self, record: Mapping[str, Any]) -> None:
+        """Tell the metrics file of the steps of an epoch, in the main process, and give the warnings they cause."""
         if collectives.is_main_process():
-            metric_log.append_record(self.options.folder, record)
+            self.observers.tell("write_epoch", record)
             self._warn(record["step"], record["epoch"], record)
 
     def _warn(self, step: int, epoch: int, figures: Mapping[str, Any]) -> None:

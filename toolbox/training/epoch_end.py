@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
@@ -51,9 +51,10 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     is_complete = progress.batch == 0
     epoch = progress.epoch if is_complete else progress.epoch + 1
     is_last = run_has_ended or progress.step >= run.total_steps(progress) or run.is_time_up()
+    figures = epoch_record(epoch, progress, run.state, run.table)
     may_be_logged = run_has_ended or progress.pending
     if not (may_be_logged and collectives.on_main_process(lambda: _has_epoch_record(run, progress.step))):
-        run.log_record(epoch_record(epoch, progress, run.state, run.table))
+        run.log_epoch(figures)
     if is_complete and not run_has_ended and not progress.pending:
         for trained in run.state.networks().values():
             trained.end("epoch")
@@ -74,11 +75,7 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         run.console.print_line(
             f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
         )
-    means = {name: total / count for name, (total, count) in progress.sums.items()}
-    run.observers.tell(
-        "on_epoch",
-        EpochRecord(epoch=epoch - 1, step=progress.step, means=MappingProxyType(means), seconds=run.elapsed_seconds()),
-    )
+    run.observers.tell("on_epoch", _observed_epoch(figures, progress.step, run.elapsed_seconds()))
     submit_every = settings.validation.submit_every
     if submit_every and epoch % submit_every == 0 and not is_last:
         target = run.options.folder / run_dir.SUBMISSIONS / f"epoch-{epoch:03d}"
@@ -91,6 +88,20 @@ def save_progress(run: TrainingRun, progress: Progress) -> None:
     collectives.require_equal_state(run.state.tensors())
     folder = run.options.folder / run_dir.CHECKPOINTS
     checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
+
+
+def _observed_epoch(figures: Mapping[str, Any], step: int, seconds: float) -> EpochRecord:
+    """Return the record of an epoch for observers, from that for metrics.jsonl."""
+    values = figures["epoch_end"]
+    return EpochRecord(
+        epoch=figures["epoch"],
+        step=step,
+        means=MappingProxyType(values["means"]),
+        seconds=seconds,
+        learning_rates=MappingProxyType(values["learning_rate"]),
+        images_per_second=values["images_per_second"],
+        memory=values["memory"],
+    )
 
 
 def _has_epoch_record(run: TrainingRun, step: int) -> bool:

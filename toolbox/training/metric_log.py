@@ -37,6 +37,10 @@ class MetricsFile:
         values = {"loss": record.loss, **record.scores, **record.metrics}
         append_record(self.folder, {"step": record.step, "epoch": record.epoch, "validation": values})
 
+    def write_epoch(self, record: Mapping[str, Any]) -> None:
+        """Write the figures of an epoch, before its validation; other observers get them with `on_epoch`."""
+        append_record(self.folder, record)
+
     def on_warning(self, record: WarningRecord) -> None:
         """Write a warning."""
         warning = {"cause": record.cause, "line": record.line}
