@@ -88,12 +88,17 @@ def test_a_failure_names_the_command_and_the_plugin(plugins):
             toolbox.CommandSpec(name="wrong", summary="Is no command", load=lambda: 3),
         ]
     )
-    end = ". To disable the plugin: toolbox plugin disable one"
-    start = "toolbox: Command '{}' of the plugin 'one' "
-    assert invoke_error("one", "greet", "--fail", code=1) == start.format("greet") + "failed: KeyError: 'x'" + end
-    expected = start.format("broken") + "can't be loaded: ImportError: no module named nothing" + end
-    assert invoke_error("one", "broken", code=1) == expected
-    assert "load returned int, not a click.Command" in invoke_error("one", "wrong", code=1)
+    start = "toolbox: Command '{}' of the plugin 'one' {} ("
+    end = "). Expected: load() returns a click.Command. For the traceback add --traceback. To disable the plugin: "
+    for name, options, what in (
+        ("greet", ["--fail"], "failed: KeyError: 'x'"),
+        ("broken", [], "can't be loaded: ImportError: no module named nothing"),
+    ):
+        error = invoke_error("one", name, *options, code=1)
+        assert error.startswith(start.format(name, what) + __file__) and end + "toolbox plugin disable one" in error
+    assert "can't be loaded: load returned int. Expected: load() returns a click.Command" in invoke_error(
+        "one", "wrong", code=1
+    )
 
 
 def test_an_unknown_name_gets_the_cause(plugins):

@@ -95,8 +95,16 @@ def broken(build):
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda params, location: 3, PluginError, "build returned int, not a toolbox.Source"),
-        (lambda params, location: 1 / 0, PluginError, "can't be built: ZeroDivisionError"),
+        (
+            lambda params, location: 3,
+            PluginError,
+            "returned int from build. Expected: build",
+        ),
+        (
+            lambda params, location: 1 / 0,
+            PluginError,
+            r"ZeroDivisionError: division by zero \(.*test_sources.py:\d+\)",
+        ),
         (lambda params, location: int("x"), DataError, "invalid literal"),
         (
             lambda params, location: toolbox.Source(kind="x", items=(toolbox.Item(name="a", truth="a.png"),)),

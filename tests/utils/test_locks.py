@@ -143,3 +143,12 @@ def test_a_file_system_without_locks_is_used_without_one(tmp_path, monkeypatch):
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
     with locks.hold_lock(tmp_path / "lock"):
         pass
+
+
+def test_a_step_is_not_replayed_while_its_run_goes_on(tmp_path):
+    step = tmp_path / "run" / "not-finite" / "step-00000001"
+    step.mkdir(parents=True)
+    (tmp_path / "run" / "recipe.toml").write_text("", "utf-8")
+    with locks.hold_lock(tmp_path / "run" / run_dir.LOCK):
+        assert "is training in" in invoke_error("doctor", "--repeat", step, code=2)
+    assert "has no readable step.json" in invoke_error("doctor", "--repeat", step, code=2)

@@ -83,6 +83,7 @@ def _replay_step(catalog: Catalog, folder: Path, overrides: tuple[str, ...], dev
     from toolbox.diagnostics import replay_step
     from toolbox.training import nonfinite, run_dir
 
-    nonfinite.read_step_folder(folder)
-    read = recipe.read(str(folder / run_dir.RECIPE), lambda known: recipe_path(catalog, known), overrides)
-    return replay_step.replay_step(folder, bind(read, catalog), device)
+    with run_dir.lock_run_of(folder):
+        nonfinite.read_step_folder(folder)
+        read = recipe.read(str(folder / run_dir.RECIPE), lambda known: recipe_path(catalog, known), overrides)
+        return replay_step.replay_step(folder, bind(read, catalog), device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
+    from toolbox.inference.mask_records import MaskRecords
     from toolbox.masks.detectors import LoadedDetector
 
 
@@ -47,11 +49,12 @@ def command(
 ) -> None:
     """Find the lost region in PHOTO, a file or a folder, and write it as a PNG of the same name, in white.
 
-    An existing mask is not changed; you may have corrected it.
+    An existing mask is not changed; you may have corrected it. One of another photograph is refused.
     """
     from toolbox.imaging import io
     from toolbox.imaging.formats import describe_files
     from toolbox.inference.detectors import damage_detector, find_detector
+    from toolbox.inference.mask_records import MaskRecords
     from toolbox.utils import files
 
     params = damage_params("--damage", damage, kinds, sensitivity)
@@ -68,12 +71,12 @@ def command(
     _require_separate_folder(out, photo if is_folder else photo.parent)
     targets = _targets(photos, out)
     files.ensure_folder(out)
-    records = [
-        _write_mask(
-            path, target, detect, overwrite=overwrite, as_json=as_json, probabilities=probabilities, kinds=damage
-        )
-        for path, target in zip(photos, targets, strict=True)
-    ]
+    owners = MaskRecords(out)
+    write = partial(_write_mask, overwrite=overwrite, as_json=as_json, probabilities=probabilities, kinds=damage)
+    try:
+        records = [write(path, target, detect, owners) for path, target in zip(photos, targets, strict=True)]
+    finally:
+        owners.save()
     if as_json:
         print_json(records)
     if others:
@@ -102,6 +105,7 @@ def _write_mask(
     path: Path,
     target: Path,
     detector: LoadedDetector,
+    owners: MaskRecords,
     *,
     overwrite: bool,
     as_json: bool,
@@ -121,6 +125,7 @@ def _write_mask(
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
     try:
         if os.path.lexists(target) and not overwrite:
+            owners.require_own(target, path)
             if not as_json:
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
@@ -128,6 +133,7 @@ def _write_mask(
         detection = detector(io.read_gray(path) if detector.gray_only or kinds else io.read_rgb(path))
         mask = detection.mask
         io.write_png(target, mask.astype(np.uint8) * 255)
+        owners.add(target, path)
         for kind, values in detection.probabilities.items() if probabilities else ():
             io.write_png(target.with_name(f"{target.stem}.{kind}.png"), np.rint(values * 255).astype(np.uint8))
         if kinds:

@@ -6,6 +6,7 @@ import click
 
 from toolbox.cli.common import load_catalog
 from toolbox.errors import PluginError, ToolboxError, did_you_mean, one_line
+from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 
@@ -53,7 +54,7 @@ def load_command(entry: Entry) -> click.Command:
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         raise _plugin_error(entry, "can't be loaded", error) from error
     if not isinstance(command, click.Command):
-        raise _plugin_error(entry, "can't be loaded", f"load returned {type(command).__name__}, not a click.Command")
+        raise _plugin_error(entry, "can't be loaded", f"load returned {type(command).__name__}")
     return command
 
 
@@ -79,7 +80,8 @@ def _plugin_error(entry: Entry, what: str, error: object) -> PluginError:
     text = one_line(error)
     if isinstance(error, BaseException):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        text = f"{text} ({blame.position(error, entry)})"
     return PluginError(
-        f"Command '{entry.spec.name}' of the plugin '{entry.plugin}' {what}: {text}. "
+        f"{blame.title(entry)} {what}: {text}. Expected: {blame.contract(entry)}. {blame.HINT} "
         f"To disable the plugin: toolbox plugin disable {entry.plugin}"
     )

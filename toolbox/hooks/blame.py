@@ -38,6 +38,11 @@ CONTRACTS = {
     "filler": "filler(image, mask, seed=0) returns a new image of the same shape and dtype",
     "postprocessor": "postprocessor(restored, original, mask) returns a new picture of the shape and dtype of restored",
     "step": "step(context, batch) records terms and leaves gradients in the networks",
+    "source": "build(params, location) returns a toolbox.Source",
+    "observer": "an observer has methods such as on_step(record)",
+    "optimizer": "build(params, weights) returns a torch.optim.Optimizer over all weights",
+    "schedule": "build(params, optimizer, horizon) returns an LRScheduler",
+    "command": "load() returns a click.Command",
     "metric": "metric(restored, truth, mask) returns a finite float or None",
 }
 # The entries of all components that were built in this process, for errors that are raised outside of `call`: in
@@ -107,14 +112,14 @@ def explain(error: BaseException) -> PluginError | None:
     text = one_line(error)
     raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return PluginError(
-        f"{title(entry)} raised {raised} ({_position(error, entry)}). Expected: {contract(entry)}. {HINT}"
+        f"{title(entry)} raised {raised} ({position(error, entry)}). Expected: {contract(entry)}. {HINT}"
     )
 
 
 def origin(error: BaseException) -> str:
     """Return the component that raised an error, with the position in its file, in brackets; empty for none."""
     entry = blamed(error)
-    return "" if entry is None else f" ({title(entry)}, {_position(error, entry)})"
+    return "" if entry is None else f" ({title(entry)}, {position(error, entry)})"
 
 
 def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResultError:
@@ -130,6 +135,13 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
     code = _code(function)
     position = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
     return WrongResultError(f"{title(entry)}{position} {fault}. Expected: {contract(entry)}.")
+
+
+def position(error: BaseException, entry: Entry) -> str:
+    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_of(entry, frame.filename)] or list(frames)
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no position"
 
 
 def title(entry: Entry) -> str:
@@ -154,16 +166,9 @@ def _is_of_the_machine(error: BaseException) -> bool:
     return is_out_of_memory(error) or collectives.is_lost_peer(error)
 
 
-def _position(error: BaseException, entry: Entry) -> str:
-    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_of(entry, frame.filename)] or list(frames)
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no position"
-
-
 def _is_of(entry: Entry, file: str) -> bool:
     """Return whether a file belongs to the plugin of an entry: the file of its `build`, or one of the same package."""
-    code = _code(getattr(entry.spec, "build", None))
+    code = _code(getattr(entry.spec, "build", None) or getattr(entry.spec, "load", None))
     if code is None:
         return False
     path, home = Path(file), Path(code.co_filename)

@@ -38,6 +38,9 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         raise
     except Exception as error:
         text = one_line(error) or type(error).__name__
+        # A ValueError is about the params; any other error is a mistake in the plugin.
+        if not isinstance(error, ValueError):
+            text = f"{type(error).__name__}: {text} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
     if changed:
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"

@@ -91,6 +91,23 @@ def lock_run_dir(folder: Path, *, new: bool) -> Iterator[None]:
         ) from None
 
 
+@contextlib.contextmanager
+def lock_run_of(step_folder: Path) -> Iterator[None]:
+    """Keep the run that a step's folder belongs to from being continued meanwhile: it would replace that folder.
+
+    A folder that is in no run, or in one that can't be written to, is used without a lock.
+
+    Raises:
+        UsageError: another process trains in the run.
+    """
+    run = Path(os.path.abspath(step_folder)).parent.parent
+    if not (run / RECIPE).is_file() or not os.access(run, os.W_OK):
+        yield
+        return
+    with lock_run_dir(run, new=False):
+        yield
+
+
 def _require_empty(folder: Path) -> None:
     try:
         names = [path.name for path in folder.iterdir()]
