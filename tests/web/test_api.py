@@ -159,7 +159,7 @@ def test_another_host_name_is_refused(service, host):
     assert call(service, "GET", "/", headers={"Host": host})[0] in (400, 403)
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "file://", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "file://", "http://127.0.0.1:1", "http://[::1"])
 def test_another_origin_is_refused(service, origin):
     assert call(service, "GET", "/api/photos", headers={"Origin": origin})[0] == 403
 

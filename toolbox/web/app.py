@@ -10,7 +10,7 @@ from typing import Any
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -201,10 +201,13 @@ def _photo_id(request: Request) -> str:
 async def _body(request: Request, limit: int) -> bytes:
     """Return the body; more than `limit` bytes are refused before they are read."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise HTTPException(413, f"The file has more than {limit >> 20} MB.")
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > limit:
+                raise HTTPException(413, f"The file has more than {limit >> 20} MB.")
+    except ClientDisconnect:
+        raise HTTPException(400, "The connection ended before the end of the file.") from None
     return bytes(data)
 
 

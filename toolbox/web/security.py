@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -38,6 +37,7 @@ class Guard:
         self.app = app
         self.token = token
         self.hosts = frozenset(host.lower() for host in hosts)
+        self.origins = frozenset(f"http://{host}" for host in self.hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -64,7 +64,7 @@ class Guard:
         if headers.get("host", "").lower() not in self.hosts:
             return "This address is not served here. Open the link that toolbox serve printed."
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() not in self.hosts:
+        if origin is not None and origin.lower() not in self.origins:
             return "Requests of other pages are refused."
         if scope.get("path", "").startswith("/api/"):
             sent = headers.get(TOKEN_HEADER, "")

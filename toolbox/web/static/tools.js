@@ -12,7 +12,7 @@ export function toggleLayers() {
 
 export function choose(tool) {
   stage.setTool(tool);
-  for (const one of document.querySelectorAll("[data-tool]")) one.setAttribute("aria-pressed", one.dataset.tool === tool);
+  for (const one of document.querySelectorAll("#tools [data-tool]")) one.setAttribute("aria-pressed", one.dataset.tool === tool);
   if (tool === "colour" || tool === "eraser") $("show-strokes").checked = true;
   if (!["move", "colour"].includes(tool)) $("show-mask").checked = true;
   toggleLayers();
@@ -56,7 +56,7 @@ export function listen(theStage, open) {
   on("redo", () => stage.redo());
   for (const id of ["show-mask", "show-strokes"]) $(id).addEventListener("change", toggleLayers);
   $("size").addEventListener("input", () => setSize(Number($("size").value)));
-  for (const one of document.querySelectorAll("[data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool));
+  for (const one of document.querySelectorAll("#tools [data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool));
   document.addEventListener("keydown", shortcut);
   choose("move");
 }
