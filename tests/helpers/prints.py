@@ -12,9 +12,11 @@ def picture(height=120, width=160, seed=0):
     noise = random.normal(size=(height, width, 3)).astype(np.float32)
     rough = sum(cv2.GaussianBlur(noise, (0, 0), sigma) * sigma for sigma in (1, 3, 9))
     gray = rough.mean(axis=2, keepdims=True)
-    mixed = gray + 0.35 * (rough - gray)
-    low, high = np.percentile(mixed, (1, 99))
-    return np.rint(np.clip((mixed - low) / (high - low), 0, 1) * 235 + 10).astype(np.uint8)
+    low, high = np.percentile(gray, (1, 99))
+    level = np.clip((gray - low) / (high - low), 0, 1)
+    # Shadows and lights have little colour.
+    color = 0.35 * (rough - gray) / (high - low) * 4 * level * (1 - level)
+    return np.rint(np.clip(level + color, 0, 1) * 235 + 10).astype(np.uint8)
 
 
 def fade(pixels, low=(90, 70, 55), high=(205, 190, 150)):

@@ -96,3 +96,41 @@ def test_the_python_interface_gives_the_same(tmp_path, stand_in, monkeypatch):
     monkeypatch.setattr("toolbox.inference.arrays.load_restorer", lambda *a, **k: stand_in)
     pixels = toolbox.restore(tmp_path / "a.png", marked, crop="print", contrast=1, cast=1)
     assert np.array_equal(pixels, io.read_rgb("out/a.png")) and (pixels == FILL).any()
+
+
+# ---- --auto
+
+
+def test_auto_does_what_is_needed_and_says_it(tmp_path, stand_in):
+    album = tmp_path / "album"
+    album.mkdir()
+    faded = integer_luma(fade(picture(), (100,) * 3, (200,) * 3))
+    io.write_png(album / "faded.png", faded)
+    io.write_png(album / "gray.png", integer_luma(picture()))
+    io.write_png(album / "sound.png", picture())
+    io.write_png(album / "table.png", on_table(picture(240, 320))[0])
+    result = run_restore(album, "-o", "out", "--auto", "--mask", "none")
+    lines = {line.split(" -> ")[0].rpartition("/")[2]: line for line in result.output.splitlines() if " -> " in line}
+    assert "corrected: contrast 1" in lines["faded.png"] and "corrected" not in lines["gray.png"]
+    assert "copied: it needs nothing" in lines["sound.png"] and "cropped to the sheet" in lines["table.png"]
+    assert np.array_equal(io.read_rgb("out/sound.png"), picture())
+    assert np.array_equal(stand_in.calls[0][1], correct_tones(faded, Corrections(contrast=1)))
+    statuses = report("out")
+    assert (statuses["restored"], statuses["copied"]) == (3, 1)
+    # What needs nothing has the same pixels as without --auto.
+    run_restore(album / "gray.png", "-o", "plain", "--mask", "none")
+    assert Path("plain/gray.png").read_bytes() == Path("out/gray.png").read_bytes()
+    again = run_restore(album, "-o", "out", "--auto", "--mask", "none")
+    assert "4 there already" in again.output
+
+
+def test_a_given_strength_is_not_changed_by_auto(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", integer_luma(fade(picture(), (100,) * 3, (200,) * 3)))
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--auto", "--contrast", 0)
+    assert "corrected" not in result.output
+
+
+def test_auto_from_python(tmp_path):
+    faded = fade(picture(), (100,) * 3, (200,) * 3)
+    assert np.array_equal(toolbox.restore(faded, auto=True), correct_tones(faded, Corrections(contrast=1)))
+    assert np.array_equal(toolbox.restore(picture(), auto=True), picture())

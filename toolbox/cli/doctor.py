@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.photo_diagnosis import diagnose_photo
+from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
     from toolbox.diagnostics.environment import Finding
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Replay a training step that produced NaN or Inf: RUN/not-finite/step-…, as the run's message says.",
 )
+@click.option(
+    "--photo",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Only diagnose this photo of a print, and print the options of `toolbox restore` that help.",
+)
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --photo, also write this PNG: the photo with the outline of the sheet, and the print set right.",
+)
 @click.option("--device", help="The device for the step.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
 @as_json
@@ -32,11 +46,18 @@ def command(
     data: Path | None,
     recipe_name: str | None,
     repeat: Path | None,
+    photo: Path | None,
+    picture: Path | None,
     device: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Check the installation, the devices, a data folder, one step of a recipe. The exit code is 1 for any fault."""
+    if photo is not None:
+        diagnose_photo(photo, picture, as_json=as_json)
+        return
+    if picture is not None:
+        raise UsageError("--picture shows a diagnosis; add --photo FILE.")
     from toolbox.diagnostics import environment
 
     sections: dict[str, list[Finding]] = {"environment": environment.check_packages()}

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from toolbox.prints.corrections import Corrections
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -38,6 +35,12 @@ _OPTIONS = (
         help="print: cut out the sheet of a print that was photographed on a table, and straighten it.  "
         "[default: none]",
     ),
+    click.option(
+        "--auto",
+        is_flag=True,
+        help="Find out what each print needs of --crop print, --contrast and --cast, and do it. A colour photo that "
+        "needs nothing is copied.",
+    ),
 )
 
 
@@ -56,6 +59,9 @@ class PrintArguments(Protocol):
     @property
     def crop(self) -> Literal["none", "print"] | None: ...  # noqa: D102
 
+    @property
+    def auto(self) -> bool: ...  # noqa: D102
+
 
 def print_options(command: Command) -> Command:
     """Add the options to a command."""
@@ -64,13 +70,15 @@ def print_options(command: Command) -> Command:
     return command
 
 
-def corrections_of(values: PrintArguments) -> Corrections:
-    """Return the corrections that the options ask for."""
-    from toolbox.prints.corrections import Corrections
+def correction_fields(values: PrintArguments) -> dict[str, Any]:
+    """Return the fields of `RestoreOptions`: the corrections that are asked for, and those that are to be found out."""
+    from toolbox.prints.corrections import DIAGNOSED, Corrections
 
-    return Corrections(
+    corrections = Corrections(
         crop=values.crop or "none",
         evenness=values.evenness or 0.0,
         contrast=values.contrast or 0.0,
         cast=values.cast or 0.0,
     )
+    auto = frozenset(name for name in DIAGNOSED if getattr(values, name) is None)
+    return {"corrections": corrections, "auto": auto if values.auto else None}

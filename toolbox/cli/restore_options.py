@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from toolbox.cli.guidance_options import guidance_fields
-from toolbox.cli.print_options import corrections_of
+from toolbox.cli.print_options import correction_fields
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Arguments:
     cast: float | None
     evenness: float | None
     crop: Literal["none", "print"] | None
+    auto: bool
     before_after: bool
     reference: tuple[Path, ...]
     hints: Path | None
@@ -99,7 +100,7 @@ def restore_options(arguments: Arguments, count: int, context: click.Context) ->
         mask_options=_mask_options(arguments, count, context),
         keep=arguments.keep,
         keep_tone=arguments.tone == "keep",
-        corrections=corrections_of(arguments),
+        **correction_fields(arguments),
         before_after=arguments.before_after,
         **guidance_fields(arguments, count),
         preview=arguments.preview,

@@ -93,6 +93,8 @@ def result_line(result: PhotoResult) -> str:
         return f"{result.photo}: failed: {result.reason}"
     if result.status == "left as it is":
         return f"{result.photo}: left as it is: {result.reason} (0.0 % lost)"
+    if result.status == "copied":
+        return f"{result.photo} -> {result.result} (copied: {result.reason})"
     if result.status == "there already":
         return f"{result.photo}: there already: {result.result}"
     shares = (f"{100 * share:.0f} % from {name}" for name, share in result.references.items())

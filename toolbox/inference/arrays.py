@@ -21,11 +21,11 @@ from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_damage, add_detected, choose_keep, restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
-from toolbox.inference.print_correction import color_pixels, correct_photo
+from toolbox.inference.print_correction import color_pixels, correct_photo, find_corners
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
-from toolbox.prints.corrections import Corrections, crop_photo, find_crop
+from toolbox.prints.corrections import DIAGNOSED, Corrections, crop_photo
 from toolbox.prints.sheet import cut_sheet
 
 
@@ -50,6 +50,7 @@ def restore(
     cast: float = 0.0,
     evenness: float = 0.0,
     crop: Literal["none", "print"] = "none",
+    auto: bool = False,
     tile: int | None = None,
     device: str | None = None,
 ) -> Any:  # noqa: ANN401 - an image for an image, else an array
@@ -79,6 +80,7 @@ def restore(
         cast: how far yellowing or a cast is taken away, 0 to 1.
         evenness: how far a vignette or a shadow over the sheet is evened out, 0 to 1.
         crop: "print" cuts out the sheet of a print that was photographed on a table; the result is then smaller.
+        auto: whether a diagnosis decides about `crop`, `contrast` and `cast`, as far as they are not given.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
 
@@ -96,6 +98,7 @@ def restore(
         raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
     decoded = as_photo(photo)
     corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
+    diagnosed = frozenset(name for name in DIAGNOSED if auto and getattr(corrections, name) in (0, "none"))
     rgb = io.to_rgb8(decoded)
     finds = isinstance(mask, str) and mask == "auto"
     options = MaskOptions(
@@ -110,14 +113,14 @@ def restore(
     marked = mask_from_options(decoded, rgb, options, path=unnamed, relative_path=unnamed)
     if not (isinstance(mask, str) and mask in ("auto", "none")):
         marked = marked | as_mask(mask, rgb.shape[:2])
-    corners = find_crop(decoded) if corrections.crop == "print" else None
+    corners = find_corners(decoded, corrections, diagnosed)
     if corners is not None:
         decoded, marked = crop_photo(decoded, corners), cut_sheet(marked, corners)
         rgb = io.to_rgb8(decoded)
         hints = None if hints is None else cut_sheet(hints, corners, exact=True)
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
     toning, lost, _ = add_damage(rgb, toning, lost, options)
-    decoded, toning = correct_photo(decoded, corrections, toning, lost)
+    decoded, _, toning = correct_photo(decoded, corrections, diagnosed, toning, lost)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
     check_keep("rgb" if keeps_tone else chosen, reference=reference is not None, hints=hints is not None)

@@ -132,7 +132,7 @@ def _restore_one(
     if is_finished(job, options):
         return photo_result(job, status="there already")
     result = restore_photo(job, options, restorers, warnings)
-    if records is not None and record is not None and result.status == "restored":
+    if records is not None and record is not None and result.status in ("restored", "copied"):
         records.finish(job, record)
     return result
 

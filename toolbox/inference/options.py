@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from toolbox.inference.reference_index import ReferenceIndex
 
 Keep = Literal["luma", "rgb", "none"]
-Status = Literal["restored", "there already", "left as it is", "preview", "failed"]
+Status = Literal["restored", "copied", "there already", "left as it is", "preview", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class RestoreOptions:
         keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
         corrections: how a print is set right first; they change known pixels.
+        auto: the names of the corrections that each photograph's diagnosis decides; None: none, and a colour photograph
+            that needs nothing is not copied.
         before_after: whether a before-and-after picture is written too.
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
@@ -44,6 +46,7 @@ class RestoreOptions:
     keep: Literal["auto", "luma", "rgb", "none"] = "auto"
     keep_tone: bool = False
     corrections: Corrections = field(default_factory=Corrections)
+    auto: frozenset[str] | None = None
     before_after: bool = False
     references: tuple[Path, ...] = ()
     reference_index: ReferenceIndex | None = None
@@ -62,8 +65,8 @@ class PhotoResult:
     Attributes:
         photo: the path of the photograph.
         result: the path of its result.
-        status: "restored"; "there already": the result exists; "left as it is": there is nothing to do; "preview": only
-            the picture of its lost region was written; "failed".
+        status: "restored"; "copied": it needs nothing, with `auto`; "there already": the result exists; "left as it
+            is": there is nothing to do; "preview": only the picture of its lost region was written; "failed".
         reason: why it failed or was left.
         kind: "gray", "toned" or "colour"; empty if it was not measured.
         lost: the fraction of its pixels that was lost.

@@ -59,9 +59,7 @@ def restore_photo(
     photo = io.read(job.photo, max_pixels=options.max_pixels)
     shown = None
     try:
-        sheet = crop_print(
-            photo, options.corrections, options.mask_options, path=job.photo, relative_path=job.relative_path
-        )
+        sheet = crop_print(photo, job, options)
         shown = io.to_rgb8(sheet.photo)
         needs_provenance = options.provenance and not job.provenance.exists()
         if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
@@ -93,14 +91,13 @@ def _restore_sheet(
     `found` also has the shares of damage, and the (H, W, 3) uint8 pixels for the before-and-after picture, or None.
     """
     sheet, toning, mask, damage, before = found
-    photo, toning = correct_photo(sheet.photo, options.corrections, toning, mask)
+    photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
-    corrections = describe(options.corrections, cropped=sheet.corners is not None)
+    corrections = describe(made, cropped=sheet.corners is not None)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
-            reason = _reason_to_leave(toning, keeps_tone)
-            return photo_result(job, status="left as it is", reason=reason, kind=toning.kind, notes=tuple(corrections))
+            return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
         restored = Restoration(pixels=color_pixels(photo), origin=np.zeros(mask.shape, np.uint8))
     else:
         references = _references(photo, mask, job, options) if options.references else None
@@ -127,6 +124,15 @@ def _restore_sheet(
         origins=provenance.fractions(restored.origin),
         references={files.printable(name): round(fraction, 6) for name, fraction in restored.used},
     )
+
+
+def _leave(job: Job, photo: Photo, options: RestoreOptions, reason: str, *, kind: str) -> PhotoResult:
+    """Return the result of a photograph that needs nothing; with `auto` it is copied, so that an album is complete."""
+    notes = tuple(describe(options.corrections, cropped=False))
+    if options.auto is None:
+        return photo_result(job, status="left as it is", reason=reason, kind=kind, notes=notes)
+    notes += write_result(job.target, color_pixels(photo), photo.exif)
+    return photo_result(job, status="copied", reason="it needs nothing", kind=kind, notes=(*photo.notes, *notes))
 
 
 def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_wanted: bool) -> PhotoResult:

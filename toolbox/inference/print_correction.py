@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import Toning, measure_toning
+from toolbox.inference.options import RestoreOptions
+from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions, mask_from_options
 from toolbox.prints.corrections import Corrections, correct_tones, crop_photo, find_crop
+from toolbox.prints.diagnosis import diagnose, find_certain_sheet
 from toolbox.prints.sheet import cut_sheet
+
+# The names of the corrections that a diagnosis decides.
+Auto = frozenset[str] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,44 +37,65 @@ class Sheet:
     whole_size: tuple[int, ...]
 
 
-def crop_print(
-    photo: Photo, corrections: Corrections, options: MaskOptions, *, path: Path, relative_path: Path
-) -> Sheet:
-    """Return the cut print, if the corrections ask for it and a sheet is found; else the photograph as it is.
+def find_corners(photo: Photo, corrections: Corrections, auto: Auto) -> np.ndarray | None:
+    """Return the corners (4, 2) of the sheet to cut out; None if none is asked for, or none is found.
+
+    Args:
+        photo: the whole photograph.
+        corrections: those that are asked for.
+        auto: the names of the corrections that a diagnosis decides; None: none.
+    """
+    if corrections.crop == "print":
+        return find_crop(photo)
+    return find_crop(photo, find_certain_sheet) if auto and "crop" in auto else None
+
+
+def crop_print(photo: Photo, job: Job, options: RestoreOptions) -> Sheet:
+    """Return the cut print, if the options ask for it and a sheet is found; else the photograph as it is.
 
     A mask and `--color` mark pixels of the whole photograph, so the marked pixels are found before and cut like it.
-    Arguments and errors as those of `mask_from_options`.
+
+    Raises:
+        DataError, RefusedMaskError: as `mask_from_options`.
     """
-    size = photo.pixels.shape[:2]
-    corners = find_crop(photo) if corrections.crop == "print" else None
+    size, mask_options = photo.pixels.shape[:2], options.mask_options
+    corners = find_corners(photo, options.corrections, options.auto)
     if corners is None:
-        return Sheet(photo=photo, mask_options=options, corners=None, whole_size=size)
-    marked = mask_from_options(photo, io.to_rgb8(photo), options, path=path, relative_path=relative_path)
+        return Sheet(photo=photo, mask_options=mask_options, corners=None, whole_size=size)
+    rgb = io.to_rgb8(photo)
+    marked = mask_from_options(photo, rgb, mask_options, path=job.photo, relative_path=job.relative_path)
     cut = crop_photo(photo, corners)
     highest = np.iinfo(cut.pixels.dtype).max
     alpha = np.where(cut_sheet(marked, corners), 0, highest).astype(cut.pixels.dtype)
     return Sheet(
         photo=replace(cut, alpha=alpha),
-        mask_options=replace(options, path=None, color=None, search=options.searches),
+        mask_options=replace(mask_options, path=None, color=None, search=mask_options.searches),
         corners=corners,
         whole_size=size,
     )
 
 
-def correct_photo(photo: Photo, corrections: Corrections, toning: Toning, mask: np.ndarray) -> tuple[Photo, Toning]:
-    """Return a photograph with its tones corrected, and its toning then.
+def correct_photo(
+    photo: Photo, corrections: Corrections, auto: Auto, toning: Toning, mask: np.ndarray
+) -> tuple[Photo, Corrections, Toning]:
+    """Return a photograph with its tones corrected, the corrections that were made, and its toning then.
 
     Args:
-        photo: the photograph, already cut.
-        corrections: the corrections; without those of tones the photograph itself is returned.
+        photo: the photograph, already cut. It is returned itself if no tone is corrected.
+        corrections: those that are asked for.
+        auto: the names of the corrections that a diagnosis decides; None: none.
         toning: its toning before. A colour photograph stays one.
         mask: (H, W) bool, its lost region, which does not count.
     """
+    if names := (auto or frozenset()) & {"contrast", "cast"}:
+        needed = diagnose(io.to_rgb8(photo), mask, may_be_on_table=False).corrections
+        corrections = replace(corrections, **{name: getattr(needed, name) for name in names})
     pixels = correct_tones(photo.pixels, corrections, mask)
     if pixels is photo.pixels:
-        return photo, toning
-    corrected = replace(photo, pixels=pixels)
-    return corrected, toning if toning.kind == "colour" else measure_toning(io.to_rgb8(corrected), mask)
+        return photo, corrections, toning
+    photo = replace(photo, pixels=pixels)
+    toning = toning if toning.kind == "colour" else measure_toning(io.to_rgb8(photo), mask)
+    return photo, corrections, toning
 
 
 def color_pixels(photo: Photo) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -13,10 +14,12 @@ from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import measure_toning
 from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
-from toolbox.prints.sheet import cut_sheet, find_sheet, is_cuttable
+from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet, is_cuttable
 from toolbox.prints.working_copy import make_working_copy
 
 Crop = Literal["none", "print"]
+# The corrections that a diagnosis can ask for. Uneven light can't be told from the scene's.
+DIAGNOSED = ("crop", "contrast", "cast")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,12 @@ class Corrections:
         return any(getattr(self, field.name) != field.default for field in fields(self))
 
 
-def find_crop(photo: Photo) -> np.ndarray | None:
-    """Return the corners (4, 2) of the sheet of a print on a table, for `crop_photo`; None if there is none."""
-    sheet = find_sheet(io.to_rgb8(photo))
+def find_crop(photo: Photo, find: Callable[[np.ndarray], Sheet | None] = find_sheet) -> np.ndarray | None:
+    """Return the corners (4, 2) of the sheet of a print on a table, for `crop_photo`; None if there is none.
+
+    `find` finds the sheet in (H, W, 3) uint8 RGB.
+    """
+    sheet = find(io.to_rgb8(photo))
     return sheet.corners if sheet is not None and is_cuttable(photo.pixels.shape, sheet.corners) else None
 
 
@@ -95,6 +101,8 @@ def describe(corrections: Corrections, *, cropped: bool) -> list[str]:
     """
     phrases = [f"{name} {getattr(corrections, name):g}" for name in ("evenness", "contrast", "cast")]
     notes = [f"corrected: {phrase}" for phrase in phrases if not phrase.endswith(" 0")]
-    if corrections.crop == "print":
-        notes.insert(0, "cropped to the sheet" if cropped else "not cropped: no sheet on a table was found")
+    if cropped:
+        notes.insert(0, "cropped to the sheet")
+    elif corrections.crop == "print":
+        notes.insert(0, "not cropped: no sheet on a table was found")
     return notes

@@ -14,7 +14,7 @@ from toolbox.utils import files
 RECORD = "report.json"
 REPORT = "report.html"
 MAX_SHOWN = 300
-_COUNTS = ("restored", "there already", "left as it is", "failed", "not reached")
+_COUNTS = ("restored", "copied", "there already", "left as it is", "failed", "not reached")
 
 
 def write_album_report(folder: Path) -> Path:

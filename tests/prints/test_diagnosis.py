@@ -1,0 +1,96 @@
+"""The diagnosis of prints: what is found, what is left alone, its words and its picture. 2 s."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from prints import fade, on_table, picture, vignette
+from standins import gray_to_rgb
+
+from toolbox.cli import main
+from toolbox.color import integer_luma
+from toolbox.imaging import io
+from toolbox.prints.corrections import Corrections
+from toolbox.prints.diagnosis import diagnose
+from toolbox.prints.words import describe_diagnosis, draw_diagnosis, helpful_options
+
+EVEN = {"low": (100, 100, 100), "high": (200, 200, 200)}
+
+
+def doctor(*arguments, code=0):
+    result = CliRunner().invoke(main, ["doctor", *map(str, arguments)])
+    assert result.exit_code == code, (result.output, result.exception)
+    return result.output
+
+
+def test_a_sound_photo_needs_nothing():
+    diagnosis = diagnose(picture())
+    assert diagnosis.kind == "colour" and not diagnosis.corrections and not helpful_options(diagnosis)
+    assert diagnosis.contrast > 0.9
+
+
+@pytest.mark.parametrize("low", [0, 40])
+def test_a_picture_of_low_contrast_with_dark_shadows_may_be_fog_or_night(low):
+    dim = fade(picture(), (low,) * 3, (low + 90,) * 3)
+    diagnosis = diagnose(dim)
+    assert diagnosis.contrast < 0.6 and not diagnosis.corrections
+    assert dict(describe_diagnosis(diagnosis))["contrast"].endswith("if it is not fog or dim light: --contrast 0.7")
+
+
+def test_a_faded_print():
+    diagnosis = diagnose(fade(picture(), **EVEN))
+    assert diagnosis.corrections == Corrections(contrast=1)
+    gray = diagnose(gray_to_rgb(integer_luma(fade(picture(), **EVEN))))
+    assert gray.kind == "gray" and gray.corrections == Corrections(contrast=1)
+
+
+def test_dyes_that_have_faded_differently():
+    assert diagnose(fade(picture(), (120, 85, 80), (220, 190, 150))).corrections == Corrections(contrast=1, cast=1)
+
+
+def test_a_sunset_has_no_cast():
+    sunset = np.rint(picture() * (1, 0.55, 0.3)).astype(np.uint8)
+    assert not diagnose(sunset).corrections
+
+
+def test_a_vignette_is_named_and_not_corrected():
+    diagnosis = diagnose(vignette(picture(160, 200), 0.35))
+    assert 0.4 < diagnosis.darker_corners < 0.8 and not diagnosis.corrections.evenness
+    assert "--evenness 1" in dict(describe_diagnosis(diagnosis))["light"]
+
+
+def test_a_faded_print_on_a_table():
+    photo, corners = on_table(fade(picture(240, 320), **EVEN))
+    diagnosis = diagnose(photo)
+    assert diagnosis.corrections == Corrections(crop="print", contrast=1)
+    outlined, corrected = draw_diagnosis(photo, diagnosis)
+    assert outlined.shape == photo.shape and corrected.shape[0] == photo.shape[0]
+    x, y = np.rint((corners[0] + corners[1]) / 2).astype(int)
+    assert (outlined[y - 3 : y + 4, x] == (255, 0, 0)).all(axis=1).any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2), (40, 40)])
+def test_any_size(size):
+    flat = diagnose(np.full((*size, 3), 128, np.uint8))
+    assert flat.kind == "gray" and flat.sheet is None
+    diagnose(np.zeros((*size, 3), np.uint8), np.ones(size, bool))
+
+
+def test_doctor_prints_the_diagnosis_and_the_command(tmp_path):
+    io.write_png(tmp_path / "a.png", fade(picture(), **EVEN))
+    output = doctor("--photo", "a.png", "--picture", "look/b.png")
+    assert "contrast: faded, 40 % of a good print's is left: --contrast 1" in output
+    assert "command: toolbox restore a.png -o restored --contrast 1" in output
+    assert io.read_rgb("look/b.png").shape == (120, 328, 3)
+    record = json.loads(doctor("--photo", "a.png", "--json"))
+    assert record["is faded"] and record["kind"] == "colour" and record["sheet"] is None
+    io.write_png(tmp_path / "sound.png", picture())
+    assert "it needs nothing for certain" in doctor("--photo", "sound.png")
+
+
+def test_doctor_says_what_it_cant_read(tmp_path):
+    assert "gone.png does not exist" in doctor("--photo", "gone.png", code=1)
+    assert "--picture shows a diagnosis; add --photo FILE." in doctor("--picture", "b.png", code=2)
