@@ -76,7 +76,8 @@ def test_training_photographs_are_named_whatever_their_names(run, photos):
         names[4:]
     )
     assert "3 of 6 photographs" in found["notes"][0] and "1 of 6 photographs" in found["notes"][0]
-    assert len(scored(run / "best.safetensors", "--data", photos, "--held-out")["images"]) == 3
+    held_out = scored(run / "best.safetensors", "--data", photos, "--held-out")
+    assert len(held_out["images"]) == 3 and "they are left out" in held_out["notes"][0]
     (run / "split.json").unlink()
     assert "--held-out needs the run" in invoke_error("score", run, "--data", photos, "--held-out")
 

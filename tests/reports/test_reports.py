@@ -219,6 +219,19 @@ def test_runs_that_differ_in_the_seed_alone_have_a_spread(run):
     assert row["runs"] == "first, second" and row["standard deviation"] == pytest.approx(0.2 / 2**0.5)
 
 
+def test_scores_of_different_photographs_are_not_compared_in_silence(run, tmp_path):
+    second = second_run(run, seed=7)
+    recipe = (second / "recipe.toml").read_text("utf-8")
+    (second / "recipe.toml").write_text('summary = "other"\n' + recipe.partition("\n")[2], "utf-8")
+    for folder, photos in ((run, "a"), (second, "b")):
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        summary["measured_on"] = {"the validation photographs": photos, "data.size": 64}
+        (folder / "summary.json").write_text(json.dumps(summary), "utf-8")
+    assert "scores can't be compared" in call("compare", run, second, "--html", tmp_path / "c.html")
+    assert "toolbox score RUN --data DIR" in (tmp_path / "c.html").read_text("utf-8")
+    assert "summary" not in [row["setting"] for row in json.loads(call("compare", run, second, "--json"))["recipes"]]
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path, run):
     assert "is neither a run folder nor a folder of results" in call("report", tmp_path, code=2)
     assert "is not a run folder" in call("compare", run, tmp_path, code=2)

@@ -40,11 +40,16 @@ def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None
 
 
 def print_comparison(runs: Sequence[RunFiles]) -> None:
-    """Print the tables that have rows."""
+    """Print the tables that have rows, and a note if the scores can't be compared."""
+    from toolbox.reports import comparison
+
     for header, rows in _tables(runs).values():
         if rows:
             print_table([[_cell(value) for value in row] for row in rows], header)
             click.echo("")
+    note = comparison.validation_note(runs)
+    if note:
+        click.echo(f"note: {note}", err=True)
 
 
 def _cell(value: object) -> str:

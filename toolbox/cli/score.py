@@ -148,9 +148,14 @@ def _score_weights(
     weights: Path, data: Path, lpips: Path | None, catalog: Catalog, options: dict[str, Any]
 ) -> FileScores:
     from toolbox.evaluation.score_weights import ScoreOptions, score_weights
+    from toolbox.utils.console import Console
 
     chosen = ScoreOptions(lpips=lpips, **{name: options[name] for name in WITH_DATA})
-    return score_weights(str(weights), data, chosen, catalog)
+    # stdout is for the figures.
+    console = Console(json_output=True)
+    return score_weights(
+        str(weights), data, chosen, catalog, lambda total: console.progress_bar("scoring photographs", total)
+    )
 
 
 def _check_submission(context: click.Context, archive: Path, tests: Path, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from toolbox.models.samples import build_degradations
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.models.weights import read_plan
 from toolbox.utils import files
+
+Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 PARTS = {"train": "training", "validation": "validation"}
 NAMES_LISTED = 3
@@ -53,7 +56,7 @@ def score_weights(
     data: Path,
     options: ScoreOptions,
     catalog: Catalog | None = None,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda total: nullcontext(lambda: None),
 ) -> FileScores:
     """Restore the photographs of a folder with weights, and return their figures.
 
@@ -62,7 +65,7 @@ def score_weights(
         data: a data folder as `toolbox run --data` takes it. Photographs without an input are damaged by the recipe.
         options: how they are scored.
         catalog: the installed components; None: load them.
-        advance: called after each photograph with the number of those that are done, and of all.
+        progress: called with the number of photographs; returns a context whose value is called after each.
 
     Raises:
         UsageError, WeightsError, PluginError: as `load_restorer`.
@@ -75,13 +78,14 @@ def score_weights(
     restorer = load_restorer(weights, device=options.device, fill=options.fill, catalog=catalog)
     items = open_photos(plan, data)
     seen = find_seen(stored, items)
-    notes = [_seen_note(weights, items, seen)]
+    notes = [_seen_note(weights, items, seen, options.held_out)]
     if options.held_out:
         items = _held_out(weights, data, items, seen)
     images: dict[str, Figures] = {}
-    for item, sample in zip(items, _samples(items, plan, options), strict=True):
-        images[_unused(item.name, images)] = _measure(restorer, sample, extra)
-        advance(len(images), len(items))
+    with progress(len(items)) as advance:
+        for item, sample in zip(items, _samples(items, plan, options), strict=True):
+            images[_unused(item.name, images)] = _measure(restorer, sample, extra)
+            advance()
     notes += extra.all_notes()
     return FileScores.of(
         summarize(images),
@@ -137,7 +141,7 @@ def _held_out(
     return left
 
 
-def _seen_note(weights: str | Path, items: tuple[Item, ...], seen: Mapping[str, str] | None) -> str:
+def _seen_note(weights: str | Path, items: tuple[Item, ...], seen: Mapping[str, str] | None, held_out: bool) -> str:
     """Return a line on the photographs that the run has used; empty if it has used none."""
     if seen is None:
         return (
@@ -146,7 +150,11 @@ def _seen_note(weights: str | Path, items: tuple[Item, ...], seen: Mapping[str, 
         )
     parts = []
     for part, reason in (
-        ("train", "were trained on, so their figures say nothing about other photographs"),
+        (
+            "train",
+            "were trained on, so "
+            + ("they are left out" if held_out else "their figures say nothing about other photographs"),
+        ),
         ("validation", "chose the best weights, so their figures are somewhat too good"),
     ):
         names = [name for name in seen if seen[name] == part]

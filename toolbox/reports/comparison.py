@@ -11,16 +11,19 @@ from toolbox.config import recipe
 from toolbox.reports.chart import line_chart
 from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
 from toolbox.reports.run_files import RunFiles
+from toolbox.reports.run_records import VALIDATION_PHOTOS
 from toolbox.reports.run_report import PREVIEW_SIDE, shown_previews
 
 # The setting in which runs of one recipe may differ and still count as the same setup.
 _SEED = "seed"
+# What a recipe says about itself; it is no setting.
+_SUMMARY = "summary"
 _NO_ENVIRONMENT = ("recipe", "seed", "sessions", "versions", "parent", "changes")
 
 
 def differences(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """Return a row for each setting in which the runs differ: its key, and its value in each run; None if absent."""
-    return _differing_rows([run.recipe for run in runs])
+    return [row for row in _differing_rows([run.recipe for run in runs]) if row[0] != _SUMMARY]
 
 
 def environment_differences(runs: Sequence[RunFiles]) -> list[list[Any]]:
@@ -35,6 +38,18 @@ def score_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
         best = run.summary.best if run.summary else None
         rows.append([run.name, run.steps, *(asdict(best.score).values() if best else [None] * 4)])
     return rows
+
+
+def validation_note(runs: Sequence[RunFiles]) -> str:
+    """Return a line if the runs validated on different photographs or at different sizes; empty if they did not."""
+    measured = [run.summary.measured_on for run in runs if run.summary and run.summary.measured_on]
+    conditions = {tuple(str(facts.get(key)) for key in (VALIDATION_PHOTOS, "data.size")) for facts in measured}
+    if len(conditions) < 2:
+        return ""
+    return (
+        "The runs validated on different photographs or at different sizes, so these scores can't be compared. Score "
+        "each run on the same photographs: toolbox score RUN --data DIR"
+    )
 
 
 def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
@@ -57,7 +72,9 @@ def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
 def comparison_report(runs: Sequence[RunFiles]) -> str:
     """Return the comparison as HTML."""
     names = [run.name for run in runs]
-    sections = [section("Scores", table(("run", "steps", "S", "M", "C", "score"), score_rows(runs)))]
+    scores = [table(("run", "steps", "S", "M", "C", "score"), score_rows(runs))]
+    note = validation_note(runs)
+    sections = [section("Scores", *scores, *([paragraph(note)] if note else []))]
     spread = seed_rows(runs)
     if spread:
         sections.append(section("Spread over seeds", table(("runs", "mean score", "standard deviation"), spread)))

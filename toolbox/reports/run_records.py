@@ -90,6 +90,10 @@ class BestWeights:
     figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
+# The entry of `RunSummary.measured_on` that stands for the photographs.
+VALIDATION_PHOTOS = "the validation photographs"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """The figures of a run so far.

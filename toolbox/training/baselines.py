@@ -28,7 +28,7 @@ from toolbox.training.epoch_end import ranking_figure, write_best
 from toolbox.training.step_context import discriminate
 from toolbox.utils.memory import is_out_of_memory
 
-PHOTOS = "the validation photographs"
+PHOTOS = run_records.VALIDATION_PHOTOS
 
 
 def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
