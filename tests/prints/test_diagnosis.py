@@ -51,6 +51,26 @@ def test_dyes_that_have_faded_differently():
     assert diagnose(fade(picture(), (120, 85, 80), (220, 190, 150))).corrections == Corrections(contrast=1, cast=1)
 
 
+def test_a_faded_colour_print_is_not_taken_as_toned():
+    aged = np.rint(fade(picture(), (120, 112, 95), (215, 205, 160))).astype(np.uint8)
+    diagnosis = diagnose(aged)
+    assert diagnosis.kind == "colour" and diagnosis.corrections == Corrections(contrast=1, cast=1)
+
+
+def test_a_faded_sepia_print_stays_toned():
+    sepia = np.rint(integer_luma(picture())[..., None] * (1, 0.88, 0.7)).astype(np.uint8)
+    diagnosis = diagnose(fade(sepia, (110, 104, 92), (220, 212, 190)))
+    assert diagnosis.kind == "toned" and diagnosis.corrections == Corrections(contrast=1)
+
+
+def test_vivid_colours_on_white_are_not_faded():
+    vivid = np.full((120, 160, 3), 235, np.uint8)
+    y, x = np.mgrid[-60:60, -80:80]
+    disc = x**2 + y**2 < 40**2
+    vivid[disc] = np.rint(picture()[disc] * (0.4, 0.3, 0.02) + (120, 70, 4))
+    assert not diagnose(vivid).corrections
+
+
 def test_a_sunset_has_no_cast():
     sunset = np.rint(picture() * (1, 0.55, 0.3)).astype(np.uint8)
     assert not diagnose(sunset).corrections

@@ -12,7 +12,7 @@ from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions, mask_from_options
-from toolbox.prints.corrections import Corrections, correct_tones, crop_photo, find_crop
+from toolbox.prints.corrections import Corrections, correct_tones, crop_photo, faded_toning, find_crop
 from toolbox.prints.diagnosis import diagnose, find_certain_sheet
 from toolbox.prints.sheet import cut_sheet
 
@@ -93,8 +93,11 @@ def correct_photo(
     pixels = correct_tones(photo.pixels, corrections, mask)
     if pixels is photo.pixels:
         return photo, corrections, toning
-    photo = replace(photo, pixels=pixels)
-    toning = toning if toning.kind == "colour" else measure_toning(io.to_rgb8(photo), mask)
+    original, photo = photo, replace(photo, pixels=pixels)
+    if toning.kind == "toned" and (corrections.contrast or corrections.cast):
+        toning = faded_toning(io.to_rgb8(original), mask)
+    if toning.kind != "colour":
+        toning = measure_toning(io.to_rgb8(photo), mask)
     return photo, corrections, toning
 
 

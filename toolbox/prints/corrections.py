@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from toolbox.errors import UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
-from toolbox.imaging.sepia import measure_toning
+from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
 from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet, is_cuttable
 from toolbox.prints.working_copy import make_working_copy
 
+# The side at which the toning of a faded print is measured, in pixels.
+_TONING_SIDE = 512
 Crop = Literal["none", "print"]
 # The corrections that a diagnosis can ask for. Uneven light can't be told from the scene's.
 DIAGNOSED = ("crop", "contrast", "cast")
@@ -82,7 +85,7 @@ def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray
     pixels = correct_evenness(pixels, corrections.evenness, lost)
     if not (corrections.contrast or corrections.cast):
         return pixels
-    toning = measure_toning(io.to_8bit(pixels), lost) if pixels.ndim == 3 and corrections.cast else None
+    toning = faded_toning(io.to_8bit(pixels), lost) if pixels.ndim == 3 and corrections.cast else None
     is_color = toning is not None and toning.kind == "colour"
     if toning is not None and toning.kind == "toned":
         pixels = remove_tone(pixels, toning, corrections.cast)
@@ -90,6 +93,24 @@ def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray
     if not (corrections.contrast or cast):
         return pixels
     return apply_levels(pixels, make_working_copy(pixels, lost), contrast=corrections.contrast, cast=cast)
+
+
+def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
+    """Return the toning of a print that may be faded, (H, W, 3) uint8; pixels in `lost`, (H, W) bool, do not count.
+
+    The colours of a faded colour print are weak beside its cast, so it looks toned. It is in colour if colours are left
+    without the cast and at full contrast.
+    """
+    toning = measure_toning(rgb, lost)
+    if toning.kind != "toned":
+        return toning
+    height, width = rgb.shape[:2]
+    scale = min(1.0, _TONING_SIDE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    known = None if lost is None else cv2.resize(lost.astype(np.uint8), size) > 0
+    neutral = apply_levels(small, make_working_copy(small, known), contrast=1, cast=1)
+    return replace(toning, kind="colour") if measure_toning(neutral, known).kind == "colour" else toning
 
 
 def describe(corrections: Corrections, *, cropped: bool) -> list[str]:

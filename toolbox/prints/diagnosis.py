@@ -10,20 +10,21 @@ import cv2
 import numpy as np
 
 from toolbox.imaging.sepia import measure_toning
-from toolbox.prints.corrections import Corrections
+from toolbox.prints.corrections import Corrections, faded_toning
 from toolbox.prints.evenness import fit_unevenness, unevenness_field
 from toolbox.prints.levels import LIGHT_LEVEL, SHADOW_LEVEL, tone_points
 from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet
 from toolbox.prints.working_copy import WorkingCopy, make_working_copy
 
 # Chosen on the development photographs: the figures are in docs/prints.md.
-# A print is faded if its shadows are lighter than this level plus a part of its range. In fog, shadows are darker.
-_FADED_SHADOW, _RANGE_SHARE = 40.0, 0.25
+# A print is faded if its shadows are lighter than this level plus a part of its range. In fog, shadows are darker. The
+# shadows are the mean of those of the luma and of the darkest channel: vivid colours are not faded.
+_FADED_SHADOW, _RANGE_SHARE = 46.5, 0.15
 # The shadows of a faded print have a cast if their chroma in L*a*b* is over this. In one that is not faded, a cast
 # can't be told from the light and the colours of the scene.
 _MIN_CAST_CHROMA = 8.0
 # A sheet is certain with this fraction of its outline, and this fraction of the photograph.
-CERTAIN_SUPPORT, _CERTAIN_AREA = 0.9, 0.2
+CERTAIN_SUPPORT, _CERTAIN_AREA = 0.88, 0.12
 # The side at which a photograph is diagnosed, in pixels.
 _SIDE = 512
 _CORNER = 0.12
@@ -81,10 +82,12 @@ def diagnose(rgb: np.ndarray, lost: np.ndarray | None = None, *, may_be_on_table
     if sheet is not None:
         corners = (sheet.corners + 0.5) * (rgb.shape[1] / width, rgb.shape[0] / height) - 0.5
         rgb, lost = cut_sheet(rgb, corners), None if lost is None else cut_sheet(lost, corners)
-    kind = measure_toning(rgb, lost).kind
     copy = make_working_copy(rgb, lost)
-    shadow, light = tone_points(copy)[:, 3]
-    is_faded = bool(shadow - _RANGE_SHARE * (light - shadow) > _FADED_SHADOW)
+    shadows, lights = tone_points(copy)
+    shadow, light = shadows[3], lights[3]
+    depth = (shadow + shadows[:3].min()) / 2
+    is_faded = bool(depth - _RANGE_SHARE * (light - shadow) > _FADED_SHADOW)
+    kind = faded_toning(rgb, lost).kind if is_faded else measure_toning(rgb, lost).kind
     cast = shadow_chroma(copy) if kind == "colour" else 0.0
     return Diagnosis(
         kind=kind,
