@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Smoothing passes at each size. Measured on photographs: 4 are slightly worse, 32 are not better.
 ROUNDS = 8
-# A traced graph takes pictures of any size, so its number of halvings is fixed. It is enough for sides of 2^13 pixels.
+# A traced graph takes pictures of any size, so its number of halvings is fixed. It is enough for sides of 2^12 pixels.
 TRACED_LEVELS = 12
 
 

@@ -80,15 +80,15 @@ def measure(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray | None, ex
     Raises:
         ValueError: a wrong type, or shapes that differ.
     """
-    score = metrics.score(restored, truth, mask)
+    score, true_ab = metrics.score(restored, truth, mask), colors.ab(truth)
     figures: Figures = {
         "S": score.S,
         "M": score.M,
         "C": score.C,
         "psnr": metrics.psnr(restored, truth),
         "ssim": metrics.standard_ssim(restored, truth),
-        "ab": colors.color_distance(restored, truth),
-        "ab_gray": float(colors.chroma(colors.ab(truth)).mean()),
+        "ab": float(colors.chroma(colors.ab(restored) - true_ab).mean()),
+        "ab_gray": float(colors.chroma(true_ab).mean()),
         "colorfulness": colors.colorfulness(restored),
         "colorfulness_truth": colors.colorfulness(truth),
     }

@@ -92,7 +92,7 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
                 graph,
                 arguments,
                 path,
-                # The newer exporter asks for proofs about sizes that the arithmetic of working sizes can't give.
+                # By tracing: sizes are tensors here, and some of them decide the shapes of others.
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(INPUTS),
