@@ -65,8 +65,11 @@ class Tracker(Observer):
         self._open.warn(record.step + 1, record.cause, record.line)
 
     def on_epoch(self, record: EpochRecord, /) -> None:
-        """Write the number of the epoch and the time so far."""
-        self._open.scalars(record.step, {"train/epoch": record.epoch + 1, "train/seconds": record.seconds})
+        """Write the number of the epoch, the time so far, learning rates, speed and memory."""
+        figures = {"train/epoch": record.epoch + 1, "train/seconds": record.seconds}
+        figures |= {f"train/lr.{name}": rate for name, rate in record.learning_rates.items()}
+        figures |= {"train/images_per_second": record.images_per_second, "train/memory": record.memory}
+        self._open.scalars(record.step, figures)
 
     def on_end(self, record: RunEnded, /) -> None:
         """Close the run."""

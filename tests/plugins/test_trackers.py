@@ -60,6 +60,7 @@ def test_tensorboard_files_have_figures_previews_recipe_and_warnings(tmp_path):
     assert events.Scalars("validation/score")[0].value == pytest.approx(0.55)
     assert "validation/C" not in events.Tags()["scalars"]
     assert [event.value for event in events.Scalars("train/epoch")] == [1.0, 2.0]
+    assert {"train/images_per_second", "train/memory"} <= set(events.Tags()["scalars"])
     image = events.Images("preview")[0]
     assert (image.step, image.width, image.height) == (2, 24, 8)
     (recipe,) = events.Tensors("recipe/text_summary")

@@ -138,7 +138,7 @@ def _photos(run: RunFiles) -> list[str]:
     if not leaks:
         return [paragraph(f"{line} No scene is in both the training and the validation photographs.")]
     is_random = run.recipe.get("split", {}).get("method") == "random"
-    hint = " The scores are too high by that. split.method=scene keeps scenes apart." if is_random else ""
+    hint = " The scores may be too high. split.method=scene keeps scenes apart." if is_random else ""
     leak_line = f"{leaks} validation photographs share a scene with a training photograph.{hint}"
     return [paragraph(line), paragraph(leak_line, "warning")]
 
