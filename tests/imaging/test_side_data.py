@@ -311,6 +311,18 @@ def test_signed_and_floating_point_samples_are_not_supported():
         assert "not supported" in str(raised.value) and "damaged" not in str(raised.value), pixels.dtype
 
 
+@pytest.mark.parametrize("photometric", [5, 6, 8, 9, 32844])  # CMYK, YCbCr, two kinds of Lab, LogL
+def test_other_colour_spaces_of_16_bits_are_not_supported_and_not_damaged(photometric):
+    data = bytearray(tiff_of(smooth(24, 32).astype(np.uint16) * 257, NONE))
+    rgb = struct.pack("<HHII", 262, 4, 1, 2)
+    assert data.count(rgb) == 1
+    start = data.index(rgb)
+    data[start : start + len(rgb)] = struct.pack("<HHII", 262, 4, 1, photometric)
+    with pytest.raises(DataError) as raised:
+        decode(bytes(data), "a")
+    assert "not supported" in str(raised.value) and "damaged" not in str(raised.value)
+
+
 def test_a_16_bit_tiff_that_is_really_damaged_is_called_damaged():
     data = tiff16(smooth(24, 32).astype(np.uint16) * 257)
     with pytest.raises(DataError, match="cut short"):

@@ -21,6 +21,8 @@ from toolbox.imaging.png import Png, check_stream
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 258, 262, 277, 284, 338
 _COMPRESSION = 259
 _WHITE_IS_ZERO, _INTERLEAVED = 0, 1
+_PHOTOMETRICS = (_WHITE_IS_ZERO, 1, 2)  # gray in two directions, and RGB
+_UNSUPPORTED = "is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray"
 # Of the compressions of TIFF: none, LZW, Deflate (two numbers), PackBits.
 _OPENCV_COMPRESSIONS = (1, 5, 8, 32773, 32946)
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of _EXTRA_SAMPLES
@@ -52,14 +54,16 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     channels = tags.get(_SAMPLES, 1)
     if tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED and channels > 1:
         raise BrokenFileError("holds its 16-bit colours in separate planes: save it with them interleaved")
+    if tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) not in _PHOTOMETRICS:
+        raise BrokenFileError(_UNSUPPORTED)  # OpenCV would fail on CMYK and Lab as on a damaged file
     orientation = tags.get(ORIENTATION, 1)
     stored = data if orientation == 1 else _without_orientation(data, orientation)
     is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
     samples = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
     # Pillow gives the upright size.
     width, height = image.size[::-1] if orientation >= 5 else image.size
-    if samples.shape != ((height, width) if channels == 1 else (height, width, channels)) or image.mode == "CMYK":
-        raise BrokenFileError("is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray")
+    if samples.shape != ((height, width) if channels == 1 else (height, width, channels)):
+        raise BrokenFileError(_UNSUPPORTED)
     if channels == 1:
         return (np.invert(samples) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else samples), None
     pixels = np.ascontiguousarray(samples[..., 2::-1])
