@@ -5,8 +5,10 @@ The commands and their options are read from the program, so a new command is in
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,8 @@ from toolbox.imaging import io
 
 # A zero byte is not among them: no system passes it to a program.
 PATHS = ("absent/x.png", "photo.png/inside", "", "loop", "caf\udce9.png", "x" * 300, "folder", "text.toml")
-NAMES = ("absent", "", "../up", "caf\udce9", "x" * 300, "[/]{}%s\n\x1b[31m", "-dash", "text.toml")
+PATHS += ("pipe.png", "pipe.toml", "socket", "closed.png", "closed")
+NAMES = ("absent", "", "../up", "caf\udce9", "x" * 300, "[/]{}%s\n\x1b[31m", "-dash", "text.toml", "pipe.toml")
 # Texts that no command looks up: hosts are names of machines, which a test must not ask for.
 SKIPPED = {"--host"}
 SECONDS = 20  # no command may hang
@@ -59,6 +62,15 @@ def surroundings(tmp_path, monkeypatch):
     (tmp_path / "folder").mkdir()
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "text.toml").write_bytes(b"\xff\xfe = [")
+    # Nobody writes into the pipes, so whoever opens one waits for ever.
+    for name in ("pipe.png", "pipe.toml"):
+        os.mkfifo(tmp_path / name)
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind("socket")  # relative, because the path of a socket is short
+    io.write_png(tmp_path / "closed.png", gray(8, 8))
+    (tmp_path / "closed").mkdir()
+    for name in ("closed.png", "closed"):
+        (tmp_path / name).chmod(0)
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"\x89PNG\r\n\x1a\n cut short")
     loaded = cache(default_catalog)
     monkeypatch.setattr("toolbox.hooks.catalog.load", lambda **options: loaded())

@@ -35,6 +35,9 @@ SMALL = ["generator.width=4", "generator.levels=3", "discriminator.width=4", "tr
 PLAIN = ["discriminator.name=patchgan", "discriminator.width=4", "discriminator.layers=2"]
 # Not the published discriminator: the gradient of a bias before its norm is only rounding, which Adam makes large.
 BATCH_NORM = [*PLAIN, "discriminator.norm=batch"]
+# With norms over whole tensors, and with state of another kind than Adam's.
+OPTIMIZERS = ["generator.optimizer.name=timm-optimizer", "generator.optimizer.kind=lamb"]
+OPTIMIZERS += ["discriminator.optimizer.name=torch-optimizer", "discriminator.optimizer.kind=nadam"]
 NO_PENALTY = "penalties.gradient.enabled=false"
 # By name: settings, pictures in a batch, whether the run is resumed after half of its steps.
 CASES = {
@@ -46,6 +49,7 @@ CASES = {
     "batch norm, no penalty, resumed": ([*BATCH_NORM, NO_PENALTY], 4, True),
     "micro-batches": ([*PLAIN, "discriminator.norm=none", "training.accumulate=2"], 5, False),
     "fewer pictures than processes": ([*PLAIN, "discriminator.norm=none"], 1, False),
+    "optimizers of timm and torch, resumed": ([*PLAIN, "discriminator.norm=none", *OPTIMIZERS], 4, True),
     "float32": ([*PLAIN, "discriminator.norm=none", "training.precision=fp32"], 4, False),
 }
 

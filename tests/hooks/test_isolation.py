@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from catalogs import plugin, registries
@@ -11,8 +14,9 @@ from commands import invoke, plugin_status, run_python
 from toolbox import LossSpec
 from toolbox.config.binding import bind_component
 from toolbox.hooks import blame, catalog, manager
-from toolbox.hooks.isolation import SETTINGS, PluginWarning, component_output_to_stderr
+from toolbox.hooks.isolation import SETTINGS, PluginWarning
 from toolbox.hooks.manager import Candidate, PluginRecord
+from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.models.build import build_component
 
 LOUD = """
@@ -54,6 +58,37 @@ def test_what_a_component_prints_in_a_call_goes_to_stderr(capsys):
             blame.call(None, lambda: 1 / 0)
         print("another result")
     assert capsys.readouterr() == ("a result\nanother result\n", "noise\n")
+
+
+WRITES = """
+import os, subprocess, sys
+from toolbox.hooks.plugin_output import component_output_to_stderr, program_stdout
+print("before")
+with component_output_to_stderr():
+    print("a result")
+    os.write(1, b"a C library\\n")
+    subprocess.run([sys.executable, "-c", "print('a child')"])
+    with program_stdout():
+        os.write(1, b"a command of a plugin\\n")
+    print("another result")
+os.write(1, b"after\\n")
+"""
+
+
+def test_what_c_libraries_and_children_print_in_a_call_goes_to_stderr():
+    done = subprocess.run([sys.executable, "-c", WRITES], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["before", "a result", "a command of a plugin", "another result", "after", ""]
+    assert done.stderr.split("\n") == ["a C library", "a child", ""]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("target", ["/dev/full", "closed"])
+def test_a_stdout_that_fails_ends_a_command_as_before(target):
+    command = f"{sys.executable} -m toolbox list losses " + ("> /dev/full" if target == "/dev/full" else ">&-")
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    if target == "/dev/full":
+        assert done.returncode == 1 and "the output can't be written: No space left" in done.stderr
 
 
 CHANGES = {

@@ -23,7 +23,8 @@ from toolbox.cli.plugin_commands import find_group, unknown_command
 from toolbox.cli.setting_hints import with_setting_hint
 from toolbox.errors import ToolboxError
 from toolbox.hooks.command_spec import CORE_COMMANDS
-from toolbox.hooks.isolation import PluginWarning, component_output_to_stderr
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.utils import files, screen
 
 

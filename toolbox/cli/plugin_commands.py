@@ -9,6 +9,7 @@ from toolbox.errors import PluginError, ToolboxError, did_you_mean, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
+from toolbox.hooks.plugin_output import program_stdout
 
 # What click itself turns into output and an exit code.
 CLICK_ERRORS = (click.ClickException, click.exceptions.Exit, click.Abort)
@@ -37,7 +38,8 @@ class PluginCommands(click.Group):
     def invoke(self, context: click.Context) -> object:
         """Run a command; PluginError for an error that is not meant for the user."""
         try:
-            return super().invoke(context)
+            with program_stdout():
+                return super().invoke(context)
         except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
             raise
         except Exception as error:  # a plugin may raise anything

@@ -14,7 +14,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from toolbox.errors import PluginError, ToolboxError, one_line
-from toolbox.hooks.isolation import calls
+from toolbox.hooks.plugin_output import calls
 from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:

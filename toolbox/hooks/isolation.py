@@ -6,13 +6,11 @@ hooks or `build` change of the process (working folder, random seeds, threads an
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import random
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Literal
+
+from toolbox.hooks.plugin_output import stdout_to_stderr
 
 VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED"),
@@ -166,7 +166,7 @@ def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
     watcher = _ImportWatcher(read)
     sys.meta_path.insert(0, watcher)
     try:
-        with _stdout_to_stderr():
+        with stdout_to_stderr():
             yield changed
     finally:
         sys.meta_path.remove(watcher)
@@ -208,49 +208,3 @@ class _ImportWatcher(MetaPathFinder):
 
             spec.loader.exec_module = load_and_read  # type: ignore[method-assign]
         return spec
-
-
-@contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """Redirect stdout to stderr, also for C libraries and child processes, which use the file descriptors."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stdout.flush()
-    try:
-        saved = os.dup(1)
-        os.dup2(2, 1)
-    except OSError:  # one of the two is closed
-        saved = None
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if saved is not None:
-            os.dup2(saved, 1)
-            os.close(saved)
-
-
-# How many calls into components are running in this thread.
-calls = threading.local()
-
-
-class PluginStdout:
-    """A stand-in for sys.stdout that writes to stderr while a component is called in this thread."""
-
-    def __init__(self, stdout: Any, stderr: Any) -> None:  # noqa: ANN401 - any text streams
-        self.stdout = stdout
-        self.stderr = stderr
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        """Return the attribute of the stream that is in use."""
-        return getattr(self.stderr if getattr(calls, "depth", 0) else self.stdout, name)
-
-
-@contextmanager
-def component_output_to_stderr() -> Iterator[None]:
-    """Send to stderr what components print when they are called, for the time of a command."""
-    stdout = sys.stdout
-    sys.stdout = PluginStdout(stdout, sys.stderr)  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.stdout = stdout

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from typing import TextIO
 
 import click
 
@@ -29,6 +30,17 @@ def escape_unprintable() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def close(stream: TextIO) -> None:
+    """Write what is buffered and close the stream; `take_failure` returns why that failed."""
+    try:
+        stream.flush()
+    except OSError as error:
+        _failures.append(error)
+        _silence(stream)
+    with contextlib.suppress(OSError, ValueError):
+        stream.close()
 
 
 def take_failure() -> OSError | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from pathlib import Path
 
 # In this order: the mark of UTF-32 begins with that of UTF-16. The codecs remove the marks.
@@ -22,8 +24,11 @@ def read_text(path: str | Path) -> str:
 
     Raises:
         OSError: the file can't be read.
-        ValueError: it is not text in these encodings; the message says so in one line.
+        ValueError: it is no plain file, or not text in these encodings; the message says so in one line.
     """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe that nobody writes into would be waited for
+        raise ValueError("it is not a plain file")
     data = Path(path).read_bytes()
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
     try:
