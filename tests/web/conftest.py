@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 from browser_page import wait_for_text, watch
+
+from toolbox.hooks.protocols import Detection
+from toolbox.masks.detectors import LoadedDetector
+from toolbox.web import damage
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +26,32 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, service):
+def proposed(monkeypatch):
+    """Find a scratch and a stain in every photograph, instead of the network; return where they are."""
+
+    def detect(image):
+        height, width = image.shape
+        scratch, stain = np.zeros((2, height, width), bool)
+        scratch[height // 4 : height // 4 + 4, width // 4 : width // 2] = True
+        stain[height // 2 : height // 2 + 20, width // 2 : width // 2 + 20] = True
+        found.update(scratch=scratch, stain=stain)
+        empty = np.zeros((height, width), np.float32)
+        probabilities = {
+            "scratch": scratch.astype(np.float32),
+            "fold": empty,
+            "dust": empty,
+            "stain": stain * np.float32(1),
+        }
+        return Detection(mask=scratch | stain, probabilities=probabilities)
+
+    found: dict[str, np.ndarray] = {}
+    loaded = LoadedDetector(name="print-damage", detect=detect)
+    monkeypatch.setattr(damage, "damage_detector", lambda params, catalog: loaded)
+    return found
+
+
+@pytest.fixture
+def page(browser, service, proposed):
     with browser.new_context(viewport={"width": 1200, "height": 900}, accept_downloads=True) as context:
         page = context.new_page()
         problems = watch(page, service)

@@ -20,6 +20,7 @@ from toolbox.errors import ToolboxError, one_line
 from toolbox.guidance.provenance import COLOURS
 from toolbox.web import guides
 from toolbox.web.album import Album
+from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.security import Guard
 from toolbox.web.settings import Offer, Range, read_settings
@@ -32,18 +33,28 @@ MAX_SETTINGS_BYTES = 4096
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def make_app(album: Album, worker: Worker, palette: Palette, *, token: str, hosts: list[str], offer: Offer) -> Guard:
+def make_app(
+    album: Album,
+    worker: Worker,
+    palette: Palette,
+    proposals: Proposals,
+    *,
+    token: str,
+    hosts: list[str],
+    offer: Offer,
+) -> Guard:
     """Return the ASGI application.
 
     Args:
         album: the open photographs.
         worker: restores them.
         palette: offers colours for strokes.
+        proposals: finds damage.
         token: what each call of the API must send.
         hosts: the values of the Host header that are answered.
         offer: the settings that the page offers.
     """
-    api = _Api(album, worker, palette, offer)
+    api = _Api(album, worker, palette, proposals, offer)
     photo = "/api/photos/{photo_id:str}"
     routes = [
         Route("/", _page),
@@ -62,6 +73,7 @@ def make_app(album: Album, worker: Worker, palette: Palette, *, token: str, host
         Route(photo + "/reference", api.set_reference, methods=["PUT"]),
         Route(photo + "/reference", api.remove_reference, methods=["DELETE"]),
         Route(photo + "/colors", api.colors),
+        Route(photo + "/damage", api.damage),
         Route(photo + "/provenance", _picture(album.provenance)),
         Route(photo + "/result", api.result),
         Route(photo + "/restore", api.restore, methods=["POST"]),
@@ -80,10 +92,11 @@ def make_app(album: Album, worker: Worker, palette: Palette, *, token: str, host
 class _Api:
     """The calls of the page."""
 
-    def __init__(self, album: Album, worker: Worker, palette: Palette, offer: Offer) -> None:
+    def __init__(self, album: Album, worker: Worker, palette: Palette, proposals: Proposals, offer: Offer) -> None:
         self.album = album
         self.worker = worker
         self.palette = palette
+        self.proposals = proposals
         self.offer = offer
 
     async def choices(self, request: Request) -> Response:
@@ -93,7 +106,8 @@ class _Api:
             for name, values in self.offer.items()
         }
         origins = {kind.name.lower().replace("_", " "): _css(color) for kind, color in COLOURS.items()}
-        return JSONResponse({"version": __version__, "settings": offered, "origins": origins})
+        kinds = {kind: _css(color) for kind, color in self.proposals.kinds.items()}
+        return JSONResponse({"version": __version__, "settings": offered, "origins": origins, "damage": kinds})
 
     async def list_photos(self, request: Request) -> Response:
         """Return all open photographs."""
@@ -148,6 +162,14 @@ class _Api:
         x, y = (_fraction(request, name) for name in ("x", "y"))
         return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, _photo_id(request), x, y))
 
+    async def damage(self, request: Request) -> Response:
+        """Send the proposals of damage as PNG; see `toolbox.web.damage.groups`."""
+        if not self.proposals.kinds:
+            raise HTTPException(404, "The detector of damage is not installed.")
+        sensitivity = _fraction(request, "sensitivity")
+        data = await anyio.to_thread.run_sync(self.proposals.picture, _photo_id(request), sensitivity)
+        return Response(data, media_type="image/png")
+
     async def result(self, request: Request) -> Response:
         """Send the restored file."""
         return FileResponse(self.album.result(_photo_id(request)))
@@ -186,7 +208,7 @@ def _fraction(request: Request, name: str) -> float:
     except ValueError:
         value = -1
     if not 0 <= value <= 1:
-        raise HTTPException(400, "x and y are numbers from 0 to 1.")
+        raise HTTPException(400, f"{name} is a number from 0 to 1.")
     return value
 
 

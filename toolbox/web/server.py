@@ -21,6 +21,7 @@ from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
 from toolbox.web.album import Album
 from toolbox.web.app import make_app
+from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.settings import Choice, Range
 from toolbox.web.worker import Worker
@@ -87,6 +88,7 @@ class Service:
             self.album,
             worker,
             Palette(self.album, self._restorer),
+            Proposals(self.album, self.catalog),
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
             offer={

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import * as panel from "./panel.js";
+import * as proposals from "./proposals.js";
 import { Stage } from "./stage.js";
 import * as texts from "./texts.js";
 import * as tools from "./tools.js";
@@ -17,7 +18,7 @@ let started = 0;
 let saved = Promise.resolve();
 let again = null;
 
-const stage = new Stage(saveLayers, offerColours);
+const stage = new Stage(saveLayers, offerColours, proposals.toggle);
 
 function say(line, isError = false) {
   $("status").textContent = line;
@@ -74,6 +75,7 @@ async function show(id) {
   $("drop").hidden = true;
   $("work").hidden = false;
   stage.show(photo, mask, strokes);
+  proposals.clear();
   tools.fitSize();
   panel.showSettings(entry());
   panel.showPalette([], "", () => {});
@@ -104,6 +106,8 @@ async function showResult() {
   stage.compare($("compare").value);
   tools.toggleLayers();
   await panel.showOrigins(entry());
+  // Damage is looked for once the colours are there.
+  if (picture && proposals.isEmpty() && !entry().is_edited) guarded(() => proposals.look(id));
   facts();
   buttons();
 }
@@ -178,6 +182,13 @@ function restoreAgain() {
     await saved;
     if (current === id) await restore([id]);
   }), PAUSE);
+}
+
+// Mark the damage that was proposed, and restore the photograph with it.
+function repair() {
+  stage.changeMarks(proposals.addTo);
+  proposals.clear();
+  return restore([current]);
 }
 
 // Offer likely colours at the place where a stroke begins. The choice changes this stroke, too.
@@ -287,6 +298,8 @@ function listen() {
   click("cancel", async () => { replaceEntry(await api.cancel(current)); await update(); });
   click("clear", () => stage.clear(stage.marks));
   click("clear-strokes", () => stage.clear(stage.strokes));
+  click("repair", repair);
+  $("sensitivity").addEventListener("change", () => guarded(() => proposals.look(current)));
   click("add-reference", () => $("reference-file").click());
   $("reference-file").addEventListener("change", () => {
     const [file] = $("reference-file").files;
@@ -348,7 +361,9 @@ async function start() {
   api.readToken();
   tools.listen(stage, () => Boolean(current));
   await guarded(async () => {
-    panel.offer(await api.choices());
+    const offered = await api.choices();
+    panel.offer(offered);
+    proposals.offer(offered);
     photos = await api.list();
     say(text("ready"));
     listPhotos();

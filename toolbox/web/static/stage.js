@@ -3,13 +3,14 @@
 import { History, Layer, boxAround } from "./layers.js";
 
 const MARK = "#ff2a1f";
+const MARK_RGB = [255, 42, 31];
 const $ = (id) => document.getElementById(id);
 
 export class Stage {
-  // `onChange` gets the layers that changed, `onColour` the place where a stroke of colour begins.
-  constructor(onChange, onColour) {
-    this.onChange = onChange;
-    this.onColour = onColour;
+  // `onChange` gets the layers that changed, `onColour` the place where a stroke of colour begins, `onTap` the pixel
+  // that was clicked with the tool that moves.
+  constructor(onChange, onColour, onTap) {
+    Object.assign(this, { onChange, onColour, onTap });
     this.stage = $("stage");
     this.sheet = $("sheet");
     this.photo = $("photo");
@@ -64,9 +65,7 @@ export class Stage {
     const pixels = data.data;
     for (let i = 0; i < pixels.length; i += 4) {
       const lost = pixels[i] >= 128 && pixels[i + 3] >= 128;
-      pixels[i] = 255;
-      pixels[i + 1] = 42;
-      pixels[i + 2] = 31;
+      [pixels[i], pixels[i + 1], pixels[i + 2]] = MARK_RGB;
       pixels[i + 3] = lost ? 255 : 0;
     }
     context.putImageData(data, 0, 0);
@@ -76,6 +75,15 @@ export class Stage {
   loadMarks(picture) {
     this.drawMarks(picture);
     this.history.add([this.marks.commit(this.marks.whole)]);
+  }
+
+  // Change the pixels of the marks by `change`, which can be undone.
+  changeMarks(change) {
+    const data = this.marks.pixels();
+    change(data.data, MARK_RGB);
+    this.marks.context.putImageData(data, 0, 0);
+    this.history.add([this.marks.commit(this.marks.whole)]);
+    this.changed([this.marks]);
   }
 
   // The marks as a PNG: white is lost, without half-tones at the rim of a stroke.
@@ -225,6 +233,7 @@ export class Stage {
     this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
     this.key = null;
     this.moveCursor();
+    this.tap = this.tool === "move" && this.pointers.size === 1 ? { x: event.clientX, y: event.clientY } : null;
     if (this.pointers.size > 1) {
       // A second finger turns a stroke into zooming.
       if (this.path) for (const layer of this.layers()) layer.revert();
@@ -261,6 +270,9 @@ export class Stage {
 
   up(event) {
     this.pointers.delete(event.pointerId);
+    const { tap } = this;
+    this.tap = null;
+    if (tap && Math.hypot(tap.x - event.clientX, tap.y - event.clientY) < 5) this.onTap(this.point(event));
     if (!this.path) return;
     if (this.tool === "lasso") this.fillPath();
     const path = this.path;
@@ -289,6 +301,7 @@ export class Stage {
       this.moveCursor();
     } else if (event.key === " ") {
       event.preventDefault();
+      if (this.key && this.tool === "move") this.onTap(this.key);
       if (!this.key || ["move", "lasso"].includes(this.tool)) return;
       this.begin({ ...this.key });
       const path = this.path;

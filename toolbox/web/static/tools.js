@@ -8,6 +8,7 @@ let isOpen = () => false;
 export function toggleLayers() {
   $("mask").hidden = !$("show-mask").checked;
   $("strokes").hidden = !$("show-strokes").checked;
+  $("proposals").hidden = !$("show-proposals").checked;
 }
 
 export function choose(tool) {
@@ -54,7 +55,7 @@ export function listen(theStage, open) {
   isOpen = open;
   on("undo", () => stage.undo());
   on("redo", () => stage.redo());
-  for (const id of ["show-mask", "show-strokes"]) $(id).addEventListener("change", toggleLayers);
+  for (const id of ["show-mask", "show-strokes", "show-proposals"]) $(id).addEventListener("change", toggleLayers);
   $("size").addEventListener("input", () => setSize(Number($("size").value)));
   for (const one of document.querySelectorAll("#tools [data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool));
   document.addEventListener("keydown", shortcut);

@@ -1,0 +1,126 @@
+// Damage that the server proposes: groups of pixels by kind, each of which a click leaves out or takes in again.
+
+import * as api from "./api.js";
+import { text } from "./texts.js";
+
+const $ = (id) => document.getElementById(id);
+const FAINT = 60; // opacity of a group that is left out, of 255
+
+let colours = {}; // of the kinds, in the order of their numbers
+let found = null; // of the photograph that is shown: the picture, and for each group its kind and whether it counts
+let asked = 0;
+
+export function offer(answer) {
+  colours = answer.damage;
+  $("proposals-box").hidden = !Object.keys(colours).length;
+}
+
+export function clear() {
+  asked += 1;
+  found = null;
+  $("proposals-state").textContent = "";
+  draw();
+}
+
+export const isEmpty = () => !found;
+
+// Ask the server for damage; an answer that comes after another photograph was opened is not used.
+export async function look(id) {
+  if ($("proposals-box").hidden) return;
+  clear();
+  const number = asked;
+  $("proposals-state").textContent = text("looking");
+  const picture = await createImageBitmap(await api.damage(id, $("sensitivity").value), { colorSpaceConversion: "none" });
+  if (number !== asked) return;
+  const canvas = document.createElement("canvas");
+  canvas.width = picture.width;
+  canvas.height = picture.height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, picture.width, picture.height);
+  found = { data, width: picture.width, height: picture.height, groups: new Map() };
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i] && !found.groups.has(group(i))) found.groups.set(group(i), { kind: data[i], counts: true });
+  }
+  $("proposals-state").textContent = text(found.groups.size ? "damageFound" : "noDamage");
+  draw();
+}
+
+const group = (i) => 256 * found.data[i + 1] + found.data[i + 2];
+
+// Draw the groups, and list their kinds.
+function draw() {
+  $("proposals-found").hidden = !found?.groups.size;
+  const canvas = $("proposals");
+  canvas.width = found?.width ?? 1;
+  canvas.height = found?.height ?? 1;
+  if (!found) return;
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(canvas.width, canvas.height);
+  const rgb = Object.values(colours).map((one) => [1, 3, 5].map((start) => parseInt(one.slice(start, start + 2), 16)));
+  forEachPixel((i, one) => {
+    [picture.data[i], picture.data[i + 1], picture.data[i + 2]] = rgb[one.kind - 1];
+    picture.data[i + 3] = one.counts ? 255 : FAINT;
+  });
+  context.putImageData(picture, 0, 0);
+  list();
+}
+
+function forEachPixel(work) {
+  for (let i = 0; i < found.data.length; i += 4) if (found.data[i]) work(i, found.groups.get(group(i)));
+}
+
+function list() {
+  const groups = [...found.groups.values()];
+  $("kinds").replaceChildren(...Object.entries(colours).flatMap(([kind, colour], index) => {
+    const own = groups.filter((one) => one.kind === index + 1);
+    if (!own.length) return [];
+    const item = document.createElement("li");
+    const label = document.createElement("label");
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = own.some((one) => one.counts);
+    box.addEventListener("change", () => {
+      for (const one of own) one.counts = box.checked;
+      draw();
+      $("kinds").querySelectorAll("input")[[...$("kinds").children].indexOf(item)]?.focus();
+    });
+    const mark = document.createElement("span");
+    mark.className = "swatch";
+    mark.style.background = colour;
+    label.append(box, mark, `${text(kind)}: ${own.filter((one) => one.counts).length}`);
+    item.append(label);
+    return [item];
+  }));
+}
+
+// Leave out the group at a pixel, or take it in again.
+export function toggle({ x, y }) {
+  if (!found || $("proposals").hidden) return;
+  const [column, row] = [Math.floor(x), Math.floor(y)];
+  if (column < 0 || row < 0 || column >= found.width || row >= found.height) return;
+  const one = found.groups.get(nearest(column, row));
+  if (!one) return;
+  one.counts = !one.counts;
+  draw();
+}
+
+// The group at a pixel or a few pixels beside it: scratches are thin.
+function nearest(column, row) {
+  for (let radius = 0; radius <= 4; radius += 1) {
+    for (let y = row - radius; y <= row + radius; y += 1) {
+      for (let x = column - radius; x <= column + radius; x += 1) {
+        const i = 4 * (y * found.width + x);
+        if (x >= 0 && y >= 0 && x < found.width && y < found.height && found.data[i]) return group(i);
+      }
+    }
+  }
+  return -1;
+}
+
+// Add the groups that count to pixels of marks, of the given colour.
+export function addTo(pixels, [red, green, blue]) {
+  forEachPixel((i, one) => {
+    if (one.counts) pixels.set([red, green, blue, 255], i);
+  });
+}
