@@ -82,6 +82,13 @@ def test_training_photographs_are_named_whatever_their_names(run, photos):
     assert "--held-out needs the run" in invoke_error("score", run, "--data", photos, "--held-out")
 
 
+@pytest.mark.parametrize("name", ["run/best.safetensors", "competition/train_gt/TRAIN_000.png"])
+def test_the_table_replaces_neither_weights_nor_photographs(run, competition, tmp_path, name):
+    before = (tmp_path / name).read_bytes()
+    message = invoke_error("score", run, "--data", competition, "--csv", tmp_path / name, "--overwrite")
+    assert "does not end in .csv" in message and (tmp_path / name).read_bytes() == before
+
+
 def test_metrics_of_plugins_count_too(run, photos):
     extra = MetricSpec(name="red", summary="Red", build=lambda params: lambda a, b, mask: float(a[..., 0].mean()))
     loaded = manager.load(third_party=False, registries=registries(DEFAULT))
