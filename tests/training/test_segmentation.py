@@ -199,6 +199,8 @@ def test_a_run_chooses_its_weights_by_its_own_figures(finished):
     assert result.scores == {f"this run, after step {result.best.step}": result.best.score}
     assert not list((folder / "previews").iterdir()) and not (folder / "submission.zip").exists()
     assert result.pixel_loss[1] < result.pixel_loss[0]
+    report = (folder / "report.html").read_text("utf-8")
+    assert "f1.scratch" in report and "Loss of a fixed validation batch" in report
 
 
 def test_a_run_that_is_continued_is_the_same_to_the_bit(catalog, finished, module_photos, tmp_path):

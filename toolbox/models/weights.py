@@ -12,10 +12,11 @@ from toolbox.config import recipe
 from toolbox.config.binding import bind, bind_component
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe
-from toolbox.errors import RecipeError, UsageError, WeightsError
+from toolbox.errors import RecipeError, UsageError, WeightsError, one_line
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.kinds import KINDS
+from toolbox.hooks.params import RESERVED_KEYS
 from toolbox.hooks.specs import GeneratorSpec
 from toolbox.models import build, weight_file
 from toolbox.models.stored_weights import StoredWeights, find_weights
@@ -99,13 +100,14 @@ def load_network(
     catalog = catalogs.load() if spec is None else _catalog_of(spec)
     stored = find_weights(weights, catalog)
     header = stored.header()
-    table = recipe.parse(header.recipe, "its recipe").get("generator", {})
-    options = ("name", "enabled", "init", "optimizer", "schedule", "clip_norm")
-    params = {key: value for key, value in table.items() if key not in options}
     try:
+        table = dict(recipe.parse(header.recipe, "its recipe").get("generator", {}))
+        params = {key: value for key, value in table.items() if key not in RESERVED_KEYS}
         bound = bind_component(catalog, "generator", str(table.get("name")), params)
     except RecipeError as error:
         raise WeightsError(f"{files.printable(stored.path)} can't be used here: {error.faults[0]}") from error
+    except (UsageError, TypeError, ValueError) as error:
+        raise WeightsError(f"{files.printable(stored.path)} can't be used: {one_line(error)}") from error
     network: nn.Module = build.build_component(bound, fresh=False)
     stored.load(network)
     return TrainedNetwork(network=network.to(device).eval(), kinds=header.kinds)

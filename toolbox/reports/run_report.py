@@ -53,13 +53,18 @@ def _scores(run: RunFiles) -> list[str]:
     summary = run.summary
     if summary is None:
         return [paragraph("There is no validation yet.")]
-    rows: list[list[object]] = [[name, *asdict(score).values()] for name, score in summary.baselines.items()]
-    if summary.best is not None:
-        rows.append([f"best weights (after step {summary.best.step})", *asdict(summary.best.score).values()])
-    lines = [table(("", "S", "M", "C", "score"), rows), paragraph(f"{run.steps} steps.")]
+    best, kind = summary.best, "Pixel loss"
+    if best is not None and best.figures:  # of a network that restores no pictures
+        scores, kind = table((f"best weights (after step {best.step})", ""), [*best.figures.items()]), "Loss"
+    else:
+        rows: list[list[object]] = [[name, *asdict(score).values()] for name, score in summary.baselines.items()]
+        if best is not None:
+            rows.append([f"best weights (after step {best.step})", *asdict(best.score).values()])
+        scores = table(("", "S", "M", "C", "score"), rows)
+    lines = [scores, paragraph(f"{run.steps} steps.")]
     if summary.loss_after is not None:
         before, after = summary.loss_before, summary.loss_after
-        lines.append(paragraph(f"Pixel loss of a fixed validation batch: {before:.4f} before, {after:.4f} now."))
+        lines.append(paragraph(f"{kind} of a fixed validation batch: {before:.4f} before, {after:.4f} now."))
     return lines
 
 
