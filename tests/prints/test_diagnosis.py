@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from prints import fade, on_table, picture, vignette
 from standins import gray_to_rgb
 
+from toolbox import Detection
 from toolbox.cli import main
 from toolbox.color import integer_luma
 from toolbox.imaging import io
@@ -18,6 +19,11 @@ from toolbox.prints.diagnosis import diagnose
 from toolbox.prints.words import describe_diagnosis, draw_diagnosis, helpful_options
 
 EVEN = {"low": (100, 100, 100), "high": (200, 200, 200)}
+
+
+@pytest.fixture
+def no_damage(monkeypatch):
+    monkeypatch.setattr("toolbox.cli.photo_diagnosis._damage", lambda rgb, sheet, catalog: {})
 
 
 def doctor(*arguments, code=0):
@@ -99,7 +105,7 @@ def test_any_size(size):
     diagnose(np.zeros((*size, 3), np.uint8), np.ones(size, bool))
 
 
-def test_doctor_prints_the_diagnosis_and_the_command(tmp_path):
+def test_doctor_prints_the_diagnosis_and_the_command(tmp_path, no_damage):
     io.write_png(tmp_path / "a.png", fade(picture(), **EVEN))
     output = doctor("--photo", "a.png", "--picture", "look/b.png")
     assert "contrast: faded, 40 % of a good print's is left: --contrast 1" in output
@@ -109,6 +115,18 @@ def test_doctor_prints_the_diagnosis_and_the_command(tmp_path):
     assert record["is faded"] and record["kind"] == "colour" and record["sheet"] is None
     io.write_png(tmp_path / "sound.png", picture())
     assert "it needs nothing for certain" in doctor("--photo", "sound.png")
+
+
+def test_doctor_names_damage(tmp_path, monkeypatch):
+    found = {"scratch": np.zeros((120, 160), np.float32), "dust": np.zeros((120, 160), np.float32)}
+    found["scratch"][:, 40:42] = 0.9
+    found["dust"][3, 3] = 0.9
+    detection = Detection(mask=found["scratch"] + found["dust"] > 0.5, probabilities=found)
+    monkeypatch.setattr("toolbox.inference.detectors.damage_detector", lambda *_: lambda image: detection)
+    io.write_png(tmp_path / "a.png", picture())
+    output = doctor("--photo", "a.png")
+    assert "damage: scratch on 1.25 % of the picture: --repair" in output and "dust" not in output
+    assert "command: toolbox restore a.png -o restored --repair" in output
 
 
 def test_doctor_says_what_it_cant_read(tmp_path):

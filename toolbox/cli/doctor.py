@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Check the installation, the devices, a data folder, one step of a recipe. The exit code is 1 for any fault."""
     if photo is not None:
-        diagnose_photo(photo, picture, as_json=as_json)
+        diagnose_photo(context, photo, picture, as_json=as_json)
         return
     if picture is not None:
         raise UsageError("--picture shows a diagnosis; add --photo FILE.")

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import print_json
+from toolbox.cli.common import load_catalog, print_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from toolbox.hooks.catalog import Catalog
+    from toolbox.prints.sheet import Sheet
+
+# Damage of a kind is named from this fraction of the picture on; of sound photographs about as much is marked.
+_MIN_DAMAGE = 0.0005
 
 
-def diagnose_photo(path: Path, picture: Path | None, *, as_json: bool) -> None:
+def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, as_json: bool) -> None:
     """Print the diagnosis of a photograph and the command that helps; write a picture of it, if a path is given.
 
     Raises:
@@ -23,6 +34,7 @@ def diagnose_photo(path: Path, picture: Path | None, *, as_json: bool) -> None:
 
     rgb = io.read_rgb(path)
     diagnosis = diagnose(rgb)
+    diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))
     options = words.helpful_options(diagnosis)
     name = files.printable(path)
     command = " ".join(["toolbox restore", name, "-o restored", *options])
@@ -51,3 +63,18 @@ def diagnose_photo(path: Path, picture: Path | None, *, as_json: bool) -> None:
     if picture is not None:
         files.ensure_folder(picture.parent)
         io.write_png(picture, side_by_side(words.draw_diagnosis(rgb, diagnosis)))
+
+
+def _damage(rgb: np.ndarray, sheet: Sheet | None, catalog: Catalog) -> dict[str, float]:
+    """Return the fraction of the print with each kind of damage; empty if no detector of damage is installed."""
+    from toolbox.color import integer_luma
+    from toolbox.inference.detectors import DAMAGE_DETECTOR, damage_detector
+    from toolbox.masks import kinds_of_damage
+    from toolbox.prints.sheet import cut_sheet
+
+    if DAMAGE_DETECTOR not in catalog.names("detector"):
+        return {}
+    detector = damage_detector(True, catalog)
+    assert detector is not None
+    detection = detector(integer_luma(rgb if sheet is None else cut_sheet(rgb, sheet.corners)))
+    return {kind: share for kind, share in kinds_of_damage.shares(detection).items() if share >= _MIN_DAMAGE}
