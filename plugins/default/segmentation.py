@@ -53,13 +53,24 @@ class Segmentation:
 
     def losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return `bce`, `dice` and their weighted sum `loss` of each picture, (B,) each."""
-        labels = labels_of(batch)
-        weights = labels.new_tensor([self.params.kind_weights.get(kind, 1.0) for kind in batch.kinds])
-        weights = weights / weights.sum()
+        labels, weights = labels_of(batch), self.kind_weights(batch)
         positive = labels.new_tensor(self.params.positive_weight)
         cross_entropy = binary_cross_entropy_with_logits(logits, labels, pos_weight=positive, reduction="none")
-        terms = {"bce": cross_entropy.mean((2, 3)) @ weights, "dice": dice(logits, labels) @ weights}
+        by_kind = {"bce": cross_entropy.mean((2, 3)), "dice": dice(logits, labels)}
+        # Not a matrix product, which is computed in half precision where that is the recipe's.
+        terms = {name: (value * weights).sum(1) for name, value in by_kind.items()}
         return terms | {"loss": self.params.bce * terms["bce"] + self.params.dice * terms["dice"]}
+
+    def kind_weights(self, batch: Batch) -> Tensor:
+        """Return the weight of each kind, (K,), of sum 1; ValueError for a weight of a kind that has no labels."""
+        unknown = sorted(set(self.params.kind_weights) - set(batch.kinds))
+        if unknown:
+            raise ValueError(
+                f"kind_weights names {', '.join(unknown)}, which no degradation labels; it labels "
+                f"{', '.join(batch.kinds)}"
+            )
+        weights = labels_of(batch).new_tensor([self.params.kind_weights.get(kind, 1.0) for kind in batch.kinds])
+        return weights / weights.sum()
 
     def validate(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of each picture, and of each kind the numbers of pixels found, labelled, and both."""

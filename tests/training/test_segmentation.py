@@ -166,6 +166,35 @@ def test_a_network_with_another_number_of_maps_is_named(catalog, photos, tmp_pat
         train(catalog, tmp_path / "run", photos, "generator.kinds=3")
 
 
+def test_a_weight_of_a_kind_without_labels_is_named(catalog, photos, tmp_path):
+    with pytest.raises(
+        PluginError, match="kind_weights names stian, which no degradation labels; it labels scratch, st"
+    ):
+        train(catalog, tmp_path / "run", photos, "step.kind_weights.stian=3.0")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_losses_of_validation_are_computed_in_the_precision_of_the_weights(catalog, precision):
+    plan = labelled_plan(f"training.precision={precision}", catalog=catalog)
+    accelerator = make_accelerator("cpu", precision)
+    built = state.build_state(plan, accelerator, torch.float32)
+    image = torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    batch = toolbox.steps.Batch(
+        image=image,
+        mask=image[:, :1] * 0,
+        truth=image,
+        names=("a", "b"),
+        labels=(image[:, :2] > 0.5).float(),
+        kinds=KINDS,
+    )
+    with accelerator.autocast(), torch.no_grad():
+        values = built.step.validate(built.generator.network.eval(), batch)
+        logits = built.generator.network(batch.image, batch.mask).float()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none").mean((2, 3))
+    assert values["bce"].dtype is torch.float32
+    assert torch.allclose(values["bce"], expected @ torch.tensor([1 / 3, 2 / 3]), rtol=1e-5)
+
+
 # ---- runs
 
 
