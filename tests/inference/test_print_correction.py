@@ -134,3 +134,9 @@ def test_auto_from_python(tmp_path):
     faded = fade(picture(), (100,) * 3, (200,) * 3)
     assert np.array_equal(toolbox.restore(faded, auto=True), correct_tones(faded, Corrections(contrast=1)))
     assert np.array_equal(toolbox.restore(picture(), auto=True), picture())
+
+
+def test_the_metadata_says_that_a_corrected_print_is_enhanced(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", fade(picture()))
+    run_restore(tmp_path / "a.png", "-o", "out", "--contrast", 1, "--provenance")
+    assert b"digitalsourcetype/algorithmicallyEnhanced" in Path("out/a.png").read_bytes()

@@ -57,15 +57,18 @@ def fractions(origin: np.ndarray) -> dict[str, float]:
     }
 
 
-def source_type(origin: np.ndarray) -> DigitalSourceType:
+def source_type(origin: np.ndarray, *, is_corrected: bool = False) -> DigitalSourceType:
     """Return the IPTC's term for a photograph whose pixels (H, W) uint8 have these origins.
 
     Any pixel from the network makes it a composite with media from a trained algorithm, as the IPTC calls a photograph
-    with a part that was filled in. Without one, pixels of a reference make it a composite of captures.
+    with a part that was filled in. Without one, pixels of a reference make it a composite of captures. One whose
+    contrast, cast or evenness was corrected, `is_corrected`, and nothing else, is enhanced by an algorithm.
     """
     kinds = set(np.unique(origin).tolist())
     if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.FILLED}:
         return "compositeWithTrainedAlgorithmicMedia"
     if kinds & {Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE}:
         return "compositeCapture"
-    return "humanEdits" if Origin.COLOUR_FROM_HINT in kinds else "digitalCapture"
+    if Origin.COLOUR_FROM_HINT in kinds:
+        return "humanEdits"
+    return "algorithmicallyEnhanced" if is_corrected else "digitalCapture"

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 # Terms of the vocabulary "Digital Source Type" of the IPTC.
-DigitalSourceType = Literal["compositeWithTrainedAlgorithmicMedia", "compositeCapture", "humanEdits", "digitalCapture"]
+DigitalSourceType = Literal[
+    "compositeWithTrainedAlgorithmicMedia",
+    "compositeCapture",
+    "humanEdits",
+    "algorithmicallyEnhanced",
+    "digitalCapture",
+]
 
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">

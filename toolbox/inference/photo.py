@@ -112,7 +112,7 @@ def _restore_sheet(
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
     elif toning.kind == "colour" and keep == "luma":
         notes.append("its own colours discarded; without --keep luma they stay")
-    notes += _write(job, restored, exif, options)
+    notes += _write(job, restored, exif, options, is_corrected=made.changes_tones)
     if before is not None:
         write_comparison(job, before, io.to_8bit(restored.pixels))
     return photo_result(
@@ -262,14 +262,17 @@ def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> Ph
     return photo_result(job, status="preview", result=files.printable(job.preview), lost=lost, **facts)
 
 
-def _write(job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions) -> tuple[str, ...]:
+def _write(
+    job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions, *, is_corrected: bool
+) -> tuple[str, ...]:
     """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
     if options.provenance:
         files.ensure_folder(job.provenance.parent)
         io.write_png(job.provenance, provenance.draw(restored.origin))
         if job.target.exists() and not options.overwrite:
             return ("picture of the provenance written; the result is there already",)
-    xmp = source_type_packet(provenance.source_type(restored.origin)) if options.source_type else None
+    source_type = provenance.source_type(restored.origin, is_corrected=is_corrected)
+    xmp = source_type_packet(source_type) if options.source_type else None
     return write_result(job.target, restored.pixels, exif, xmp)
 
 

@@ -53,6 +53,11 @@ class Corrections:
         """Return whether any correction is on."""
         return any(getattr(self, field.name) != field.default for field in fields(self))
 
+    @property
+    def changes_tones(self) -> bool:
+        """Whether evenness, contrast or a cast is corrected."""
+        return bool(self.evenness or self.contrast or self.cast)
+
 
 def find_crop(photo: Photo, find: Callable[[np.ndarray], Sheet | None] = find_sheet) -> np.ndarray | None:
     """Return the corners (4, 2) of the sheet of a print on a table, for `crop_photo`; None if there is none.
