@@ -167,6 +167,8 @@ def test_the_shipped_weights_restore_a_photograph_in_the_page(browser, tmp_path)
             "const slider = document.querySelector('#compare'); slider.value = 50;"
             "slider.dispatchEvent(new Event('input'));"
         )
+        if os.environ.get("UPDATE_DOCS"):
+            page.locator("#proposals-state", has_not_text="Looking").wait_for(timeout=120_000)
         with page.expect_download() as saved:
             page.click("#save")
         picture = page.screenshot(type="jpeg", quality=85)

@@ -1,5 +1,6 @@
 // The page: open photographs, one of which is shown; its settings; restoring; saving.
 
+import * as album from "./album.js";
 import * as api from "./api.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
@@ -14,7 +15,6 @@ const PAUSE = 300; // milliseconds after the last change, before the photograph 
 let photos = [];
 let current = null;
 let polling = null;
-let started = 0;
 let saved = Promise.resolve();
 let again = null;
 
@@ -38,6 +38,8 @@ async function guarded(work) {
   }
 }
 
+const open = (id) => guarded(() => show(id));
+
 const entry = () => photos.find((one) => one.id === current);
 
 function replaceEntry(changed) {
@@ -51,7 +53,7 @@ async function openFiles(files) {
     try {
       const added = await api.add(file, name);
       photos.push(added);
-      listPhotos();
+      album.list(photos, current, open);
       if (photos.length === 1 || files.length === 1) await show(added.id);
       say(text("opened", { name }));
     } catch (error) {
@@ -82,7 +84,7 @@ async function show(id) {
   $("palette-help").hidden = false;
   await panel.showReference(entry());
   await showResult();
-  listPhotos();
+  album.list(photos, current, open);
   if (["waiting", "running"].includes(entry().state)) poll();
 }
 
@@ -135,20 +137,6 @@ function buttons() {
   const index = photos.indexOf(one);
   $("previous").disabled = index <= 0;
   $("next").disabled = index < 0 || index === photos.length - 1;
-}
-
-function listPhotos() {
-  $("album").hidden = photos.length < 2;
-  $("photos").replaceChildren(...photos.map((one) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    const marks = { restored: "✓ ", failed: "! ", running: "… ", waiting: "… " };
-    button.textContent = (marks[one.state] || "") + one.name;
-    button.addEventListener("click", () => guarded(() => show(one.id)));
-    item.append(button);
-    if (one.id === current) item.setAttribute("aria-current", "true");
-    return item;
-  }));
 }
 
 // Each change is kept by the server at once, so that a reload loses nothing.
@@ -220,7 +208,7 @@ async function setReference(file) {
 async function restore(ids) {
   await saved;
   clearTimeout(again);
-  started = Date.now();
+  album.begin(ids.length);
   for (const id of ids) replaceEntry(await api.restore(id, panel.settings(photos.find((one) => one.id === id))));
   poll();
 }
@@ -234,17 +222,11 @@ function poll() {
 async function update() {
   const before = entry();
   photos = await api.list();
-  const busy = photos.filter((one) => ["waiting", "running"].includes(one.state)).length;
-  const done = photos.filter((one) => ["restored", "unchanged", "failed"].includes(one.state)).length;
-  if (!busy) {
+  if (!album.showProgress(photos)) {
     clearInterval(polling);
     polling = null;
   }
-  $("progress").hidden = !busy;
-  $("progress").value = done / (done + busy || 1);
-  const minutes = done ? Math.ceil(((Date.now() - started) / done) * busy / 60000) : 0;
-  $("progress-text").textContent = busy && done ? text("left", { done, total: done + busy, time: `${minutes} min` }) : "";
-  listPhotos();
+  album.list(photos, current, open);
   if (!entry()) return;
   if (before && before.state !== entry().state) {
     await showResult();
@@ -254,12 +236,8 @@ async function update() {
   buttons();
 }
 
-function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+function saveAs(blob, name) {
+  album.download(blob, name);
   say(text("saved", { name }));
 }
 
@@ -267,7 +245,7 @@ const stem = () => entry().name.replace(/\.[^.]*$/, "") || "photo";
 
 async function saveResult() {
   const { blob, type } = await api.resultFile(current);
-  download(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
+  saveAs(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
 }
 
 async function closePhoto() {
@@ -280,7 +258,7 @@ async function closePhoto() {
   if (next) return show(next.id);
   $("work").hidden = true;
   $("drop").hidden = false;
-  listPhotos();
+  album.list(photos, current, open);
   $("open").focus();
 }
 
@@ -313,11 +291,8 @@ function listen() {
     restoreAgain();
   });
   $("own-colour").addEventListener("input", () => chooseColour($("own-colour").value));
-  click("zoom-in", () => stage.zoom(1.25));
-  click("zoom-out", () => stage.zoom(0.8));
-  click("fit", () => stage.fit());
   click("save", saveResult);
-  click("save-mask", async () => download(await stage.maskPng(), `${stem()}-marks.png`));
+  click("save-mask", async () => saveAs(await stage.maskPng(), `${stem()}-marks.png`));
   click("load-mask", () => $("mask-file").click());
   $("mask-file").addEventListener("change", () => guarded(async () => {
     const [file] = $("mask-file").files;
@@ -366,7 +341,7 @@ async function start() {
     proposals.offer(offered);
     photos = await api.list();
     say(text("ready"));
-    listPhotos();
+    album.list(photos, current, open);
     if (photos.length) await show(photos[0].id);
     if (photos.some((one) => ["waiting", "running"].includes(one.state))) poll();
   });

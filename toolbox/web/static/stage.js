@@ -1,5 +1,6 @@
 // The photograph with its marks and strokes: zoom, pan, brush, eraser, lasso, strokes of colour, undo.
 
+import { Input } from "./input.js";
 import { History, Layer, boxAround } from "./layers.js";
 
 const MARK = "#ff2a1f";
@@ -24,9 +25,9 @@ export class Stage {
     this.size = 24;
     this.scale = 1;
     this.x = this.y = 0;
-    this.pointers = new Map();
+    this.path = null; // of the stroke in hand
     this.key = null; // the brush of the keyboard, in pixels of the photograph
-    this.listen();
+    new Input(this);
   }
 
   show(photo, mask, strokes) {
@@ -213,73 +214,6 @@ export class Stage {
     if (this.tool === "colour") this.onColour(point.x / this.photo.width, point.y / this.photo.height);
   }
 
-  listen() {
-    this.stage.addEventListener("pointerdown", (event) => this.down(event));
-    this.stage.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) this.stage.addEventListener(name, (event) => this.up(event));
-    this.stage.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const box = this.stage.getBoundingClientRect();
-      this.zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
-    }, { passive: false });
-    this.stage.addEventListener("keydown", (event) => this.press(event));
-    this.stage.addEventListener("blur", () => { this.key = null; this.moveCursor(); });
-    new ResizeObserver(() => this.photo.width && this.fit()).observe(this.stage);
-  }
-
-  down(event) {
-    this.stage.focus({ preventScroll: true });
-    this.stage.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-    this.key = null;
-    this.moveCursor();
-    this.tap = this.tool === "move" && this.pointers.size === 1 ? { x: event.clientX, y: event.clientY } : null;
-    if (this.pointers.size > 1) {
-      // A second finger turns a stroke into zooming.
-      if (this.path) for (const layer of this.layers()) layer.revert();
-      this.path = null;
-      return;
-    }
-    if (this.tool === "move" || event.button === 1) return;
-    this.begin(this.point(event));
-  }
-
-  move(event) {
-    const last = this.pointers.get(event.pointerId);
-    if (!last) return;
-    const now = { x: event.clientX, y: event.clientY };
-    if (this.pointers.size === 2) {
-      const other = [...this.pointers].find(([id]) => id !== event.pointerId)[1];
-      const box = this.stage.getBoundingClientRect();
-      const before = Math.hypot(last.x - other.x, last.y - other.y);
-      const after = Math.hypot(now.x - other.x, now.y - other.y);
-      this.x += (now.x - last.x) / 2;
-      this.y += (now.y - last.y) / 2;
-      this.zoom(after / Math.max(1, before), (now.x + other.x) / 2 - box.left, (now.y + other.y) / 2 - box.top);
-    } else if (this.path) {
-      const point = this.point(event);
-      if (this.tool !== "lasso") this.stroke(this.path.at(-1), point);
-      this.path.push(point);
-    } else if (this.tool === "move") {
-      this.x += now.x - last.x;
-      this.y += now.y - last.y;
-      this.place();
-    }
-    this.pointers.set(event.pointerId, now);
-  }
-
-  up(event) {
-    this.pointers.delete(event.pointerId);
-    const { tap } = this;
-    this.tap = null;
-    if (tap && Math.hypot(tap.x - event.clientX, tap.y - event.clientY) < 5) this.onTap(this.point(event));
-    if (!this.path) return;
-    if (this.tool === "lasso") this.fillPath();
-    const path = this.path;
-    this.path = null;
-    this.finish(path);
-  }
-
   fillPath() {
     const { context } = this.marks;
     context.fillStyle = MARK;
@@ -287,26 +221,5 @@ export class Stage {
     for (const point of this.path) context.lineTo(point.x, point.y);
     context.closePath();
     context.fill();
-  }
-
-  // Arrow keys move the brush, the space bar paints.
-  press(event) {
-    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (event.key in steps) {
-      event.preventDefault();
-      this.key ??= { x: this.photo.width / 2, y: this.photo.height / 2 };
-      const step = Math.max(1, this.size / 2);
-      this.key.x = Math.min(this.photo.width, Math.max(0, this.key.x + steps[event.key][0] * step));
-      this.key.y = Math.min(this.photo.height, Math.max(0, this.key.y + steps[event.key][1] * step));
-      this.moveCursor();
-    } else if (event.key === " ") {
-      event.preventDefault();
-      if (this.key && this.tool === "move") this.onTap(this.key);
-      if (!this.key || ["move", "lasso"].includes(this.tool)) return;
-      this.begin({ ...this.key });
-      const path = this.path;
-      this.path = null;
-      this.finish(path);
-    }
   }
 }

@@ -53,6 +53,9 @@ function shortcut(event) {
 export function listen(theStage, open) {
   stage = theStage;
   isOpen = open;
+  on("zoom-in", () => stage.zoom(1.25));
+  on("zoom-out", () => stage.zoom(0.8));
+  on("fit", () => stage.fit());
   on("undo", () => stage.undo());
   on("redo", () => stage.redo());
   for (const id of ["show-mask", "show-strokes", "show-proposals"]) $(id).addEventListener("change", toggleLayers);
