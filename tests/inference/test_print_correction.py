@@ -45,6 +45,12 @@ def test_strength_0_changes_nothing(tmp_path, stand_in):
     assert Path("plain/a.png").read_bytes() == Path("zero/a.png").read_bytes()
 
 
+def test_a_gray_photo_has_no_cast_to_correct(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", integer_luma(picture()))
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--cast", 1)
+    assert "corrected" not in result.output and np.array_equal(stand_in.calls[0][1], integer_luma(picture()))
+
+
 def test_a_colour_photo_is_written_if_it_is_corrected(tmp_path, stand_in):
     faded = fade(picture())
     io.write_png(tmp_path / "a.png", faded)

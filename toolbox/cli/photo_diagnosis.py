@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))
     options = words.helpful_options(diagnosis)
     name = files.printable(path)
-    command = " ".join(["toolbox restore", name, "-o restored", *options])
+    command = " ".join(["toolbox restore", shlex.quote(name), "-o restored", *options])
     if as_json:
         sheet = diagnosis.sheet
         print_json(

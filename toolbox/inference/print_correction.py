@@ -90,6 +90,8 @@ def correct_photo(
     if names := (auto or frozenset()) & {"contrast", "cast"}:
         needed = diagnose(io.to_rgb8(photo), mask, may_be_on_table=False).corrections
         corrections = replace(corrections, **{name: getattr(needed, name) for name in names})
+    if toning.kind == "gray":
+        corrections = replace(corrections, cast=0.0)
     pixels = correct_tones(photo.pixels, corrections, mask)
     if pixels is photo.pixels:
         return photo, corrections, toning

@@ -70,13 +70,8 @@ def find_crop(photo: Photo, find: Callable[[np.ndarray], Sheet | None] = find_sh
 
 def crop_photo(photo: Photo, corners: np.ndarray) -> Photo:
     """Return a photograph cut to the sheet with these corners, and straight."""
-    return Photo(
-        pixels=cut_sheet(photo.pixels, corners),
-        format=photo.format,
-        alpha=None if photo.alpha is None else cut_sheet(photo.alpha, corners, exact=True),
-        exif=photo.exif,
-        notes=photo.notes,
-    )
+    alpha = None if photo.alpha is None else cut_sheet(photo.alpha, corners, exact=True)
+    return replace(photo, pixels=cut_sheet(photo.pixels, corners), alpha=alpha)
 
 
 def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray | None = None) -> np.ndarray:
