@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -24,7 +24,8 @@ from .tracer import trace
 # photographs of this size.
 MAX_PIXELS = 2_500_000
 # Probabilities at the sensitivity 0.5, chosen on the development photographs; see docs/damage.md.
-THRESHOLD, PEAK = 0.6, 0.9
+THRESHOLD = 0.5
+PEAKS = {"scratch": 0.85, "fold": 0.8, "dust": 0.85, "stain": 0.9, "tear": 0.97}
 # Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
 TILE, MARGIN = 768, 96
 
@@ -62,25 +63,29 @@ def luma_of(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else integer_luma(image)
 
 
-def select(found: np.ndarray, kinds: Sequence[str], threshold: float, peak: float) -> np.ndarray:
+def select(
+    found: np.ndarray, kinds: Sequence[str], sensitivity: float, *, peaks: Mapping[str, float] | None = None
+) -> np.ndarray:
     """Return the pixels that count as damaged, (H, W) bool.
 
     The probabilities of the kinds are added. A connected group of pixels over the threshold counts if one of its pixels
-    is over the peak too (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986).
+    is over the peak of a kind too (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986).
 
     Args:
         found: the probabilities (all kinds, H, W).
         kinds: the kinds that count.
-        threshold: the least probability.
-        peak: the probability that one pixel of a group must have.
+        sensitivity: 0 to 1; 0.5 gives `THRESHOLD` and `PEAKS`.
+        peaks: instead of `PEAKS`.
     """
-    total = np.zeros(found.shape[1:], np.float32)
+    total, is_certain = np.zeros(found.shape[1:], np.float32), np.zeros(found.shape[1:], bool)
     for kind in kinds:
-        total += found[KINDS.index(kind)]
-    mask = total >= threshold
+        probability = found[KINDS.index(kind)]
+        total += probability
+        is_certain |= probability >= threshold_of(sensitivity, (peaks or PEAKS)[kind])
+    mask = total >= threshold_of(sensitivity, THRESHOLD)
     count, groups = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
     is_kept = np.zeros(count, bool)
-    is_kept[groups[total >= max(peak, threshold)]] = True
+    is_kept[groups[is_certain & mask]] = True
     is_kept[0] = False
     return np.asarray(is_kept[groups])
 
@@ -117,6 +122,34 @@ def _with_margin(start: int, end: int, length: int) -> slice:
     return slice(max(0, start - MARGIN) // 2 * 2, min(length, end + MARGIN))
 
 
+class Maps(Mapping[str, np.ndarray]):
+    """Probabilities by kind, (H, W) float32, each enlarged when it is asked for.
+
+    All five of a photograph of 24 million pixels at once would take half a gigabyte.
+    """
+
+    def __init__(self, maps: Mapping[str, np.ndarray | None], size: tuple[int, ...]) -> None:
+        """Store the small maps, None for one that is zero, and the size (H, W) of the photograph."""
+        self._maps, self._size = maps, size
+
+    def __getitem__(self, kind: str) -> np.ndarray:
+        """Return the map of a kind."""
+        small = self._maps[kind]
+        if small is None:
+            return np.zeros(self._size, np.float32)
+        if small.shape == self._size:
+            return small
+        return np.asarray(cv2.resize(small, self._size[::-1], interpolation=cv2.INTER_LINEAR))
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the kinds, in the order of the spec."""
+        return iter(self._maps)
+
+    def __len__(self) -> int:
+        """Return the number of kinds."""
+        return len(self._maps)
+
+
 class Finder:
     """The detector: call it with a photograph."""
 
@@ -130,21 +163,18 @@ class Finder:
             grow: pixels by which the mask is widened.
         """
         self._network, self._kinds, self._grow = network, tuple(kinds), grow
-        self._threshold, self._peak = (threshold_of(sensitivity, middle) for middle in (THRESHOLD, PEAK))
+        self._sensitivity = sensitivity
 
     def __call__(self, image: np.ndarray, /) -> Detection:
         """Return the damage of a photograph (H, W) or (H, W, 3) uint8; probabilities of kinds not asked for are 0."""
         gray = luma_of(image)
         small = shrink(gray)
         found = probabilities(self._network, small)
-        mask: np.ndarray = select(found, self._kinds, self._threshold, self._peak).astype(np.uint8)
+        mask: np.ndarray = select(found, self._kinds, self._sensitivity).astype(np.uint8)
         if self._grow:
             mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self._grow + 1,) * 2))
         size = gray.shape[::-1]
         if small is not gray:
             mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        maps = {}
-        for number, kind in enumerate(KINDS):
-            chosen = found[number] if kind in self._kinds else np.zeros_like(found[number])
-            maps[kind] = chosen if small is gray else cv2.resize(chosen, size, interpolation=cv2.INTER_LINEAR)
+        maps = Maps({kind: found[KINDS.index(kind)] if kind in self._kinds else None for kind in KINDS}, gray.shape)
         return Detection(mask=mask > 0, probabilities=maps)

@@ -92,7 +92,12 @@ def build_degradation(params: PrintDamageParams) -> Degradation:
             aged=params.aged,
             artefacts=artefacts,
         )
-        return Sample(image=np.repeat(gray[..., None], 3, axis=2), mask=labels > 0, truth=sample.truth)
+        return Sample(
+            image=np.repeat(gray[..., None], 3, axis=2),
+            mask=labels > 0,
+            truth=sample.truth,
+            labels={kind: labels == number for number, kind in enumerate(KINDS, 1)},
+        )
 
     return degrade
 
@@ -117,6 +122,7 @@ def toolbox_degradations() -> list[DegradationSpec]:
             params=PrintDamageParams,
             build=build_degradation,
             check=check_degradation,
+            kinds=KINDS,
             reference="Real artefacts: Ivanova et al., Simulating Analogue Film Damage, 2023",
         )
     ]

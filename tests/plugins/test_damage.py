@@ -1,0 +1,180 @@
+"""The bundle `damage`: the simulated damage, the sums along lines, the detector, and the commands that use it."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from commands import invoke, invoke_error
+from pictures import smooth
+from toolbox_plugins.damage import detector as detectors
+from toolbox_plugins.damage.artefacts import read_artefacts
+from toolbox_plugins.damage.lookalikes import _DRAWERS
+from toolbox_plugins.damage.simulate import KINDS, MIN_CHANGE, lay_damage
+from toolbox_plugins.damage.tracer import CHANNELS, LENGTHS, trace
+
+import toolbox
+from benchmarks.common.damage_figures import compare, draw_labels
+from toolbox.color import integer_luma
+from toolbox.hooks import catalog as catalogs
+from toolbox.imaging import io
+from toolbox.inference.detectors import damage_detector
+from toolbox.masks import kinds_of_damage
+
+CATALOG = catalogs.load(third_party=False)
+
+
+def gray(height=96, width=128):
+    return integer_luma(smooth(height, width))
+
+
+def torn(size=256):
+    """A smooth photograph with a white torn corner and a black scratch."""
+    image = integer_luma(smooth(size, size))
+    cv2.fillPoly(image, [np.array([[0, 0], [90, 0], [60, 30], [40, 34], [0, 80]])], 255)
+    cv2.line(image, (100, 250), (240, 20), 0, 2)
+    return image
+
+
+@pytest.fixture(scope="module")
+def detect():
+    return damage_detector({"sensitivity": 0.6}, CATALOG)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_is_labelled_where_it_changes_the_photograph(kind):
+    image = gray()
+    labelled = 0
+    for seed in range(8):
+        damaged, labels = lay_damage(image, np.random.default_rng(seed), kinds=(kind,))
+        again, same = lay_damage(image, np.random.default_rng(seed), kinds=(kind,))
+        assert np.array_equal(damaged, again) and np.array_equal(labels, same)
+        assert set(np.unique(labels)) <= {0, KINDS.index(kind) + 1}
+        # One object after another may be painted, so only the rounding and the sum of two can be below the limit.
+        change = np.abs(damaged.astype(int) - image)[labels > 0]
+        labelled += len(change)
+        assert not len(change) or np.median(change) >= MIN_CHANGE - 1
+    assert labelled
+
+
+@pytest.mark.parametrize("draw", _DRAWERS[::2], ids=lambda draw: draw.__name__)
+def test_a_lookalike_changes_the_photograph_and_keeps_its_size(draw):
+    image = gray()
+    changed = [draw(image.copy(), np.random.default_rng(seed)) for seed in range(4)]
+    assert all(each.shape == image.shape and each.dtype == np.uint8 for each in changed)
+    assert any((each != image).any() for each in changed)
+
+
+def test_held_out_artefacts_are_not_those_of_the_training(shared):
+    train, test = (read_artefacts(shared / "damage", remainders=part) for part in ((0,), (9,)))
+    assert {mask.tobytes() for mask in train.masks["stain"]}.isdisjoint(mask.tobytes() for mask in test.masks["stain"])
+    assert len(train.masks["scratch"]) == 54 and len(test.outlines["dust"]) > 500
+
+
+@pytest.mark.parametrize("slope", [-1.0, -0.4, 0.0, 0.7])
+def test_a_faint_line_in_noise_stands_out_in_the_trace(slope):
+    image = 0.5 + np.random.default_rng(0).normal(0, 0.03, (128, 128)).astype(np.float32)
+    rows = np.arange(128)
+    columns = np.rint(64 + slope * (rows - 64)).astype(int).clip(0, 127)
+    image[rows, columns] += 0.04
+    channels = trace(image)
+    assert channels.shape == (CHANNELS, 128, 128)
+    light = channels[2 * LENGTHS.index(64)]
+    on_line = light[40:88][np.arange(48), columns[40:88]]
+    assert on_line.mean() > np.percentile(light, 97)
+    # The transposed photograph has the same lines in the other half of the channels.
+    assert np.allclose(
+        trace(np.ascontiguousarray(image.T))[CHANNELS // 2 :], channels[: CHANNELS // 2].transpose(0, 2, 1)
+    )
+
+
+def test_tiles_give_what_one_tile_gives(monkeypatch):
+    calls = []
+
+    def network(picture, traced):
+        import torch
+
+        calls.append(picture.shape)
+        level = torch.nn.functional.avg_pool2d(picture, 2)
+        return torch.cat([level, *([1 - level] * 5)], 1)
+
+    image = gray(200, 333)
+    whole = detectors.probabilities(network, image)
+    monkeypatch.setattr(detectors, "TILE", 128)
+    monkeypatch.setattr(detectors, "MARGIN", 16)
+    tiled = detectors.probabilities(network, image)
+    assert len(calls) > 4 and np.abs(whole - tiled).max() < 1e-5
+
+
+def test_a_weak_group_counts_only_with_a_certain_pixel():
+    found = np.zeros((5, 20, 20), np.float32)
+    found[0, 3, 3:10], found[0, 12, 3:10] = 0.6, 0.6
+    found[0, 12, 5] = 0.95
+    mask = detectors.select(found, KINDS, 0.5)
+    assert mask[12].sum() == 7 and mask.sum() == 7
+    assert not detectors.select(found, ("stain",), 0.5).any()
+    assert detectors.select(found, KINDS, 1.0).sum() == 14 and not detectors.select(found, KINDS, 0.0).any()
+
+
+def test_the_detector_finds_a_torn_corner_and_a_scratch(detect):
+    image = torn()
+    mask = detect(image).mask
+    assert mask[2:30, 2:30].mean() > 0.8
+    assert mask[100:220, :60].mean() < 0.02
+    fractions = kinds_of_damage.shares(detect(image))
+    assert sum(fractions.values()) == pytest.approx(mask.mean()) and set(fractions) <= set(KINDS)
+
+
+def test_a_large_photograph_is_searched_at_a_smaller_size(detect, monkeypatch):
+    monkeypatch.setattr(detectors, "MAX_PIXELS", 128 * 128)
+    detection = detect(torn())
+    assert detection.mask.shape == (256, 256) and all(
+        each.shape == (256, 256) for each in detection.probabilities.values()
+    )
+
+
+def test_the_mask_command_writes_kinds_in_colours(tmp_path):
+    io.write_png(tmp_path / "old.png", torn())
+    words = ["mask", tmp_path / "old.png", "-o", tmp_path / "masks", "--damage", "--kinds", "tear"]
+    record = json.loads(invoke(*words, "--json").stdout)[0]
+    mask = io.read_mask(tmp_path / "masks" / "old.png")
+    assert list(record["damage"]) == ["tear"] and record["lost"] == mask.mean() > 0.02
+    painted = io.read_rgb(tmp_path / "masks" / "old.damage.png")
+    assert (painted[mask] == kinds_of_damage.COLORS[KINDS.index("tear")]).all()
+    assert "needs --damage" in invoke_error("mask", tmp_path / "old.png", "-o", tmp_path / "x", "--kinds", "tear")
+    assert "Did you mean 'tear'" in invoke_error(*words[:-1], "teer", "--overwrite")
+
+
+def test_repair_fills_damage_and_nothing_changes_without_it(tmp_path):
+    image = torn()
+    io.write_png(tmp_path / "old.png", image)
+    words = ["restore", tmp_path / "old.png", "--device", "cpu", "--mask", "none"]
+    assert "damage:" not in invoke(*words, "-o", tmp_path / "plain").output
+    assert "damage: tear" in invoke(*words, "-o", tmp_path / "repaired", "--repair").output
+    plain, repaired = (integer_luma(io.read_rgb(tmp_path / name / "old.png")) for name in ("plain", "repaired"))
+    assert np.array_equal(plain, image)
+    mask = damage_detector(True, CATALOG)(image).mask
+    assert np.array_equal(repaired[~mask], image[~mask]) and (repaired[5:25, 5:25] < 250).all()
+    assert np.array_equal(integer_luma(toolbox.restore(image, "none", repair=True, device="cpu")), repaired)
+
+
+def test_precision_and_recall_have_a_tolerance():
+    there, found = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    there[10, 2:12], found[12, 2:12], found[0, 0] = True, True, True
+    figures = compare(found, there).figures()
+    assert figures["recall"] == 1.0 and figures["precision"] == pytest.approx(10 / 11, abs=1e-4)
+    labels = [
+        {"kind": "fold", "points": [[1, 1], [8, 1]], "width": 1},
+        {"kind": "dust", "points": [[9, 9]], "radius": 2},
+    ]
+    masks = draw_labels((20, 20), labels)
+    assert masks["fold"].sum() == 8 and masks["dust"][9, 11] and not masks["dust"][9, 12]
+
+
+def test_published_weights_of_a_detector_have_a_path():
+    path = toolbox.weights_path("print-damage")
+    assert path.stat().st_size < 6e6
+    with pytest.raises(toolbox.errors.UsageError, match="not known"):
+        toolbox.weights_path("print-damages")
