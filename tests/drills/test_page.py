@@ -6,7 +6,6 @@ import http.client
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -194,8 +193,8 @@ def serving(folder):
                 found = re.search(r":(\d+)/#token=(\S+)", line)
             yield SimpleNamespace(port=int(found[1]), token=found[2], process=process)
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            process.terminate()
+            process.wait(60)
 
 
 def large_photo(number):

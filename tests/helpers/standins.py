@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from click.testing import CliRunner
 from pictures import scene, smooth
+from scenes import Tint
 from torch import nn
 
 from toolbox.cli import main
@@ -28,7 +30,10 @@ class StandIn:
     keep: str = "luma"
     saturation: float = 1.0
     filler: object = None
-    network: nn.Module = field(default_factory=nn.Identity)
+    network: nn.Module = field(default_factory=Tint)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    multiple: int = 1
+    size: int = 64
     warn: Callable[[str], None] = print
     calls: list = field(default_factory=list)
     before_call: Callable[[int], None] = lambda count: None

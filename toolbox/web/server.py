@@ -77,6 +77,8 @@ class Service:
             raise UsageError(
                 f"--host {self.host} --port {self.port}: {error.strerror}. Choose another port, or 0 for a free one."
             ) from None
+        # A browser that is quicker than the start of the server waits, instead of being refused.
+        self._socket.listen()
         self.port = self._socket.getsockname()[1]
 
     def run(self) -> None:
