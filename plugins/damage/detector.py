@@ -26,6 +26,8 @@ MAX_PIXELS = 2_500_000
 # Probabilities at the sensitivity 0.5, chosen on the development photographs; see docs/damage.md.
 THRESHOLD = 0.5
 PEAKS = {"scratch": 0.85, "fold": 0.8, "dust": 0.85, "stain": 0.9, "tear": 0.97}
+# A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture.
+MIN_FLECK, FLECK = 8, 0.05
 # Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
 TILE, MARGIN = 768, 96
 
@@ -83,11 +85,22 @@ def select(
         total += probability
         is_certain |= probability >= threshold_of(sensitivity, (peaks or PEAKS)[kind])
     mask = total >= threshold_of(sensitivity, THRESHOLD)
-    count, groups = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    count, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     is_kept = np.zeros(count, bool)
     is_kept[groups[is_certain & mask]] = True
+    is_kept &= ~_is_texture(found, kinds, groups, stats)
     is_kept[0] = False
     return np.asarray(is_kept[groups])
+
+
+def _is_texture(found: np.ndarray, kinds: Sequence[str], groups: np.ndarray, stats: np.ndarray) -> np.ndarray:
+    """Return for each group of pixels whether it is mostly dust and larger than a fleck: leaves, gravel, fabric."""
+    sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
+    marked = groups > 0
+    labels = groups[marked]
+    sums = [np.bincount(labels, found[KINDS.index(kind)][marked], len(stats)) for kind in kinds]
+    is_dust = np.array([kind == "dust" for kind in kinds])[np.argmax(sums, 0)]
+    return np.asarray(is_dust & (sides > max(MIN_FLECK, FLECK * min(groups.shape))))
 
 
 def threshold_of(sensitivity: float, middle: float) -> float:

@@ -21,7 +21,7 @@ _LETTERS = "ABCDEFGHIKLMNOPRSTUVWabcdefghiklmnoprstuvwz0123456789 .,-"
 
 def add_lookalike(gray: np.ndarray, random: Generator) -> np.ndarray:
     """Return the photograph (H, W) uint8 with one thing that looks like damage."""
-    draw = _DRAWERS[int(random.integers(len(_DRAWERS)))]
+    draw = DRAWERS[int(random.integers(len(DRAWERS)))]
     return draw(gray, random)
 
 
@@ -153,7 +153,7 @@ def _add_stars(gray: np.ndarray, random: Generator) -> np.ndarray:
     return np.rint(np.clip(dark + 900 * glow * random.uniform(0.3, 1), 0, 255)).astype(np.uint8)
 
 
-_DRAWERS = (
+DRAWERS = (
     *(_add_wires, _add_wires, _add_lines, _add_lines, _add_text, _add_text, _add_border, _add_border),
     *(_add_stamp, _add_perforations, _add_streaks, _add_stars),
 )

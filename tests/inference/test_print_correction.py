@@ -32,9 +32,9 @@ def test_the_corrected_luma_is_what_the_restorer_gets(tmp_path, stand_in):
     result = run_restore(tmp_path / "a.png", "-o", "out", "--contrast", 1, "--evenness", 0.5, "--mask", "none")
     expected = correct_tones(faded, Corrections(contrast=1, evenness=0.5), np.zeros(faded.shape, bool))
     assert np.array_equal(stand_in.calls[0][1], expected) and not np.array_equal(expected, faded)
-    assert "corrected: contrast 1" in result.output
+    assert "corrected: evenness 0.5, contrast 1" in result.output
     (record,) = report("out")["photos"]
-    assert record["notes"] == ["corrected: evenness 0.5", "corrected: contrast 1"]
+    assert record["notes"] == ["corrected: evenness 0.5, contrast 1"]
     assert report("out")["results"]["a.png"]["flags"]["contrast"] == "1.0"
 
 

@@ -114,14 +114,15 @@ def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
 
 
 def describe(corrections: Corrections, *, cropped: bool) -> list[str]:
-    """Return a phrase for each correction, for the report of a photograph.
+    """Return notes on the corrections, for the report of a photograph.
 
     Args:
         corrections: the corrections.
         cropped: whether a sheet was found and cut out.
     """
-    phrases = [f"{name} {getattr(corrections, name):g}" for name in ("evenness", "contrast", "cast")]
-    notes = [f"corrected: {phrase}" for phrase in phrases if not phrase.endswith(" 0")]
+    strengths = {name: getattr(corrections, name) for name in ("evenness", "contrast", "cast")}
+    phrases = [f"{name} {strength:g}" for name, strength in strengths.items() if strength]
+    notes = [f"corrected: {', '.join(phrases)}"] if phrases else []
     if cropped:
         notes.insert(0, "cropped to the sheet")
     elif corrections.crop == "print":
