@@ -23,11 +23,11 @@ from .tracer import trace
 # A larger photograph is made smaller first: damage that matters is wider than a pixel there, and the network has seen
 # photographs of this size.
 MAX_PIXELS = 2_500_000
-# Probabilities at the sensitivity 0.5, chosen on the development photographs; see docs/damage.md.
+# Probabilities at the sensitivity 0.5, chosen on development, training and sample photographs; see docs/damage.md.
 THRESHOLD = 0.5
-PEAKS = {"scratch": 0.85, "fold": 0.8, "dust": 0.85, "stain": 0.9, "tear": 0.97}
+PEAKS = {"scratch": 0.8, "fold": 0.75, "dust": 0.7, "stain": 0.7, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture.
-MIN_FLECK, FLECK = 8, 0.05
+MIN_FLECK, FLECK = 8, 0.04
 # Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
 TILE, MARGIN = 768, 96
 

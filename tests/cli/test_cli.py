@@ -156,6 +156,7 @@ def test_list_shows_the_default_bundle():
     found = {(row["kind"], row["name"]) for row in rows if row["plugin"] == "default"}
     assert found == {
         ("generator", "inpainting-unet"),
+        ("generator", "segmentation-unet"),
         ("discriminator", "lsgan-patch"),
         ("loss", "lsgan"),
         ("loss", "mse"),
@@ -166,7 +167,7 @@ def test_list_shows_the_default_bundle():
         ("detector", "painted-shape"),
         *(("optimizer", name) for name in ("adam", "adamw", "sgd")),
         *(("schedule", name) for name in ("constant", "cosine", "step")),
-        *(("step", name) for name in ("adversarial", "supervised")),
+        *(("step", name) for name in ("adversarial", "segmentation", "supervised")),
         ("recipe", "default"),
         ("recipe", "published"),
     }

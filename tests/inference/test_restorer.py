@@ -436,5 +436,6 @@ def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
     monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
     toolbox.load_restorer("luma", tile=128, fill="smooth")
-    expected = {"device": None, "keep": None, "tile": 128, "saturation": 1.0, "fill": "smooth", "post": None}
+    defaults = {"device": None, "keep": None, "saturation": 1.0, "post": None, "repair": False}
+    expected = defaults | {"tile": 128, "fill": "smooth"}
     assert seen == [(("luma",), expected)]
