@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<date>-<recipe>-<n>]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder, with its recipe.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training photographs.")
-@click.option("--steps", type=click.IntRange(1), help="Stop after this many steps.")
+@click.option("--steps", type=click.IntRange(1), help="Stop after this many steps in total, also with --resume.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this many minutes.")
 @click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per step.")
