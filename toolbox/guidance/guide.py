@@ -11,6 +11,7 @@ from toolbox.guidance import provenance
 from toolbox.guidance.hints import check_hints, spread_hints
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
 from toolbox.imaging.chroma_upsampling import Strips
+from toolbox.imaging.pixels import as_rgb
 
 # A lost pixel is taken from a reference from this belief on; otherwise it is filled as without a reference.
 MIN_BELIEF = 0.5
@@ -102,7 +103,7 @@ def as_references(references: References) -> Iterator[Reference]:
             raise ValueError(
                 f"A reference is (H, W) or (H, W, 3) of uint8 or uint16, not {reference.shape} {reference.dtype}."
             )
-        rgb = np.repeat(reference[..., None], 3, axis=2) if reference.ndim == 2 else reference
+        rgb = as_rgb(reference)
         if rgb.shape[2] != 3:
             raise ValueError(f"A reference is (H, W) or (H, W, 3), not {rgb.shape}.")
         yield Reference(name=f"reference {number}", rgb=rgb)

@@ -17,6 +17,7 @@ from PIL import Image, TiffImagePlugin
 
 from toolbox.errors import OutputError
 from toolbox.imaging.exif import copy_photo_tags, resolution_of
+from toolbox.imaging.pixels import as_rgb
 
 Encoded = tuple[bytes, tuple[str, ...]]
 
@@ -47,8 +48,7 @@ def encode_png(
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
     if alpha is not None:
-        rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-        pixels = np.dstack([rgb, alpha])
+        pixels = np.dstack([as_rgb(pixels), alpha])
     bgr_order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[-1]) if pixels.ndim == 3 else None
     stored = pixels if bgr_order is None else np.ascontiguousarray(pixels[..., bgr_order])
     data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()

@@ -22,6 +22,7 @@ from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
 from toolbox.imaging.formats import format_named, format_of_path
 from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.pixels import as_rgb
 from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
 
@@ -123,8 +124,7 @@ def read_mask(
 
 def to_rgb8(photo: Photo) -> np.ndarray:
     """Return a photograph as (H, W, 3) uint8 RGB: gray in three channels, 16 bits rounded to 8, no transparency."""
-    pixels = to_8bit(photo.pixels)
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    return as_rgb(to_8bit(photo.pixels))
 
 
 def to_8bit(pixels: np.ndarray) -> np.ndarray:

@@ -15,13 +15,14 @@ from toolbox.guidance.guide import References
 from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
+from toolbox.imaging.pixels import as_rgb
 from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_damage, add_detected, choose_keep, restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
-from toolbox.inference.print_correction import color_pixels, correct_photo, find_corners
+from toolbox.inference.print_correction import correct_photo, find_corners
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
@@ -125,7 +126,7 @@ def restore(
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
     check_keep("rgb" if keeps_tone else chosen, reference=reference is not None, hints=hints is not None)
     if (chosen == "rgb" or keeps_tone) and not lost.any():
-        pixels = color_pixels(decoded)
+        pixels = as_rgb(decoded.pixels)
     else:
         restorer = (
             weights

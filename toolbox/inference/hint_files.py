@@ -9,6 +9,7 @@ import numpy as np
 from toolbox.errors import DataError
 from toolbox.guidance.hints import opaque
 from toolbox.imaging import io
+from toolbox.imaging.pixels import as_rgb
 from toolbox.utils import files
 
 
@@ -34,8 +35,7 @@ def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PI
     # A layer without any stroke has no alpha here: the reader takes a file that is transparent everywhere as opaque.
     if layer.alpha is None:
         raise DataError(f"{name} has no strokes on a transparent layer; export that layer alone, as PNG")
-    rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-    hints = np.dstack([rgb, layer.alpha])
+    hints = np.dstack([as_rgb(pixels), layer.alpha])
     strokes = opaque(hints)
     if not strokes.any():
         raise DataError(f"{name} has no stroke: every pixel is transparent")

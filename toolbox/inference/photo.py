@@ -16,6 +16,7 @@ from toolbox.guidance.guide import References
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.io import Photo
+from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
 from toolbox.imaging.xmp import source_type_packet
 from toolbox.inference.guided import Restoration
@@ -23,7 +24,7 @@ from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side, write_preview
-from toolbox.inference.print_correction import Sheet, color_pixels, correct_photo, crop_print
+from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
 from toolbox.inference.reference_files import read_references
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import (
@@ -98,7 +99,7 @@ def _restore_sheet(
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
-        restored = Restoration(pixels=color_pixels(photo), origin=np.zeros(mask.shape, np.uint8))
+        restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
         references = _references(photo, mask, job, options) if options.references else None
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
@@ -131,7 +132,7 @@ def _leave(job: Job, photo: Photo, options: RestoreOptions, reason: str, *, kind
     notes = tuple(describe(options.corrections, cropped=False))
     if options.auto is None:
         return photo_result(job, status="left as it is", reason=reason, kind=kind, notes=notes)
-    notes += write_result(job.target, color_pixels(photo), photo.exif)
+    notes += write_result(job.target, as_rgb(photo.pixels), photo.exif)
     return photo_result(job, status="copied", reason="it needs nothing", kind=kind, notes=(*photo.notes, *notes))
 
 

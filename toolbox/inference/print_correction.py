@@ -101,8 +101,3 @@ def correct_photo(
     if toning.kind != "colour":
         toning = measure_toning(io.to_rgb8(photo), mask)
     return photo, corrections, toning
-
-
-def color_pixels(photo: Photo) -> np.ndarray:
-    """Return the pixels of a photograph as (H, W, 3)."""
-    return photo.pixels if photo.pixels.ndim == 3 else np.repeat(photo.pixels[..., None], 3, axis=2)

@@ -11,6 +11,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import measure_toning
 from toolbox.inference.photo_search import is_same_path, search_photos
 from toolbox.masks.detectors import find_painted_shape
@@ -50,11 +51,7 @@ def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.
             if len(paths) == 1:
                 raise
             continue
-        yield Reference(name=str(path), rgb=_as_rgb(opened.pixels), damage=_damage(opened))
-
-
-def _as_rgb(pixels: np.ndarray) -> np.ndarray:
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+        yield Reference(name=str(path), rgb=as_rgb(opened.pixels), damage=_damage(opened))
 
 
 def _damage(photo: Photo) -> np.ndarray:

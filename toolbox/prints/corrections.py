@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from toolbox.errors import UsageError
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.imaging.pixels import resize_mask, shrink
 from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
@@ -104,13 +104,10 @@ def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     toning = measure_toning(rgb, lost)
     if toning.kind != "toned":
         return toning
-    height, width = rgb.shape[:2]
-    scale = min(1.0, _TONING_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = rgb if scale == 1 else cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    known = None if lost is None else cv2.resize(lost.astype(np.uint8), size) > 0
-    neutral = apply_levels(small, make_working_copy(small, known), contrast=1, cast=1)
-    return replace(toning, kind="colour") if measure_toning(neutral, known).kind == "colour" else toning
+    small = shrink(rgb, _TONING_SIDE)
+    lost = None if lost is None else resize_mask(lost, small.shape)
+    neutral = apply_levels(small, make_working_copy(small, lost), contrast=1, cast=1)
+    return replace(toning, kind="colour") if measure_toning(neutral, lost).kind == "colour" else toning
 
 
 def describe(corrections: Corrections, *, cropped: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from toolbox.imaging.pixels import resize_mask, shrink
 from toolbox.imaging.sepia import measure_toning
 from toolbox.prints.corrections import Corrections, faded_toning
 from toolbox.prints.evenness import fit_unevenness, unevenness_field
@@ -74,11 +75,8 @@ def diagnose(rgb: np.ndarray, lost: np.ndarray | None = None, *, may_be_on_table
     """
     sheet = find_certain_sheet(rgb) if may_be_on_table else None
     height, width = rgb.shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-        lost = None if lost is None else cv2.resize(lost.astype(np.uint8), size) > 0
+    rgb = shrink(rgb, _SIDE)
+    lost = None if lost is None else resize_mask(lost, rgb.shape)
     if sheet is not None:
         corners = (sheet.corners + 0.5) * (rgb.shape[1] / width, rgb.shape[0] / height) - 0.5
         rgb, lost = cut_sheet(rgb, corners), None if lost is None else cut_sheet(lost, corners)

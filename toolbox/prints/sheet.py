@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from toolbox.imaging.pixels import shrink
+
 _SIDE = 640
 # The margin of the photograph that shows the table, as a fraction of the short side.
 _TABLE_MARGIN = 0.025
@@ -53,11 +55,9 @@ class Sheet:
 def find_sheet(rgb: np.ndarray) -> Sheet | None:
     """Return the sheet of a print in a photograph, (H, W, 3) uint8 RGB, or None if there is none for certain."""
     height, width = rgb.shape[:2]
-    scale = min(1.0, _SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    if min(size) < 32:
+    small = shrink(rgb, _SIDE)
+    if min(small.shape[:2]) < 32:
         return None
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     distance = _distance_from_table(lab)
     best: Sheet | None = None
@@ -69,7 +69,7 @@ def find_sheet(rgb: np.ndarray) -> Sheet | None:
             best = found
     if best is None:
         return None
-    factors = np.array([width / size[0], height / size[1]])
+    factors = np.array([width / small.shape[1], height / small.shape[0]])
     inset = _inset_corners(best.corners, _INSET)
     return Sheet(corners=(inset + 0.5) * factors - 0.5, support=best.support, area=best.area)
 

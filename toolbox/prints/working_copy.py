@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from toolbox.color import array_luma
+from toolbox.imaging.pixels import as_rgb, shrink
 
 SIDE = 384
 # The outermost part of a picture that is never measured, as a fraction of the short side: rims of scans.
@@ -48,16 +49,10 @@ def make_working_copy(pixels: np.ndarray, lost: np.ndarray | None = None, side: 
         lost: (H, W) bool, or None.
         side: the longest side of the copy in pixels.
     """
-    height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = pixels if scale == 1 else cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    values = small.astype(np.float32) * np.float32(255 / np.iinfo(pixels.dtype).max)
-    if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
+    values = as_rgb(shrink(pixels, side).astype(np.float32) * np.float32(255 / np.iinfo(pixels.dtype).max))
     measured = picture_area(array_luma(values))
     if lost is not None and lost.any():
-        covered = cv2.resize(lost.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA) > 0
+        covered = cv2.resize(lost.astype(np.uint8) * 255, values.shape[1::-1], interpolation=cv2.INTER_AREA) > 0
         measured = measured & ~covered if (measured & ~covered).any() else ~covered
     if not measured.any():
         measured = np.ones(values.shape[:2], bool)

@@ -13,6 +13,7 @@ import numpy as np
 from toolbox import __version__
 from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.imaging.pixels import shrink
 
 THUMBNAIL_SIDE = 256
 _QUALITY = 80
@@ -100,11 +101,9 @@ def slides(name: str, pictures: Sequence[tuple[str, str]]) -> str:
 
 def picture_url(rgb: np.ndarray, side: int = THUMBNAIL_SIDE) -> str:
     """Return (H, W, 3) uint8 RGB as a JPEG in a data URL, with a long side of at most `side` pixels."""
-    scale = side / max(rgb.shape[:2])
-    if scale < 1:
-        size = (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale)))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    _, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(shrink(rgb, side), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    )
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
 
 

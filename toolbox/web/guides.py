@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
-
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_content
+from toolbox.imaging.pixels import shrink
 from toolbox.inference.hint_files import read_hints
 from toolbox.utils import files
 from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, Album, PhotoEntry, clean_name
@@ -47,9 +46,7 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
     assert row is not None  # it was decoded
     remove_reference(album, photo_id)
     files.write_bytes(album.path(photo_id, f"{REFERENCE}{row.suffixes[0]}"), data)
-    scale = min(1.0, VIEW_SIDE / max(rgb.shape[:2]))
-    size = tuple(max(1, round(scale * side)) for side in rgb.shape[1::-1])
-    io.write_png(album.path(photo_id, REFERENCE_VIEW), cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
+    io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(rgb, VIEW_SIDE))
     album.update(photo_id, reference=name)
     return album.entry(photo_id)
 

@@ -1,0 +1,25 @@
+"""Arrays of pixels: gray as three channels, and a smaller copy of at most a given side."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Return (H, W) or (H, W, C) pixels with channels: gray in three equal ones, others as they are."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Return (H, W) or (H, W, C) pixels with a long side of at most `side`; those of a smaller picture themselves."""
+    scale = side / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    height, width = (max(1, round(length * scale)) for length in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Return a mask (H, W) bool at the height and width `size`; bilinear, and set where the result is not 0."""
+    return cv2.resize(mask.astype(np.uint8), size[1::-1]) > 0
