@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections import defaultdict
@@ -31,11 +30,14 @@ from benchmarks import photo_split
 from benchmarks.common import timing
 from benchmarks.common.damage_figures import Counts, alarms, compare, draw_labels, widen
 from toolbox.color import integer_luma
+from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks import catalog
 from toolbox.imaging import io
+from toolbox.imaging.pixels import as_rgb
 from toolbox.inference.detectors import damage_detector
 from toolbox.inference.fillers import find_filler
 from toolbox.masks.detectors import LoadedDetector
+from toolbox.utils.memory import peak_memory
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LABELS = Path(__file__).with_name("print_damage.json")
@@ -71,7 +73,11 @@ def command(
     files = [files[number * len(files) // count] for number in range(min(count, len(files)))]
     photos = [shared / "photos" / file for file in files]
     artefacts = read_artefacts(shared / "damage", remainders=HELD_OUT[name])
-    result: dict[str, Any] = {"set": name, "photographs": len(photos), "sensitivity": sensitivity or "default"}
+    result: dict[str, Any] = {
+        "set": name,
+        "photographs": len(photos),
+        "sensitivity": "default" if sensitivity is None else sensitivity,
+    }
     for part in parts or PARTS:
         if part == "simulated":
             result[part] = measure_simulated(photos, artefacts, detector)
@@ -156,8 +162,6 @@ def measure_prints(folder: Path, detector: LoadedDetector) -> dict[str, Any]:
 
 def measure_repair(photos: list[Path], artefacts: Artefacts, detector: LoadedDetector, lpips: Path) -> dict[str, Any]:
     """Return LPIPS to the truth, damaged and repaired, and their ratio, for each group; all in luma."""
-    from benchmarks.quality import Lpips
-
     distance, fill = Lpips(lpips), find_filler("auto", catalog.load(third_party=False))
     before: dict[str, list[float]] = defaultdict(list)
     after: dict[str, list[float]] = defaultdict(list)
@@ -166,9 +170,9 @@ def measure_repair(photos: list[Path], artefacts: Artefacts, detector: LoadedDet
         gray, image, _ = damaged(path, group, number, artefacts)
         mask = detector(image).mask
         repaired = fill(image, mask) if mask.any() else image
-        truth = distance.features(_colour(gray))
-        before[group].append(distance.between(distance.features(_colour(image)), truth))
-        after[group].append(distance.between(distance.features(_colour(repaired)), truth))
+        truth = distance.features(as_rgb(gray))
+        before[group].append(distance.between(distance.features(as_rgb(image)), truth))
+        after[group].append(distance.between(distance.features(as_rgb(repaired)), truth))
     before["all"], after["all"] = (sum(each.values(), []) for each in (before, after))
     return {
         group: {
@@ -209,8 +213,4 @@ def _repair_large(photo: str) -> None:
     gray = cv2.resize(integer_luma(io.read_rgb(Path(photo))), (6000, 4000), interpolation=cv2.INTER_CUBIC)
     cv2.line(gray, (500, 300), (5200, 3500), 250, 9)
     load_restorer("luma", fill="auto", repair=True)(gray)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-
-
-def _colour(gray: np.ndarray) -> np.ndarray:
-    return np.repeat(gray[..., None], 3, axis=2)
+    print(peak_memory() // 2**20)

@@ -79,16 +79,16 @@ def read_artefacts(folder: Path, *, remainders: Sequence[int] = tuple(range(10))
         read = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for n, path in enumerate(paths) if n % 10 in remainders)
         masks[kind] = [mask for mask in read if mask is not None]
     outlines: dict[str, list[np.ndarray]] = {kind: [] for kind in LABELS}
+    kind_of = {label: kind for kind, names in LABELS.items() for label in names}
     file = folder / "dust-polygons.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as arrays:
             for scan in sorted(name.removeprefix("points") for name in arrays.files if name.startswith("points")):
                 points, offsets, labels = (arrays[f"{name}{scan}"] for name in ("points", "offsets", "labels"))
                 for number, label in enumerate(labels):
-                    outline = points[offsets[number] : offsets[number + 1]]
-                    for kind in (kind for kind, names in LABELS.items() if label in names):
-                        if number % 10 in remainders and (kind != "scratch" or _is_thin(outline)):
-                            outlines[kind].append(outline)
+                    outline, drawn_kind = points[offsets[number] : offsets[number + 1]], kind_of.get(str(label))
+                    if drawn_kind and number % 10 in remainders and (drawn_kind != "scratch" or _is_thin(outline)):
+                        outlines[drawn_kind].append(outline)
     return Artefacts(masks=masks, outlines=outlines)
 
 

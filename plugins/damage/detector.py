@@ -16,8 +16,8 @@ from torch.nn import functional
 from toolbox import Detection
 from toolbox.color import integer_luma
 
+from .kinds import KINDS
 from .network import MULTIPLE, DamageNet
-from .simulate import KINDS
 from .tracer import trace
 
 # A larger photograph is made smaller first: damage that matters is wider than a pixel there, and the network has seen
@@ -52,9 +52,9 @@ def probabilities(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.
     return found
 
 
-def shrink(gray: np.ndarray, pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Return a photograph (H, W) uint8 with at most about this many pixels."""
-    scale = math.sqrt(pixels / gray.size)
+def shrink(gray: np.ndarray) -> np.ndarray:
+    """Return a photograph (H, W) uint8 with at most about `MAX_PIXELS` pixels."""
+    scale = math.sqrt(MAX_PIXELS / gray.size)
     if scale >= 1:
         return gray
     return cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -65,9 +65,7 @@ def luma_of(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else integer_luma(image)
 
 
-def select(
-    found: np.ndarray, kinds: Sequence[str], sensitivity: float, *, peaks: Mapping[str, float] | None = None
-) -> np.ndarray:
+def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
     """Return the pixels that count as damaged, (H, W) bool.
 
     The probabilities of the kinds are added. A connected group of pixels over the threshold counts if one of its pixels
@@ -77,13 +75,12 @@ def select(
         found: the probabilities (all kinds, H, W).
         kinds: the kinds that count.
         sensitivity: 0 to 1; 0.5 gives `THRESHOLD` and `PEAKS`.
-        peaks: instead of `PEAKS`.
     """
     total, is_certain = np.zeros(found.shape[1:], np.float32), np.zeros(found.shape[1:], bool)
     for kind in kinds:
         probability = found[KINDS.index(kind)]
         total += probability
-        is_certain |= probability >= threshold_of(sensitivity, (peaks or PEAKS)[kind])
+        is_certain |= probability >= threshold_of(sensitivity, PEAKS[kind])
     mask = total >= threshold_of(sensitivity, THRESHOLD)
     count, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     is_kept = np.zeros(count, bool)

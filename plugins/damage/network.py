@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from toolbox import backbones
+
+from .kinds import KINDS
 from .tracer import CHANNELS
 
 # Sides of the pictures must be multiples of this.
@@ -22,21 +24,18 @@ class DamageNet(nn.Module):
     The encoder is the first five stages of an EfficientNet-Lite; its deeper half would see more than damage needs.
     """
 
-    def __init__(self, classes: int = 6) -> None:
-        """Build the layers, with random weights.
-
-        Args:
-            classes: number of classes, undamaged included.
-        """
+    def __init__(self) -> None:
+        """Build the layers, with random weights."""
         super().__init__()
-        encoder: Any = timm.create_model(ENCODER, features_only=True, out_indices=(0, 1, 2, 3), pretrained=False)
+        backbone = backbones.create(ENCODER)
+        half, quarter, eighth, sixteenth = backbone.channels[:4]
+        encoder: Any = backbone.network
         encoder.blocks = encoder.blocks[:5]
-        half, quarter, eighth, sixteenth = encoder.feature_info.channels()
         self.encoder = encoder
         self.detail = _layer(4 + CHANNELS, 24)
         self.narrow = nn.ModuleList([nn.Conv2d(sixteenth, 48, 1), nn.Conv2d(48, 32, 1), nn.Conv2d(32, 24, 1)])
         self.decode = nn.ModuleList([_layer(eighth + 48, 48), _layer(quarter + 32, 32), _layer(half + 24 + 24, 32)])
-        self.head = nn.Conv2d(32, classes, 3, 1, 1)
+        self.head = nn.Conv2d(32, 1 + len(KINDS), 3, 1, 1)
 
     def forward(self, gray: Tensor, traced: Tensor) -> Tensor:
         """Return the logits (B, classes, H / 2, W / 2).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import model_validator
 
@@ -18,13 +18,12 @@ from toolbox import (
     hookimpl,
 )
 
+from .kinds import KINDS, Kind
+
 if TYPE_CHECKING:
     import numpy as np
 
 TOOLBOX_API = 1
-
-Kind = Literal["scratch", "fold", "dust", "stain", "tear"]
-KINDS: tuple[Kind, ...] = ("scratch", "fold", "dust", "stain", "tear")
 
 
 class PrintDamageParams(Params):
@@ -55,7 +54,7 @@ class DetectorParams(Params):
     """Params of the detector `print-damage`."""
 
     kinds: Annotated[list[Kind], Field(min_length=1)] = Field(
-        list(KINDS), description="The kinds of damage that count: scratch, fold, dust, stain, tear."
+        list(KINDS), description=f"The kinds of damage that count: {', '.join(KINDS)}."
     )
     sensitivity: float = Field(
         0.5, ge=0, le=1, description="0 marks only what is certain, 1 also what is unlikely to be damage."
@@ -85,12 +84,8 @@ def build_degradation(params: PrintDamageParams) -> Degradation:
         gray, labels = simulate_print(
             integer_luma(sample.truth),
             random,
-            low=params.low,
-            high=params.high,
-            sound=params.sound,
-            lookalikes=params.lookalikes,
-            aged=params.aged,
             artefacts=artefacts,
+            **params.model_dump(exclude={"artefacts"}),
         )
         return Sample(
             image=np.repeat(gray[..., None], 3, axis=2),

@@ -11,12 +11,12 @@ from numpy.random import Generator
 
 from .ageing import age, scan
 from .artefacts import FOLDERS, Artefacts
+from .kinds import KINDS
 from .lookalikes import add_lookalike
 from .patches import draw_dust, draw_stain, draw_tear
 from .strokes import draw_crack, draw_fold, draw_hair, draw_scratch, smooth_noise
 
 # Where two kinds overlap, the later one counts. A label map has 0 for undamaged, else the index of the kind plus 1.
-KINDS = ("scratch", "fold", "dust", "stain", "tear")
 _ORDER = ("stain", "dust", "scratch", "fold", "tear")
 # A pixel counts as damaged if damage covers this part of it and has changed it by these levels of 255.
 MIN_ALPHA = 0.3

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -32,6 +34,17 @@ def print_error(error: ToolboxError) -> None:
         echo(f"toolbox: {error}", err=True)
     elif not isinstance(error, UsageError) or is_local_main_process():
         echo(f"toolbox: process {os.environ['RANK']}: {error}", err=True)
+
+
+def option_group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options to a command, in this order in its help."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 def load_catalog(context: click.Context, *, quiet: bool = False) -> Catalog:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 
+from toolbox.cli.common import option_group
 from toolbox.errors import UsageError
 
-
-def damage_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--kinds` and `--sensitivity` to a command."""
-    options = (
-        click.option("--kinds", metavar="KIND,...", help="Kinds of damage that count: scratch,fold,dust,stain,tear."),
-        click.option(
-            "--sensitivity",
-            type=click.FloatRange(0, 1),
-            help="How much counts as damage: 0 is only what is certain, 1 also what is unlikely.  [default: 0.5]",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+damage_options = option_group(
+    click.option("--kinds", metavar="KIND,...", help="Kinds of damage that count: scratch,fold,dust,stain,tear."),
+    click.option(
+        "--sensitivity",
+        type=click.FloatRange(0, 1),
+        help="How much counts as damage: 0 is only what is certain, 1 also what is unlikely.  [default: 0.5]",
+    ),
+)
 
 
 def damage_params(flag: str, is_on: bool, kinds: str | None, sensitivity: float | None) -> dict[str, object] | bool:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from toolbox.cli.common import option_group
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
     from toolbox.inference.options import RestoreOptions
     from toolbox.utils.console import Console
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_OPTIONS = (
+guidance_options = option_group(
     click.option(
         "--reference",
         multiple=True,
@@ -53,13 +52,6 @@ class Guidance(Protocol):
 
     @property
     def keep(self) -> str: ...  # noqa: D102
-
-
-def guidance_options(command: Command) -> Command:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:

@@ -130,14 +130,15 @@ def _write_mask(
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
         # A painted shape is looked for in the luma alone, whatever the colours around it.
-        detection = detector(io.read_gray(path) if detector.gray_only or kinds else io.read_rgb(path))
+        photo = io.read(path)
+        detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))
         mask = detection.mask
         io.write_png(target, mask.astype(np.uint8) * 255)
         owners.add(target, path)
         for kind, values in detection.probabilities.items() if probabilities else ():
             io.write_png(target.with_name(f"{target.stem}.{kind}.png"), np.rint(values * 255).astype(np.uint8))
         if kinds:
-            picture = kinds_of_damage.paint(io.read_rgb(path), detection)
+            picture = kinds_of_damage.paint(io.to_rgb8(photo), detection)
             io.write_png(target.with_name(f"{target.stem}.damage.png"), picture)
             record["damage"] = kinds_of_damage.shares(detection)
     except (DataError, OutputError, PluginError) as error:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from toolbox.cli.common import option_group
 
 _STRENGTH = click.FloatRange(0, 1)
-_OPTIONS = (
+print_options = option_group(
     click.option(
         "--contrast",
         type=_STRENGTH,
@@ -61,13 +60,6 @@ class PrintArguments(Protocol):
 
     @property
     def auto(self) -> bool: ...  # noqa: D102
-
-
-def print_options(command: Command) -> Command:
-    """Add the options to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def correction_fields(values: PrintArguments) -> dict[str, Any]:

@@ -21,8 +21,10 @@ def check_combination(components: Components, choose_by: str) -> tuple[list[Faul
         choose_by: what chooses the best weights.
     """
     step = cast(StepSpec, components["step"][0].spec)
-    faults = [*_loss_faults(components), *_step_faults(components, step)] if step.restores else []
-    faults += [] if step.restores else _faults_without_restoring(components, step)
+    if step.restores:
+        faults = [*_loss_faults(components), *_step_faults(components, step)]
+    else:
+        faults = list(_faults_without_restoring(components, step))
     faults += [*_label_faults(components, step), *_choose_by_faults(components, step, choose_by)]
     has_adversarial = any(_is_adversarial(loss) for loss in components["loss"])
     unused = "discriminator: no adversarial loss uses it, so it does not train"

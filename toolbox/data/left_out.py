@@ -12,7 +12,6 @@ from toolbox.imaging.io import find_images, list_images
 from toolbox.utils import files
 
 PAIR_FOLDERS = ("train_input", "train_gt", "test_input")
-NAMES_LISTED = 3
 
 
 def describe_left_out(source: Source) -> str:
@@ -41,8 +40,7 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
         parts.append(f"{unused} image{'s' if unused > 1 else ''} not in train.csv or test.csv")
     below = sorted(name for folder in folders for name in _folders_with_images(folder))
     if below:
-        more = f" and {len(below) - NAMES_LISTED} more" if len(below) > NAMES_LISTED else ""
-        parts.append(f"subfolders are not searched: {', '.join(below[:NAMES_LISTED])}{more}")
+        parts.append(f"subfolders are not searched: {files.listed(below)}")
     return "; ".join(parts)
 
 
@@ -56,4 +54,4 @@ def _folders_with_images(folder: Path) -> Iterator[str]:
                 continue
         except DataError:
             pass
-        yield files.printable(path.name)
+        yield path.name

@@ -154,7 +154,7 @@ def find_changes(old: SplitRecord, new: SplitRecord) -> list[str]:
     added = [name for name, identity in after if name not in names_before and identity not in known]
     changed = [name for name, identity in after if name in names_before and identity not in known]
     kinds = (("missing", missing), ("new", sorted(added)), ("with other content", sorted(changed)))
-    return [f"{len(found)} {kind} ({_listed(found)})" for kind, found in kinds if found]
+    return [f"{len(found)} {kind} ({files.listed(found)})" for kind, found in kinds if found]
 
 
 def write_record(path: Path, data_split: DataSplit) -> None:
@@ -209,8 +209,3 @@ def _add_new(parts: dict[str, list[int]], new: list[int], labels: Sequence[int],
             parts["unused"].append(index)
         else:
             parts["train"].append(index)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
-    return ", ".join(files.printable(name) for name in names[:NAMES_LISTED]) + more

@@ -63,7 +63,7 @@ def _sizes(found: Sequence[Examination]) -> Iterator[Finding]:
 def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
     gray = [one.item.name for one in found if not one.in_colour]
     kind = "truths" if source.kind == "pairs" else "photographs"
-    names = f" ({_listed(gray)})" if gray else ""
+    names = f" ({files.listed(gray, LISTED)})" if gray else ""
     detail = f"{len(gray)} of {len(found)} {kind} are gray{names}"
     if gray:
         detail += "; the network learns from them to add no colours"
@@ -104,8 +104,3 @@ def _not_used(source: Source) -> Iterator[Finding]:
     listed = [f"{count} {files.printable(reason)}" for reason, count in reasons.most_common() if count]
     if listed:
         yield Finding(what="left out", ok=True, detail="; ".join(listed))
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(files.printable(name) for name in names[:LISTED]) + more

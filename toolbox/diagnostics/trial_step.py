@@ -13,7 +13,6 @@ from toolbox.training import state, step
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.state import MEMORY_FORMATS
 from toolbox.utils import devices
-from toolbox.utils.memory import peak_memory
 
 
 def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
@@ -39,6 +38,5 @@ def try_step(plan: Plan, device: str | None) -> tuple[float, int, str]:
         terms = step.take_step(built, batch, accelerator, number=number, random=step.seed_step(settings.seed, number))
         float(next(iter(terms.values())))  # waits for the device
         seconds = time.perf_counter() - started
-    if accelerator.device.type == "cuda":
-        return seconds, torch.cuda.max_memory_allocated(accelerator.device), "device"
-    return seconds, peak_memory(), "process"
+    measured = "device" if accelerator.device.type == "cuda" else "process"
+    return seconds, devices.peak_memory(accelerator.device), measured

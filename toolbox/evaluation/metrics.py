@@ -86,9 +86,7 @@ def structural_similarity(restored: np.ndarray, truth: np.ndarray) -> float | No
     is constant, the range is 0: the constants of SSIM vanish, and a factor 0/0 counts as 1, its limit.
     """
     _check_pair(restored, truth)
-    if min(restored.shape[:2]) < WINDOW:
-        return None
-    return _mean_ssim((restored, truth), (WINDOW, WINDOW), _value_range(restored))
+    return _picture_ssim(restored, truth, _value_range(restored))
 
 
 def standard_ssim(restored: np.ndarray, truth: np.ndarray) -> float | None:
@@ -97,9 +95,13 @@ def standard_ssim(restored: np.ndarray, truth: np.ndarray) -> float | None:
     Reference: Wang et al., "Image Quality Assessment", IEEE TIP 2004, with a uniform window.
     """
     _check_pair(restored, truth)
+    return _picture_ssim(restored, truth, 255)
+
+
+def _picture_ssim(restored: np.ndarray, truth: np.ndarray, value_range: int) -> float | None:
     if min(restored.shape[:2]) < WINDOW:
         return None
-    return _mean_ssim((restored, truth), (WINDOW, WINDOW), 255)
+    return _mean_ssim((restored, truth), (WINDOW, WINDOW), value_range)
 
 
 def psnr(restored: np.ndarray, truth: np.ndarray) -> float | None:

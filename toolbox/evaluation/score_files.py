@@ -32,24 +32,24 @@ class FileScores:
     """The scores of files.
 
     Attributes:
-        mean: the score of all files.
-        images: the score of each file, by its name.
         figures: all figures of each file, their means, and the intervals of the means.
         notes: a line for each part that is undefined, and for what to know about the photographs.
         seen: "training" or "validation" for each file that the run of the scored weights has used.
     """
 
-    mean: Score
-    images: dict[str, Score]
     figures: FigureTable
     notes: tuple[str, ...]
     seen: Mapping[str, str] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, figures: FigureTable, *, notes: tuple[str, ...], seen: Mapping[str, str] | None = None) -> FileScores:
-        """Return the scores that are among the figures of files."""
-        images = {name: _score(row) for name, row in figures.images.items()}
-        return cls(mean=_score(figures.mean), images=images, figures=figures, notes=notes, seen=seen or {})
+    @property
+    def mean(self) -> Score:
+        """The score of all files."""
+        return _score(self.figures.mean)
+
+    @property
+    def images(self) -> dict[str, Score]:
+        """The score of each file, by its name."""
+        return {name: _score(row) for name, row in self.figures.images.items()}
 
 
 def score_files(
@@ -106,7 +106,7 @@ def score_files(
         if mask is not None and scores[name]["M"] is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")
     notes += extra.all_notes()
-    return FileScores.of(summarize(scores), notes=tuple(notes))
+    return FileScores(figures=summarize(scores), notes=tuple(notes))
 
 
 def write_csv(path: Path, scores: FileScores) -> None:

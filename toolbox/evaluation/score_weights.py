@@ -87,8 +87,8 @@ def score_weights(
             images[_unused(item.name, images)] = _measure(restorer, sample, extra)
             advance()
     notes += extra.all_notes()
-    return FileScores.of(
-        summarize(images),
+    return FileScores(
+        figures=summarize(images),
         notes=tuple(line for line in notes if line),
         seen={item.name: PARTS[part] for item in items if (part := (seen or {}).get(item.name))},
     )
@@ -159,9 +159,7 @@ def _seen_note(weights: str | Path, items: tuple[Item, ...], seen: Mapping[str, 
     ):
         names = [name for name in seen if seen[name] == part]
         if names:
-            more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
-            listed = ", ".join(files.printable(name) for name in names[:NAMES_LISTED])
-            parts.append(f"{len(names)} of {len(items)} photographs ({listed}{more}) {reason}")
+            parts.append(f"{len(names)} of {len(items)} photographs ({files.listed(names)}) {reason}")
     return f"{'; '.join(parts)}." if parts else ""
 
 

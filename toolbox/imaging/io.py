@@ -96,8 +96,8 @@ def read_rgb(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> np
 
 
 def read_gray(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read an image file as (H, W) uint8: a single channel as it is stored, three channels by their luma."""
-    return _to_gray8(read(path, max_pixels=max_pixels))
+    """Read an image file as (H, W) uint8, see `to_gray8`."""
+    return to_gray8(read(path, max_pixels=max_pixels))
 
 
 def read_mask(
@@ -125,6 +125,12 @@ def read_mask(
 def to_rgb8(photo: Photo) -> np.ndarray:
     """Return a photograph as (H, W, 3) uint8 RGB: gray in three channels, 16 bits rounded to 8, no transparency."""
     return as_rgb(to_8bit(photo.pixels))
+
+
+def to_gray8(photo: Photo) -> np.ndarray:
+    """Return a photograph as (H, W) uint8: a single channel as it is stored, three channels by their luma."""
+    pixels = to_8bit(photo.pixels)
+    return integer_luma(pixels) if pixels.ndim == 3 else pixels
 
 
 def to_8bit(pixels: np.ndarray) -> np.ndarray:
@@ -197,11 +203,6 @@ def write_png(
 ) -> None:
     """Write pixels as PNG, completely or not at all; see `encode_png`; raise OutputError if it fails."""
     files.write_bytes(path, encode_png(pixels, alpha=alpha, exif=exif))
-
-
-def _to_gray8(photo: Photo) -> np.ndarray:
-    pixels = to_8bit(photo.pixels)
-    return integer_luma(pixels) if pixels.ndim == 3 else pixels
 
 
 def _name(path: str | Path | ImageRef) -> str:

@@ -111,12 +111,17 @@ def _without_spots(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> n
     return known & ~spots
 
 
+def tone_table(toning: Toning, luma: np.ndarray) -> np.ndarray:
+    """Return R - Y, G - Y and B - Y of a tone, (N, 3), for luma (N,); all in levels of 0 to 255."""
+    cb, cr = (np.interp(luma, np.arange(256), toning.curve[:, index]) for index in range(2))
+    return np.stack(color_differences(cb, cr), axis=1)
+
+
 def apply_toning(gray: np.ndarray, toning: Toning) -> np.ndarray:
     """Return (H, W) gray, uint8 or uint16, as (H, W, 3) RGB of the same type with a photograph's tone."""
     highest = int(np.iinfo(gray.dtype).max)
     luma = np.linspace(0, 255, highest + 1)
-    cb, cr = (np.interp(luma, np.arange(256), toning.curve[:, index]) for index in range(2))
-    table = luma[:, None] + np.stack(color_differences(cb, cr), axis=1)
+    table = luma[:, None] + tone_table(toning, luma)
     return np.rint(table * (highest / 255)).clip(0, highest).astype(gray.dtype)[gray]
 
 

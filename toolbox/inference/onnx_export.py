@@ -9,14 +9,13 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from toolbox.config import recipe
 from toolbox.errors import InstallationError, PluginError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog
@@ -156,11 +155,10 @@ def _with_metadata(data: bytes, trained: TrainedGenerator, catalog: Catalog) -> 
     import onnx
 
     model = onnx.load_from_string(data)
-    header = replace(trained.stored.header(), recipe=recipe.dump(trained.plan.tree(include_initial=False)))
     specs = map(published_spec, list_published(catalog))
     licence = next((spec.licence for spec in specs if spec.path == trained.path), NOT_STATED)
     entries = {
-        "toolbox": json.dumps(finite_json(asdict(header)), allow_nan=False),
+        "toolbox": json.dumps(finite_json(asdict(trained.shared_header())), allow_nan=False),
         "keep": trained.plan.settings.keep,
         "licence": licence,
         "weights_sha256": files.sha256(trained.path),

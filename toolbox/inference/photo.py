@@ -272,8 +272,9 @@ def _write(
         io.write_png(job.provenance, provenance.draw(restored.origin))
         if job.target.exists() and not options.overwrite:
             return ("picture of the provenance written; the result is there already",)
-    source_type = provenance.source_type(restored.origin, is_corrected=is_corrected)
-    xmp = source_type_packet(source_type) if options.source_type else None
+    xmp = None
+    if options.source_type:
+        xmp = source_type_packet(provenance.source_type(restored.origin, is_corrected=is_corrected))
     return write_result(job.target, restored.pixels, exif, xmp)
 
 

@@ -12,9 +12,9 @@ from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions, mask_from_options
-from toolbox.prints.corrections import Corrections, correct_tones, crop_photo, faded_toning, find_crop
+from toolbox.prints.corrections import Corrections, correct_tones, crop_photo, faded_toning
 from toolbox.prints.diagnosis import diagnose, find_certain_sheet
-from toolbox.prints.sheet import cut_sheet
+from toolbox.prints.sheet import cut_sheet, find_sheet, is_cuttable
 
 # The names of the corrections that a diagnosis decides.
 Auto = frozenset[str] | None
@@ -46,8 +46,13 @@ def find_corners(photo: Photo, corrections: Corrections, auto: Auto) -> np.ndarr
         auto: the names of the corrections that a diagnosis decides; None: none.
     """
     if corrections.crop == "print":
-        return find_crop(photo)
-    return find_crop(photo, find_certain_sheet) if auto and "crop" in auto else None
+        find = find_sheet
+    elif auto and "crop" in auto:
+        find = find_certain_sheet
+    else:
+        return None
+    sheet = find(io.to_rgb8(photo))
+    return sheet.corners if sheet is not None and is_cuttable(photo.pixels.shape, sheet.corners) else None
 
 
 def crop_print(photo: Photo, job: Job, options: RestoreOptions) -> Sheet:
@@ -97,7 +102,7 @@ def correct_photo(
         return photo, corrections, toning
     original, photo = photo, replace(photo, pixels=pixels)
     if toning.kind == "toned" and (corrections.contrast or corrections.cast):
-        toning = faded_toning(io.to_rgb8(original), mask)
+        toning = faded_toning(io.to_rgb8(original), mask, toning)
     if toning.kind != "colour":
         toning = measure_toning(io.to_rgb8(photo), mask)
     return photo, corrections, toning

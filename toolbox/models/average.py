@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from toolbox.config import recipe
 from toolbox.errors import UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.models import weight_file
@@ -44,8 +43,7 @@ def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalo
         if _network(other) != _network(first):
             paths = f"{files.printable(other.path)} and {files.printable(first.path)}"
             raise UsageError(f"{paths} are weights of different networks; average only weights of one network.")
-    header = first.stored.header()
-    header = replace(header, recipe=recipe.dump(first.plan.tree(include_initial=False)), step=None, score={}, loss=None)
+    header = replace(first.shared_header(), step=None, score={}, loss=None)
     weight_file.write_weights(target, _mean([weight_file.saved_state(entry.network) for entry in trained]), header)
 
 

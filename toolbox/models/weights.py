@@ -42,6 +42,10 @@ class TrainedGenerator:
         """The file of the weights."""
         return self.stored.path
 
+    def shared_header(self) -> weight_file.WeightsHeader:
+        """Return the header for other machines: the recipe without the weights that the run started from."""
+        return replace(self.stored.header(), recipe=recipe.dump(self.plan.tree(include_initial=False)))
+
 
 def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | None = None) -> TrainedGenerator:
     """Build the generator that weights belong to, and load them.
@@ -131,9 +135,8 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
         OutputError: `target` can't be written. Other errors as `load_trained`.
     """
     trained = load_trained(weights, torch.device("cpu"), catalog)
-    header = replace(trained.stored.header(), recipe=recipe.dump(trained.plan.tree(include_initial=False)))
     network = trained.network.half() if half else trained.network
-    weight_file.write_weights(target, weight_file.saved_state(network), header)
+    weight_file.write_weights(target, weight_file.saved_state(network), trained.shared_header())
 
 
 def read_plan(stored: StoredWeights, catalog: Catalog) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -15,7 +14,7 @@ from toolbox.imaging.pixels import resize_mask, shrink
 from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
-from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet, is_cuttable
+from toolbox.prints.sheet import cut_sheet
 from toolbox.prints.working_copy import make_working_copy
 
 # The side at which the toning of a faded print is measured, in pixels.
@@ -59,15 +58,6 @@ class Corrections:
         return bool(self.evenness or self.contrast or self.cast)
 
 
-def find_crop(photo: Photo, find: Callable[[np.ndarray], Sheet | None] = find_sheet) -> np.ndarray | None:
-    """Return the corners (4, 2) of the sheet of a print on a table, for `crop_photo`; None if there is none.
-
-    `find` finds the sheet in (H, W, 3) uint8 RGB.
-    """
-    sheet = find(io.to_rgb8(photo))
-    return sheet.corners if sheet is not None and is_cuttable(photo.pixels.shape, sheet.corners) else None
-
-
 def crop_photo(photo: Photo, corners: np.ndarray) -> Photo:
     """Return a photograph cut to the sheet with these corners, and straight."""
     alpha = None if photo.alpha is None else cut_sheet(photo.alpha, corners, exact=True)
@@ -95,13 +85,13 @@ def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray
     return apply_levels(pixels, make_working_copy(pixels, lost), contrast=corrections.contrast, cast=cast)
 
 
-def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
+def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None, toning: Toning | None = None) -> Toning:
     """Return the toning of a print that may be faded, (H, W, 3) uint8; pixels in `lost`, (H, W) bool, do not count.
 
     The colours of a faded colour print are weak beside its cast, so it looks toned. It is in colour if colours are left
-    without the cast and at full contrast.
+    without the cast and at full contrast. `toning` is what `measure_toning` gave, if it is known.
     """
-    toning = measure_toning(rgb, lost)
+    toning = toning or measure_toning(rgb, lost)
     if toning.kind != "toned":
         return toning
     small = shrink(rgb, _TONING_SIDE)

@@ -12,8 +12,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from toolbox.color import LUMA_WEIGHTS, color_differences, integer_luma
-from toolbox.imaging.sepia import Toning
+from toolbox.color import LUMA_WEIGHTS, integer_luma
+from toolbox.imaging.sepia import Toning, tone_table
 from toolbox.prints.working_copy import WorkingCopy
 
 # Percentiles of shadows and lights, and the levels of 255 to which the contrast brings them. Chosen on the development
@@ -110,9 +110,7 @@ def apply_levels(pixels: np.ndarray, copy: WorkingCopy, *, contrast: float, cast
 def remove_tone(pixels: np.ndarray, toning: Toning, strength: float) -> np.ndarray:
     """Return (H, W, 3) pixels of a toned print with its tone weakened, of the same type; strength 1: neutral gray."""
     highest = int(np.iinfo(pixels.dtype).max)
-    luma = np.linspace(0, 255, highest + 1)
-    cb, cr = (np.interp(luma, np.arange(256), toning.curve[:, index]) for index in range(2))
-    table = np.stack(color_differences(cb, cr), axis=1) * (strength * highest / 255)
+    table = tone_table(toning, np.linspace(0, 255, highest + 1)) * (strength * highest / 255)
     out = np.empty_like(pixels)
     for start in range(0, len(pixels), _STRIP_ROWS):
         strip = pixels[start : start + _STRIP_ROWS]

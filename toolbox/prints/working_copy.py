@@ -28,12 +28,10 @@ class WorkingCopy:
     Attributes:
         values: (h, w, 3) float32, from 0 to 255; a gray photograph has three equal channels.
         measured: (h, w) bool, the pixels that figures are taken from; at least one.
-        is_gray: whether the photograph has one channel.
     """
 
     values: np.ndarray
     measured: np.ndarray
-    is_gray: bool
 
     @property
     def luma(self) -> np.ndarray:
@@ -56,7 +54,7 @@ def make_working_copy(pixels: np.ndarray, lost: np.ndarray | None = None, side: 
         measured = measured & ~covered if (measured & ~covered).any() else ~covered
     if not measured.any():
         measured = np.ones(values.shape[:2], bool)
-    return WorkingCopy(values=values, measured=measured, is_gray=pixels.ndim == 2)
+    return WorkingCopy(values=values, measured=measured)
 
 
 def picture_area(luma: np.ndarray) -> np.ndarray:

@@ -137,7 +137,7 @@ def _delete(item: Leftover) -> int:
             member.unlink(missing_ok=True)
         if item.path.is_dir() and not item.path.is_symlink():
             # rmdir takes no folder that has got other files meanwhile.
-            for folder in [*sorted((path for path in item.path.rglob("*")), reverse=True), item.path]:
+            for folder in [*sorted(item.path.rglob("*"), reverse=True), item.path]:
                 folder.rmdir()
     except OSError as error:
         raise OutputError(f"{files.printable(item.path)} can't be deleted: {error.strerror or error}") from error

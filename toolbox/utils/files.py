@@ -69,6 +69,12 @@ def require_readable(path: Path, option: str, kind: str = "file or folder") -> N
         raise UsageError(f"{name} is not a path: {error}") from error
 
 
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, printable, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(printable, names[:most])) + more
+
+
 def printable_line(text: object) -> str:
     """Return an error, or any text, as printable text in one line, with single spaces."""
     return printable(one_line(text))

@@ -7,7 +7,6 @@ import threading
 import cv2
 import numpy as np
 
-from toolbox.color import integer_luma
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.specs import DetectorSpec
 from toolbox.imaging import io
@@ -49,7 +48,7 @@ class Proposals:
         with self._lock:
             detector = damage_detector({"sensitivity": sensitivity}, self._catalog)
             assert detector is not None
-            gray = integer_luma(io.read_rgb(path, max_pixels=self._album.max_pixels))
+            gray = io.read_gray(path, max_pixels=self._album.max_pixels)
             return encode_png(groups(kinds_of_damage.label(detector(gray))))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.inference.likely_colors import ColorField, color_field
 from toolbox.inference.restorer import Restorer
@@ -34,7 +33,7 @@ class Palette:
         key = (photo_id, mask_path.stat().st_mtime_ns)
         with self._lock:
             if self._key != key or self._field is None:
-                gray = integer_luma(io.read_rgb(self._album.view(photo_id), max_pixels=self._album.max_pixels))
+                gray = io.read_gray(self._album.view(photo_id), max_pixels=self._album.max_pixels)
                 mask = io.read_mask(mask_path, meaning="white", max_pixels=self._album.max_pixels)
                 self._field = color_field(self._restorer, gray, mask)
                 self._key = key

@@ -155,8 +155,10 @@ function keep(work) {
 function saveLayers(layers) {
   buttons();
   if (layers.includes(stage.marks)) keep(async (id) => api.setMask(id, await stage.maskPng()));
-  if (!layers.includes(stage.strokes) || (stage.strokes.isEmpty && !entry().has_hints)) return;
-  if (!stage.strokes.isEmpty) panel.wantColours();
+  if (!layers.includes(stage.strokes)) return;
+  const { isEmpty } = stage.strokes;
+  if (isEmpty && !entry().has_hints) return;
+  if (!isEmpty) panel.wantColours();
   keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
   restoreAgain();
 }
