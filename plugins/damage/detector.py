@@ -1,4 +1,4 @@
-"""Find damage with the network: in tiles, at a limited size, and by two thresholds."""
+"""Find damage with the network: in tiles and at a limited size."""
 
 from __future__ import annotations
 
@@ -18,16 +18,12 @@ from toolbox.color import integer_luma
 
 from .kinds import KINDS
 from .network import MULTIPLE, DamageNet
+from .selection import select
 from .tracer import trace
 
 # A larger photograph is made smaller first: damage that matters is wider than a pixel there, and the network has seen
 # photographs of this size.
 MAX_PIXELS = 2_500_000
-# Probabilities at the sensitivity 0.5, chosen on development, training and sample photographs; see docs/damage.md.
-THRESHOLD = 0.5
-PEAKS = {"scratch": 0.8, "fold": 0.75, "dust": 0.7, "stain": 0.7, "tear": 0.985}
-# A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture.
-MIN_FLECK, FLECK = 8, 0.04
 # Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
 TILE, MARGIN = 768, 96
 
@@ -63,47 +59,6 @@ def shrink(gray: np.ndarray) -> np.ndarray:
 def luma_of(image: np.ndarray) -> np.ndarray:
     """Return the luma (H, W) uint8 of an image (H, W) or (H, W, 3) uint8."""
     return image if image.ndim == 2 else integer_luma(image)
-
-
-def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
-    """Return the pixels that count as damaged, (H, W) bool.
-
-    The probabilities of the kinds are added. A connected group of pixels over the threshold counts if one of its pixels
-    is over the peak of a kind too (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986).
-
-    Args:
-        found: the probabilities (all kinds, H, W).
-        kinds: the kinds that count.
-        sensitivity: 0 to 1; 0.5 gives `THRESHOLD` and `PEAKS`.
-    """
-    total, is_certain = np.zeros(found.shape[1:], np.float32), np.zeros(found.shape[1:], bool)
-    for kind in kinds:
-        probability = found[KINDS.index(kind)]
-        total += probability
-        is_certain |= probability >= threshold_of(sensitivity, PEAKS[kind])
-    mask = total >= threshold_of(sensitivity, THRESHOLD)
-    count, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    is_kept = np.zeros(count, bool)
-    is_kept[groups[is_certain & mask]] = True
-    is_kept &= ~_is_texture(found, kinds, groups, stats)
-    is_kept[0] = False
-    return np.asarray(is_kept[groups])
-
-
-def _is_texture(found: np.ndarray, kinds: Sequence[str], groups: np.ndarray, stats: np.ndarray) -> np.ndarray:
-    """Return for each group of pixels whether it is mostly dust and larger than a fleck: leaves, gravel, fabric."""
-    sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    marked = groups > 0
-    labels = groups[marked]
-    sums = [np.bincount(labels, found[KINDS.index(kind)][marked], len(stats)) for kind in kinds]
-    is_dust = np.array([kind == "dust" for kind in kinds])[np.argmax(sums, 0)]
-    return np.asarray(is_dust & (sides > max(MIN_FLECK, FLECK * min(groups.shape))))
-
-
-def threshold_of(sensitivity: float, middle: float) -> float:
-    """Return the threshold for a sensitivity of 0 to 1; 0.5 gives `middle`. Both are probabilities."""
-    logit = math.log(middle / (1 - middle)) + 8 * (0.5 - sensitivity)
-    return 1 / (1 + math.exp(-logit))
 
 
 @torch.inference_mode()
@@ -169,7 +124,7 @@ class Finder:
         Args:
             network: as `load_network` returns it.
             kinds: the kinds that count for the mask.
-            sensitivity: 0 to 1; see `threshold_of`.
+            sensitivity: 0 to 1; see `selection.select`.
             grow: pixels by which the mask is widened.
         """
         self._network, self._kinds, self._grow = network, tuple(kinds), grow

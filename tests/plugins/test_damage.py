@@ -10,6 +10,7 @@ import pytest
 from commands import invoke, invoke_error
 from pictures import smooth
 from toolbox_plugins.damage import detector as detectors
+from toolbox_plugins.damage import selection
 from toolbox_plugins.damage.artefacts import read_artefacts
 from toolbox_plugins.damage.lookalikes import DRAWERS
 from toolbox_plugins.damage.simulate import KINDS, MIN_CHANGE, lay_damage
@@ -111,12 +112,23 @@ def test_tiles_give_what_one_tile_gives(monkeypatch):
 
 def test_a_weak_group_counts_only_with_a_certain_pixel():
     found = np.zeros((5, 20, 20), np.float32)
-    found[0, 3, 3:10], found[0, 12, 3:10] = 0.6, 0.6
-    found[0, 12, 5] = 0.95
-    mask = detectors.select(found, KINDS, 0.5)
+    stain = KINDS.index("stain")
+    found[stain, 3, 3:10], found[stain, 12, 3:10] = 0.6, 0.6
+    found[stain, 12, 5] = 0.97
+    mask = selection.select(found, KINDS, 0.5)
     assert mask[12].sum() == 7 and mask.sum() == 7
-    assert not detectors.select(found, ("stain",), 0.5).any()
-    assert detectors.select(found, KINDS, 1.0).sum() == 14 and not detectors.select(found, KINDS, 0.0).any()
+    assert not selection.select(found, ("scratch",), 0.5).any()
+    assert selection.select(found, KINDS, 1.0).sum() == 14 and not selection.select(found, KINDS, 0.0).any()
+
+
+def test_a_weak_line_counts_where_other_damage_is_certain():
+    """A print with one scratch probably has more; a sound photograph with one doubtful line has none."""
+    found = np.zeros((5, 40, 40), np.float32)
+    found[KINDS.index("scratch"), 5, 3:30] = 0.6
+    assert not selection.select(found, KINDS, 0.5).any()
+    found[KINDS.index("fold"), 20:23, :] = 0.95
+    mask = selection.select(found, KINDS, 0.5)
+    assert mask[5, 3:30].all() and mask[20:23].all() and mask.sum() == 27 + 3 * 40
 
 
 def test_a_large_group_of_dust_is_texture():
@@ -124,7 +136,7 @@ def test_a_large_group_of_dust_is_texture():
     found = np.zeros((5, 200, 200), np.float32)
     dust, fold = KINDS.index("dust"), KINDS.index("fold")
     found[dust, 20:26, 20:26], found[dust, 60:75, 60:75], found[fold, 100:104, 20:180] = 0.95, 0.95, 0.95
-    mask = detectors.select(found, KINDS, 0.5)
+    mask = selection.select(found, KINDS, 0.5)
     assert mask[20:26, 20:26].all() and not mask[60:75, 60:75].any() and mask[100:104, 20:180].all()
 
 
