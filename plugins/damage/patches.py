@@ -47,6 +47,28 @@ def draw_stain(size: tuple[int, int], side: float, random: Generator) -> np.ndar
     return cv2.resize(np.asarray(alpha, np.float32), full[::-1], interpolation=cv2.INTER_LINEAR)
 
 
+def draw_foxing(size: tuple[int, int], side: float, random: Generator) -> np.ndarray:
+    """Return foxing: up to 20 small spots with soft edges, over all or in one area."""
+    alpha = np.zeros(size, np.float32)
+    centre, spread = random.uniform(0, 1, 2) * size[::-1], side * random.uniform(0.05, 0.5)
+    everywhere, softness = random.random() < 0.5, random.uniform(0.3, 1)
+    for _ in range(int(np.exp(random.uniform(0, np.log(20))))):
+        x, y = random.uniform(0, 1, 2) * size[::-1] if everywhere else centre + random.normal(0, spread, 2)
+        radius = max(2.0, side * np.exp(random.uniform(np.log(0.008), np.log(0.05))))
+        reach = int(1.6 * radius) + 1
+        rows = slice(max(0, int(y) - reach), max(0, int(y) + reach + 1))
+        columns = slice(max(0, int(x) - reach), max(0, int(x) + reach + 1))
+        part = alpha[rows, columns]
+        if not part.size:
+            continue
+        row, column = np.ogrid[rows.start : rows.start + part.shape[0], columns.start : columns.start + part.shape[1]]
+        distance = np.hypot(row - y, (column - x) * np.exp(random.normal(0, 0.25))) / radius
+        distance = distance + 0.15 * smooth_noise(part.shape, max(1.0, radius / 2), random)
+        spot = np.clip((1.2 - distance) / softness, 0, 1) * random.uniform(0.5, 1)
+        np.maximum(part, spot.astype(np.float32), out=part)
+    return alpha
+
+
 def draw_tear(size: tuple[int, int], side: float, random: Generator) -> np.ndarray:
     """Return a torn corner, a torn edge, a tear from the edge inwards, or a missing flake."""
     kind = random.random()

@@ -13,7 +13,7 @@ from .ageing import age, scan
 from .artefacts import FOLDERS, Artefacts
 from .kinds import KINDS
 from .lookalikes import add_lookalike
-from .patches import draw_dust, draw_stain, draw_tear
+from .patches import draw_dust, draw_foxing, draw_stain, draw_tear
 from .strokes import draw_crack, draw_fold, draw_hair, draw_scratch, smooth_noise
 
 # Where two kinds overlap, the later one counts. A label map has 0 for undamaged, else the index of the kind plus 1.
@@ -26,7 +26,7 @@ _DRAW: dict[str, tuple[Callable[[tuple[int, int], float, Generator], np.ndarray]
     "scratch": (draw_scratch, draw_scratch, draw_hair),
     "fold": (draw_fold, draw_fold, draw_crack),
     "dust": (draw_dust,),
-    "stain": (draw_stain,),
+    "stain": (draw_stain, draw_stain, draw_foxing),
     "tear": (draw_tear,),
 }
 # Chances of each kind in a damaged print; and that a print looks scanned.
