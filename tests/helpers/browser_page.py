@@ -22,7 +22,11 @@ def wait_for_text(page, selector, text):
 
 def wait_for_marks(page):
     """Wait until the line of facts no longer says that nothing is marked."""
-    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
+    page.locator("#facts", has_not_text="nothing marked").wait_for()
+
+
+def wait_until_ready(page):
+    page.wait_for_selector("body[data-ready]")
 
 
 def open_photo(page, path, name=None):

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from browser_page import wait_for_text, watch
+from browser_page import wait_until_ready, watch
 
 from toolbox.hooks.protocols import Detection
 from toolbox.masks.detectors import LoadedDetector
@@ -56,6 +56,6 @@ def page(browser, service, proposed):
         page = context.new_page()
         problems = watch(page, service)
         page.goto(service.link)
-        wait_for_text(page, "#status", "Ready")
+        wait_until_ready(page)
         yield page
         assert problems == []

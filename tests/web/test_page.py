@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text
+from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
 from standins import install_stand_in, run_restore
 from toolbox_plugins.default.lost_region import damage
@@ -30,22 +30,22 @@ def service(tmp_path, monkeypatch):
 def test_mark_restore_compare_and_save(page, tmp_path):
     path = photo(tmp_path)
     open_photo(page, path)
-    wait_for_text(page, "#facts", "Nothing is marked")
+    wait_for_text(page, "#facts", "nothing marked")
     page.click("[data-tool=brush]")
     drag(page, [(0.4, 0.4), (0.6, 0.5)])
     wait_for_marks(page)
     page.keyboard.press("Control+z")
-    wait_for_text(page, "#facts", "Nothing is marked")
+    wait_for_text(page, "#facts", "nothing marked")
     page.click("#redo")
     wait_for_marks(page)
     with page.expect_download() as marks:
         page.click("#save-mask")
     page.click("#restore")
     page.wait_for_selector("#compare-row:not([hidden])")
-    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 0%)"
+    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 50%)"
     page.focus("#compare")
     page.keyboard.press("ArrowRight")
-    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 1%)"
+    assert page.eval_on_selector("#restored", "one => one.style.clipPath") == "inset(0px 0px 0px 51%)"
     with page.expect_download() as saved:
         page.click("#save")
     assert saved.value.suggested_filename == "old-restored.png"
@@ -55,6 +55,24 @@ def test_mark_restore_compare_and_save(page, tmp_path):
     shutil.copy(marks.value.path(), tmp_path / "marks.png")
     run_restore(path, "-o", tmp_path / "out", "--mask", tmp_path / "marks.png")
     assert Path(saved.value.path()).read_bytes() == (tmp_path / "out" / "old.png").read_bytes()
+
+
+def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restoration(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    wait_for_text(page, "#guide", "Then choose Restore.")
+    page.click("#restore")
+    wait_for_text(page, "#guide", "Drag the line")
+    box = page.locator("#divider span").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 100, box["y"])
+    page.mouse.up()
+    assert 0 < float(page.input_value("#compare")) < 45
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.4), (0.6, 0.5)])
+    wait_for_text(page, "#guide", "Choose Restore again")
+    page.click("#restore.main")
+    wait_for_text(page, "#guide", "Drag the line")
 
 
 def test_a_reload_keeps_marks_and_results(page, tmp_path):
@@ -82,7 +100,7 @@ def test_marks_are_loaded_from_a_file_and_erased(page, tmp_path):
     drag(page, [(0.7, 0.2), (0.7, 0.8)])
     page.locator("#facts", has_not_text="53.13").wait_for()
     page.click("#clear")
-    wait_for_text(page, "#facts", "Nothing is marked")
+    wait_for_text(page, "#facts", "nothing marked")
 
 
 def test_dropped_photographs_are_an_album_and_a_broken_file_is_named(page, tmp_path):
@@ -99,6 +117,8 @@ def test_dropped_photographs_are_an_album_and_a_broken_file_is_named(page, tmp_p
     )
     page.locator("#photos li").nth(1).wait_for()
     wait_for_text(page, "#facts", "a.png")
+    wait_for_text(page, "#status.error", "b.png can’t be opened")
+    page.locator("#photos img[src]").nth(1).wait_for()
     page.click("#restore-all")
     page.locator("#photos li", has_text="✓").nth(1).wait_for()
     page.click("#next")
@@ -159,14 +179,10 @@ def test_the_shipped_weights_restore_a_photograph_in_the_page(browser, tmp_path)
     ):
         page = context.new_page()
         page.goto(service.link)
-        wait_for_text(page, "#status", "Ready")
+        wait_until_ready(page)
         open_photo(page, path)
         page.click("#restore")
         page.wait_for_selector("#compare-row:not([hidden])", timeout=120_000)
-        page.evaluate(
-            "const slider = document.querySelector('#compare'); slider.value = 50;"
-            "slider.dispatchEvent(new Event('input'));"
-        )
         if os.environ.get("UPDATE_DOCS"):
             page.locator("#proposals-state", has_not_text="Looking").wait_for(timeout=120_000)
         with page.expect_download() as saved:

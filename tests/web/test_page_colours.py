@@ -46,7 +46,7 @@ def test_a_stroke_gets_an_offered_colour_and_the_result_follows(page, tmp_path):
     drag(page, [(0.3, 0.3), (0.5, 0.3)])
     page.locator("#palette button").first.wait_for()
     page.fill("#own-colour", "#e02020")
-    wait_for_text(page, "#origins", "colour from your strokes")
+    wait_for_text(page, "#origins", "colour from your lines")
     wait_until(lambda: red_minus_blue(page) > before + 1)
     names = page.eval_on_selector_all("#palette button", "all => all.map((one) => one.getAttribute('aria-label'))")
     assert names[0].startswith("Colour 1: ") and len(names) == len(set(names))
@@ -55,10 +55,10 @@ def test_a_stroke_gets_an_offered_colour_and_the_result_follows(page, tmp_path):
     page.reload()
     page.wait_for_selector("#clear-strokes:not([hidden])")
     page.click("#clear-strokes")
-    page.locator("#origins", has_not_text="strokes").wait_for()
+    page.locator("#origins", has_not_text="your lines").wait_for()
     page.wait_for_selector("#clear-strokes", state="hidden")
     page.click("#undo")
-    wait_for_text(page, "#origins", "colour from your strokes")
+    wait_for_text(page, "#origins", "colour from your lines")
 
 
 def test_the_eraser_and_undo_change_strokes_and_marks(page, tmp_path):
@@ -71,16 +71,17 @@ def test_the_eraser_and_undo_change_strokes_and_marks(page, tmp_path):
     page.fill("#size", "200")
     page.click("[data-tool=eraser]")
     drag(page, [(0.4, 0.52), (0.6, 0.52)])
-    wait_for_text(page, "#facts", "Nothing is marked")
+    wait_for_text(page, "#facts", "nothing marked")
     page.wait_for_selector("#clear-strokes", state="hidden")
     page.keyboard.press("Control+z")
     page.wait_for_selector("#clear-strokes:not([hidden])")
-    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
+    page.locator("#facts", has_not_text="nothing marked").wait_for()
 
 
 def test_a_second_photograph_and_the_saturation_change_the_result(page, tmp_path):
     open_restored(page, tmp_path)
     io.write_png(tmp_path / "postcard.png", second_photo(scene(), quality=90))
+    page.click("#colours summary")
     page.set_input_files("#reference-file", str(tmp_path / "postcard.png"))
     wait_for_text(page, "#origins", "colour from the second photo")
     wait_for_text(page, "#reference-name", "postcard.png")
@@ -94,6 +95,7 @@ def test_a_second_photograph_and_the_saturation_change_the_result(page, tmp_path
 
 def test_a_photograph_that_is_dropped_on_the_reference_is_one(page, tmp_path):
     open_restored(page, tmp_path)
+    page.click("#colours summary")
     page.evaluate(
         """(data) => {
             const files = new DataTransfer();

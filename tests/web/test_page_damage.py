@@ -50,12 +50,12 @@ def test_a_click_leaves_damage_out_and_the_rest_is_repaired(page, proposed, tmp_
     page.uncheck("#kinds input >> nth=1")
     wait_for_text(page, "#kinds", "stains: 0")
     page.click("#repair")
-    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
-    wait_for_text(page, "#facts", "Restored")
+    page.locator("#facts", has_not_text="nothing marked").wait_for()
+    wait_for_text(page, "#guide", "Done")
     assert np.array_equal(saved_marks(page), proposed["scratch"])
     assert page.locator("#proposals-found").is_hidden()
     page.click("#undo")
-    wait_for_text(page, "#facts", "Nothing is marked")
+    wait_for_text(page, "#facts", "nothing marked")
 
 
 def test_the_keyboard_alone_leaves_damage_out(page, proposed, tmp_path):
@@ -67,7 +67,7 @@ def test_the_keyboard_alone_leaves_damage_out(page, proposed, tmp_path):
     wait_for_text(page, "#kinds", "stains: 0")
     page.focus("#repair")
     page.keyboard.press("Enter")
-    page.locator("#facts", has_not_text="Nothing is marked").wait_for()
+    page.locator("#facts", has_not_text="nothing marked").wait_for()
     assert np.array_equal(saved_marks(page), proposed["scratch"])
 
 

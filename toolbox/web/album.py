@@ -21,6 +21,7 @@ import numpy as np
 from toolbox.errors import DataError, ToolboxError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_content
+from toolbox.imaging.pixels import shrink
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo import find_mask
@@ -33,6 +34,9 @@ MAX_NAME = 200
 HINTS = "hints.png"
 REFERENCE = "reference"
 REFERENCE_VIEW = "small-reference.png"
+SMALL_VIEW = "small.png"
+# The longer side of small pictures, in pixels.
+SMALL_SIDE = 320
 _RECORD = "photo.json"
 
 
@@ -117,6 +121,7 @@ class Album:
         height, width = mask.shape
         _write_mask(folder, mask)
         io.write_png(folder / "view.png", rgb)
+        io.write_png(folder / SMALL_VIEW, shrink(rgb, SMALL_SIDE))
         entry = PhotoEntry(
             id=photo_id, name=name, width=width, height=height, kind=toning.kind, lost=float(mask.mean())
         )
@@ -169,6 +174,10 @@ class Album:
     def view(self, photo_id: str) -> Path:
         """Return the photograph as PNG, upright, in sRGB."""
         return self._existing(photo_id, "view.png")
+
+    def small_view(self, photo_id: str) -> Path:
+        """Return a small picture of the photograph, as PNG."""
+        return self._existing(photo_id, SMALL_VIEW)
 
     def mask(self, photo_id: str) -> Path:
         """Return the mask as PNG; white is lost."""

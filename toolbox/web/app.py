@@ -64,6 +64,7 @@ def make_app(
         Route(photo, api.show),
         Route(photo, api.remove, methods=["DELETE"]),
         Route(photo + "/view", _picture(album.view)),
+        Route(photo + "/small", _picture(album.small_view)),
         Route(photo + "/mask", _picture(album.mask)),
         Route(photo + "/mask", api.set_mask, methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),

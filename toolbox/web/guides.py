@@ -7,10 +7,7 @@ from toolbox.imaging.formats import format_of_content
 from toolbox.imaging.pixels import shrink
 from toolbox.inference.hint_files import read_hints
 from toolbox.utils import files
-from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, Album, PhotoEntry, clean_name
-
-# The longer side of the small picture of a reference, in pixels.
-VIEW_SIDE = 320
+from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, SMALL_SIDE, Album, PhotoEntry, clean_name
 
 
 def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
@@ -46,7 +43,7 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
     assert row is not None  # it was decoded
     remove_reference(album, photo_id)
     files.write_bytes(album.path(photo_id, f"{REFERENCE}{row.suffixes[0]}"), data)
-    io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(rgb, VIEW_SIDE))
+    io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(rgb, SMALL_SIDE))
     album.update(photo_id, reference=name)
     return album.entry(photo_id)
 

@@ -1,24 +1,48 @@
 // The list of the open photographs, the progress of a batch, and files to save.
 
+import * as api from "./api.js";
+import { $, guarded, isBusy } from "./state.js";
 import { text } from "./texts.js";
 
-const $ = (id) => document.getElementById(id);
+const MARKS = { restored: "✓ ", failed: "! ", running: "… ", waiting: "… " };
+const rows = new Map(); // the rows of the list, by the ids of their photographs
 let started = 0;
 let asked = 0; // photographs of the batch in hand
 
 // List the photographs; `open` is called with the id of the one that is chosen.
 export function list(photos, current, open) {
   $("album").hidden = photos.length < 2;
-  $("photos").replaceChildren(...photos.map((one) => {
-    const item = document.createElement("li");
-    const button = document.createElement("button");
-    const marks = { restored: "✓ ", failed: "! ", running: "… ", waiting: "… " };
-    button.textContent = (marks[one.state] || "") + one.name;
-    button.addEventListener("click", () => open(one.id));
-    item.append(button);
-    if (one.id === current) item.setAttribute("aria-current", "true");
-    return item;
-  }));
+  const ids = new Set(photos.map((photo) => photo.id));
+  for (const [id, row] of rows) {
+    if (ids.has(id)) continue;
+    row.item.remove();
+    rows.delete(id);
+  }
+  for (const photo of photos) {
+    if (!rows.has(photo.id)) rows.set(photo.id, makeRow(photo, open));
+    const { item, name } = rows.get(photo.id);
+    const label = (MARKS[photo.state] || "") + photo.name;
+    if (name.textContent !== label) name.textContent = label;
+    const isCurrent = photo.id === current;
+    if (isCurrent === item.hasAttribute("aria-current")) continue;
+    item.removeAttribute("aria-current");
+    if (isCurrent) {
+      item.setAttribute("aria-current", "true");
+      item.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+  }
+}
+
+function makeRow(photo, open) {
+  const [item, button, picture, name] = ["li", "button", "img", "span"].map((tag) => document.createElement(tag));
+  picture.alt = "";
+  button.title = photo.name;
+  button.addEventListener("click", () => open(photo.id));
+  button.append(picture, name);
+  item.append(button);
+  $("photos").append(item);
+  guarded(async () => api.showBlob(picture, await api.picture(photo.id, "small")));
+  return { item, name };
 }
 
 // A batch of so many photographs begins.
@@ -29,21 +53,12 @@ export function begin(count) {
 
 // Show how far the batch is; return how many photographs wait or are restored.
 export function showProgress(photos) {
-  const busy = photos.filter((one) => ["waiting", "running"].includes(one.state)).length;
+  const busy = photos.filter(isBusy).length;
   asked = Math.max(asked, busy);
   const done = asked - busy;
   $("progress").hidden = !busy;
   $("progress").value = done / (asked || 1);
   const minutes = done ? Math.ceil(((Date.now() - started) / done) * busy / 60000) : 0;
-  $("progress-text").textContent = busy && done ? text("left", { done, total: asked, time: `${minutes} min` }) : "";
+  $("progress-text").textContent = busy && done ? text("left", { done, total: asked, minutes }) : "";
   return busy;
-}
-
-// Let the browser save bytes as a file.
-export function download(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }

@@ -47,3 +47,14 @@ export async function resultFile(id) {
   const response = await call(`${photo(id)}/result`);
   return { blob: await response.blob(), type: response.headers.get("content-type") || "" };
 }
+
+// Decode a picture without a change of its values.
+export const decode = (blob) => createImageBitmap(blob, { colorSpaceConversion: "none" });
+export const bitmap = async (id, what) => decode(await picture(id, what));
+
+// Show a picture in an <img>, or nothing.
+export function showBlob(image, blob) {
+  if (image.src) URL.revokeObjectURL(image.src);
+  image.removeAttribute("src");
+  if (blob) image.src = URL.createObjectURL(blob);
+}

@@ -1,12 +1,9 @@
 // The panel beside the photograph: its settings, colours for strokes, the reference, what was invented.
 
 import * as api from "./api.js";
+import { nameOf } from "./colours.js";
+import { $ } from "./state.js";
 import { text } from "./texts.js";
-
-const $ = (id) => document.getElementById(id);
-const HUES = ["red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink"];
-// Degrees at which the names above end.
-const ENDS = [18, 45, 70, 165, 200, 260, 300, 345];
 
 // What the server offers: settings, and the colours of the origins.
 let offered = {};
@@ -15,11 +12,20 @@ export function offer(answer) {
   offered = answer;
   const { fill, saturation } = answer.settings;
   $("fill-row").hidden = !fill;
-  $("fill").replaceChildren(...(fill || []).map((value) => new Option(value, value)));
+  $("fill").replaceChildren(...(fill || []).map((value) => new Option("", value)));
+  nameFills();
   $("saturation-row").hidden = !saturation;
   if (saturation) [$("saturation").min, $("saturation").max] = saturation;
   $("saturation").value = 1;
   showSaturation();
+}
+
+// A filler of another plugin has its own name.
+export function nameFills() {
+  for (const option of $("fill").options) {
+    const name = `fill ${option.value}`;
+    option.textContent = text(name) === name ? option.value : text(name);
+  }
 }
 
 export function settings(photo) {
@@ -51,20 +57,6 @@ export function showSaturation() {
   $("saturation-value").textContent = `${Math.round(100 * $("saturation").value)} %`;
 }
 
-function nameOf(colour) {
-  const [red, green, blue] = [1, 3, 5].map((start) => parseInt(colour.slice(start, start + 2), 16) / 255);
-  const [high, low] = [Math.max(red, green, blue), Math.min(red, green, blue)];
-  const range = high - low;
-  if (range < 0.06) return text("grayColour");
-  let hue = (green - blue) / range;
-  if (high === green) hue = 2 + (blue - red) / range;
-  if (high === blue) hue = 4 + (red - green) / range;
-  const degrees = (60 * hue + 360) % 360;
-  const index = ENDS.findIndex((end) => degrees < end);
-  const name = HUES[index < 0 ? 0 : index];
-  return text(name === "orange" && high < 0.65 ? "brown" : name);
-}
-
 // Show colours to choose from; `choose` is called with one.
 export function showPalette(colours, chosen, choose) {
   $("palette").replaceChildren(...colours.map((colour, index) => {
@@ -85,18 +77,12 @@ export function pressColour(colour) {
   $("own-colour").value = colour;
 }
 
-function showBlob(image, blob) {
-  if (image.src) URL.revokeObjectURL(image.src);
-  image.removeAttribute("src");
-  if (blob) image.src = URL.createObjectURL(blob);
-}
-
 export async function showReference(photo) {
   const has = Boolean(photo.reference);
   $("reference-shown").hidden = !has;
   $("reference-help").hidden = has;
   $("reference-name").textContent = photo.reference;
-  showBlob($("reference-picture"), has ? await api.picture(photo.id, "reference") : null);
+  api.showBlob($("reference-picture"), has ? await api.picture(photo.id, "reference") : null);
 }
 
 // The fractions of the origins, and over the result, if wanted, the picture of them.
@@ -116,5 +102,5 @@ export async function showOrigins(photo) {
   const shown = isRestored && $("show-origin").checked;
   const blob = shown ? await api.picture(photo.id, "provenance") : null;
   $("origin").hidden = !shown;
-  showBlob($("origin"), blob);
+  api.showBlob($("origin"), blob);
 }

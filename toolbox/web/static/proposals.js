@@ -1,14 +1,16 @@
 // Damage that the server proposes: groups of pixels by kind, each of which a click leaves out or takes in again.
 
 import * as api from "./api.js";
+import { rgbOf } from "./colours.js";
+import { $ } from "./state.js";
 import { text } from "./texts.js";
 
-const $ = (id) => document.getElementById(id);
 const FAINT = 60; // opacity of a group that is left out, of 255
 
 let colours = {}; // of the kinds, in the order of their numbers
 let found = null; // of the photograph that is shown: the picture, and for each group its kind and whether it counts
 let asked = 0;
+let state = ""; // the key of what is said on the search
 
 export function offer(answer) {
   colours = answer.damage;
@@ -18,19 +20,30 @@ export function offer(answer) {
 export function clear() {
   asked += 1;
   found = null;
-  $("proposals-state").textContent = "";
+  say("");
   draw();
 }
 
 export const isEmpty = () => !found;
+
+// Texts in another language.
+export function rename() {
+  say(state);
+  if (found) list();
+}
+
+function say(key) {
+  state = key;
+  $("proposals-state").textContent = key && text(key);
+}
 
 // Ask the server for damage; an answer that comes after another photograph was opened is not used.
 export async function look(id) {
   if ($("proposals-box").hidden) return;
   clear();
   const number = asked;
-  $("proposals-state").textContent = text("looking");
-  const picture = await createImageBitmap(await api.damage(id, $("sensitivity").value), { colorSpaceConversion: "none" });
+  say("looking");
+  const picture = await api.decode(await api.damage(id, $("sensitivity").value));
   if (number !== asked) return;
   const canvas = document.createElement("canvas");
   canvas.width = picture.width;
@@ -42,7 +55,7 @@ export async function look(id) {
   for (let i = 0; i < data.length; i += 4) {
     if (data[i] && !found.groups.has(group(i))) found.groups.set(group(i), { kind: data[i], counts: true });
   }
-  $("proposals-state").textContent = text(found.groups.size ? "damageFound" : "noDamage");
+  say(found.groups.size ? "damageFound" : "noDamage");
   draw();
 }
 
@@ -51,13 +64,14 @@ const group = (i) => 256 * found.data[i + 1] + found.data[i + 2];
 // Draw the groups, and list their kinds.
 function draw() {
   $("proposals-found").hidden = !found?.groups.size;
+  $("sensitivity-row").hidden = !found;
   const canvas = $("proposals");
   canvas.width = found?.width ?? 1;
   canvas.height = found?.height ?? 1;
   if (!found) return;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
-  const rgb = Object.values(colours).map((one) => [1, 3, 5].map((start) => parseInt(one.slice(start, start + 2), 16)));
+  const rgb = Object.values(colours).map(rgbOf);
   forEachPixel((i, one) => {
     [picture.data[i], picture.data[i + 1], picture.data[i + 2]] = rgb[one.kind - 1];
     picture.data[i + 3] = one.counts ? 255 : FAINT;

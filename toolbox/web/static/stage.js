@@ -2,16 +2,21 @@
 
 import { Input } from "./input.js";
 import { History, Layer, boxAround } from "./layers.js";
+import { $ } from "./state.js";
 
 const MARK = "#ff2a1f";
 const MARK_RGB = [255, 42, 31];
-const $ = (id) => document.getElementById(id);
 
-export class Stage {
-  // `onChange` gets the layers that changed, `onColour` the place where a stroke of colour begins, `onTap` the pixel
-  // that was clicked with the tool that moves.
-  constructor(onChange, onColour, onTap) {
-    Object.assign(this, { onChange, onColour, onTap });
+class Stage {
+  constructor() {
+    // Gets the layers that changed.
+    this.onChange = () => {};
+    // Gets the position where a stroke of colour begins.
+    this.onColour = () => {};
+    // Gets the pixel that was clicked with the tool that moves.
+    this.onTap = () => {};
+    // Called when the photograph was moved or enlarged.
+    this.onPlace = () => {};
     this.stage = $("stage");
     this.sheet = $("sheet");
     this.photo = $("photo");
@@ -50,11 +55,6 @@ export class Stage {
   showResult(picture) {
     this.restored.hidden = !picture;
     if (picture) this.restored.getContext("2d").drawImage(picture, 0, 0);
-  }
-
-  // The restored photograph is right of the slider, the original left of it.
-  compare(percent) {
-    for (const one of [this.restored, $("origin")]) one.style.clipPath = `inset(0 0 0 ${percent}%)`;
   }
 
   // White pixels of a mask become marks.
@@ -129,6 +129,7 @@ export class Stage {
     this.sheet.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
     this.sheet.style.imageRendering = this.scale > 3 ? "pixelated" : "auto";
     this.moveCursor();
+    this.onPlace();
   }
 
   moveCursor() {
@@ -223,3 +224,5 @@ export class Stage {
     context.fill();
   }
 }
+
+export const stage = new Stage();

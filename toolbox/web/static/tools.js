@@ -1,8 +1,10 @@
 // The tools over the photograph, and their keys.
 
-const $ = (id) => document.getElementById(id);
+import { stage } from "./stage.js";
+import { $ } from "./state.js";
+
 const on = (id, work) => $(id).addEventListener("click", work);
-let stage = null;
+const buttons = () => document.querySelectorAll("#tools [data-tool]");
 let isOpen = () => false;
 
 export function toggleLayers() {
@@ -13,7 +15,10 @@ export function toggleLayers() {
 
 export function choose(tool) {
   stage.setTool(tool);
-  for (const one of document.querySelectorAll("#tools [data-tool]")) one.setAttribute("aria-pressed", one.dataset.tool === tool);
+  for (const button of buttons()) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+  // An unused slider keeps its space, so that the photograph does not move.
+  $("size-row").classList.toggle("unused", ["move", "lasso"].includes(tool));
+  if (tool === "colour") $("colours").open = true;
   if (tool === "colour" || tool === "eraser") $("show-strokes").checked = true;
   if (!["move", "colour"].includes(tool)) $("show-mask").checked = true;
   toggleLayers();
@@ -49,9 +54,8 @@ function shortcut(event) {
   actions[key]();
 }
 
-// `open` tells whether a photograph is open.
-export function listen(theStage, open) {
-  stage = theStage;
+// `open` returns whether a photograph is open.
+export function listen(open) {
   isOpen = open;
   on("zoom-in", () => stage.zoom(1.25));
   on("zoom-out", () => stage.zoom(0.8));
@@ -60,7 +64,7 @@ export function listen(theStage, open) {
   on("redo", () => stage.redo());
   for (const id of ["show-mask", "show-strokes", "show-proposals"]) $(id).addEventListener("change", toggleLayers);
   $("size").addEventListener("input", () => setSize(Number($("size").value)));
-  for (const one of document.querySelectorAll("#tools [data-tool]")) one.addEventListener("click", () => choose(one.dataset.tool));
+  for (const button of buttons()) button.addEventListener("click", () => choose(button.dataset.tool));
   document.addEventListener("keydown", shortcut);
   choose("move");
 }

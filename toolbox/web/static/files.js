@@ -1,0 +1,72 @@
+// Files that come in, by dropping, pasting or choosing, and files that are saved.
+
+import * as api from "./api.js";
+import { setReference } from "./restoring.js";
+import { stage } from "./stage.js";
+import { $, fail, guarded, photo, say, state } from "./state.js";
+import { text } from "./texts.js";
+import { listPhotos, refresh, show } from "./viewer.js";
+
+async function open(files) {
+  const failed = [];
+  for (const file of files) {
+    const name = file.name || "photo.png";
+    say(text("opening", { name }));
+    try {
+      const added = await api.add(file, name);
+      state.photos.push(added);
+      listPhotos();
+      refresh();
+      if (state.photos.length === 1 || files.length === 1) await show(added.id);
+    } catch (error) {
+      if (!error.status || error.status === 403) return fail(error);
+      failed.push(text("failedOpen", { name, reason: error.message }));
+    }
+  }
+  say(failed.join(" "), failed.length > 0);
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  say(text("saved", { name }));
+}
+
+const stem = () => photo().name.replace(/\.[^.]*$/, "") || "photo";
+
+export async function saveResult() {
+  const { blob, type } = await api.resultFile(state.id);
+  save(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
+}
+
+export async function saveMarks() {
+  save(await stage.maskPng(), `${stem()}-marks.png`);
+}
+
+// Call `work` with the files that a person chooses with a button.
+export function onChoose(button, input, work) {
+  $(button).addEventListener("click", () => $(input).click());
+  $(input).addEventListener("change", () => {
+    const files = [...$(input).files];
+    $(input).value = "";
+    guarded(() => work(files));
+  });
+}
+
+export function listen() {
+  onChoose("open", "files", open);
+  $("open-first").addEventListener("click", () => $("files").click());
+  document.addEventListener("paste", (event) => open([...event.clipboardData.files]));
+  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
+  document.addEventListener("dragleave", () => document.body.classList.remove("dragging"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    document.body.classList.remove("dragging");
+    const files = [...event.dataTransfer.files];
+    if (state.id && event.target.closest?.("#reference")) guarded(() => setReference(files[0]));
+    else open(files);
+  });
+}

@@ -1,0 +1,130 @@
+// Changes of the photograph that is shown, which the server keeps, and its restoration.
+
+import * as album from "./album.js";
+import * as api from "./api.js";
+import * as panel from "./panel.js";
+import * as proposals from "./proposals.js";
+import { stage } from "./stage.js";
+import { $, fail, guarded, isBusy, isShown, photo, replacePhoto, say, state } from "./state.js";
+import { text } from "./texts.js";
+import { listPhotos, refresh, showResult } from "./viewer.js";
+
+const POLL = 200; // milliseconds
+const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
+let polling = null;
+let again = null;
+
+// Each change is kept by the server at once, so that a reload loses nothing. `work` gets the id of the photograph.
+export function keep(work) {
+  const { id } = state;
+  state.saved = state.saved.then(async () => {
+    replacePhoto(await work(id));
+    if (isShown(id)) refresh();
+  }).catch(fail);
+  return state.saved;
+}
+
+export function keepLayers(layers) {
+  if (layers.includes(stage.marks)) {
+    state.hasNewMarks = true;
+    keep(async (id) => api.setMask(id, await stage.maskPng()));
+  }
+  refresh();
+  if (!layers.includes(stage.strokes)) return;
+  const { isEmpty } = stage.strokes;
+  if (isEmpty && !photo().has_hints) return;
+  if (!isEmpty) panel.wantColours();
+  keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
+  restoreAgain();
+}
+
+// Colours change quickly, so the result follows them. Marks need the Restore button: filling takes longer.
+export function restoreAgain() {
+  if (photo().state === "new") return;
+  const { id } = state;
+  clearTimeout(again);
+  again = setTimeout(() => guarded(async () => {
+    await state.saved;
+    if (isShown(id)) await restore([id]);
+  }), PAUSE);
+}
+
+// Mark the damage that was proposed, and restore the photograph with it.
+export function repair() {
+  stage.changeMarks(proposals.addTo);
+  proposals.clear();
+  return restore([state.id]);
+}
+
+export async function restore(ids) {
+  await state.saved;
+  clearTimeout(again);
+  state.hasNewMarks = false;
+  album.begin(ids.length);
+  for (const id of ids) {
+    const item = state.photos.find((candidate) => candidate.id === id);
+    replacePhoto(await api.restore(id, panel.settings(item)));
+  }
+  say("");
+  poll();
+}
+
+export async function cancel() {
+  replacePhoto(await api.cancel(state.id));
+  await update();
+}
+
+// Follow the photographs that wait or are restored.
+export function poll() {
+  if (polling) return;
+  polling = setInterval(() => guarded(update), POLL);
+  update();
+}
+
+async function update() {
+  const before = photo();
+  try {
+    state.photos = await api.list();
+  } catch (error) {
+    stopPolling();
+    throw error;
+  }
+  if (!album.showProgress(state.photos)) stopPolling();
+  listPhotos();
+  const now = photo();
+  if (!now) return;
+  refresh();
+  if (before && before.state !== now.state && !isBusy(now)) await showResult();
+}
+
+function stopPolling() {
+  clearInterval(polling);
+  polling = null;
+}
+
+export async function setReference(file) {
+  if (!file) return;
+  say(text("opening", { name: file.name }));
+  await keep((id) => api.setReference(id, file));
+  await panel.showReference(photo());
+  if (photo().reference) say(text("referenceOpened"));
+  restoreAgain();
+}
+
+export async function removeReference() {
+  await keep(api.removeReference);
+  await panel.showReference(photo());
+  $("add-reference").focus();
+  restoreAgain();
+}
+
+export async function setMask(file) {
+  if (!file) return;
+  const { id } = state;
+  await keep(() => api.setMask(id, file));
+  const mask = await api.bitmap(id, "mask");
+  if (!isShown(id)) return;
+  state.hasNewMarks = true;
+  stage.loadMarks(mask);
+  refresh();
+}

@@ -1,0 +1,42 @@
+// The open photographs, the one that is shown, and what the page says.
+
+import { text } from "./texts.js";
+
+export const $ = (id) => document.getElementById(id);
+
+export const state = {
+  photos: [],
+  id: null, // of the photograph that is shown
+  hasNewMarks: false, // whether marks changed since it was restored
+  saved: Promise.resolve(), // fulfilled when the server has every change
+};
+
+export const photo = () => state.photos.find((item) => item.id === state.id);
+
+export const isBusy = (item) => ["waiting", "running"].includes(item?.state);
+
+export const isShown = (id) => state.id === id;
+
+export function replacePhoto(changed) {
+  state.photos = state.photos.map((item) => (item.id === changed.id ? changed : item));
+}
+
+export function say(line, isError = false) {
+  $("status").textContent = line;
+  $("status").classList.toggle("error", isError);
+}
+
+export function fail(error) {
+  if (error.status === 403) say(text("lostToken"), true);
+  else say(error.status ? error.message : text("noServer"), true);
+}
+
+// Do work, and show its failure; return null then.
+export async function guarded(work) {
+  try {
+    return await work();
+  } catch (error) {
+    fail(error);
+    return null;
+  }
+}

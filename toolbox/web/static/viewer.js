@@ -1,0 +1,115 @@
+// The photograph that is shown: its pictures, the next step, and which buttons can be used.
+
+import * as album from "./album.js";
+import * as api from "./api.js";
+import * as compare from "./compare.js";
+import * as panel from "./panel.js";
+import * as proposals from "./proposals.js";
+import { stage } from "./stage.js";
+import { $, guarded, isBusy, isShown, photo, state } from "./state.js";
+import { text } from "./texts.js";
+import * as tools from "./tools.js";
+
+export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
+
+export async function show(id) {
+  await state.saved;
+  state.id = id;
+  const hints = photo().has_hints ? api.bitmap(id, "hints") : null;
+  const [picture, mask, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "mask"), hints]);
+  if (!isShown(id)) return;
+  state.hasNewMarks = false;
+  $("drop").hidden = true;
+  $("work").hidden = $("open").hidden = false;
+  compare.clear();
+  stage.show(picture, mask, strokes);
+  proposals.clear();
+  tools.fitSize();
+  panel.showSettings(photo());
+  panel.showPalette([], "", () => {});
+  $("palette-help").hidden = false;
+  if (photo().has_hints || photo().reference) $("colours").open = true;
+  await panel.showReference(photo());
+  await showResult();
+  listPhotos();
+}
+
+export async function showResult() {
+  const { id } = state;
+  const result = photo().state === "restored" ? await api.resultFile(id) : null;
+  // Browsers show no TIFF; such a result can be saved, but not compared.
+  const canShow = result && !result.type.includes("tif");
+  const picture = canShow ? await api.decode(result.blob) : null;
+  if (!isShown(id)) return;
+  if (picture && !compare.isOn()) {
+    compare.moveTo(compare.START);
+    $("show-mask").checked = false;
+  }
+  if (!picture) $("show-mask").checked = true;
+  compare.show(picture);
+  tools.toggleLayers();
+  await panel.showOrigins(photo());
+  // Damage is looked for once the colours are there.
+  if (picture && proposals.isEmpty() && !photo().is_edited) guarded(() => proposals.look(id));
+  refresh();
+}
+
+// Show a photograph that the server restored as a small picture with its name, size and marks.
+function facts(item) {
+  const lost = (100 * item.lost).toLocaleString(document.documentElement.lang, { maximumFractionDigits: 2 });
+  const marked = item.lost ? text("marked", { lost }) : text("noMarks");
+  return [item.name, text("pixels", item), text(item.kind), marked].join(" · ");
+}
+
+// The one thing to do next.
+function guide(item) {
+  if (isBusy(item)) return text(item.state);
+  if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
+  if (item.state === "restored") return [text("guideRestored"), ...item.notes.map((note) => text(note))].join(" ");
+  if (["unchanged", "failed"].includes(item.state) && !state.hasNewMarks) return text(item.state, item);
+  if (item.lost) return text("guideMarked");
+  return text(item.kind === "colour" ? "guideColour" : "guideUnmarked");
+}
+
+export function refresh() {
+  const item = photo();
+  if (!item) return;
+  $("facts").textContent = facts(item);
+  $("guide").textContent = guide(item);
+  $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
+  const isRestored = item.state === "restored";
+  $("undo").disabled = !stage.history.done.length;
+  $("redo").disabled = !stage.history.undone.length;
+  $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
+  $("save").hidden = !isRestored;
+  $("save").classList.toggle("main", !state.hasNewMarks);
+  $("restore").disabled = isBusy(item);
+  $("restore").classList.toggle("main", !isRestored || state.hasNewMarks);
+  $("restore").textContent = text(isRestored ? "restoreAgain" : "restore");
+  $("cancel").hidden = item.state !== "waiting";
+  $("busy").hidden = !isBusy(item);
+  $("busy-text").textContent = isBusy(item) ? text(item.state) : "";
+  const index = state.photos.indexOf(item);
+  $("previous").hidden = $("next").hidden = state.photos.length < 2;
+  $("previous").disabled = index <= 0;
+  $("next").disabled = index === state.photos.length - 1;
+}
+
+export async function close() {
+  await state.saved;
+  const index = state.photos.indexOf(photo());
+  await api.remove(state.id);
+  state.photos = state.photos.filter((item) => item.id !== state.id);
+  state.id = null;
+  const next = state.photos[Math.min(index, state.photos.length - 1)];
+  if (next) return show(next.id);
+  $("work").hidden = $("open").hidden = true;
+  $("drop").hidden = false;
+  listPhotos();
+  $("open-first").focus();
+}
+
+export function step(by) {
+  const next = state.photos[state.photos.indexOf(photo()) + by];
+  return next && show(next.id);
+}
