@@ -104,8 +104,14 @@ def test_results_are_written_into_a_submission(tmp_path, gray, restore):
 def test_a_submission_needs_every_photograph(tmp_path, gray, restore):
     write_png(gray[0].with_name("colour.png"), truth(1))
     words = [gray[0].parent, "-o", tmp_path / "out", "--zip", tmp_path / "new.zip"]
-    assert "colour.png has no result, so no submission was written" in restore(*words, code=1).stderr
-    assert not (tmp_path / "new.zip").exists()
+    message = restore(*words, code=1).stderr
+    assert "No submission was written, because these were left as they are" in message and "colour.png. To" in message
+    assert "with --overwrite and --keep luma, or --keep none" in message and not (tmp_path / "new.zip").exists()
+    (gray[0].parent / "broken.png").write_bytes(b"x")
+    assert "No submission was written, because these failed: " in restore(*words, code=3).output
+    (gray[0].parent / "broken.png").unlink()
+    restore(*words, "--overwrite", "--keep", "luma")
+    assert (tmp_path / "new.zip").exists()
 
 
 def test_a_colour_photo_keeps_its_known_pixels_bit_for_bit(tmp_path, restore):

@@ -14,10 +14,13 @@ import pytest
 from click.testing import CliRunner
 from runs import TINY, newest_checkpoint, run, steps
 from safetensors.torch import load_file
+from tiny_weights import tiny_plan, write_tiny_run
 
 from toolbox.cli import main
 from toolbox.models import weight_file
 from toolbox.reports import run_records
+from toolbox.training import run as training_run
+from toolbox.training import run_dir, submit
 from toolbox.training import validate as validate_module
 
 
@@ -173,3 +176,61 @@ def test_sigterm_leaves_a_checkpoint_and_the_run_can_be_resumed(tmp_path, photos
     assert progress["step"] == len(steps(out)) > 0
     run("--resume", out, "--steps", progress["step"] + 1)
     assert len(steps(out)) == progress["step"] + 1
+
+
+# ---- a finished run
+
+
+def test_a_finished_run_keeps_complete_results_and_says_so(tmp_path, competition):
+    out = tmp_path / "out"
+    run("--data", competition, "--out", out, "--size", 32, "--epochs", 1, "--batch", 8)
+    before = (out / "submission.zip").stat().st_mtime_ns
+    output = run("--resume", out).output
+    assert "The 2 test photographs were restored with these weights and settings before" in output
+    assert f"2 test photographs restored: {out / 'submission.zip'}" in output
+    assert (out / "submission.zip").stat().st_mtime_ns == before
+    # A picture that somebody else wrote does not pass.
+    first, second = sorted((out / "test").iterdir())
+    expected = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    assert "The test photographs are restored again" in run("--resume", out).output
+    assert first.read_bytes() == expected
+
+
+def test_a_finished_run_that_is_stopped_again_is_not_said_to_be_finished(tmp_path, competition, monkeypatch):
+    out = tmp_path / "out"
+    options = ["--size", 32, "--epochs", 1, "--batch", 8]
+    run("--data", competition, "--out", out, *options)
+
+    def stop(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    shutil.rmtree(out / "test")
+    with monkeypatch.context() as patch:
+        patch.setattr(submit, "restore_and_zip", stop)
+        output = run("--resume", out, code=143).output
+    assert "Stopped after step 1. To continue: toolbox run --resume" in output and "no test photographs" not in output
+    # A finished run that goes on has no figure of its end until it ends again.
+    with monkeypatch.context() as patch:
+        patch.setattr(training_run, "end_epoch", lambda run, progress, **_: stop() or progress)
+        output = run("--resume", out, "--epochs", 2, code=143).output
+    assert "Stopped after step 2." in output and run_records.read_summary(out).loss_after is None
+    assert "No --data" not in output
+
+
+def test_the_outline_names_every_limit(tmp_path, photos):
+    def outline(*options):
+        arguments = ["--data", photos, "--out", tmp_path / "out", "--dry-run", *options]
+        return next(line for line in run(*arguments).output.splitlines() if " pixels, batch " in line)
+
+    assert ", up to 7 epochs, fp32 " in outline("--epochs", 7)
+    limits = ["--epochs", 1, "--steps", 1, "--minutes", 1.5, "--set", "validation.patience=3"]
+    expected = "up to 1 epoch or 1 step or 1.5 minutes or 3 validations without improvement, fp32 "
+    assert expected in outline(*limits)
+
+
+def test_the_hint_on_the_sample_is_not_repeated(tmp_path):
+    assert "No --data" in run("--out", tmp_path / "out", "--dry-run").output
+    folder = write_tiny_run(tmp_path / "run")
+    run_dir.write_recipe(folder, tiny_plan())
+    assert "No --data" not in run("--resume", folder, "--dry-run").output

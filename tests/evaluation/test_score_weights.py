@@ -169,3 +169,27 @@ def test_a_name_that_is_there_twice_is_a_fault(competition, tmp_path):
     members = [(f"TEST_00{number}.png", png(RGB)) for number in (6, 7, 7)]
     output = invoke("score", write_zip(tmp_path / "s.zip", members), "--check", competition, code=1).stdout
     assert output == "TEST_007.png is in the zip 2 times\n"
+
+
+def test_a_zip_of_the_parent_folder_gets_one_line_with_the_remedy(competition, tmp_path):
+    pictures = [(f"out/TEST_00{number}.png", png(RGB)) for number in (6, 7)]
+    archive = write_zip(tmp_path / "s.zip", pictures)
+    assert invoke("score", archive, "--check", competition, code=1).stdout == (
+        "out/TEST_006.png, out/TEST_007.png are in a folder; a submission has none. Zip the pictures without the "
+        "folder: python -m zipfile -c submission.zip out/*.png\n"
+    )
+    # The content is checked too, so that everything can be corrected at once.
+    archive = write_zip(tmp_path / "small.zip", [pictures[0], ("out/TEST_007.png", png(RGB[:32]))])
+    lines = invoke("score", archive, "--check", competition, code=1).stdout.splitlines()
+    assert len(lines) == 2 and "is 64x32, and its" in lines[1]
+    remedy = "python -m zipfile -c submission.zip out/*.png"
+    assert remedy in invoke_error("score", archive, competition / "train_gt", code=1)
+
+
+def test_a_folder_in_place_of_the_zip_or_of_the_tests_gets_the_remedy(competition, tmp_path):
+    folder = competition / "train_gt"
+    message = invoke_error("score", folder, "--check", competition)
+    assert "is a folder; a submission is a zip. Zip the pictures without the folder: python -m zipfile -c " in message
+    assert f"{folder}/*.png" in message
+    archive = write_zip(tmp_path / "s.zip", [])
+    assert "or the data folder with test_input/" in invoke_error("score", archive, "--check", tmp_path, code=1)

@@ -71,7 +71,7 @@ def test_the_report_of_a_run_has_scores_curves_previews_recipe_and_environment(r
         "OpenCV Telea in gray",
         "Validation: S, M, C and score",
         "Accuracy of the discriminator",
-        "epoch-001",
+        "epoch 1",
         "Learning rates",
         "lr.generator",
         "Images per second",
@@ -104,7 +104,7 @@ def test_fifty_epochs_take_less_than_eight_megabytes(run):
         io.write_png(run / "previews" / f"epoch-{epoch:03d}.png", noise)
     html = run_report(read_run(run))
     assert html.count("data:image/jpeg") == MAX_PREVIEWS and len(html) < 8e6
-    assert "epoch-000" in html and "epoch-059" in html
+    assert "epoch 0<" in html and "epoch 59<" in html
 
 
 def test_large_previews_are_shown_for_fewer_epochs(run, monkeypatch):
@@ -113,7 +113,7 @@ def test_large_previews_are_shown_for_fewer_epochs(run, monkeypatch):
         io.write_png(run / "previews" / f"epoch-{epoch:03d}.png", np.full((40, 120, 3), epoch, np.uint8))
     monkeypatch.setattr("toolbox.reports.run_report.MAX_PREVIEW_BYTES", 4000)
     html = run_report(read_run(run))
-    assert 1 <= html.count("data:image/jpeg") < 9 and "epoch-008" in html
+    assert 1 <= html.count("data:image/jpeg") < 9 and "epoch 8<" in html
 
 
 def test_the_report_tells_leaks_and_what_differs_from_the_parent(run):
@@ -122,7 +122,7 @@ def test_the_report_tells_leaks_and_what_differs_from_the_parent(run):
     (run / "run.json").write_text(json.dumps(info | {"changes": {"training.batch": [8, 2]}}))
     html = run_report(read_run(run))
     assert "3 validation photographs share a scene" in html
-    assert '<td>training.batch</td><td class="number">8</td><td class="number">2</td>' in html
+    assert "<td>training.batch</td><td>8</td><td>2</td>" in html
 
 
 def test_the_reports_of_a_run_take_a_small_part_of_its_time(run, monkeypatch):
@@ -249,3 +249,54 @@ def test_values_that_are_not_finite_leave_a_chart_readable():
     chart = line_chart("loss", {"g": [(1, float("nan")), (2, 1.0), (3, float("inf")), (4, 2.0)]})
     assert "nan" not in chart and "inf" not in chart and chart.count("polyline") == 1
     assert line_chart("loss", {"g": [(1, float("nan"))]}) == ""
+
+
+def test_a_single_validation_is_a_dot_and_small_values_are_no_flat_line():
+    single = line_chart("score", {"a": [(4, 0.5)], "b": [(9, 0.25)]})
+    assert single.count("<circle") == 2 and "polyline" not in single and "step 9" in single
+    assert "logarithmic" not in line_chart("loss", {"g": [(1, 1.0), (2, 40.0)]})
+    assert "logarithmic" not in line_chart("loss", {"g": [(1, 0.0), (2, 400.0)]})
+    chart = line_chart("loss", {"g": [(1, 1.0), (2, 2.0)], "d": [(1, 1e4), (2, 1e3)]})
+    assert "logarithmic" in chart and ">100<" in chart and ">10000<" in chart
+
+
+def test_the_report_says_which_recipe_when_and_whether_it_is_finished(run):
+    start = {
+        "started": "2026-11-29T16:27:04+00:00",
+        "command": "toolbox run",
+        "host": "h",
+        "process": 1,
+        "device": "cpu",
+    }
+    info = json.loads((run / "run.json").read_text()) | {"recipe": "mine", "sessions": [start]}
+    (run / "run.json").write_text(json.dumps(info))
+    assert "Recipe mine, started 2026-11-29 16:27, 40 steps, finished." in run_report(read_run(run))
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["pixel_loss"]["after"]
+    (run / "summary.json").write_text(json.dumps(summary))
+    info["sessions"].append(start | {"started": "2026-11-30T09:00:00+00:00"})
+    (run / "run.json").write_text(json.dumps(info))
+    assert "16:27, continued 2026-11-30 09:00, 40 steps so far.<" in run_report(read_run(run))
+
+
+def test_a_comparison_after_one_validation_has_points_and_without_one_says_so(run, tmp_path):
+    lines = [line for line in (run / "metrics.jsonl").read_text().splitlines() if '"validation"' not in line]
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    second = second_run(run, seed=7)
+    page = tmp_path / "c.html"
+    call("compare", run, second, "--html", page)
+    assert "No run has a validation yet." in page.read_text() and "No differences." in page.read_text()
+    record = {"step": 39, "epoch": 0, "validation": {"loss": 1.0, "score": 0.5, "psnr": 20.0}}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(record) + "\n")
+    call("compare", run, second, "--html", page)
+    html = page.read_text()
+    assert html.count("<svg") == 3 and "Validation: psnr" in html and "No run has" not in html
+
+
+def test_runs_of_the_same_name_are_told_apart(run, tmp_path):
+    other = tmp_path / "elsewhere" / "first"
+    shutil.copytree(run, other)
+    found = json.loads(call("compare", run, other, "--json"))
+    assert [row["run"] for row in found["scores"]] == [str(run), str(other)]
+    assert "at least two" in call("compare", run, run, code=2)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Compare runs: scores, spread over seeds, and how their recipes and environments differ."""
     from toolbox.reports.comparison import comparison_report
-    from toolbox.reports.run_files import read_run
+    from toolbox.reports.run_files import read_runs
 
-    if len(folders) < 2:
+    runs = read_runs(folders)
+    if len(runs) < 2:
         raise UsageError("A comparison needs at least two run folders.")
-    runs = [read_run(folder) for folder in folders]
     if html is not None:
         files.write_text(html, comparison_report(runs))
     if as_json:
@@ -64,8 +64,8 @@ def _tables(runs: Sequence[RunFiles]) -> dict[str, tuple[tuple[str, ...], list[l
 
     names = [run.name for run in runs]
     return {
-        "scores": (("run", "steps", "S", "M", "C", "score"), comparison.score_rows(runs)),
-        "seeds": (("runs", "mean score", "standard deviation"), comparison.seed_rows(runs)),
+        "scores": (comparison.SCORE_COLUMNS, comparison.score_rows(runs)),
+        "seeds": (comparison.SEED_COLUMNS, comparison.seed_rows(runs)),
         "recipes": (("setting", *names), comparison.differences(runs)),
         "environments": (("environment", *names), comparison.environment_differences(runs)),
     }

@@ -167,9 +167,9 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
         console.print_line(f"Stopped with {jobs.total - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)
     write_report(arguments, console)
+    write_zip(arguments, jobs, results, console)
     if any(result.status == "failed" for result in results):
         context.exit(1 if len(jobs.all) + len(left_out.folders) == 1 else 3)
-    write_zip(arguments, jobs, console)
 
 
 def _restore(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from toolbox.cli.restore_options import Arguments
-from toolbox.errors import UsageError
+from toolbox.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from toolbox.cli.restore import Jobs
+    from toolbox.inference.options import PhotoResult
     from toolbox.utils.console import Console
 
 
@@ -27,12 +29,28 @@ def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
         submission.submission_members({job.photo: job.target for job in jobs.all}, arguments.archive)
 
 
-def write_zip(arguments: Arguments, jobs: Jobs, console: Console) -> None:
-    """Write the submission zip."""
+def write_zip(arguments: Arguments, jobs: Jobs, results: Sequence[PhotoResult], console: Console) -> None:
+    """Write the submission zip; if a photograph failed, print that there is none.
+
+    Raises:
+        DataError: a photograph was left as it is, so it has no result.
+    """
     if arguments.archive is None:
         return
     from toolbox.evaluation import submission
+    from toolbox.utils import files
 
+    failed = [result.photo for result in results if result.status == "failed"]
+    if failed:
+        console.print_line(f"No submission was written, because these failed: {files.listed(failed)}.")
+        return
+    left = [result.photo for result in results if result.status == "left as it is"]
+    if left:
+        raise DataError(
+            f"No submission was written, because these were left as they are and have no result: {files.listed(left)}. "
+            "To give them new colours, run the command again with --overwrite and --keep luma, or --keep none for "
+            "weights that repaint all pixels."
+        )
     submission.write_submission({job.photo: job.target for job in jobs.all}, arguments.archive)
     console.print_line(f"Submission: {arguments.archive}")
 

@@ -128,7 +128,7 @@ def _print_result(console: Console, result: RunResult, prepared: PreparedRun) ->
     console.print_line(f"\nScore on {len(validation)} validation photographs at {size} pixels:")
     console.print_line(score_table(result.scores))
     console.print_line(f"Pixel loss (MSE) on a fixed validation batch: {before:.4f} {moment}, {after:.4f} now.")
-    if result.submission:
+    if result.submission is not None:
         console.print_line(f"{len(prepared.source.tests)} test photographs restored: {result.submission}")
     else:
         console.print_line("There are no test photographs (test_input/), so there is no submission.")

@@ -128,9 +128,9 @@ def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) 
 def _compare(folders: Sequence[Path], page: Path) -> None:
     from toolbox.cli.compare import print_comparison
     from toolbox.reports.comparison import comparison_report
-    from toolbox.reports.run_files import read_run
+    from toolbox.reports.run_files import read_runs
 
-    runs = [read_run(folder) for folder in folders]
+    runs = read_runs(folders)
     files.write_text(page, comparison_report(runs))
     click.echo("")
     print_comparison(runs)

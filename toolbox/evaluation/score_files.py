@@ -150,6 +150,12 @@ class _Prediction:
             raise DataError(f"{name} in {path} can't be read: {files.printable(str(error))}") from error
 
 
+def zip_remedy(folder: str | Path) -> str:
+    """Return the sentence that says how the pictures of a folder are zipped without it."""
+    name = files.printable(folder).rstrip("/")
+    return f"Zip the pictures without the folder: python -m zipfile -c submission.zip {name}/*.png"
+
+
 def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]:
     """Return the predictions in a folder or a zip, by their stem. A line on other files is added to `left_out`."""
     files.require_readable(path, "PREDICTIONS", "folder or zip")
@@ -163,7 +169,10 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
         raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
     nested = next((name for name in names if "/" in name or "\\" in name), None)
     if nested is not None:
-        raise DataError(f"{files.printable(path)} has {files.printable(nested)} in a folder; a submission has none.")
+        remedy = zip_remedy(nested.replace("\\", "/").rpartition("/")[0])
+        raise DataError(
+            f"{files.printable(path)} has {files.printable(nested)} in a folder; a submission has none. {remedy}"
+        )
     if not names:
         raise DataError(f"{files.printable(path)} has no images.")
     found: dict[str, _Prediction] = {}

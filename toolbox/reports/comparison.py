@@ -9,7 +9,17 @@ from typing import Any
 
 from toolbox.config import recipe
 from toolbox.reports.chart import line_chart
-from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
+from toolbox.reports.page import (
+    chart_grid,
+    figure,
+    html_page,
+    paragraph,
+    picture_file,
+    pictures,
+    section,
+    setting_text,
+    table,
+)
 from toolbox.reports.run_files import RunFiles
 from toolbox.reports.run_records import VALIDATION_PHOTOS
 from toolbox.reports.run_report import PREVIEW_SIDE, shown_previews
@@ -18,6 +28,10 @@ from toolbox.reports.run_report import PREVIEW_SIDE, shown_previews
 _SEED = "seed"
 # What a recipe says about itself; it is no setting.
 _SUMMARY = "summary"
+SCORE_COLUMNS = ("run", "recipe", "steps", "S", "M", "C", "score")
+SEED_COLUMNS = ("runs", "mean score", "standard deviation")
+# The figures of validations in this order; those of metrics and training steps follow.
+_FIRST_FIGURES = ("score", "S", "M", "C", "loss")
 _NO_ENVIRONMENT = ("recipe", "seed", "sessions", "versions", "parent", "changes")
 
 
@@ -32,11 +46,11 @@ def environment_differences(runs: Sequence[RunFiles]) -> list[list[Any]]:
 
 
 def score_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
-    """Return a row for each run: its name, steps, S, M, C and score of its best weights."""
+    """Return a row for each run: its name, recipe, steps, S, M, C and score of its best weights."""
     rows = []
     for run in runs:
         best = run.summary.best if run.summary else None
-        rows.append([run.name, run.steps, *(asdict(best.score).values() if best else [None] * 4)])
+        rows.append([run.name, run.info.recipe, run.steps, *(asdict(best.score).values() if best else [None] * 4)])
     return rows
 
 
@@ -71,25 +85,30 @@ def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
 
 def comparison_report(runs: Sequence[RunFiles]) -> str:
     """Return the comparison as HTML."""
-    names = [run.name for run in runs]
-    scores = [table(("run", "steps", "S", "M", "C", "score"), score_rows(runs))]
+    scores = [table(SCORE_COLUMNS, score_rows(runs), decimals=4)]
     note = validation_note(runs)
-    sections = [section("Scores", *scores, *([paragraph(note)] if note else []))]
+    sections = [section("Scores", *scores, *([paragraph(note, "warning")] if note else []))]
     spread = seed_rows(runs)
     if spread:
-        sections.append(section("Spread over seeds", table(("runs", "mean score", "standard deviation"), spread)))
+        sections.append(section("Spread over seeds", table(SEED_COLUMNS, spread, decimals=4)))
     charts = [
-        line_chart(f"Validation: {figure}, by step", {run.name: run.validations.get(figure, []) for run in runs})
-        for figure in ("score", "S", "M", "C", "loss")
+        line_chart(f"Validation: {figure}", {run.name: run.validations.get(figure, []) for run in runs})
+        for figure in dict.fromkeys(figure for run in runs for figure in (*_FIRST_FIGURES, *run.validations))
     ]
-    sections.append(section("Curves", *charts))
+    sections.append(section("Curves", chart_grid(charts, "No run has a validation yet.")))
     previews = [figure(picture, run.name) for run in runs if (picture := _last_preview(run)) is not None]
     if previews:
         hint = "The last preview of each run. Each row: input, restored, truth."
-        sections.append(section("Previews", paragraph(hint), *previews))
-    sections.append(section("Recipes", table(("setting", *names), differences(runs))))
-    sections.append(section("Environments", table(("", *names), environment_differences(runs))))
+        sections.append(section("Previews", paragraph(hint), pictures(previews)))
+    sections.append(section("Recipes", _table_of_differences("setting", runs, differences(runs))))
+    sections.append(section("Environments", _table_of_differences("", runs, environment_differences(runs))))
     return html_page(f"Comparison of {len(runs)} runs", sections)
+
+
+def _table_of_differences(title: str, runs: Sequence[RunFiles], rows: Sequence[Sequence[Any]]) -> str:
+    if not rows:
+        return paragraph("No differences.")
+    return table((title, *(run.name for run in runs)), [[row[0], *map(setting_text, row[1:])] for row in rows])
 
 
 def _last_preview(run: RunFiles) -> str | None:

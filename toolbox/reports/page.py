@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -17,34 +18,50 @@ from toolbox.imaging.pixels import shrink
 
 THUMBNAIL_SIDE = 256
 _QUALITY = 80
+_LONG_TEXT = 40
 _STYLE = """
 :root { color-scheme: light dark; }
-body { font: 16px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem; }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; }
-th, td { border-bottom: 1px solid #8886; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+body { font: 16px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
+h1 { margin-bottom: 0; }
+.about { margin-top: .25rem; opacity: .8; }
+.wide { overflow-x: auto; margin: .5rem 0 1.5rem; }
+table { border-collapse: collapse; }
+th, td { border-bottom: 1px solid #8886; padding: .25rem .75rem .25rem 0; text-align: left; vertical-align: top;
+  overflow-wrap: normal; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td:first-child:not(.long) { white-space: nowrap; }
+td.long { overflow-wrap: anywhere; min-width: 12rem; }
 figure { display: inline-block; margin: 0 1rem 1rem 0; }
 img { max-width: 100%; height: auto; }
-svg { max-width: 100%; height: auto; display: block; margin-bottom: 1rem; }
-svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 28rem), 1fr)); gap: 1.5rem; }
+.chart { display: block; margin: 0; }
+.chart svg { width: 100%; height: auto; display: block; }
+.chart svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
+.chart p { display: flex; flex-wrap: wrap; gap: 0 1rem; margin: 0; font-size: .875rem; }
+.chart i { display: inline-block; width: .7rem; height: .7rem; margin-right: .35rem; }
 pre { overflow: auto; padding: .75rem; background: #8882; }
 .slides { display: flex; flex-wrap: wrap; gap: .15rem; align-items: center; }
 .slides figure { display: none; order: 1; width: 100%; margin-top: .5rem; }
+.slides img { width: 36rem; }
+.pictures img { width: 24rem; }
 .slides input { margin: 0; }
 .slides input:checked + figure { display: block; }
 .warning { border-left: .3rem solid #c60; padding-left: .75rem; }
 """
 
 
-def html_page(title: str, sections: Sequence[str]) -> str:
-    """Return a complete page; `sections` are HTML, `title` is text."""
+def html_page(title: str, sections: Sequence[str], about: str = "") -> str:
+    """Return a complete page; `sections` are HTML, `title` and `about`, the line under it, are text."""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
-        f"<body><h1>{escape(title)}</h1>\n" + "\n".join(sections) + f"\n<p>toolbox {__version__}</p></body></html>\n"
+        f"<body><h1>{escape(title)}</h1>\n"
+        + "\n".join([*([paragraph(about, "about")] if about else []), *sections])
+        + f"\n<p>toolbox {__version__}</p></body></html>\n"
     )
 
 
@@ -58,30 +75,72 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table of text and numbers; numbers are aligned on the right."""
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], decimals: int | None = None) -> str:
+    """Return a table of text and numbers; columns of numbers are aligned on the right.
+
+    Args:
+        header: the titles of the columns; empty: none.
+        rows: the cells of each row; None is an empty cell.
+        decimals: of numbers that are not whole; None: as `format_number`.
+    """
+    count = max(map(len, [header, *rows]), default=0)
+    columns = [[row[index] for row in rows if index < len(row) and row[index] is not None] for index in range(count)]
+    is_number = [bool(values) and all(map(_is_number, values)) for values in columns]
 
     def cells(row: Sequence[object], tag: str) -> str:
+        texts = [_text(value, decimals) for value in row]
+        kinds = [
+            "number" if numeric else "long" if len(text) > _LONG_TEXT else ""
+            for text, numeric in zip(texts, is_number, strict=False)
+        ]
         return "".join(
-            f'<{tag} class="number">{format_number(value)}</{tag}>'
-            if isinstance(value, int | float) and not isinstance(value, bool)
-            else f"<{tag}>{escape('' if value is None else str(value))}</{tag}>"
-            for value in row
+            f'<{tag} class="{kind}">{escape(text)}</{tag}>' if kind else f"<{tag}>{escape(text)}</{tag}>"
+            for text, kind in zip(texts, kinds, strict=True)
         )
 
     head = f"<tr>{cells(header, 'th')}</tr>" if header else ""
     lines = [f"<tr>{cells(row, 'td')}</tr>" for row in rows]
-    return f"<table>{head}{''.join(lines)}</table>"
+    return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: object, decimals: int | None) -> str:
+    if isinstance(value, float) and decimals is not None:
+        return f"{value:.{decimals}f}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return format_number(value)
+    return "" if value is None else str(value)
 
 
 def format_number(value: float) -> str:
-    """Return a number with four significant digits; whole numbers in full."""
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    """Return a number with four significant digits; whole numbers in full, and none below 10 million with a power."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def setting_text(value: object) -> str:
+    """Return the value of a setting as a table shows it."""
+    return "not set" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def chart_grid(charts: Sequence[str], none: str) -> str:
+    """Return charts, two beside each other where the page is wide enough; the text `none` if all are empty."""
+    drawn = [chart for chart in charts if chart]
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else paragraph(none)
 
 
 def figure(picture: str, caption: str) -> str:
     """Return a picture with its caption; `picture` is what `picture_url` returned."""
     return f'<figure><img src="{picture}" alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def pictures(figures: Sequence[str]) -> str:
+    """Return pictures beside each other, of the same width; `figures` are what `figure` returned."""
+    return f'<div class="pictures">{"".join(figures)}</div>'
 
 
 def slides(name: str, pictures: Sequence[tuple[str, str]]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class RunFiles:
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
+        label: a name that tells it apart from other runs; empty: the name of the folder.
     """
 
     folder: Path
@@ -42,11 +43,12 @@ class RunFiles:
     validations: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
     steps: int = 0
     warnings: tuple[str, ...] = ()
+    label: str = ""
 
     @property
     def name(self) -> str:
-        """The name of the folder."""
-        return files.printable(self.folder.resolve().name)
+        """The name of the run: its label, or that of the folder."""
+        return self.label or files.printable(self.folder.resolve().name)
 
     @property
     def best_score(self) -> float | None:
@@ -92,6 +94,13 @@ def read_run(folder: Path) -> RunFiles:
         steps=steps,
         warnings=tuple(warnings),
     )
+
+
+def read_runs(folders: Sequence[Path]) -> list[RunFiles]:
+    """Read run folders, each one once; those of the same name get their path as a label. UsageError as `read_run`."""
+    runs = [read_run(folder) for folder in {folder.resolve(): folder for folder in folders}.values()]
+    names = [run.name for run in runs]
+    return [replace(run, label=files.printable(run.folder)) if names.count(run.name) > 1 else run for run in runs]
 
 
 def _epoch_terms(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,8 @@ class RunSummary:
         best: the best weights; None until the first validation.
         warnings: the warnings of `toolbox.training.gan_monitor`, by cause.
         measured_on: what all these figures depend on, see `toolbox.training.baselines`; empty before version 0.2.
+        submission: of the submission with the best weights: "origin", a digest of what it was made from, and its
+            "sha256"; empty if there is none.
     """
 
     loss_before: float
@@ -115,6 +117,7 @@ class RunSummary:
     best: BestWeights | None = None
     warnings: Mapping[str, str] = field(default_factory=dict)
     measured_on: Mapping[str, Any] = field(default_factory=dict)
+    submission: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_run_info(folder: Path) -> RunInfo:
@@ -172,6 +175,7 @@ def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
         best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best), figures=figures),
         warnings=stored.get("warnings", {}),
         measured_on=stored.get("measured_on", {}),
+        submission=stored.get("submission", {}),
     )
 
 
@@ -191,6 +195,8 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
         stored["warnings"] = dict(summary.warnings)
     if summary.measured_on:
         stored["measured_on"] = dict(summary.measured_on)
+    if summary.submission:
+        stored["submission"] = dict(summary.submission)
     return stored
 
 

@@ -9,7 +9,16 @@ from html import escape
 from pathlib import Path
 
 from toolbox.reports.chart import Points, line_chart
-from toolbox.reports.page import html_page, paragraph, picture_file, section, slides, table
+from toolbox.reports.page import (
+    chart_grid,
+    html_page,
+    paragraph,
+    picture_file,
+    section,
+    setting_text,
+    slides,
+    table,
+)
 from toolbox.reports.run_files import RECIPE, RunFiles, read_run
 from toolbox.reports.run_records import PREVIEWS
 from toolbox.utils import files
@@ -20,6 +29,7 @@ PREVIEW_SIDE = 768
 # More previews than this would make the file large; the first, the last and some between are shown.
 MAX_PREVIEWS = 50
 MAX_PREVIEW_BYTES = 6_000_000
+_ACCURACY = "Accuracy of the discriminator (0.5: it can't tell, 1: always right)"
 
 
 def write_run_report(folder: Path) -> Path:
@@ -46,7 +56,18 @@ def run_report(run: RunFiles) -> str:
     ]
     if run.warnings:
         sections.insert(1, section("Warnings", *(paragraph(line, "warning") for line in run.warnings)))
-    return html_page(f"Run {run.name}", sections)
+    return html_page(f"Run {run.name}", sections, _about(run))
+
+
+def _about(run: RunFiles) -> str:
+    """Return the recipe, the times, the steps and whether the run has finished, as one line."""
+    starts = [session.started[:16].replace("T", " ") for session in run.info.sessions]
+    times = [f"started {starts[0]}"] if starts else []
+    times += [f"continued {starts[-1]}"] if len(starts) > 1 else []
+    steps = f"{run.steps} step{'s' if run.steps != 1 else ''}"
+    is_finished = run.summary is not None and run.summary.loss_after is not None
+    facts = [f"Recipe {run.info.recipe or 'not recorded'}", *times, steps if is_finished else f"{steps} so far"]
+    return ", ".join([*facts, "finished"] if is_finished else facts) + "."
 
 
 def _scores(run: RunFiles) -> list[str]:
@@ -60,8 +81,8 @@ def _scores(run: RunFiles) -> list[str]:
         rows: list[list[object]] = [[name, *asdict(score).values()] for name, score in summary.baselines.items()]
         if best is not None:
             rows.append([f"best weights (after step {best.step})", *asdict(best.score).values()])
-        scores = table(("", "S", "M", "C", "score"), rows)
-    lines = [scores, paragraph(f"{run.steps} steps.")]
+        scores = table(("", "S", "M", "C", "score"), rows, decimals=4)
+    lines = [scores]
     if summary.loss_after is not None:
         before, after = summary.loss_before, summary.loss_after
         lines.append(paragraph(f"{kind} of a fixed validation batch: {before:.4f} before, {after:.4f} now."))
@@ -77,16 +98,15 @@ def _curves(run: RunFiles) -> list[str]:
         "Generator and discriminator: total loss": _select(run.terms, lambda name: name in ("g", "d")),
         "Losses, without their weights": _select(run.terms, lambda name: name.startswith("loss.")),
         "Penalties, without their weights": _select(run.terms, lambda name: name.startswith("penalty.")),
-        "Accuracy of the discriminator (0.5: it can't tell, 1: always right)": _select(
-            run.terms, lambda name: name == "d_accuracy"
-        ),
+        _ACCURACY: _select(run.terms, lambda name: name == "d_accuracy"),
         "Norms of the gradients": _select(run.terms, lambda name: name.startswith("gradient.")),
         "Learning rates": _select(run.terms, lambda name: name.startswith("lr.")),
         "Images per second": _select(run.terms, lambda name: name == "images_per_second"),
         "Peak memory in GB": _select(run.terms, lambda name: name == "memory"),
     }
-    charts = [line_chart(f"{title}, by step", lines) for title, lines in groups.items()]
-    return [chart for chart in charts if chart] or [paragraph("There are no records yet.")]
+    limits = {_ACCURACY: (0.0, 1.0)}
+    charts = [line_chart(title, lines, limits.get(title)) for title, lines in groups.items()]
+    return [chart_grid(charts, "There are no records yet.")]
 
 
 def _select(series: Mapping[str, Points], keep: Callable[[str], bool]) -> dict[str, Points]:
@@ -102,7 +122,7 @@ def _previews(folder: Path) -> list[str]:
     most = MAX_PREVIEWS
     while True:
         shown = shown_previews(folder, most)
-        pictures = [(path.stem, url) for path in shown if (url := _preview(path)) is not None]
+        pictures = [(_caption(path), url) for path in shown if (url := _preview(path)) is not None]
         if sum(len(url) for _, url in pictures) <= MAX_PREVIEW_BYTES or most == 1:
             break
         most //= 2
@@ -110,6 +130,12 @@ def _previews(folder: Path) -> list[str]:
         return [paragraph("There are no previews yet.")]
     hint = "Each row: input, restored, truth. Choose an epoch, or go through them with the arrow keys."
     return [paragraph(hint), slides("preview", pictures)]
+
+
+def _caption(path: Path) -> str:
+    """Return the caption of a preview file, as "epoch 12"."""
+    word, _, number = path.stem.partition("-")
+    return f"{word} {int(number)}" if number.isdigit() else path.stem
 
 
 def _spread(paths: Sequence[Path], most: int) -> list[Path]:
@@ -154,7 +180,7 @@ def _recipe(run: RunFiles) -> list[str]:
     except (OSError, ValueError):
         text = "recipe.toml can't be read."
     whole = f"<details><summary>All settings</summary><pre>{escape(text)}</pre></details>"
-    changes = [[key, *values] for key, values in run.info.changes.items()]
+    changes = [[key, *map(setting_text, values)] for key, values in run.info.changes.items()]
     if not changes:
         return [whole]
     parent = run.info.parent or "before"
@@ -164,6 +190,7 @@ def _recipe(run: RunFiles) -> list[str]:
 def _environment(run: RunFiles) -> list[tuple[str, object]]:
     apart = ("versions", "photos", "parent", "changes", "sessions")
     rows = {name: value for name, value in asdict(run.info).items() if name not in apart}
+    rows["seed"] = "" if run.info.seed is None else str(run.info.seed)
     rows["data"] = rows.get("data") or "the sample photographs"
     rows["plugins"] = ", ".join(f"{name} {version}" for name, version in run.info.plugins.items())
     sessions = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,20 +14,17 @@ from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import ToolboxError, TrainingError
-from toolbox.evaluation.submission import restore_and_zip
 from toolbox.hooks.observing import EpochRecord, ValidationRecord
 from toolbox.hooks.specs import MetricSpec
-from toolbox.inference.fillers import recipe_filler
-from toolbox.inference.postprocessors import recipe_postprocessors
-from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights
-from toolbox.training import checkpoint, metric_log, run_dir, state, validate
+from toolbox.training import checkpoint, metric_log, run_dir, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
+from toolbox.training.submit import restore_test_photos
 from toolbox.training.validation_result import NO_SCORE, ValidationResult
 from toolbox.utils import files
 
@@ -233,30 +230,3 @@ def _comparable_settings(tree: recipe.Tree) -> list[object]:
         split,
         *(tree.get(key) for key in ("keep", "seed", "degradations")),
     ]
-
-
-def restore_test_photos(
-    run: TrainingRun, archive: Path, folder: Path, should_stop: Callable[[], bool] = lambda: False
-) -> Path | None:
-    """Restore the test photographs into `folder` with the current weights, and zip them as `archive`.
-
-    Returns:
-        The archive; None if there are no test photographs, the network restores no pictures, or `should_stop` returned
-        True.
-    """
-    tests = run.options.source.tests
-    if not tests or not run.state.restores:
-        return None
-    network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
-
-    def restore() -> bool:
-        restorer = replace(
-            make_restorer(network, run.state.keep, device, run.plan.settings.restoring),
-            filler=recipe_filler(run.plan),
-            postprocessors=recipe_postprocessors(run.plan),
-        )
-        with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
-            restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
-            return restored is not None
-
-    return archive if collectives.on_main_process(restore) else None

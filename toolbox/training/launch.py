@@ -11,6 +11,7 @@ from typing import Any
 from toolbox.config.binding import bind
 from toolbox.config.plan import Plan
 from toolbox.config.recipe import Recipe, differences
+from toolbox.config.settings import Settings
 from toolbox.data import broken_files, split_record
 from toolbox.data.left_out import describe_left_out
 from toolbox.data.sources import open_source, open_validation
@@ -102,7 +103,7 @@ class PreparedRun:
             f"Recipe '{plan.name}': {plan.generator.spec.name}{discriminator}; {trains}.{labels}",
             f"{self.source.kind}: {len(self.split.train)} train, {len(self.split.validation)} validate, "
             f"{len(self.source.tests)} test; split {settings.split.method}: {leaks}",
-            f"{settings.data.size} pixels, batch {settings.training.batch}, up to {settings.training.epochs} epochs, "
+            f"{settings.data.size} pixels, batch {settings.training.batch}, {_limits(settings)}, "
             f"{settings.training.precision} on {self.device}, seed {settings.seed}. Run folder: {self.folder}",
         ]
 
@@ -143,6 +144,20 @@ class PreparedRun:
             run_dir.continue_run_dir(*arguments, changes=self.changes, photos=photos)
         if self.skipped:
             broken_files.write_skipped(self.folder / run_dir.SKIPPED, self.skipped)
+
+
+def _limits(settings: Settings) -> str:
+    """Return what ends a run, in words."""
+    training, patience = settings.training, settings.validation.patience
+
+    def count(number: float, unit: str) -> str:
+        return f"{number:g} {unit}{'s' if number != 1 else ''}"
+
+    limits = [count(training.epochs, "epoch")]
+    limits += [count(training.steps, "step")] if training.steps is not None else []
+    limits += [count(training.minutes, "minute")] if training.minutes is not None else []
+    limits += [f"{count(patience, 'validation')} without improvement"] if patience else []
+    return f"up to {' or '.join(limits)}"
 
 
 def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
@@ -221,7 +236,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     source = open_source(plan, data)
     if plan.source is None and (line := describe_left_out(source)):
         console.print_line(f"--data: {line}.")
-    if source.kind == "sample":
+    if source.kind == "sample" and request.resume is None:
         console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)

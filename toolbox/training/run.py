@@ -23,18 +23,19 @@ from toolbox.models import weight_file
 from toolbox.models.samples import build_metrics, sample_recipe
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary
-from toolbox.training import checkpoint, metric_log, resume, run_dir, state, validate
+from toolbox.training import checkpoint, metric_log, resume, state, validate
 from toolbox.training import step as training_loop
 from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun, run_horizon
-from toolbox.training.epoch_end import end_epoch, restore_test_photos, save_progress
+from toolbox.training.epoch_end import end_epoch, save_progress
 from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
+from toolbox.training.submit import submit_best
 from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
 
@@ -89,18 +90,17 @@ def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
     # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
     progress = _train_epochs(run, progress)
     if run.is_stopped():
-        return _result(run, progress, None)
+        return _result(run, progress)
 
     # 4. Restore the test photographs with the best weights.
     checkpoint.load_network(options.folder / weight_file.BEST, run.state.eval_generator)
-    submission, test_folder = options.folder / run_dir.SUBMISSION, options.folder / run_dir.TEST
-    archive = restore_test_photos(run, submission, test_folder, options.should_stop)
+    archive = submit_best(run)
     if run.is_stopped():
-        return _result(run, progress, None)
+        return _result(run, progress)
     loss_after = validate.pixel_loss(run.state, next(run.validation_batches()))
     if collectives.is_main_process():
         run_records.write_summary(options.folder, replace(_summary(options.folder), loss_after=loss_after))
-    return _result(run, progress, archive)
+    return replace(_result(run, progress), finished=True, submission=archive)
 
 
 def _set_up(
@@ -145,16 +145,13 @@ def _choose_memory_format(run: TrainingRun, saved: Path | None) -> state.TrainSt
 def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
     """Train to the end of the run, or until it is stopped; return its position, saved as a checkpoint."""
     total = run.total_steps(progress)
+    if not _is_over(run, progress, total) and collectives.is_main_process():
+        _mark_unfinished(run.options.folder)
     with run.console.progress_bar("training", total, progress.step) as advance:
         if progress.pending:
             progress = end_epoch(run, progress)
             save_progress(run, progress)
-        # However short the time limit, one step is taken.
-        while (
-            progress.step < total
-            and not (progress.step and run.is_time_up())
-            and not run.is_out_of_patience(progress.stale)
-        ):
+        while not _is_over(run, progress, total):
             progress = _train_epoch(run, progress, total, advance)
             # A complete epoch is ended even if the run is stopped: after a resume its schedules must be stepped.
             if progress.batch == 0 or (not run.is_stopped() and (progress.step >= total or run.is_time_up())):
@@ -169,6 +166,12 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
         progress = end_epoch(run, progress, run_has_ended=True)
         save_progress(run, progress)
     return progress
+
+
+def _is_over(run: TrainingRun, progress: Progress, total: int) -> bool:
+    """Return whether no step is left. However short the time limit, one step is taken. All processes call it."""
+    is_time_up = progress.step > 0 and run.is_time_up()
+    return progress.step >= total or is_time_up or run.is_out_of_patience(progress.stale)
 
 
 def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Callable[[], None]) -> Progress:
@@ -205,6 +208,13 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
     return progress
 
 
+def _mark_unfinished(folder: Path) -> None:
+    """Record that a finished run goes on, before its first step: this process may be killed."""
+    summary = run_records.read_summary(folder)
+    if summary is not None and summary.loss_after is not None:
+        run_records.write_summary(folder, replace(summary, loss_after=None))
+
+
 def _summary(folder: Path) -> RunSummary:
     summary = run_records.read_summary(folder)
     if summary is None:
@@ -212,8 +222,8 @@ def _summary(folder: Path) -> RunSummary:
     return summary
 
 
-def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunResult:
-    """Return the result of the run, the same in all processes."""
+def _result(run: TrainingRun, progress: Progress) -> RunResult:
+    """Return the result of a run that was stopped, the same in all processes."""
     folder = run.options.folder
     stored = collectives.on_main_process(lambda: run_records.summary_to_json(_summary(folder)))
     summary = run_records.summary_from_json(stored)
@@ -221,11 +231,11 @@ def _result(run: TrainingRun, progress: Progress, archive: Path | None) -> RunRe
     if summary.best is not None:
         rows[f"this run, after step {summary.best.step}"] = summary.best.score
     return RunResult(
-        finished=summary.loss_after is not None,
+        finished=False,
         scores=rows,
         best=summary.best,
         pixel_loss=(summary.loss_before, summary.loss_after),
         steps=progress.step,
-        submission=archive,
+        submission=None,
         pixel_loss_step=summary.loss_before_step,
     )

@@ -1,0 +1,116 @@
+"""Restore the test photographs of a run into a submission, or keep the results that are there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from toolbox.config.plan import Plan
+from toolbox.data.folders import Item
+from toolbox.distributed import collectives
+from toolbox.errors import DataError
+from toolbox.evaluation.submission import restore_and_zip
+from toolbox.inference.fillers import recipe_filler
+from toolbox.inference.postprocessors import recipe_postprocessors
+from toolbox.inference.restorer import make_restorer
+from toolbox.models import weight_file
+from toolbox.reports import run_records
+from toolbox.training import run_dir, state
+from toolbox.training.context import TrainingRun
+from toolbox.training.fingerprint import plugin_versions
+from toolbox.utils import files
+from toolbox.utils.versions import toolbox_version
+
+# Tables of a recipe that do not change what given weights make of a photograph.
+_WITHOUT_EFFECT = ("observers", "validation")
+
+
+def submit_best(run: TrainingRun) -> Path | None:
+    """Write the submission of the best weights, which the network has now, into the run folder.
+
+    The results of an earlier command are kept if they are complete, and the same weights and settings made them.
+
+    Returns:
+        As `restore_test_photos`.
+    """
+    folder, tests = run.options.folder, run.options.source.tests
+    archive = folder / run_dir.SUBMISSION
+    if not tests or not run.state.restores:
+        return None
+    origin = collectives.on_main_process(lambda: results_origin(run.plan, folder / weight_file.BEST, tests))
+    if collectives.on_main_process(lambda: has_results(folder, origin)):
+        run.console.print_line(
+            f"The {len(tests)} test photographs were restored with these weights and settings before; their results "
+            "are kept."
+        )
+        return archive
+    if collectives.on_main_process(archive.is_file):
+        run.console.print_line("The test photographs are restored again: their results are not of these weights.")
+    if restore_test_photos(run, archive, folder / run_dir.TEST, run.options.should_stop) is None:
+        return None
+    if collectives.is_main_process():
+        summary = run_records.read_summary(folder)
+        if summary is not None:
+            made = {"origin": origin, "sha256": files.sha256(archive)}
+            run_records.write_summary(folder, replace(summary, submission=made))
+    return archive
+
+
+def restore_test_photos(
+    run: TrainingRun, archive: Path, folder: Path, should_stop: Callable[[], bool] = lambda: False
+) -> Path | None:
+    """Restore the test photographs into `folder` with the current weights, and zip them as `archive`.
+
+    Returns:
+        The archive; None if there are no test photographs, the network restores no pictures, or `should_stop` returned
+        True.
+    """
+    tests = run.options.source.tests
+    if not tests or not run.state.restores:
+        return None
+    network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
+
+    def restore() -> bool:
+        restorer = replace(
+            make_restorer(network, run.state.keep, device, run.plan.settings.restoring),
+            filler=recipe_filler(run.plan),
+            postprocessors=recipe_postprocessors(run.plan),
+        )
+        with run.console.progress_bar("restoring the test photos", len(tests)) as advance:
+            restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
+            return restored is not None
+
+    return archive if collectives.on_main_process(restore) else None
+
+
+def results_origin(plan: Plan, weights: Path, tests: Sequence[Item]) -> str:
+    """Return a digest of all that results depend on: the weight file, settings, code, test photographs."""
+    photos = [
+        [item.name, *(files.sha256(image) if isinstance(image, Path) else image.identity() for image in item.images)]
+        for item in tests
+    ]
+    settings = {key: value for key, value in plan.tree().items() if key not in _WITHOUT_EFFECT}
+    values = [files.sha256(weights), settings, plugin_versions(plan), toolbox_version(), photos]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def has_results(folder: Path, origin: str) -> bool:
+    """Return whether a run folder has the submission of this origin, unchanged, and all its pictures."""
+    summary = run_records.read_summary(folder)
+    made: Mapping[str, str] = {} if summary is None else summary.submission
+    archive = folder / run_dir.SUBMISSION
+    try:
+        if made.get("origin") != origin or files.sha256(archive) != made.get("sha256"):
+            return False
+        with zipfile.ZipFile(archive) as opened:
+            return all(
+                zlib.crc32((folder / run_dir.TEST / entry.filename).read_bytes()) == entry.CRC
+                for entry in opened.infolist()
+            )
+    except (OSError, DataError, zipfile.BadZipFile):
+        return False
