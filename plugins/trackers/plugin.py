@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeVar
 
 from toolbox import Field, InstallationError, Observer, ObserverSpec, Params, RunStarted, hookimpl
 
@@ -42,74 +43,69 @@ class MlflowParams(TensorBoardParams):
     uri: str = Field("", description="Tracking URI, as http://localhost:5000; empty: a database in the run folder.")
 
 
-def check_tensorboard(params: TensorBoardParams) -> None:
-    """Raise InstallationError if the library is missing."""
-    _require("tensorboard", "tensorboard")
+P = TypeVar("P", bound=TensorBoardParams)
 
 
-def build_tensorboard(params: TensorBoardParams) -> Observer:
-    """Build the observer."""
-    check_tensorboard(params)
+def open_tensorboard(record: RunStarted, params: TensorBoardParams) -> Writer:
+    """Open the run as event files."""
+    from .tensorboard_files import TensorBoardWriter
 
-    def open_writer(record: RunStarted) -> Writer:
-        from .tensorboard_files import TensorBoardWriter
-
-        return TensorBoardWriter(record)
-
-    return Tracker(open_writer, params.interval)
+    return TensorBoardWriter(record)
 
 
-def check_wandb(params: WandbParams) -> None:
-    """Raise InstallationError if the library is missing."""
-    _require("wandb", "wandb")
+def open_wandb(record: RunStarted, params: WandbParams) -> Writer:
+    """Open the run in Weights & Biases."""
+    from .wandb_run import WandbWriter
+
+    return WandbWriter(record, params.project, params.entity, params.mode)
 
 
-def build_wandb(params: WandbParams) -> Observer:
-    """Build the observer."""
-    check_wandb(params)
+def open_trackio(record: RunStarted, params: TrackioParams) -> Writer:
+    """Open the run in trackio."""
+    from .trackio_run import TrackioWriter
 
-    def open_writer(record: RunStarted) -> Writer:
-        from .wandb_run import WandbWriter
-
-        return WandbWriter(record, params.project, params.entity, params.mode)
-
-    return Tracker(open_writer, params.interval)
+    return TrackioWriter(record, params.project, params.space)
 
 
-def check_trackio(params: TrackioParams) -> None:
-    """Raise InstallationError if the library is missing."""
-    _require("trackio", "trackio")
+def open_mlflow(record: RunStarted, params: MlflowParams) -> Writer:
+    """Open the run in MLflow."""
+    from .mlflow_run import MlflowWriter
+
+    return MlflowWriter(record, params.experiment, params.uri)
 
 
-def build_trackio(params: TrackioParams) -> Observer:
-    """Build the observer."""
-    check_trackio(params)
+def tracker_spec(
+    name: str, summary: str, params: type[P], open_run: Callable[[RunStarted, P], Writer], reference: str, licence: str
+) -> ObserverSpec:
+    """Return the spec of a tracker.
 
-    def open_writer(record: RunStarted) -> Writer:
-        from .trackio_run import TrackioWriter
+    Args:
+        name: of the tracker; its package and its extra have the same name.
+        summary: in one line.
+        params: the class of its params.
+        open_run: opens the run in the tracker and writes its recipe.
+        reference: the address of its documentation.
+        licence: of its package.
+    """
 
-        return TrackioWriter(record, params.project, params.space)
+    def check(chosen: P) -> None:
+        _require(name, name)
+        if isinstance(chosen, MlflowParams) and not chosen.uri:  # its database
+            _require(name, "sqlalchemy")
 
-    return Tracker(open_writer, params.interval)
+    def build(chosen: P) -> Observer:
+        check(chosen)
+        return Tracker(lambda record: open_run(record, chosen), chosen.interval)
 
-
-def check_mlflow(params: MlflowParams) -> None:
-    """Raise InstallationError if a library is missing; without a URI, a database needs SQLAlchemy."""
-    _require("mlflow", "mlflow")
-    if not params.uri:
-        _require("mlflow", "sqlalchemy")
-
-
-def build_mlflow(params: MlflowParams) -> Observer:
-    """Build the observer."""
-    check_mlflow(params)
-
-    def open_writer(record: RunStarted) -> Writer:
-        from .mlflow_run import MlflowWriter
-
-        return MlflowWriter(record, params.experiment, params.uri)
-
-    return Tracker(open_writer, params.interval)
+    return ObserverSpec(
+        name=name,
+        summary=summary,
+        params=params,
+        build=build,
+        check=check,
+        reference=reference,
+        licence=f"{name}: {licence}",
+    )
 
 
 def _require(extra: str, module: str) -> None:
@@ -122,40 +118,36 @@ def _require(extra: str, module: str) -> None:
 def toolbox_observers() -> list[ObserverSpec]:
     """Return the observers."""
     return [
-        ObserverSpec(
-            name="tensorboard",
-            summary="Figures, previews and recipe as event files for TensorBoard, in the run folder",
-            params=TensorBoardParams,
-            build=build_tensorboard,
-            check=check_tensorboard,
-            reference="https://www.tensorflow.org/tensorboard",
-            licence="tensorboard: Apache-2.0",
+        tracker_spec(
+            "tensorboard",
+            "Figures, previews and recipe as event files for TensorBoard, in the run folder",
+            TensorBoardParams,
+            open_tensorboard,
+            "https://www.tensorflow.org/tensorboard",
+            "Apache-2.0",
         ),
-        ObserverSpec(
-            name="wandb",
-            summary="Figures, previews and recipe for Weights & Biases; offline unless mode is online",
-            params=WandbParams,
-            build=build_wandb,
-            check=check_wandb,
-            reference="https://docs.wandb.ai",
-            licence="wandb: MIT",
+        tracker_spec(
+            "wandb",
+            "Figures, previews and recipe for Weights & Biases; offline unless mode is online",
+            WandbParams,
+            open_wandb,
+            "https://docs.wandb.ai",
+            "MIT",
         ),
-        ObserverSpec(
-            name="trackio",
-            summary="Figures, previews and recipe for trackio, on this machine unless a Space is named",
-            params=TrackioParams,
-            build=build_trackio,
-            check=check_trackio,
-            reference="https://huggingface.co/docs/trackio",
-            licence="trackio: MIT",
+        tracker_spec(
+            "trackio",
+            "Figures, previews and recipe for trackio, on this machine unless a Space is named",
+            TrackioParams,
+            open_trackio,
+            "https://huggingface.co/docs/trackio",
+            "MIT",
         ),
-        ObserverSpec(
-            name="mlflow",
-            summary="Figures, previews and recipe for MLflow, in the run folder unless a URI is named",
-            params=MlflowParams,
-            build=build_mlflow,
-            check=check_mlflow,
-            reference="https://mlflow.org/docs",
-            licence="mlflow: Apache-2.0",
+        tracker_spec(
+            "mlflow",
+            "Figures, previews and recipe for MLflow, in the run folder unless a URI is named",
+            MlflowParams,
+            open_mlflow,
+            "https://mlflow.org/docs",
+            "Apache-2.0",
         ),
     ]

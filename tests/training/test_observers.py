@@ -99,7 +99,7 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
     assert (int(row["step"]), float(row["loss"])) == (3, validation["loss"])
     assert float(row["score"]) == validation["score"]
     report = (run.folder / "report.html").read_text("utf-8")
-    assert "generator.width" in report and "3 steps." in report and " train, " in report
+    assert "generator.width" in report and "3 steps, finished." in report and " train, " in report
     info = json.loads((run.folder / "run.json").read_text("utf-8"))
     assert info["parent"] == "default" and info["photos"]["train"] == 24
     assert info["changes"]["training.steps"] == [None, 3]

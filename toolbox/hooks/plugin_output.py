@@ -16,16 +16,29 @@ from toolbox.utils import screen
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
     """Redirect stdout to stderr, also for C libraries and child processes, which use the file descriptors."""
+    with _descriptor_of_stdout(2), contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def native_stdout_discarded() -> Iterator[None]:
+    """Discard what C libraries and child processes write to stdout."""
+    with open(os.devnull, "w") as sink, _descriptor_of_stdout(sink.fileno()):
+        yield
+
+
+@contextmanager
+def _descriptor_of_stdout(target: int) -> Iterator[None]:
+    """Let the file descriptor of stdout lead to another one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     try:
         saved = os.dup(1)
-        os.dup2(2, 1)
+        os.dup2(target, 1)
     except OSError:  # one of the two is closed
         saved = None
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
         if saved is not None:
             os.dup2(saved, 1)

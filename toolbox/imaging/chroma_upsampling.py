@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from toolbox.color import INTEGER_LUMA_WEIGHTS
+from toolbox.imaging.area import shrink_levels
 from toolbox.imaging.color import exact_luma
 
 _STRIP_ROWS = 64
@@ -81,7 +82,7 @@ def enlarge_rows(relation: np.ndarray, target: np.ndarray, rows: slice) -> np.nd
 def linear_relation(small: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return slope and offset of values `small` (h, w, C) as functions of the luma `target` (H, W), (h, w, 2 C)."""
     highest = np.float32(np.iinfo(target.dtype).max)
-    guide = cv2.resize(target, small.shape[1::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / highest
+    guide = shrink_levels(target, *small.shape[:2]).astype(np.float32) / highest
     return _linear_relation(small.astype(np.float32), guide)
 
 

@@ -23,6 +23,10 @@ MIN_CONTEXT = 64
 # smoothly, without the generator.
 DUST_SIDE = 16
 DUST_FRACTION = 1 / 32
+# A hole is large if its side is more than this fraction of the working side.
+LARGE_FRACTION = 1 / 8
+# The ring of known pixels around holes from which differences are spread into them.
+RING = 2
 
 Box = tuple[slice, slice]
 
@@ -33,7 +37,7 @@ class HoleRegion:
 
     Attributes:
         context_box: the rows and columns that the generator sees.
-        hole_box: the rows and columns of the holes, with two pixels around them.
+        hole_box: the rows and columns of the holes, with `RING` pixels around them.
         holes: (h, w) bool, the pixels of the holes in `hole_box`.
         working_side: the context is resized to at most a square of this side in pixels; 0: the generator is not used.
     """
@@ -88,14 +92,14 @@ def hole_regions(mask: np.ndarray, working_side: int, tile: int) -> Iterator[Hol
     boxes[:, 2:] += boxes[:, :2]
     sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
     is_dust = sides <= min(DUST_SIDE, DUST_FRACTION * max(mask.shape))
-    is_large = (sides > working_side // 8) & ~is_dust
+    is_large = (sides > int(LARGE_FRACTION * working_side)) & ~is_dust
     for members in _groups(boxes, is_large, is_dust, tile):
         first, last = boxes[members, :2].min(0), boxes[members, 2:].max(0)
-        hole_box = _grow_box(first, last, 2, mask.shape)
+        hole_box = _grow_box(first, last, RING, mask.shape)
         in_region = np.zeros(count, bool)
         in_region[members + 1] = True
         if is_dust[members[0]]:
-            context, side = 2, 0
+            context, side = RING, 0
         else:
             context = max(MIN_CONTEXT, int(CONTEXT_RATIO * sides[members].max()))
             side = working_side if is_large[members[0]] else max(working_side, tile)
@@ -105,6 +109,14 @@ def hole_regions(mask: np.ndarray, working_side: int, tile: int) -> Iterator[Hol
             holes=in_region[labels[hole_box]],
             working_side=side,
         )
+
+
+def context_size(height: int, width: int, working_side: int) -> tuple[int, int]:
+    """Return the size at which the generator sees a context: at most the area of a square of `working_side` pixels."""
+    limit = working_side * working_side
+    if height * width <= limit:
+        return height, width
+    return max(1, math.isqrt(height * limit // width)), max(1, math.isqrt(width * limit // height))
 
 
 def enlarge_part(values: np.ndarray, size: tuple[int, int], start: list[int], shape: tuple[int, ...]) -> np.ndarray:
@@ -122,8 +134,7 @@ def _generate(target: np.ndarray, view: PhotoView, network: TiledNetwork, region
     """Return what the generator gives for `region.hole_box`, with the channels of `target`."""
     context = view.crop(*region.context_box)
     height, width = context.size
-    scale = min(1.0, region.working_side / math.sqrt(height * width))
-    small = context.resize(max(1, int(height * scale)), max(1, int(width * scale)))
+    small = context.resize(*context_size(height, width, region.working_side))
     values = _match_channels(network.run(small), target)
     start = [hole.start - outer.start for hole, outer in zip(region.hole_box, region.context_box, strict=True)]
     return enlarge_part(values, (height, width), start, region.holes.shape)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from toolbox.color import integer_luma
@@ -25,7 +27,7 @@ def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, in
     """
     if short_side is None:
         return size
-    scale = min(1.0, short_side / min(size), MAX_ASPECT * short_side / max(size))
+    scale = min(Fraction(1), Fraction(short_side, min(size)), Fraction(MAX_ASPECT * short_side, max(size)))
     height, width = (max(1, round(scale * side)) for side in size)
     return height, width
 

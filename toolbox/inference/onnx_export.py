@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +15,7 @@ import torch
 from toolbox.errors import InstallationError, PluginError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.plugin_output import native_stdout_discarded
 from toolbox.inference.onnx_graph import RestoringGraph
 from toolbox.inference.restorer import Restorer, make_restorer
 from toolbox.models.published import list_published, published_spec
@@ -87,8 +84,9 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
     ).eval()
     arguments = tuple(torch.from_numpy(array) for array in example_photo(*TRACED))
     try:
-        with warnings.catch_warnings(), _without_stdout(), tempfile.TemporaryDirectory() as folder:
-            # The tracer warns of each size that becomes a number; `check_graph` finds those that matter.
+        with warnings.catch_warnings(), native_stdout_discarded(), tempfile.TemporaryDirectory() as folder:
+            # torch prints the whole graph when an export fails. The tracer warns of each size that becomes a number;
+            # `check_graph` finds those that matter.
             warnings.simplefilter("ignore")
             path = Path(folder) / "graph.onnx"
             torch.onnx.export(
@@ -110,20 +108,6 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
         if is_out_of_memory(error):
             raise
         raise PluginError(f"{title} can't be exported to ONNX: {one_line(error)}") from error
-
-
-@contextlib.contextmanager
-def _without_stdout() -> Iterator[None]:
-    """Discard what native code writes to stdout: torch writes the whole graph there when an export fails."""
-    sys.stdout.flush()
-    saved, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 1)
-        yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
-        os.close(sink)
 
 
 def check_graph(data: bytes, restorer: Restorer, title: str) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toolbox.color import INTEGER_LUMA_WEIGHTS
 from toolbox.imaging.chroma_upsampling import MIN_VARIANCE
 from toolbox.inference import onnx_resize as resize
+from toolbox.inference.hole_filling import RING
 from toolbox.models.component_calls import call_generator
 
 # Added before integers are divided, and subtracted after it: division rounds towards zero in one runtime and downwards
@@ -100,9 +101,7 @@ class RestoringGraph(nn.Module):
         side = torch.maximum(spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]) + 1
         context, working_side, is_dust = resize.hole_facts(side, height, width, self.fill_side or self.tile, self.tile)
         outer = [resize.grow_span(span, context, n, at_once) for span, n in zip(spans, (height, width), strict=True)]
-        inner = [
-            resize.grow_span(span, resize.RING, n, at_once) for span, n in zip(spans, (height, width), strict=True)
-        ]
+        inner = [resize.grow_span(span, RING, n, at_once) for span, n in zip(spans, (height, width), strict=True)]
         seen, seen_lost = (values[:, outer[0]][:, :, outer[1]] for values in (pixels.float(), lost))
         size = resize.context_size(*resize.sides_of(seen_lost), working_side)
         picture = self._run(seen, seen_lost, fill, size)

@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from toolbox.inference.hole_filling import CONTEXT_RATIO, DUST_FRACTION, DUST_SIDE, MIN_CONTEXT
+from toolbox.imaging.area import PARTS
+from toolbox.inference.hole_filling import CONTEXT_RATIO, DUST_FRACTION, DUST_SIDE, LARGE_FRACTION, MIN_CONTEXT
 from toolbox.inference.modes import MAX_ASPECT
 from toolbox.smooth_fill import ROUNDS, TRACED_LEVELS
 
-# OpenCV leaves out the share of a pixel if it is at most 1 / PARTS.
-PARTS = 1000
-# The ring of known pixels around the lost region from which differences are spread into it.
-RING = 2
 # The context of a hole is this fraction of its side, as whole numbers.
 _RATIO = CONTEXT_RATIO.as_integer_ratio()
 
@@ -67,30 +64,34 @@ def root(value: Tensor) -> Tensor:
 
 
 def area_weights(length: Tensor, target: Tensor) -> Tensor:
-    """Return the weights (target, length) that average pixels over the area of larger ones, as OpenCV's INTER_AREA."""
-    # In units of 1 / target of a pixel, all ends are whole numbers.
+    """Return the weights (target, length) that sum pixels over the area of larger ones, as OpenCV's INTER_AREA.
+
+    They are whole numbers in units of 1 / target of a pixel; divided by `length` they are the weights of a mean.
+    """
     larger = numbers(target)[:, None] * length
     pixel = numbers(length)[None] * target
     overlap = (torch.minimum(larger + length, pixel + target) - torch.maximum(larger, pixel)).clamp(min=0)
-    counted = torch.where(overlap * PARTS > target, overlap, 0 * overlap)
-    return counted.float() / length.float()
+    return torch.where(overlap * PARTS > target, overlap, 0 * overlap).float()
 
 
 def shrink(values: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Return the means of (C, H, W) at a smaller size, (C, height, width), as OpenCV's INTER_AREA for floats."""
     old_height, old_width = sides_of(values)
-    return area_weights(old_height, height) @ values @ area_weights(old_width, width).T
+    rows, columns = (area_weights(old_height, height) / old_height, area_weights(old_width, width) / old_width)
+    return rows @ values @ columns.T
 
 
 def shrink_levels(values: Tensor, height: Tensor, width: Tensor) -> Tensor:
-    """Return whole numbers (C, H, W) at a smaller size, as OpenCV's INTER_AREA for 8 bits.
+    """Return whole numbers (C, H, W) at a smaller size, as `toolbox.imaging.area.shrink_levels` for 8 bits.
 
-    Halves are rounded to even numbers, but upwards at exactly half the size.
+    The sums are whole numbers, exact in float32 over the rows and in float64 over the columns, so every runtime gets
+    the same levels.
     """
     old_height, old_width = sides_of(values)
-    means = shrink(values, height, width)
+    sums = area_weights(old_height, height) @ values
+    means = (sums.double() @ area_weights(old_width, width).double().T) / (old_height * old_width).double()
     is_half = (old_height == 2 * height) & (old_width == 2 * width)
-    return torch.where(is_half, (means + 0.5).floor(), means.round())
+    return torch.where(is_half, (means + 0.5).floor(), means.round()).float()
 
 
 def pad_to_multiple(values: Tensor, multiple: int) -> Tensor:
@@ -181,5 +182,5 @@ def hole_facts(side: Tensor, height: Tensor, width: Tensor, fill_side: int, tile
     long = torch.maximum(height, width)
     is_dust = (side <= DUST_SIDE) & (side * round(1 / DUST_FRACTION) <= long)
     context = (side * _RATIO[0] // _RATIO[1]).clamp(min=MIN_CONTEXT)
-    working_side = torch.where(side > fill_side // 8, fill_side, max(fill_side, tile))
+    working_side = torch.where(side > int(LARGE_FRACTION * fill_side), fill_side, max(fill_side, tile))
     return context, working_side, is_dust

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from toolbox.imaging.area import shrink_levels
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PhotoView:
@@ -39,7 +41,7 @@ class PhotoView:
         """Return the view at a smaller size. A pixel is lost if any pixel that it covers is lost."""
         if self.size == (height, width):
             return self
-        image = cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA)
+        image = shrink_levels(self.image, height, width)
         mask = cv2.resize(self.mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
         return PhotoView(image=image, mask=mask, fill=self.fill)
 
