@@ -30,8 +30,7 @@ from toolbox.utils.signals import stop_on_signals
 
 SAMPLE_LINE = (
     "No --data, so this run uses the package's {count} sample photographs. It takes a few minutes and shows that "
-    "everything works; the result is not a finished restorer. For your own photographs: toolbox run --recipe {recipe} "
-    "--data DIR"
+    "everything works; the result is not a finished restorer. To train on your own photographs, add --data DIR."
 )
 
 
@@ -237,7 +236,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     if plan.source is None and (line := describe_left_out(source)):
         console.print_line(f"--data: {line}.")
     if source.kind == "sample" and request.resume is None:
-        console.print_line(SAMPLE_LINE.format(count=len(source.items), recipe=plan.name))
+        console.print_line(SAMPLE_LINE.format(count=len(source.items)))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
     known = {} if request.resume is None else broken_files.read_skipped(request.resume / run_dir.SKIPPED)
