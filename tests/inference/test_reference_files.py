@@ -108,6 +108,19 @@ def test_a_provenance_picture_does_not_replace_the_result(album):
     assert (album / "out" / "photo.png.provenance.png").exists()
 
 
+def test_a_palette_that_is_gray_missing_or_without_use_is_refused(album):
+    photo = album / "photo.png"
+    result = run_restore(photo, "-o", album / "out", "--palette", photo, code=1)
+    assert "is gray; choose a photo in colour" in result.output
+    result = run_restore(photo, "-o", album / "out", "--palette", album / "missing", code=2)
+    assert "there is no such file" in result.output
+    result = run_restore(photo, "-o", album / "out", "--palette", photo, "--keep", "rgb", code=2)
+    assert "no new colours" in result.output
+    # These weights predict no classes of colours.
+    result = run_restore(photo, "-o", album / "out", "--palette", album / "others" / "b.png", code=1)
+    assert "predict classes of colours" in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

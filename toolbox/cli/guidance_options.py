@@ -33,6 +33,12 @@ guidance_options = option_group(
         "edges.",
     ),
     click.option(
+        "--palette",
+        type=click.Path(path_type=Path),
+        metavar="PHOTO",
+        help="A photo of another scene, in colour. What looks alike in the photo, as sky or grass, takes its colours.",
+    ),
+    click.option(
         "--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata."
     ),
 )
@@ -46,6 +52,9 @@ class Guidance(Protocol):
 
     @property
     def hints(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def palette(self) -> Path | None: ...  # noqa: D102
 
     @property
     def provenance(self) -> bool: ...  # noqa: D102
@@ -67,9 +76,15 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
             raise UsageError(f"--hints and --keep {values.keep} can't be combined: it gives no new colours.")
         if not values.hints.is_file():
             raise UsageError(f"--hints {values.hints}: there is no such file.")
+    if values.palette is not None:
+        if values.keep not in ("auto", "luma"):
+            raise UsageError(f"--palette and --keep {values.keep} can't be combined: it gives no new colours.")
+        if not values.palette.is_file():
+            raise UsageError(f"--palette {values.palette}: there is no such file.")
     return {
         "references": find_references(values.reference),
         "hints": values.hints,
+        "palette": values.palette,
         "provenance": values.provenance,
         "source_type": values.provenance,
     }

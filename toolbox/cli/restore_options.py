@@ -51,6 +51,7 @@ class Arguments:
     before_after: bool
     reference: tuple[Path, ...]
     hints: Path | None
+    palette: Path | None
     provenance: bool
     preview: bool
     mask_means: MaskMeaning

@@ -1,13 +1,14 @@
-"""Combine what guides the restoration of one photograph: reference photographs and strokes of colour."""
+"""Combine what guides the restoration of one photograph: references, strokes of colour, a palette."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from toolbox.guidance import provenance
+from toolbox.guidance.color_layer import ColorLayer
 from toolbox.guidance.hints import check_hints, spread_hints
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
 from toolbox.imaging.chroma_upsampling import Strips
@@ -16,7 +17,12 @@ from toolbox.imaging.pixels import as_rgb
 # A lost pixel is taken from a reference from this belief on; otherwise it is filled as without a reference.
 MIN_BELIEF = 0.5
 
+# A palette that gives less than this fraction of the pixels their colours is of no use.
+MIN_PALETTE = 0.01
+
 References = np.ndarray | Reference | Iterable[np.ndarray | Reference]
+# Gives the colours of a palette for a photograph of the luma (H, W), uint8 or uint16.
+PaletteLayer = Callable[[np.ndarray], ColorLayer]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,6 +35,8 @@ class Guide:
         found: (H, W) bool, the lost pixels that are taken from a reference.
         hints: (H, W, 4) RGBA, strokes of colour; None: there are none.
         hinted: (H, W) bool, where strokes decide the colour. `mix` sets it.
+        palette: the palette of another scene; None: there is none.
+        matched: (H, W) bool, where the palette decides the colour. `mix` sets it.
     """
 
     mask: np.ndarray
@@ -36,37 +44,53 @@ class Guide:
     found: np.ndarray
     hints: np.ndarray | None
     hinted: np.ndarray
+    palette: PaletteLayer | None
+    matched: np.ndarray
 
     def mix(self, strips: Strips, luma: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield strips for `compose_rgb` with the colours of the references and, before these, of the strokes.
+        """Yield strips for `compose_rgb`: strokes come before references, these before the palette and the network.
 
         Args:
             strips: rows, and R - Y and B - Y of the network, (h, W, 2).
             luma: (H, W) uint8 or uint16, with the lost region filled.
         """
-        layer = None if self.hints is None else spread_hints(luma, self.hints)
+        hints = None if self.hints is None else spread_hints(luma, self.hints)
+        palette = None if self.palette is None else self.palette(luma)
         for rows, differences in strips:
+            if palette is not None:
+                differences, self.matched[rows] = _lay_over(palette, rows, differences)
             if self.result is not None:
                 belief = self.result.belief[rows, :, None]
                 differences = belief * self.result.differences[rows] + (1 - belief) * differences
-            if layer is not None:
-                colors, weight = layer.rows(rows)
-                differences = colors + (1 - weight) * differences
-                self.hinted[rows] = weight[..., 0] >= MIN_BELIEF
+            if hints is not None:
+                differences, self.hinted[rows] = _lay_over(hints, rows, differences)
             yield rows, differences
 
     def provenance(self) -> np.ndarray:
         """Return where each pixel of a photograph with new colours comes from, (H, W) uint8 of `Origin`."""
         origin = provenance.without_guide(self.mask)
+        origin[~self.mask & self.matched] = provenance.Origin.COLOUR_FROM_PALETTE
         if self.result is not None:
             origin[~self.mask & (self.result.belief >= MIN_BELIEF)] = provenance.Origin.COLOUR_FROM_REFERENCE
         origin[~self.mask & self.hinted] = provenance.Origin.COLOUR_FROM_HINT
         origin[self.found] = provenance.Origin.FILLED_FROM_REFERENCE
         return origin
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line for each reference that is not used, or not fully, and for a palette of no use; after `mix`."""
+        notes = () if self.result is None else self.result.notes
+        if self.palette is not None and self.matched.mean() < MIN_PALETTE:
+            notes += ("the palette has nothing like this photo: not used",)
+        return notes
+
 
 def make_guide(
-    luma: np.ndarray, mask: np.ndarray, references: References | None = None, hints: np.ndarray | None = None
+    luma: np.ndarray,
+    mask: np.ndarray,
+    references: References | None = None,
+    hints: np.ndarray | None = None,
+    palette: PaletteLayer | None = None,
 ) -> Guide:
     """Align the references to a photograph and test them, and check the hints.
 
@@ -75,6 +99,7 @@ def make_guide(
         mask: (H, W) bool, its lost region.
         references: see `as_references`.
         hints: (H, W, 4) RGBA uint8 or uint16, opaque where there is a stroke.
+        palette: gives the colours of another scene.
 
     Raises:
         ValueError: an array of another type or shape; hints without a stroke.
@@ -84,7 +109,21 @@ def make_guide(
     result = None if references is None else apply_reference(luma, mask, as_references(references))
     nowhere = np.zeros(mask.shape, bool)
     found = nowhere if result is None else mask & (result.luma_belief >= MIN_BELIEF)
-    return Guide(mask=mask, result=result, found=found, hints=hints, hinted=nowhere.copy())
+    return Guide(
+        mask=mask,
+        result=result,
+        found=found,
+        hints=hints,
+        hinted=nowhere.copy(),
+        palette=palette,
+        matched=nowhere.copy(),
+    )
+
+
+def _lay_over(layer: ColorLayer, rows: slice, differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return R - Y and B - Y (h, W, 2) with a layer over them, and where the layer decides, (h, W) bool."""
+    colors, weight = layer.rows(rows)
+    return colors + (1 - weight) * differences, weight[..., 0] >= MIN_BELIEF
 
 
 def as_references(references: References) -> Iterator[Reference]:

@@ -6,14 +6,13 @@ distance; its colour spreads in the same way. A pixel takes the colour as far as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
+from toolbox.guidance.color_layer import ColorLayer
 from toolbox.guidance.diffusion import solve
 from toolbox.guidance.fields import ramp
-from toolbox.imaging.chroma_upsampling import enlarge_rows, linear_relation, red_blue_differences
+from toolbox.imaging.chroma_upsampling import linear_relation, red_blue_differences
 
 # Colours are spread at this size at most; the luma at full size then gives them their edges.
 WORKING_PIXELS = 100_000
@@ -28,25 +27,7 @@ _TONE = (0.3, 0.15)  # luma apart from that under the strokes: no hint at the fi
 _STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class HintLayer:
-    """The colours of strokes over a photograph of (H, W) pixels, and how far they apply.
-
-    Attributes:
-        luma: (H, W) uint8 or uint16.
-        relation: how colour, times weight, and the weight depend on luma, see `linear_relation`.
-    """
-
-    luma: np.ndarray
-    relation: np.ndarray
-
-    def rows(self, rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return R - Y and B - Y times the weight (h, W, 2), and the weight (h, W, 1) in [0, 1]."""
-        values = enlarge_rows(self.relation, self.luma, rows)
-        return values[..., :2], values[..., 2:].clip(0, 1)
-
-
-def spread_hints(luma: np.ndarray, hints: np.ndarray) -> HintLayer:
+def spread_hints(luma: np.ndarray, hints: np.ndarray) -> ColorLayer:
     """Return the colours of strokes, spread over a photograph.
 
     Args:
@@ -66,7 +47,7 @@ def spread_hints(luma: np.ndarray, hints: np.ndarray) -> HintLayer:
     # The solution is approximate; no colour is stronger than the strokes'.
     limit = np.abs(color).max()
     values = np.dstack([differences.clip(-limit, limit) * weight[..., None], weight])
-    return HintLayer(luma=luma, relation=linear_relation(values, luma))
+    return ColorLayer(luma=luma, relation=linear_relation(values, luma))
 
 
 def check_hints(hints: np.ndarray, size: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ from toolbox.imaging.xmp import DigitalSourceType
 
 
 class Origin(IntEnum):
-    """Where a pixel comes from. Of a gray photograph, known luma gets colours from one of three sources."""
+    """Where a pixel comes from. Of a gray photograph, known luma gets colours from one of four sources."""
 
     KNOWN = 0
     COLOUR_FROM_NETWORK = 1
@@ -18,6 +18,7 @@ class Origin(IntEnum):
     COLOUR_FROM_REFERENCE = 3
     FILLED = 4
     FILLED_FROM_REFERENCE = 5
+    COLOUR_FROM_PALETTE = 6
 
 
 # RGB of each origin in the picture: they differ in lightness too, for people who do not see all colours.
@@ -28,6 +29,7 @@ COLOURS = {
     Origin.COLOUR_FROM_REFERENCE: (86, 180, 233),
     Origin.FILLED: (213, 94, 0),
     Origin.FILLED_FROM_REFERENCE: (0, 90, 140),
+    Origin.COLOUR_FROM_PALETTE: (0, 158, 115),
 }
 
 
@@ -61,11 +63,12 @@ def source_type(origin: np.ndarray, *, is_corrected: bool = False) -> DigitalSou
     """Return the IPTC's term for a photograph whose pixels (H, W) uint8 have these origins.
 
     Any pixel from the network makes it a composite with media from a trained algorithm, as the IPTC calls a photograph
-    with a part that was filled in. Without one, pixels of a reference make it a composite of captures. One whose
-    contrast, cast or evenness was corrected, `is_corrected`, and nothing else, is enhanced by an algorithm.
+    with a part that was filled in. So does a palette, whose colours the network places. Without these,
+    pixels of a reference make it a composite of captures. One whose contrast, cast or evenness was corrected,
+    `is_corrected`, and nothing else, is enhanced by an algorithm.
     """
     kinds = set(np.unique(origin).tolist())
-    if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.FILLED}:
+    if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.COLOUR_FROM_PALETTE, Origin.FILLED}:
         return "compositeWithTrainedAlgorithmicMedia"
     if kinds & {Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE}:
         return "compositeCapture"

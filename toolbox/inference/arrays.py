@@ -21,7 +21,7 @@ from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import add_damage, add_detected, choose_keep, restore_pixels
-from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo
+from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo, photo_array
 from toolbox.inference.print_correction import correct_photo, find_corners
 from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
@@ -43,6 +43,7 @@ def restore(
     repair: bool | Mapping[str, object] = False,
     reference: References | None = None,
     hints: np.ndarray | None = None,
+    palette: PhotoLike | None = None,
     detector: str | None = None,
     fill: str | None = None,
     post: Sequence[str] | None = None,
@@ -71,6 +72,7 @@ def restore(
             detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
         hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
+        palette: a photograph of another scene, whose colours what looks alike takes; a path, a PIL image or an array.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
@@ -124,7 +126,12 @@ def restore(
     decoded, _, toning = correct_photo(decoded, corrections, diagnosed, toning, lost)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"
-    check_keep("rgb" if keeps_tone else chosen, reference=reference is not None, hints=hints is not None)
+    check_keep(
+        "rgb" if keeps_tone else chosen,
+        reference=reference is not None,
+        hints=hints is not None,
+        palette=palette is not None,
+    )
     if (chosen == "rgb" or keeps_tone) and not lost.any():
         pixels = as_rgb(decoded.pixels)
     else:
@@ -134,9 +141,9 @@ def restore(
             else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights), post=post)
         )
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
-        pixels = restore_pixels(
-            decoded, lost, chosen, restorer, toning if keeps_tone else None, reference, hints
-        ).pixels
+        colors = None if palette is None else photo_array(palette)
+        tone_kept = toning if keeps_tone else None
+        pixels = restore_pixels(decoded, lost, chosen, restorer, tone_kept, reference, hints, colors).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
 
 

@@ -22,7 +22,7 @@ FileId = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class _Originals:
-    """The files that no result may replace: the photographs and the mask. And the folders of the photographs."""
+    """The files that no result may replace: the photographs, the mask, guides. And the folders of the photographs."""
 
     paths: frozenset[FileId]
     folders: frozenset[FileId]
@@ -139,10 +139,10 @@ def _restore_one(
 
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:
     paths = [job.photo for job in jobs]
-    hints = [options.hints] if options.hints is not None else []
-    masks = [options.mask_options.path] if options.mask_options.path is not None else []
+    named = (options.mask_options.path, options.hints, options.palette)
+    others = [path for path in named if path is not None]
     return _Originals(
-        paths=_file_ids([*paths, *masks, *hints, *options.references]),
+        paths=_file_ids([*paths, *others, *options.references]),
         folders=_file_ids({path.parent for path in paths}),
     )
 

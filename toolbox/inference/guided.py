@@ -24,7 +24,7 @@ class Restoration:
     Attributes:
         pixels: (H, W, 3) RGB of the photograph's type.
         origin: (H, W) uint8, where each pixel comes from: `toolbox.guidance.provenance.Origin`.
-        notes: a line for each reference that is not used, or not fully.
+        notes: a line for each reference and palette that is not used, or not fully.
         used: the fraction of the pixels that comes from each reference, by its name; without those not used.
     """
 
@@ -39,12 +39,14 @@ def plain_origin(view: PhotoView, keep: str) -> np.ndarray:
     return provenance.without_guide(view.mask, colours=keep != "rgb")
 
 
-def check_keep(keep: str, *, reference: bool, hints: bool) -> None:
+def check_keep(keep: str, *, reference: bool, hints: bool, palette: bool) -> None:
     """Raise ValueError if `keep` leaves nothing to guide."""
     if reference and keep == "none":
         raise ValueError('A reference needs keep = "luma" or "rgb": with "none", no pixel of the photograph is known.')
     if hints and keep != "luma":
         raise ValueError(f'Hints need keep = "luma", which gives new colours; it is "{keep}".')
+    if palette and keep != "luma":
+        raise ValueError(f'A palette needs keep = "luma", which gives new colours; it is "{keep}".')
 
 
 def run_guided(view: PhotoView, guide: Guide, keep: str, run: Callable[[PhotoView, Mix], np.ndarray]) -> Restoration:
@@ -62,9 +64,8 @@ def run_guided(view: PhotoView, guide: Guide, keep: str, run: Callable[[PhotoVie
         origin = np.where(found, np.uint8(provenance.Origin.FILLED_FROM_REFERENCE), plain_origin(view, keep))
     else:
         origin = guide.provenance()
-    result = guide.result
-    notes, used = ((), ()) if result is None else (result.notes, result.used)
-    return Restoration(pixels=pixels, origin=origin, notes=notes, used=used)
+    used = () if guide.result is None else guide.result.used
+    return Restoration(pixels=pixels, origin=origin, notes=guide.notes, used=used)
 
 
 def _add_found(view: PhotoView, guide: Guide, keep: str) -> tuple[PhotoView, np.ndarray]:

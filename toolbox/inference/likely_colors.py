@@ -1,8 +1,7 @@
 """Colours that are likely at a point of a gray photograph, for people who colour it by strokes.
 
-A generator can offer them if it predicts classes of colours: its auxiliary output ``classes`` has the logits
-(B, K, h, w), and its attribute ``centres`` the colour (Cb, Cr) of each class, (K, 2). For other generators the colours
-of the restored photograph are offered. Reference: the suggestions of Zhang et al., "Real-Time User-Guided Image
+A generator can offer them if it predicts classes of colours, see `color_classes`. For other generators the colours of
+the restored photograph are offered. Reference: the suggestions of Zhang et al., "Real-Time User-Guided Image
 Colorization with Learned Deep Priors", SIGGRAPH 2017.
 """
 
@@ -15,18 +14,13 @@ import numpy as np
 import torch
 
 from toolbox.color import add_differences, array_cbcr, array_luma, color_differences
-from toolbox.inference.modes import working_size
+from toolbox.inference.color_classes import compand, read_classes, shrink_to
 from toolbox.inference.photo_view import make_view
 from toolbox.inference.restorer import Restorer
-from toolbox.models.forward import run_generator
 
 MAX_COLORS = 8
-# Differences between colours near gray are more visible, so distances are measured on a plane that is linear up to
-# about this chroma and logarithmic beyond it. Colours nearer to each other than the distance look alike.
-_KNEE = 0.03
+# Colours nearer to each other than this, on the plane of `compand`, look alike.
 _MIN_DISTANCE = 1.1
-# The side of the working size where the recipe has none.
-_SIDE = 256
 # Around a point, so many pixels of the grid count.
 _RADIUS = 1
 
@@ -60,7 +54,7 @@ class ColorField:
         weights = self.probabilities[(slice(None), *box)].mean((1, 2))
         chosen = [weights @ self.centres]
         for index in np.argsort(-weights, kind="stable"):
-            distances = np.linalg.norm(_spread(np.array(chosen)) - _spread(self.centres[index]), axis=1)
+            distances = np.linalg.norm(compand(np.array(chosen)) - compand(self.centres[index]), axis=1)
             if len(chosen) < MAX_COLORS and weights[index] > 0 and distances.min() > _MIN_DISTANCE:
                 chosen.append(self.centres[index])
         # In black and in white all colours are the same.
@@ -75,26 +69,14 @@ def color_field(restorer: Restorer, gray: np.ndarray, mask: np.ndarray) -> Color
         gray: (H, W) uint8.
         mask: (H, W) bool, the lost region.
     """
-    view = make_view(gray, mask)
-    view = view.resize(*working_size(view.size, restorer.size or _SIDE))
-    network = restorer.network
-    dtype = next((values.dtype for values in network.parameters()), torch.float32)
-    with torch.inference_mode():
-        outputs = run_generator(network, "none", *view.to_tensors(restorer.multiple, restorer.device, dtype))
-    height, width = view.size
+    outputs, (height, width) = restorer.color_predictor.run(make_view(gray, mask))
     rgb = outputs["restored"][0].permute(1, 2, 0).float().cpu().numpy()[:height, :width].clip(0, 1)
     luma = array_luma(rgb)
-    centres = getattr(network, "centres", None)
-    logits = outputs.get("classes")
-    if logits is None or centres is None or tuple(centres.shape) != (logits.shape[1], 2):
+    classes = read_classes(restorer.network, outputs, (height, width))
+    if classes is None:
         return _field_of_colors(rgb, luma)
-    probabilities = logits[0].float().softmax(0).cpu().numpy()
-    scale = probabilities.shape[1] / outputs["restored"].shape[2]
-    rows, columns = (max(1, round(side * scale)) for side in (height, width))
-    small = cv2.resize(luma, (columns, rows), interpolation=cv2.INTER_AREA)
-    return ColorField(
-        centres=centres.float().cpu().numpy(), probabilities=probabilities[:, :rows, :columns], luma=small
-    )
+    small = shrink_to(luma, classes.probabilities.shape[1:])
+    return ColorField(centres=classes.centres, probabilities=classes.probabilities, luma=small)
 
 
 def _field_of_colors(rgb: np.ndarray, luma: np.ndarray) -> ColorField:
@@ -109,12 +91,6 @@ def _field_of_colors(rgb: np.ndarray, luma: np.ndarray) -> ColorField:
     like = np.abs(tones[None] - centre_tones[:, None, None])
     weights = np.exp(-20 * own - 5 * like).astype(np.float32)
     return ColorField(centres=centres, probabilities=weights / weights.sum(0), luma=tones)
-
-
-def _spread(colors: np.ndarray) -> np.ndarray:
-    """Return Cb and Cr (..., 2) with the chroma r replaced by asinh(r / _KNEE)."""
-    radius = np.maximum(np.linalg.norm(colors, axis=-1, keepdims=True), 1e-6)
-    return colors * (np.arcsinh(radius / _KNEE) / radius)
 
 
 def _hex(color: np.ndarray, luma: float) -> str:

@@ -35,6 +35,8 @@ class RestoreOptions:
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
         hints: the file with strokes of colour for the photograph, or None.
+        palette: the file of a photograph of another scene, whose colours what looks alike takes, or None. A photograph
+            that keeps its colours does not use it.
         provenance: whether a picture of where each pixel comes from is written.
         source_type: whether the metadata of the result says what its pixels come from.
         preview: whether only a picture of the lost region is written.
@@ -51,6 +53,7 @@ class RestoreOptions:
     references: tuple[Path, ...] = ()
     reference_index: ReferenceIndex | None = None
     hints: Path | None = None
+    palette: Path | None = None
     provenance: bool = False
     source_type: bool = False
     preview: bool = False

@@ -25,7 +25,7 @@ from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_r
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side, write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
-from toolbox.inference.reference_files import read_references
+from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import (
     MaskOptions,
@@ -103,8 +103,10 @@ def _restore_sheet(
     else:
         references = _references(photo, mask, job, options) if options.references else None
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
+        palette_path = None if keep != "luma" or keeps_tone else options.palette
+        palette = None if palette_path is None else read_palette(palette_path, max_pixels=options.max_pixels)
         tone = toning if keeps_tone else None
-        restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints)
+        restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
     if sheet.mask_options.repair is not None:
         corrections = [*corrections, kinds_of_damage.describe(damage)]
     exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
@@ -204,6 +206,7 @@ def restore_pixels(
     tone: Toning | None,
     references: References | None = None,
     hints: np.ndarray | None = None,
+    palette: np.ndarray | None = None,
 ) -> Restoration:
     """Return the restored pixels, (H, W, 3) of the type of the photograph's, and where each comes from.
 
@@ -211,7 +214,7 @@ def restore_pixels(
     """
     is_color = photo.pixels.ndim == 3
     image = integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels
-    restored = restorer.restore(image, mask, reference=references, hints=hints)
+    restored = restorer.restore(image, mask, reference=references, hints=hints, palette=palette)
     if tone is None:
         return restored
     pixels = np.where(mask[..., None], apply_toning(integer_luma(restored.pixels), tone), photo.pixels)

@@ -1,4 +1,4 @@
-"""Find and read the files of reference photographs."""
+"""Find and read the files of reference photographs and of palettes."""
 
 from __future__ import annotations
 
@@ -52,6 +52,14 @@ def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.
                 raise
             continue
         yield Reference(name=str(path), rgb=as_rgb(opened.pixels), damage=_damage(opened))
+
+
+def read_palette(path: Path, *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
+    """Return a photograph whose colours are used, (H, W, 3) uint8; raise DataError if it can't be read or is gray."""
+    palette = io.read_rgb(path, max_pixels=max_pixels)
+    if measure_toning(palette).kind == "gray":
+        raise DataError(f"--palette {files.printable(path)} is gray; choose a photo in colour")
+    return palette
 
 
 def _damage(photo: Photo) -> np.ndarray:

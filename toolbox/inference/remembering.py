@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -62,6 +62,13 @@ class RememberingNetwork(nn.Module):
         if hasattr(network, ATTRIBUTE):
             self.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
         self.train(network.training)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the network has, as `centres`
+        """Return an attribute of the wrapped network."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("network"), name)
 
     def forward(self, image: Tensor, mask: Tensor) -> Outputs:
         """Return the pictures (B, 3, H, W) and the auxiliary outputs for `image` and `mask` (B, 1, H, W)."""

@@ -19,10 +19,12 @@ from toolbox.errors import UsageError, WeightsError
 from toolbox.guidance.guide import References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
+from toolbox.inference.color_classes import ColorPredictor
 from toolbox.inference.detectors import damage_detector, recipe_detector
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
+from toolbox.inference.palette import palette_layer
 from toolbox.inference.photo_arrays import PhotoLike, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor, find_postprocessors, recipe_postprocessors
@@ -89,6 +91,11 @@ class Restorer:
         return probe_receptive_radius(self.network, self.device, self.multiple)
 
     @property
+    def color_predictor(self) -> ColorPredictor:
+        """What the network predicts for the colours of a photograph."""
+        return ColorPredictor(network=self.network, multiple=self.multiple, device=self.device, side=self.size)
+
+    @property
     def fill_side(self) -> int | None:
         """The side of the square at which the network fills holes; None: at full size, as far as a tile allows."""
         return self.network_fill_size or self.size
@@ -100,6 +107,7 @@ class Restorer:
         *,
         reference: References | None = None,
         hints: np.ndarray | None = None,
+        palette: PhotoLike | None = None,
         saturation: float | None = None,
     ) -> np.ndarray:
         """Restore one photograph.
@@ -113,6 +121,8 @@ class Restorer:
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
                 of like tone and texture around it, up to its edges. Only with keep = "luma".
+            palette: a photograph of another scene, as `image`, in colour. What looks alike in the image takes its
+                colours. Only with keep = "luma", and with weights that predict classes of colours, as "luma".
             saturation: factor of the predicted colours in this call; None: that of the restorer.
 
         Returns:
@@ -121,14 +131,15 @@ class Restorer:
 
         Raises:
             ValueError: an array of another type or shape; a saturation that is not valid; hints without a stroke; a
-                reference with keep = "none", hints with keep other than "luma".
+                reference with keep = "none"; hints or a palette with keep other than "luma"; a gray palette.
             PluginError: the generator or the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
             DataError: the file of a path can't be read.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
         pixels, plane = photo_array(image), None if mask is None else photo_array(mask)
-        return restorer.restore(pixels, plane, reference=reference, hints=hints).pixels
+        colors = None if palette is None else photo_array(palette)
+        return restorer.restore(pixels, plane, reference=reference, hints=hints, palette=colors).pixels
 
     def restore(
         self,
@@ -137,15 +148,17 @@ class Restorer:
         *,
         reference: References | None = None,
         hints: np.ndarray | None = None,
+        palette: np.ndarray | None = None,
     ) -> Restoration:
-        """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
+        """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`, but arrays."""
         view = make_view(image, self._find_mask(image) if mask is None else mask)
-        if reference is None and hints is None:
+        if reference is None and hints is None and palette is None:
             restoration = Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
         else:
-            check_keep(self.keep, reference=reference is not None, hints=hints is not None)
+            check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
             luma = image if image.ndim == 2 else integer_luma(image)
-            guide = make_guide(luma, view.mask, reference, hints)
+            layer = None if palette is None else palette_layer(palette, self.color_predictor)
+            guide = make_guide(luma, view.mask, reference, hints, layer)
             restoration = run_guided(view, guide, self.keep, self._run)
         return replace(restoration, pixels=self._post(restoration.pixels, view))
 
