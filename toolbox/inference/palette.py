@@ -36,7 +36,7 @@ _TEMPERATURE = 0.01
 _LIKELIHOOD = 0.5
 # Belief is 0 at the first and 1 at the second: of the best similarity, and of the likelihood of the colour, relative to
 # that which the network expects of its own colours.
-_SIMILAR = (0.97, 0.995)
+_SIMILAR = (0.98, 0.997)
 _LIKELY = (0.15, 0.6)
 # Of the target, so many points are compared with the palette at a time.
 _POINTS = 1024
