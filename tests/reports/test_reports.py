@@ -167,7 +167,9 @@ def test_an_album_is_shown_before_and_after_with_its_failures(tmp_path, monkeypa
     run_restore(album, "-o", tmp_path / "out", code=3)
     assert call("report", tmp_path / "out").strip() == str(tmp_path / "out" / "report.html")
     html = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert html.count("data:image/jpeg") == 6 and "broken.png" in html and "<script" not in html
+    assert html.count("data:image/jpeg") == 6 and "<td>broken.png</td>" in html and "<script" not in html
+    assert f"Photographs of {album}." in html and "<h2>" + str(album) not in html
+    assert "100 % " in html and "1e+02" not in html and "0 % was" not in html
 
 
 def test_restore_writes_the_report_beside_the_results(tmp_path, monkeypatch):

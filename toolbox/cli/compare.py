@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,21 +41,21 @@ def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None
 
 def print_comparison(runs: Sequence[RunFiles]) -> None:
     """Print the tables that have rows, and a note if the scores can't be compared."""
+    from toolbox.evaluation.metrics import format_figure
     from toolbox.reports import comparison
 
-    for header, rows in _tables(runs).values():
+    formats = {"scores": format_figure, "seeds": format_figure}
+    for name, (header, rows) in _tables(runs).items():
         if rows:
-            print_table([[_cell(value) for value in row] for row in rows], header)
+            print_table([[_cell(value, formats.get(name, str)) for value in row] for row in rows], header)
             click.echo("")
     note = comparison.validation_note(runs)
     if note:
         click.echo(f"note: {note}", err=True)
 
 
-def _cell(value: object) -> str:
-    from toolbox.reports.page import format_number
-
-    return format_number(value) if isinstance(value, float) else "-" if value is None else str(value)
+def _cell(value: object, format_float: Callable[[float], str]) -> str:
+    return format_float(value) if isinstance(value, float) else "-" if value is None else str(value)
 
 
 def _tables(runs: Sequence[RunFiles]) -> dict[str, tuple[tuple[str, ...], list[list[Any]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolbox.cli.restore_options import Arguments
@@ -40,11 +41,11 @@ def write_zip(arguments: Arguments, jobs: Jobs, results: Sequence[PhotoResult], 
     from toolbox.evaluation import submission
     from toolbox.utils import files
 
-    failed = [result.photo for result in results if result.status == "failed"]
+    failed = [Path(result.photo).name for result in results if result.status == "failed"]
     if failed:
         console.print_line(f"No submission was written, because these failed: {files.listed(failed)}.")
         return
-    left = [result.photo for result in results if result.status == "left as it is"]
+    left = [Path(result.photo).name for result in results if result.status == "left as it is"]
     if left:
         raise DataError(
             f"No submission was written, because these were left as they are and have no result: {files.listed(left)}. "

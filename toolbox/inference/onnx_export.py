@@ -16,7 +16,7 @@ from toolbox.errors import InstallationError, PluginError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.plugin_output import native_stdout_discarded
-from toolbox.inference.onnx_graph import RestoringGraph
+from toolbox.inference.onnx_graph import make_graph
 from toolbox.inference.restorer import Restorer, make_restorer
 from toolbox.models.published import list_published, published_spec
 from toolbox.models.weights import TrainedGenerator, load_trained
@@ -74,14 +74,6 @@ def _require_onnx() -> None:
 
 def trace_restorer(restorer: Restorer, title: str) -> bytes:
     """Return the graph of a restorer as an ONNX file."""
-    graph = RestoringGraph(
-        restorer.network,
-        keep=restorer.keep,
-        multiple=restorer.multiple,
-        size=restorer.size,
-        fill_side=restorer.fill_side,
-        tile=restorer.tile,
-    ).eval()
     arguments = tuple(torch.from_numpy(array) for array in example_photo(*TRACED))
     try:
         with warnings.catch_warnings(), native_stdout_discarded(), tempfile.TemporaryDirectory() as folder:
@@ -90,7 +82,7 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
             warnings.simplefilter("ignore")
             path = Path(folder) / "graph.onnx"
             torch.onnx.export(
-                graph,
+                make_graph(restorer, *arguments),
                 arguments,
                 path,
                 # By tracing: sizes are tensors here, and some of them decide the shapes of others.
@@ -103,11 +95,32 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
                     OUTPUTS[1]: {0: "network_height", 1: "network_width"},
                 },
             )
-            return path.read_bytes()
+            return _without_copies(path.read_bytes())
     except Exception as error:  # a plugin's network may fail in any way
         if is_out_of_memory(error):
             raise
         raise PluginError(f"{title} can't be exported to ONNX: {one_line(error)}") from error
+
+
+def _without_copies(data: bytes) -> bytes:
+    """Return an ONNX file without its copies of weights: onnxruntime warns of them when a loop uses them."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    sources = {weight.name: weight.name for weight in model.graph.initializer}
+    copies = []
+    for node in model.graph.node:
+        if node.op_type == "Identity" and node.input[0] in sources:
+            sources[node.output[0]] = sources[node.input[0]]
+            copies.append(node)
+    for node in copies:
+        model.graph.node.remove(node)
+    graphs = [model.graph]
+    while graphs:
+        for node in graphs.pop().node:
+            node.input[:] = [sources.get(name, name) for name in node.input]
+            graphs += [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return model.SerializeToString()
 
 
 def check_graph(data: bytes, restorer: Restorer, title: str) -> None:

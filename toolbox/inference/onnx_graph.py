@@ -6,24 +6,24 @@ Every size is a tensor while the graph is traced, so the graph takes photographs
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
-from toolbox.color import INTEGER_LUMA_WEIGHTS
-from toolbox.imaging.chroma_upsampling import MIN_VARIANCE
 from toolbox.inference import onnx_resize as resize
-from toolbox.inference.hole_filling import RING
+from toolbox.inference.onnx_color import compose, integer_luma, linear_relation, luma_of, most_frequent
+from toolbox.inference.onnx_holes import connect, hole_table, join, neighbours
+from toolbox.inference.onnx_resize import numbers
 from toolbox.models.component_calls import call_generator
 
-# Added before integers are divided, and subtracted after it: division rounds towards zero in one runtime and downwards
-# in another, and they agree for positive numbers.
-_OFFSET = 4096
+if TYPE_CHECKING:
+    from toolbox.inference.restorer import Restorer
 
 
-class RestoringGraph(nn.Module):
-    """Restore one photograph: the network with its pre- and post-processing.
-
-    All lost pixels are treated as one hole: the network sees them once, with their surroundings.
+class GraphPart(nn.Module):
+    """A part of the graph that restores one photograph; it is traced.
 
     Attributes:
         network: the generator, in eval mode.
@@ -34,49 +34,17 @@ class RestoringGraph(nn.Module):
         tile: the side of the largest square that is restored at once.
     """
 
-    def __init__(
-        self, network: nn.Module, *, keep: str, multiple: int, size: int | None, fill_side: int | None, tile: int
-    ) -> None:
-        """Make the graph of a generator; see the class for the arguments."""
+    def __init__(self, restorer: Restorer) -> None:
+        """Make the part for a restorer."""
         super().__init__()
-        self.network = network
-        self.keep = keep
-        self.multiple = multiple
-        self.size = size if keep == "luma" else None
-        self.fill_side = fill_side
-        self.tile = tile
+        self.network = restorer.network
+        self.keep = restorer.keep
+        self.multiple = restorer.multiple
+        self.size = restorer.size if restorer.keep == "luma" else None
+        self.fill_side = restorer.fill_side
+        self.tile = restorer.tile
 
-    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Restore a photograph.
-
-        Args:
-            image: (H, W, 3) uint8 RGB; gray has three equal channels.
-            mask: (H, W) uint8, not 0 where the photograph is lost.
-
-        Returns:
-            The restored photograph, (H, W, 3) uint8 RGB; and the network's own picture, (h, w, 3) float32 in [0, 1]: of
-            the photograph at its working size, or with keep = "rgb" of the hole with its surroundings.
-        """
-        lost = (mask != 0).float()[None]
-        pixels = image.permute(2, 0, 1).to(torch.int32)
-        if self.keep == "luma":
-            pixels = integer_luma(pixels)
-        fill = most_frequent(pixels, lost)
-        if self.keep == "none":
-            picture = self._call(pixels.float(), lost, fill)
-            result = (picture * 255).round()
-        elif self.keep == "rgb":
-            result, picture = self._fill(pixels, lost, fill)
-        else:
-            luma, _ = self._fill(pixels, lost, fill)
-            picture = self._run(pixels.float(), lost, fill, self._working_size(lost))
-            result = compose(luma, self._differences(picture, luma))
-        return result.to(torch.uint8).permute(1, 2, 0), picture.permute(1, 2, 0)
-
-    def _working_size(self, lost: Tensor) -> tuple[Tensor, Tensor] | None:
-        return None if self.size is None else resize.working_size(*resize.sides_of(lost), self.size)
-
-    def _run(self, pixels: Tensor, lost: Tensor, fill: Tensor, size: tuple[Tensor, Tensor] | None) -> Tensor:
+    def run(self, pixels: Tensor, lost: Tensor, fill: Tensor, size: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the network's picture (3, h, w) in [0, 1], for (C, H, W) of 0 to 255 that is resized to `size`."""
         if size is None:
             return self._call(pixels, lost, fill)
@@ -90,40 +58,53 @@ class RestoringGraph(nn.Module):
         restored = call_generator(self.network, padded[0], padded[1])[0]
         return restored[0].clamp(0, 1)[:, :height, :width]
 
-    def _fill(self, pixels: Tensor, lost: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the photograph with its lost region filled, and the network's picture of the hole.
 
-        As `hole_filling.fill_holes`: the network's values are shifted smoothly so that they meet the known pixels.
-        """
-        height, width = resize.sides_of(lost)
-        at_once = self._runs_at_once(height, width)
-        spans = [resize.lost_span(lost[0].amax(axis)) for axis in (1, 0)]
-        side = torch.maximum(spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]) + 1
-        context, working_side, is_dust = resize.hole_facts(side, height, width, self.fill_side or self.tile, self.tile)
-        outer = [resize.grow_span(span, context, n, at_once) for span, n in zip(spans, (height, width), strict=True)]
-        inner = [resize.grow_span(span, RING, n, at_once) for span, n in zip(spans, (height, width), strict=True)]
-        seen, seen_lost = (values[:, outer[0]][:, :, outer[1]] for values in (pixels.float(), lost))
-        size = resize.context_size(*resize.sides_of(seen_lost), working_side)
-        picture = self._run(seen, seen_lost, fill, size)
-        values = luma_of(picture) if self.keep == "luma" else picture
-        rows, columns = (
-            resize.cubic_weights(small, full, inside - outside[0])
-            for small, full, inside, outside in zip(size, resize.sides_of(seen), inner, outer, strict=True)
-        )
-        values = 255 * (rows @ values @ columns.T) * (1 - (is_dust & ~at_once).float())
-        known = 1 - lost[:, inner[0]][:, :, inner[1]]
-        target = pixels.float()[:, inner[0]][:, :, inner[1]]
-        values = values + resize.smooth_fill(target - values, known)
-        # Outside the box the indices are those of its border; only lost pixels are used, which are inside.
-        below, right = (
-            (resize.numbers(length) - indices[0]).clamp(min=0).minimum(indices[-1] - indices[0])
-            for length, indices in zip((height, width), inner, strict=True)
-        )
-        filled = values.round().clamp(0, 255).to(torch.int32)[:, below][:, :, right]
-        return torch.where(lost > 0, filled, pixels), picture
+class Prepare(GraphPart):
+    """The photograph as tensors."""
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the luma or RGB (C, H, W) int32, the lost pixels (1, H, W) float32, and their colour (C,)."""
+        lost = (mask != 0).float()[None]
+        pixels = image.permute(2, 0, 1).to(torch.int32)
+        if self.keep == "luma":
+            pixels = integer_luma(pixels)
+        return pixels, lost, most_frequent(pixels, lost)
+
+
+class Repaint(GraphPart):
+    """With keep = "none": the network's picture."""
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the restored photograph and the network's picture; see `make_graph`."""
+        lost = (mask != 0).float()[None]
+        pixels = image.permute(2, 0, 1).to(torch.int32)
+        picture = self.run(pixels.float(), lost, most_frequent(pixels, lost), None)
+        return (picture * 255).round().to(torch.uint8).permute(1, 2, 0), picture.permute(1, 2, 0)
+
+
+class Function(nn.Module):
+    """A function of tensors as a part of the graph."""
+
+    def __init__(self, function: Callable[..., tuple[Tensor, ...]]) -> None:
+        """Make the part."""
+        super().__init__()
+        self.function = function
+
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        """Call the function."""
+        return self.function(*arguments)
+
+
+class FindRegions(GraphPart):
+    """The regions in which holes are filled."""
+
+    def forward(self, lost: Tensor, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the region of each pixel and the table of the regions; see `hole_table`."""
+        at_once = self._runs_at_once(*resize.sides_of(lost))
+        return hole_table(lost, pixels, places, at_once, self.fill_side or self.tile, self.tile)
 
     def _runs_at_once(self, height: Tensor, width: Tensor) -> Tensor:
-        """Return whether the network sees the whole photograph when it fills the hole, as `modes` decides."""
+        """Return whether the network sees the whole photograph when it fills the holes, as `modes` decides."""
         rounded = [(side + self.multiple - 1) // self.multiple * self.multiple for side in (height, width)]
         fits = rounded[0] * rounded[1] <= max(self.tile, self.multiple) ** 2
         if self.fill_side is not None:
@@ -132,6 +113,56 @@ class RestoringGraph(nn.Module):
             small = resize.working_size(height, width, self.size)
             fits = fits & (small[0] == height) & (small[1] == width)
         return fits
+
+
+class FillRegion(GraphPart):
+    """The fill of one region, as `hole_filling.fill_holes` does it."""
+
+    def forward(
+        self, pixels: Tensor, lost: Tensor, fill: Tensor, regions: Tensor, row: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return `target` (C, H, W) int32 with the holes of a region filled, and the network's picture of the region.
+
+        `regions` and `row` are of `hole_table`. The network's values are shifted smoothly so that they meet the known
+        pixels.
+        """
+        number, working_side = row[0], row[9]
+        outer = numbers(row[1], row[2]), numbers(row[3], row[4])
+        inner = numbers(row[5], row[6]), numbers(row[7], row[8])
+        seen, seen_lost = (values[:, outer[0]][:, :, outer[1]] for values in (pixels.float(), lost))
+        size = resize.context_size(*resize.sides_of(seen_lost), working_side)
+        picture = self.run(seen, seen_lost, fill, size)
+        values = luma_of(picture) if self.keep == "luma" else picture
+        rows, columns = (
+            resize.cubic_weights(small, full, inside - outside[0])
+            for small, full, inside, outside in zip(size, resize.sides_of(seen), inner, outer, strict=True)
+        )
+        # Dust is filled smoothly, without the network.
+        values = 255 * (rows @ values @ columns.T) * (working_side > 0).float()
+        known = 1 - lost[:, inner[0]][:, :, inner[1]]
+        original = pixels.float()[:, inner[0]][:, :, inner[1]]
+        values = values + resize.smooth_fill(original - values, known)
+        is_hole = (regions[inner[0]][:, inner[1]] == number).reshape(-1)
+        where = is_hole.nonzero()[:, 0]
+        _, width = resize.sides_of(lost)
+        indices = (inner[0][:, None] * width + inner[1][None]).reshape(-1)[where]
+        filled = values.round().clamp(0, 255).to(torch.int32).flatten(1)[:, where]
+        flat = target.flatten(1)
+        return flat.scatter(1, indices[None].expand_as(filled), filled).reshape(target.shape), picture
+
+
+class Finish(GraphPart):
+    """The result: RGB, or the colours of the filled luma."""
+
+    def forward(
+        self, pixels: Tensor, lost: Tensor, fill: Tensor, filled: Tensor, picture: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the restored photograph and the network's picture; `picture` is that of the last region."""
+        if self.keep == "luma":
+            size = None if self.size is None else resize.working_size(*resize.sides_of(lost), self.size)
+            picture = self.run(pixels.float(), lost, fill, size)
+            filled = compose(filled, self._differences(picture, filled))
+        return filled.to(torch.uint8).permute(1, 2, 0), picture.permute(1, 2, 0)
 
     def _differences(self, picture: Tensor, luma: Tensor) -> Tensor:
         """Return R - Y and B - Y, (2, H, W) in [-1, 1], of the picture at the working size, for the luma (1, H, W)."""
@@ -147,64 +178,59 @@ class RestoringGraph(nn.Module):
         return torch.where(is_same, resize.enlarge(small, full), guided)
 
 
-def integer_luma(rgb: Tensor) -> Tensor:
-    """Return the luma (1, ...) of int32 RGB (3, ...), as `toolbox.color.integer_luma`."""
-    red, green, blue = (weight * rgb[index : index + 1] for index, weight in enumerate(INTEGER_LUMA_WEIGHTS))
-    return (red + green + blue + 32768 + (_OFFSET << 16)) // 65536 - _OFFSET
+class RegionLoop(nn.Module):
+    """The graph of keep = "luma" and "rgb", with its loops. It is scripted, and its parts are traced."""
+
+    def __init__(self, parts: Mapping[str, nn.Module]) -> None:
+        """Join the traced parts, by name."""
+        super().__init__()
+        self.prepare, self.neighbours, self.join = parts["prepare"], parts["neighbours"], parts["join"]
+        self.find, self.fill_region, self.finish = parts["find"], parts["fill_region"], parts["finish"]
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the restored photograph and the network's picture; see `make_graph`."""
+        pixels, lost, fill = self.prepare(image, mask)
+        filled, picture = pixels, torch.zeros(3, 1, 1)
+        if bool(lost.amax() > 0):
+            indices, places, first, second = self.neighbours(lost)
+            new = 1
+            while new > 0:  # as `onnx_holes.connect`
+                places, count = self.join(places, first, second)
+                new = int(count)
+            regions, table = self.find(lost, indices, places)
+            for number in range(table.size(0)):
+                filled, picture = self.fill_region(pixels, lost, fill, regions, table[number], filled)
+        return self.finish(pixels, lost, fill, filled, picture)
 
 
-def luma_of(rgb: Tensor) -> Tensor:
-    """Return the luma (1, H, W) of RGB (3, H, W), with the weights of `integer_luma`."""
-    red, green, blue = (weight / 65536 * rgb[index : index + 1] for index, weight in enumerate(INTEGER_LUMA_WEIGHTS))
-    return red + green + blue
+def make_graph(restorer: Restorer, image: Tensor, mask: Tensor) -> nn.Module:
+    """Return the module that restores one photograph.
 
+    Args:
+        restorer: what it repeats.
+        image: (H, W, 3) uint8 RGB, with which its parts are traced; gray has three equal channels.
+        mask: (H, W) uint8, not 0 where the photograph is lost; at least one pixel is.
 
-def most_frequent(pixels: Tensor, lost: Tensor) -> Tensor:
-    """Return the most frequent value of the lost pixels, (C,) float32, of (C, H, W) 0 to 255; 127 if none is lost."""
-    counts = torch.stack(
-        [
-            torch.zeros(256).scatter_add(0, channel.reshape(-1).to(torch.int64), lost.reshape(-1))
-            for channel in pixels.unbind(0)
-        ]
-    )
-    return torch.where(lost.amax() > 0, counts.argmax(1).float(), torch.tensor(127.0))
-
-
-def linear_relation(small: Tensor, guide: Tensor) -> Tensor:
-    """Return slope and offset of values (C, h, w) as functions of the luma (1, h, w), (2 C, h, w).
-
-    As `toolbox.imaging.chroma_upsampling.linear_relation`.
+    Returns:
+        A module that takes both and returns the restored photograph, (H, W, 3) uint8 RGB, and the network's own
+        picture, (h, w, 3) float32 in [0, 1]: of the photograph at its working size, or with keep = "rgb" of the last
+        region with its surroundings, and of one black pixel if nothing is lost.
     """
-    mean_luma, mean_color = resize.blur(guide), resize.blur(small)
-    variance = resize.blur(guide * guide) - mean_luma * mean_luma
-    slope = (resize.blur(small * guide) - mean_color * mean_luma) / (variance + MIN_VARIANCE)
-    return resize.blur(torch.cat([slope, mean_color - slope * mean_luma]))
-
-
-def compose(luma: Tensor, differences: Tensor) -> Tensor:
-    """Return RGB (3, H, W) int32 with exactly the luma (1, H, W), and with R - Y and B - Y (2, H, W) in [-1, 1].
-
-    As `compose_rgb` and `exact_luma` of `toolbox.imaging`.
-    """
-    red_weight, green_weight, blue_weight = INTEGER_LUMA_WEIGHTS
-    red, blue = differences[0:1] * 255, differences[1:2] * 255
-    green = (red_weight * red + blue_weight * blue) / green_weight
-    y = luma.float()
-    candidate = torch.cat([y + red, y - green, y + blue])
-    rounded = candidate.round().to(torch.int32)
-    shifted = rounded + luma - integer_luma(rounded)
-    outside = ((shifted.amin(0) < 0) | (shifted.amax(0) > 255)).reshape(-1)
-    where = outside.nonzero()[:, 0]
-    colors = candidate.reshape(3, -1)[:, where].to(torch.float64)
-    inside = desaturate(colors, luma.reshape(1, -1)[:, where].to(torch.float64))
-    flat = shifted.reshape(3, -1)
-    flat = flat.scatter(1, where[None].expand(3, -1), inside.to(torch.int32))
-    return flat.reshape(shifted.shape)
-
-
-def desaturate(rgb: Tensor, target: Tensor) -> Tensor:
-    """Return float64 colours (3, N) at the luma `target` (1, N), less saturated so that they are within 0 and 255."""
-    difference = rgb - luma_of(rgb)
-    most, least = difference.amax(0).clamp(min=1e-9), (-difference.amin(0)).clamp(min=1e-9)
-    saturation = torch.minimum((255 - target) / most, target / least).clamp(max=1)
-    return (target + saturation * difference - (0.5 + 1e-6)).ceil().clamp(0, 255)
+    if restorer.keep == "none":
+        return Repaint(restorer).eval()
+    prepare, find, fill_region, finish = (part(restorer).eval() for part in (Prepare, FindRegions, FillRegion, Finish))
+    pixels, lost, fill = prepare(image, mask)
+    indices, *pairs = neighbours(lost)
+    places = connect(*pairs)
+    regions, table = find(lost, indices, places)
+    parts = {
+        "prepare": (prepare, (image, mask)),
+        "neighbours": (Function(neighbours), (lost,)),
+        "join": (Function(join), tuple(pairs)),
+        "find": (find, (lost, indices, places)),
+        "fill_region": (fill_region, (pixels, lost, fill, regions, table[0], pixels)),
+        "finish": (finish, (pixels, lost, fill, pixels, torch.zeros(3, 1, 1))),
+    }
+    with torch.no_grad():
+        traced = {name: torch.jit.trace(*part, check_trace=False) for name, part in parts.items()}
+    return torch.jit.script(RegionLoop(traced)).eval()

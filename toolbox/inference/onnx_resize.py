@@ -12,12 +12,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from toolbox.imaging.area import PARTS
-from toolbox.inference.hole_filling import CONTEXT_RATIO, DUST_FRACTION, DUST_SIDE, LARGE_FRACTION, MIN_CONTEXT
 from toolbox.inference.modes import MAX_ASPECT
 from toolbox.smooth_fill import ROUNDS, TRACED_LEVELS
-
-# The context of a hole is this fraction of its side, as whole numbers.
-_RATIO = CONTEXT_RATIO.as_integer_ratio()
 
 
 def sides_of(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,32 +151,3 @@ def smooth_fill(values: Tensor, known: Tensor, levels: int = TRACED_LEVELS) -> T
     for _ in range(ROUNDS):
         filled = values + (1 - known) * blur(filled)
     return filled
-
-
-def lost_span(is_lost: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the first and the last lost row of (H,), 1 or 0; if no row is lost, the last one and 0."""
-    length = torch.as_tensor(is_lost.shape[0])
-    rows = numbers(length)
-    first = torch.where(is_lost > 0, rows, length - 1).amin()
-    return first, torch.where(is_lost > 0, rows, 0 * rows).amax()
-
-
-def grow_span(span: tuple[Tensor, Tensor], pixels: Tensor | int, length: Tensor, everything: Tensor) -> Tensor:
-    """Return the indices of a span that is grown at both ends; all with `everything`, and one if nothing is lost."""
-    first, last = span
-    is_empty = last < first
-    start = torch.where(everything | is_empty, 0, (first - pixels).clamp(min=0))
-    stop = torch.where(everything, length - 1, torch.minimum(last + pixels, length - 1))
-    return numbers(start, torch.where(is_empty, 0, stop) + 1)
-
-
-def hole_facts(side: Tensor, height: Tensor, width: Tensor, fill_side: int, tile: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the context of a hole in pixels, the side at which the network sees it, and whether it is dust.
-
-    As `hole_filling.hole_regions`, with all lost pixels as one hole.
-    """
-    long = torch.maximum(height, width)
-    is_dust = (side <= DUST_SIDE) & (side * round(1 / DUST_FRACTION) <= long)
-    context = (side * _RATIO[0] // _RATIO[1]).clamp(min=MIN_CONTEXT)
-    working_side = torch.where(side > int(LARGE_FRACTION * fill_side), fill_side, max(fill_side, tile))
-    return context, working_side, is_dust

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolbox.errors import DataError
-from toolbox.reports.page import figure, html_page, paragraph, picture_file, section, table
+from toolbox.reports.page import figure, format_number, html_page, paragraph, picture_file, section, table
 from toolbox.utils import files
 
 RECORD = "report.json"
@@ -39,28 +40,49 @@ def write_album_report(folder: Path) -> Path:
 def album_report(record: Mapping[str, Any], name: str) -> str:
     """Return the report of an album as HTML; `record` is what report.json holds."""
     photos = record["photos"]
+    folder = _common_folder([str(photo["photo"]) for photo in photos])
     rows = [(status, record[status]) for status in _COUNTS if record.get(status)]
     sections = [section("Overview", table((), rows))]
-    failed = [(photo["photo"], photo["reason"]) for photo in photos if photo["status"] == "failed"]
+    failed = [(_short_name(photo, folder), photo["reason"]) for photo in photos if photo["status"] == "failed"]
     if failed:
         sections.append(section("Failed", table(("photo", "reason"), failed)))
     restored = [photo for photo in photos if photo["status"] in ("restored", "there already")]
-    sections += [_photo_section(photo) for photo in restored[:MAX_SHOWN]]
+    sections += [_photo_section(photo, _short_name(photo, folder)) for photo in restored[:MAX_SHOWN]]
     if len(restored) > MAX_SHOWN:
         sections.append(paragraph(f"{len(restored) - MAX_SHOWN} more photographs are not shown."))
-    left = [(photo["photo"], photo["reason"]) for photo in photos if photo["status"] == "left as it is"]
+    left = [(_short_name(photo, folder), photo["reason"]) for photo in photos if photo["status"] == "left as it is"]
     if left:
         sections.append(section("Left as they are", table(("photo", "reason"), left)))
-    return html_page(f"Album {name}", sections)
+    return html_page(f"Album {name}", sections, f"Photographs of {folder}." if folder else "")
 
 
-def _photo_section(photo: Mapping[str, Any]) -> str:
+def _common_folder(paths: Sequence[str]) -> str:
+    """Return the folder that all paths are in; empty if there is none."""
+    try:
+        return os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+    except ValueError:  # relative paths and others, or several drives
+        return ""
+
+
+def _short_name(photo: Mapping[str, Any], folder: str) -> str:
+    """Return the path of a photograph below the folder of all of them."""
+    path = str(photo["photo"])
+    return os.path.relpath(path, folder) if folder else path
+
+
+def _percent(fraction: float) -> str:
+    """Return a fraction in percent with two significant digits."""
+    return f"{format_number(float(f'{100 * fraction:.2g}'))} %"
+
+
+def _photo_section(photo: Mapping[str, Any], name: str) -> str:
     pictures = [
         figure(picture, caption)
         for caption, path in (("before", photo["photo"]), ("after", photo["result"]))
         if (picture := picture_file(Path(path))) is not None
     ]
-    facts = [photo.get("kind", ""), f"{100 * photo.get('lost', 0):.2g} % was filled in", *photo.get("notes", ())]
+    lost = photo.get("lost", 0)
+    facts = [photo.get("kind", ""), f"{_percent(lost)} was filled in" if lost else "", *photo.get("notes", ())]
     origins = photo.get("origins") or {}
-    facts += [f"{100 * fraction:.2g} % {name}" for name, fraction in origins.items()]
-    return section(photo["photo"], *pictures, paragraph("; ".join(fact for fact in facts if fact)))
+    facts += [f"{_percent(fraction)} {origin}" for origin, fraction in origins.items()]
+    return section(name, *pictures, paragraph("; ".join(fact for fact in facts if fact)))

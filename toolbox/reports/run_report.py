@@ -183,8 +183,9 @@ def _recipe(run: RunFiles) -> list[str]:
     changes = [[key, *map(setting_text, values)] for key, values in run.info.changes.items()]
     if not changes:
         return [whole]
-    parent = run.info.parent or "before"
-    return [paragraph(f"What differs from {parent}:"), table(("setting", parent, "this run"), changes), whole]
+    parent = run.info.parent
+    title = f"What differs from {parent}:" if parent else "What was changed when the run was continued:"
+    return [paragraph(title), table(("setting", parent or "before", "this run" if parent else "now"), changes), whole]
 
 
 def _environment(run: RunFiles) -> list[tuple[str, object]]:

@@ -88,13 +88,14 @@ def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
     progress = score_baselines(run, progress)
 
     # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
+    first = progress.step
     progress = _train_epochs(run, progress)
     if run.is_stopped():
         return _result(run, progress)
 
     # 4. Restore the test photographs with the best weights.
     checkpoint.load_network(options.folder / weight_file.BEST, run.state.eval_generator)
-    archive = submit_best(run)
+    archive = submit_best(run, has_trained=progress.step > first)
     if run.is_stopped():
         return _result(run, progress)
     loss_after = validate.pixel_loss(run.state, next(run.validation_batches()))

@@ -30,10 +30,14 @@ from toolbox.utils.versions import toolbox_version
 _WITHOUT_EFFECT = ("observers", "validation")
 
 
-def submit_best(run: TrainingRun) -> Path | None:
+def submit_best(run: TrainingRun, *, has_trained: bool) -> Path | None:
     """Write the submission of the best weights, which the network has now, into the run folder.
 
     The results of an earlier command are kept if they are complete, and the same weights and settings made them.
+
+    Args:
+        run: the run.
+        has_trained: whether this command took steps. If it did not, a line says why results are made again.
 
     Returns:
         As `restore_test_photos`.
@@ -49,8 +53,10 @@ def submit_best(run: TrainingRun) -> Path | None:
             "are kept."
         )
         return archive
-    if collectives.on_main_process(archive.is_file):
-        run.console.print_line("The test photographs are restored again: their results are not of these weights.")
+    if not has_trained and collectives.on_main_process(archive.is_file):
+        run.console.print_line(
+            "The test photographs are restored again: their results are incomplete, or of other weights or settings."
+        )
     if restore_test_photos(run, archive, folder / run_dir.TEST, run.options.should_stop) is None:
         return None
     if collectives.is_main_process():
