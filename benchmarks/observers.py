@@ -4,14 +4,17 @@
 
 One run has them all as observers, and the time of each call is taken: the loop waits for these calls, so ``loop`` is
 what each of them adds to the run, as a fraction of its time. The start and the end of the run are apart, because they
-do not grow with its length. Threads that a library runs beside the loop are not counted. A tracker whose package is
-not installed is left out.
+do not grow with its length. A tracker whose package is not installed is left out.
+
+Threads that a library runs beside the loop are in ``all together`` alone: in turns of `TURN` steps, all trackers get
+the steps or none of them does, and the CPU time of a step in both kinds of turns is compared.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -24,16 +27,55 @@ import click
 import toolbox
 from benchmarks.common import timing
 from toolbox.hooks import catalog
+from toolbox.hooks.observing import StepRecord
 from toolbox.reports.report_file import ReportFile
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
+# What many runs have: the report, a table of the validations, a tracker.
+THREE = ("report", "csv-file", "tensorboard")
+TURN = 4
+
+
+class Turns:
+    """An observer that lets trackers have the steps in turns, and takes the CPU time of each step. It is the first."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+        self.start: float | None = None
+
+    def on_step(self, record: StepRecord) -> None:
+        """End the step before, and choose who gets this one."""
+        now = time.process_time()
+        # The first step of a turn still has what threads do for the last one of the other turn.
+        if self.start is not None and record.step % TURN > 1:
+            self.seconds[self.is_on].append(now - self.start)
+        self.is_on = record.step // TURN % 2 == 1
+        self.start = time.process_time()
+
+    def on_epoch(self, record: object) -> None:
+        """Leave out the step that has a validation in it."""
+        self.start = None
+
+    def figures(self) -> dict[str, Any]:
+        """Return the CPU seconds of a step with and without trackers, and by how much they are more, as a fraction."""
+        if not all(self.seconds.values()):  # a run of few steps
+            return {}
+        steps = {name: timing.spread(self.seconds[key]) for name, key in (("with", True), ("without", False))}
+        # Without the slowest tenth, which other load on the machine makes slow.
+        means = {
+            key: statistics.fmean(sorted(times)[: -(len(times) // 10) or None]) for key, times in self.seconds.items()
+        }
+        counts = {str(key): len(times) for key, times in self.seconds.items()}
+        return {"steps": counts, "cpu_seconds": steps, "cpu_more": means[True] / means[False] - 1}
 
 
 class Timed:
-    """An observer that takes the time of the calls of another one."""
+    """An observer that takes the time of the calls of another one, which with `turns` gets the steps of some turns."""
 
-    def __init__(self, observer: object) -> None:
+    def __init__(self, observer: object, turns: Turns | None = None) -> None:
         self.observer = observer
+        self.turns = turns
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: defaultdict[str, int] = defaultdict(int)
 
@@ -44,6 +86,8 @@ class Timed:
         function = getattr(self.observer, name)
 
         def call(record: object) -> None:
+            if name == "on_step" and self.turns is not None and not self.turns.is_on:
+                return
             start = time.perf_counter()
             function(record)
             self.seconds[name] += time.perf_counter() - start
@@ -52,8 +96,13 @@ class Timed:
         return call
 
     def figures(self, total: float) -> dict[str, Any]:
-        """Return what the calls cost a run that took `total` seconds."""
-        loop = sum(seconds for name, seconds in self.seconds.items() if name not in ("on_start", "on_end"))
+        """Return what the calls cost a run that took `total` seconds, with each step as if it were of its turns."""
+        all_steps = 2 if self.turns else 1
+        loop = sum(
+            seconds * (all_steps if name == "on_step" else 1)
+            for name, seconds in self.seconds.items()
+            if name not in ("on_start", "on_end")
+        )
         step = 1000 * self.seconds["on_step"] / max(1, self.calls["on_step"])
         ends = {name: self.seconds[f"on_{name}"] for name in ("start", "end")}
         return {"loop": loop / total, "ms_per_step": step, **ends}
@@ -73,16 +122,20 @@ def command(epochs: int, width: int, quick: bool, path: Path | None) -> None:
     recipe = recipe.set("training.steps", 2) if quick else recipe
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        observers = {"report": Timed(ReportFile(out))}
+        turns = Turns()
+        table = catalog.load(third_party=False).find("observer", "csv-file").spec
+        observers = {"report": Timed(ReportFile(out)), "csv-file": Timed(table.build(table.params()))}  # type: ignore[attr-defined]
         for name in TRACKERS:
             if importlib.util.find_spec(name) is not None:
                 spec = catalog.load(third_party=False).find("observer", name).spec
-                observers[name] = Timed(spec.build(spec.params()))  # type: ignore[attr-defined]
+                observers[name] = Timed(spec.build(spec.params()), turns)  # type: ignore[attr-defined]
         start = time.perf_counter()
-        toolbox.train(recipe, out=out, observers=list(observers.values()))
+        toolbox.train(recipe, out=out, observers=[turns, *observers.values()])
         total = time.perf_counter() - start
     rows = {name: timed.figures(total) for name, timed in observers.items()}
-    result = {"seconds": total, "width": width, "rows": rows} | timing.environment()
+    three = sum(rows[name]["loop"] for name in THREE if name in rows)
+    result = {"seconds": total, "width": width, "rows": rows, "three_observers": three, "all_together": turns.figures()}
+    result |= timing.environment()
     if path is not None:
         path.write_text(json.dumps(result, indent=1), "utf-8")
     click.echo(json.dumps(result, indent=1))

@@ -99,13 +99,14 @@ def exported(request, tmp_path_factory):
 
 
 def photos(count):
-    """Yield gray photographs of several sizes as RGB, with masks: one hole, and none."""
+    """Yield gray photographs of several sizes as RGB, with masks: one hole, several and dust, and none."""
     for index, path in enumerate(io.find_images(sample.folder() / "photos")[:count]):
         height, width = SIZES[index % len(SIZES)]
         gray = io.read_gray(path)[:height, :width]
-        for hole in (True, False):
+        for holes in (1, 4, 0):
             mask = np.zeros(gray.shape, bool)
-            mask[7:25, 10:28] = hole
+            for box in (np.s_[7:25, 10:28], np.s_[28:31, 2:30], np.s_[2, 3], np.s_[26:33, 34:46])[:holes]:
+                mask[box] = True
             yield np.repeat(np.where(mask, 60, gray)[..., None], 3, axis=2).astype(np.uint8), mask
 
 
@@ -171,6 +172,11 @@ def test_wrong_names_and_a_missing_library_are_errors(tmp_path, monkeypatch):
     assert not Path("a.onnx").exists()
 
 
+def test_loading_the_file_gives_no_warning(exported, capfd):
+    onnxruntime.InferenceSession(exported[2])
+    assert "[W:onnxruntime" not in "".join(capfd.readouterr())
+
+
 @pytest.mark.drill
 def test_the_shipped_weights_give_the_same_on_50_photographs(shared, tmp_path):
     invoke("weights", "export", "luma", "-o", tmp_path / "luma.onnx")
@@ -184,7 +190,7 @@ def test_the_shipped_weights_give_the_same_on_50_photographs(shared, tmp_path):
         gray = io.read_gray(path)
         cases.append((gray, np.zeros(gray.shape, bool)))
     assert len(cases) == 50
-    beyond, other_input = 0, 0
+    beyond = 0
     for gray, mask in cases:
         image = np.repeat(gray[..., None], 3, axis=2)
         found, picture = session.run(["restored", "network"], {"image": image, "mask": mask.astype(np.uint8)})
@@ -195,9 +201,9 @@ def test_the_shipped_weights_give_the_same_on_50_photographs(shared, tmp_path):
         network = TiledNetwork(
             network=restorer.network, device=restorer.device, multiple=32, tile=640, receptive_radius=int, warn=print
         )
-        other_input += bool(np.abs(network.run(view) - picture).max() > 1e-4)
-    # One step, but for a white pixel at the edge of the range of colours; and one photograph where a pixel of the
-    # network's input is halfway between two levels, so the last bit decides.
-    assert beyond <= 1 and other_input <= 1
+        assert np.abs(network.run(view) - picture).max() < 1e-5
+    # One step, but for a white pixel at the edge of the range of colours: a channel is halfway between 255 and 256, so
+    # the last bit of a float decides whether the pixel is made less saturated.
+    assert beyond <= 1
     assert re.fullmatch("CC-BY-SA-4.0", session.get_modelmeta().custom_metadata_map["licence"])
     assert onnx_export.OPSET == 18
