@@ -1,9 +1,9 @@
-"""Find damage with the network: in tiles and at a limited size."""
+"""Find damage with the network, at a limited size."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,34 +17,34 @@ from toolbox import Detection
 from toolbox.color import integer_luma
 
 from .kinds import KINDS
-from .network import MULTIPLE, DamageNet
+from .network import MULTIPLE, DamageNet, fold_norms
 from .selection import select
 from .tracer import trace
 
-# A larger photograph is made smaller first: damage that matters is wider than a pixel there, and the network has seen
-# photographs of this size.
-MAX_PIXELS = 2_500_000
-# Side of a tile, and how much of it is cut off at each side because the network did not see far enough there.
-TILE, MARGIN = 768, 96
+# A larger photograph is made smaller first: the network has learned from photographs of this size, and damage that
+# matters is wider than a pixel there. See docs/damage.md for what is lost by it.
+MAX_PIXELS = 800_000
 
 
 def load_network(path: Path) -> DamageNet:
-    """Return the network with the weights of a safetensors file, in eval mode."""
+    """Return the network with the weights of a safetensors file, for inference only."""
     network = DamageNet().eval()
     network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    fold_norms(network)
     return network.to(memory_format=torch.channels_last).requires_grad_(False)
 
 
+@torch.inference_mode()
 def probabilities(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.ndarray:
     """Return the probability of each of `KINDS` for each pixel of (H, W) uint8, (kinds, H, W) float32."""
     height, width = gray.shape
-    found = np.empty((len(KINDS), height, width), np.float32)
-    for top, bottom in _spans(height):
-        for left, right in _spans(width):
-            rows, columns = _with_margin(top, bottom, height), _with_margin(left, right, width)
-            tile = _run(network, gray[rows, columns])
-            inside = tile[:, top - rows.start :, left - columns.start :]
-            found[:, top:bottom, left:right] = inside[:, : bottom - top, : right - left]
+    down, right = -height % MULTIPLE, -width % MULTIPLE
+    padded = cv2.copyMakeBorder(gray, 0, down, 0, right, cv2.BORDER_REFLECT)
+    half = cv2.resize(padded, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    picture = (torch.from_numpy(padded)[None, None].float() / 255).contiguous(memory_format=torch.channels_last)
+    logits = network(picture, torch.from_numpy(trace(half))[None].contiguous(memory_format=torch.channels_last))
+    whole = functional.interpolate(logits.softmax(1)[:, 1:], scale_factor=2.0, mode="bilinear", align_corners=False)
+    found: np.ndarray = whole[0, :, :height, :width].numpy()
     return found
 
 
@@ -59,32 +59,6 @@ def shrink(gray: np.ndarray) -> np.ndarray:
 def luma_of(image: np.ndarray) -> np.ndarray:
     """Return the luma (H, W) uint8 of an image (H, W) or (H, W, 3) uint8."""
     return image if image.ndim == 2 else integer_luma(image)
-
-
-@torch.inference_mode()
-def _run(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.ndarray:
-    """Return the probabilities of a tile; it is mirrored at its end to a size that the network takes."""
-    height, width = gray.shape
-    down, right = -height % MULTIPLE, -width % MULTIPLE
-    padded = cv2.copyMakeBorder(gray, 0, down, 0, right, cv2.BORDER_REFLECT)
-    half = cv2.resize(padded, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    picture = (torch.from_numpy(padded)[None, None].float() / 255).contiguous(memory_format=torch.channels_last)
-    logits = network(picture, torch.from_numpy(trace(half))[None].contiguous(memory_format=torch.channels_last))
-    whole = functional.interpolate(logits.softmax(1)[:, 1:], scale_factor=2.0, mode="bilinear", align_corners=False)
-    found: np.ndarray = whole[0, :, :height, :width].numpy()
-    return found
-
-
-def _spans(length: int) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a side that are found in one tile each."""
-    step = TILE - 2 * MARGIN
-    count = max(1, math.ceil(length / step))
-    for number in range(count):
-        yield length * number // count, length * (number + 1) // count
-
-
-def _with_margin(start: int, end: int, length: int) -> slice:
-    return slice(max(0, start - MARGIN) // 2 * 2, min(length, end + MARGIN))
 
 
 class Maps(Mapping[str, np.ndarray]):
@@ -140,6 +114,7 @@ class Finder:
             mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * self._grow + 1,) * 2))
         size = gray.shape[::-1]
         if small is not gray:
-            mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
+            # Half of the range is the outline, so that it has no steps.
+            mask = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR) >> 7
         maps = Maps({kind: found[KINDS.index(kind)] if kind in self._kinds else None for kind in KINDS}, gray.shape)
         return Detection(mask=mask > 0, probabilities=maps)

@@ -8,6 +8,9 @@ import numpy as np
 # Lengths in pixels of the lines that are added up: powers of two.
 LENGTHS = (16, 64)
 CHANNELS = 4 * len(LENGTHS)
+# Ridges are added up as integers of 16 bits in this unit, which are faster than floats: 64 ridges of at most 4 fit.
+_UNIT = 1 / 120
+_MOST = 4.0
 
 
 def trace(gray: np.ndarray) -> np.ndarray:
@@ -23,46 +26,47 @@ def trace(gray: np.ndarray) -> np.ndarray:
     """
     vertical = _line_means(_ridges(gray))
     horizontal = [channel.T for channel in _line_means(_ridges(np.ascontiguousarray(gray.T)))]
-    return np.ascontiguousarray(np.stack([*vertical, *horizontal]))
+    return np.stack([*vertical, *horizontal])
 
 
 def _ridges(image: np.ndarray) -> np.ndarray:
-    """Return by how much a pixel is lighter than those to its left and right, in units of the local texture."""
+    """Return by how much a pixel is lighter than those to its left and right, in units of the local texture, int16."""
     ridges = cv2.GaussianBlur(image, (5, 1), 0.8, sigmaY=0.01) - cv2.GaussianBlur(image, (19, 1), 4.5, sigmaY=0.01)
-    return np.clip(ridges / (cv2.blur(np.abs(ridges), (31, 31)) + 0.004), -4, 4)
+    ridges /= cv2.blur(np.abs(ridges), (31, 31)) + 0.004
+    return np.rint(ridges.clip(-_MOST, _MOST) / _UNIT).astype(np.int16)
 
 
 def _line_means(ridges: np.ndarray) -> list[np.ndarray]:
     """Return the greatest and the least mean along the lines through each pixel, for each length.
 
     A line of 2n rows that moves k columns is a line of n rows that moves half as many, and its continuation. So the
-    lines of all slopes up to 45 degrees share their halves.
+    lines of all slopes up to 45 degrees share their halves. The picture is one row of pixels here: a line that leaves it
+    at one side and comes in at the other only touches the margin, which is cut off.
     """
     height, width = ridges.shape
     margin = max(LENGTHS) // 2
-    sums = {0: cv2.copyMakeBorder(ridges, margin, margin, margin, margin, cv2.BORDER_REFLECT)}
+    padded = cv2.copyMakeBorder(ridges, margin, margin, margin, margin, cv2.BORDER_REFLECT)
+    stride = padded.shape[1]
+    size, sums = height * stride, {0: padded.ravel()}
     rows, means = 1, []
     while rows < max(LENGTHS):
         rows *= 2
         step = 2 if rows == max(LENGTHS) else 1
-        sums = {k: _continued(sums[int(k / 2)], k - int(k / 2), rows // 2) for k in range(-rows + step, rows, step)}
+        light, dark = (np.full(size, value, np.int16) for value in (-(2**15), 2**15 - 1))
+        longer = {}
+        for k in range(-rows + step, rows, step):
+            half = sums[int(k / 2)]
+            offset = rows // 2 * stride + k - int(k / 2)
+            line = half[: len(half) - offset] + half[offset:]
+            if rows in LENGTHS:
+                # The first pixel of the line whose middle is the first pixel of the picture.
+                start = (margin - rows // 2) * stride + margin - k // 2
+                here = line[start : start + size]
+                np.maximum(light[: len(here)], here, out=light[: len(here)])
+                np.minimum(dark[: len(here)], here, out=dark[: len(here)])
+            if rows < max(LENGTHS):
+                longer[k] = line
+        sums = longer
         if rows in LENGTHS:
-            top = margin - rows // 2
-            light, dark = np.full_like(ridges, -np.inf), np.full_like(ridges, np.inf)
-            for k, values in sums.items():
-                left = margin - k // 2
-                window = values[top : top + height, left : left + width]
-                np.maximum(light, window, out=light)
-                np.minimum(dark, window, out=dark)
-            means += [light / rows, dark / rows]
+            means += [extreme.reshape(height, stride)[:, :width] * np.float32(_UNIT / rows) for extreme in (light, dark)]
     return means
-
-
-def _continued(sums: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """Return the sums plus those that begin `rows` lower and `columns` further right."""
-    total = sums[: len(sums) - rows].copy()
-    if columns >= 0:
-        total[:, : total.shape[1] - columns] += sums[rows:, columns:]
-    else:
-        total[:, -columns:] += sums[rows:, :columns]
-    return total

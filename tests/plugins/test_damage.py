@@ -10,6 +10,7 @@ import pytest
 from commands import invoke, invoke_error
 from pictures import smooth
 from toolbox_plugins.damage import detector as detectors
+from toolbox_plugins.damage import network as network_module
 from toolbox_plugins.damage import selection
 from toolbox_plugins.damage.artefacts import read_artefacts
 from toolbox_plugins.damage.lookalikes import DRAWERS
@@ -92,22 +93,33 @@ def test_a_faint_line_in_noise_stands_out_in_the_trace(slope):
     )
 
 
-def test_tiles_give_what_one_tile_gives(monkeypatch):
-    calls = []
+def test_the_trace_is_the_mean_of_ridges_along_lines():
+    """Straight lines of 16 pixels down the picture, added up one by one; integers are exact to half a unit."""
+    image = cv2.GaussianBlur(np.random.default_rng(3).random((40, 50), np.float32), (0, 0), 0.8)
+    ridges = cv2.GaussianBlur(image, (5, 1), 0.8, sigmaY=0.01) - cv2.GaussianBlur(image, (19, 1), 4.5, sigmaY=0.01)
+    ridges = np.clip(ridges / (cv2.blur(np.abs(ridges), (31, 31)) + 0.004), -4, 4)
+    light, dark = trace(image)[:2]
+    for row, column in ((8, 0), (20, 25), (31, 49)):
+        straight = ridges[row - 8 : row + 8, column].mean()
+        assert dark[row, column] - 0.01 <= straight <= light[row, column] + 0.01
+    assert np.abs(light).max() < 4 and (light >= dark).all()
 
-    def network(picture, traced):
-        import torch
 
-        calls.append(picture.shape)
-        level = torch.nn.functional.avg_pool2d(picture, 2)
-        return torch.cat([level, *([1 - level] * 5)], 1)
+def test_folded_normalizations_change_nothing():
+    import torch
 
-    image = gray(200, 333)
-    whole = detectors.probabilities(network, image)
-    monkeypatch.setattr(detectors, "TILE", 128)
-    monkeypatch.setattr(detectors, "MARGIN", 16)
-    tiled = detectors.probabilities(network, image)
-    assert len(calls) > 4 and np.abs(whole - tiled).max() < 1e-5
+    network = network_module.DamageNet().eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.normal_(module.running_mean)
+    inputs = torch.rand(1, 1, 64, 64), torch.rand(1, CHANNELS, 32, 32)
+    with torch.inference_mode():
+        before = network(*inputs)
+        network_module.fold_norms(network)
+        after = network(*inputs)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert before.std() > 1e-3 and torch.allclose(before, after, atol=1e-4 * float(before.abs().max()))
 
 
 def test_a_weak_group_counts_only_with_a_certain_pixel():
@@ -164,6 +176,7 @@ def test_a_large_photograph_is_searched_at_a_smaller_size(detect, monkeypatch):
     assert detection.mask.shape == (256, 256) and all(
         each.shape == (256, 256) for each in detection.probabilities.values()
     )
+    assert detection.mask[2:30, 2:30].mean() > 0.8 and detection.mask[100:220, :60].mean() < 0.02
 
 
 def test_the_mask_command_writes_kinds_in_colours(tmp_path):
