@@ -11,7 +11,6 @@ The JSON and a Markdown table have the figures of every pair, the best first.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -51,10 +50,7 @@ def command(pairs: Path, out: Path, weights: str, quick: bool, path: Path | None
         grid = [list(row) for row in zip(*columns, strict=True)]
         write_contact_sheet(out / f"gallery-{group}.jpg", grid, SIDE)
     result = {"weights": weights, "groups": choose_groups(ranked), "pairs": {name: figures[name] for name in ranked}}
-    text = json.dumps(result | timing.environment(), indent=1)
-    if path is not None:
-        path.write_text(text, "utf-8")
-    click.echo(text)
+    timing.report(result, path)
     click.echo(_table(result["pairs"]), err=True)
 
 

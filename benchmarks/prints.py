@@ -13,12 +13,7 @@ needs that `--auto` finds, and ``sound`` the photographs whose pixels it changes
 
 from __future__ import annotations
 
-import os
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -31,6 +26,7 @@ import numpy as np
 
 from benchmarks import photo_split
 from benchmarks.common import simulated_prints, timing
+from benchmarks.common.restore_command import run_restore
 from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.prints.corrections import Corrections, correct_tones
@@ -109,30 +105,6 @@ def measure_sound(folder: Path, part: str) -> dict[str, Any]:
     return {"sound": {"photographs": number, "changed": changed}}
 
 
-def run_restore(photo: Path, out: Path, *options: str) -> tuple[float, int]:
-    """Return the seconds and the peak memory in bytes of `toolbox restore` in a new process."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "toolbox",
-        "restore",
-        str(photo),
-        "-o",
-        str(out),
-        "--device",
-        "cpu",
-        *options,
-    ]
-    start = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    if os.waitstatus_to_exitcode(status):
-        raise click.ClickException("toolbox restore failed")
-    return seconds, 1024 * usage.ru_maxrss
-
-
 def measure_costs(rounds: int, large: tuple[int, int]) -> dict[str, Any]:
     """Return the time of `--auto` over that without it at 2 megapixels, and its memory at 24 megapixels."""
     random = np.random.default_rng(0)
@@ -150,8 +122,7 @@ def measure_costs(rounds: int, large: tuple[int, int]) -> dict[str, Any]:
         for number in range(rounds):
             times["plain"].append(run_restore(folder / "photo.png", folder / f"plain{number}")[0])
             times["auto"].append(run_restore(folder / "photo.png", folder / f"auto{number}", "--auto")[0])
-    ratios = [auto / plain for auto, plain in zip(times["auto"], times["plain"], strict=True)]
-    return {"time": {"ratio": statistics.median(ratios), "seconds": times}, "memory": {"bytes": peak, "size": large}}
+    return {"time": timing.compare(times, "plain"), "memory": {"bytes": peak, "size": large}}
 
 
 @click.command("prints")

@@ -9,11 +9,7 @@ restore` for a photograph of 24 megapixels, in a new process, with its start and
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,7 @@ from toolbox_plugins.default.unet import InpaintingUNet
 
 from benchmarks.common import timing
 from benchmarks.common.published import PublishedUNet
+from benchmarks.common.restore_command import run_restore
 from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
@@ -72,26 +69,8 @@ def measure_command(height: int, width: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         io.write_png(folder / "photo.png", make_damaged_photo(height, width)[0])
-        command = [
-            sys.executable,
-            "-m",
-            "toolbox",
-            "restore",
-            folder / "photo.png",
-            "-o",
-            folder / "out",
-            "--device",
-            "cpu",
-        ]
-        start = time.perf_counter()
-        child = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise click.ClickException(f"toolbox restore failed with exit code {child.returncode}")
-    # On Linux, ru_maxrss is in units of 1,024 bytes.
-    return {"size": [height, width], "seconds": seconds, "peak": 1024 * usage.ru_maxrss}
+        seconds, peak = run_restore(folder / "photo.png", folder / "out")
+    return {"size": [height, width], "seconds": seconds, "peak": peak}
 
 
 @click.command("restoring")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from toolbox.masks.sources import grow_mask
+
 # A pixel counts as right if one of the other mask is this near, in pixels.
 TOLERANCE = 2
 
@@ -42,17 +44,11 @@ def compare(found: np.ndarray, there: np.ndarray, ignored: np.ndarray | None = N
     if ignored is not None:
         found, there = found & ~ignored, there & ~ignored
     return Counts(
-        right=int((found & widen(there)).sum()),
+        right=int((found & grow_mask(there, TOLERANCE)).sum()),
         found=int(found.sum()),
-        recalled=int((there & widen(found)).sum()),
+        recalled=int((there & grow_mask(found, TOLERANCE)).sum()),
         there=int(there.sum()),
     )
-
-
-def widen(mask: np.ndarray, pixels: int = TOLERANCE) -> np.ndarray:
-    """Return a mask (H, W) bool widened by a disc."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc) > 0)
 
 
 def draw_labels(size: tuple[int, int], labels: Iterable[Mapping[str, object]]) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -115,6 +115,6 @@ class Finder:
         size = gray.shape[::-1]
         if small is not gray:
             # Half of the range is the outline, so that it has no steps.
-            mask = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR) >> 7
+            mask = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR) // 128
         maps = Maps({kind: found[KINDS.index(kind)] if kind in self._kinds else None for kind in KINDS}, gray.shape)
         return Detection(mask=mask > 0, probabilities=maps)

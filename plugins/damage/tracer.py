@@ -40,20 +40,21 @@ def _line_means(ridges: np.ndarray) -> list[np.ndarray]:
     """Return the greatest and the least mean along the lines through each pixel, for each length.
 
     A line of 2n rows that moves k columns is a line of n rows that moves half as many, and its continuation. So the
-    lines of all slopes up to 45 degrees share their halves. The picture is one row of pixels here: a line that leaves it
-    at one side and comes in at the other only touches the margin, which is cut off.
+    lines of all slopes up to 45 degrees share their halves. The picture is one row of pixels here. A line that leaves
+    it at one side comes in at the other, but only in the margin, which is cut off.
     """
     height, width = ridges.shape
     margin = max(LENGTHS) // 2
     padded = cv2.copyMakeBorder(ridges, margin, margin, margin, margin, cv2.BORDER_REFLECT)
     stride = padded.shape[1]
-    size, sums = height * stride, {0: padded.ravel()}
+    size = height * stride
+    sums: dict[int, np.ndarray] = {0: padded.ravel()}
     rows, means = 1, []
     while rows < max(LENGTHS):
         rows *= 2
         step = 2 if rows == max(LENGTHS) else 1
         light, dark = (np.full(size, value, np.int16) for value in (-(2**15), 2**15 - 1))
-        longer = {}
+        longer: dict[int, np.ndarray] = {}
         for k in range(-rows + step, rows, step):
             half = sums[int(k / 2)]
             offset = rows // 2 * stride + k - int(k / 2)
@@ -68,5 +69,6 @@ def _line_means(ridges: np.ndarray) -> list[np.ndarray]:
                 longer[k] = line
         sums = longer
         if rows in LENGTHS:
-            means += [extreme.reshape(height, stride)[:, :width] * np.float32(_UNIT / rows) for extreme in (light, dark)]
+            extremes = (each.reshape(height, stride)[:, :width] for each in (light, dark))
+            means += [extreme * np.float32(_UNIT / rows) for extreme in extremes]
     return means

@@ -69,11 +69,11 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
 def _damage(rgb: np.ndarray, sheet: Sheet | None, catalog: Catalog) -> dict[str, float]:
     """Return the fraction of the print with each kind of damage; empty if no detector of damage is installed."""
     from toolbox.color import integer_luma
-    from toolbox.inference.detectors import DAMAGE_DETECTOR, damage_detector
+    from toolbox.inference.detectors import damage_detector, damage_kinds
     from toolbox.masks import kinds_of_damage
     from toolbox.prints.sheet import cut_sheet
 
-    if DAMAGE_DETECTOR not in catalog.names("detector"):
+    if not damage_kinds(catalog):
         return {}
     detector = damage_detector(True, catalog)
     assert detector is not None

@@ -32,14 +32,21 @@ def find_detector(name: str, catalog: Catalog, params: Mapping[str, object] | No
     return _load(bind_component(catalog, "detector", name, params or {}))
 
 
+def damage_kinds(catalog: Catalog) -> tuple[str, ...]:
+    """Return the kinds of the detector of damage, in the order of their numbers; empty if none is installed."""
+    if DAMAGE_DETECTOR not in catalog.names("detector"):
+        return ()
+    return cast(DetectorSpec, catalog.find("detector", DAMAGE_DETECTOR).spec).kinds
+
+
 def damage_detector(repair: bool | Mapping[str, object], catalog: Catalog) -> LoadedDetector | None:
     """Return the detector of damage for the argument `repair`: False, True, or the params of the detector."""
     if repair is False:
         return None
     params = {} if repair is True else repair
-    known = cast(DetectorSpec, catalog.find("detector", DAMAGE_DETECTOR).spec).kinds
+    known = damage_kinds(catalog)
     for kind in cast(Iterable[str], params.get("kinds", ())):
-        if kind not in known:
+        if known and kind not in known:
             raise UsageError(unknown_name("kind of damage", kind, known, "toolbox show detector print-damage"))
     return find_detector(DAMAGE_DETECTOR, catalog, params)
 

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 
 from toolbox.hooks.catalog import Catalog
-from toolbox.hooks.specs import DetectorSpec
 from toolbox.imaging import io
 from toolbox.imaging.encode import encode_png
-from toolbox.inference.detectors import DAMAGE_DETECTOR, damage_detector
+from toolbox.inference.detectors import damage_detector, damage_kinds
 from toolbox.masks import kinds_of_damage
 from toolbox.web.album import Album
 
@@ -31,11 +30,7 @@ class Proposals:
     @property
     def kinds(self) -> dict[str, tuple[int, int, int]]:
         """The colour of each kind of damage, in the order of their numbers; empty without a detector."""
-        if DAMAGE_DETECTOR not in self._catalog.names("detector"):
-            return {}
-        spec = self._catalog.find("detector", DAMAGE_DETECTOR).spec
-        assert isinstance(spec, DetectorSpec)
-        return dict(zip(spec.kinds, kinds_of_damage.COLORS, strict=False))
+        return dict(zip(damage_kinds(self._catalog), kinds_of_damage.COLORS, strict=False))
 
     def picture(self, photo_id: str, sensitivity: float) -> bytes:
         """Return a PNG of the photograph's size; see `groups`.
