@@ -55,7 +55,8 @@ def on_table(image: np.ndarray, random: np.random.Generator, side: int = 600) ->
     size = (side, round(side * 4 / 3)) if random.random() < 0.7 else (round(side * 4 / 3), side)
     corners = _corners(framed.shape[:2], size, random)
     height, width = framed.shape[:2]
-    outline = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    # OpenCV's coordinates are those of the middles of pixels.
+    outline = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
     matrix = cv2.getPerspectiveTransform(outline, corners.astype(np.float32))
     share = cv2.warpPerspective(np.ones((height, width), np.float32), matrix, size[::-1])
     shift = np.array([[1, 0, random.uniform(-4, 4)], [0, 1, random.uniform(-4, 4)]])

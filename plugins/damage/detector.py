@@ -23,7 +23,7 @@ from .tracer import trace
 
 # A larger photograph is made smaller first: the network has learned from photographs of this size, and damage that
 # matters is wider than a pixel there. See docs/damage.md for what is lost by it.
-MAX_PIXELS = 800_000
+MAX_PIXELS = 600_000
 
 
 def load_network(path: Path) -> DamageNet:

@@ -33,6 +33,24 @@ def test_a_white_border_belongs_to_the_sheet():
     assert sheet is not None and overlap(sheet.corners, corners, photo.shape) > 0.97
 
 
+def test_a_white_border_that_reaches_the_margin_is_not_the_table():
+    bordered = np.pad(picture(200, 280), ((16, 16), (16, 16), (0, 0)), constant_values=235)
+    photo, corners = on_table(bordered, corners=((60, 4), (474, 40), (430, 330), (30, 300)))
+    sheet = find_sheet(photo)
+    assert sheet is not None and overlap(sheet.corners, corners, photo.shape) > 0.97
+
+
+def test_edges_of_a_checked_table_are_not_the_sheets():
+    photo, corners = on_table(picture(240, 320))
+    table = np.ones(photo.shape[:2], np.uint8)
+    cv2.fillConvexPoly(table, np.int32(np.rint(corners)), 0)
+    rows, columns = np.indices(table.shape)
+    checks = 26 * ((rows // 12 + columns // 12) % 2)
+    photo = np.clip(photo + (table * checks)[..., None], 0, 255).astype(np.uint8)
+    sheet = find_sheet(photo)
+    assert sheet is not None and overlap(sheet.corners, corners, photo.shape) > 0.96
+
+
 def test_a_mask_is_cut_like_the_photo():
     photo, corners = on_table(picture(240, 320))
     marked = np.zeros(photo.shape[:2], bool)

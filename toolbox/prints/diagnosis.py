@@ -24,8 +24,8 @@ _FADED_SHADOW, _RANGE_SHARE = 46.5, 0.15
 # The shadows of a faded print have a cast if their chroma in L*a*b* is over this. In one that is not faded, a cast
 # can't be told from the light and the colours of the scene.
 _MIN_CAST_CHROMA = 8.0
-# A sheet is certain with this fraction of its outline, and this fraction of the photograph.
-CERTAIN_SUPPORT, _CERTAIN_AREA = 0.88, 0.12
+# A sheet is certain with this fraction of its outline, of the photograph, and of surroundings that look like a table.
+CERTAIN_SUPPORT, _CERTAIN_AREA, _CERTAIN_SURROUNDINGS = 0.94, 0.12, 0.95
 # The side at which a photograph is diagnosed, in pixels.
 _SIDE = 512
 _CORNER = 0.12
@@ -103,7 +103,7 @@ def find_certain_sheet(rgb: np.ndarray) -> Sheet | None:
     sheet = find_sheet(rgb)
     if sheet is None or sheet.support < CERTAIN_SUPPORT or sheet.area < _CERTAIN_AREA:
         return None
-    return sheet
+    return sheet if sheet.surroundings >= _CERTAIN_SURROUNDINGS else None
 
 
 def shadow_chroma(copy: WorkingCopy) -> float:

@@ -6,17 +6,21 @@ strongest edges near them, and tested: each must be an edge for most of its leng
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from toolbox.imaging.pixels import shrink
+from toolbox.prints.edge_line import edge_line
 
 _SIDE = 640
 # The margin of the photograph that shows the table, as a fraction of the short side.
 _TABLE_MARGIN = 0.025
 _TABLE_COLORS = 6
+# A colour with a smaller fraction of the margin may be a corner of the sheet, which reaches into the margin.
+_MIN_COLOR_SHARE = 0.05
 # A pixel is unlike the table if its distance in L*a*b* to all its colours is over the margin's own percentile, and over
 # this distance.
 _TABLE_PERCENTILE = 97
@@ -25,16 +29,14 @@ _MIN_DISTANCES = (7.0, 12.0, 20.0, 32.0)
 _MIN_AREA, _MAX_AREA = 0.12, 0.97
 # How far a side may be from its first position, as a fraction of the long side of the photograph.
 _SEARCH = 0.025
-_SAMPLES = 96
-# A side is an edge where the two sides of it differ by so much in L*a*b*.
-_MIN_STEP = 6.0
-# The outermost peak of the change across a side is the edge if it has this fraction of the strongest one.
-_FIRST_PEAK = 0.35
 # The least fraction of each side, and of all sides, that is a straight edge. Chosen on the development photographs.
 MIN_SIDE_SUPPORT, MIN_SUPPORT = 0.55, 0.75
 # Pixels by which the sheet is cut smaller on each side, so that no rim of the table is left, at the working size.
 _INSET = 0.75
 _MAX_OUTPUT_SIDE = 32_000
+# Side of the square by which a sheet is widened, so that its shadow does not count as its surroundings; and the
+# distance in L*a*b* within which these are like the table.
+_SHADOW, _NEAR_TABLE = 15, 12.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,11 +47,13 @@ class Sheet:
         corners: (4, 2) float64, x and y in pixels of the photograph: top left, top right, bottom right, bottom left.
         support: the fraction of its outline that is a straight edge, 0 to 1.
         area: its area as a fraction of the photograph.
+        surroundings: the fraction of what is around it that has the colours of the photograph's margin, 0 to 1.
     """
 
     corners: np.ndarray
     support: float
     area: float
+    surroundings: float = 0.0
 
 
 def find_sheet(rgb: np.ndarray) -> Sheet | None:
@@ -59,19 +63,19 @@ def find_sheet(rgb: np.ndarray) -> Sheet | None:
     if min(small.shape[:2]) < 32:
         return None
     lab = cv2.cvtColor(cv2.GaussianBlur(small, (0, 0), 1).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    distance = _distance_from_table(lab)
     best: Sheet | None = None
-    for threshold in _MIN_DISTANCES:
-        corners = _first_corners(distance > threshold)
-        found = None if corners is None else _refine(lab, corners)
-        # Of a sheet and the picture on it, the sheet.
-        if found is not None and (best is None or found.area > best.area):
-            best = found
+    for distance in _distances_from_table(lab):
+        for threshold in _MIN_DISTANCES:
+            corners = _first_corners(distance > threshold)
+            found = None if corners is None else _refine(lab, corners)
+            # Of a sheet and the picture on it, the sheet.
+            if found is not None and (best is None or found.area > best.area):
+                best = replace(found, surroundings=_surroundings(distance, found.corners))
     if best is None:
         return None
     factors = np.array([width / small.shape[1], height / small.shape[0]])
     inset = _inset_corners(best.corners, _INSET)
-    return Sheet(corners=(inset + 0.5) * factors - 0.5, support=best.support, area=best.area)
+    return replace(best, corners=(inset + 0.5) * factors - 0.5)
 
 
 def sheet_size(corners: np.ndarray) -> tuple[int, int]:
@@ -110,8 +114,11 @@ def is_cuttable(shape: tuple[int, ...], corners: np.ndarray) -> bool:
     return max(*shape[:2], *sheet_size(corners)) <= _MAX_OUTPUT_SIDE
 
 
-def _distance_from_table(lab: np.ndarray) -> np.ndarray:
-    """Return how far each pixel is from the colours of the table, (h, w) float32; 0 within its own variation."""
+def _distances_from_table(lab: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield how far each pixel is from the colours of the table, (h, w) float32; 0 within its own variation.
+
+    The first has all colours of the margin, the second only those that cannot be a corner of the sheet, if some can.
+    """
     height, width = lab.shape[:2]
     margin = max(2, round(_TABLE_MARGIN * min(height, width)))
     rim = np.ones((height, width), bool)
@@ -121,12 +128,23 @@ def _distance_from_table(lab: np.ndarray) -> np.ndarray:
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
     count = min(_TABLE_COLORS, len(samples))
     cv2.setRNGSeed(0)
-    _, _, centres = cv2.kmeans(samples, count, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
-    distance = np.full((height, width), np.inf, np.float32)
-    for centre in centres:
-        np.minimum(distance, np.linalg.norm(lab - centre, axis=2), out=distance)
-    own = np.percentile(distance[rim], _TABLE_PERCENTILE)
-    return np.where(distance > own, distance, 0)
+    _, labels, centres = cv2.kmeans(samples, count, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
+    labels = labels.ravel()
+    own = np.linalg.norm(samples - centres[labels], axis=1)
+    is_frequent = np.bincount(labels, minlength=count) >= _MIN_COLOR_SHARE * len(samples)
+    distances = np.stack([np.linalg.norm(lab - centre, axis=2) for centre in centres])
+    for is_table in (np.ones(count, bool), is_frequent)[: 1 if is_frequent.all() else 2]:
+        nearest = distances[is_table].min(axis=0)
+        variation = np.percentile(own[is_table[labels]], _TABLE_PERCENTILE)
+        yield np.where(nearest > variation, nearest, 0)
+
+
+def _surroundings(distance: np.ndarray, corners: np.ndarray) -> float:
+    """Return the fraction of the pixels around a sheet, and not beside it, that are near the colours of the table."""
+    sheet = np.zeros(distance.shape, np.uint8)
+    cv2.fillConvexPoly(sheet, np.rint(corners).astype(np.int32), 1)
+    outside = cv2.dilate(sheet, np.ones((_SHADOW, _SHADOW), np.uint8)) == 0
+    return float((distance[outside] < _NEAR_TABLE).mean()) if outside.any() else 0.0
 
 
 def _first_corners(unlike: np.ndarray) -> np.ndarray | None:
@@ -158,7 +176,7 @@ def _refine(lab: np.ndarray, corners: np.ndarray) -> Sheet | None:
     for reach in (_SEARCH, _SEARCH / 2):
         sides, shares = [], []
         for index in range(4):
-            line, share = _edge_line(lab, corners[index], corners[(index + 1) % 4], reach * max(lab.shape[:2]))
+            line, share = edge_line(lab, corners[index], corners[(index + 1) % 4], reach * max(lab.shape[:2]))
             sides.append(line)
             shares.append(share)
         crossed = [np.cross(sides[index - 1], sides[index]) for index in range(4)]
@@ -169,55 +187,6 @@ def _refine(lab: np.ndarray, corners: np.ndarray) -> Sheet | None:
         return None
     area = cv2.contourArea(corners.astype(np.float32)) / (lab.shape[0] * lab.shape[1])
     return Sheet(corners=corners, support=float(np.mean(shares)), area=area)
-
-
-def _edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float) -> tuple[np.ndarray, float]:
-    """Return the line (3,) along the edge near a side, and the fraction of the side at which there is this edge.
-
-    The line is (a, b, c) of ``a x + b y + c = 0``. The edge is the strongest change across the side within `reach`.
-    """
-    along = (end - start) / max(np.linalg.norm(end - start), 1e-9)
-    normal = np.array([-along[1], along[0]])
-    shares = np.linspace(0.04, 0.96, _SAMPLES)[:, None, None]
-    steps = np.arange(-reach - 3, reach + 3.01, 0.5)
-    points = start + shares * (end - start) + steps[None, :, None] * normal
-    values = cv2.remap(
-        lab,
-        points[..., 0].astype(np.float32),
-        points[..., 1].astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    values = cv2.GaussianBlur(values, (1, 5), 0)
-    change = np.linalg.norm(values[:, 8:] - values[:, :-8], axis=2)[:, 2:-2]
-    offsets = steps[6:-6]
-    strength = change.max(axis=1)
-    # From the table inwards, the first clear peak: a white border has a second, often stronger edge inside.
-    is_peak = (change >= cv2.dilate(change, np.ones((1, 7), np.uint8))) & (change >= _MIN_STEP)
-    found = offsets[(is_peak & (change >= _FIRST_PEAK * strength[:, None])).argmax(axis=1)]
-    position = shares[:, 0, 0] * np.linalg.norm(end - start)
-    slope, shift, near = _robust_line(position, found, strength >= _MIN_STEP)
-    direction = along + slope * normal
-    origin = start + shift * normal
-    line = np.array([-direction[1], direction[0], 0.0])
-    line[2] = -line[:2] @ origin
-    return line / np.linalg.norm(line[:2]), near
-
-
-def _robust_line(position: np.ndarray, offset: np.ndarray, valid: np.ndarray) -> tuple[float, float, float]:
-    """Return slope and shift of the line through most of the points, and the fraction of points near it."""
-    if valid.sum() < 8:
-        return 0.0, 0.0, 0.0
-    x, y = position[valid], offset[valid]
-    first, second = np.triu_indices(len(x), len(x) // 4)
-    slopes = (y[second] - y[first]) / (x[second] - x[first])
-    shifts = y[first] - slopes * x[first]
-    pairs = np.linspace(0, len(slopes) - 1, min(len(slopes), 400)).astype(int)
-    distances = np.abs(y[None] - slopes[pairs, None] * x[None] - shifts[pairs, None])
-    best = pairs[(distances < 1.25).sum(axis=1).argmax()]
-    near = np.abs(y - slopes[best] * x - shifts[best]) < 1.75
-    slope, shift = np.polyfit(x[near], y[near], 1) if near.sum() >= 2 else (slopes[best], shifts[best])
-    return float(slope), float(shift), float(near.sum() / len(position))
 
 
 def _is_sheet(corners: np.ndarray, shape: tuple[int, ...]) -> bool:
