@@ -32,7 +32,8 @@ def auto(image: np.ndarray, mask: np.ndarray, *, seed: int = 0, forbidden: np.nd
     Raises:
         ValueError: an array has another type or shape.
     """
-    return fill_regions(image, mask, make_region_fill(seed, forbidden), margin=context)
+    fill = make_region_fill(seed, forbidden)
+    return fill_regions(image, mask, fill, context, seed=seed, forbidden=forbidden)
 
 
 def context(thickness: float, side: int) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
+
+from toolbox.reuse import reuse
 
 # Holes with at most this distance from edge to middle, in pixels, are thin, such as scratches of any length. Thin and
 # small holes are filled together in cells with this side in pixels.
@@ -43,7 +46,15 @@ def check_arguments(image: np.ndarray, mask: np.ndarray) -> None:
         raise ValueError(f"mask must be bool of the image's size {image.shape[:2]}, not {mask.shape} {mask.dtype}")
 
 
-def fill_regions(image: np.ndarray, mask: np.ndarray, fill: Fill, margin: Callable[[float, int], int]) -> np.ndarray:
+def fill_regions(
+    image: np.ndarray,
+    mask: np.ndarray,
+    fill: Fill,
+    margin: Callable[[float, int], int],
+    *,
+    seed: int = 0,
+    forbidden: np.ndarray | None = None,
+) -> np.ndarray:
     """Return `image` with every region of `mask` filled by `fill`.
 
     Args:
@@ -53,6 +64,8 @@ def fill_regions(image: np.ndarray, mask: np.ndarray, fill: Fill, margin: Callab
             and the region. Returns (h, w, C), of which the target pixels of the region are used.
         margin: called with the thickness and the longer side of a hole, in pixels. Returns the width in pixels of the
             known surroundings in the crop.
+        seed: if `fill` is random, what decides it.
+        forbidden: (H, W) bool, pixels that `fill` treats in another way, or None.
     """
     check_arguments(image, mask)
     result = image.copy()
@@ -62,10 +75,18 @@ def fill_regions(image: np.ndarray, mask: np.ndarray, fill: Fill, margin: Callab
         crop, lost = image[region.box], mask[region.box]
         values = crop.reshape(*lost.shape, -1).astype(np.float32) * scale
         values[lost] = 0
-        region_values = fill(values, lost, region)[region.target]
+        inputs: list[np.ndarray | int] = [values, lost, region.target, seed]
+        if forbidden is not None:
+            inputs.append(forbidden[region.box])
+        region_values = reuse(partial(fill_target, fill, values, lost, region), *inputs)
         rounded = np.rint(region_values / scale).clip(0, max_value).astype(image.dtype)
         result[region.box][region.target] = rounded if image.ndim == 3 else rounded[:, 0]
     return result
+
+
+def fill_target(fill: Fill, values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
+    """Return the values of the target pixels of a region, (N, C); see `fill_regions`."""
+    return fill(values, lost, region)[region.target]
 
 
 def regions(mask: np.ndarray, margin: Callable[[float, int], int]) -> Iterator[Region]:

@@ -48,7 +48,8 @@ def texture(image: np.ndarray, mask: np.ndarray, *, seed: int = 0, forbidden: np
         forbidden = np.zeros(mask.shape, bool)
     if forbidden.dtype != bool or forbidden.shape != mask.shape:
         raise ValueError(f"forbidden must be bool of the mask's size {mask.shape}, not {forbidden.shape}")
-    return fill_regions(image, mask, make_region_fill(seed, forbidden), margin=context)
+    fill = make_region_fill(seed, forbidden)
+    return fill_regions(image, mask, fill, context, seed=seed, forbidden=forbidden)
 
 
 def make_region_fill(seed: int, forbidden: np.ndarray) -> Fill:

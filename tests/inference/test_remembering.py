@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 from scenes import scene, square_hole, tint_restorer
+from toolbox_plugins.fills import regions
 from torch import nn
 
 from toolbox.color import integer_luma
-from toolbox.inference.fillers import LoadedFiller
+from toolbox.hooks import catalog
+from toolbox.inference.fillers import LoadedFiller, find_filler
 from toolbox.inference.likely_colors import ColorField, color_field
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 
@@ -100,3 +102,20 @@ def test_a_network_without_classes_offers_the_colours_of_its_result():
     gray = integer_luma(scene())
     colors = color_field(tint_restorer("luma"), gray, HOLE).at(0.2, 0.3)
     assert colors and all(len(color) == 7 and color[0] == "#" for color in colors)
+
+
+def test_a_new_hole_fills_only_itself_and_its_neighbours(monkeypatch):
+    filler = find_filler("auto", catalog.load(third_party=False))
+    gray, calls = integer_luma(scene()), []
+    one_hole, two_holes = HOLE.copy(), HOLE.copy()
+    two_holes[5:20, 290:310] = True
+    expected = [filler(gray, mask) for mask in (one_hole, two_holes, one_hole)]
+    original = regions.fill_target
+    monkeypatch.setattr(regions, "fill_target", lambda *args: calls.append(1) or original(*args))
+    quick = remembering_filler(filler)
+    counts = []
+    for mask, wanted in zip((one_hole, two_holes, one_hole), expected, strict=True):
+        assert np.array_equal(quick(gray, mask), wanted)
+        counts.append(len(calls))
+    assert counts == [1, 2, 2]
+    assert not np.array_equal(quick(gray, mask, seed=1), wanted) and len(calls) == 3

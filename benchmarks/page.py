@@ -1,0 +1,165 @@
+"""Measure how fast the page of `toolbox serve` answers, against `toolbox restore` of the same photograph.
+
+    OMP_NUM_THREADS=1 python -m benchmarks page
+
+``command`` is `toolbox restore` in a process that has loaded the weights and restored a photograph before. ``first`` is
+the first result of a photograph in the page: from the request to the last byte of the result. ``hint`` and ``mask`` are
+the result after a stroke of colour was drawn, and after one more damaged part was marked: the layer is sent, the
+photograph restored, the result fetched. ``open`` is the upload, with the search for a lost region. Each round has
+another photograph, so that nothing is remembered from the round before.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+
+from benchmarks.common import timing
+from benchmarks.restoring import make_damaged_photo
+from toolbox.hooks import catalog
+from toolbox.imaging import io
+from toolbox.inference.batch import restore_all
+from toolbox.inference.options import RestoreOptions
+from toolbox.inference.output_paths import plan_jobs
+from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.web.album import Album
+from toolbox.web.server import Service
+
+WEIGHTS = "luma"
+FILL = "auto"
+# A photograph waits at most this long, in seconds.
+LIMIT = 600
+
+
+class Page:
+    """The calls of the page for one photograph."""
+
+    def __init__(self, service: Service, photo: np.ndarray, folder: Path) -> None:
+        """Prepare a photograph (H, W) uint8; `open` sends it."""
+        self._service, self._folder, self.size = service, folder, photo.shape
+        io.write_png(folder / "photo.png", photo)
+        self.photo = folder / "photo.png"
+        self.id = ""
+
+    def open(self) -> None:
+        """Send the photograph."""
+        self.id = json.loads(self._call("POST", "/api/photos?name=photo.png", self.photo.read_bytes()))["id"]
+
+    def restore(self) -> None:
+        """Restore the photograph and fetch the result."""
+        self._call("POST", f"/api/photos/{self.id}/restore", b"{}")
+        end = time.monotonic() + LIMIT
+        while (entry := self._service.album.entry(self.id)).state != "restored":
+            if entry.state == "failed" or time.monotonic() > end:
+                raise click.ClickException(entry.reason or "the photograph was not restored in time")
+            time.sleep(0.001)
+        self._call("GET", f"/api/photos/{self.id}/result")
+
+    def draw(self, layer: str, png: bytes) -> None:
+        """Send strokes of colour ("hints") or marks ("mask"), and restore the photograph."""
+        self._call("PUT", f"/api/photos/{self.id}/{layer}", png)
+        self.restore()
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        url = f"http://127.0.0.1:{self._service.port}{path}"
+        headers = {"X-Toolbox-Token": self._service.token}
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method)) as response:
+            return bytes(response.read())
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Service]:
+    """Serve a new album in a thread."""
+    folder.mkdir()
+    service = Service(
+        album=Album(folder), catalog=catalog.load(), weights=WEIGHTS, device="cpu", host="127.0.0.1", port=0
+    )
+    service.prepare()
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        while not service.is_running:
+            time.sleep(0.01)
+        yield service
+    finally:
+        service.stop()
+        thread.join()
+
+
+def stroke(size: tuple[int, ...]) -> bytes:
+    """Return a stroke of colour as PNG, transparent elsewhere."""
+    height, width = size
+    layer = np.zeros((height, width, 4), np.uint8)
+    layer[height * 3 // 4 : height * 3 // 4 + 8, width // 8 : width // 4] = (40, 60, 190, 255)
+    return _png(layer)
+
+
+def marks(mask: np.ndarray) -> bytes:
+    """Return a mask with one more scratch as PNG."""
+    height, width = mask.shape
+    changed = mask.astype(np.uint8) * 255
+    changed[height * 2 // 3 : height * 2 // 3 + 6, width // 2 : width * 5 // 8] = 255
+    return _png(changed)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
+    """Return the seconds of each variant in each round, by both clocks, and their ratios to the command."""
+    wall: dict[str, list[float]] = {name: [] for name in ("command", "open", "first", "hint", "mask")}
+    cpu: dict[str, list[float]] = {name: [] for name in wall}
+    photo, mask = make_damaged_photo(height, width)
+    with tempfile.TemporaryDirectory() as name, serving(Path(name) / "album") as service:
+        restorer = load_restorer(WEIGHTS, device="cpu", fill=FILL)
+        for number in range(-1, rounds):
+            page = Page(service, np.where(mask, photo, np.roll(photo, number + 1, axis=1)), Path(name))
+            steps = {
+                "command": lambda page=page: _command(page.photo, restorer, Path(name) / "out"),
+                "open": page.open,
+                "first": page.restore,
+                "hint": lambda page=page: page.draw("hints", stroke(page.size)),
+                "mask": lambda page=page: page.draw("mask", marks(mask)),
+            }
+            for step, work in steps.items():
+                start = time.perf_counter(), time.process_time()
+                work()
+                if number >= 0:  # the round before is the warm-up
+                    wall[step].append(time.perf_counter() - start[0])
+                    cpu[step].append(time.process_time() - start[1])
+    return {
+        "size": [height, width],
+        "by_the_clock": timing.compare(wall, "command"),
+        "by_the_processors_time": timing.compare(cpu, "command"),
+    }
+
+
+def _command(photo: Path, restorer: Restorer, folder: Path) -> None:
+    for result in restore_all(plan_jobs([photo], folder), restorer, RestoreOptions(overwrite=True)):
+        if result.status != "restored":
+            raise click.ClickException(result.reason)
+
+
+@click.command("page")
+@click.option("--height", type=int, default=1200, show_default=True, help="Height of the photograph in pixels.")
+@click.option("--width", type=int, default=1600, show_default=True, help="Width of the photograph in pixels.")
+@click.option("--rounds", type=int, default=5, show_default=True)
+@timing.json_option
+@timing.quick_option
+def command(height: int, width: int, rounds: int, path: Path | None, quick: bool) -> None:
+    """How fast the page of `toolbox serve` answers, against `toolbox restore` of the same photograph."""
+    if quick:
+        height, width, rounds = 96, 128, 1
+    timing.report(measure(height, width, rounds), path)
