@@ -6,8 +6,8 @@ One run has them all as observers, and the time of each call is taken: the loop 
 what each of them adds to the run, as a fraction of its time. The start and the end of the run are apart, because they
 do not grow with its length. A tracker whose package is not installed is left out.
 
-Threads that a library runs beside the loop are in ``all together`` alone: in turns of `TURN` steps, all trackers get
-the steps or none of them does, and the CPU time of a step in both kinds of turns is compared.
+Threads that a library runs beside the loop are in ``cpu_more`` alone: in turns of `TURN` steps, one tracker gets the
+steps, or none does, and the CPU time of a step in the turns of each is compared with that in the turns of none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +39,19 @@ TURN = 4
 class Turns:
     """An observer that lets trackers have the steps in turns, and takes the CPU time of each step. It is the first."""
 
-    def __init__(self) -> None:
-        self.is_on = False
-        self.seconds: dict[bool, list[float]] = {True: [], False: []}
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = ["none", *names]
+        self.current = ""
+        self.seconds: dict[str, list[float]] = {name: [] for name in self.names}
         self.start: float | None = None
 
     def on_step(self, record: StepRecord) -> None:
         """End the step before, and choose who gets this one."""
         now = time.process_time()
-        # The first step of a turn still has what threads do for the last one of the other turn.
+        # The first step of a turn still has what threads do for the last one of the turn before.
         if self.start is not None and record.step % TURN > 1:
-            self.seconds[self.is_on].append(now - self.start)
-        self.is_on = record.step // TURN % 2 == 1
+            self.seconds[self.current].append(now - self.start)
+        self.current = self.names[record.step // TURN % len(self.names)]
         self.start = time.process_time()
 
     def on_epoch(self, record: object) -> None:
@@ -58,23 +59,28 @@ class Turns:
         self.start = None
 
     def figures(self) -> dict[str, Any]:
-        """Return the CPU seconds of a step with and without trackers, and by how much they are more, as a fraction."""
-        if not all(self.seconds.values()):  # a run of few steps
+        """Return the CPU seconds of a step in the turns of each, and by which fraction they are more than of none."""
+        if not all(len(times) >= 5 for times in self.seconds.values()):  # a run of few steps
             return {}
-        steps = {name: timing.spread(self.seconds[key]) for name, key in (("with", True), ("without", False))}
-        # Without the slowest tenth, which other load on the machine makes slow.
-        means = {
-            key: statistics.fmean(sorted(times)[: -(len(times) // 10) or None]) for key, times in self.seconds.items()
+        means = {name: _trimmed_mean(times) for name, times in self.seconds.items()}
+        return {
+            name: {"steps": len(times), "cpu_seconds": means[name], "cpu_more": means[name] / means["none"] - 1}
+            for name, times in self.seconds.items()
         }
-        counts = {str(key): len(times) for key, times in self.seconds.items()}
-        return {"steps": counts, "cpu_seconds": steps, "cpu_more": means[True] / means[False] - 1}
+
+
+def _trimmed_mean(times: Sequence[float]) -> float:
+    """Return the mean without the fifth that is the shortest and the fifth that is the longest."""
+    cut = len(times) // 5
+    return statistics.fmean(sorted(times)[cut : len(times) - cut])
 
 
 class Timed:
     """An observer that takes the time of the calls of another one, which with `turns` gets the steps of some turns."""
 
-    def __init__(self, observer: object, turns: Turns | None = None) -> None:
+    def __init__(self, observer: object, name: str = "", turns: Turns | None = None) -> None:
         self.observer = observer
+        self.name = name
         self.turns = turns
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: defaultdict[str, int] = defaultdict(int)
@@ -86,7 +92,7 @@ class Timed:
         function = getattr(self.observer, name)
 
         def call(record: object) -> None:
-            if name == "on_step" and self.turns is not None and not self.turns.is_on:
+            if name == "on_step" and self.turns is not None and self.turns.current != self.name:
                 return
             start = time.perf_counter()
             function(record)
@@ -97,7 +103,7 @@ class Timed:
 
     def figures(self, total: float) -> dict[str, Any]:
         """Return what the calls cost a run that took `total` seconds, with each step as if it were of its turns."""
-        all_steps = 2 if self.turns else 1
+        all_steps = len(self.turns.names) if self.turns else 1
         loop = sum(
             seconds * (all_steps if name == "on_step" else 1)
             for name, seconds in self.seconds.items()
@@ -122,19 +128,19 @@ def command(epochs: int, width: int, quick: bool, path: Path | None) -> None:
     recipe = recipe.set("training.steps", 2) if quick else recipe
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        turns = Turns()
+        trackers = [name for name in TRACKERS if importlib.util.find_spec(name) is not None]
+        turns = Turns(trackers)
         table = catalog.load(third_party=False).find("observer", "csv-file").spec
         observers = {"report": Timed(ReportFile(out)), "csv-file": Timed(table.build(table.params()))}  # type: ignore[attr-defined]
-        for name in TRACKERS:
-            if importlib.util.find_spec(name) is not None:
-                spec = catalog.load(third_party=False).find("observer", name).spec
-                observers[name] = Timed(spec.build(spec.params()), turns)  # type: ignore[attr-defined]
+        for name in trackers:
+            spec = catalog.load(third_party=False).find("observer", name).spec
+            observers[name] = Timed(spec.build(spec.params()), name, turns)  # type: ignore[attr-defined]
         start = time.perf_counter()
         toolbox.train(recipe, out=out, observers=[turns, *observers.values()])
         total = time.perf_counter() - start
     rows = {name: timed.figures(total) for name, timed in observers.items()}
     three = sum(rows[name]["loop"] for name in THREE if name in rows)
-    result = {"seconds": total, "width": width, "rows": rows, "three_observers": three, "all_together": turns.figures()}
+    result = {"seconds": total, "width": width, "rows": rows, "three_observers": three, "turns": turns.figures()}
     result |= timing.environment()
     if path is not None:
         path.write_text(json.dumps(result, indent=1), "utf-8")

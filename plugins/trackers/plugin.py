@@ -91,7 +91,8 @@ def tracker_spec(
     def check(chosen: P) -> None:
         _require(name, name)
         if isinstance(chosen, MlflowParams) and not chosen.uri:  # its database
-            _require(name, "sqlalchemy")
+            for module in ("sqlalchemy", "alembic"):
+                _require(name, module)
 
     def build(chosen: P) -> Observer:
         check(chosen)

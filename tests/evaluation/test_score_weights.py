@@ -192,4 +192,14 @@ def test_a_folder_in_place_of_the_zip_or_of_the_tests_gets_the_remedy(competitio
     assert "is a folder; a submission is a zip. Zip the pictures without the folder: python -m zipfile -c " in message
     assert f"{folder}/*.png" in message
     archive = write_zip(tmp_path / "s.zip", [])
-    assert "or the data folder with test_input/" in invoke_error("score", archive, "--check", tmp_path, code=1)
+    assert f"no test photographs. Do you mean {competition}?" in invoke_error(
+        "score", archive, "--check", competition.parent, code=1
+    )
+    assert f"no images. Do you mean {competition / 'test_input'}?" in invoke_error(
+        "score", competition, competition, code=1
+    )
+    (tmp_path / "empty").mkdir()
+    assert "or the data folder with test_input/" in invoke_error(
+        "score", archive, "--check", tmp_path / "empty", code=1
+    )
+    assert f"Do you mean {competition}?" in invoke_error("run", "--data", competition.parent, code=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import os
 import sqlite3
@@ -109,6 +110,7 @@ def test_trackio_writes_its_database(tmp_path):
 def test_mlflow_writes_its_database_and_goes_on_in_the_same_run(tmp_path):
     require_library("mlflow")
     require_library("sqlalchemy")
+    require_library("alembic")
     from mlflow import MlflowClient
 
     tell_run(build("mlflow"), tmp_path / "run")
@@ -130,3 +132,12 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(name, monk
     for function in (spec.check, spec.build):
         with pytest.raises(InstallationError, match=rf'pip install "toolbox-restore\[{name}\]"'):
             function(spec.params())
+
+
+@pytest.mark.parametrize("module", ["sqlalchemy", "alembic"])
+def test_what_the_database_of_mlflow_needs_is_named_too(module, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == module else importlib.machinery)
+    spec = CATALOG.find("observer", "mlflow").spec
+    with pytest.raises(InstallationError, match=rf"needs the package {module}: pip install"):
+        spec.check(spec.params())
+    spec.check(spec.params(uri="http://localhost:5000"))

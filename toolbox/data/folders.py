@@ -15,7 +15,7 @@ from toolbox.data.left_out import describe_unused
 from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
-from toolbox.imaging.io import find_images
+from toolbox.imaging.io import find_images, subfolder_hint
 from toolbox.utils import text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
@@ -48,7 +48,10 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
     photos = find_images(folder)
     if not photos:
         line = describe_unused([folder], set())
-        raise DataError(f"{folder} contains no photographs{f' ({line})' if line else ''}. It should contain {LAYOUT}.")
+        unused = f" ({line})" if line else ""
+        raise DataError(
+            f"{folder} contains no photographs{unused}. It should contain {LAYOUT}.{subfolder_hint(folder)}"
+        )
     if len(photos) < min_count:
         raise DataError(f"{folder} contains one photograph. At least two are needed, one of them for validation.")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())

@@ -200,7 +200,7 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
             )
         images[path.stem] = path
     if not images:
-        raise DataError(f"{folder} has no images.")
+        raise DataError(f"{files.printable(folder)} has no images.{image_io.subfolder_hint(folder)}")
     return images
 
 

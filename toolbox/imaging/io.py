@@ -154,6 +154,18 @@ def find_images(folder: str | Path) -> list[Path]:
     return list_images(folder)[0]
 
 
+def subfolder_hint(folder: Path) -> str:
+    """Return a sentence that names a folder in `folder` with pictures or with their folders; empty if there is none.
+
+    It is for the error that `folder` itself has no pictures.
+    """
+    with contextlib.suppress(OSError, DataError):
+        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+            if find_images(inside) or any((inside / name).is_dir() for name in ("train_input", "test_input")):
+                return f" Do you mean {files.printable(inside)}?"
+    return ""
+
+
 def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """Return the image files directly in `folder`, as `find_images` does, and the other files that may be pictures.
 
