@@ -14,6 +14,7 @@ from runs import run as run_command
 import toolbox
 from toolbox.data import sample
 from toolbox.errors import DataError, RecipeError, UsageError
+from toolbox.hooks import catalog as catalogs
 from toolbox.imaging import io
 from toolbox.utils.console import Console, default_console
 
@@ -58,6 +59,9 @@ def test_train_and_toolbox_run_write_the_same_bytes(tmp_path, photos):
     assert [row["step"] for row in rows if "loss.mse" in row] == [0, 1, 2]
     assert all(not isinstance(value, dict) for row in rows for value in row.values())
     assert again.summary.best is not None and again.previews
+    assert toolbox.load_network(again).kinds == (), "a run is accepted wherever its folder is"
+    with pytest.raises(UsageError, match=r"is not an empty folder.*--resume.*in Python: out, resume"):
+        toolbox.train(tiny_recipe(), data=photos, out=again, device="cpu")
 
 
 @pytest.mark.parametrize("kind", ["path", "pil", "(H, W)", "(H, W, 1)", "(H, W, 3)"])
@@ -121,6 +125,45 @@ def test_options_that_are_not_valid_are_named(gray):
         toolbox.restore(gray, tone="sepia")
 
 
+@pytest.mark.parametrize("photo", [None, [[0, 1]], 3])
+def test_what_is_no_photograph_is_named(gray, photo):
+    with pytest.raises(TypeError, match="a photo is a path, a PIL image or a NumPy array, not a"):
+        toolbox.restore(photo)
+    with pytest.raises(TypeError, match="a mask is a path, a PIL image or a NumPy array, not a"):
+        toolbox.restore(gray, photo)
+
+
+def test_a_post_processor_may_be_named_alone():
+    from toolbox.inference.postprocessors import find_postprocessors
+
+    catalog = catalogs.load(third_party=False)
+    alone, listed = (find_postprocessors(names, catalog) for names in ("match-grain", ["match-grain"]))
+    assert [each.entry for each in alone] == [each.entry for each in listed] and len(alone) == 1
+    with pytest.raises(UsageError, match="Postprocessor 'match-gain' is not known"):
+        find_postprocessors("match-gain", catalog)
+
+
+class Misspelt:
+    def on_steps(self, record):
+        """Never called."""
+
+
+@pytest.mark.parametrize(
+    ("observer", "words"),
+    [("csv-file", "is a str: it has none of the methods on_start"), (Misspelt(), "on_steps is never called.*on_step")],
+)
+def test_an_observer_that_is_never_called_is_refused(tmp_path, observer, words):
+    with pytest.raises(TypeError, match=rf"observers\[0\] .*{words}"):
+        toolbox.train(tiny_recipe(), out=tmp_path / "run", observers=[observer])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["optimizer", "schedule", "source", "recipe", "weights", "command"])
+def test_kinds_that_are_not_built_from_params_alone_are_refused(kind):
+    with pytest.raises(UsageError, match=f"toolbox.build builds no {kind.removesuffix('s')}s: "):
+        toolbox.build(kind, "any")
+
+
 def test_build_binds_and_builds():
     network = toolbox.build("generators", "inpainting-unet", width=4)
     assert sum(p.numel() for p in network.parameters()) > 0
@@ -144,6 +187,16 @@ def test_score_of_arrays_and_of_folders(tmp_path):
     assert scores.mean.score == 1 and list(scores.images) == ["a.png"]
     with pytest.raises(ValueError, match="same shape"):
         toolbox.score(truth, truth[:16])
+
+
+def test_score_takes_pil_images_and_refuses_lists(gray):
+    picture = Image.fromarray(np.repeat(gray[..., None], 3, axis=2))
+    mask = np.zeros(gray.shape, np.uint8)
+    mask[4:30, 4:30] = 255
+    by_image = toolbox.score(picture, picture, masks=Image.fromarray(mask))
+    assert by_image == toolbox.score(np.asarray(picture), np.asarray(picture), masks=mask > 0)
+    with pytest.raises(TypeError, match="one picture, or the folders of several, not a list"):
+        toolbox.score([picture], [picture])
 
 
 def test_a_key_that_is_none_is_refused():

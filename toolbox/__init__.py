@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -166,14 +166,14 @@ _LAZY |= dict.fromkeys(("TrainedNetwork", "load_network"), "toolbox.models.weigh
 
 
 def load_restorer(
-    name_or_path: str | Path,
+    name_or_path: str | PathLike[str],
     *,
     device: str | None = None,
     keep: str | None = None,
     tile: int | None = None,
     saturation: float = 1.0,
     fill: str | None = None,
-    post: Sequence[str] | None = None,
+    post: str | Sequence[str] | None = None,
     repair: bool | Mapping[str, object] = False,
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.

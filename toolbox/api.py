@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
+from PIL import Image
 
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import Recipe
 from toolbox.distributed import collectives
+from toolbox.errors import UsageError
 from toolbox.evaluation import metrics
 from toolbox.evaluation.extra_figures import build_extra_figures
 from toolbox.evaluation.metrics import Score
@@ -19,7 +22,9 @@ from toolbox.evaluation.score_files import FileScores, score_files
 from toolbox.evaluation.score_weights import ScoreOptions, score_weights
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.kinds import find_kind
+from toolbox.hooks.observing import observer_methods
 from toolbox.inference.arrays import restore
+from toolbox.inference.photo_arrays import as_mask
 from toolbox.inference.restorer import Restorer, load_restorer
 from toolbox.models.build import build_component
 from toolbox.reports import run_records
@@ -28,15 +33,14 @@ from toolbox.training import launch, run_dir
 from toolbox.training.options import Console, RunResult
 from toolbox.utils.console import default_console
 
-if TYPE_CHECKING:
-    from os import PathLike
-
 __all__ = ["FileScores", "Recipe", "Run", "Score", "build", "restore", "score", "train"]
+
+Picture = np.ndarray | Image.Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A training run in its folder.
+    """A training run in its folder. It is accepted wherever the path of a run folder is.
 
     Attributes:
         folder: the run folder; docs/run-folder.md lists its files.
@@ -45,6 +49,10 @@ class Run:
 
     folder: Path
     result: RunResult | None = None
+
+    def __fspath__(self) -> str:
+        """Return the path of the folder."""
+        return str(self.folder)
 
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> Run:
@@ -91,7 +99,7 @@ def train(
     *,
     data: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
-    resume: Run | str | PathLike[str] | None = None,
+    resume: str | PathLike[str] | None = None,
     device: str | None = None,
     observers: Sequence[object] = (),
     console: Console | None = None,
@@ -105,7 +113,7 @@ def train(
             that run. With `resume`, it replaces that recipe.
         data: a folder with train_input/, train_gt/, test_input/, or with photographs; None for the sample photographs.
         out: the folder of a new run; None for ``runs/<date>-<recipe>-<n>``.
-        resume: the run to continue, or its folder.
+        resume: the run to continue: a `Run` or its folder.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
         observers: objects that are told of each step and validation, besides those that the recipe names; see
             `toolbox.Observer`.
@@ -113,7 +121,13 @@ def train(
 
     Raises:
         ToolboxError: with one message; files written before stay valid, and the run can be resumed.
+        TypeError: an observer has no method that a run calls.
     """
+    for number, observer in enumerate(observers):
+        try:
+            observer_methods(observer)
+        except TypeError as error:
+            raise TypeError(f"observers[{number}] is a {type(observer).__name__}: {error}") from None
     if resume is None and recipe is None:
         recipe = "default"
     if not isinstance(recipe, Recipe | None):
@@ -123,7 +137,7 @@ def train(
         recipe=recipe,
         data=None if data is None else Path(data),
         out=None if out is None else Path(out),
-        resume=resume.folder if isinstance(resume, Run) else None if resume is None else Path(resume),
+        resume=None if resume is None else Path(resume),
         device=device,
         observers=observers,
     )
@@ -148,14 +162,17 @@ def build(kind: str, name: str, /, **params: Any) -> Any:  # noqa: ANN401 - ever
         UsageError: the kind, the name or a param is not known or not valid.
         PluginError: the component can't be built.
     """
-    bound = bind_component(catalogs.load(), find_kind(kind).name, name, params)
+    found = find_kind(kind)
+    if found.name in _NOT_BUILT:
+        raise UsageError(f"toolbox.build builds no {found.plural}: {_NOT_BUILT[found.name]}.")
+    bound = bind_component(catalogs.load(), found.name, name, params)
     if bound.spec.check is not None:
         bound.spec.check(bound.params)
     return build_component(bound)
 
 
 @overload
-def score(restored: np.ndarray, truth: np.ndarray, *, masks: np.ndarray | None = None) -> Score: ...
+def score(restored: Picture, truth: Picture, *, masks: Picture | None = None) -> Score: ...
 
 
 @overload
@@ -171,7 +188,7 @@ def score(
 
 @overload
 def score(
-    restored: Run | str | PathLike[str],
+    restored: str | PathLike[str],
     *,
     data: str | PathLike[str],
     lpips: str | PathLike[str] | None = None,
@@ -192,10 +209,11 @@ def score(
     """Return the competition's score, 0.2 S + 0.4 M + 0.4 C, of one picture; or all figures, as `toolbox score` does.
 
     Args:
-        restored: (H, W, 3) uint8 RGB; a folder or a submission zip; with `data`, a `Run`, a run folder, a weight file
-            or a published name.
+        restored: (H, W, 3) uint8 RGB, or a PIL image; a folder or a submission zip; with `data`, a run or its folder, a
+            weight file or a published name.
         truth: the original, of the same shape; or the folder of the originals.
-        masks: (H, W) bool, True where the photograph was lost; or the folder of masks. M and the score need it.
+        masks: (H, W) bool, True where the photograph was lost, or a PIL image, white there; or the folder of masks. M
+            and the score need it.
         inputs: the folder of damaged inputs, instead of masks.
         data: score weights on the photographs of this folder, which is like that of `train`.
         lpips: the file with the weights of LPIPS, for files and weights.
@@ -204,24 +222,43 @@ def score(
 
     Raises:
         UsageError, DataError: as `toolbox.evaluation.score_files.score_files`, and `score_weights` in that folder.
-        TypeError: an option that does not exist, or one of another form.
-        ValueError: arrays of different shapes.
+        TypeError: an option that does not exist, or one of another form; a list of pictures.
+        ValueError: pictures of different shapes.
     """
     lpips_file = None if lpips is None else Path(lpips)
     if data is not None:
         if truth is not None or masks is not None or inputs is not None:
             raise TypeError("score() takes data without truth, masks and inputs: the photographs in it have them")
-        weights = restored.folder if isinstance(restored, Run) else restored
+        weights = restored if isinstance(restored, str) else Path(restored)
         return score_weights(weights, Path(data), ScoreOptions(lpips=lpips_file, **options))
     if options or truth is None:
         raise TypeError(f"score() needs truth or data, and takes {', '.join(options) or 'its options'} only with data")
-    if not isinstance(restored, np.ndarray):
+    if not isinstance(restored, np.ndarray | Image.Image):
+        if not isinstance(restored, str | PathLike):
+            kind = type(restored).__name__
+            raise TypeError(f"score() takes one picture, or the folders of several, not a {kind}; score each by itself")
         mask_folder, input_folder = (None if folder is None else Path(folder) for folder in (masks, inputs))
         extra = build_extra_figures(catalogs.load(), lpips_file)
         return score_files(Path(restored), Path(truth), masks=mask_folder, inputs=input_folder, extra=extra)
-    if restored.shape != np.shape(truth):
-        raise ValueError(f"restored is {restored.shape} and truth {np.shape(truth)}; both must have the same shape")
-    return metrics.score(restored, truth, None if masks is None else np.asarray(masks, bool))
+    restored, truth = (np.asarray(_as_rgb(picture)) for picture in (restored, truth))
+    if restored.shape != truth.shape:
+        raise ValueError(f"restored is {restored.shape} and truth {truth.shape}; both must have the same shape")
+    return metrics.score(restored, truth, None if masks is None else as_mask(masks, restored.shape[:2]))
+
+
+def _as_rgb(picture: Picture) -> Picture:
+    return picture.convert("RGB") if isinstance(picture, Image.Image) else picture
+
+
+# The kinds that are not built from params alone, and what to do instead.
+_NOT_BUILT = {
+    "optimizer": "a run builds one for the weights of a network; name it in a recipe",
+    "schedule": "a run builds one for an optimizer; name it in a recipe",
+    "source": "a run builds one for the location of its data; name it in a recipe",
+    "recipe": "toolbox.Recipe.load reads one",
+    "weights": "toolbox.load_restorer and toolbox.load_network load them",
+    "command": "it runs in a terminal, as `toolbox PLUGIN COMMAND`",
+}
 
 
 def _metric_rows(folder: Path) -> Iterator[dict[str, Any]]:

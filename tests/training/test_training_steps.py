@@ -17,6 +17,7 @@ from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import PluginError, RecipeError
 from toolbox.steps import adversarial_step
+from toolbox.testing import check_component
 from toolbox.testing.plugins import catalog_with
 from toolbox.training import checkpoint, state
 from toolbox.training.checkpoint import Progress
@@ -134,6 +135,39 @@ def test_a_step_that_trains_nothing_is_reported(loaded, name, fault):
     built, accelerator = build(loaded, *ALONE, f"step.name={name}")
     with pytest.raises(PluginError, match=fault):
         take(built, accelerator, 0, 1)
+
+
+def whole_batch(context, batch):
+    loss = (context.generate(batch)["restored"] - batch.truth).square().mean()
+    context.record("g", loss, batch)
+    context.backward(loss, batch)
+
+
+def by_hand(context, batch):
+    for part in context.micro_batches(batch):
+        loss = (context.generate(part)["restored"] - part.truth).square().mean()
+        context.record("g", loss, part)
+        (loss * part.position.weight).backward()
+
+
+def plain_numbers(context, batch):
+    context.record("g", 1.0, batch)
+
+
+@pytest.mark.parametrize(
+    ("step", "check", "status", "words"),
+    [
+        (whole_batch, "split batch", "noted", "training.accumulate has no effect"),
+        (by_hand, "generator gradient", "failed", "without context.backward"),
+        (without_gradients, "split batch", "failed", "leaves no gradient"),
+        (plain_numbers, "terms", "failed", "'g' is a float; record a tensor"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_kit_finds_a_step_that_does_by_hand_what_the_context_does(step, check, status, words):
+    spec = StepSpec(name="x", summary="y", build=lambda params: step, uses_discriminator=False)
+    (found,) = [result for result in check_component(spec) if result.name == check]
+    assert found.status == status and words in found.detail
 
 
 def test_a_step_without_a_discriminator_takes_no_adversarial_losses(loaded):

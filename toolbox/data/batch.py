@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -35,3 +35,32 @@ class Batch:
     def position(self) -> BatchSlice:
         """The position of the pictures in the full batch of the step."""
         return self.batch_slice or BatchSlice(start=0, total=len(self.image), weight=1.0)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name: `image`, `mask`, `truth`, and `labels` if there are some."""
+        tensors = {"image": self.image, "mask": self.mask, "truth": self.truth}
+        return tensors if self.labels is None else tensors | {"labels": self.labels}
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the pictures from `start` to before `stop`, with their share of the weight in the full batch."""
+        rows, position = slice(start, stop), self.position
+        weight = position.weight * (stop - start) / len(self.image)
+        return replace(
+            self,
+            **{name: tensor[rows] for name, tensor in self.tensors.items()},  # type: ignore[arg-type]
+            names=self.names[rows],
+            batch_slice=BatchSlice(start=position.start + start, total=position.total, weight=weight),
+        )
+
+
+def add_term(terms: dict[str, Tensor], name: str, value: Tensor, batch: Batch) -> None:
+    """Add a mean over `batch` to the terms of a step, weighted by its share; TypeError if it is not a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"the term '{name}' is a {type(value).__name__}; record a tensor, without .item() or float(), so that the "
+            "step need not wait for the device"
+        )
+    weight = batch.position.weight
+    value = value.detach() if weight == 1 else value.detach() * weight
+    terms[name] = terms[name] + value if name in terms else value

@@ -90,7 +90,7 @@ def _recorded_outputs(built: TrainState) -> Iterator[LayerOutputs]:
 
 
 def _batch_findings(batch: Batch) -> Iterator[Finding]:
-    for part, pictures in nonfinite.pictures_of(batch).items():
+    for part, pictures in batch.tensors.items():
         for name, picture in zip(batch.names, pictures, strict=False):
             count = int((~picture.isfinite()).sum())
             if count:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from toolbox.errors import did_you_mean
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
@@ -151,3 +153,27 @@ class Observer:
 
 # The methods of an observer, in the order in which they are first called.
 METHODS = ("on_start", "on_step", "on_validation", "on_warning", "on_epoch", "on_end")
+
+
+def observer_methods(observer: object) -> list[str]:
+    """Return the methods of an observer that a run calls and that do something, in the order of `METHODS`.
+
+    Raises:
+        TypeError: it has none, or a method ``on_…`` that is never called.
+    """
+    named = [name for name in dir(observer) if name.startswith("on_") and callable(getattr(observer, name))]
+    unknown = next((name for name in named if name not in METHODS), None)
+    if unknown is not None:
+        raise TypeError(f"{unknown} is never called.{did_you_mean(unknown, METHODS)} Methods: {', '.join(METHODS)}")
+    # Not from `dir`: an object may make its methods when they are looked up.
+    own = [
+        name
+        for name in METHODS
+        if callable(getattr(observer, name, None)) and getattr(type(observer), name, None) is not _INHERITED[name]
+    ]
+    if not own:
+        raise TypeError(f"it has none of the methods {', '.join(METHODS)}")
+    return own
+
+
+_INHERITED = {name: getattr(Observer, name) for name in METHODS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,7 @@ def restore(
     photo: PhotoLike,
     mask: PhotoLike | Literal["auto", "none"] = "auto",
     *,
-    weights: str | Path | Restorer = DEFAULT_WEIGHTS,
+    weights: str | PathLike[str] | Restorer = DEFAULT_WEIGHTS,
     keep: Literal["auto", "luma", "rgb", "none"] = "auto",
     tone: Literal["colour", "keep"] = "colour",
     color: str | None = None,
@@ -46,7 +47,7 @@ def restore(
     palette: PhotoLike | None = None,
     detector: str | None = None,
     fill: str | None = None,
-    post: Sequence[str] | None = None,
+    post: str | Sequence[str] | None = None,
     saturation: float | None = None,
     contrast: float = 0.0,
     cast: float = 0.0,
@@ -62,7 +63,8 @@ def restore(
         photo: a path, a PIL image, or an array (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16. It is not changed.
         mask: "auto" finds the lost region, "none" skips that; or a mask of the photograph's size, white or True where
             it is lost: a path, a PIL image, or an array (H, W) or (H, W, 1), bool or uint8.
-        weights: a published name, a weight file, a run folder; or a restorer, which saves loading the weights again.
+        weights: a published name, a weight file, a run or its folder; or a restorer, which saves loading the
+            weights again.
         keep: what stays unchanged; "auto": the luma of a gray photo, all known pixels of a colour one.
         tone: give a sepia photo colours, or keep its tone.
         color: the colour of what is lost, as "#ffffff".
@@ -77,7 +79,7 @@ def restore(
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
             recipe says. A restorer fills as it was loaded.
-        post: names of post-processors, in order; None: as in the recipe. A restorer has its own.
+        post: the name of a post-processor, or several names, in order; None: as in the recipe. A restorer has its own.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         contrast: how far the contrast of a faded print is restored, 0 (not at all) to 1.
         cast: how far yellowing or a cast is taken away, 0 to 1.
@@ -93,7 +95,7 @@ def restore(
     Raises:
         DataError: a file that can't be read, or a mask of another size.
         UsageError: an option that is not valid; WeightsError: weights that can't be used.
-        ValueError: an array of another type or shape.
+        TypeError, ValueError: a photograph or a mask of another form, an array of another type or shape.
     """
     if keep not in ("auto", *KEEP_MODES):
         raise UsageError(f"keep is '{keep}'; it must be auto or one of {', '.join(KEEP_MODES)}.")
@@ -147,13 +149,13 @@ def restore(
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
 
 
-def _detector(name: str | None, weights: str | Path | Restorer) -> LoadedDetector:
+def _detector(name: str | None, weights: str | PathLike[str] | Restorer) -> LoadedDetector:
     if name is not None:
         return find_detector(name, catalog.load())
     return (weights.detector if isinstance(weights, Restorer) else None) or PAINTED_SHAPE
 
 
-def _repair(repair: bool | Mapping[str, object], weights: str | Path | Restorer) -> LoadedDetector | None:
+def _repair(repair: bool | Mapping[str, object], weights: str | PathLike[str] | Restorer) -> LoadedDetector | None:
     if repair is False:
         return weights.repair if isinstance(weights, Restorer) else None
     return damage_detector(repair, catalog.load())

@@ -47,7 +47,13 @@ def as_photo(photo: PhotoLike) -> Photo:
         stream = streams.BytesIO()
         (upright if upright.mode in known else upright.convert("RGB")).save(stream, "PNG")
         return io.decode(stream.getvalue(), "the image")
-    return io.read(fspath(photo))
+    return io.read(_path(photo, "photo"))
+
+
+def _path(value: object, word: str) -> str:
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"a {word} is a path, a PIL image or a NumPy array, not a {type(value).__name__}")
+    return fspath(value)
 
 
 def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
@@ -62,6 +68,6 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
     elif isinstance(mask, Image.Image):
         lost = np.asarray(mask.convert("L")) >= 128
     else:
-        lost = io.read_mask(fspath(mask))
+        lost = io.read_mask(_path(mask, "mask"))
     check_mask_size(lost, size)
     return lost

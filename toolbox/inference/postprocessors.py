@@ -48,12 +48,13 @@ class LoadedPostprocessor:
         return result if self.changes_known else np.where(mask[..., None], result, restored)
 
 
-def find_postprocessors(names: Sequence[str], catalog: Catalog) -> tuple[LoadedPostprocessor, ...]:
-    """Return the post-processors of these names, with the default params; none for ("none",).
+def find_postprocessors(names: str | Sequence[str], catalog: Catalog) -> tuple[LoadedPostprocessor, ...]:
+    """Return the post-processors of these names, or of one name, with the default params; none for "none".
 
     Raises:
         UsageError: a name is not known; the message has the choices.
     """
+    names = [names] if isinstance(names, str) else names
     if tuple(names) == (NO_POSTPROCESSORS,):
         return ()
     for name in names:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -193,29 +193,29 @@ class Restorer:
 
 
 def load_restorer(
-    weights: str | Path,
+    weights: str | PathLike[str],
     *,
     device: str | None = None,
     keep: str | None = None,
     tile: int | None = None,
     saturation: float = 1.0,
     fill: str | None = None,
-    post: Sequence[str] | None = None,
+    post: str | Sequence[str] | None = None,
     repair: bool | Mapping[str, object] = False,
     catalog: Catalog | None = None,
 ) -> Restorer:
     """Return a restorer with trained weights.
 
     Args:
-        weights: a published name (`toolbox weights` lists them), a .safetensors file that a run wrote, or a run folder,
-            whose best weights are used.
+        weights: a published name (`toolbox weights` lists them), a .safetensors file that a run wrote, or a run or its
+            folder, of which the best weights are used.
         device: "cpu", "cuda", "cuda:1", "mps"; None: the best one of this machine.
         keep: what of the photograph is not changed: "none", "luma" or "rgb"; None: as the weights were trained.
         tile: the side in pixels of the tiles of large photographs; None: as in the recipe.
         saturation: factor of the predicted colours, from 0 (gray) to 2; see `Restorer`.
         fill: the name of the filler that fills lost regions (`toolbox list fillers` lists them), or "network" for the
             generator; None: as in the recipe.
-        post: the names of post-processors (`toolbox list postprocessors`), in order; None: as in the recipe.
+        post: the name or names of post-processors (`toolbox list postprocessors`), in order; None: as in the recipe.
         repair: whether scratches, folds, dust, stains and torn parts are found and filled if no mask is given; or the
             params of the detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         catalog: the installed components; None: load them.

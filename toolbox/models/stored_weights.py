@@ -67,7 +67,7 @@ class StoredWeights:
         }
 
 
-def find_weights(weights: str | Path, catalog: Catalog, network: str = "generator") -> StoredWeights:
+def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str = "generator") -> StoredWeights:
     """Return what `weights` stands for: the weights of a path if it looks like one, else those of a published name.
 
     Args:
@@ -80,6 +80,7 @@ def find_weights(weights: str | Path, catalog: Catalog, network: str = "generato
         UsageError: there is no such name, file or folder.
         WeightsError: published weights or the checkpoint are damaged.
     """
+    weights = weights if isinstance(weights, str) else Path(weights)
     text = str(weights)
     if text.startswith("weights:"):
         return StoredWeights(path=published.find_published(catalog, text.removeprefix("weights:")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -47,7 +48,9 @@ class TrainedGenerator:
         return replace(self.stored.header(), recipe=recipe.dump(self.plan.tree(include_initial=False)))
 
 
-def load_trained(weights: str | Path, device: torch.device, catalog: Catalog | None = None) -> TrainedGenerator:
+def load_trained(
+    weights: str | PathLike[str], device: torch.device, catalog: Catalog | None = None
+) -> TrainedGenerator:
     """Build the generator that weights belong to, and load them.
 
     Args:
@@ -84,7 +87,7 @@ class TrainedNetwork:
 
 
 def load_network(
-    weights: str | Path, *, spec: GeneratorSpec | None = None, device: str | torch.device = "cpu"
+    weights: str | PathLike[str], *, spec: GeneratorSpec | None = None, device: str | torch.device = "cpu"
 ) -> TrainedNetwork:
     """Build the network of a weight file from its header and load the weights, whether it restores pictures or not.
 

@@ -46,9 +46,7 @@ def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on another device."""
-    labels = None if batch.labels is None else batch.labels.to(device)
-    pictures = {name: getattr(batch, name).to(device) for name in ("image", "mask", "truth")}
-    return replace(batch, **pictures, labels=labels)
+    return replace(batch, **{name: tensor.to(device) for name, tensor in batch.tensors.items()})  # type: ignore[arg-type]
 
 
 def labelled(batch: Batch) -> Batch:
@@ -65,7 +63,7 @@ def extremes(height: int, width: int) -> dict[str, Batch]:
     empty, full = torch.zeros_like(pairs.mask), torch.ones_like(pairs.mask)
 
     def make(image: Tensor, truth: Tensor, lost: Tensor) -> Batch:
-        return Batch(image=image, mask=lost, truth=truth, names=pairs.names)
+        return replace(pairs, image=image, truth=truth, mask=lost)
 
     return {
         "random pictures": pairs,

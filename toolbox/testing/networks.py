@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -193,11 +193,9 @@ def check_batch_independence(case: NetworkCase) -> str:
     together = case.call(network, pairs)
     largest = 0.0
     for index in range(len(pairs.image)):
-        rows = slice(index, index + 1)
-        single = Batch(image=pairs.image[rows], mask=pairs.mask[rows], truth=pairs.truth[rows], names=("single",))
-        for name, value in case.call(network, single).items():
+        for name, value in case.call(network, pairs.part(index, index + 1)).items():
             scale = max(1.0, float(together[name].abs().max()))
-            largest = max(largest, float((value - together[name][rows]).abs().max()) / scale)
+            largest = max(largest, float((value - together[name][index : index + 1]).abs().max()) / scale)
     require(largest <= ROUNDING, f"the output for a picture changes by {largest:.1e} with the rest of the batch")
     return f"within {largest:.0e} in float64"
 
@@ -239,8 +237,7 @@ def check_memory(case: NetworkCase) -> str:
 def depends_on(case: NetworkCase, **changes: Tensor) -> bool:
     """Return whether any output changes when these fields of the batch change."""
     network, pairs = case.noisy_network().eval(), case.pairs()
-    changed = Batch(**({name: getattr(pairs, name) for name in ("image", "mask", "truth", "names")} | changes))
-    before, after = case.call(network, pairs), case.call(network, changed)
+    before, after = case.call(network, pairs), case.call(network, replace(pairs, **changes))  # type: ignore[arg-type]
     return any(not torch.equal(before[name], after[name]) for name in before)
 
 

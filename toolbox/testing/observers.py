@@ -9,18 +9,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from toolbox.errors import did_you_mean
 from toolbox.hooks.observing import (
-    METHODS,
     EpochRecord,
-    Observer,
     RunEnded,
     RunStarted,
     StepRecord,
     ValidationRecord,
     WarningRecord,
+    observer_methods,
 )
-from toolbox.testing.checks import Check, global_random_state, require, run_checks
+from toolbox.testing.checks import Check, ContractError, global_random_state, require, run_checks
 from toolbox.testing.subject import Subject
 
 STEPS = 4
@@ -62,16 +60,10 @@ def make_records(folder: Path, first: int = 0) -> Iterator[tuple[str, object]]:
 
 def check_methods(subject: Subject) -> str:
     """The observer has a method that a run calls, and none with a misspelt name."""
-    observer = subject.component
-    named = [name for name in dir(observer) if name.startswith("on_") and callable(getattr(observer, name))]
-    unknown = [name for name in named if name not in METHODS]
-    if unknown:
-        hint = did_you_mean(unknown[0], METHODS)
-        require(False, f"{unknown[0]} is never called.{hint} Methods: {', '.join(METHODS)}")
-    inherited = {name: getattr(Observer, name) for name in METHODS}
-    own = [name for name in METHODS if name in named and getattr(type(observer), name, None) is not inherited[name]]
-    require(own, f"it has none of the methods {', '.join(METHODS)}")
-    return ", ".join(own)
+    try:
+        return ", ".join(observer_methods(subject.component))
+    except TypeError as error:
+        raise ContractError(str(error)) from error
 
 
 def check_whole_run(subject: Subject) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from toolbox.data.batch import Batch
+from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.specs import StepSpec
 from toolbox.testing import examples
@@ -34,6 +34,7 @@ class ExampleContext:
         random: the random numbers of the step.
         parts: the number of micro-batches.
         terms: the recorded terms.
+        called: the names of the methods that the step has called, of those that it must call.
     """
 
     generator: nn.Module
@@ -43,23 +44,15 @@ class ExampleContext:
     number: int = 0
     mark: Callable[[str], None] = lambda part: None
     terms: dict[str, Tensor] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)
     losses: tuple[Any, ...] = (SimpleNamespace(label="mse", weight=1.0, on="restored", adversarial=False),)
 
     def micro_batches(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch in equal parts."""
+        self.called.add("micro_batches")
         size = len(batch.image) // self.parts
         for start in range(0, len(batch.image), size):
-            rows = slice(start, start + size)
-            position = BatchSlice(start=start, total=len(batch.image), weight=1 / self.parts)
-            yield replace(
-                batch,
-                image=batch.image[rows],
-                mask=batch.mask[rows],
-                truth=batch.truth[rows],
-                names=batch.names[rows],
-                labels=None if batch.labels is None else batch.labels[rows],
-                batch_slice=position,
-            )
+            yield batch.part(start, start + size)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return a context that changes nothing."""
@@ -77,12 +70,12 @@ class ExampleContext:
         self, loss: Tensor, batch: Batch, *, inputs: list[Tensor] | None = None, retain_graph: bool = False
     ) -> None:
         """Add the gradients of a mean over `batch`."""
+        self.called.add("backward")
         (loss * batch.position.weight).backward(inputs=inputs, retain_graph=retain_graph)
 
     def record(self, name: str, value: Tensor, batch: Batch) -> None:
         """Record a mean over `batch`."""
-        value = value.detach() * batch.position.weight
-        self.terms[name] = self.terms[name] + value if name in self.terms else value
+        add_term(self.terms, name, value, batch)
 
 
 def check_step(subject: Subject) -> list[Check]:
@@ -152,9 +145,14 @@ def _gradients(context: ExampleContext) -> list[Tensor]:
 
 def check_generator_gradient(subject: Subject) -> str:
     """The step leaves gradients in the generator."""
-    gradients = _gradients(_take(subject))
+    context = _take(subject)
+    gradients = _gradients(context)
     require(gradients, "it leaves no gradient in the generator; call context.backward")
     require(any(gradient.any() for gradient in gradients), "all gradients of the generator are 0")
+    require(
+        "backward" in context.called,
+        "it computes gradients without context.backward, which weights micro-batches and processes; call it",
+    )
     return f"{len(gradients)} weights of a small generator have one"
 
 
@@ -190,7 +188,11 @@ def check_random_numbers(subject: Subject) -> str:
 
 def check_split_batch(subject: Subject) -> str:
     """Two micro-batches give the gradients of the whole batch."""
-    whole, split = _gradients(_take(subject)), _gradients(_take(subject, parts=2))
+    context = _take(subject, parts=2)
+    whole, split = _gradients(_take(subject)), _gradients(context)
+    require(whole and split, "it leaves no gradient in the generator; call context.backward")
+    if "micro_batches" not in context.called:
+        return Note("it works on the whole batch, so training.accumulate has no effect; use context.micro_batches")
     error = max(float((a - b).abs().max()) for a, b in zip(whole, split, strict=True))
     require(error <= ROUNDING, f"the gradients of two micro-batches differ by {error:.2g} from those of the batch")
     return f"the same gradients, up to {error:.1g}"
@@ -206,12 +208,7 @@ def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     for name, value in together.items():
         is_row = isinstance(value, Tensor) and value.shape == (2,) and bool(value.double().isfinite().all())
         require(is_row, f"validate returned as '{name}' something else than a finite value for each of the 2 pictures")
-    single = []
-    for index in range(2):
-        rows = slice(index, index + 1)
-        pictures = {name: getattr(batch, name)[rows] for name in ("image", "mask", "truth", "names")}
-        labels = None if batch.labels is None else batch.labels[rows]
-        single.append(step.validate(network, replace(batch, **pictures, labels=labels, batch_slice=None)))
+    single = [step.validate(network, replace(batch.part(row, row + 1), batch_slice=None)) for row in range(2)]
     return together, {name: torch.cat([values[name] for values in single]) for name in together}
 
 

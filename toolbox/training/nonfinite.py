@@ -32,7 +32,6 @@ from toolbox.utils import files
 BATCH = "batch.safetensors"
 STEP_INFO = "step.json"
 STATE = "state"
-PICTURES = ("image", "mask", "truth", "labels")
 
 
 def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progress: Progress) -> Iterator[StepTerms]:
@@ -78,12 +77,12 @@ def save_step_folder(
         "wrong": error.not_finite,
         "terms": {name: _json_value(value) for name, value in error.record.terms.items()},
         "kinds": list(batch.kinds),
-        "strides": {name: list(picture.stride()) for name, picture in pictures_of(batch).items()},
+        "strides": {name: list(picture.stride()) for name, picture in batch.tensors.items()},
         "conditions": fingerprint(state.device, state.memory_format, state.plugins),
     }
 
     def fill(temporary: Path) -> None:
-        pictures = {name: picture.cpu().contiguous() for name, picture in pictures_of(batch).items()}
+        pictures = {name: picture.cpu().contiguous() for name, picture in batch.tensors.items()}
         files.write_bytes(temporary / BATCH, save(pictures))
         files.write_json(temporary / STEP_INFO, info)
         files.write_text(temporary / run_dir.RECIPE, recipe.dump(plan.tree()))
@@ -142,19 +141,13 @@ def load_step_folder(folder: Path, state: TrainState) -> Batch:
     return _make_batch(pictures, info["names"], info.get("kinds", ()))
 
 
-def pictures_of(batch: Batch) -> dict[str, Tensor]:
-    """Return the tensors of a batch by name; `labels` only if it has some."""
-    tensors = {name: getattr(batch, name) for name in PICTURES}
-    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
-
-
 def _full_batch(batch: Batch, memory_format: str) -> Batch:
     """Return the step's full batch, of which each process has some rows. All processes call it."""
     if collectives.world_size() == 1:
         return batch
     position = batch.position
     pictures: dict[str, Tensor] = {}
-    for name, rows in pictures_of(batch).items():
+    for name, rows in batch.tensors.items():
         full = torch.zeros((position.total, *rows.shape[1:]), dtype=torch.float64, device=rows.device)
         if position.weight:
             full[position.start : position.start + len(rows)] = rows
@@ -165,9 +158,7 @@ def _full_batch(batch: Batch, memory_format: str) -> Batch:
 
 
 def _make_batch(pictures: dict[str, Tensor], names: Sequence[str], kinds: Sequence[str]) -> Batch:
-    image, mask, truth, labels = (pictures.get(name) for name in PICTURES)
-    assert image is not None and mask is not None and truth is not None
-    return Batch(image=image, mask=mask, truth=truth, names=tuple(names), labels=labels, kinds=tuple(kinds))
+    return Batch(**pictures, names=tuple(names), kinds=tuple(kinds))  # type: ignore[arg-type]
 
 
 def _json_value(value: float) -> float | str:

@@ -81,7 +81,7 @@ def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progr
     ended = _reason_to_end(run, progress, total)
     position = f"step {progress.step} of {total}"
     if ended:
-        remedy = "To train longer, raise what ended it: --epochs, --steps or --minutes."
+        remedy = "To train longer, raise what ended it: training.epochs, training.steps or training.minutes."
         run.console.print_line(f"The run is finished after {position}{ended}. {remedy}")
     else:
         run.console.print_line(f"Continuing after {position}.")

@@ -115,13 +115,20 @@ def _require_empty(folder: Path) -> None:
         return
     except NotADirectoryError as error:
         if not os.path.lexists(folder):
-            raise OutputError(f"--out {files.printable(folder)} can't be created: a parent is not a folder.") from error
+            raise OutputError(
+                f"The run folder {files.printable(folder)} can't be created: a parent is not a folder."
+            ) from error
         names = [folder.name]
     except OSError as error:
-        raise UsageError(f"--out {files.printable(folder)} can't be read: {error.strerror or error}") from error
+        raise UsageError(
+            f"The run folder {files.printable(folder)} can't be read: {error.strerror or error}"
+        ) from error
     if set(names) - {LOCK}:
         name = files.printable(folder)
-        raise UsageError(f"--out {name} is not an empty folder. Choose another one, or continue it: --resume {name}")
+        raise UsageError(
+            f"{name} is not an empty folder. Choose another one with --out, or continue the run in it: --resume {name} "
+            "(in Python: out, resume)."
+        )
 
 
 def prepare_run_dir(folder: Path) -> None:
@@ -229,4 +236,4 @@ def write_recipe(folder: Path, plan: Plan) -> None:
 def require_run_dir(folder: Path) -> None:
     """Raise UsageError if `folder` is not a run folder."""
     if not (folder / RECIPE).is_file():
-        raise UsageError(f"--resume {folder}: this is not a run folder, it has no {RECIPE}.")
+        raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from toolbox.color import luma
-from toolbox.data.batch import Batch
+from toolbox.data.batch import Batch, add_term
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, scale_loss
-from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.errors import PluginError
 from toolbox.models.component_calls import call_discriminator, call_loss
 from toolbox.models.forward import run_generator
@@ -62,25 +61,12 @@ class StepContext:
 
     def micro_batches(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch in up to `state.accumulate` parts of nearly equal size."""
-        here, position = len(batch.image), batch.position
+        here = len(batch.image)
         # Counted from the smallest share of any process, so that all call the networks equally often.
-        smallest = max(1, position.total // collectives.world_size())
+        smallest = max(1, batch.position.total // collectives.world_size())
         count = math.ceil(smallest / math.ceil(smallest / self.state.accumulate))
         for start, stop in pairwise(here * part // count for part in range(count + 1)):
-            rows = slice(start, stop)
-            yield replace(
-                batch,
-                image=batch.image[rows],
-                mask=batch.mask[rows],
-                truth=batch.truth[rows],
-                names=batch.names[rows],
-                labels=None if batch.labels is None else batch.labels[rows],
-                batch_slice=BatchSlice(
-                    start=position.start + start,
-                    total=position.total,
-                    weight=position.weight * (stop - start) / here,
-                ),
-            )
+            yield batch.part(start, stop)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return a context in which networks compute in the recipe's precision."""
@@ -113,9 +99,7 @@ class StepContext:
 
     def record(self, name: str, value: Tensor, batch: Batch) -> None:
         """Record a mean over `batch` under `name`; the means over all micro-batches and processes are added up."""
-        weight = batch.position.weight
-        value = value.detach() if weight == 1 else value.detach() * weight
-        self.terms[name] = self.terms[name] + value if name in self.terms else value
+        add_term(self.terms, name, value, batch)
 
     def gradients_complete(self, name: str) -> None:
         """Start to sum the gradients of a network over the processes while the step goes on; it need not be called."""
