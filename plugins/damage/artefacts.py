@@ -29,8 +29,12 @@ class Artefacts:
     masks: dict[str, list[np.ndarray]]
     outlines: dict[str, list[np.ndarray]]
 
+    def has(self, kind: str) -> bool:
+        """Return whether there are artefacts of a kind."""
+        return bool(self.masks.get(kind) or self.outlines.get(kind))
+
     def draw(self, size: tuple[int, int], side: float, kind: str, random: Generator) -> np.ndarray:
-        """Return an alpha mask (H, W) float32 of a kind that is a key of `FOLDERS`."""
+        """Return an alpha mask (H, W) float32 of a kind of which there are artefacts, see `has`."""
         outlines = self.outlines.get(kind)
         if outlines and (not self.masks.get(kind) or random.random() < 0.4):
             return self._draw_outlines(size, side, outlines, kind, random)

@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from toolbox import Detection
+import toolbox
+from toolbox import Detection, GeneratorSpec
 from toolbox.color import integer_luma
 
 from .kinds import KINDS
 from .network import MULTIPLE, DamageNet, fold_norms
 from .selection import select
-from .tracer import trace
+from .tracer import trace_half
 
 # A larger photograph is made smaller first: the network has learned from photographs of this size, and damage that
 # matters is wider than a pixel there. See docs/damage.md for what is lost by it.
@@ -28,8 +29,25 @@ MAX_PIXELS = 600_000
 
 def load_network(path: Path) -> DamageNet:
     """Return the network with the weights of a safetensors file, for inference only."""
+    return _for_inference({name: value.float() for name, value in load_file(path).items()})
+
+
+def load_trained(weights: str, spec: GeneratorSpec) -> DamageNet:
+    """Return the network with the weights of a run, or of a file that one wrote or `toolbox weights export`.
+
+    Raises:
+        WeightsError: as `toolbox.load_network`, with the spec of the network.
+        ValueError: it was trained to find other kinds than `KINDS`.
+    """
+    trained = toolbox.load_network(weights, spec=spec)
+    if trained.kinds != KINDS:
+        raise ValueError(f"{weights} finds {', '.join(trained.kinds) or 'nothing'}, not {', '.join(KINDS)}")
+    return _for_inference(trained.network.state_dict())
+
+
+def _for_inference(tensors: Mapping[str, torch.Tensor]) -> DamageNet:
     network = DamageNet().eval()
-    network.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    network.load_state_dict(tensors)
     fold_norms(network)
     return network.to(memory_format=torch.channels_last).requires_grad_(False)
 
@@ -40,9 +58,8 @@ def probabilities(network: Callable[..., torch.Tensor], gray: np.ndarray) -> np.
     height, width = gray.shape
     down, right = -height % MULTIPLE, -width % MULTIPLE
     padded = cv2.copyMakeBorder(gray, 0, down, 0, right, cv2.BORDER_REFLECT)
-    half = cv2.resize(padded, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     picture = (torch.from_numpy(padded)[None, None].float() / 255).contiguous(memory_format=torch.channels_last)
-    logits = network(picture, torch.from_numpy(trace(half))[None].contiguous(memory_format=torch.channels_last))
+    logits = network(picture, torch.from_numpy(trace_half(padded))[None].contiguous(memory_format=torch.channels_last))
     whole = functional.interpolate(logits.softmax(1)[:, 1:], scale_factor=2.0, mode="bilinear", align_corners=False)
     found: np.ndarray = whole[0, :, :height, :width].numpy()
     return found

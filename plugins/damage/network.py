@@ -26,10 +26,19 @@ class DamageNet(nn.Module):
     The encoder is the first five stages of an EfficientNet-Lite; its deeper half would see more than damage needs.
     """
 
-    def __init__(self) -> None:
-        """Build the layers, with random weights."""
+    def __init__(self, *, pretrained: bool = False, weights: str | None = None) -> None:
+        """Build the layers with random weights, or the encoder's with those of timm's hub or of a file.
+
+        Args:
+            pretrained: download timm's weights of `ENCODER`.
+            weights: a safetensors file with the weights of `ENCODER`.
+
+        Raises:
+            ValueError: as `toolbox.backbones.load`.
+        """
         super().__init__()
         backbone = backbones.create(ENCODER)
+        backbones.load(backbone, ENCODER, pretrained=pretrained, weights=weights)
         half, quarter, eighth, sixteenth = backbone.channels[:4]
         encoder: Any = backbone.network
         encoder.blocks = encoder.blocks[:5]

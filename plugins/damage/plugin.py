@@ -13,7 +13,9 @@ from toolbox import (
     Detector,
     DetectorSpec,
     Field,
+    GeneratorSpec,
     Params,
+    RecipeSpec,
     Sample,
     hookimpl,
 )
@@ -22,6 +24,7 @@ from .kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
 TOOLBOX_API = 1
 
@@ -40,13 +43,31 @@ class PrintDamageParams(Params):
     )
     aged: float = Field(0.7, ge=0, le=1, description="Share of the photographs that are softer, faded or grainy.")
     artefacts: str | None = Field(
-        None, description="Folder with artefacts/KIND/*.png and dust-polygons.npz; none: all damage is drawn."
+        None,
+        description="Folder with artefacts/scratches/*.png, hair, dots, spots, stain, …; none: all damage is drawn.",
     )
 
     @model_validator(mode="after")
     def _check_contrast(self) -> PrintDamageParams:
         if self.low > self.high:
             raise ValueError(f"low = {self.low} is above high = {self.high}")
+        return self
+
+
+class NetworkParams(Params):
+    """Params of the network `damage-net`."""
+
+    pretrained: bool = Field(
+        False, description="Load timm's published weights into the encoder; they are downloaded once."
+    )
+    weights: str | None = Field(
+        None, description="Load this safetensors file into the encoder; its keys are those of timm's model."
+    )
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> NetworkParams:
+        if self.pretrained and self.weights is not None:
+            raise ValueError("pretrained = true and weights exclude each other; set only one of them")
         return self
 
 
@@ -60,7 +81,7 @@ class DetectorParams(Params):
         0.5, ge=0, le=1, description="0 marks only what is certain, 1 also what is unlikely to be damage."
     )
     grow: int = Field(1, ge=0, le=50, description="Widen the mask by this many pixels, to cover soft edges.")
-    weights: str | None = Field(None, description="Safetensors file of the network; none: those that ship.")
+    weights: str | None = Field(None, description="Weights of `damage-net`, a file or a run; none: those that ship.")
 
 
 def check_degradation(params: PrintDamageParams) -> None:
@@ -97,14 +118,50 @@ def build_degradation(params: PrintDamageParams) -> Degradation:
     return degrade
 
 
+def build_network(params: NetworkParams) -> nn.Module:
+    """Build the network, as the step `segmentation` trains it."""
+    from .generator import DamageGenerator
+
+    return DamageGenerator(**params.model_dump())
+
+
+NETWORK = GeneratorSpec(
+    name="damage-net",
+    summary="Light network with a map for no damage and for each kind of damage of prints; for the step segmentation",
+    params=NetworkParams,
+    build=build_network,
+    restores=False,
+    initial=("pretrained", "weights"),
+    reference="U-Net: Ronneberger et al., MICCAI 2015; line sums: Brady, SIAM J. Comput. 1998",
+)
+
+
 def build_detector(params: DetectorParams) -> Detector:
     """Build the detector; its weights are read when it is built."""
     from toolbox import weights_path
 
-    from .detector import Finder, load_network
+    from .detector import Finder, load_network, load_trained
 
-    path = weights_path("print-damage") if params.weights is None else Path(params.weights)
-    return Finder(load_network(path), kinds=params.kinds, sensitivity=params.sensitivity, grow=params.grow)
+    if params.weights is None:
+        network = load_network(weights_path("print-damage"))
+    else:
+        network = load_trained(params.weights, NETWORK)
+    return Finder(network, kinds=params.kinds, sensitivity=params.sensitivity, grow=params.grow)
+
+
+@hookimpl
+def toolbox_generators() -> list[GeneratorSpec]:
+    """Return the network."""
+    return [NETWORK]
+
+
+@hookimpl
+def toolbox_recipes() -> list[RecipeSpec]:
+    """Return the recipe that trains the network."""
+    path = Path(__file__).parent / "recipes" / "damage.toml"
+    return [
+        RecipeSpec(name="damage", summary="Network that finds the damage of prints, on simulated damage", path=path)
+    ]
 
 
 @hookimpl

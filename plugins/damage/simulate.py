@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from .ageing import age, scan
-from .artefacts import FOLDERS, Artefacts
+from .artefacts import Artefacts
 from .kinds import KINDS
 from .lookalikes import add_lookalike
 from .patches import draw_dust, draw_foxing, draw_stain, draw_tear
@@ -100,7 +100,7 @@ def simulate_print(
 
 
 def _draw(size: tuple[int, int], side: float, kind: str, random: Generator, artefacts: Artefacts | None) -> np.ndarray:
-    if artefacts is not None and kind in FOLDERS and random.random() < 0.5:
+    if artefacts is not None and artefacts.has(kind) and random.random() < 0.5:
         return artefacts.draw(size, side, kind, random)
     drawers = _DRAW[kind]
     return drawers[int(random.integers(len(drawers)))](size, side, random)

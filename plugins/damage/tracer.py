@@ -29,6 +29,12 @@ def trace(gray: np.ndarray) -> np.ndarray:
     return np.stack([*vertical, *horizontal])
 
 
+def trace_half(gray: np.ndarray) -> np.ndarray:
+    """Return `trace` of a photograph (H, W) uint8 of even sides at half its size, (CHANNELS, H / 2, W / 2) float32."""
+    half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return trace(half.astype(np.float32) / 255)
+
+
 def _ridges(image: np.ndarray) -> np.ndarray:
     """Return by how much a pixel is lighter than those to its left and right, in units of the local texture, int16."""
     ridges = cv2.GaussianBlur(image, (5, 1), 0.8, sigmaY=0.01) - cv2.GaussianBlur(image, (19, 1), 4.5, sigmaY=0.01)

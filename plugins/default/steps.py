@@ -17,8 +17,24 @@ Weight = Annotated[float, Field(gt=0, le=1000)]
 class SegmentationParams(Params):
     """Params of the step `segmentation`."""
 
-    bce: float = Field(1.0, ge=0, le=1000, description="Weight of the binary cross-entropy.")
+    exclusive: bool = Field(
+        False,
+        description="A pixel has one kind or none (softmax); the network then has one map more, the first: no damage.",
+    )
+    cross_entropy: float = Field(1.0, ge=0, le=1000, description="Weight of the cross-entropy.")
+    focal: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Focal loss: the larger, the less count pixels that are found already; 0: as usual.",
+    )
     dice: float = Field(1.0, ge=0, le=1000, description="Weight of the Dice loss, which ignores how rare a kind is.")
+    dice_smoothing: float = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="Pixels added to both parts of the Dice fraction; small areas count less with more.",
+    )
     positive_weight: float = Field(
         1.0, gt=0, le=1000, description="Weight of labelled pixels in the cross-entropy; that of the others is 1."
     )
@@ -29,8 +45,8 @@ class SegmentationParams(Params):
 
     @model_validator(mode="after")
     def _check_weights(self) -> SegmentationParams:
-        if self.bce + self.dice <= 0:
-            raise ValueError("bce and dice are both 0, so nothing would train; set one above 0")
+        if self.cross_entropy + self.dice <= 0:
+            raise ValueError("cross_entropy and dice are both 0, so nothing would train; set one above 0")
         return self
 
 
@@ -110,6 +126,6 @@ def toolbox_steps() -> list[StepSpec]:
             restores=False,
             uses_labels=True,
             figures=("f1", "iou"),
-            reference="Milletari et al., V-Net, 3DV 2016 (Dice)",
+            reference="Milletari et al., V-Net, 3DV 2016 (Dice); Lin et al., Focal Loss, ICCV 2017",
         ),
     ]

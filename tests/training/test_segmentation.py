@@ -141,7 +141,7 @@ def test_without_kinds_there_are_no_labels(catalog, photos):
         (["metrics.psnr.enabled=true"], "metrics.psnr", "restores none"),
         (["losses.mse.enabled=true"], "losses.mse", "restores none"),
         (["discriminator.name=lsgan-patch"], "discriminator", "restores none"),
-        (["step.bce=0", "step.dice=0"], "step", "nothing would train"),
+        (["step.cross_entropy=0", "step.dice=0"], "step", "nothing would train"),
     ],
 )
 def test_what_does_not_fit_a_step_that_restores_nothing_is_a_fault(catalog, settings, location, fault):
@@ -191,8 +191,66 @@ def test_the_losses_of_validation_are_computed_in_the_precision_of_the_weights(c
         values = built.step.validate(built.generator.network.eval(), batch)
         logits = built.generator.network(batch.image, batch.mask).float()
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none").mean((2, 3))
-    assert values["bce"].dtype is torch.float32
-    assert torch.allclose(values["bce"], expected @ torch.tensor([1 / 3, 2 / 3]), rtol=1e-5)
+    assert values["cross_entropy"].dtype is torch.float32
+    assert torch.allclose(values["cross_entropy"], expected @ torch.tensor([1 / 3, 2 / 3]), rtol=1e-5)
+
+
+def segmentation(**params):
+    return toolbox.build("step", "segmentation", **params)
+
+
+def random_batch():
+    """Return logits (2, 3, 8, 12) and a batch (2, 3, 16, 24) in which each pixel has one of two kinds, or none."""
+    random = torch.Generator().manual_seed(0)
+    logits = 2 * torch.randn((2, 3, 8, 12), generator=random, dtype=torch.float64)
+    classes = torch.randint(0, 3, (2, 8, 12), generator=random)
+    labels = torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2)[:, 1:].double()
+    labels = labels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    image = torch.zeros((2, 3, 16, 24), dtype=torch.float64)
+    return (
+        logits,
+        classes,
+        toolbox.steps.Batch(image=image, mask=image[:, :1], truth=image, names=("a", "b"), labels=labels, kinds=KINDS),
+    )
+
+
+def test_exclusive_kinds_have_the_cross_entropy_of_torch_at_the_size_of_the_maps():
+    logits, classes, batch = random_batch()
+    step = segmentation(exclusive=True, dice=0.0)
+    expected = torch.nn.functional.cross_entropy(logits, classes, reduction="none").mean((1, 2))
+    assert torch.allclose(step.losses(logits, batch)["loss"], expected)
+    weights = {"kind_weights": {"stain": 3.0}, "positive_weight": 2.0}
+    by_class = torch.tensor([1.0, 2 * 2 * 1 / 4, 2 * 2 * 3 / 4], dtype=torch.float64)
+    expected = torch.stack(
+        [
+            torch.nn.functional.cross_entropy(each[None], c[None], by_class)
+            for each, c in zip(logits, classes, strict=True)
+        ]
+    )
+    assert torch.allclose(segmentation(exclusive=True, **weights).losses(logits, batch)["cross_entropy"], expected)
+    focal = segmentation(exclusive=True, focal=2.0).losses(logits, batch)["cross_entropy"]
+    right = logits.softmax(1).gather(1, classes[:, None])[:, 0]
+    assert torch.allclose(focal, (-right.log() * (1 - right) ** 2).mean((1, 2)))
+
+
+def test_the_focal_loss_is_that_of_torchvision():
+    from torchvision.ops import sigmoid_focal_loss
+
+    logits, _, batch = random_batch()
+    labels = batch.labels[..., ::2, ::2]
+    expected = sigmoid_focal_loss(logits[:, 1:], labels, alpha=-1, gamma=1.5).mean((1, 2, 3))
+    assert torch.allclose(segmentation(focal=1.5).losses(logits[:, 1:], batch)["cross_entropy"], expected)
+
+
+def test_figures_of_small_maps_are_counted_at_the_size_of_the_photographs():
+    _, classes, batch = random_batch()
+    perfect = 20 * torch.nn.functional.one_hot(classes, 3).permute(0, 3, 1, 2).double()
+    step = segmentation(exclusive=True, threshold=0.5)
+    values = step.validate(lambda image, mask: perfect, batch)
+    assert torch.equal(values["labelled.stain"], batch.labels[:, 1].sum((1, 2)))
+    assert (values["found.stain"] > 2 * values["labelled.stain"] / 3).all()
+    with pytest.raises(ValueError, match="it needs 3 maps, one for no damage and each of scratch, stain"):
+        step.validate(lambda image, mask: perfect[:, 1:], batch)
 
 
 # ---- runs
@@ -219,10 +277,10 @@ def test_a_run_chooses_its_weights_by_its_own_figures(finished):
     result, folder = finished
     validations = [record["validation"] for record in records(folder) if "validation" in record]
     assert len(validations) == 4
-    assert list(validations[0]) == ["loss", "bce", "dice", "f1", "iou", "f1.scratch", "f1.stain"]
+    assert list(validations[0]) == ["loss", "cross_entropy", "dice", "f1", "iou", "f1.scratch", "f1.stain"]
     for values in validations:
         assert values["f1"] == pytest.approx((values["f1.scratch"] + values["f1.stain"]) / 2)
-        assert values["loss"] == pytest.approx(values["bce"] + values["dice"])
+        assert values["loss"] == pytest.approx(values["cross_entropy"] + values["dice"])
     best = max(validations, key=lambda values: values["f1"])
     assert result.finished and dict(result.best.figures) == {n: v for n, v in best.items() if n != "loss"}
     assert result.scores == {f"this run, after step {result.best.step}": result.best.score}

@@ -1,4 +1,4 @@
-"""The options of commands that look for damage: its kinds and the sensitivity."""
+"""The options of commands that look for damage: its kinds, the sensitivity and the network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,27 @@ damage_options = option_group(
         type=click.FloatRange(0, 1),
         help="How much counts as damage: 0 is only what is certain, 1 also what is unlikely.  [default: 0.5]",
     ),
+    click.option(
+        "--damage-weights",
+        metavar="RUN|FILE",
+        help="Weights of the network that finds damage: a run of the recipe damage, or a file.",
+    ),
 )
 
 
-def damage_params(flag: str, is_on: bool, kinds: str | None, sensitivity: float | None) -> dict[str, object] | bool:
+def damage_params(
+    flag: str, is_on: bool, kinds: str | None, sensitivity: float | None, weights: str | None
+) -> dict[str, object] | bool:
     """Return what `damage_detector` takes: False without the flag, else the params; UsageError for params alone."""
     given = {
         "kinds": None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()],
         "sensitivity": sensitivity,
+        "weights": weights,
     }
     params: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if not is_on:
         if params:
-            raise UsageError(f"--{next(iter(params))} needs {flag}; add it.")
+            option = next(iter(params)).replace("weights", "damage-weights")
+            raise UsageError(f"--{option} needs {flag}; add it.")
         return False
     return params or True

@@ -42,6 +42,7 @@ def command(
     damage: bool,
     kinds: str | None,
     sensitivity: float | None,
+    damage_weights: str | None,
     detector: str | None,
     probabilities: bool,
     overwrite: bool,
@@ -57,7 +58,7 @@ def command(
     from toolbox.inference.mask_records import MaskRecords
     from toolbox.utils import files
 
-    params = damage_params("--damage", damage, kinds, sensitivity)
+    params = damage_params("--damage", damage, kinds, sensitivity, damage_weights)
     if damage and detector is not None:
         raise UsageError("--damage and --detector both say what finds the lost region; leave one out.")
     catalog = load_catalog(context)

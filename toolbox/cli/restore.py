@@ -241,7 +241,9 @@ def _with_repair(arguments: Arguments, options: RestoreOptions, catalog: Catalog
     """Return the options with the detector of damage, if `--repair` asks for it."""
     from toolbox.inference.detectors import damage_detector
 
-    params = damage_params("--repair", arguments.repair, arguments.kinds, arguments.sensitivity)
+    params = damage_params(
+        "--repair", arguments.repair, arguments.kinds, arguments.sensitivity, arguments.damage_weights
+    )
     repair = damage_detector(params, catalog)
     return replace(options, mask_options=replace(options.mask_options, repair=repair))
 

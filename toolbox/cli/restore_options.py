@@ -36,6 +36,7 @@ class Arguments:
     repair: bool
     kinds: str | None
     sensitivity: float | None
+    damage_weights: str | None
     grow: int
     keep: Literal["auto", "luma", "rgb", "none"]
     tone: Literal["colour", "keep"]
