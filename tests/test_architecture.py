@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "timm", "cv2", "segmentation_models_pytorch", "torchvision", "numpy")
 # The folders of the core, lowest first. A folder imports itself and those of the rows above it.
 LAYERS = (
-    ("errors", "color", "smooth_fill", "reuse"),
+    ("errors", "color", "smooth_fill"),
     ("utils",),
     ("distributed",),
     ("hooks", "imaging"),
@@ -34,14 +34,7 @@ LAYERS = (
 # The public face imports from these folders when it is imported; the rest is imported inside its functions.
 FACE = {"api", "errors", "hooks", "inference", "masks"}
 # What bundles may import besides the public face.
-PUBLIC_MODULES = (
-    "toolbox.testing",
-    "toolbox.backbones",
-    "toolbox.color",
-    "toolbox.smooth_fill",
-    "toolbox.reuse",
-    "toolbox.steps",
-)
+PUBLIC_MODULES = ("toolbox.testing", "toolbox.backbones", "toolbox.color", "toolbox.smooth_fill", "toolbox.steps")
 LIGHT = (
     *("__init__", "errors", "utils/files", "utils/paths"),
     *(f"hooks/{name}" for name in ("protocols", "specs", "hookspecs", "registry", "manager", "catalog")),

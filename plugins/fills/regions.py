@@ -9,7 +9,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from toolbox.reuse import reuse
+from toolbox import reuse
 
 # Holes with at most this distance from edge to middle, in pixels, are thin, such as scratches of any length. Thin and
 # small holes are filled together in cells with this side in pixels.

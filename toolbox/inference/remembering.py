@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from toolbox.inference.fillers import LoadedFiller
 from toolbox.models.component_calls import ATTRIBUTE, call_generator
-from toolbox.reuse import Recent, digest, reusing
+from toolbox.utils.reuse import Recent, digest, reusing
 
 # Of the outputs of a network. Colours are found at a small scale, so this holds several photographs.
 MAX_NETWORK_BYTES = 16 << 20

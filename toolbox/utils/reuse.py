@@ -1,4 +1,4 @@
-"""Reuse results of functions of arrays, where somebody changes one thing and asks again; plugins may import it.
+"""Reuse results of functions of arrays, where somebody changes one thing and asks again. Plugins use `toolbox.reuse`.
 
 A filler calls `reuse` for each part of its work. Outside a `reusing` block, this only calls the function. The page of
 `toolbox serve` fills inside such a block, so that a change of one mark does not fill all other holes again.
