@@ -1,13 +1,15 @@
-"""References and strokes of colour on simulated pairs.
+"""References, strokes of colour and palettes on simulated pairs.
 
     python -m benchmarks guidance PHOTOS reference
     python -m benchmarks guidance PHOTOS hints
     python -m benchmarks guidance PHOTOS unrelated
+    python -m benchmarks guidance PHOTOS palette
 
 `reference`: the middle of a photograph, damaged as the competition's, with a reference that is turned by 10 degrees,
 otherwise exposed or moved by half, as JPEG; against the same with the known alignment. `hints`: five strokes of 3 px
 and a twelfth of the short side, at the centres of the five largest regions of the wrong colour, in the truth's mean
-colour. `unrelated`: pairs of different photographs, and how many change a pixel.
+colour. `unrelated`: pairs of different photographs, and how many change a pixel. `palette`: the left half of a
+photograph as the palette of the right half; and an unrelated photograph as the palette of the whole.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from toolbox.color import integer_luma
 from toolbox.evaluation.metrics import score
 from toolbox.guidance.alignment import warp
 from toolbox.guidance.hints import spread_hints
+from toolbox.guidance.provenance import Origin
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
 from toolbox.imaging import io
 from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences
@@ -149,6 +152,30 @@ def measure_hints(photos: list[np.ndarray], weights: str) -> None:
     )
 
 
+def measure_palettes(photos: list[np.ndarray], weights: str) -> None:
+    """Print the mean distance in a*, b* without and with a palette, and the fraction of the pixels that it colours."""
+    from toolbox import load_restorer
+
+    restorer = load_restorer(weights, device="cpu", keep="luma")
+    rows = []
+    for photo, unrelated in zip(photos, photos[len(photos) // 2 :] + photos[: len(photos) // 2], strict=True):
+        middle = photo.shape[1] // 2
+        left, right = (np.ascontiguousarray(half) for half in (photo[:, :middle], photo[:, middle:]))
+        for truth, palette in ((right, left), (photo, unrelated)):
+            luma = integer_luma(truth)
+            nothing = np.zeros(luma.shape, bool)
+            results = [restorer.restore(luma, nothing, palette=colors) for colors in (None, palette)]
+            distances = [np.linalg.norm(chroma(each.pixels) - chroma(truth), axis=2).mean() for each in results]
+            rows.append([*distances, (results[1].origin == Origin.COLOUR_FROM_PALETTE).mean()])
+    for name, values in (("other half", np.array(rows[::2])), ("unrelated", np.array(rows[1::2]))):
+        before, after, covered = values.T
+        click.echo(
+            f"{name}: distance in a*, b* {before.mean():.2f} without, {after.mean():.2f} with the palette, which colours "
+            f"{100 * covered.mean():.0f} %; farther by more than 1 in {(after > before + 1).sum()} of {len(values)}, "
+            f"by {(after - before).max():.1f} at most"
+        )
+
+
 def measure_unrelated(photos: list[np.ndarray]) -> None:
     """Print how many pairs of different photographs change a pixel."""
     changed = pairs = 0
@@ -163,21 +190,22 @@ def measure_unrelated(photos: list[np.ndarray]) -> None:
 
 @click.command("guidance")
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("figure", type=click.Choice(["reference", "hints", "unrelated"]))
+@click.argument("figure", type=click.Choice(["reference", "hints", "unrelated", "palette"]))
 @click.option("--set", "part", type=click.Choice(["development", "test"]), default="development", show_default=True)
 @click.option("--folder", default="", help="Only photographs of this folder, as train/.")
 @click.option(
     "--count", type=click.IntRange(2), default=45, show_default=True, help="Photographs, spread over the set."
 )
-@click.option("--weights", default="luma", show_default=True, help="For hints.")
+@click.option("--weights", default="luma", show_default=True, help="For hints and palettes.")
 def command(photos: Path, figure: str, part: str, folder: str, count: int, weights: str) -> None:
-    """Measure references and strokes of colour on simulated pairs."""
+    """Measure references, strokes of colour and palettes on simulated pairs."""
     with FILE.open(encoding="utf-8", newline="") as stream:
         names = [row["file"] for row in csv.DictReader(stream) if row["set"] == part]
     names = [name for name in names if name.startswith(folder)]
     pictures = [io.read_rgb(photos / name) for name in names[:: max(1, len(names) // count)][:count]]
-    measures: dict[str, Any] = {"reference": measure_references, "unrelated": measure_unrelated}
-    if figure == "hints":
-        measure_hints(pictures, weights)
+    colored: dict[str, Any] = {"hints": measure_hints, "palette": measure_palettes}
+    others: dict[str, Any] = {"reference": measure_references, "unrelated": measure_unrelated}
+    if figure in colored:
+        colored[figure](pictures, weights)
     else:
-        measures[figure](pictures)
+        others[figure](pictures)

@@ -17,8 +17,7 @@ from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.imaging import io
-from toolbox.inference.detectors import find_detector, recipe_detector
-from toolbox.inference.restorer import default_mask
+from toolbox.inference.detectors import default_mask, find_detector, recipe_detector
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 
 CATALOG = catalogs.load(third_party=False)

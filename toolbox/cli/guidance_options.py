@@ -39,6 +39,11 @@ guidance_options = option_group(
         help="A photo of another scene, in colour. What looks alike in the photo, as sky or grass, takes its colours.",
     ),
     click.option(
+        "--variants",
+        type=click.IntRange(2, 8),
+        help="Also write this many plausible colourings, and a picture of all of them. The first is the result.",
+    ),
+    click.option(
         "--provenance", is_flag=True, help="Also write a picture of where each pixel comes from, and metadata."
     ),
 )
@@ -55,6 +60,9 @@ class Guidance(Protocol):
 
     @property
     def palette(self) -> Path | None: ...  # noqa: D102
+
+    @property
+    def variants(self) -> int | None: ...  # noqa: D102
 
     @property
     def provenance(self) -> bool: ...  # noqa: D102
@@ -81,10 +89,13 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
             raise UsageError(f"--palette and --keep {values.keep} can't be combined: it gives no new colours.")
         if not values.palette.is_file():
             raise UsageError(f"--palette {values.palette}: there is no such file.")
+    if values.variants is not None and values.keep not in ("auto", "luma"):
+        raise UsageError(f"--variants and --keep {values.keep} can't be combined: it gives no new colours.")
     return {
         "references": find_references(values.reference),
         "hints": values.hints,
         "palette": values.palette,
+        "variants": values.variants or 0,
         "provenance": values.provenance,
         "source_type": values.provenance,
     }

@@ -53,6 +53,7 @@ class Arguments:
     reference: tuple[Path, ...]
     hints: Path | None
     palette: Path | None
+    variants: int | None
     provenance: bool
     preview: bool
     mask_means: MaskMeaning
@@ -67,8 +68,8 @@ class Arguments:
 
 # These say where results go, which files are written beside them, or on which machine: not what a result looks like.
 _NO_RESULT_FLAGS = {
-    *("photos", "out", "device", "format", "before_after", "provenance", "preview", "archive", "report", "overwrite"),
-    *("dry_run", "max_pixels", "allow_large", "as_json"),
+    *("photos", "out", "device", "format", "before_after", "provenance", "variants", "preview", "archive", "report"),
+    *("overwrite", "dry_run", "max_pixels", "allow_large", "as_json"),
 }
 
 

@@ -121,7 +121,8 @@ def _restore_one(
     originals: _Originals,
     records: ResultRecords | None,
 ) -> PhotoResult:
-    for path in (job.target, job.comparison, job.provenance, job.preview):
+    variants = [job.variant(number) for number in range(1, options.variants + 1)]
+    for path in (job.target, job.comparison, job.provenance, job.preview, job.variant_sheet, *variants):
         _check_target(path, originals)
     if options.preview or records is None:
         record = None

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from toolbox.config.binding import bind_component
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.specs import DetectorSpec
-from toolbox.masks.detectors import LoadedDetector
+from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.models.build import build_component
 from toolbox.models.stored_weights import find_weights
 from toolbox.models.weights import read_plan
@@ -66,3 +68,18 @@ def _load(bound: BoundComponent) -> LoadedDetector:
     spec = cast(DetectorSpec, bound.spec)
     detect = build_component(bound, fresh=False)
     return LoadedDetector(name=spec.name, detect=detect, gray_only=spec.gray_only, entry=bound.entry)
+
+
+def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> np.ndarray:
+    """Return the lost part of a photograph that a detector finds, (H, W) bool.
+
+    A detector for gray photographs finds nothing in a colour one. One channel, or three equal ones, are gray.
+    """
+    detector = detector or PAINTED_SHAPE
+    if image.ndim == 3 and all((image[..., index] == image[..., 0]).all() for index in (1, 2)):
+        image = image[..., 0]
+    elif image.ndim == 3 and detector.gray_only:
+        return np.zeros(image.shape[:2], bool)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    return detector(np.ascontiguousarray(image)).mask

@@ -38,6 +38,7 @@ class RestoreOptions:
         palette: the file of a photograph of another scene, whose colours what looks alike takes, or None. A photograph
             that keeps its colours does not use it.
         provenance: whether a picture of where each pixel comes from is written.
+        variants: how many plausible colourings are written too, 2 to 8; 0: none.
         source_type: whether the metadata of the result says what its pixels come from.
         preview: whether only a picture of the lost region is written.
         overwrite: whether existing results are replaced.
@@ -55,6 +56,7 @@ class RestoreOptions:
     hints: Path | None = None
     palette: Path | None = None
     provenance: bool = False
+    variants: int = 0
     source_type: bool = False
     preview: bool = False
     overwrite: bool = False
@@ -97,6 +99,14 @@ def photo_result(job: Job, **facts: object) -> PhotoResult:
     return PhotoResult(**{**paths, **facts})  # type: ignore[arg-type]
 
 
+def lacks_pictures(job: Job, options: RestoreOptions) -> bool:
+    """Return whether a picture that needs a restoration is asked for beside the result, and does not exist."""
+    paths = [job.provenance] if options.provenance else []
+    if options.variants:
+        paths += [job.variant_sheet, *(job.variant(number) for number in range(1, options.variants + 1))]
+    return not all(path.exists() for path in paths)
+
+
 def is_finished(job: Job, options: RestoreOptions) -> bool:
     """Return whether the files that a photograph asks for exist. They were renamed into place, so they are complete."""
     return (
@@ -104,5 +114,5 @@ def is_finished(job: Job, options: RestoreOptions) -> bool:
         and not options.preview
         and job.target.exists()
         and (job.comparison.exists() or not options.before_after)
-        and (job.provenance.exists() or not options.provenance)
+        and not lacks_pictures(job, options)
     )

@@ -18,6 +18,8 @@ from toolbox.utils.launcher import launcher_number
 
 REPORTS = "report*.json"
 MAX_NAME_BYTES = 255
+# The number of variants of a photograph.
+MIN_VARIANTS, MAX_VARIANTS = 2, 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,15 @@ class Job:
     def provenance(self) -> Path:
         """The path of the picture of where each pixel comes from."""
         return _beside(self.target, "provenance")
+
+    @property
+    def variant_sheet(self) -> Path:
+        """The path of the picture of all variants."""
+        return _beside(self.target, "variants")
+
+    def variant(self, number: int) -> Path:
+        """The path of a variant, counted from 1."""
+        return _beside(self.target, f"v{number}")
 
     @property
     def preview(self) -> Path:
@@ -158,7 +169,8 @@ def _beside(target: Path, kind: str) -> Path:
 
 def _names(target: Path) -> set[str]:
     """Return the names of all files that are written for a result."""
-    return {_fold(target), *(_fold(_beside(target, kind)) for kind in ("before-after", "provenance", "preview"))}
+    kinds = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
+    return {_fold(target), *(_fold(_beside(target, kind)) for kind in kinds)}
 
 
 def _shorten(path: Path) -> Path:

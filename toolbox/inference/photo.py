@@ -14,18 +14,18 @@ from toolbox.errors import DataError
 from toolbox.guidance import provenance
 from toolbox.guidance.guide import References
 from toolbox.imaging import io
-from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
-from toolbox.imaging.xmp import source_type_packet
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
-from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, photo_result
+from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, lacks_pictures, photo_result
 from toolbox.inference.output_paths import Job
-from toolbox.inference.preview import side_by_side, write_preview
+from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
 from toolbox.inference.reference_files import read_palette, read_references
+from toolbox.inference.result_files import write_comparison, write_outputs, write_result
+from toolbox.inference.variant_files import write_variants
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import (
     MaskOptions,
@@ -62,8 +62,7 @@ def restore_photo(
     try:
         sheet = crop_print(photo, job, options)
         shown = io.to_rgb8(sheet.photo)
-        needs_provenance = options.provenance and not job.provenance.exists()
-        if job.target.exists() and not (options.overwrite or options.preview or needs_provenance):
+        if job.target.exists() and not (options.overwrite or options.preview or lacks_pictures(job, options)):
             write_comparison(job, shown, io.read_rgb(job.target, max_pixels=options.max_pixels))
             return photo_result(job, status="there already", notes=("before-and-after picture written",))
         toning, mask, damage = find_mask(sheet.photo, shown, job, sheet.mask_options)
@@ -105,8 +104,14 @@ def _restore_sheet(
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
         palette_path = None if keep != "luma" or keeps_tone else options.palette
         palette = None if palette_path is None else read_palette(palette_path, max_pixels=options.max_pixels)
-        tone = toning if keeps_tone else None
-        restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
+        if options.variants and keep == "luma" and not keeps_tone:
+            colorings = restorers[keep].variants(
+                luma_of(photo), mask, count=options.variants, reference=references, hints=hints, palette=palette
+            )
+            restored = write_variants(job, colorings)
+        else:
+            tone = toning if keeps_tone else None
+            restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
     if sheet.mask_options.repair is not None:
         corrections = [*corrections, kinds_of_damage.describe(damage)]
     exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
@@ -115,7 +120,7 @@ def _restore_sheet(
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
     elif toning.kind == "colour" and keep == "luma":
         notes.append("its own colours discarded; without --keep luma they stay")
-    notes += _write(job, restored, exif, options, is_corrected=made.changes_tones)
+    notes += write_outputs(job, restored, exif, options, is_corrected=made.changes_tones)
     if before is not None:
         write_comparison(job, before, io.to_8bit(restored.pixels))
     return photo_result(
@@ -212,14 +217,18 @@ def restore_pixels(
 
     With a `tone`, the result has this tone instead of colours, and known pixels are not changed.
     """
-    is_color = photo.pixels.ndim == 3
-    image = integer_luma(photo.pixels) if keep == "luma" and is_color else photo.pixels
+    image = luma_of(photo) if keep == "luma" else photo.pixels
     restored = restorer.restore(image, mask, reference=references, hints=hints, palette=palette)
     if tone is None:
         return restored
     pixels = np.where(mask[..., None], apply_toning(integer_luma(restored.pixels), tone), photo.pixels)
     origin = np.where(mask, restored.origin, np.uint8(provenance.Origin.KNOWN))
     return replace(restored, pixels=pixels, origin=origin)
+
+
+def luma_of(photo: Photo) -> np.ndarray:
+    """Return the luma of a photograph, (H, W) of its type."""
+    return photo.pixels if photo.pixels.ndim == 2 else integer_luma(photo.pixels)
 
 
 def _references(photo: Photo, mask: np.ndarray, job: Job, options: RestoreOptions) -> Iterator[Reference]:
@@ -241,44 +250,10 @@ def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep) -> np.ndarray
     return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
 
 
-def write_result(target: Path, pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> tuple[str, ...]:
-    """Write the restored pixels in the format of the suffix of `target`; return what the format cannot hold."""
-    image_format = format_of_path(target)
-    assert image_format is not None
-    data, notes = io.encode(pixels, image_format.name, exif, xmp)
-    files.ensure_folder(target.parent)
-    files.write_bytes(target, data)
-    return notes
-
-
-def write_comparison(job: Job, before: np.ndarray, after: np.ndarray) -> None:
-    """Write the before-and-after picture: two (H, W, 3) uint8 pictures side by side, with a white gap."""
-    if before.shape != after.shape:
-        raise DataError(
-            f"{files.printable(job.target)} exists and has another size than its photo; replace it with --overwrite"
-        )
-    io.write_png(job.comparison, side_by_side([before, after]))
-
-
 def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> PhotoResult:
     write_preview(job, rgb, [mask])
     lost = float(mask.mean())
     return photo_result(job, status="preview", result=files.printable(job.preview), lost=lost, **facts)
-
-
-def _write(
-    job: Job, restored: Restoration, exif: bytes | None, options: RestoreOptions, *, is_corrected: bool
-) -> tuple[str, ...]:
-    """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
-    if options.provenance:
-        files.ensure_folder(job.provenance.parent)
-        io.write_png(job.provenance, provenance.draw(restored.origin))
-        if job.target.exists() and not options.overwrite:
-            return ("picture of the provenance written; the result is there already",)
-    xmp = None
-    if options.source_type:
-        xmp = source_type_packet(provenance.source_type(restored.origin, is_corrected=is_corrected))
-    return write_result(job.target, restored.pixels, exif, xmp)
 
 
 def _reason_to_leave(toning: Toning, keeps_tone: bool) -> str:

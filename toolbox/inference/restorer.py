@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -16,11 +16,11 @@ from torch import nn
 from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
 from toolbox.errors import UsageError, WeightsError
-from toolbox.guidance.guide import References, make_guide
+from toolbox.guidance.guide import Guide, References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
 from toolbox.inference.color_classes import ColorPredictor
-from toolbox.inference.detectors import damage_detector, recipe_detector
+from toolbox.inference.detectors import damage_detector, default_mask, recipe_detector
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
@@ -29,7 +29,8 @@ from toolbox.inference.photo_arrays import PhotoLike, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor, find_postprocessors, recipe_postprocessors
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
-from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
+from toolbox.inference.variants import vary
+from toolbox.masks.detectors import LoadedDetector
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
 from toolbox.utils import devices, files
@@ -151,25 +152,57 @@ class Restorer:
         palette: np.ndarray | None = None,
     ) -> Restoration:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`, but arrays."""
+        return self._restore(*self._prepare(image, mask, reference, hints, palette))
+
+    def variants(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        count: int = 4,
+        reference: References | None = None,
+        hints: np.ndarray | None = None,
+        palette: np.ndarray | None = None,
+    ) -> Iterator[Restoration]:
+        """Yield several plausible colourings, one at a time; `count` is 2 to 8. The first is what `restore` returns.
+
+        Equal arguments give equal results; see `restore` for them. Holes are filled and references aligned only once.
+
+        Raises:
+            ValueError: as `__call__`; another count; keep is not "luma"; the network predicts no classes of colours.
+        """
+        restorers, prepared = vary(self, count), self._prepare(image, mask, reference, hints, palette)
+        return (restorer._restore(*prepared) for restorer in restorers)
+
+    def _prepare(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray | None,
+        reference: References | None,
+        hints: np.ndarray | None,
+        palette: np.ndarray | None,
+    ) -> tuple[PhotoView, Guide | None]:
         view = make_view(image, self._find_mask(image) if mask is None else mask)
         if reference is None and hints is None and palette is None:
+            return view, None
+        check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
+        luma = image if image.ndim == 2 else integer_luma(image)
+        layer = None if palette is None else palette_layer(palette, self.color_predictor)
+        return view, make_guide(luma, view.mask, reference, hints, layer)
+
+    def _restore(self, view: PhotoView, guide: Guide | None) -> Restoration:
+        if guide is None:
             restoration = Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
         else:
-            check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
-            luma = image if image.ndim == 2 else integer_luma(image)
-            layer = None if palette is None else palette_layer(palette, self.color_predictor)
-            guide = make_guide(luma, view.mask, reference, hints, layer)
             restoration = run_guided(view, guide, self.keep, self._run)
-        return replace(restoration, pixels=self._post(restoration.pixels, view))
+        pixels = restoration.pixels
+        for process in self.postprocessors:
+            pixels = process(pixels, view.image, view.mask)
+        return replace(restoration, pixels=pixels)
 
     def _find_mask(self, image: np.ndarray) -> np.ndarray:
         mask = default_mask(image, self.detector)
         return mask if self.repair is None else mask | default_mask(image, self.repair)
-
-    def _post(self, pixels: np.ndarray, view: PhotoView) -> np.ndarray:
-        for process in self.postprocessors:
-            pixels = process(pixels, view.image, view.mask)
-        return pixels
 
     @blame.explained()
     def _run(self, view: PhotoView, mix: Mix | None = None) -> np.ndarray:
@@ -264,18 +297,3 @@ def make_restorer(network: nn.Module, keep: str, device: torch.device, settings:
         network_fill_size=settings.network_fill_size,
         tile=settings.tile,
     )
-
-
-def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> np.ndarray:
-    """Return the lost part of a photograph that a detector finds, (H, W) bool.
-
-    A detector for gray photographs finds nothing in a colour one. One channel, or three equal ones, are gray.
-    """
-    detector = detector or PAINTED_SHAPE
-    if image.ndim == 3 and all((image[..., index] == image[..., 0]).all() for index in (1, 2)):
-        image = image[..., 0]
-    elif image.ndim == 3 and detector.gray_only:
-        return np.zeros(image.shape[:2], bool)
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    return detector(np.ascontiguousarray(image)).mask
