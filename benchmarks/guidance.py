@@ -170,9 +170,9 @@ def measure_palettes(photos: list[np.ndarray], weights: str) -> None:
     for name, values in (("other half", np.array(rows[::2])), ("unrelated", np.array(rows[1::2]))):
         before, after, covered = values.T
         click.echo(
-            f"{name}: distance in a*, b* {before.mean():.2f} without, {after.mean():.2f} with the palette, which colours "
-            f"{100 * covered.mean():.0f} %; farther by more than 1 in {(after > before + 1).sum()} of {len(values)}, "
-            f"by {(after - before).max():.1f} at most"
+            f"{name}: distance in a*, b* {before.mean():.2f} without, {after.mean():.2f} with the palette, which gives "
+            f"{100 * covered.mean():.0f} % of the colours; farther by more than 1 in "
+            f"{(after > before + 1).sum()} of {len(values)}, by {(after - before).max():.1f} at most"
         )
 
 
