@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class StandIn:
 def install_stand_in(monkeypatch):
     """Return a stand-in that `toolbox restore` uses instead of trained weights."""
     stand_in = StandIn()
+    # Imported while the function is replaced, this module would keep the stand-in after the test.
+    importlib.import_module("toolbox.inference.arrays")
     monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: stand_in)
     return stand_in
 

@@ -204,6 +204,12 @@ def test_repair_fills_damage_and_nothing_changes_without_it(tmp_path):
     assert np.array_equal(integer_luma(toolbox.restore(image, "none", repair=True, device="cpu")), repaired)
 
 
+def test_where_no_damage_is_found_the_remedy_is_a_mask(tmp_path):
+    io.write_png(tmp_path / "sound.png", gray())
+    output = invoke("restore", tmp_path / "sound.png", "-o", tmp_path / "out", "--device", "cpu", "--repair").output
+    assert "No lost region was found in 1 of 1. Mark damage with --mask." in output
+
+
 def test_precision_and_recall_have_a_tolerance():
     there, found = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
     there[10, 2:12], found[12, 2:12], found[0, 0] = True, True, True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -16,7 +17,9 @@ from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.prints.corrections import Corrections
 from toolbox.prints.diagnosis import diagnose
+from toolbox.prints.fading import fading_score, is_certainly_faded
 from toolbox.prints.words import describe_diagnosis, draw_diagnosis, helpful_options
+from toolbox.prints.working_copy import make_working_copy
 
 EVEN = {"low": (100, 100, 100), "high": (200, 200, 200)}
 
@@ -51,6 +54,24 @@ def test_a_faded_print():
     assert diagnosis.corrections == Corrections(contrast=1)
     gray = diagnose(gray_to_rgb(integer_luma(fade(picture(), **EVEN))))
     assert gray.kind == "gray" and gray.corrections == Corrections(contrast=1)
+
+
+def test_in_fog_the_shadows_end_softly():
+    """Both pictures have nothing dark: 0.5 % of the pixels are below about 110 of 255. Only one ends abruptly."""
+    smooth = cv2.GaussianBlur(integer_luma(picture()).astype(np.float32), (0, 0), 2)
+    ranks = (smooth.ravel().argsort().argsort() + 1) / smooth.size
+    fog = np.rint(225 + 22 * np.log(ranks)).reshape(smooth.shape).astype(np.uint8)
+    faded = np.rint(105 + 120 * ranks).reshape(smooth.shape).astype(np.uint8)
+    assert np.percentile(fog, 0.5) > 105 and np.percentile(faded, 0.5) > 105
+    scores = [fading_score(make_working_copy(each)) for each in (fog, faded)]
+    assert scores[0] < 1 and scores[1] > 4
+    assert not diagnose(gray_to_rgb(fog)).is_faded and diagnose(gray_to_rgb(faded)).is_faded
+
+
+def test_a_gray_print_needs_less_certainty_than_a_colour_photograph():
+    copy = make_working_copy(fade(picture(), (62,) * 3, (205,) * 3))
+    assert 1.4 < fading_score(copy) < 3.25
+    assert is_certainly_faded(copy, in_color=False) and not is_certainly_faded(copy, in_color=True)
 
 
 def test_dyes_that_have_faded_differently():

@@ -162,7 +162,7 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     if arguments.format == "keep" and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)
     results, stop_signal = _restore(context, arguments, options, jobs, console)
-    print_summary(results, len(jobs.all), options, left_out, console)
+    print_summary(results, len(jobs.all), options, left_out, console, repairs=arguments.repair)
     if stop_signal is not None:
         console.print_line(f"Stopped with {jobs.total - len(results)} left; run the same command again to continue.")
         raise SystemExit(128 + stop_signal)

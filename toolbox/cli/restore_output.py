@@ -62,9 +62,18 @@ def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
 
 
 def print_summary(
-    results: Sequence[PhotoResult], total: int, options: RestoreOptions, left_out: LeftOut, console: Console
+    results: Sequence[PhotoResult],
+    total: int,
+    options: RestoreOptions,
+    left_out: LeftOut,
+    console: Console,
+    *,
+    repairs: bool,
 ) -> None:
-    """Print the counts and the failures of several photographs, and a hint where no lost region was found."""
+    """Print the counts and the failures of several photographs, and hints: no lost region, or what `auto` leaves.
+
+    `repairs` says whether damage was looked for.
+    """
     if total + len(left_out.folders) > 1:
         counts = Counter(result.status for result in results)
         console.print_line(", ".join(f"{number} {status}" for status, number in counts.items()))
@@ -74,10 +83,11 @@ def print_summary(
     _print_left_out(left_out, console)
     without_mask = sum(result.status in ("restored", "preview") and not result.lost for result in results)
     if options.mask_options.searches and without_mask:
-        remedy = (
-            "Mark damage with --mask." if options.mask_options.repair else "Find scratches and stains with --repair."
-        )
+        remedy = "Mark damage with --mask." if repairs else "Find scratches and stains with --repair."
         console.print_line(f"No lost region was found in {without_mask} of {len(results)}. {remedy}")
+    if options.auto is not None:
+        left = "uneven light and casts" if repairs else "damage, uneven light and casts"
+        console.print_line(f"--auto leaves {left}: `toolbox doctor --photo FILE` says which option corrects them.")
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:

@@ -13,14 +13,12 @@ from toolbox.imaging.pixels import resize_mask, shrink
 from toolbox.imaging.sepia import measure_toning
 from toolbox.prints.corrections import Corrections, faded_toning
 from toolbox.prints.evenness import fit_unevenness, unevenness_field
+from toolbox.prints.fading import is_certainly_faded
 from toolbox.prints.levels import LIGHT_LEVEL, SHADOW_LEVEL, tone_points
 from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet
 from toolbox.prints.working_copy import WorkingCopy, make_working_copy
 
 # Chosen on the development photographs: the figures are in docs/prints.md.
-# A print is faded if its shadows are lighter than this level plus a part of its range. In fog, shadows are darker. The
-# shadows are the mean of those of the luma and of the darkest channel: vivid colours are not faded.
-_FADED_SHADOW, _RANGE_SHARE = 46.5, 0.15
 # The shadows of a faded print have a cast if their chroma in L*a*b* is over this. In one that is not faded, a cast
 # can't be told from the light and the colours of the scene.
 _MIN_CAST_CHROMA = 8.0
@@ -83,9 +81,10 @@ def diagnose(rgb: np.ndarray, lost: np.ndarray | None = None, *, may_be_on_table
     copy = make_working_copy(rgb, lost)
     shadows, lights = tone_points(copy)
     shadow, light = shadows[3], lights[3]
-    depth = (shadow + shadows[:3].min()) / 2
-    is_faded = bool(depth - _RANGE_SHARE * (light - shadow) > _FADED_SHADOW)
-    kind = faded_toning(rgb, lost).kind if is_faded else measure_toning(rgb, lost).kind
+    kind = measure_toning(rgb, lost).kind
+    is_faded = is_certainly_faded(copy, in_color=kind == "colour")
+    if is_faded:
+        kind = faded_toning(rgb, lost).kind
     cast = shadow_chroma(copy) if kind == "colour" else 0.0
     return Diagnosis(
         kind=kind,

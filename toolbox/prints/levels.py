@@ -7,6 +7,7 @@ channel towards neutral (cast).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -32,11 +33,11 @@ _GAMMA_RANGE = 0.6, 1.7
 _STRIP_ROWS = 256
 
 
-def tone_points(copy: WorkingCopy) -> np.ndarray:
-    """Return shadows and lights, (2, 4): of red, green, blue and luma, in levels of 255."""
+def tone_points(copy: WorkingCopy, percentiles: Sequence[float] = (SHADOW, LIGHT)) -> np.ndarray:
+    """Return shadows and lights, or other percentiles, (2, 4): of red, green, blue and luma, in levels of 255."""
     smooth = cv2.blur(copy.values, (3, 3))[copy.measured]
     channels = np.column_stack([smooth, smooth @ np.array(LUMA_WEIGHTS, np.float32)])
-    return np.percentile(channels, (SHADOW, LIGHT), axis=0)
+    return np.percentile(channels, percentiles, axis=0)
 
 
 def contrast_curve(copy: WorkingCopy, strength: float) -> tuple[float, float]:
