@@ -31,14 +31,17 @@ from benchmarks.common import timing
 from benchmarks.common.damage_figures import TOLERANCE, Counts, alarms, compare, draw_labels
 from benchmarks.common.restore_command import run_restore
 from toolbox.color import integer_luma
+from toolbox.data import sample
 from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.imaging.pixels import as_rgb
 from toolbox.inference.detectors import damage_detector
 from toolbox.inference.fillers import find_filler
+from toolbox.masks import kinds_of_damage
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.masks.sources import grow_mask
+from toolbox.utils import files
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 LABELS = Path(__file__).with_name("print_damage.json")
@@ -56,6 +59,7 @@ SIZE = 512
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="What is measured.  [default: all]")
 @click.option("--sensitivity", type=click.FloatRange(0, 1), help="As that of `toolbox mask --damage`.")
 @click.option("--lpips", type=click.Path(path_type=Path), help="Weights of VGG16 and the LPIPS 0.1 heads, for repair.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Also draw the picture of the README: PATH.jpg.")
 @timing.json_option
 def command(
     shared: Path,
@@ -64,15 +68,16 @@ def command(
     parts: tuple[str, ...],
     sensitivity: float | None,
     lpips: Path | None,
+    picture: Path | None,
     path: Path | None,
 ) -> None:
     """Measure how well damage is found and repaired, and what is marked in sound photographs."""
     params = {} if sensitivity is None else {"sensitivity": sensitivity}
     detector = damage_detector(params or True, catalog.load(third_party=False))
     assert detector is not None
-    files = [row["file"] for row in photo_split.read() if row["set"] == name]
-    files = [files[number * len(files) // count] for number in range(min(count, len(files)))]
-    photos = [shared / "photos" / file for file in files]
+    names = [row["file"] for row in photo_split.read() if row["set"] == name]
+    names = [names[number * len(names) // count] for number in range(min(count, len(names)))]
+    photos = [shared / "photos" / file for file in names]
     artefacts = read_artefacts(shared / "damage", remainders=HELD_OUT[name])
     result: dict[str, Any] = {
         "set": name,
@@ -91,6 +96,8 @@ def command(
         elif part == "cost":
             result[part] = measure_cost(photos[0])
         click.echo(json.dumps({part: result.get(part)}), err=True)
+    if picture is not None:
+        draw_picture(picture, detector)
     timing.report(result, path)
 
 
@@ -176,6 +183,19 @@ def measure_repair(photos: list[Path], artefacts: Artefacts, detector: LoadedDet
         }
         for group in before
     }
+
+
+def draw_picture(path: Path, detector: LoadedDetector) -> None:
+    """Write a sample photograph with simulated damage; what is found; and the repaired photograph in colour."""
+    from toolbox import load_restorer
+
+    gray = integer_luma(io.read_rgb(sample.folder() / "test" / "colosseum.jpg"))
+    kinds = ("scratch", "fold", "dust", "tear")
+    image, _ = lay_damage(gray, np.random.default_rng(1), kinds=kinds, low=0.3)
+    detection = detector(image)
+    rows = [as_rgb(image), kinds_of_damage.paint(as_rgb(image), detection)]
+    rows.append(load_restorer("luma", fill="auto")(image, detection.mask))
+    files.write_bytes(path, io.encode(np.vstack(rows), "JPEG")[0])
 
 
 def measure_cost(photo: Path, rounds: int = 3) -> dict[str, Any]:
