@@ -64,13 +64,9 @@ class PrintArguments(Protocol):
 
 def correction_fields(values: PrintArguments) -> dict[str, Any]:
     """Return the fields of `RestoreOptions`: the corrections that are asked for, and those that are to be found out."""
-    from toolbox.prints.corrections import DIAGNOSED, Corrections
+    from toolbox.prints.corrections import chosen_corrections
 
-    corrections = Corrections(
-        crop=values.crop or "none",
-        evenness=values.evenness or 0.0,
-        contrast=values.contrast or 0.0,
-        cast=values.cast or 0.0,
-    )
-    auto = frozenset(name for name in DIAGNOSED if getattr(values, name) is None)
-    return {"corrections": corrections, "auto": auto if values.auto else None}
+    names = ("crop", "evenness", "contrast", "cast")
+    chosen = {name: getattr(values, name) for name in names}
+    corrections, auto = chosen_corrections(auto=values.auto, **chosen)
+    return {"corrections": corrections, "auto": auto}

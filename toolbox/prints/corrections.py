@@ -58,6 +58,28 @@ class Corrections:
         return bool(self.evenness or self.contrast or self.cast)
 
 
+def chosen_corrections(
+    *,
+    auto: bool,
+    crop: Crop | None = None,
+    evenness: float | None = None,
+    contrast: float | None = None,
+    cast: float | None = None,
+) -> tuple[Corrections, frozenset[str] | None]:
+    """Return the corrections that a person chose, and the names of those that a diagnosis decides; None without `auto`.
+
+    Args:
+        auto: whether a diagnosis decides what is None.
+        crop: as in `Corrections`; None: not chosen. So are the others.
+        evenness: as in `Corrections`. No diagnosis decides it.
+        contrast: as in `Corrections`.
+        cast: as in `Corrections`.
+    """
+    chosen = {"crop": crop, "evenness": evenness, "contrast": contrast, "cast": cast}
+    corrections = Corrections(**{name: value for name, value in chosen.items() if value is not None})  # type: ignore[arg-type]
+    return corrections, frozenset(name for name in DIAGNOSED if chosen[name] is None) if auto else None
+
+
 def crop_photo(photo: Photo, corners: np.ndarray) -> Photo:
     """Return a photograph cut to the sheet with these corners, and straight."""
     alpha = None if photo.alpha is None else cut_sheet(photo.alpha, corners, exact=True)

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from toolbox import __version__
 from toolbox.errors import ToolboxError, one_line
 from toolbox.guidance.provenance import COLOURS
-from toolbox.web import guides
+from toolbox.web import guides, prints
 from toolbox.web.album import Album
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
@@ -75,6 +75,7 @@ def make_app(
         Route(photo + "/reference", api.remove_reference, methods=["DELETE"]),
         Route(photo + "/colors", api.colors),
         Route(photo + "/damage", api.damage),
+        Route(photo + "/sheet", api.sheet),
         Route(photo + "/provenance", _picture(album.provenance)),
         Route(photo + "/result", api.result),
         Route(photo + "/restore", api.restore, methods=["POST"]),
@@ -169,6 +170,11 @@ class _Api:
             raise HTTPException(404, "The detector of damage is not installed.")
         sensitivity = _fraction(request, "sensitivity")
         data = await anyio.to_thread.run_sync(self.proposals.picture, _photo_id(request), sensitivity)
+        return Response(data, media_type="image/png")
+
+    async def sheet(self, request: Request) -> Response:
+        """Send the print that was cut out of the photograph, as it was before other corrections."""
+        data = await anyio.to_thread.run_sync(prints.sheet_view, self.album, _photo_id(request))
         return Response(data, media_type="image/png")
 
     async def result(self, request: Request) -> Response:

@@ -19,6 +19,7 @@ from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
+from toolbox.web import prints
 from toolbox.web.album import Album
 from toolbox.web.app import make_app
 from toolbox.web.damage import Proposals
@@ -98,6 +99,7 @@ class Service:
                 "keep_tone": Choice(values=[False, True]),
                 "saturation": Range(low=0, high=restoring.MAX_SATURATION),
                 "fill": Choice(values=self._fills),
+                **prints.OFFER,
             },
         )
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))

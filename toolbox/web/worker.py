@@ -13,8 +13,11 @@ from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
 from toolbox.web.album import HINTS, Album
+from toolbox.web.prints import correction_options
 
 MAX_WAITING = 500
+# The states of `PhotoEntry` for the outcomes of a restoration.
+STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
 
 
 class Worker:
@@ -40,7 +43,7 @@ class Worker:
 
         Args:
             photo_id: the photograph.
-            settings: `keep` and `keep_tone`, as in RestoreOptions, and what `load` takes.
+            settings: `keep` and `keep_tone`, as in RestoreOptions, the corrections of a print, and what `load` takes.
 
         Raises:
             KeyError: there is no such photograph.
@@ -89,17 +92,22 @@ class Worker:
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         self.album.update(photo_id, state="running")
         options = self.album.options(
-            photo_id, keep=settings.get("keep", "auto"), keep_tone=settings.get("keep_tone", False)
+            photo_id,
+            keep=settings.get("keep", "auto"),
+            keep_tone=settings.get("keep_tone", False),
+            **correction_options(settings),
         )
         restorer = self._load(settings)
         result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
         names = self._names(photo_id, options)
-        state = {"restored": "restored", "left as it is": "unchanged"}.get(result.status, "failed")
+        # A photograph that needs nothing was copied, which is a result too.
+        needs_nothing = (result.reason,) if result.status == "copied" else ()
+        state = STATES.get(result.status, "failed")
         self._finish(
             photo_id,
             state=state,
             reason=_replace(result.reason, names),
-            notes=tuple(_replace(note, names) for note in result.notes),
+            notes=tuple(_replace(note, names) for note in (*needs_nothing, *result.notes)),
             origins=dict(result.origins),
         )
 

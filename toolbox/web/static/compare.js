@@ -14,8 +14,8 @@ export function clear() {
 }
 
 // Show a result beside the original, or the original alone.
-export function show(picture) {
-  stage.showResult(picture);
+export function show(picture, before = null) {
+  stage.showResult(picture, before);
   $("compare-row").hidden = !picture;
   moveTo(percent());
 }
@@ -29,8 +29,8 @@ export function moveTo(value) {
 // The line is over the stage, so that its width stays the same when the photograph is enlarged.
 function place() {
   const box = stage.stage.getBoundingClientRect();
-  const x = stage.x + (percent() / 100) * stage.photo.width * stage.scale;
-  const canShow = isOn() && x >= -1 && x <= box.width + 1;
+  const x = stage.x + (percent() / 100) * stage.compared.width * stage.scale;
+  const canShow = isOn() && stage.isCut === stage.hasCut && x >= -1 && x <= box.width + 1;
   $("divider").hidden = !canShow;
   $("before-label").hidden = !canShow || percent() < 10;
   $("after-label").hidden = !canShow || percent() > 90;
@@ -47,7 +47,7 @@ export function listen() {
   divider.addEventListener("pointermove", (event) => {
     if (!divider.hasPointerCapture(event.pointerId)) return;
     const x = event.clientX - stage.stage.getBoundingClientRect().left;
-    moveTo(Math.min(100, Math.max(0, (100 * (x - stage.x)) / (stage.photo.width * stage.scale))));
+    moveTo(Math.min(100, Math.max(0, (100 * (x - stage.x)) / (stage.compared.width * stage.scale))));
   });
   stage.onPlace = place;
 }

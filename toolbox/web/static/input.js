@@ -71,7 +71,7 @@ export class Input {
     this.pointers.delete(event.pointerId);
     const { tap } = this;
     this.tap = null;
-    if (tap && Math.hypot(tap.x - event.clientX, tap.y - event.clientY) < 5) stage.onTap(stage.point(event));
+    if (tap && !stage.isCut && Math.hypot(tap.x - event.clientX, tap.y - event.clientY) < 5) stage.onTap(stage.point(event));
     if (!stage.path) return;
     if (stage.tool === "lasso") stage.fillPath();
     const path = stage.path;
@@ -92,7 +92,7 @@ export class Input {
       stage.moveCursor();
     } else if (event.key === " ") {
       event.preventDefault();
-      if (stage.key && stage.tool === "move") stage.onTap(stage.key);
+      if (stage.key && stage.tool === "move" && !stage.isCut) stage.onTap(stage.key);
       if (!stage.key || ["move", "lasso"].includes(stage.tool)) return;
       stage.begin({ ...stage.key });
       const path = stage.path;

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import * as compare from "./compare.js";
 import * as files from "./files.js";
 import * as panel from "./panel.js";
+import * as prints from "./prints.js";
 import * as proposals from "./proposals.js";
 import * as restoring from "./restoring.js";
 import { stage } from "./stage.js";
@@ -59,7 +60,8 @@ function listen() {
   click("close", viewer.close);
   change("show-origin", () => panel.showOrigins(photo()));
   $("saturation").addEventListener("input", panel.showSaturation);
-  for (const id of ["saturation", "fill", "tone", "recolor"]) change(id, restoring.restoreAgain);
+  change("auto", prints.toggleRows);
+  for (const id of ["saturation", "fill", "tone", "recolor", ...prints.IDS]) change(id, restoring.restoreAgain);
   change("language", () => {
     localStorage.setItem("toolbox-language", $("language").value);
     return setLanguage($("language").value);

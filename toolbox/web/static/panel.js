@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { nameOf } from "./colours.js";
+import * as prints from "./prints.js";
 import { $ } from "./state.js";
 import { text } from "./texts.js";
 
@@ -33,7 +34,7 @@ export function settings(photo) {
   if ($("recolor").checked && photo.kind === "colour") chosen.keep = "luma";
   if (!$("fill-row").hidden) chosen.fill = $("fill").value;
   if (!$("saturation-row").hidden) chosen.saturation = Number($("saturation").value);
-  return chosen;
+  return { ...chosen, ...prints.settings() };
 }
 
 export function showSettings(photo) {
@@ -45,6 +46,7 @@ export function showSettings(photo) {
     if (photo.settings[name] !== undefined) $(name).value = photo.settings[name];
   }
   showSaturation();
+  prints.show(photo.settings);
 }
 
 // Strokes of colour need new colours.
@@ -88,7 +90,7 @@ export async function showReference(photo) {
 // The fractions of the origins, and over the result, if wanted, the picture of them.
 export async function showOrigins(photo) {
   const isRestored = photo.state === "restored";
-  $("origin-section").hidden = !isRestored;
+  $("origin-section").hidden = !isRestored || !Object.keys(photo.origins).length;
   const language = document.documentElement.lang;
   const rows = Object.entries(isRestored ? photo.origins : {}).map(([name, fraction]) => {
     const item = document.createElement("li");
@@ -99,7 +101,7 @@ export async function showOrigins(photo) {
     return item;
   });
   $("origins").replaceChildren(...rows);
-  const shown = isRestored && $("show-origin").checked;
+  const shown = !$("origin-section").hidden && $("show-origin").checked;
   const blob = shown ? await api.picture(photo.id, "provenance") : null;
   $("origin").hidden = !shown;
   api.showBlob($("origin"), blob);

@@ -21,6 +21,8 @@ class Stage {
     this.sheet = $("sheet");
     this.photo = $("photo");
     this.restored = $("restored");
+    this.before = $("before");
+    this.hasCut = false;
     this.cursor = $("cursor");
     this.marks = new Layer($("mask"));
     this.strokes = new Layer($("strokes"));
@@ -52,9 +54,29 @@ class Stage {
     this.fit();
   }
 
-  showResult(picture) {
+  // `before` is the print that was cut out of the photograph, if the result shows it alone.
+  showResult(picture, before = null) {
     this.restored.hidden = !picture;
-    if (picture) this.restored.getContext("2d").drawImage(picture, 0, 0);
+    this.hasCut = Boolean(before);
+    for (const [canvas, pixels] of [[this.restored, picture], [this.before, before]]) {
+      if (!pixels) continue;
+      canvas.width = pixels.width;
+      canvas.height = pixels.height;
+      canvas.getContext("2d").drawImage(pixels, 0, 0);
+    }
+    this.showCut();
+  }
+
+  // Marks and strokes belong to the whole photograph, so tools that draw show it instead of the print.
+  get isCut() { return this.hasCut && this.tool === "move"; }
+
+  // What the line between before and after divides.
+  get compared() { return this.isCut ? this.before : this.photo; }
+
+  showCut() {
+    const before = this.sheet.className;
+    this.sheet.className = this.isCut ? "cut" : this.hasCut ? "whole" : "";
+    if (this.photo.width && this.sheet.className !== before) this.fit();
   }
 
   // White pixels of a mask become marks.
@@ -104,13 +126,15 @@ class Stage {
   setTool(tool) {
     this.tool = tool;
     this.stage.dataset.tool = tool;
+    this.showCut();
   }
 
   fit() {
     const box = this.stage.getBoundingClientRect();
-    this.scale = Math.min(box.width / this.photo.width, box.height / this.photo.height);
-    this.x = (box.width - this.photo.width * this.scale) / 2;
-    this.y = (box.height - this.photo.height * this.scale) / 2;
+    const { width, height } = this.compared;
+    this.scale = Math.min(box.width / width, box.height / height);
+    this.x = (box.width - width * this.scale) / 2;
+    this.y = (box.height - height * this.scale) / 2;
     this.place();
   }
 

@@ -40,13 +40,15 @@ export async function showResult() {
   // Browsers show no TIFF; such a result can be saved, but not compared.
   const canShow = result && !result.type.includes("tif");
   const picture = canShow ? await api.decode(result.blob) : null;
+  const isCut = picture && (picture.width !== stage.photo.width || picture.height !== stage.photo.height);
+  const before = isCut ? await api.bitmap(id, "sheet") : null;
   if (!isShown(id)) return;
   if (picture && !compare.isOn()) {
     compare.moveTo(compare.START);
     $("show-mask").checked = false;
   }
   if (!picture) $("show-mask").checked = true;
-  compare.show(picture);
+  compare.show(picture, before);
   tools.toggleLayers();
   await panel.showOrigins(photo());
   // Damage is looked for once the colours are there.
@@ -61,11 +63,19 @@ function facts(item) {
   return [item.name, text("pixels", item), text(item.kind), marked].join(" · ");
 }
 
+// What the server notes, in the language of the page: "corrected: contrast 1, cast 0.5" or a sentence.
+function noteText(note) {
+  const [, corrections] = note.match(/^corrected: (.*)$/) || [];
+  if (!corrections) return text(note);
+  const names = corrections.split(", ").map((item) => text(`corrected ${item.split(" ")[0]}`));
+  return text("corrected", { names: names.join(", ") });
+}
+
 // The one thing to do next.
 function guide(item) {
   if (isBusy(item)) return text(item.state);
   if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
-  if (item.state === "restored") return [text("guideRestored"), ...item.notes.map((note) => text(note))].join(" ");
+  if (item.state === "restored") return [text(stage.hasCut ? "guideCut" : "guideRestored"), ...item.notes.map(noteText)].join(" ");
   if (["unchanged", "failed"].includes(item.state) && !state.hasNewMarks) return text(item.state, item);
   if (item.lost) return text("guideMarked");
   return text(item.kind === "colour" ? "guideColour" : "guideUnmarked");
