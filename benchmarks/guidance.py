@@ -4,19 +4,26 @@
     python -m benchmarks guidance PHOTOS hints
     python -m benchmarks guidance PHOTOS unrelated
     python -m benchmarks guidance PHOTOS palette
+    python -m benchmarks guidance PHOTOS index --set train --count 2000
 
 `reference`: the middle of a photograph, damaged as the competition's, with a reference that is turned by 10 degrees,
 otherwise exposed or moved by half, as JPEG; against the same with the known alignment. `hints`: five strokes of 3 px
 and a twelfth of the short side, at the centres of the five largest regions of the wrong colour, in the truth's mean
 colour. `unrelated`: pairs of different photographs, and how many change a pixel. `palette`: the left half of a
-photograph as the palette of the right half; and an unrelated photograph as the palette of the whole.
+photograph as the palette of the right half; and an unrelated photograph as the palette of the whole. `index`: the
+CPU time of an index of references, for each photograph, and that of a query in 30,000 entries, these photographs
+repeated.
 """
 
 from __future__ import annotations
 
 import csv
+import os
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import click
 import cv2
@@ -28,10 +35,12 @@ from toolbox.color import integer_luma
 from toolbox.evaluation.metrics import score
 from toolbox.guidance.alignment import warp
 from toolbox.guidance.hints import spread_hints
+from toolbox.guidance.photo_index import PhotoIndex
 from toolbox.guidance.provenance import Origin
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
 from toolbox.imaging import io
 from toolbox.imaging.chroma_upsampling import compose_rgb, red_blue_differences
+from toolbox.inference.reference_index import ReferenceIndex, build_index
 
 # Degrees, JPEG quality, shift as a fraction of the side, whether the exposure and the white balance differ.
 PAIRS: dict[str, tuple[float, int, float, bool]] = {
@@ -40,6 +49,7 @@ PAIRS: dict[str, tuple[float, int, float, bool]] = {
     "10 degrees, JPEG 75, other exposure": (10, 75, 0.0, True),
     "10 degrees, JPEG 90, half overlap": (10, 90, 0.5, False),
 }
+INDEXED = 30_000  # photographs in the large index
 WRONG = 8.0  # distance in a*, b* from which a colour counts as wrong
 
 
@@ -188,21 +198,54 @@ def measure_unrelated(photos: list[np.ndarray]) -> None:
     click.echo(f"{changed} of {pairs} pairs of different photographs change a pixel")
 
 
+def measure_index(paths: list[Path]) -> None:
+    """Print the CPU times of building an index in an empty cache, of reading it again, and of a query."""
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, TOOLBOX_CACHE=folder):
+        started = time.process_time()
+        built = build_index(paths)
+        build, started = time.process_time() - started, time.process_time()
+        build_index(paths)
+        again = time.process_time() - started
+    repeated = (built.index.words * (INDEXED // len(paths) + 1))[:INDEXED]
+    large = ReferenceIndex(
+        paths=tuple(paths * (INDEXED // len(paths) + 1))[:INDEXED],
+        index=PhotoIndex(vocabulary=built.index.vocabulary, words=repeated),
+    )
+    grays = [integer_luma(io.read_rgb(path)) for path in paths[:: max(1, len(paths) // 20)][:21]]
+    seconds = []
+    for gray in grays:
+        started = time.process_time()
+        large.candidates(gray, np.zeros(gray.shape, bool))
+        seconds.append(time.process_time() - started)
+    each = build / len(paths)
+    click.echo(
+        f"{len(paths)} photographs: {build:.0f} s of CPU, {1000 * each:.1f} ms each; extrapolated to {INDEXED}: "
+        f"{INDEXED * each / 60:.1f} minutes of CPU, {INDEXED * each / 120:.1f} on two cores; again {again:.1f} s; "
+        f"a query in {INDEXED} entries {np.median(seconds[1:]):.3f} s, the first {seconds[0]:.2f} s"
+    )
+
+
 @click.command("guidance")
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("figure", type=click.Choice(["reference", "hints", "unrelated", "palette"]))
-@click.option("--set", "part", type=click.Choice(["development", "test"]), default="development", show_default=True)
+@click.argument("figure", type=click.Choice(["reference", "hints", "unrelated", "palette", "index"]))
+@click.option(
+    "--set", "part", type=click.Choice(["development", "test", "train"]), default="development", show_default=True
+)
 @click.option("--folder", default="", help="Only photographs of this folder, as train/.")
 @click.option(
     "--count", type=click.IntRange(2), default=45, show_default=True, help="Photographs, spread over the set."
 )
 @click.option("--weights", default="luma", show_default=True, help="For hints and palettes.")
 def command(photos: Path, figure: str, part: str, folder: str, count: int, weights: str) -> None:
-    """Measure references, strokes of colour and palettes on simulated pairs."""
+    """Measure references, strokes of colour, palettes and the index of references."""
     with FILE.open(encoding="utf-8", newline="") as stream:
         names = [row["file"] for row in csv.DictReader(stream) if row["set"] == part]
     names = [name for name in names if name.startswith(folder)]
-    pictures = [io.read_rgb(photos / name) for name in names[:: max(1, len(names) // count)][:count]]
+    paths = [photos / name for name in names[:: max(1, len(names) // count)][:count]]
+    if figure == "index":
+        measure_index(paths)
+        return
+    pictures = [io.read_rgb(path) for path in paths]
     colored: dict[str, Any] = {"hints": measure_hints, "palette": measure_palettes}
     others: dict[str, Any] = {"reference": measure_references, "unrelated": measure_unrelated}
     if figure in colored:
