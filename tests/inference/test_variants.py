@@ -137,5 +137,11 @@ def test_a_photo_that_keeps_its_colours_has_no_variants(photo):
     out = photo.parent / "out"
     run_restore(photo.parent / "colour.png", "-o", out, "--variants", "2")
     assert not list(out.glob("*.v1.png"))
+    colour = scene(2, SIDE)
+    io.write_png(photo.parent / "hole.png", colour, alpha=np.where(HOLE, 0, 255).astype(np.uint8))
+    arguments = (photo.parent / "hole.png", "-o", out, "--variants", "2")
+    assert "there already" not in run_restore(*arguments).output
+    assert "there already" in run_restore(*arguments).output
+    assert not list(out.glob("*.v1.png"))
     result = run_restore(photo, "-o", out, "--variants", "2", "--keep", "rgb", code=2)
     assert "no new colours" in result.output

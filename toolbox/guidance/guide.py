@@ -17,7 +17,7 @@ from toolbox.imaging.pixels import as_rgb
 # A lost pixel is taken from a reference from this belief on; otherwise it is filled as without a reference.
 MIN_BELIEF = 0.5
 
-# A palette that gives less than this fraction of the pixels their colours is of no use.
+# A palette that gives less than this fraction of the pixels their colours is of little use.
 MIN_PALETTE = 0.01
 
 References = np.ndarray | Reference | Iterable[np.ndarray | Reference]
@@ -78,10 +78,10 @@ class Guide:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """A line for each reference that is not used, or not fully, and for a palette of no use; after `mix`."""
+        """A line for each reference that is not used, or not fully, and for a palette of little use; after `mix`."""
         notes = () if self.result is None else self.result.notes
         if self.palette is not None and self.matched.mean() < MIN_PALETTE:
-            notes += ("the palette has nothing like this photo: not used",)
+            notes += ("the palette has almost nothing like this photo",)
         return notes
 
 

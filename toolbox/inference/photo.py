@@ -19,7 +19,7 @@ from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
-from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, lacks_pictures, photo_result
+from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
@@ -94,6 +94,9 @@ def _restore_sheet(
     photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
+    gives_colors = keep == "luma" and not keeps_tone
+    if not gives_colors and is_finished(job, replace(options, variants=0)):
+        return photo_result(job, status="there already")
     corrections = describe(made, cropped=sheet.corners is not None)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
@@ -102,9 +105,9 @@ def _restore_sheet(
     else:
         references = _references(photo, mask, job, options) if options.references else None
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
-        palette_path = None if keep != "luma" or keeps_tone else options.palette
+        palette_path = options.palette if gives_colors else None
         palette = None if palette_path is None else read_palette(palette_path, max_pixels=options.max_pixels)
-        if options.variants and keep == "luma" and not keeps_tone:
+        if options.variants and gives_colors:
             colorings = restorers[keep].variants(
                 luma_of(photo), mask, count=options.variants, reference=references, hints=hints, palette=palette
             )
