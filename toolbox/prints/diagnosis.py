@@ -81,10 +81,9 @@ def diagnose(rgb: np.ndarray, lost: np.ndarray | None = None, *, may_be_on_table
     copy = make_working_copy(rgb, lost)
     shadows, lights = tone_points(copy)
     shadow, light = shadows[3], lights[3]
-    kind = measure_toning(rgb, lost).kind
-    is_faded = is_certainly_faded(copy, in_color=kind == "colour")
-    if is_faded:
-        kind = faded_toning(rgb, lost).kind
+    toning = measure_toning(rgb, lost)
+    is_faded = is_certainly_faded(copy, in_color=toning.kind == "colour")
+    kind = (faded_toning(rgb, lost, toning) if is_faded else toning).kind
     cast = shadow_chroma(copy) if kind == "colour" else 0.0
     return Diagnosis(
         kind=kind,
