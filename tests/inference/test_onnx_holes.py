@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from toolbox.inference.hole_filling import hole_regions
-from toolbox.inference.onnx_holes import connect, hole_table, neighbours
+from toolbox.inference.onnx_holes import connect, find_runs, hole_table
 
 
 def spiral(size):
@@ -34,8 +34,8 @@ def random_mask(seed):
 
 def as_tensor_regions(mask, at_once, fill_side, tile):
     lost = torch.from_numpy(mask).float()[None]
-    pixels, *pairs = neighbours(lost)
-    regions, table = hole_table(lost, pixels, connect(*pairs), torch.tensor(at_once), fill_side, tile)
+    *runs, own, first, second = find_runs(lost)
+    regions, table = hole_table(lost, runs, connect(own, first, second), torch.tensor(at_once), fill_side, tile)
     return regions.numpy(), table.numpy()
 
 
@@ -65,3 +65,8 @@ def test_a_photograph_that_is_seen_at_once_is_one_region():
     height, width = mask.shape
     assert table.tolist() == [[0, 0, height, 0, width, 0, height, 0, width, max(mask.shape)]]
     np.testing.assert_array_equal(regions == 0, mask)
+
+
+def test_without_a_hole_there_is_a_region_of_one_pixel_and_it_has_no_pixels():
+    regions, table = as_tensor_regions(np.zeros((300, 400), bool), False, 192, 640)
+    assert (regions == -1).all() and table.tolist() == [[0, 0, 3, 0, 3, 0, 3, 0, 3, 0]]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from toolbox.inference import onnx_resize as resize
 from toolbox.inference.onnx_color import compose, integer_luma, linear_relation, luma_of, most_frequent
-from toolbox.inference.onnx_holes import connect, hole_table, join, neighbours
+from toolbox.inference.onnx_holes import connect, find_runs, hole_table, join
 from toolbox.inference.onnx_resize import numbers
 from toolbox.models.component_calls import call_generator
 
@@ -98,10 +98,10 @@ class Function(nn.Module):
 class FindRegions(GraphPart):
     """The regions in which holes are filled."""
 
-    def forward(self, lost: Tensor, pixels: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, lost: Tensor, run: Tensor, starts: Tensor, ends: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
         """Return the region of each pixel and the table of the regions; see `hole_table`."""
-        at_once = self._runs_at_once(*resize.sides_of(lost))
-        return hole_table(lost, pixels, places, at_once, self.fill_side or self.tile, self.tile)
+        at_once = self._runs_at_once(*resize.sides_of(lost)) & (lost.amax() > 0)
+        return hole_table(lost, (run, starts, ends), groups, at_once, self.fill_side or self.tile, self.tile)
 
     def _runs_at_once(self, height: Tensor, width: Tensor) -> Tensor:
         """Return whether the network sees the whole photograph when it fills the holes, as `modes` decides."""
@@ -184,22 +184,22 @@ class RegionLoop(nn.Module):
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         """Join the traced parts, by name."""
         super().__init__()
-        self.prepare, self.neighbours, self.join = parts["prepare"], parts["neighbours"], parts["join"]
+        self.prepare, self.find_runs, self.join = parts["prepare"], parts["find_runs"], parts["join"]
         self.find, self.fill_region, self.finish = parts["find"], parts["fill_region"], parts["finish"]
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the restored photograph and the network's picture; see `make_graph`."""
         pixels, lost, fill = self.prepare(image, mask)
-        filled, picture = pixels, torch.zeros(3, 1, 1)
-        if bool(lost.amax() > 0):
-            indices, places, first, second = self.neighbours(lost)
-            new = 1
-            while new > 0:  # as `onnx_holes.connect`
-                places, count = self.join(places, first, second)
-                new = int(count)
-            regions, table = self.find(lost, indices, places)
-            for number in range(table.size(0)):
-                filled, picture = self.fill_region(pixels, lost, fill, regions, table[number], filled)
+        run, starts, ends, groups, first, second = self.find_runs(lost)
+        new = 1
+        while new > 0:  # as `onnx_holes.connect`
+            groups, count = self.join(groups, first, second)
+            new = int(count)
+        regions, table = self.find(lost, run, starts, ends, groups)
+        # onnxruntime arranges the weights of a loop less well, and most photographs have one region.
+        filled, picture = self.fill_region(pixels, lost, fill, regions, table[0], pixels)
+        for number in range(1, table.size(0)):
+            filled, picture = self.fill_region(pixels, lost, fill, regions, table[number], filled)
         return self.finish(pixels, lost, fill, filled, picture)
 
 
@@ -209,25 +209,25 @@ def make_graph(restorer: Restorer, image: Tensor, mask: Tensor) -> nn.Module:
     Args:
         restorer: what it repeats.
         image: (H, W, 3) uint8 RGB, with which its parts are traced; gray has three equal channels.
-        mask: (H, W) uint8, not 0 where the photograph is lost; at least one pixel is.
+        mask: (H, W) uint8, not 0 where the photograph is lost.
 
     Returns:
         A module that takes both and returns the restored photograph, (H, W, 3) uint8 RGB, and the network's own
         picture, (h, w, 3) float32 in [0, 1]: of the photograph at its working size, or with keep = "rgb" of the last
-        region with its surroundings, and of one black pixel if nothing is lost.
+        region with its surroundings, and of one pixel if nothing is lost.
     """
     if restorer.keep == "none":
         return Repaint(restorer).eval()
     prepare, find, fill_region, finish = (part(restorer).eval() for part in (Prepare, FindRegions, FillRegion, Finish))
     pixels, lost, fill = prepare(image, mask)
-    indices, *pairs = neighbours(lost)
-    places = connect(*pairs)
-    regions, table = find(lost, indices, places)
+    *runs, own, first, second = find_runs(lost)
+    groups = connect(own, first, second)
+    regions, table = find(lost, *runs, groups)
     parts = {
         "prepare": (prepare, (image, mask)),
-        "neighbours": (Function(neighbours), (lost,)),
-        "join": (Function(join), tuple(pairs)),
-        "find": (find, (lost, indices, places)),
+        "find_runs": (Function(find_runs), (lost,)),
+        "join": (Function(join), (own, first, second)),
+        "find": (find, (lost, *runs, groups)),
         "fill_region": (fill_region, (pixels, lost, fill, regions, table[0], pixels)),
         "finish": (finish, (pixels, lost, fill, pixels, torch.zeros(3, 1, 1))),
     }

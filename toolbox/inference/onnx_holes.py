@@ -13,63 +13,77 @@ from toolbox.inference.onnx_resize import numbers, sides_of
 
 # The context of a hole is this fraction of its side, as whole numbers.
 _RATIO = CONTEXT_RATIO.as_integer_ratio()
-# Half of the neighbours of a pixel, as rows and columns; each pair of neighbours is found once.
-_STEPS = ((0, 1), (1, -1), (1, 0), (1, 1))
 # Above every number of a row, a column or a cell.
 _MANY = 1 << 20
 
 
-def neighbours(lost: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the lost pixels of (1, H, W), their places, (N,), and the places of pairs of neighbours, twice (4 N,).
+def find_runs(lost: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Return the runs of lost pixels, each in one row, and the pairs of runs that touch, also at a corner.
 
-    A place is the number of a lost pixel among all of them. A pixel without a neighbour in a direction is paired with
-    itself.
+    Args:
+        lost: (1, H, W), 1 where the photograph is lost. If no pixel is, the first one counts as lost, so that there is
+            always a run.
+
+    Returns:
+        The run of each pixel, (H W,), whose value means nothing where a pixel is not lost; the first and the last pixel
+        of each run, (R,); the numbers of the runs, (R,); and both runs of each pair, (P,) and (P,).
     """
     height, width = sides_of(lost)
-    is_lost = lost.reshape(-1) > 0
+    last = height * width - 1
+    first_pixel = numbers(last + 1) == 0
+    is_lost = (lost.reshape(-1) > 0) | (first_pixel & (lost.amax() == 0))
+    rows = is_lost.reshape(lost.shape[-2:])
+    beside = torch.zeros_like(rows[:, :1])
+    is_start = (rows & ~torch.cat([beside, rows[:, :-1]], 1)).reshape(-1)
+    is_end = (rows & ~torch.cat([rows[:, 1:], beside], 1)).reshape(-1)
+    run = is_start.to(torch.int64).cumsum(0) - 1
     pixels = is_lost.nonzero()[:, 0]
-    number = is_lost.to(torch.int64).cumsum(0) - 1
-    own, rows, columns = number[pixels], pixels // width, pixels % width
-    others = []
-    for down, right in _STEPS:
-        is_inside = (rows + down < height) & (columns + right >= 0) & (columns + right < width)
-        beside = torch.where(is_inside, pixels + down * width + right, pixels)
-        others.append(torch.where(is_lost[beside], number[beside], own))
-    return pixels, own, torch.cat([own] * len(_STEPS)), torch.cat(others)
+    column, own = pixels % width, numbers(run[-1] + 1)
+    # Each run is also a pair with itself, so that there are always pairs.
+    first, second = [own], [own]
+    for right in (-1, 0, 1):
+        is_inside = (column + right >= 0) & (column + right < width) & (pixels + width <= last)
+        below = torch.where(is_inside, pixels + width + right, pixels).minimum(last)
+        # Two runs touch for the first time where one of them starts.
+        is_first = is_inside & is_lost[below] & (is_start[pixels] | is_start[below])
+        touching = is_first.nonzero()[:, 0]
+        first.append(run[pixels[touching]])
+        second.append(run[below[touching]])
+    return run, is_start.nonzero()[:, 0], is_end.nonzero()[:, 0], own, torch.cat(first), torch.cat(second)
 
 
-def join(places: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each of N pixels a greater place of a pixel that it is connected with, (N,), and how many are new.
+def join(groups: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each of R runs a greater number of a run that it is connected with, (R,), and how many are new.
 
-    The pairs are those of `neighbours`; at the start, each pixel has its own place. A round joins the groups of all
-    pairs and halves the way to the greatest place, so the number of rounds grows with the logarithm of the longest way
+    The pairs are those of `find_runs`; at the start, each run has its own number. A round joins the groups of all pairs
+    and halves the way to the greatest number, so the number of rounds grows with the logarithm of the longest way
     (Shiloach and Vishkin, "An O(log n) parallel connectivity algorithm", 1982).
     """
-    one, other = places[first], places[second]
+    one, other = groups[first], groups[second]
     larger = torch.maximum(one, other)
-    joined = _scatter(_scatter(places, one, larger, "amax"), other, larger, "amax")
+    joined = _scatter(_scatter(groups, one, larger, "amax"), other, larger, "amax")
     joined = joined[joined]
-    return joined, (joined != places).sum()
+    return joined, (joined != groups).sum()
 
 
-def connect(places: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Return the same greatest place for all pixels that are connected, (N,): `join` until nothing is new."""
+def connect(groups: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return the same number for all runs that are connected, (R,): `join` until nothing is new."""
     new = 1
     while new > 0:
-        places, count = join(places, first, second)
+        groups, count = join(groups, first, second)
         new = int(count)
-    return places
+    return groups
 
 
 def hole_table(
-    lost: Tensor, pixels: Tensor, places: Tensor, at_once: Tensor, fill_side: int, tile: int
+    lost: Tensor, runs: tuple[Tensor, Tensor, Tensor], groups: Tensor, at_once: Tensor, fill_side: int, tile: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the region of each pixel, (H, W), -1 where nothing is lost; and the facts of each region, (R, 10).
+    """Return the region of each pixel, (H, W), -1 where nothing is lost; and the facts of each region, (N, 10).
 
     Args:
-        lost: (1, H, W), 1 where the photograph is lost; at least one pixel is.
-        pixels: the lost pixels, (N,).
-        places: of `connect`, (N,).
+        lost: (1, H, W), 1 where the photograph is lost.
+        runs: the run of each pixel, and the first and the last pixel of each run; see `find_runs`.
+        groups: of `connect`, (R,).
         at_once: whether all holes are one region, which is the whole photograph.
         fill_side: see `onnx_graph.GraphPart`.
         tile: see `onnx_graph.GraphPart`.
@@ -80,9 +94,11 @@ def hole_table(
         of the square to which the context is resized, 0 for dust.
     """
     height, width = sides_of(lost)
-    is_root = places == numbers(torch.as_tensor(places.shape[0]))
-    hole = (is_root.to(torch.int64).cumsum(0) - 1)[places]
-    bounds = [*_bounds(pixels // width, hole), *_bounds(pixels % width, hole)]
+    run, starts, ends = runs
+    is_root = groups == numbers(torch.as_tensor(groups.shape[0]))
+    hole = (is_root.to(torch.int64).cumsum(0) - 1)[groups]
+    rows = _bounds(starts // width, hole)
+    bounds = [*rows, _bounds(starts % width, hole)[0], _bounds(ends % width, hole)[1]]
     side = torch.maximum(bounds[1] - bounds[0], bounds[3] - bounds[2]) + 1
     long = torch.maximum(height, width)
     is_dust = (side <= DUST_SIDE) & (side * round(1 / DUST_FRACTION) <= long)
@@ -107,8 +123,8 @@ def hole_table(
         for span in ((first - grown).clamp(min=0), torch.minimum(last + 1 + grown, length))
     ]
     table = torch.stack([numbers(torch.as_tensor(longest.shape[0])), *spans, working_side], 1)
-    nothing = torch.zeros_like(lost[0].reshape(-1)).to(torch.int64) - 1
-    return nothing.scatter(0, pixels, region[hole]).reshape(lost.shape[-2:]), table
+    regions = torch.where(lost.reshape(-1) > 0, region[hole][run.clamp(min=0)], -1)
+    return regions.reshape(lost.shape[-2:]), table
 
 
 def _bounds(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
