@@ -65,8 +65,3 @@ def test_a_photograph_that_is_seen_at_once_is_one_region():
     height, width = mask.shape
     assert table.tolist() == [[0, 0, height, 0, width, 0, height, 0, width, max(mask.shape)]]
     np.testing.assert_array_equal(regions == 0, mask)
-
-
-def test_without_a_hole_there_is_a_region_of_one_pixel_and_it_has_no_pixels():
-    regions, table = as_tensor_regions(np.zeros((300, 400), bool), False, 192, 640)
-    assert (regions == -1).all() and table.tolist() == [[0, 0, 3, 0, 3, 0, 3, 0, 3, 0]]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from toolbox.inference import onnx_resize as resize
 from toolbox.inference.onnx_color import compose, integer_luma, linear_relation, luma_of, most_frequent
-from toolbox.inference.onnx_holes import connect, find_runs, hole_table, join
+from toolbox.inference.onnx_holes import connect, find_runs, hole_table, join, no_regions
 from toolbox.inference.onnx_resize import numbers
 from toolbox.models.component_calls import call_generator
 
@@ -100,7 +100,7 @@ class FindRegions(GraphPart):
 
     def forward(self, lost: Tensor, run: Tensor, starts: Tensor, ends: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
         """Return the region of each pixel and the table of the regions; see `hole_table`."""
-        at_once = self._runs_at_once(*resize.sides_of(lost)) & (lost.amax() > 0)
+        at_once = self._runs_at_once(*resize.sides_of(lost))
         return hole_table(lost, (run, starts, ends), groups, at_once, self.fill_side or self.tile, self.tile)
 
     def _runs_at_once(self, height: Tensor, width: Tensor) -> Tensor:
@@ -185,17 +185,21 @@ class RegionLoop(nn.Module):
         """Join the traced parts, by name."""
         super().__init__()
         self.prepare, self.find_runs, self.join = parts["prepare"], parts["find_runs"], parts["join"]
+        self.no_regions = parts["no_regions"]
         self.find, self.fill_region, self.finish = parts["find"], parts["fill_region"], parts["finish"]
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return the restored photograph and the network's picture; see `make_graph`."""
         pixels, lost, fill = self.prepare(image, mask)
-        run, starts, ends, groups, first, second = self.find_runs(lost)
-        new = 1
-        while new > 0:  # as `onnx_holes.connect`
-            groups, count = self.join(groups, first, second)
-            new = int(count)
-        regions, table = self.find(lost, run, starts, ends, groups)
+        if bool(lost.amax() > 0):
+            run, starts, ends, groups, first, second = self.find_runs(lost)
+            new = 1
+            while new > 0:  # as `onnx_holes.connect`
+                groups, count = self.join(groups, first, second)
+                new = int(count)
+            regions, table = self.find(lost, run, starts, ends, groups)
+        else:
+            regions, table = self.no_regions(lost)
         # onnxruntime arranges the weights of a loop less well, and most photographs have one region.
         filled, picture = self.fill_region(pixels, lost, fill, regions, table[0], pixels)
         for number in range(1, table.size(0)):
@@ -209,7 +213,7 @@ def make_graph(restorer: Restorer, image: Tensor, mask: Tensor) -> nn.Module:
     Args:
         restorer: what it repeats.
         image: (H, W, 3) uint8 RGB, with which its parts are traced; gray has three equal channels.
-        mask: (H, W) uint8, not 0 where the photograph is lost.
+        mask: (H, W) uint8, not 0 where the photograph is lost; at least one pixel is.
 
     Returns:
         A module that takes both and returns the restored photograph, (H, W, 3) uint8 RGB, and the network's own
@@ -226,6 +230,7 @@ def make_graph(restorer: Restorer, image: Tensor, mask: Tensor) -> nn.Module:
     parts = {
         "prepare": (prepare, (image, mask)),
         "find_runs": (Function(find_runs), (lost,)),
+        "no_regions": (Function(no_regions), (lost,)),
         "join": (Function(join), (own, first, second)),
         "find": (find, (lost, *runs, groups)),
         "fill_region": (fill_region, (pixels, lost, fill, regions, table[0], pixels)),

@@ -21,8 +21,7 @@ def find_runs(lost: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Ten
     """Return the runs of lost pixels, each in one row, and the pairs of runs that touch, also at a corner.
 
     Args:
-        lost: (1, H, W), 1 where the photograph is lost. If no pixel is, the first one counts as lost, so that there is
-            always a run.
+        lost: (1, H, W), 1 where the photograph is lost; at least one pixel is.
 
     Returns:
         The run of each pixel, (H W,), whose value means nothing where a pixel is not lost; the first and the last pixel
@@ -30,8 +29,7 @@ def find_runs(lost: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Ten
     """
     height, width = sides_of(lost)
     last = height * width - 1
-    first_pixel = numbers(last + 1) == 0
-    is_lost = (lost.reshape(-1) > 0) | (first_pixel & (lost.amax() == 0))
+    is_lost = lost.reshape(-1) > 0
     rows = is_lost.reshape(lost.shape[-2:])
     beside = torch.zeros_like(rows[:, :1])
     is_start = (rows & ~torch.cat([beside, rows[:, :-1]], 1)).reshape(-1)
@@ -125,6 +123,12 @@ def hole_table(
     table = torch.stack([numbers(torch.as_tensor(longest.shape[0])), *spans, working_side], 1)
     regions = torch.where(lost.reshape(-1) > 0, region[hole][run.clamp(min=0)], -1)
     return regions.reshape(lost.shape[-2:]), table
+
+
+def no_regions(lost: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what `hole_table` returns for a photograph without a hole: a region of one pixel that has no hole."""
+    pixel = torch.tensor([0, 0, 1, 0, 1, 0, 1, 0, 1, 0])
+    return lost[0].to(torch.int64) - 1, pixel[None]
 
 
 def _bounds(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
