@@ -8,8 +8,10 @@ import torch
 from scenes import scene, tint_restorer
 from torch import nn
 
+import toolbox
 from toolbox.color import integer_luma
 from toolbox.guidance.provenance import Origin, source_type
+from toolbox.imaging import io
 from toolbox.inference.palette import make_palette
 from toolbox.inference.remembering import RememberingNetwork
 from toolbox.inference.restorer import Restorer
@@ -79,6 +81,15 @@ def test_the_library_takes_palettes_of_any_size_and_depth(dtype):
     palette = flat(RED_MIDDLE)[:33, :47].astype(dtype) * (257 if dtype == np.uint16 else 1)
     assert differences(bands_restorer()(gray, NO_MASK, palette=palette), slice(0, SIDE)) > 80
     assert differences(bands_restorer(RememberingNetwork(Bands()))(gray, palette=palette), slice(0, SIDE)) > 80
+
+
+def test_toolbox_restore_takes_a_palette_as_a_file(tmp_path):
+    io.write_png(tmp_path / "palette.png", flat(RED_MIDDLE))
+    gray = integer_luma(flat(MIDDLE))
+    restored = toolbox.restore(gray, "none", weights=bands_restorer(), palette=tmp_path / "palette.png")
+    assert differences(restored, slice(0, SIDE)) > 80
+    with pytest.raises(ValueError, match="A palette needs keep"):
+        toolbox.restore(flat(RED_MIDDLE), "none", weights=bands_restorer(), palette=flat(RED_MIDDLE))
 
 
 def test_strokes_come_before_a_palette():

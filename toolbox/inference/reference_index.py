@@ -70,16 +70,23 @@ def build_index(
     keys = [_key(path) for path in paths]
     cached = _Cache.read(paths)
     vocabulary, known = cached.vocabulary, cached.words
-    if 2 * sum(key in known for key in keys) < len(keys):
-        step = max(1, len(paths) // _VOCABULARY_PHOTOS)
-        vocabulary, known = draw_vocabulary([_describe(path, max_pixels) for path in paths[::step]], WORDS), {}
+    described: dict[Path, np.ndarray] = {}
+
+    def describe_file(path: Path) -> np.ndarray:
+        return _describe(path, max_pixels)
 
     def words_of(path: Path, key: str) -> np.ndarray:
-        return known[key] if key in known else quantize(_describe(path, max_pixels), vocabulary)
+        if key in known:
+            return known[key]
+        return quantize(described[path] if path in described else describe_file(path), vocabulary)
 
     words = []
     # The decoders and the search for features run outside Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
+        if 2 * sum(key in known for key in keys) < len(keys):
+            drawn = paths[:: max(1, len(paths) // _VOCABULARY_PHOTOS)]
+            described = dict(zip(drawn, pool.map(describe_file, drawn), strict=True))
+            vocabulary, known = draw_vocabulary(list(described.values()), WORDS), {}
         for found in pool.map(words_of, paths, keys):
             words.append(found)
             advance()
