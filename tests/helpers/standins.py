@@ -47,6 +47,9 @@ class StandIn:
         result[mask] = FILL * (257 if image.dtype == np.uint16 else 1)
         return result
 
+    def color_predictor(self, image):
+        """Return None: a stand-in predicts no classes of colours."""
+
     def restore(self, image, mask, **guidance):
         """Return the result as a restorer does, without a record of where pixels come from."""
         return Restoration(pixels=self(image, mask), origin=np.zeros(mask.shape, np.uint8))

@@ -205,18 +205,27 @@ class Album:
         photo = next(path for path in sorted(folder.glob("photo.*")) if path.name != _RECORD)
         return plan_jobs([photo], folder / "result")[0]
 
-    def options(self, photo_id: str, **choices: Any) -> RestoreOptions:  # noqa: ANN401 - fields of RestoreOptions
-        """Return the options for restoring: a mask that a person has changed replaces the search for a lost region."""
+    def options(self, photo_id: str, *, second: str = "scene", **choices: Any) -> RestoreOptions:  # noqa: ANN401
+        """Return the options for restoring: a mask that a person has changed replaces the search for a lost region.
+
+        Args:
+            photo_id: the photograph.
+            second: what its second photograph is: "scene", a reference; or "colours", a palette.
+            choices: further fields of RestoreOptions.
+        """
         entry = self.entry(photo_id)
         mask_options = MaskOptions(max_pixels=self.max_pixels)
         if entry.is_edited:
             path = self.mask(photo_id) if entry.lost else None
             # Whoever drew it has seen it, so a large mask is not refused.
             mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
+        seconds = tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else ()
+        is_palette = second == "colours"
         return RestoreOptions(
             mask_options=mask_options,
             hints=self.hints(photo_id) if entry.has_hints else None,
-            references=tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else (),
+            references=() if is_palette else seconds,
+            palette=seconds[0] if seconds and is_palette else None,
             provenance=True,
             overwrite=True,
             max_pixels=self.max_pixels,

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import uvicorn
+from torch import nn
 
 from toolbox.errors import ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
@@ -18,6 +20,7 @@ from toolbox.inference import restorer as restoring
 from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
+from toolbox.inference.variants import TILTS, TiltedNetwork
 from toolbox.utils import files
 from toolbox.web import prints
 from toolbox.web.album import Album
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 
 LOOPBACK = "127.0.0.1"
+# Colourings to choose from; the first is the ordinary one.
+VARIANTS = 4
 
 
 class Service:
@@ -99,6 +104,8 @@ class Service:
                 "keep_tone": Choice(values=[False, True]),
                 "saturation": Range(low=0, high=restoring.MAX_SATURATION),
                 "fill": Choice(values=self._fills),
+                "second": Choice(values=["scene", "colours"]),
+                **self._variants(),
                 **prints.OFFER,
             },
         )
@@ -110,6 +117,13 @@ class Service:
         finally:
             worker.stop()
             self._socket.close()
+
+    def _variants(self) -> dict[str, Choice]:
+        """Return the setting of the colouring; nothing for weights that predict no classes of colours."""
+        assert self._restorer is not None
+        if self._restorer.color_predictor(np.full((64, 64), 128, np.uint8)) is None:
+            return {}
+        return {"variant": Choice(values=list(range(1, VARIANTS + 1)))}
 
     @property
     def is_running(self) -> bool:
@@ -128,9 +142,13 @@ class Service:
         if self._filler is None or self._filler[0] != fill:
             filler = self._restorer.filler if fill == self._fills[0] else find_filler(fill, self.catalog)
             self._filler = (fill, None if filler is None else remembering_filler(filler))
+        variant = settings.get("variant", 1)
+        network: nn.Module = self._network
+        if variant > 1:
+            network = TiltedNetwork(self._network, TILTS[variant - 2]).to(self._restorer.device)
         return replace(
             self._restorer,
-            network=self._network,
+            network=network,
             filler=self._filler[1],
             saturation=settings.get("saturation", 1),
         )

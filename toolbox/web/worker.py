@@ -43,7 +43,8 @@ class Worker:
 
         Args:
             photo_id: the photograph.
-            settings: `keep` and `keep_tone`, as in RestoreOptions, the corrections of a print, and what `load` takes.
+            settings: `keep` and `keep_tone`, as in RestoreOptions, `second`, as in `Album.options`, the corrections of
+                a print, and what `load` takes.
 
         Raises:
             KeyError: there is no such photograph.
@@ -95,6 +96,7 @@ class Worker:
             photo_id,
             keep=settings.get("keep", "auto"),
             keep_tone=settings.get("keep_tone", False),
+            second=settings.get("second", "scene"),
             **correction_options(settings),
         )
         restorer = self._load(settings)
@@ -122,7 +124,7 @@ class Worker:
         """Return what the page calls the files that messages name: no path of this machine is sent."""
         entry = self.album.entry(photo_id)
         named = {self.album.job(photo_id).photo: entry.name, self.album.path(photo_id, HINTS): "hints"}
-        named |= dict.fromkeys(options.references, entry.reference)
+        named |= dict.fromkeys((*options.references, *filter(None, [options.palette])), entry.reference)
         return {files.printable(path): name for path, name in named.items()} | {
             files.printable(self.album.path(photo_id, "")): ""
         }

@@ -60,8 +60,14 @@ function listen() {
   click("close", viewer.close);
   change("show-origin", () => panel.showOrigins(photo()));
   $("saturation").addEventListener("input", panel.showSaturation);
+  $("variants").addEventListener("click", (event) => guarded(async () => {
+    const { variant } = event.target.dataset;
+    if (!variant) return;
+    panel.pressVariant(variant);
+    restoring.restoreAgain();
+  }));
   change("auto", prints.toggleRows);
-  for (const id of ["saturation", "fill", "tone", "recolor", ...prints.IDS]) change(id, restoring.restoreAgain);
+  for (const id of ["saturation", "fill", "tone", "recolor", "colours-only", ...prints.IDS]) change(id, restoring.restoreAgain);
   change("language", () => {
     localStorage.setItem("toolbox-language", $("language").value);
     return setLanguage($("language").value);
