@@ -41,8 +41,8 @@ def folders(tmp_path_factory):
     return folder / "one", folder / "two"
 
 
-def results(folder):
-    return [json.loads((folder / f"results {rank}.json").read_text("utf-8")) for rank in range(2)]
+def results(folder, count=2):
+    return [json.loads((folder / f"results {rank}.json").read_text("utf-8")) for rank in range(count)]
 
 
 def require_close(actual, expected):
@@ -74,6 +74,16 @@ def test_the_saved_tensors_equal_those_of_one_process_to_1e_9(folders, case):
     require_close(folders[1] / case / "best.safetensors", folders[0] / case / "best.safetensors")
 
 
+@pytest.mark.parametrize("name", ["segmentation", "flow-matching"])
+def test_a_step_with_a_network_of_its_own_equals_that_of_one_process_to_1e_9(folders, name):
+    (one,), two = results(folders[0], 1), results(folders[1])
+    rows, norms = one["steps"][name]
+    assert len(rows) == 3 and np.ptp(np.array(rows)[:, 0]) > 0
+    for result in two:
+        np.testing.assert_allclose(result["steps"][name][0], rows, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(two[0]["steps"][name][1], norms, rtol=1e-9)
+
+
 def test_each_process_holds_half_of_the_weights_their_average_and_the_optimizers_state(folders):
     fractions = np.array([result["fractions"] for result in results(folders[1])])
     np.testing.assert_allclose(fractions.sum(0), 1)
@@ -89,6 +99,12 @@ def test_a_generator_that_cant_be_sharded_is_refused_by_the_main_process(folders
     (error, message), other = (result["refused"] for result in results(folders[1]))
     assert error == "UsageError" and "scalar" in message and message.endswith("Set training.shard=false.")
     assert other[0] == "SystemExit"
+
+
+def test_an_optimizer_that_cant_update_shards_says_so_in_one_line(folders):
+    for result in results(folders[1]):
+        assert result["rprop"].startswith("generator.optimizer can't update the shards of the generator: ")
+        assert "Set training.shard=false" in result["rprop"] and "\n" not in result["rprop"]
 
 
 def test_the_setting_changes_nothing_in_one_process():

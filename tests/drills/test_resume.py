@@ -25,7 +25,7 @@ from torch import nn
 from toolbox.data import sample
 from toolbox.imaging import io
 from toolbox.reports import run_records
-from toolbox.training import checkpoint, epoch_end, run_dir, step, validate
+from toolbox.training import checkpoint, run_dir, step, submit, validate
 from toolbox.utils import files
 
 OPTIONS = ["--size", "32", "--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "generator.width=4"]
@@ -80,7 +80,7 @@ def phase(monkeypatch):
     report(step, "take_step", "step")
     report(checkpoint, "save_checkpoint", "save")
     report(validate, "validate", "validate")
-    report(epoch_end, "restore_and_zip", "restore")
+    report(submit, "restore_and_zip", "restore")
     report(files, "write_flat_zip", "zip")
     plain = unet.double_conv
     monkeypatch.setattr(unet, "double_conv", lambda *widths: nn.Sequential(*plain(*widths), nn.Dropout(0.1)))

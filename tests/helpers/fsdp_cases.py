@@ -11,10 +11,14 @@ from pathlib import Path
 import distributed_cases
 import numpy as np
 import torch
+from labelled_damage import labelled_plan
 from torch import nn
 
+from toolbox.config.binding import bind
+from toolbox.config.recipe import read
 from toolbox.distributed import collectives, fsdp
 from toolbox.errors import UsageError
+from toolbox.hooks import catalog
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.training import checkpoint, step
 from toolbox.training.checkpoint import Progress
@@ -62,6 +66,30 @@ def train_and_save(settings, count, sharded, steps, folder):
         saved = checkpoint.save_checkpoint(folder, built, Progress(step=first + steps))
     checkpoint.save_network(folder / "best.safetensors", built.eval_generator, WeightsHeader(recipe=""))
     return np.array(rows)
+
+
+def other_steps():
+    """Return by training step the terms of three steps of a sharded network, a row each, and its weights' norms."""
+    shard, small = "training.shard=true", ["generator.width=8", "generator.levels=2", "training.precision=fp64"]
+    loaded = catalog.load(third_party=False)
+    plans = {
+        "segmentation": labelled_plan(shard, "training.precision=fp64", "training.accumulate=2"),
+        "flow-matching": bind(read("flow", lambda name: loaded.recipe(name).path, [shard, *small]), loaded),
+    }
+    results = {}
+    for name, plan in plans.items():
+        built, accelerator, dtype = distributed_cases.build(plan)
+        assert fsdp.is_sharded(built.generator.network) == (collectives.world_size() > 1)
+        batches = distributed_cases.batches(0, 3, 4, dtype)
+        if plan.kinds:
+            batches = [
+                replace(batch, labels=(batch.truth[:, :2] > 0.8).to(dtype), kinds=plan.kinds) for batch in batches
+            ]
+        records = step.take_steps(built, batches, accelerator, seed=7, first=0)
+        rows = [list(record.terms.values()) for record in records]
+        weights = fsdp.full_tensors(built.generator.network.state_dict())
+        results[name] = rows, [float(weight.double().norm()) for weight in weights.values()]
+    return results
 
 
 def local_fractions():
@@ -121,15 +149,28 @@ def shard_scalar():
     return "", ""
 
 
+def step_rprop():
+    """Return the error of an optimizer that uses an operation that shards don't have."""
+    rprop = ["generator.optimizer.name=torch-optimizer", "generator.optimizer.kind=rprop"]
+    built, accelerator, dtype = distributed_cases.build(bind_plan(True, *PLAIN, *rprop))
+    try:
+        list(step.take_steps(built, distributed_cases.batches(0, 1, 4, dtype), accelerator, seed=7, first=0))
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
 def main(folder):
     """Run everything, write the results below `folder`, and return the exit code."""
     torch.set_num_threads(1)
     for name, case in CASES.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         np.savez(folder / f"{name} {collectives.rank()}.npz", rows=train_and_save(*case, folder / name))
+    results = {"steps": other_steps()}
     if collectives.world_size() > 1:
-        results = {"fractions": local_fractions(), "changes": largest_changes(), "refused": shard_scalar()}
-        (folder / f"results {collectives.rank()}.json").write_text(json.dumps(results), "utf-8")
+        results |= {"fractions": local_fractions(), "changes": largest_changes(), "refused": shard_scalar()}
+        results["rprop"] = step_rprop()
+    (folder / f"results {collectives.rank()}.json").write_text(json.dumps(results), "utf-8")
     return 0
 
 

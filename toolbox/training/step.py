@@ -6,7 +6,7 @@ each batch, and their gradients are summed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -16,9 +16,10 @@ from torch import Tensor
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
-from toolbox.errors import PluginError
+from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
 from toolbox.training.adversarial_step import adversarial_step
+from toolbox.training.optim import NetworkState
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import StepContext
 from toolbox.training.step_metrics import PendingRecord, StepTerms, Terms, finish_record, start_record
@@ -139,7 +140,7 @@ def take_step(
         stack.enter_context(fsdp.fused_steps_on_shards())
         for trained in updated:
             stack.enter_context(trained.warm_up(number))
-        step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
+        _update(accelerator, updated, not_finite)
     for trained in updated:
         trained.end("step")
     for buffer, before in buffers_before:
@@ -149,6 +150,20 @@ def take_step(
         state.average.update_parameters(state.generator.network)
     mark("updates")
     return terms
+
+
+def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finite: Tensor) -> None:
+    """Step the optimizers; UsageError if one can't update the shards of a network."""
+    try:
+        step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
+    except Exception as error:  # what torch raises for an operation that shards don't have is of many types
+        if isinstance(error, torch.OutOfMemoryError) or not any(fsdp.is_sharded(each.network) for each in updated):
+            raise
+        text = next(iter(str(error).splitlines()), "") or f"it raised {type(error).__name__}."
+        raise UsageError(
+            f"generator.optimizer can't update the shards of the generator: {text} Set training.shard=false, or use an "
+            "optimizer that takes sharded weights, as adamw."
+        ) from error
 
 
 def compute_gradients(context: StepContext, batch: Batch, training_step: TrainingStep) -> None:
