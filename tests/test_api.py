@@ -169,6 +169,8 @@ def test_build_binds_and_builds():
     assert sum(p.numel() for p in network.parameters()) > 0
     loss = toolbox.build("loss", "hole", inner={"name": "mse"})
     assert callable(loss)
+    with pytest.raises(RecipeError, match=r'hole.inner: is .mse.; it must be a table: { name = "mse" }'):
+        toolbox.build("loss", "hole", inner="mse")
     with pytest.raises(RecipeError, match="widht.*Did you mean 'width'"):
         toolbox.build("generator", "inpainting-unet", widht=4)
     with pytest.raises(UsageError, match="Kind 'network' is not known"):

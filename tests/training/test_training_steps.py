@@ -176,4 +176,5 @@ def test_a_step_without_a_discriminator_takes_no_adversarial_losses(loaded):
     assert "step.enabled" in {fault.location for fault in raised.value.faults}
     with pytest.raises(RecipeError) as raised:
         bound(loaded, "step.name=supervised")
-    assert {fault.location for fault in raised.value.faults} == {"losses.lsgan", "penalties"}
+    assert {fault.location for fault in raised.value.faults} == {"losses.lsgan", "penalties.gradient"}
+    assert all(fault.message.endswith(f"; set {fault.location}.enabled=false") for fault in raised.value.faults)

@@ -55,8 +55,8 @@ def _loss_faults(components: Components) -> Iterator[Fault]:
 def _step_faults(components: Components, step: StepSpec) -> Iterator[Fault]:
     if not step.uses_discriminator:
         adversarial = [f"losses.{loss.label}" for loss in components["loss"] if _is_adversarial(loss)]
-        for location in [*adversarial, *(["penalties"] if components["penalty"] else [])]:
-            message = f"needs a step with a discriminator, and '{step.name}' has none; disable it"
+        for location in [*adversarial, *(f"penalties.{penalty.label}" for penalty in components["penalty"])]:
+            message = f"needs a step with a discriminator, and '{step.name}' has none; set {location}.enabled=false"
             yield Fault(location=location, message=message)
     if components["penalty"] and not components["discriminator"]:
         yield Fault(location="penalties", message="need a [discriminator]; add one, or remove the penalties")
@@ -69,12 +69,13 @@ def _step_faults(components: Components, step: StepSpec) -> Iterator[Fault]:
 def _faults_without_restoring(components: Components, step: StepSpec) -> list[Fault]:
     """Return a fault for every component that works on restored pictures."""
     tables = {"loss": "losses", "metric": "metrics", "penalty": "penalties", "discriminator": ""}
-    message = f"works on restored pictures, and the step '{step.name}' restores none; disable it"
-    return [
-        Fault(location=f"{table}.{bound.label}" if table else bound.label, message=message)
+    locations = [
+        f"{table}.{bound.label}" if table else bound.label
         for kind, table in tables.items()
         for bound in components[kind]
     ]
+    start = f"works on restored pictures, and the step '{step.name}' restores none"
+    return [Fault(location=each, message=f"{start}; set {each}.enabled=false") for each in locations]
 
 
 def _label_faults(components: Components, step: StepSpec) -> Iterator[Fault]:

@@ -61,6 +61,8 @@ def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> 
         return f"name {tag!r} is not known.{did_you_mean(tag, tags.split(', '))} Known: {tags}"
     if error_type == "union_tag_not_found":
         return "has no name"
+    if isinstance(value, str) and str(context.get("class_name", "")).endswith("Ref"):
+        return f'is {value!r}; it must be a table: {{ name = "{value}" }}'
     if error_type in EXPECTED:
         return f"is {value!r}; it must be {EXPECTED[error_type]}"
     text = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
