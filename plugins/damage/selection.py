@@ -14,11 +14,12 @@ from .kinds import KINDS
 # docs/damage.md. A pixel over the threshold belongs to a group.
 THRESHOLD = 0.5
 # A group with a pixel over the peak of its kind is certain.
-PEAKS = {"scratch": 0.88, "fold": 0.85, "dust": 0.75, "stain": 0.8, "tear": 0.99}
+PEAKS = {"scratch": 0.84, "fold": 0.84, "dust": 0.8, "stain": 0.68, "tear": 0.985}
 # Where a photograph has a certain group, it is an old print, and these lower peaks suffice for its other groups.
-PEAKS_IN_DAMAGED = PEAKS | {"scratch": 0.45, "fold": 0.45}
-# A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture.
-MIN_FLECK, FLECK = 8, 0.04
+PEAKS_IN_DAMAGED = PEAKS | {"scratch": 0.45, "fold": 0.45, "dust": 0.5, "stain": 0.5}
+# A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
+# unless the mean probability of damage in it reaches `SOLID`.
+MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
 
 
 def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
@@ -64,10 +65,11 @@ def _with_pixel(groups: np.ndarray, pixels: np.ndarray, count: int) -> np.ndarra
 
 
 def _is_texture(found: np.ndarray, kinds: Sequence[str], groups: np.ndarray, stats: np.ndarray) -> np.ndarray:
-    """Return for each group of pixels whether it is mostly dust and larger than a fleck: leaves, gravel, fabric."""
+    """Return for each group whether it is large, mostly dust, and nowhere certain: leaves, gravel, fabric."""
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
     marked = groups > 0
     labels = groups[marked]
-    sums = [np.bincount(labels, found[KINDS.index(kind)][marked], len(stats)) for kind in kinds]
-    is_dust = np.array([kind == "dust" for kind in kinds])[np.argmax(sums, 0)]
-    return np.asarray(is_dust & (sides > max(MIN_FLECK, FLECK * min(groups.shape))))
+    sums = np.stack([np.bincount(labels, found[KINDS.index(kind)][marked], len(stats)) for kind in kinds])
+    is_dust = np.array([kind == "dust" for kind in kinds])[sums.argmax(0)]
+    is_solid = sums.sum(0) >= SOLID * stats[:, cv2.CC_STAT_AREA]
+    return np.asarray(is_dust & ~is_solid & (sides > max(MIN_FLECK, FLECK * min(groups.shape))))

@@ -124,9 +124,9 @@ def test_folded_normalizations_change_nothing():
 
 def test_a_weak_group_counts_only_with_a_certain_pixel():
     found = np.zeros((5, 20, 20), np.float32)
-    stain = KINDS.index("stain")
-    found[stain, 3, 3:10], found[stain, 12, 3:10] = 0.6, 0.6
-    found[stain, 12, 5] = 0.97
+    tear = KINDS.index("tear")
+    found[tear, 3, 3:10], found[tear, 12, 3:10] = 0.6, 0.6
+    found[tear, 12, 5] = 0.99
     mask = selection.select(found, KINDS, 0.5)
     assert mask[12].sum() == 7 and mask.sum() == 7
     assert not selection.select(found, ("scratch",), 0.5).any()
@@ -143,13 +143,15 @@ def test_a_weak_line_counts_where_other_damage_is_certain():
     assert mask[5, 3:30].all() and mask[20:23].all() and mask.sum() == 27 + 3 * 40
 
 
-def test_a_large_group_of_dust_is_texture():
-    """Leaves, gravel and fabric look like dust; a fold of the same size is damage."""
+def test_a_large_uncertain_group_of_dust_is_texture():
+    """Leaves, gravel and fabric look like dust; a large fleck that is certain, or a fold of the size, is damage."""
     found = np.zeros((5, 200, 200), np.float32)
     dust, fold = KINDS.index("dust"), KINDS.index("fold")
-    found[dust, 20:26, 20:26], found[dust, 60:75, 60:75], found[fold, 100:104, 20:180] = 0.95, 0.95, 0.95
+    found[dust, 20:26, 20:26], found[dust, 20:35, 60:75], found[dust, 60:75, 60:75] = 0.95, 0.95, 0.6
+    found[dust, 65, 65], found[fold, 100:104, 20:180] = 0.95, 0.95
     mask = selection.select(found, KINDS, 0.5)
-    assert mask[20:26, 20:26].all() and not mask[60:75, 60:75].any() and mask[100:104, 20:180].all()
+    assert mask[20:26, 20:26].all() and mask[20:35, 60:75].all() and mask[100:104, 20:180].all()
+    assert not mask[60:75, 60:75].any()
 
 
 def test_sound_photographs_are_left_alone():
