@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 # A group with a pixel over the peak of its kind is certain.
 PEAKS = {"scratch": 0.84, "fold": 0.84, "dust": 0.8, "stain": 0.68, "tear": 0.985}
 # Where a photograph has a certain group, it is an old print, and these lower peaks suffice for its other groups.
-PEAKS_IN_DAMAGED = PEAKS | {"scratch": 0.45, "fold": 0.45, "dust": 0.5, "stain": 0.5}
+PEAKS_IN_DAMAGED = PEAKS | {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
 # unless the mean probability of damage in it reaches `SOLID`.
 MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
