@@ -171,11 +171,12 @@ def _with_metadata(data: bytes, trained: TrainedGenerator, catalog: Catalog) -> 
 
 
 def example_photo(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a smooth gray photograph (height, width, 3) uint8 and its mask (height, width) uint8 with one hole."""
+    """Return a smooth gray photograph (height, width, 3) uint8 and its mask (height, width) uint8 with two holes."""
     y, x = np.mgrid[:height, :width].astype(np.float32)
     waves = np.sin(x / 7) * np.cos(y / 11) + np.sin((x + 2 * y) / 23)
     image = np.repeat(np.rint(127 + 50 * waves).astype(np.uint8)[..., None], 3, axis=2)
     mask = np.zeros((height, width), np.uint8)
     mask[height // 4 : height // 2, width // 3 : 2 * width // 3] = 1
+    mask[5 * height // 6 : 11 * height // 12, 4 : 4 + width // 10] = 1
     image[mask > 0] = 40
     return image, mask
