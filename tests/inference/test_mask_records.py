@@ -1,12 +1,17 @@
-"""A mask in the folder never passes for that of another photograph."""
+"""A mask in the folder never passes for that of another photograph, and each photograph of an album gets its own."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import invoke, invoke_error
+from standins import run_restore
 
+from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.utils import locks
 
 
 @pytest.fixture
@@ -38,7 +43,16 @@ def test_a_mask_of_an_earlier_version_of_the_photograph_is_refused(folders):
     assert "an earlier version of this photograph" in invoke_error("mask", folders[0], "-o", "masks", code=1)
 
 
-@pytest.mark.parametrize("record", [None, b"{", b"[1]", b'{"photo.png": 3}'])
+def test_a_mask_of_other_options_is_refused(folders):
+    invoke("mask", folders[0], "-o", "masks")
+    words = ("mask", folders[0], "-o", "masks", "--damage", "--sensitivity", "0.4")
+    assert "made with other options (--damage default, now True; --sensitivity" in invoke_error(*words, code=1)
+    invoke(*words, "--overwrite")
+    assert "there already" in invoke(*words).stdout
+    assert "--sensitivity 0.4, now 0.6" in invoke_error(*words[:-1], "0.6", code=1)
+
+
+@pytest.mark.parametrize("record", [None, b"{", b"[1]", b'{"photo.png": 3}', b'{"photo.png": {"x": 1}}'])
 def test_a_mask_without_a_record_is_judged_by_its_size(folders, tmp_path, record):
     (tmp_path / "masks").mkdir()
     io.write_png(tmp_path / "masks" / "photo.png", np.full((20, 24), 255, np.uint8))
@@ -51,3 +65,53 @@ def test_a_mask_without_a_record_is_judged_by_its_size(folders, tmp_path, record
 def test_what_is_no_picture_is_no_mask(folders, tmp_path):
     (tmp_path / "masks" / "photo.png").mkdir(parents=True)
     assert "is a folder" in invoke_error("mask", folders[0], "-o", "masks", code=1)
+
+
+def test_an_album_has_a_mask_for_each_photograph_where_restore_looks_for_it(tmp_path, monkeypatch):
+    for number, name in enumerate(("a.png", "a.jpg", "sub/a.png", "b.png", "b.damage.png")):
+        path = tmp_path / "album" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(
+            io.encode(np.full((20, 24, 3), 40 * number, np.uint8), name[-3:].upper().replace("JPG", "JPEG"))[0]
+        )
+    (tmp_path / "album" / "gone.png").symlink_to("nowhere")
+    monkeypatch.setattr("toolbox.inference.photo_search.io.list_images", unreadable("locked", io.list_images))
+    (tmp_path / "album" / "locked").mkdir()
+    output = invoke("mask", tmp_path / "album", "-o", "masks", "--damage", code=3).output
+    assert "gone.png" in output and "locked can't be read" in output
+    masks = sorted(path.relative_to("masks").as_posix() for path in Path("masks").rglob("*.png"))
+    stems = ("a.jpg", "a.png", "b.png", "sub/a", "b.damage")
+    assert masks == sorted(f"{stem}{kind}.png" for stem in stems for kind in ("", ".damage"))
+    result = run_restore(tmp_path / "album", "-o", "out", "--mask", "masks", "--keep", "luma", code=3)
+    assert "has no mask" not in result.stdout
+    assert "gone.png: failed: can't be used: No such file or directory\n" in result.stdout
+
+
+def unreadable(name, list_images):
+    """Return `list_images` with an error for the folder of this name."""
+
+    def read(folder):
+        if folder.name == name:
+            raise DataError(f"{folder} can't be read as a folder: no permission")
+        return list_images(folder)
+
+    return read
+
+
+def test_probabilities_without_kinds_are_not_passed_over(folders):
+    assert "painted-shape finds no kinds of damage" in invoke("mask", folders[0], "-o", "m", "--probabilities").stdout
+
+
+def test_two_commands_do_not_write_into_one_folder_at_once(folders):
+    for name, words in ((".masks.lock", ("mask",)), (".report.json.lock", ("restore", "--mask", "none"))):
+        out = Path(words[0])
+        out.mkdir()
+        with locks.hold_lock(out / name):
+            assert "Another process" in invoke_error(words[0], folders[0], *words[1:], "-o", out, code=1)
+        invoke(words[0], folders[0], *words[1:], "-o", out)
+
+
+def test_masks_do_not_go_among_results(folders):
+    Path("results").mkdir()
+    Path("results/report.json").write_text("{}")
+    assert "has results of `toolbox restore`" in invoke_error("mask", folders[0], "-o", "results")

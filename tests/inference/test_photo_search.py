@@ -106,7 +106,7 @@ def test_files_of_other_suffixes_are_counted(album, monkeypatch):
     for name in ("anim.gif", "sub/phone.heic", "b.CR2", "notes.txt", ".hidden.gif", "list.csv", "noending"):
         (album / name).write_bytes(b"x")
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
-    line = "4 files left out: .cr2, .gif, .heic, no suffix (to open them, install pillow-heif)"
+    line = "4 files left out: .cr2, .gif, .heic, no suffix (to open .heic: install pillow-heif)"
     output = run_restore(album, "-o", "out", "--mask", "none").output
     assert line in output.splitlines()
     assert sorted(Path(path).name for path in read_report(Path("out"))["left out"]) == [
@@ -117,7 +117,7 @@ def test_files_of_other_suffixes_are_counted(album, monkeypatch):
     ]
     assert line in run_restore(album, "-o", "new", "--dry-run").output
     result = CliRunner().invoke(main, ["mask", str(album), "-o", "masks"])
-    assert "3 files left out: .cr2, .gif, no suffix" in result.output
+    assert line in result.output
     (album / "sub").rename("elsewhere")
     result = CliRunner().invoke(main, ["score", str(album), str(album)])
     assert f"note: {album}: 3 files left out: .cr2, .gif, no suffix." in result.stderr

@@ -229,3 +229,27 @@ def test_score_reads_masks_in_the_same_way(tmp_path):
         io.read_mask(tmp_path / "m.png")
     with pytest.raises(DataError):
         lost_pixels(strokes(), None, "transparent")
+
+
+@pytest.mark.parametrize(
+    ("level", "dtype"),
+    [(1, np.uint8), (100, np.uint8), (255, np.uint8), (1, np.uint16), (255, np.uint16), (65535, np.uint16)],
+)
+def test_the_levels_that_programs_write_are_white(tmp_path, level, dtype):
+    io.write_png(tmp_path / "m.png", (strokes() > 0).astype(dtype) * dtype(level))
+    assert np.array_equal(io.read_mask(tmp_path / "m.png"), strokes() > 0)
+
+
+@pytest.mark.parametrize("color", [(255, 0, 0), (0, 0, 255), (0, 200, 0), (90, 0, 160)])
+def test_strokes_of_a_colour_on_black_are_lost(tmp_path, color):
+    Image.fromarray(np.uint8(strokes()[..., None] > 0) * np.uint8(color)).save(tmp_path / "m.png")
+    assert np.array_equal(io.read_mask(tmp_path / "m.png"), strokes() > 0)
+
+
+def test_a_mask_that_marks_nothing_is_black(restore):
+    Image.fromarray(cv2.GaussianBlur(strokes() // 3, (5, 5), 0)).save("m.png")
+    output, masks = restore("--mask", "m.png", code=1)
+    assert "m.png marks nothing: white is lost, from 128 on, and its lightest pixel has" in output and not masks
+    Image.fromarray(np.zeros(SIZE, np.uint8)).save("m.png")
+    output, (mask,) = restore("--mask", "m.png")
+    assert not mask.any() and "0.0 % lost" in output

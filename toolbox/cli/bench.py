@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, recipe_path
 
 if TYPE_CHECKING:
     from toolbox.diagnostics.benchmark import BenchmarkRow
@@ -21,7 +21,7 @@ HEADER = (
 
 @click.command("bench")
 @click.option("--recipe", "name", default="default", show_default=True, help="A recipe's name, or a path to a .toml.")
-@click.option("--data", type=click.Path(path_type=Path), help="Photographs.  [default: the package's sample]")
+@click.option("--data", type=FilePath(), help="Photographs.  [default: the package's sample]")
 @click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per step.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best available]")

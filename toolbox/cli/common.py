@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+class FilePath(click.Path):
+    """A path. An empty text, usually an unset variable of the shell, is refused: it would be the working folder."""
+
+    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the path; fail if the text is empty."""
+        if value == "":
+            self.fail("the path is empty; name a file or a folder ('.' is the working folder).", param, context)
+        return super().convert(value, param, context)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

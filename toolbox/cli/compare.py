@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("folders", metavar="RUN RUN ...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Also write an HTML file, with curves.")
+@click.argument("folders", metavar="RUN RUN ...", nargs=-1, required=True, type=FilePath())
+@click.option("--html", type=FilePath(dir_okay=False), help="Also write an HTML file, with curves.")
 @as_json
 def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     """Compare runs: scores, spread over seeds, and how their recipes and environments differ."""

@@ -31,6 +31,8 @@ def damage_params(
         "sensitivity": sensitivity,
         "weights": weights,
     }
+    if given["kinds"] == []:
+        raise UsageError("--kinds names no kind of damage; name some, as --kinds scratch,dust, or leave it out.")
     params: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if not is_on:
         if params:

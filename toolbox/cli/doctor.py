@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, recipe_path
 from toolbox.cli.photo_diagnosis import diagnose_photo
 from toolbox.errors import UsageError
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@click.option("--data", "data", type=click.Path(path_type=Path), help="Also check this data folder.")
+@click.option("--data", "data", type=FilePath(), help="Also check this data folder.")
 @click.option("--recipe", "recipe_name", help="Take one step of this recipe and print its time and peak memory.")
 @click.option(
     "--repeat",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Replay a training step that produced NaN or Inf: RUN/not-finite/step-…, as the run's message says.",
 )
 @click.option(
     "--photo",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="Only diagnose this photo of a print, and print the options of `toolbox restore` that help.",
 )
 @click.option(
     "--picture",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     metavar="FILE",
     help="With --photo, also write this PNG: the photo with the outline of the sheet, and the print set right.",
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from toolbox.cli.common import option_group
+from toolbox.cli.common import FilePath, option_group
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ guidance_options = option_group(
     click.option(
         "--reference",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=FilePath(),
         metavar="PHOTO|DIR",
         help="Another photo of the same scene, or a folder that may have one. Colours and lost parts come from it "
         "where it agrees with the photo. May be given several times.",
     ),
     click.option(
         "--hints",
-        type=click.Path(path_type=Path),
+        type=FilePath(),
         metavar="FILE",
         help="Strokes of colour on a transparent layer of the photo's size. A stroke colours what it is on, up to its "
         "edges.",

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
     from toolbox.inference.mask_records import MaskRecords
+    from toolbox.inference.photo_search import LeftOut
     from toolbox.masks.detectors import LoadedDetector
+
+LOCK = ".masks.lock"
+# The options that say what is found.
+FLAGS = ("damage", "kinds", "sensitivity", "detector")
 
 
 @click.command("mask")
-@click.argument("photo", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the masks.")
+@click.argument("photo", type=FilePath())
+@click.option("-o", "--out", type=FilePath(), required=True, help="Folder for the masks.")
 @click.option(
     "--damage",
     is_flag=True,
@@ -50,56 +54,72 @@ def command(
 ) -> None:
     """Find the lost region in PHOTO, a file or a folder, and write it as a PNG of the same name, in white.
 
-    An existing mask is not changed; you may have corrected it. One of another photograph is refused.
+    Subfolders are searched too. An existing mask is not changed; you may have corrected it. One of another photograph,
+    or of other options, is refused.
     """
-    from toolbox.imaging import io
     from toolbox.imaging.formats import describe_files
     from toolbox.inference.detectors import damage_detector, find_detector
+    from toolbox.inference.mask_paths import mask_targets
     from toolbox.inference.mask_records import MaskRecords
-    from toolbox.utils import files
+    from toolbox.inference.photo_search import LeftOut
+    from toolbox.utils import files, locks
 
     params = damage_params("--damage", damage, kinds, sensitivity, damage_weights)
     if damage and detector is not None:
         raise UsageError("--damage and --detector both say what finds the lost region; leave one out.")
     catalog = load_catalog(context)
     detect = damage_detector(params, catalog) or find_detector(detector or "painted-shape", catalog)
-    files.require_readable(photo, "")
-    is_folder = os.path.isdir(photo)
-    photos, others = io.list_images(photo) if is_folder else ([photo], [])
-    if not photos:
-        line = describe_files(others)
-        raise DataError(f"{files.printable(photo)} has no photographs{f' ({line})' if line else ''}.")
-    _require_separate_folder(out, photo if is_folder else photo.parent)
-    targets = _targets(photos, out)
+    left_out = LeftOut()
+    photos, folder = _find_photos(photo, out, left_out)
+    targets = mask_targets([path.relative_to(folder) for path in photos], with_pictures=damage or probabilities)
     files.ensure_folder(out)
-    owners = MaskRecords(out)
-    write = partial(_write_mask, overwrite=overwrite, as_json=as_json, probabilities=probabilities, kinds=damage)
     try:
-        records = [write(path, target, detect, owners) for path, target in zip(photos, targets, strict=True)]
-    finally:
-        owners.save()
+        with locks.hold_lock(out / LOCK, remove=True):
+            owners = MaskRecords(out, _flags(context))
+            options = {"overwrite": overwrite, "as_json": as_json, "probabilities": probabilities, "kinds": damage}
+            try:
+                records = [
+                    _write_mask(path, out / target, detect, owners, **options)
+                    for path, target in zip(photos, targets, strict=True)
+                ]
+            finally:
+                owners.save()
+    except locks.BusyError:
+        raise OutputError(f"Another process writes masks into {files.printable(out)}; wait until it ends.") from None
+    for path, reason in left_out.folders.items():
+        echo(f"toolbox: {reason}", err=True)
+        records.append({"file": files.printable(path), "error": reason})
     if as_json:
         print_json(records)
-    if others:
-        echo(describe_files(others), err=as_json)
+    if line := describe_files(left_out.files):
+        echo(line, err=as_json)
     if any("error" in record for record in records):
-        context.exit(1 if len(photos) == 1 else 3)
+        context.exit(1 if len(records) == 1 else 3)
 
 
-def _require_separate_folder(out: Path, folder: Path) -> None:
-    from toolbox.inference.photo_search import is_same_path
+def _flags(context: click.Context) -> dict[str, str]:
+    """Return the options that say what is found, as texts, without those that have their default."""
+    return {name: str(value) for name in FLAGS if (value := context.params[name]) not in (None, False)}
+
+
+def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path], Path]:
+    """Return the photographs that PHOTO stands for, and the folder that their paths are below."""
+    from toolbox.inference.output_paths import REPORTS, require_separate_folder
+    from toolbox.inference.photo_search import find_photos
     from toolbox.utils import files
 
-    if is_same_path(out, folder):
-        raise UsageError(
-            f"-o {files.printable(out)} is the photographs' own folder; choose another, so that none is overwritten."
-        )
-
-
-def _targets(photos: list[Path], out: Path) -> list[Path]:
-    """Return the path of each mask: with the stem of its photograph, or the whole name if two have the same stem."""
-    stems = [path.stem.casefold() for path in photos]
-    return [out / f"{path.name if stems.count(path.stem.casefold()) > 1 else path.stem}.png" for path in photos]
+    files.require_readable(photo, "")
+    is_folder = os.path.isdir(photo)
+    folder = photo if is_folder else photo.parent
+    require_separate_folder(out, folder, "the photographs'")
+    if any(out.glob(REPORTS)):
+        raise UsageError(f"-o {files.printable(out)} has results of `toolbox restore`; choose another folder.")
+    if not is_folder:
+        return [photo], folder
+    photos = find_photos(photo, left_out, skip=out)
+    if not photos:
+        raise DataError(f"{files.printable(photo)}: {left_out.why_none()}")
+    return photos, folder
 
 
 def _write_mask(
@@ -120,6 +140,7 @@ def _write_mask(
     import numpy as np
 
     from toolbox.imaging import io
+    from toolbox.inference.mask_paths import picture_beside
     from toolbox.masks import kinds_of_damage
     from toolbox.utils import files
 
@@ -134,20 +155,22 @@ def _write_mask(
         photo = io.read(path)
         detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))
         mask = detection.mask
+        files.ensure_folder(target.parent)
         io.write_png(target, mask.astype(np.uint8) * 255)
         owners.add(target, path)
         for kind, values in detection.probabilities.items() if probabilities else ():
-            io.write_png(target.with_name(f"{target.stem}.{kind}.png"), np.rint(values * 255).astype(np.uint8))
+            io.write_png(picture_beside(target, kind), np.rint(values * 255).astype(np.uint8))
         if kinds:
             picture = kinds_of_damage.paint(io.to_rgb8(photo), detection)
-            io.write_png(target.with_name(f"{target.stem}.damage.png"), picture)
+            io.write_png(picture_beside(target, "damage"), picture)
             record["damage"] = kinds_of_damage.shares(detection)
     except (DataError, OutputError, PluginError) as error:
         echo(f"toolbox: {error}", err=True)
         return {"file": record["file"], "error": str(error)}
     lost = float(mask.mean())
-    if not as_json and kinds:
-        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage'])}")
-    elif not as_json:
-        echo(f"{record['mask']}: {100 * lost:.2f} % lost" if mask.any() else f"{record['mask']}: nothing lost")
+    if not as_json:
+        found = f"{100 * lost:.2f} % lost" if mask.any() else "nothing lost"
+        if probabilities and not detection.probabilities:
+            found += f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
+        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage']) if kinds else found}")
     return {**record, "lost": lost}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import as_json, print_json
+from toolbox.cli.common import FilePath, as_json, print_json
 from toolbox.errors import UsageError, unknown_name
 
 COMPONENTS = (
@@ -29,9 +29,7 @@ def command() -> None:
 @command.command("new")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(COMPONENTS), default="loss", show_default=True, help="Kind of its component.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path(), help="Folder in which to create NAME/.  [default: .]"
-)
+@click.option("--out", type=FilePath(), default=Path(), help="Folder in which to create NAME/.  [default: .]")
 @as_json
 def new(name: str, kind: str, out: Path, as_json: bool) -> None:
     """Create a new plugin package.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
 
 @command.command("copy")
 @click.argument("name")
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=FilePath())
 @as_json
 @click.pass_context
 def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from toolbox.cli.common import FilePath
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
 
 @click.command("report")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FilePath())
 def command(folder: Path) -> None:
     """Write report.html into FOLDER: a run folder, or a folder of results with report.json.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
@@ -46,8 +46,8 @@ class Jobs:
 
 
 @click.command("restore")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PHOTO|DIR...")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.argument("photos", nargs=-1, required=True, type=FilePath(), metavar="PHOTO|DIR...")
+@click.option("-o", "--out", type=FilePath(), required=True, help="Folder for the results.")
 @click.option(
     "--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Published name, weight file, run, or checkpoint."
 )
@@ -130,7 +130,7 @@ class Jobs:
 @click.option("--before-after", is_flag=True, help="Also write each photo and its result side by side.")
 @guidance_options
 @click.option("--preview", is_flag=True, help="Only write each photo with its lost part in red; restore nothing.")
-@click.option("--zip", "archive", type=click.Path(path_type=Path), help="Also write the results into a submission zip.")
+@click.option("--zip", "archive", type=FilePath(), help="Also write the results into a submission zip.")
 @click.option("--report", is_flag=True, help="Also write report.html: each photo before and after, and the failures.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
@@ -187,14 +187,14 @@ def _restore(
 
     report_path = _report_path(arguments, jobs)
     results = [] if jobs.rank else batch.folder_results(jobs.left_out.folders)
-    with stop_on_signals("this photo") as stopped:
+    with stop_on_signals("this photo") as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)
         options = _with_repair(arguments, options, catalog)
         options = with_reference_index(options, arguments.reference, console)
-        batch.prepare_output(arguments.out, report_path, jobs.own)
+        stack.enter_context(batch.open_output(arguments.out, report_path, jobs.own))
         records = ResultRecords(report_path, result_flags(arguments, context), options.mask_options)
         for result in results:
             console.print_line(result_line(result))

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
     """Raise UsageError before the work if the zip or the report can't be written after it."""
-    for option, is_chosen in (("--zip", arguments.archive is not None), ("--report", arguments.report)):
+    extras = {"--zip": arguments.archive is not None, "--report": arguments.report}
+    beside = {"--before-after": arguments.before_after, "--provenance": arguments.provenance}
+    for option, is_chosen in (extras | beside).items():
         if is_chosen and arguments.preview:
             raise UsageError(f"{option} and --preview can't be combined: a preview has no results; leave one out.")
+    for option, is_chosen in extras.items():
         if is_chosen and jobs.rank is not None:
             raise UsageError(
                 f"{option} needs the results of all processes; run the command again in one process, with {option}."

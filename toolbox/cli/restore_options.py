@@ -140,6 +140,8 @@ def _check_mask_path(arguments: Arguments, count: int) -> None:
     from toolbox.inference import output_paths
     from toolbox.utils import files
 
+    if not arguments.mask:
+        raise UsageError("--mask is empty; name a file or a folder, auto or none.")
     path = Path(arguments.mask)
     if arguments.color is not None:
         raise UsageError("--color and a --mask file can't be combined; leave one out.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, is_main_process, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, as_json, is_main_process, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 @click.option(
     "--data",
     "data",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="A folder with train_input/, train_gt/, test_input/, or with photographs.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<date>-<recipe>-<n>]")
-@click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder, with its recipe.")
+@click.option("--out", type=FilePath(), help="The run folder.  [default: runs/<date>-<recipe>-<n>]")
+@click.option("--resume", type=FilePath(), help="Continue the run in this folder, with its recipe.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training photographs.")
 @click.option("--steps", type=click.IntRange(1), help="Stop after this many steps in total, also with --resume.")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this many minutes.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import as_json, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.utils import files
 from toolbox.utils.screen import echo
@@ -35,7 +35,7 @@ class ListOrCommand(click.Group):
 
 
 @click.group("runs", cls=ListOrCommand, invoke_without_command=True, subcommand_metavar="[FOLDER | COMMAND [ARGS]...]")
-@click.argument("folder", cls=FolderArgument, type=click.Path(path_type=Path), default=DEFAULT)
+@click.argument("folder", cls=FolderArgument, type=FilePath(), default=DEFAULT)
 @click.option("--sort", type=click.Choice(["name", "score", "steps"]), default="name", show_default=True)
 @click.option("--recipe", help="List only runs of this recipe.")
 @as_json
@@ -81,7 +81,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
 
 
 @command.command("clean")
-@click.argument("folder", type=click.Path(path_type=Path), default=DEFAULT)
+@click.argument("folder", type=FilePath(), default=DEFAULT)
 @click.option("--yes", is_flag=True, help="Delete without a question.")
 @as_json
 def clean(folder: Path, yes: bool, as_json: bool) -> None:

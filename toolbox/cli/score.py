@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, print_table
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,12 +35,10 @@ HIDDEN = ("ab_gray", "colorfulness", "colorfulness_truth")
 
 
 @click.command("score")
-@click.argument("predictions", metavar="PREDICTIONS|WEIGHTS", type=click.Path(path_type=Path))
-@click.argument("truth", required=False, type=click.Path(path_type=Path))
-@click.option("--masks", type=click.Path(path_type=Path), help="Folder of masks, with the lost region in white.")
-@click.option(
-    "--inputs", type=click.Path(path_type=Path), help="Folder of damaged inputs, to find the lost regions in."
-)
+@click.argument("predictions", metavar="PREDICTIONS|WEIGHTS", type=FilePath())
+@click.argument("truth", required=False, type=FilePath())
+@click.option("--masks", type=FilePath(), help="Folder of masks, with the lost region in white.")
+@click.option("--inputs", type=FilePath(), help="Folder of damaged inputs, to find the lost regions in.")
 @click.option(
     "--mask-means",
     type=click.Choice(["auto", "painted", "transparent", "white"]),
@@ -48,7 +46,7 @@ HIDDEN = ("ab_gray", "colorfulness", "colorfulness_truth")
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Score weights: restore the photographs of this folder, as `toolbox run --data` takes it.",
 )
 @click.option("--fill", help="With --data: a filler, or network.  [default: as the recipe of the weights says]")
@@ -66,11 +64,11 @@ HIDDEN = ("ab_gray", "colorfulness", "colorfulness_truth")
 @click.option("--device", help="With --data: cpu, cuda, cuda:1, mps.  [default: the best available]")
 @click.option(
     "--check",
-    type=click.Path(path_type=Path),
+    type=FilePath(),
     help="Check a submission zip: the folder of the test photographs, or a data folder with test_input/.",
 )
-@click.option("--lpips", type=click.Path(path_type=Path), help="Measure LPIPS with the weights in this file.")
-@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the figures of each image to this file.")
+@click.option("--lpips", type=FilePath(), help="Measure LPIPS with the weights in this file.")
+@click.option("--csv", "table", type=FilePath(), help="Write the figures of each image to this file.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing --csv file.")
 @as_json
 @click.pass_context

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from toolbox.cli.common import load_catalog
+from toolbox.cli.common import FilePath, load_catalog
 from toolbox.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
@@ -23,12 +23,12 @@ LOOPBACK = "127.0.0.1"
 @click.option("--no-browser", is_flag=True, help="Only print the link.")
 @click.option(
     "--album",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FilePath(exists=True, file_okay=False),
     help="Open the photographs of this folder; they are copied, never changed.",
 )
 @click.option(
     "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False),
     help="Keep photographs, masks and results in this folder. Without it, all is deleted at the end.",
 )
 @click.option("--weights", default="luma", show_default=True, help="A published name, a weight file or a run folder.")

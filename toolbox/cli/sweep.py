@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import load_catalog, recipe_path
+from toolbox.cli.common import FilePath, load_catalog, recipe_path
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -26,8 +26,8 @@ MAX_RUNS = 1000
 @click.argument("name", metavar="RECIPE")
 @click.option("--over", "ranges", multiple=True, metavar="KEY=V,V", help="A setting and its values; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each setup: seeds 0, 1, …")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for all runs.")
-@click.option("--data", type=click.Path(path_type=Path), help="As for `toolbox run`.")
+@click.option("--out", type=FilePath(), required=True, help="Folder for all runs.")
+@click.option("--data", type=FilePath(), help="As for `toolbox run`.")
 @click.option("--device", help="As for `toolbox run`.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting in all runs.")
 @click.option("--dry-run", is_flag=True, help="Print the runs, and stop.")

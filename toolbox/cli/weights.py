@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import as_json, load_catalog, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, print_table
 from toolbox.errors import UsageError
 
 
@@ -52,8 +52,8 @@ def command(context: click.Context, as_json: bool) -> None:
 
 @command.command("export")
 @click.argument("weights")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, instead of FILE.")
+@click.argument("file", required=False, type=FilePath())
+@click.option("-o", "--output", type=FilePath(), help="The file to write, instead of FILE.")
 @click.option("--half", is_flag=True, help="Write half precision: half the size, loaded as float32 again.")
 @click.pass_context
 def export(context: click.Context, weights: str, file: Path | None, output: Path | None, half: bool) -> None:
@@ -83,7 +83,7 @@ def export(context: click.Context, weights: str, file: Path | None, output: Path
 
 @command.command("average")
 @click.argument("weights", nargs=-1, required=True)
-@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("-o", "--output", "file", type=FilePath(), required=True, help="The file to write.")
 @click.pass_context
 def average(context: click.Context, weights: tuple[str, ...], file: Path) -> None:
     """Write the mean of several WEIGHTS of the same network (run folders, files, or published names).
@@ -102,7 +102,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
 @click.argument("weights")
 @click.option(
     "--data",
-    type=click.Path(exists=True, path_type=Path),
+    type=FilePath(exists=True),
     required=True,
     help="Colour photographs, a folder or a file, that the weights were not trained on; 100 are enough.",
 )
@@ -116,7 +116,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
     show_default=True,
     help="Least colourfulness of the results, divided by that of the photographs.",
 )
-@click.option("-o", "--output", "file", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("-o", "--output", "file", type=FilePath(), required=True, help="The file to write.")
 @click.pass_context
 def calibrate(context: click.Context, weights: str, data: Path, limit: int, colorfulness: float, file: Path) -> None:
     """Fit the certainty, the tint and the saturation of the colours of WEIGHTS to photographs, without training."""

@@ -8,6 +8,7 @@ ends a run: the photograph is decoded as if there were no cache.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -144,8 +145,9 @@ class DecodedCache:
                 files.write_bytes(path, data)
                 self.verified.add(path)
             except (OSError, OutputError) as error:
+                cause = files.describe_os_error(error) if isinstance(error, OSError) else str(error).partition(";")[0]
                 self.write_failures.append(
-                    f"No more decoded photographs are stored: {str(error).partition(';')[0]}. The run continues and "
+                    f"No more decoded photographs are stored: {cause}. The run continues and "
                     "decodes the remaining ones each time. Set TOOLBOX_CACHE to another folder, or free space."
                 )
 
@@ -153,8 +155,9 @@ class DecodedCache:
 def open_cache() -> DecodedCache:
     """Open the user's cache of photographs, below `toolbox.utils.paths.cache_dir`."""
     folder = cache_dir() / "photos"
-    for subfolder in folder.glob("??"):
-        files.remove_stale(subfolder)
+    with contextlib.suppress(OSError):  # without permission for the folder, nothing is stored
+        for subfolder in folder.glob("??"):
+            files.remove_stale(subfolder)
     return DecodedCache(folder=folder, digests=_read_digests(folder))
 
 

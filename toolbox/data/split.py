@@ -179,12 +179,7 @@ def count_leaks(labels: Sequence[int], train: Sequence[int], validation: Sequenc
 def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[int]:
     """Return the scene of each photograph; cached by the files' names, sizes and modification times."""
     paths = [item.truth for item in items if item.truth is not None]
-    stats = [
-        (str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
-        if isinstance(path, Path)
-        else (path.identity(),)
-        for path in paths
-    ]
+    stats = [_file_state(path) if isinstance(path, Path) else (path.identity(),) for path in paths]
     key = sha256(json.dumps([near_duplicates.FORMAT_VERSION, stats]).encode()).hexdigest()
     cached = cache_dir() / "scenes" / f"{key}.json"
     try:
@@ -207,3 +202,12 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
     except files.OutputError:
         pass  # without the cache the next run computes them again
     return labels
+
+
+def _file_state(path: Path) -> tuple[str, int, int]:
+    """Return what changes with a file; zeros for one that can't be read, as a link that leads nowhere."""
+    try:
+        state = path.stat()
+    except OSError:
+        return str(path.absolute()), 0, 0
+    return str(path.resolve()), state.st_size, state.st_mtime_ns

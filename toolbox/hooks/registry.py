@@ -142,13 +142,15 @@ def change_user(change: Callable[[UserRegistry], UserRegistry]) -> UserRegistry:
         return user
     # Some users keep their configuration elsewhere and link to it; the link stays.
     path = user_path().resolve()
-    files.ensure_folder(path.parent)
     try:
+        files.ensure_folder(path.parent)
         with locks.hold_lock(path.with_name(f".{path.name}.lock"), wait_seconds=LOCK_SECONDS):
             changed = change(read_user())
             files.write_text(path, HEADER + tomli_w.dumps(changed.model_dump(mode="json", exclude_defaults=True)))
     except locks.BusyError:
         raise OutputError(f"{files.printable(path)} is being changed by another process. Try again later.") from None
+    except OutputError as error:
+        raise OutputError(f"{error}. The environment variable TOOLBOX_HOME names the folder of the registry") from error
     return changed
 
 

@@ -172,7 +172,7 @@ def describe_files(paths: Iterable[Path]) -> str:
     if not counts:
         return ""
     total = sum(counts.values())
-    needed = sorted({need for suffix in counts if (need := missing_decoder(suffix))})
-    hint = f" (to open them, install {', '.join(needed)})" if needed else ""
+    needed = {suffix: need for suffix in sorted(counts) if (need := missing_decoder(suffix))}
+    hint = f" (to open {', '.join(needed)}: install {', '.join(sorted({*needed.values()}))})" if needed else ""
     suffixes = ", ".join(files.printable(suffix) for suffix in sorted(counts))
     return f"{total} file{'s' if total > 1 else ''} left out: {suffixes}{hint}"

@@ -111,8 +111,10 @@ def read_mask(
     """
     photo = read(path, max_pixels=max_pixels)
     alpha = None if photo.alpha is None else to_8bit(photo.alpha)
+    # Some programs write the levels of 8 bits, or 0 and 1, into 16 bits.
+    pixels = photo.pixels.astype(np.uint8) if photo.pixels.max() < 256 else to_8bit(photo.pixels)
     try:
-        return mask_meaning.lost_pixels(to_8bit(photo.pixels), alpha, meaning)
+        return mask_meaning.lost_pixels(pixels, alpha, meaning)
     except mask_meaning.UndecidedMaskError as error:
         raise mask_meaning.UndecidedMaskError(
             f"{files.printable(path)} {error}; say what is lost with --mask-means painted, transparent or white",
@@ -169,13 +171,14 @@ def subfolder_hint(folder: Path) -> str:
 def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """Return the image files directly in `folder`, as `find_images` does, and the other files that may be pictures.
 
-    Notes are no pictures: text, tables and the like.
+    Notes are no pictures: text, tables and the like. A link that leads nowhere and a pipe count as files, so that the
+    one who reads them says what is wrong.
 
     Raises:
         DataError: the folder does not exist or can't be read.
     """
     try:
-        visible = [path for path in sorted(Path(folder).iterdir()) if path.name[0] != "." and path.is_file()]
+        visible = [path for path in sorted(Path(folder).iterdir()) if path.name[0] != "." and not path.is_dir()]
     except (OSError, ValueError) as error:
         raise DataError(f"{files.printable(folder)} can't be read as a folder: {_first_line(error)}") from error
     images = [path for path in visible if format_of_path(path)]

@@ -24,6 +24,8 @@ _MAX_EXCEPTIONS = 0.001
 _COLOR_RANGE = 32
 # Strokes cover at most this fraction of the picture; the other reading would mark more than MAX_LOST as lost.
 _MAX_STROKES = 0.4
+# Lighter than this is not black, as JPEG leaves it.
+_BLACK = 8
 # In 250 photographs of shared/photos at least 0.25 of the pixels are outside the two most common sixteenths of the
 # gray levels. In a mask nearly all pixels are in two of them.
 _MIN_PHOTO_SPREAD = 0.2
@@ -52,24 +54,30 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
     Args:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8.
         alpha: (H, W) uint8, or None. An alpha that is the same everywhere is ignored.
-        meaning: what is lost: "painted", what is opaque; "transparent"; "white", what is visible and light (128 or
-            more). "auto": white if there is no alpha. With an alpha: what is painted, if it has one colour, or is all
-            light or all dark, and covers at most 40 %; what is transparent, if a canvas or a picture covers the rest.
+        meaning: what is lost: "painted", what is opaque; "transparent"; "white", what is visible and light: 128 or
+            more in one channel, or the lighter of two levels that are both below it. "auto": white if there is no
+            alpha. With an alpha: what is painted, if it has one colour, or is all light or all dark, and covers at most
+            40 %; what is transparent, if a canvas or a picture covers the rest.
 
     Raises:
         UndecidedMaskError: "auto" can't decide.
-        DataError: there is no alpha, but `meaning` needs it.
+        DataError: there is no alpha, but `meaning` needs it; or it marks nothing, and yet it is not black.
     """
     gray = integer_luma(pixels) if pixels.ndim == 3 else pixels
     if alpha is not None and int(alpha.max()) - int(alpha.min()) < _MIN_ALPHA_RANGE:
         alpha = None
-    white = gray >= 128
+    white = _light(pixels)
     if alpha is None:
         if meaning == "auto" and _is_picture(gray):
             readings = {"white": white}
             raise UndecidedMaskError("looks like a photograph, not like a mask in black and white", readings)
         if meaning not in ("auto", "white"):
             raise DataError(f"has no transparency, so --mask-means {meaning} says nothing of it; leave the option out")
+        if not white.any() and (brightest := int(pixels.max())) > _BLACK:
+            raise DataError(
+                f"marks nothing: white is lost, from 128 on, and its lightest pixel has {brightest} of 255. "
+                "Paint what is lost in white"
+            )
         return white
     low, high = int(alpha.min()), int(alpha.max())
     readings = {
@@ -79,6 +87,17 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
     }
     readings["white"] = white & readings["painted"]
     return readings[_decide(pixels, gray, readings) if meaning == "auto" else meaning]
+
+
+def _light(pixels: np.ndarray) -> np.ndarray:
+    """Return the light pixels of a mask, (H, W) bool; see `lost_pixels`.
+
+    The brightest channel counts, since people paint in red and blue too. Programs write masks of the levels 0 and 1.
+    """
+    level = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    if 0 < int(level.max()) < 128 and not level.all() and np.isin(level, (0, level.max())).all():
+        return level > 0
+    return level >= 128
 
 
 def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.inference.result_records import ResultRecords
-from toolbox.utils import files
+from toolbox.utils import files, locks
 
 FileId = tuple[int, int]
 
@@ -61,6 +62,9 @@ def restore_all(
             # Most messages open with the path of the photograph, which the result has already.
             reason = _without_path(files.printable_line(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
+        except OSError as error:
+            reason = _without_path(files.describe_os_error(error), job.photo)
+            result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the other photographs must go on
             result = photo_result(job, status="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}")
         yield replace(result, seconds=round(time.monotonic() - started, 3))
@@ -97,20 +101,29 @@ def make_report(
     }
 
 
-def prepare_output(out: Path, report: Path, jobs: Sequence[Job]) -> None:
-    """Create the output folder, and in it a first report, which marks it as such.
+@contextlib.contextmanager
+def open_output(out: Path, report: Path, jobs: Sequence[Job]) -> Iterator[None]:
+    """Create the output folder, and in it a first report, which marks it as such; keep other processes out of it.
 
     Raises:
         DataError: `out` is a file.
-        OutputError: it can't be written to.
+        OutputError: it can't be written to, or another process writes the same report.
     """
     if os.path.exists(out) and not os.path.isdir(out):
         raise DataError(f"-o {files.printable(out)} is a file; results need a folder.")
     files.ensure_folder(out)
-    for folder in {out, *(job.target.parent for job in jobs)}:
-        files.remove_stale(folder)
-    if not any(out.glob(REPORTS)):
-        files.write_json(report, make_report([], len(jobs)))
+    try:
+        with locks.hold_lock(report.with_name(f".{report.name}.lock"), remove=True):
+            for folder in {out, *(job.target.parent for job in jobs)}:
+                files.remove_stale(folder)
+            if not any(out.glob(REPORTS)):
+                files.write_json(report, make_report([], len(jobs)))
+            yield
+    except locks.BusyError:
+        raise OutputError(
+            f"Another process restores photographs into {files.printable(out)}; wait until it ends, or choose another "
+            "folder with -o"
+        ) from None
 
 
 def _restore_one(

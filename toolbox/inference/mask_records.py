@@ -1,8 +1,10 @@
-"""Of which photograph each mask in a folder of `toolbox mask` is, so that none passes for that of another one."""
+"""Of which photograph each mask of `toolbox mask` is, and what found it, so that none passes for another."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from toolbox.errors import DataError, OutputError
@@ -12,31 +14,78 @@ from toolbox.utils import files
 FILE = ".masks.json"  # hidden, so that it is not taken for a mask
 
 
-class MaskRecords:
-    """The SHA-256 and the path of the photograph of each mask in a folder, by the name of the mask."""
+@dataclass(frozen=True, kw_only=True)
+class MaskRecord:
+    """What a mask was made from.
 
-    def __init__(self, folder: Path) -> None:
-        """Read the records of a folder; a missing or damaged file is no record."""
+    Attributes:
+        photo: the path of the photograph.
+        sha256: of its file.
+        flags: the options of `toolbox mask` that say what is found and that differ from the defaults.
+    """
+
+    photo: str
+    sha256: str
+    flags: dict[str, str] = field(default_factory=dict)
+
+
+class MaskRecords:
+    """The record of each mask in a folder, by its path below the folder."""
+
+    def __init__(self, folder: Path, flags: Mapping[str, str]) -> None:
+        """Read the records of a folder; a missing or damaged file is no record.
+
+        Args:
+            folder: the folder of the masks.
+            flags: the options of this command, as in `MaskRecord`.
+        """
+        self.folder = folder
         self.path = folder / FILE
-        self.photos: dict[str, tuple[str, str]] = {}
+        self.flags = dict(flags)
+        self.records: dict[str, MaskRecord] = {}
         try:
             stored = json.loads(self.path.read_text("utf-8"))
-            self.photos = {str(name): (str(digest), str(photo)) for name, (digest, photo) in stored.items()}
+            self.records = {str(name): MaskRecord(**record) for name, record in stored.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass
 
     def require_own(self, mask: Path, photo: Path) -> None:
-        """Raise OutputError if an existing mask is that of another photograph, or can't be of this one by its size.
+        """Raise OutputError if an existing mask is not that of this photograph and these options.
 
         A mask without a record, as one that was drawn by hand, is accepted if it has the size of the photograph.
         """
         remedy = "replace it with --overwrite, or choose another folder with -o"
-        digest, other = self.photos.get(mask.name, ("", ""))
-        if digest:
-            if digest != files.sha256(photo):
-                what = "an earlier version of this photograph" if other == files.printable(photo) else other
-                raise OutputError(f"{files.printable(mask)} is the mask of {what}; {remedy}")
+        record = self.records.get(self._key(mask))
+        if record is None:
+            self._require_size(mask, photo, remedy)
             return
+        if record.sha256 != files.sha256(photo):
+            is_same_path = record.photo == files.printable(photo)
+            what = "an earlier version of this photograph" if is_same_path else record.photo
+            raise OutputError(f"{files.printable(mask)} is the mask of {what}; {remedy}")
+        changed = [
+            f"--{flag} {record.flags.get(flag, 'default')}, now {self.flags.get(flag, 'default')}"
+            for flag in sorted(record.flags.keys() | self.flags.keys())
+            if record.flags.get(flag) != self.flags.get(flag)
+        ]
+        if changed:
+            raise OutputError(f"{files.printable(mask)} was made with other options ({'; '.join(changed)}); {remedy}")
+
+    def add(self, mask: Path, photo: Path) -> None:
+        """Note of which photograph a mask is."""
+        record = MaskRecord(photo=files.printable(photo), sha256=files.sha256(photo), flags=self.flags)
+        self.records[self._key(mask)] = record
+
+    def save(self) -> None:
+        """Write the records, if there are some; OutputError if they can't be written."""
+        if self.records:
+            files.write_json(self.path, {name: asdict(record) for name, record in sorted(self.records.items())})
+
+    def _key(self, mask: Path) -> str:
+        return mask.relative_to(self.folder).as_posix()
+
+    @staticmethod
+    def _require_size(mask: Path, photo: Path, remedy: str) -> None:
         try:
             size, expected = io.read_gray(mask).shape, io.read_gray(photo).shape
         except DataError as error:
@@ -44,12 +93,3 @@ class MaskRecords:
         if size != expected:
             sizes = f"{size[1]}x{size[0]} pixels, and this photograph {expected[1]}x{expected[0]}"
             raise OutputError(f"{files.printable(mask)} is the mask of another photograph: it has {sizes}; {remedy}")
-
-    def add(self, mask: Path, photo: Path) -> None:
-        """Note of which photograph a mask is."""
-        self.photos[mask.name] = (files.sha256(photo), files.printable(photo))
-
-    def save(self) -> None:
-        """Write the records, if there are some; OutputError if they can't be written."""
-        if self.photos:
-            files.write_json(self.path, dict(sorted(self.photos.items())))

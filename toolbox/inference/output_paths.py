@@ -139,11 +139,11 @@ def _check_nested_output(out: Path, folder: Path) -> None:
 
 def _assign_targets(photos: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list[Job]:
     targets = [_default_target(relative_path, keep_format) for _, relative_path in photos]
-    counts = Counter(_fold(target) for target in targets)
+    counts = Counter(fold_name(target) for target in targets)
     used: set[str] = set()
     jobs = []
     for (photo, relative_path), target in zip(photos, targets, strict=True):
-        if counts[_fold(target)] > 1:
+        if counts[fold_name(target)] > 1:
             target = target.with_name(relative_path.name + target.suffix)
         base, number = target, 2
         while (names := _names(target := _shorten(target))) & used:
@@ -170,7 +170,7 @@ def _beside(target: Path, kind: str) -> Path:
 def _names(target: Path) -> set[str]:
     """Return the names of all files that are written for a result."""
     kinds = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
-    return {_fold(target), *(_fold(_beside(target, kind)) for kind in kinds)}
+    return {fold_name(target), *(fold_name(_beside(target, kind)) for kind in kinds)}
 
 
 def _shorten(path: Path) -> Path:
@@ -183,6 +183,6 @@ def _shorten(path: Path) -> Path:
     return path.with_name(start + ending)
 
 
-def _fold(path: Path) -> str:
+def fold_name(path: Path) -> str:
     """Return the same text for names that some disk treats as equal: any case, accents composed or not."""
     return unicodedata.normalize("NFC", str(path)).casefold()

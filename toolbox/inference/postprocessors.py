@@ -57,6 +57,8 @@ def find_postprocessors(names: str | Sequence[str], catalog: Catalog) -> tuple[L
     names = [names] if isinstance(names, str) else names
     if tuple(names) == (NO_POSTPROCESSORS,):
         return ()
+    if NO_POSTPROCESSORS in names:
+        raise UsageError(f"'{NO_POSTPROCESSORS}' means no post-processor, and others are named too; leave it out.")
     for name in names:
         if name not in catalog.names("postprocessor"):
             known = [*catalog.names("postprocessor"), NO_POSTPROCESSORS]

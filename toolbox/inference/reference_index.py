@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from toolbox.color import integer_luma
-from toolbox.errors import DataError
+from toolbox.errors import DataError, OutputError
 from toolbox.guidance.photo_index import (
     NO_WORDS,
     QUERY_FEATURES,
@@ -134,7 +135,7 @@ class _Cache:
             return cls(vocabulary=np.empty((0, 128), np.float32), words={})
 
     def write(self, paths: Sequence[Path]) -> None:
-        """Write the cache file."""
+        """Write the cache file, if the cache can be written to."""
         words = list(self.words.values())
         tensors = {
             "vocabulary": self.vocabulary,
@@ -142,8 +143,9 @@ class _Cache:
             "ends": np.cumsum([len(one) for one in words], dtype=np.int64),
         }
         path = _cache_path(paths)
-        files.ensure_folder(path.parent)
-        files.write_bytes(path, save(tensors, {"format": _FORMAT, "keys": json.dumps(list(self.words))}))
+        with contextlib.suppress(OutputError):  # the next call makes the index again
+            files.ensure_folder(path.parent)
+            files.write_bytes(path, save(tensors, {"format": _FORMAT, "keys": json.dumps(list(self.words))}))
 
 
 def _cache_path(paths: Sequence[Path]) -> Path:

@@ -84,6 +84,8 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
     text = str(weights)
     if text.startswith("weights:"):
         return StoredWeights(path=published.find_published(catalog, text.removeprefix("weights:")))
+    if not text:  # as a path it would be the working folder
+        return StoredWeights(path=published.find_published(catalog, text))
     path = Path(weights)
     looks_like_path = (
         isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir

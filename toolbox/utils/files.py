@@ -253,7 +253,7 @@ def _os_error_as_output_error(path: Path) -> Iterator[None]:
 
 def _explain(path: Path, error: OSError) -> str:
     name = printable(path)
-    remedy = "choose another folder with --out"
+    remedy = "choose another folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"No space left on the disk that holds {name}: free some or {remedy}"
     if error.errno in (errno.EACCES, errno.EPERM):

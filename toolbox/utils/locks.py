@@ -15,10 +15,15 @@ class BusyError(Exception):
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def hold_lock(path: Path, *, wait_seconds: float = 0.0, remove: bool = False) -> Iterator[None]:
     """Hold the lock file `path` in a folder that exists; the system releases it when the process ends.
 
     A file system that has no locks is used without one.
+
+    Args:
+        path: the lock file.
+        wait_seconds: how long another process is waited for.
+        remove: whether the lock file is deleted at the end, for a folder in which users look at the files.
 
     Raises:
         BusyError: another process still holds it after `wait_seconds`.
@@ -39,4 +44,7 @@ def hold_lock(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     try:
         yield
     finally:
+        if remove:
+            with contextlib.suppress(OSError):  # Windows deletes no open file
+                path.unlink()
         lock.release()
