@@ -47,6 +47,10 @@ BROKEN = {
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses():\n    yield 1",
         "is a generator function; return a list",
     ),
+    "an async hook": (
+        "from toolbox import hookimpl\n@hookimpl\nasync def toolbox_losses(): return []",
+        "is an async function; write `def` and return a list",
+    ),
     "wrong type": (
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): return {'a': 1}",
         "toolbox_losses returned dict, not a list of LossSpec",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,15 +12,18 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from toolbox import LossSpec, MetricSpec
+from toolbox import LossSpec, MetricSpec, Params
 from toolbox.cli import main
+from toolbox.config.plan import BoundComponent
 from toolbox.errors import PluginError
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext, Sample
 from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpec, PenaltySpec
 from toolbox.models import component_calls as calls
 from toolbox.models.array_calls import DegradationCall, MetricCall
+from toolbox.models.build import build_component
 from toolbox.models.component_calls import Watch
 from toolbox.models.forward import run_generator
 from toolbox.training.state import LossTerm
@@ -281,3 +286,39 @@ def test_an_error_in_a_backward_pass_is_found_by_its_file(monkeypatch):
     with pytest.raises(LookupError) as caught:
         value.backward()
     assert "Loss 'rigged' of the plugin 'stranger' raised LookupError: no luck" in str(blame.explain(caught.value))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), SystemExit("bye"), BaseException("over")])
+def test_a_component_that_ends_the_program_is_named(error):
+    def end(*arguments):
+        raise error
+
+    with pytest.raises(
+        PluginError, match=r"'rigged' of the plugin 'stranger' ends the program \(\w+: .+test_blame.py:"
+    ):
+        calls.call_loss(Watch(entry=entry(LossSpec)), end, PICTURES, PICTURES, MASK)
+    built = replace(entry(LossSpec), spec=LossSpec(name="rigged", summary="x", build=end))
+    bound = BoundComponent(label="rigged", entry=built, params=Params(), options={})
+    with pytest.raises(PluginError, match="'rigged' of the plugin 'stranger' ends the program"):
+        build_component(bound)
+
+
+CHANGES = {
+    "the working folder": lambda: os.chdir("/"),
+    "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "torch's seed": lambda: torch.manual_seed(1),
+    "torch's gradient mode": lambda: torch.set_grad_enabled(False),
+    "NumPy's random numbers": lambda: np.random.seed(1),
+}
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+def test_what_the_first_call_changes_of_the_process_is_put_back_and_named(setting):
+    def loss(restored, truth, mask):
+        CHANGES[setting]()
+        return (restored - truth).mean()
+
+    before = os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled()
+    with pytest.warns(PluginWarning, match=f"'stranger' changed {setting} in its first call, which was put back"):
+        calls.call_loss(Watch(entry=entry(LossSpec)), loss, PICTURES, PICTURES, MASK)
+    assert before == (os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled())

@@ -52,6 +52,12 @@ def test_a_good_plugin_stands_beside_ours(tmp_path):
     assert record(loaded, "a").components == [("loss", "fancy")]
 
 
+def test_a_file_that_imports_a_file_beside_it_is_not_told_to_install_that(tmp_path):
+    (tmp_path / "layers.py").write_text("x = 1")
+    cause = record(load(tmp_path, "from layers import x"), "a").cause
+    assert cause.startswith("it imports 'layers', which lies beside it") and "pip" not in cause
+
+
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=list(BROKEN))
 def test_a_broken_plugin_is_set_aside_whole(tmp_path, source, cause):
     modules = set(sys.modules)

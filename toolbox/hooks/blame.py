@@ -60,15 +60,34 @@ def remember(entry: Entry) -> None:
 
 
 def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a component; an error that it raises carries the component's entry and is otherwise unchanged."""
+    """Call a component; an error that it raises carries the component's entry and is otherwise unchanged.
+
+    Raises:
+        PluginError: it ends the program, as `sys.exit` does.
+    """
     calls.depth = getattr(calls, "depth", 0) + 1
     try:
         return function(*args, **kwargs)
     except Exception as error:
         blame(error, entry)
         raise
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if entry is None:
+            raise
+        raise ends_program(error, entry) from error
     finally:
         calls.depth -= 1
+
+
+def ends_program(error: BaseException, entry: Entry) -> PluginError:
+    """Return the error for a component that raised SystemExit, or another error that no program is to handle."""
+    raised = f"{type(error).__name__}: {one_line(error)}"
+    return PluginError(
+        f"{title(entry)} ends the program ({raised}) ({position(error, entry)}); raise an Exception instead. "
+        f"Expected: {contract(entry)}. {HINT}"
+    )
 
 
 def blame(error: Exception, entry: Entry | None) -> None:

@@ -159,6 +159,8 @@ def _call_hook(kind: Kind, function: object) -> list[Spec]:
     assert callable(function)
     if inspect.isgeneratorfunction(function):
         raise PluginFault(f"{kind.hook} is a generator function; return a list")
+    if inspect.iscoroutinefunction(function):
+        raise PluginFault(f"{kind.hook} is an async function; write `def` and return a list")
     try:
         result = function()
     except KeyboardInterrupt:

@@ -167,7 +167,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
     except pluggy.PluginValidationError as error:
         faults = [one_line(error)]
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        faults = [_explain_import_error(error)]
+        faults = [_explain_import_error(error, record)]
     record.seconds = time.perf_counter() - started
     if faults:
         record.status, record.cause = "failed", "; ".join(faults)
@@ -235,9 +235,15 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name or "", point.dist.version or "") if point.dist else ("", "")
 
 
-def _explain_import_error(error: BaseException) -> str:
+def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.split(".")[0]
+        beside = Path(record.source).with_name(package)
+        if record.origin == "file" and (beside.is_dir() or beside.with_suffix(".py").is_file()):
+            return (
+                f"it imports '{package}', which lies beside it, and a plugin file is loaded alone: put all into one "
+                "file, or make a package with `toolbox plugin new`"
+            )
         return f"it needs the package '{package}', which is not installed: pip install {package}"
     text = one_line(error)
     kind = "it exits the program (SystemExit)" if isinstance(error, SystemExit) else type(error).__name__

@@ -17,8 +17,9 @@ from PIL import ImageFile, TiffImagePlugin
 from toolbox.imaging.exif import ORIENTATION
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png, check_stream
+from toolbox.imaging.tiff_samples import decode_samples
 
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 258, 262, 277, 284, 338
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 256, 257, 258, 262, 277, 284, 338
 _COMPRESSION = 259
 _WHITE_IS_ZERO, _INTERLEAVED = 0, 1
 _PHOTOMETRICS = (_WHITE_IS_ZERO, 1, 2)  # gray in two directions, and RGB
@@ -52,16 +53,19 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     if 16 not in tags.get(_BITS, ()):
         return None
     channels = tags.get(_SAMPLES, 1)
-    if tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED and channels > 1:
-        raise BrokenFileError("holds its 16-bit colours in separate planes: save it with them interleaved")
     if tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) not in _PHOTOMETRICS:
         raise BrokenFileError(_UNSUPPORTED)  # OpenCV would fail on CMYK and Lab as on a damaged file
     orientation = tags.get(ORIENTATION, 1)
     stored = data if orientation == 1 else _without_orientation(data, orientation)
     is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
-    samples = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
-    # Pillow gives the upright size.
-    width, height = image.size[::-1] if orientation >= 5 else image.size
+    if channels == 1:
+        samples = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
+    elif is_common and tags.get(_PLANES, _INTERLEAVED) == _INTERLEAVED:
+        samples = _decode_with_opencv(stored)
+    else:
+        samples = decode_samples(data, tags)
+        samples[..., :3] = samples[..., 2::-1].copy()  # as OpenCV
+    width, height = tags[_WIDTH], tags[_HEIGHT]
     if samples.shape != ((height, width) if channels == 1 else (height, width, channels)):
         raise BrokenFileError(_UNSUPPORTED)
     if channels == 1:
@@ -96,9 +100,14 @@ def _without_orientation(data: bytes, orientation: int) -> bytes:
     """Return a TIFF file that says it is upright: whether OpenCV turns it depends on OpenCV's version."""
     order = "<" if data[:2] == b"II" else ">"
     count = "Q" if b"+" in data[2:4] else "I"  # BigTIFF counts in 64 bits
-    entry = struct.pack(f"{order}HH{count}", ORIENTATION, 3, 1)
-    value = data.index(entry) + len(entry)
-    return data[:value] + struct.pack(f"{order}H", 1) + data[value + 2 :]
+    # It should be a short number (3); some programs write a long one (4).
+    for kind, code in ((3, "H"), (4, "I")):
+        entry = struct.pack(f"{order}HH{count}", ORIENTATION, kind, 1)
+        value = data.find(entry) + len(entry)
+        if value >= len(entry):
+            number = struct.pack(f"{order}{code}", 1)
+            return data[:value] + number + data[value + len(number) :]
+    raise BrokenFileError(_UNSUPPORTED)
 
 
 def _decode_with_opencv(data: bytes) -> np.ndarray:

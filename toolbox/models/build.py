@@ -42,6 +42,10 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         if not isinstance(error, ValueError):
             text = f"{type(error).__name__}: {text} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise blame.ends_program(error, bound.entry) from error
     if changed:
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"
         warnings.warn(line, PluginWarning, stacklevel=2)

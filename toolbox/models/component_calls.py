@@ -1,11 +1,13 @@
 """Call components and check what they return: type, shape and dtype, and whether they wrote into their inputs.
 
 The checks read only what the host knows, so that no call waits for the device. The first call of each component also
-compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace.
+compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace, and puts back what
+it changes of the process.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.hooks.protocols import PenaltyContext
 
 # The attribute of a network that has its `Watch`.
@@ -151,7 +154,14 @@ def _call(watch: Watch, function: Callable[..., Any], inputs: Inputs, /, *argume
     # A write in place increases a tensor's version; tensors made in inference mode have none.
     versions = [None if value.is_inference() else value._version for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
-    result = blame.call(watch.entry, function, *arguments)
+    if is_first and watch.entry is not None:
+        with isolated("build") as changed:
+            result = blame.call(watch.entry, function, *arguments)
+        if changed:
+            line = f"{blame.title(watch.entry)} changed {', '.join(changed)} in its first call, which was put back"
+            warnings.warn(f"{line}; in later calls it is not", PluginWarning, stacklevel=2)
+    else:
+        result = blame.call(watch.entry, function, *arguments)
     for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
         is_changed = version is not None and value._version != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):
