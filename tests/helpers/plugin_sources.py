@@ -49,7 +49,7 @@ BROKEN = {
     ),
     "an async hook": (
         "from toolbox import hookimpl\n@hookimpl\nasync def toolbox_losses(): return []",
-        "is an async function; write `def` and return a list",
+        "is an async function; return a list from a plain one",
     ),
     "wrong type": (
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_losses(): return {'a': 1}",

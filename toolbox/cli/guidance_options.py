@@ -34,7 +34,7 @@ guidance_options = option_group(
     ),
     click.option(
         "--palette",
-        type=click.Path(path_type=Path),
+        type=FilePath(),
         metavar="PHOTO",
         help="A photo of another scene, in colour. What looks alike in the photo, as sky or grass, takes its colours.",
     ),

@@ -160,7 +160,7 @@ def _call_hook(kind: Kind, function: object) -> list[Spec]:
     if inspect.isgeneratorfunction(function):
         raise PluginFault(f"{kind.hook} is a generator function; return a list")
     if inspect.iscoroutinefunction(function):
-        raise PluginFault(f"{kind.hook} is an async function; write `def` and return a list")
+        raise PluginFault(f"{kind.hook} is an async function; return a list from a plain one")
     try:
         result = function()
     except KeyboardInterrupt:
