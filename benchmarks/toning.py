@@ -80,7 +80,8 @@ def measure(photos: Path, part: str, count: int | None) -> dict[str, dict[str, f
     counts: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
     rows = [row["file"] for row in photo_split.read() if row["set"] == part]
-    for file in rows[: count or None]:
+    step = 1 if count is None else max(1, len(rows) // count)
+    for file in rows[::step][:count]:
         rgb = io.read_rgb(photos / file)
         random = np.random.default_rng(zlib.crc32(file.encode()))
         gray = np.repeat(integer_luma(rgb)[..., None], 3, axis=2)
@@ -109,8 +110,8 @@ def _as_jpeg(rgb: np.ndarray) -> np.ndarray:
 @click.command("toning")
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--part", type=click.Choice(["train", "development", "test"]), default="development", show_default=True)
-@click.option("--count", type=click.IntRange(1), help="Use only the first photographs of the part.")
-@click.option("--json", "path", type=click.Path(path_type=Path), help="Also write the result to this file.")
+@click.option("--count", type=click.IntRange(1), help="Number of photographs.  [default: all of the part]")
+@timing.json_option
 def command(photos: Path, part: str, count: int | None, path: Path | None) -> None:
     """Count how often gray, toned and colour photographs are judged wrongly."""
     timing.report(measure(photos, part, count), path)
