@@ -3,10 +3,11 @@
     OMP_NUM_THREADS=1 python -m benchmarks page
 
 ``command`` is `toolbox restore` in a process that has loaded the weights and restored a photograph before. ``first`` is
-the first result of a photograph in the page: from the request to the last byte of the result. ``hint`` and ``mask`` are
-the result after a stroke of colour was drawn, and after one more damaged part was marked: the layer is sent, the
-photograph restored, the result fetched. ``open`` is the upload, with the search for a lost region. Each round has
-another photograph, so that nothing is remembered from the round before.
+the first result of a photograph in the page: from the request to the last byte of the result. The others are changes:
+the layer is sent, the photograph restored, the result fetched. ``mask`` marks one more scratch far from the hole,
+``near`` one in the surroundings that the hole is filled from, so that it must be filled again; ``hint`` draws a stroke
+of colour. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that nothing
+is remembered from the round before.
 """
 
 from __future__ import annotations
@@ -105,11 +106,12 @@ def stroke(size: tuple[int, ...]) -> bytes:
     return _png(layer)
 
 
-def marks(mask: np.ndarray) -> bytes:
-    """Return a mask with one more scratch as PNG."""
+def marks(mask: np.ndarray, *, is_near: bool) -> bytes:
+    """Return a mask with one more scratch, near the hole or far from it, as PNG."""
     height, width = mask.shape
     changed = mask.astype(np.uint8) * 255
-    changed[height * 2 // 3 : height * 2 // 3 + 6, width // 2 : width * 5 // 8] = 255
+    row, column = (height * 2 // 3, width // 2) if is_near else (height * 19 // 20, width * 4 // 5)
+    changed[row : row + 6, column : column + width // 8] = 255
     return _png(changed)
 
 
@@ -119,7 +121,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
     """Return the seconds of each variant in each round, by both clocks, and their ratios to the command."""
-    wall: dict[str, list[float]] = {name: [] for name in ("command", "open", "first", "hint", "mask")}
+    wall: dict[str, list[float]] = {name: [] for name in ("command", "open", "first", "mask", "near", "hint")}
     cpu: dict[str, list[float]] = {name: [] for name in wall}
     photo, mask = make_damaged_photo(height, width)
     with tempfile.TemporaryDirectory() as name, serving(Path(name) / "album") as service:
@@ -130,8 +132,9 @@ def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
                 "command": lambda page=page: _command(page.photo, restorer, Path(name) / "out"),
                 "open": page.open,
                 "first": page.restore,
+                "mask": lambda page=page: page.draw("mask", marks(mask, is_near=False)),
+                "near": lambda page=page: page.draw("mask", marks(mask, is_near=True)),
                 "hint": lambda page=page: page.draw("hints", stroke(page.size)),
-                "mask": lambda page=page: page.draw("mask", marks(mask)),
             }
             for step, work in steps.items():
                 start = time.perf_counter(), time.process_time()

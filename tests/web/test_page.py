@@ -75,6 +75,17 @@ def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restorati
     wait_for_text(page, "#guide", "Drag the line")
 
 
+def test_a_result_that_the_browser_cannot_show_says_so_and_is_saved(page, tmp_path):
+    data, _ = io.encode(io.read_rgb(photo(tmp_path)), "TIFF")
+    (tmp_path / "old.tif").write_bytes(data)
+    open_photo(page, tmp_path / "old.tif")
+    page.click("#restore")
+    wait_for_text(page, "#guide", "can’t show a TIFF")
+    with page.expect_download() as saved:
+        page.click("#save")
+    assert saved.value.suggested_filename == "old-restored.tif"
+
+
 def test_a_reload_keeps_marks_and_results(page, tmp_path):
     open_photo(page, photo(tmp_path))
     page.click("[data-tool=lasso]")

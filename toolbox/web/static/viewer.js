@@ -10,6 +10,8 @@ import { $, guarded, isBusy, isShown, photo, state } from "./state.js";
 import { text } from "./texts.js";
 import * as tools from "./tools.js";
 
+let cannotShow = false; // whether the result has a format that browsers do not show
+
 export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
 
 export async function show(id) {
@@ -43,6 +45,7 @@ export async function showResult() {
   const isCut = picture && (picture.width !== stage.photo.width || picture.height !== stage.photo.height);
   const before = isCut ? await api.bitmap(id, "sheet") : null;
   if (!isShown(id)) return;
+  cannotShow = Boolean(result) && !picture;
   if (picture && !compare.isOn()) {
     compare.moveTo(compare.START);
     $("show-mask").checked = false;
@@ -56,7 +59,7 @@ export async function showResult() {
   refresh();
 }
 
-// Show a photograph that the server restored as a small picture with its name, size and marks.
+// The name, size, kind and marks of a photograph, in one line.
 function facts(item) {
   const lost = (100 * item.lost).toLocaleString(document.documentElement.lang, { maximumFractionDigits: 2 });
   const marked = item.lost ? text("marked", { lost }) : text("noMarks");
@@ -75,7 +78,10 @@ function noteText(note) {
 function guide(item) {
   if (isBusy(item)) return text(item.state);
   if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
-  if (item.state === "restored") return [text(stage.hasCut ? "guideCut" : "guideRestored"), ...item.notes.map(noteText)].join(" ");
+  if (item.state === "restored") {
+    const done = cannotShow ? "guideHidden" : stage.hasCut ? "guideCut" : "guideRestored";
+    return [text(done), ...item.notes.map(noteText)].join(" ");
+  }
   if (["unchanged", "failed"].includes(item.state) && !state.hasNewMarks) return text(item.state, item);
   if (item.lost) return text("guideMarked");
   return text(item.kind === "colour" ? "guideColour" : "guideUnmarked");
