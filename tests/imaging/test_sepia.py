@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from pictures import smooth
 from PIL import Image
 
 from toolbox.color import integer_luma
@@ -109,3 +110,9 @@ def test_the_smallest_pictures():
         assert measure_toning(pixels).kind == "gray"
     red = np.zeros((2, 2, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
     assert measure_toning(red, np.ones((2, 2), bool)).kind in ("colour", "toned")
+
+
+def test_a_gray_picture_with_a_brown_border_is_gray():
+    rgb = np.repeat(integer_luma(smooth(120, 160))[..., None], 3, axis=2)
+    rgb[:6] = rgb[-6:] = rgb[:, :6] = rgb[:, -6:] = (150, 110, 70)
+    assert measure_toning(rgb).kind == "gray"

@@ -53,12 +53,15 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     known = _known_pixels(small.shape[:2], lost, step)
     luma, chroma = _luma_and_chroma(small)
     toning = _classify(luma, chroma, known)
-    if toning.kind != "colour":
+    if toning.kind == "gray":
         return toning
     # A mount or a frame around the print, a stain, handwriting: the picture decides, without them.
     inner = known & _inner_pixels(known.shape)
     if not inner.any():
         return toning
+    if toning.kind == "toned":  # or only its brown border is
+        found = _classify(luma, chroma, inner)
+        return found if found.kind == "gray" else toning
     for known in (inner, _without_spots(luma, chroma, inner)):
         found = _classify(luma, chroma, known)
         if found.kind != "colour":
