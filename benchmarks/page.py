@@ -127,7 +127,8 @@ def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, serving(Path(name) / "album") as service:
         restorer = load_restorer(WEIGHTS, device="cpu", fill=FILL)
         for number in range(-1, rounds):
-            page = Page(service, np.where(mask, photo, np.roll(photo, number + 1, axis=1)), Path(name))
+            darker = np.maximum(photo, number + 1) - (number + 1)
+            page = Page(service, np.where(mask, photo, darker).astype(np.uint8), Path(name))
             steps = {
                 "command": lambda page=page: _command(page.photo, restorer, Path(name) / "out"),
                 "open": page.open,
