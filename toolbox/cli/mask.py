@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from toolbox.masks.detectors import LoadedDetector
 
 LOCK = ".masks.lock"
-# The options that say what is found.
-FLAGS = ("damage", "kinds", "sensitivity", "detector")
+# The arguments that say nothing of what is found; masks of different other options are different.
+OUTPUT = ("photo", "out", "probabilities", "overwrite", "as_json")
 
 
 @click.command("mask")
@@ -99,7 +99,8 @@ def command(
 
 def _flags(context: click.Context) -> dict[str, str]:
     """Return the options that say what is found, as texts, without those that have their default."""
-    return {name: str(value) for name in FLAGS if (value := context.params[name]) not in (None, False)}
+    chosen = {name: value for name, value in context.params.items() if name not in OUTPUT}
+    return {name.replace("_", "-"): str(value) for name, value in chosen.items() if value not in (None, False)}
 
 
 def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path], Path]:
