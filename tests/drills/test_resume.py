@@ -36,7 +36,7 @@ OPTIONS += ["--set", "degradations.flip.horizontal=0.5", "--set", "validation.su
 # A training step that is not the core's, with random numbers of its own.
 FLOW = ["--recipe", "flow", "--set", "generator.width=8", "--set", "generator.levels=2", "--size", "32"]
 FLOW += ["--epochs", "4", "--batch", "2", "--device", "cpu", "--set", "training.checkpoint_minutes=0.0001"]
-FLOW += ["--set", "data.repeat=3"]  # long epochs, so that runs are resumed inside of one
+FLOW += ["--set", "data.repeat=12"]  # long epochs, so that runs are resumed inside of one
 FLOW += ["--set", "validation.submit_every=2", "--set", "training.accumulate=2"]
 
 PHASES = ["start-up", "step", "save", "validate", "restore", "zip"]
