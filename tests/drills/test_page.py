@@ -31,7 +31,19 @@ PHOTOS = int(os.environ.get("PAGE_DRILL_PHOTOS", "200"))
 MAX_GROWTH = 1.02
 USUAL = ("GET", "POST", "PUT", "DELETE")
 METHODS = (*3 * USUAL, "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "X" * 50, "\x01")
-RESOURCES = ("view", "mask", "hints", "reference", "colors", "provenance", "result", "restore")
+RESOURCES = (
+    "view",
+    "small",
+    "mask",
+    "hints",
+    "reference",
+    "colors",
+    "damage",
+    "sheet",
+    "provenance",
+    "result",
+    "restore",
+)
 PARTS = (
     *("api", "photos", "choices", *RESOURCES),
     *("static", "page.js", "texts", "..", ".", "%2e%2e", "%2f", "%00", "%ff", "%C3%A9", "x" * 300, "", "photo.json"),
