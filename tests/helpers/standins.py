@@ -19,6 +19,7 @@ from torch import nn
 from toolbox.cli import main
 from toolbox.color import integer_luma
 from toolbox.imaging import io
+from toolbox.inference.color_classes import ColorPredictor
 from toolbox.inference.guided import Restoration
 
 FILL = 100
@@ -47,8 +48,10 @@ class StandIn:
         result[mask] = FILL * (257 if image.dtype == np.uint16 else 1)
         return result
 
-    def color_predictor(self, image):
-        """Return None: a stand-in predicts no classes of colours."""
+    @property
+    def color_predictor(self):
+        """The network of the stand-in, which predicts no classes of colours."""
+        return ColorPredictor(network=self.network, multiple=self.multiple, device=self.device, side=self.size)
 
     def restore(self, image, mask, **guidance):
         """Return the result as a restorer does, without a record of where pixels come from."""

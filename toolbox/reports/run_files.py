@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,7 +49,7 @@ class RunFiles:
     @property
     def name(self) -> str:
         """The name of the run: its label, or that of the folder."""
-        return self.label or files.printable(self.folder.resolve().name)
+        return self.label or files.printable(os.path.basename(os.path.realpath(self.folder)))
 
     @property
     def best_score(self) -> float | None:
@@ -98,7 +99,7 @@ def read_run(folder: Path) -> RunFiles:
 
 def read_runs(folders: Sequence[Path]) -> list[RunFiles]:
     """Read run folders, each one once; those of the same name get their path as a label. UsageError as `read_run`."""
-    runs = [read_run(folder) for folder in {folder.resolve(): folder for folder in folders}.values()]
+    runs = [read_run(folder) for folder in {os.path.realpath(folder): folder for folder in folders}.values()]
     names = [run.name for run in runs]
     return [replace(run, label=files.printable(run.folder)) if names.count(run.name) > 1 else run for run in runs]
 

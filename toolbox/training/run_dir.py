@@ -116,7 +116,8 @@ def _require_empty(folder: Path) -> None:
     except NotADirectoryError as error:
         if not os.path.lexists(folder):
             raise OutputError(
-                f"The run folder {files.printable(folder)} can't be created: a parent is not a folder."
+                f"The run folder {files.printable(folder)} can't be created: a parent is not a folder. "
+                "Choose another one with --out (in Python: out)."
             ) from error
         names = [folder.name]
     except OSError as error:
