@@ -39,6 +39,15 @@ def stained(rgb, color=(60, 90, 160)):
     return (rgb * (1 - mask) + mask * np.array(color)).astype(np.uint8)
 
 
+def soft_stained(rgb):
+    """Return a picture with a soft brown stain over some 5 % of it, through which the picture is seen."""
+    height, width = rgb.shape[:2]
+    mask = np.zeros((height, width), np.float32)
+    cv2.circle(mask, (width // 2, height // 2), round(np.sqrt(0.05 * height * width / np.pi)), 0.6, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), 5)[..., None]
+    return (rgb * (1 - mask * np.array([0.1, 0.35, 0.7]))).astype(np.uint8)
+
+
 def signed(rgb, color=(30, 40, 160)):
     marked = rgb.copy()
     height, width = rgb.shape[:2]
@@ -46,7 +55,14 @@ def signed(rgb, color=(30, 40, 160)):
     return marked
 
 
-MARKS = {"framed": framed, "stained": stained, "signed": signed, "both": lambda rgb: signed(framed(rgb))}
+MARKS = {
+    "framed": framed,
+    "stained": stained,
+    "soft stained": soft_stained,
+    "signed": signed,
+    "both": lambda rgb: signed(framed(rgb)),
+    "all three": lambda rgb: framed(signed(soft_stained(rgb))),
+}
 
 
 @pytest.mark.parametrize("kind", ["gray", "toned"])
@@ -63,6 +79,13 @@ def test_marks_do_not_make_a_print_a_colour_photograph(kind, mark):
 def test_colour_photographs_stay_in_colour(mark):
     for index in range(3):
         assert measure_toning(MARKS[mark](photo(index))).kind == "colour", index
+
+
+def test_a_photograph_of_weak_colours_with_one_strong_colour_is_in_colour():
+    for index in range(2):
+        luma = integer_luma(photo(index)).astype(float)[..., None]
+        weak = np.clip(luma + 0.25 * (photo(index) - luma), 0, 255).astype(np.uint8)
+        assert measure_toning(soft_stained(weak)).kind == "colour", index
 
 
 def test_the_mask_and_its_growth_do_not_change_the_kind(tmp_path, monkeypatch):

@@ -17,11 +17,20 @@ MAX_GRAY_CHROMA = 8.0
 MAX_TONE_RESIDUAL = 7.0
 # No print has a stronger tone; sunsets have.
 MAX_TONE_CHROMA = 50.0
-# The margins that may be a mount or a frame, as a fraction of the short side; the least fraction of the picture that is
-# left without spots. Figures in docs/restore.md.
-_MARGIN = 0.08
-_MIN_WITHOUT_SPOTS = 0.95
-_SPOT_ROUNDS = 3
+# The margins that may be a mount or a frame, as a fraction of the short side.
+_MARGIN = 0.1
+# The fraction of the rest that marks on a print (a stain, handwriting) cover at most. Without them a print is this
+# close to its tone: so many levels at the 95th percentile of larger squares, and more for a strong tone, because of
+# JPEG. If it is further away, only small marks are left out. Chosen on development photographs: docs/restore.md.
+_MAX_MARKS = 0.12
+_MAX_REST_RESIDUAL = 1.4
+_RESIDUAL_PER_CHROMA = 1 / 12
+_MAX_SMALL_MARKS = 0.01
+_MIN_REST = 0.75
+_LARGE_SQUARE = 9
+_BLEED = 9
+_COARSE = 16
+_ROUNDS = 3
 _PERCENTILE = 99.0
 _SQUARE = 5
 _WORKING_SIDE = 512
@@ -43,7 +52,7 @@ class Toning:
 def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     """Return the toning of (H, W, 3) uint8 RGB; pixels in `lost`, (H, W) bool, are left out.
 
-    One that is gray or toned apart from its margins, and from spots of at most 5 % of the rest, counts as such.
+    One that is gray or toned apart from its margins, and from marks of at most 12 % of the rest, counts as such.
     A larger photograph is measured at a reduced size, below 1,024 px a side.
     """
     if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
@@ -62,9 +71,13 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     if toning.kind == "toned":  # or only its brown border is
         found = _classify(luma, chroma, inner)
         return found if found.kind == "gray" else toning
-    for known in (inner, _without_spots(luma, chroma, inner)):
-        found = _classify(luma, chroma, known)
-        if found.kind != "colour":
+    found = _classify(luma, chroma, inner)
+    if found.kind != "colour":
+        return found
+    for is_gray in (True, False):
+        curve = np.zeros((256, 2)) if is_gray else _robust_curve(luma, chroma, inner)
+        rest = _without_marks(luma, chroma, inner, curve)
+        if rest.any() and (found := _classify(luma, chroma, rest)).kind != "colour":
             return found
     return toning
 
@@ -76,18 +89,20 @@ def _classify(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning
         return Toning(kind="gray", curve=np.zeros((256, 2)))
     curve = _tone_curve(luma[known], chroma[known])
     # Less blue and more red than gray. Fog and the sea at night have a single tone too, but a blue one.
-    is_brown = bool((curve[luma[known]].mean(axis=0) * (-1, 1) > 0).all())
+    is_brown = bool((_mean_chroma(luma[known], curve) * (-1, 1) > 0).all())
     residual = _high_chroma(_residual(luma, chroma, known, curve)[known])
     is_toned = is_brown and strength <= MAX_TONE_CHROMA and residual <= MAX_TONE_RESIDUAL
     return Toning(kind="toned" if is_toned else "colour", curve=curve)
 
 
-def _residual(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray, curve: np.ndarray) -> np.ndarray:
+def _residual(
+    luma: np.ndarray, chroma: np.ndarray, known: np.ndarray, curve: np.ndarray, square: int = _SQUARE
+) -> np.ndarray:
     """Return how far the mean chroma of squares is from a tone, (H, W, 2).
 
     JPEG and grain move single pixels. Real colours differ from the tone over several pixels.
     """
-    return cv2.blur(np.where(known[..., None], chroma - curve[luma], 0), (_SQUARE, _SQUARE))
+    return cv2.blur(np.where(known[..., None], chroma - curve.astype(np.float32)[luma], 0), (square, square))
 
 
 def _inner_pixels(shape: tuple[int, ...]) -> np.ndarray:
@@ -98,20 +113,39 @@ def _inner_pixels(shape: tuple[int, ...]) -> np.ndarray:
     return inner
 
 
-def _without_spots(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the known pixels, (H, W) bool, without spots of another colour; all of them if the spots are too large."""
-    kept = known
-    for _ in range(_SPOT_ROUNDS):
-        curve = _tone_curve(luma[kept], chroma[kept])
-        residual = np.hypot(*cv2.split(_residual(luma, chroma, known, curve)))
-        kept = known & (residual <= MAX_TONE_RESIDUAL)
-        if kept.sum() < _MIN_WITHOUT_SPOTS * known.sum() / 2:
-            return known
-    if kept.sum() < _MIN_WITHOUT_SPOTS * known.sum():
-        return known
-    # The colour of a spot bleeds into its surroundings.
-    spots = cv2.dilate((known & ~kept).astype(np.uint8), np.ones((_SQUARE, _SQUARE), np.uint8)) > 0
-    return known & ~spots
+def _without_marks(luma: np.ndarray, chroma: np.ndarray, inner: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Return the inner pixels, (H, W) bool, without marks of another colour than a tone; none if it is no print.
+
+    The rest of a print is close to its tone. In a photograph of few colours, weak colours are left in the rest.
+    """
+    distance = np.hypot(*cv2.split(_residual(luma, chroma, inner, curve)))
+    marks = (inner & (distance > MAX_TONE_RESIDUAL)).astype(np.uint8)
+    # The colour of a mark bleeds into its surroundings.
+    rest = inner & (cv2.dilate(marks, np.ones((_BLEED, _BLEED), np.uint8)) == 0)
+    marked, total = int(marks.sum()), int(inner.sum())
+    if rest.sum() < _MIN_REST * total:
+        return np.zeros_like(inner)
+    strength = np.hypot(*_mean_chroma(luma[rest], curve))
+    rest_distance = np.hypot(*cv2.split(_residual(luma, chroma, rest, curve, _LARGE_SQUARE)))[rest]
+    is_close = np.percentile(rest_distance, 95) <= _MAX_REST_RESIDUAL + _RESIDUAL_PER_CHROMA * strength
+    return rest if marked <= (_MAX_MARKS if is_close else _MAX_SMALL_MARKS) * total else np.zeros_like(inner)
+
+
+def _robust_curve(luma: np.ndarray, chroma: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Return the tone of most of the inner pixels, (256, 2): the median chroma of coarse luma levels, then means."""
+    level, values = luma[inner] // _COARSE, chroma[inner]
+    count = np.bincount(level, minlength=256 // _COARSE)
+    coarse = np.flatnonzero(count > 0.002 * len(level))
+    medians = np.array([np.median(values[level == index], axis=0) for index in coarse])
+    middle = (coarse + 0.5) * _COARSE
+    curve = np.stack([np.interp(np.arange(256), middle, medians[:, index]) for index in range(2)], axis=1)
+    for _ in range(_ROUNDS):
+        distance = np.hypot(*cv2.split(_residual(luma, chroma, inner, curve)))
+        near = inner & (distance <= MAX_TONE_RESIDUAL)
+        if near.sum() < inner.sum() / 2:
+            break
+        curve = _tone_curve(luma[near], chroma[near])
+    return curve
 
 
 def tone_table(toning: Toning, luma: np.ndarray) -> np.ndarray:
@@ -142,6 +176,11 @@ def _luma_and_chroma(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = pixels.astype(np.float32)
     luma = array_luma(values)
     return np.clip(np.rint(luma), 0, 255).astype(np.intp), array_cbcr(values, luma)
+
+
+def _mean_chroma(luma: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Return the mean Cb and Cr, (2,), that a tone gives to pixels of luma (N,)."""
+    return np.bincount(luma, minlength=256) @ curve / len(luma)
 
 
 def _high_chroma(chroma: np.ndarray) -> float:
