@@ -173,3 +173,23 @@ def test_a_changed_plugin_is_named(folder, tmp_path):
     assert "bit for bit" not in run("--resume", folder).output
     plugin.write_text(code + "# another version\n", "utf-8")
     assert "not be bit for bit the same: plugin mine sha256 " in run("--resume", folder).output
+
+
+@pytest.mark.parametrize("content", [None, "", '{"recipe": "def', "[]"])
+def test_a_run_that_has_lost_its_record_needs_the_data_folder(folder, content):
+    path = folder / "run.json"
+    path.unlink() if content is None else path.write_text(content, "utf-8")
+    before = (folder / "split.json").read_bytes()
+    output = invoke_error("run", "--resume", folder)
+    assert "run.json is missing or damaged" in output and "--data" in output
+    assert (folder / "split.json").read_bytes() == before
+    run("--resume", folder, "--data", folder.parent / "photos")
+    assert "The run is finished after step 4" in run("--resume", folder).output
+
+
+def test_a_run_that_has_lost_all_checkpoints_says_that_it_begins_again(folder):
+    shutil.rmtree(folder / "checkpoints")
+    step = run_records.read_summary(folder).best.step
+    output = run("--resume", folder, "--epochs", 1, "--steps", 1).output
+    assert "has no usable checkpoint, so the training begins again at step 0" in output
+    assert f"The best weights of before, of step {step}, are kept" in output

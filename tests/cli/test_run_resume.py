@@ -233,4 +233,5 @@ def test_the_hint_on_the_sample_is_not_repeated(tmp_path):
     assert "No --data" in run("--out", tmp_path / "out", "--dry-run").output
     folder = write_tiny_run(tmp_path / "run")
     run_dir.write_recipe(folder, tiny_plan())
+    run_records.write_run_info(folder, run_records.RunInfo(recipe="default"))
     assert "No --data" not in run("--resume", folder, "--dry-run").output

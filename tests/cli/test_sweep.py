@@ -56,3 +56,26 @@ def test_a_range_that_is_not_valid_is_named(tmp_path, text):
 def test_a_fault_in_any_run_is_found_before_the_first(tmp_path):
     text = sweep("--over", "training.epochs=2,none", "--out", tmp_path / "s", "--dry-run", code=2)
     assert "training.epochs" in text and not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--over", "training.batch=2,3", "--over", "training.batch=4"], "--over training.batch is there twice"),
+        (["--over", "training.batch=2,3,2"], "2 is there twice"),
+        (["--over", "training.batch=2,3", "--set", "seed=7"], "use --seeds"),
+    ],
+)
+def test_settings_that_would_be_lost_are_refused(tmp_path, options, text):
+    assert text in sweep(*options, "--out", tmp_path / "s", "--dry-run", code=2)
+
+
+def test_a_file_as_the_folder_and_other_photographs_are_refused(photos, tmp_path):
+    (tmp_path / "file").write_text("", "utf-8")
+    assert "is not a folder" in sweep("--out", tmp_path / "file", "--dry-run", code=2)
+    sweep(*TINY, "--data", photos, "--out", tmp_path / "s")
+    (tmp_path / "other").mkdir()
+    output = sweep(*TINY, "--data", tmp_path / "other", "--out", tmp_path / "s", code=2)
+    assert f"was trained with --data {photos.resolve()}" in output
+    photos.rename(tmp_path / "moved")
+    assert "It is finished." in sweep(*TINY, "--data", tmp_path / "moved", "--out", tmp_path / "s")

@@ -155,3 +155,16 @@ def test_an_option_that_is_a_setting_of_the_recipe_names_the_setting(option, key
 def test_an_option_that_is_none_of_both_is_not_given_a_setting():
     assert "--set" not in CliRunner().invoke(main, ["run", "--frobnicate"]).stderr
     assert "--set" not in CliRunner().invoke(main, ["list", "--lr", "1"]).stderr
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("wieght", "weight"), ("evry", "every"), ("enable", "enabled")])
+def test_a_misspelled_option_of_a_component_is_found(wrong, right):
+    stderr = CliRunner().invoke(main, ["run", "--dry-run", "--set", f"losses.l1.{wrong}=1"]).stderr
+    assert f"losses.l1.{wrong}: is not a key of loss 'l1'. Did you mean '{right}'?" in stderr
+
+
+def test_a_second_line_of_a_setting_is_not_lost():
+    stderr = CliRunner().invoke(main, ["run", "--dry-run", "--set", "training.steps=1\nseed=3"]).stderr
+    assert "training.steps: is '1\\nseed=3'; it must be a whole number" in stderr
+    stderr = CliRunner().invoke(main, ["run", "--dry-run", "--set", "training.steps=" + "[" * 9999]).stderr
+    assert "training.steps: is '[[" in stderr

@@ -66,7 +66,7 @@ def test_shuffled_truths_are_named_with_the_one_that_belongs(competition):
     found = photo_check.examine(folders.open_folder(competition).items)
     assert {one.kind for one in found} == {"unrelated"}
     last = names(competition)[-1]
-    assert found[0].reason == f"the truth shows another photograph; the input belongs to {last}"
+    assert found[0].reason == f"the truth shows another photograph; the input belongs to the truth {last}"
     message = invoke_error("run", "--data", competition, code=1)
     assert "6 of 6 pairs that were checked are wrong" in message and "--skip-broken" in message
 
@@ -215,3 +215,27 @@ def test_too_few_photographs_left_is_one_line(photos):
 def test_a_run_stops_at_a_broken_photograph_with_the_remedy(photos):
     sorted(photos.iterdir())[0].write_bytes(b"nothing")
     assert "or leave it out with --skip-broken" in invoke_error("run", "--data", photos, code=1)
+
+
+def test_a_wrong_pair_of_a_table_names_the_truth_file(competition):
+    found = names(competition)
+    rows = [[f"train_input/{a}", f"train_gt/{b}"] for a, b in zip(found, found[1:] + found[:1], strict=True)]
+    write_table(competition, rows)
+    reason = photo_check.examine(folders.open_folder(competition).items)[0].reason
+    assert reason == f"the truth {found[1]} shows another photograph; the input belongs to the truth {found[0]}"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("pad", ["", " "])
+def test_tables_of_other_spreadsheets_are_read(competition, delimiter, pad):
+    path = competition / "train.csv"
+    path.write_text(path.read_text("utf-8").replace(",", f"{pad}{delimiter}{pad}"), "utf-8")
+    assert pairs(competition) == {name: name for name in names(competition)}
+
+
+@pytest.mark.parametrize("name", ["train.csv", "test.csv"])
+@pytest.mark.parametrize("content", ["", "input_image_path,gt_image_path\n", "\n\n"])
+def test_a_table_without_rows_is_refused(competition, name, content):
+    (competition / name).write_text(content, "utf-8")
+    with pytest.raises(DataError, match=f"{name} has no rows below its header"):
+        folders.open_folder(competition)

@@ -116,3 +116,17 @@ def test_the_commands_write_files_and_refuse_other_names(tmp_path, photos):
     load_trained(fitted, torch.device("cpu"))
     done = runner.invoke(main, ["weights", "average", str(one), str(two), "-o", str(tmp_path / "mean.bin")])
     assert done.exit_code == 2 and "must end in .safetensors" in done.output
+
+
+@pytest.mark.parametrize("name", ["one.safetensors", "./one.safetensors", "link.safetensors", "dangling.onnx"])
+def test_no_weights_are_replaced(tmp_path, photos, name):
+    source = write(tmp_path / "one.safetensors", "luma", LUMA, 1)
+    (tmp_path / "link.safetensors").symlink_to(source)
+    (tmp_path / "dangling.onnx").symlink_to(tmp_path / "gone")
+    before = source.read_bytes()
+    commands = [["export", "--half"]] if name.endswith("onnx") else [["export"], ["average"], ["calibrate"]]
+    for verb, *flags in commands:
+        more = [*flags, *(["--data", str(photos)] if verb == "calibrate" else [])]
+        done = CliRunner().invoke(main, ["weights", verb, str(source), *more, "-o", str(tmp_path / name)])
+        assert done.exit_code == 2 and "exists and is not replaced" in done.output, done.output
+    assert source.read_bytes() == before and not (tmp_path / "gone").exists()

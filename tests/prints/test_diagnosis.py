@@ -153,3 +153,14 @@ def test_doctor_names_damage(tmp_path, monkeypatch):
 def test_doctor_says_what_it_cant_read(tmp_path):
     assert "gone.png does not exist" in doctor("--photo", "gone.png", code=1)
     assert "--picture shows a diagnosis; add --photo FILE." in doctor("--picture", "b.png", code=2)
+
+
+@pytest.mark.parametrize("name", ["a.png", "./a.png", "other.png", "link.png"])
+def test_no_file_is_replaced_by_the_picture(tmp_path, no_damage, name):
+    io.write_png(tmp_path / "a.png", picture())
+    io.write_png(tmp_path / "other.png", picture())
+    (tmp_path / "link.png").symlink_to("a.png")
+    before = [(tmp_path / each).read_bytes() for each in ("a.png", "other.png")]
+    assert "exists and is not replaced" in doctor("--photo", "a.png", "--picture", name, code=2)
+    assert before == [(tmp_path / each).read_bytes() for each in ("a.png", "other.png")]
+    assert "must end in .png" in doctor("--photo", "a.png", "--picture", "notes.txt", code=2)

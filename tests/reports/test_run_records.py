@@ -8,11 +8,13 @@ import pytest
 
 from toolbox.evaluation.metrics import Score
 from toolbox.reports.run_records import (
+    METRICS,
     RUN_INFO,
     SUMMARY,
     BestWeights,
     RunInfo,
     RunSummary,
+    read_records,
     read_run_info,
     read_summary,
     write_run_info,
@@ -69,3 +71,16 @@ def test_unknown_and_missing_entries_of_run_info_are_ignored(tmp_path):
     assert read_run_info(tmp_path) == RunInfo(recipe="default")
     (tmp_path / RUN_INFO).write_text("{", "utf-8")
     assert read_run_info(tmp_path) == RunInfo()
+
+
+@pytest.mark.parametrize("line", ["[1]", "7", '{"step": "a"}', '{"step": 1, "validation": 3}', "[" * 9999, "\x00"])
+def test_a_line_that_is_no_record_is_left_out(tmp_path, line):
+    (tmp_path / METRICS).write_text(f'{{"step": 0}}\n{line}\n{{"step": 1}}\n', "utf-8")
+    assert [record["step"] for record in read_records(tmp_path)] == [0, 1]
+
+
+def test_entries_of_run_json_with_a_wrong_type_are_left_out(tmp_path):
+    (tmp_path / RUN_INFO).write_text(
+        '{"recipe": "luma", "data": ["d"], "seed": "x", "photos": 3, "sessions": 5}', "utf-8"
+    )
+    assert read_run_info(tmp_path) == RunInfo(recipe="luma")

@@ -10,8 +10,12 @@ import pytest
 from page_server import add, call, restore, running, state, wait_until
 from standins import gray, install_stand_in, run_restore
 
+from toolbox.errors import UsageError
+from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.masks.detectors import find_painted_shape
+from toolbox.web.album import Album
+from toolbox.web.server import Service
 
 
 @pytest.fixture
@@ -239,3 +243,13 @@ def test_the_page_offers_what_the_command_has(service, photo, stand_in):
         "fill": "smooth",
         "saturation": 0.5,
     }
+
+
+@pytest.mark.parametrize(("host", "text"), [("", "--host is empty"), (" ", "--host is empty"), ("192.0.2.1", "--host")])
+def test_a_host_that_is_no_address_of_this_machine_is_refused(tmp_path, stand_in, host, text):
+    service = Service(
+        album=Album(tmp_path), catalog=catalog.load(third_party=False), weights="luma", device="cpu", host=host, port=0
+    )
+    with pytest.raises(UsageError, match=text) as caught:
+        service.prepare()
+    assert "takes an address of this machine" in str(caught.value)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from toolbox.errors import ToolboxError, UsageError
+from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
 from toolbox.utils.launcher import is_local_main_process, is_main_process
 from toolbox.utils.screen import echo
@@ -97,3 +98,12 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def require_new_file(path: Path, *suffixes: str) -> None:
+    """Raise UsageError if `path` exists or does not end in one of the suffixes: no file of the user is replaced."""
+    name = files.printable(path)
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{name}: the name must end in {' or '.join(suffixes)}.")
+    if os.path.lexists(path):
+        raise UsageError(f"{name} exists and is not replaced. Choose another name, or delete it.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import load_catalog, print_json
+from toolbox.cli.common import load_catalog, print_json, require_new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     """Print the diagnosis of a photograph and the command that helps; write a picture of it, if a path is given.
 
     Raises:
+        UsageError: the picture exists, or is no PNG.
         DataError: the photograph can't be read; OutputError: the picture can't be written.
     """
     from toolbox.imaging import io
@@ -33,6 +34,8 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     from toolbox.prints.diagnosis import diagnose
     from toolbox.utils import files
 
+    if picture is not None:
+        require_new_file(picture, ".png")
     rgb = io.read_rgb(path)
     diagnosis = diagnose(rgb)
     diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))

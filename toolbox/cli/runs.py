@@ -53,6 +53,12 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     if not folder.is_dir():
         raise UsageError(f"{files.printable(folder)}: there is no such folder.")
     runs = [read_run(path) for path in sorted(folder.iterdir()) if is_run(path)]
+    if not runs and not as_json:
+        name = files.printable(folder)
+        if is_run(folder):
+            raise UsageError(f"{name} is a run itself. To see it: toolbox report {name}")
+        click.echo(f"{name} contains no runs.")
+        return
     if recipe is not None:
         runs = [run for run in runs if run.info.recipe == recipe]
     if sort == "score":

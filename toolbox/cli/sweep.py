@@ -49,11 +49,15 @@ def command(
     """
     from toolbox.config import recipe
 
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {files.printable(out)} is not a folder. Choose another one.")
+    if any(text.partition("=")[0].strip() == "seed" for text in overrides):
+        raise UsageError("--set seed: the seeds of a sweep are 0, 1, …; use --seeds for their number.")
     catalog = load_catalog(context)
     base = recipe.read(name, lambda known: recipe_path(catalog, known), overrides)
     planned = list(_plan_runs(base, ranges, seeds))
     for folder, changed in planned:
-        _check_run(changed, out / folder, catalog)
+        _check_run(changed, out / folder, catalog, data)
     for folder, _ in planned:
         click.echo(files.printable(out / folder))
     if dry_run:
@@ -76,6 +80,10 @@ def _plan_runs(base: Recipe, ranges: Sequence[str], seeds: int) -> Iterator[tupl
     from toolbox.config.recipe import with_overrides
 
     settings = [_read_range(text) for text in ranges]
+    keys = [values[0].partition("=")[0] for values in settings]
+    repeated = next((key for key in keys if keys.count(key) > 1), None)
+    if repeated is not None:
+        raise UsageError(f"--over {repeated} is there twice. Write all its values in one: --over {repeated}=V,V,V")
     combinations = list(itertools.product(*settings, [f"seed={seed}" for seed in range(seeds)]))
     if len(combinations) > MAX_RUNS:
         raise UsageError(f"These are {len(combinations)} runs; a sweep has at most {MAX_RUNS}.")
@@ -93,19 +101,33 @@ def _read_range(text: str) -> list[str]:
         raise UsageError(f"--over {text}: write KEY=VALUE,VALUE, as in --over generator.optimizer.lr=1e-4,2e-4")
     if key.strip() == "seed":
         raise UsageError(f"--over {text}: use --seeds for several seeds.")
-    return [f"{key.strip()}={value.strip()}" for value in values.split(",")]
+    listed = [value.strip() for value in values.split(",")]
+    repeated = next((value for value in listed if listed.count(value) > 1), None)
+    if repeated is not None:
+        raise UsageError(f"--over {text}: {repeated} is there twice. Use --seeds to train a setup several times.")
+    return [f"{key.strip()}={value}" for value in listed]
 
 
-def _check_run(recipe: Recipe, folder: Path, catalog: Catalog) -> None:
-    """Raise UsageError if the recipe has faults, or if the run that `folder` holds has another recipe."""
+def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None) -> None:
+    """Raise UsageError if the recipe has faults, or if the run in `folder` has another recipe or other photographs.
+
+    Photographs that were moved are no other photographs: the folder of before does not exist any more.
+    """
     from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run
+    from toolbox.reports.run_records import read_run_info
     from toolbox.training.launch import run_recipe
 
     tree = bind(recipe, catalog).tree()
     if is_run(folder) and run_recipe(folder).tree != tree:
         raise UsageError(
             f"{files.printable(folder)} was trained with another recipe. Delete it, or choose another --out."
+        )
+    before = read_run_info(folder).data
+    if data is not None and before is not None and Path(before).exists() and Path(before) != data.resolve():
+        raise UsageError(
+            f"{files.printable(folder)} was trained with --data {files.printable(before)}. Give this, delete the run, "
+            "or choose another --out."
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, print_table, require_new_file
 from toolbox.errors import UsageError
 
 
@@ -67,7 +67,8 @@ def export(context: click.Context, weights: str, file: Path | None, output: Path
     target = output or file
     if target is None or (output is not None and file is not None):
         raise UsageError("Name one file to write: FILE, or -o FILE.")
-    if target.suffix == ".onnx":
+    require_new_file(target, ".safetensors", ".onnx")
+    if target.suffix.lower() == ".onnx":
         from toolbox.inference.onnx_export import export_onnx
 
         if half:
@@ -76,7 +77,6 @@ def export(context: click.Context, weights: str, file: Path | None, output: Path
     else:
         from toolbox.models.weights import export_weights
 
-        require_safetensors(target, "safetensors or .onnx")
         export_weights(weights, target, load_catalog(context), half=half)
     click.echo(f"{files.sha256(target)}  {target}")
 
@@ -93,7 +93,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
     from toolbox.models.average import average_weights
     from toolbox.utils import files
 
-    require_safetensors(file)
+    require_new_file(file, ".safetensors")
     average_weights(weights, file, load_catalog(context))
     click.echo(f"{files.sha256(file)}  {file}")
 
@@ -124,16 +124,10 @@ def calibrate(context: click.Context, weights: str, data: Path, limit: int, colo
     from toolbox.models.calibrate import calibrate_weights
     from toolbox.utils import files
 
-    require_safetensors(file)
+    require_new_file(file, ".safetensors")
     photos = io.find_images(data)
     photos = photos[:: -(-len(photos) // limit) or 1]
     changed = calibrate_weights(weights, photos, file, load_catalog(context), {"colorfulness": colorfulness})
     for name, value in changed.items():
         click.echo(f"{name} = {value}")
     click.echo(f"{files.sha256(file)}  {file}")
-
-
-def require_safetensors(file: Path, known: str = "safetensors") -> None:
-    """Raise UsageError if the name does not end in .safetensors; `known` are the endings that the message names."""
-    if file.suffix != ".safetensors":
-        raise UsageError(f"{file}: the name must end in .{known}.")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from toolbox.errors import Fault, did_you_mean
+from toolbox.hooks.params import RESERVED_KEYS, Params
 
 # What a value must be, by pydantic's type of error.
 EXPECTED = {
@@ -48,8 +49,10 @@ def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> 
     if error_type == "extra_forbidden":
         table = _model_at(model, path[:-1])
         known = sorted(table.model_fields) if table else []
+        # A component's table also has the options of recipes, such as weight, which are no params of the component.
+        options = RESERVED_KEYS if issubclass(model, Params) and table is model else ()
         return (
-            f"is not a key of {owner if table is model else 'this table'}.{did_you_mean(path[-1], known)}"
+            f"is not a key of {owner if table is model else 'this table'}.{did_you_mean(path[-1], [*known, *options])}"
             f" Known: {', '.join(known) or 'none'}"
         )
     if error_type == "missing":

@@ -204,6 +204,7 @@ def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[
 
 def _parse_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {text}")
+        return table["value"] if len(table) == 1 else text  # a second line would be a second setting
+    except (tomllib.TOMLDecodeError, RecursionError):  # brackets that are nested too deeply are no value of a setting
         return text

@@ -124,18 +124,21 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
     the inputs are in the one with "input" in its name, or the first one, and the truths in the other one.
 
     Raises:
-        DataError: it can't be read, has no column of paths, or names a file that is missing.
+        DataError: it can't be read, has no rows or no column of paths, or names a file that is missing.
     """
     if not table.is_file():
         return []
     try:
-        rows = list(csv.DictReader(io.StringIO(text_files.read_text(table), newline="")))
+        text = text_files.read_text(table)
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} can't be read as csv: {error}. Correct or delete it; it is optional.") from error
-    columns = [key for key in (rows[0] if rows else {}) if key and key.lower().endswith("path")]
-    if rows and not columns:
+    if not rows:
+        raise DataError(f"{table} has no rows below its header. Correct or delete it; it is optional.")
+    columns = [key for key in rows[0] if key and key.strip().lower().endswith("path")]
+    if not columns:
         raise DataError(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
-    inputs = next((name for name in columns if "input" in name.lower()), columns[0] if columns else "")
+    inputs = next((name for name in columns if "input" in name.lower()), columns[0])
     truths = next((name for name in columns if name != inputs), None)
     return [
         (_file_of(table, row[inputs], folder), None if truths is None else _file_of(table, row[truths], folder))
@@ -143,9 +146,16 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
     ]
 
 
+def _delimiter(text: str) -> str:
+    """Return the delimiter of a csv file: spreadsheets of some countries write semicolons, others tabs."""
+    header = text.partition("\n")[0]
+    return max(",;\t", key=header.count)
+
+
 def _file_of(table: Path, text: str | None, folder: Path) -> Path:
     """Return the file that a table names; DataError if it is missing. Windows' separators are accepted."""
-    for name in (text or "", (text or "").replace("\\", "/")):
+    name_in_table = (text or "").strip()
+    for name in (text or "", name_in_table, name_in_table.replace("\\", "/")):
         if name and (folder / name).is_file():
             return folder / name
     raise DataError(f"{table} names {text}, which is not in {folder}.")

@@ -116,8 +116,11 @@ def _judge(found: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]])
     partner = _partner(found.item, pair, pairs)
     if pair.correlation >= MAX_UNRELATED and not partner:
         return found
-    belongs = f"; the input belongs to {partner}" if partner else ""
-    return replace(found, kind="unrelated", reason=f"the truth shows another photograph{belongs}")
+    truth = "the truth"
+    if found.item.truth is not None and found.item.truth.name != found.item.name:
+        truth = f"the truth {found.item.truth.name}"
+    belongs = f"; the input belongs to the truth {partner}" if partner else ""
+    return replace(found, kind="unrelated", reason=f"{truth} shows another photograph{belongs}")
 
 
 def _partner(item: Item, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> str:

@@ -123,11 +123,14 @@ class RunSummary:
 def read_run_info(folder: Path) -> RunInfo:
     """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out."""
     stored = _read_json(folder / RUN_INFO)
-    known = {name: stored[name] for name in RunInfo.__dataclass_fields__ if name in stored}
+    empty: dict[str, Any] = {"seed": 0, "data": ""}
+    empty |= {name: value for name, value in asdict(RunInfo()).items() if value is not None}
+    known = {name: stored[name] for name, like in empty.items() if isinstance(stored.get(name), type(like))}
     try:
-        sessions = tuple(Session(**session) for session in known.pop("sessions", ()))
+        sessions = tuple(Session(**session) for session in stored.get("sessions", ()))
     except TypeError:
         sessions = ()
+    known.pop("sessions", None)
     return RunInfo(**known, sessions=sessions)
 
 
@@ -150,17 +153,29 @@ def write_summary(folder: Path, summary: RunSummary) -> None:
 
 
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of metrics.jsonl in order, except a line that was cut off when the process was killed."""
+    """Yield the records of metrics.jsonl in order.
+
+    Lines that are no record are left out, such as one that was cut off when the process was killed.
+    """
     path = folder / METRICS
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            yield {_RENAMED.get(name, name): value for name, value in record.items()}
+            if _is_record(record):
+                yield {_RENAMED.get(name, name): value for name, value in record.items()}
+
+
+def _is_record(record: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Return whether a value is a table in which the entries that every reader takes for granted have their types."""
+    if not isinstance(record, dict):
+        return False
+    tables = ("warning", "epoch_end", "validation")
+    return isinstance(record.get("step", 0), int) and all(isinstance(record.get(key, {}), dict) for key in tables)
 
 
 def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:

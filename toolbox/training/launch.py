@@ -163,7 +163,7 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     """Return the plan of a run, and its data folder.
 
     Raises:
-        UsageError: `resume` is not a run folder, or the recipe has faults.
+        UsageError: `resume` is not a run folder, its data folder is not known, or the recipe has faults.
     """
     if request.resume is None:
         assert request.recipe is not None
@@ -173,6 +173,11 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
     recipe = request.recipe or run_recipe(request.resume)
+    if not info.recipe and request.data is None:
+        raise UsageError(
+            f"{request.resume / run_records.RUN_INFO} is missing or damaged, so the data folder of the run is not "
+            "known. Give it with --data."
+        )
     data = Path(info.data) if request.data is None and info.data else request.data
     return bind(recipe, request.catalog), data
 

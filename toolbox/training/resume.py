@@ -19,14 +19,25 @@ from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import environment_differences, fingerprint
 from toolbox.training.options import Console
+from toolbox.utils import files
 
 
 def newest_checkpoint(folder: Path, console: Console) -> str | None:
-    """Return the newest undamaged checkpoint of the run in `folder`, None if there is none; name the damaged ones."""
+    """Return the newest undamaged checkpoint of the run in `folder`, None if there is none.
+
+    Names the damaged ones, and says that the training begins again if all checkpoints of a validated run are lost.
+    """
     saved, warnings = checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)
     for line in warnings:
         console.print_line(line)
     checkpoint.rename_damaged(folder / run_dir.CHECKPOINTS)
+    summary = run_records.read_summary(folder)
+    if saved is None and summary is not None and summary.best is not None:
+        console.print_line(
+            f"warning: {files.printable(folder / run_dir.CHECKPOINTS)} has no usable checkpoint, so the training "
+            f"begins again at step 0. The best weights of before, of step {summary.best.step}, are kept until a "
+            "validation gives a better score."
+        )
     return None if saved is None else str(saved)
 
 

@@ -194,6 +194,7 @@ def continue_run_dir(
     known = {key: values[0] for key, values in info.changes.items()}
     info = replace(
         info,
+        recipe=info.recipe or plan.name,
         data=str(data.resolve()) if data else None,
         sessions=[*info.sessions, _session(device)],
         plugins=plugin_versions(plan),

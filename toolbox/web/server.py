@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 LOOPBACK = "127.0.0.1"
+HOST_REMEDY = f"--host takes an address of this machine: {LOOPBACK}, or 0.0.0.0 for all of them."
 # Colourings to choose from; the first is the ordinary one.
 VARIANTS = 4
 
@@ -73,6 +75,8 @@ class Service:
         self._restorer = restoring.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
         self._network = RememberingNetwork(self._restorer.network)
         self._fills = _fill_names(self.catalog, fill)
+        if not self.host.strip():  # an unset variable would open the page to the whole network
+            raise UsageError(f"--host is empty. {HOST_REMEDY}")
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,9 +84,9 @@ class Service:
             self._socket.bind((self.host, self.port))
         except OSError as error:
             self._socket.close()
-            raise UsageError(
-                f"--host {self.host} --port {self.port}: {error.strerror}. Choose another port, or 0 for a free one."
-            ) from None
+            is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+            remedy = "Choose another port, or 0 for a free one." if is_port else HOST_REMEDY
+            raise UsageError(f"--host {self.host} --port {self.port}: {error.strerror}. {remedy}") from None
         # A browser that is quicker than the start of the server waits, instead of being refused.
         self._socket.listen()
         self.port = self._socket.getsockname()[1]
