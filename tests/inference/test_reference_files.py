@@ -59,6 +59,8 @@ def test_another_scene_gives_the_same_file(album):
 
 def test_a_photo_is_no_reference_of_itself(album):
     assert not list(read_references([album / "photo.png"], album / "photo.png"))
+    run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "photo.png")
+    assert "the photo itself" in " ".join(read_report(album / "out")["photos"][0]["notes"])
 
 
 def test_the_flat_shape_of_a_gray_reference_is_damage(album):

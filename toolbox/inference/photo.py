@@ -21,6 +21,7 @@ from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
 from toolbox.inference.output_paths import Job
+from toolbox.inference.photo_search import is_same_path
 from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
 from toolbox.inference.reference_files import read_palette, read_references
@@ -118,6 +119,8 @@ def _restore_sheet(
     if sheet.mask_options.repair is not None:
         corrections = [*corrections, kinds_of_damage.describe(damage)]
     exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
+    if options.references and all(is_same_path(path, job.photo) for path in options.references):
+        notes.append("--reference is the photo itself and gives no colours")
     del photo, sheet, found
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
