@@ -31,6 +31,7 @@ class StandIn:
 
     keep: str = "luma"
     saturation: float = 1.0
+    predicts_classes: bool = False
     filler: object = None
     network: nn.Module = field(default_factory=Tint)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

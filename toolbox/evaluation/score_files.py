@@ -156,6 +156,11 @@ def zip_remedy(folder: str | Path) -> str:
     return f"Zip the pictures without the folder: python -m zipfile -c submission.zip {name}/*.png"
 
 
+def nested_remedy(name: str) -> str:
+    """Return the sentence of `zip_remedy` for the name of a file that is in a folder of a zip."""
+    return zip_remedy(name.replace("\\", "/").rpartition("/")[0])
+
+
 def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]:
     """Return the predictions in a folder or a zip, by their stem. A line on other files is added to `left_out`."""
     files.require_readable(path, "PREDICTIONS", "folder or zip")
@@ -169,7 +174,7 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
         raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
     nested = next((name for name in names if "/" in name or "\\" in name), None)
     if nested is not None:
-        remedy = zip_remedy(nested.replace("\\", "/").rpartition("/")[0])
+        remedy = nested_remedy(nested)
         raise DataError(
             f"{files.printable(path)} has {files.printable(nested)} in a folder; a submission has none. {remedy}"
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from toolbox.data import folders
 from toolbox.errors import DataError, UsageError
-from toolbox.evaluation.score_files import ZIP_ERRORS, zip_remedy
+from toolbox.evaluation.score_files import ZIP_ERRORS, nested_remedy, zip_remedy
 from toolbox.evaluation.submission import submission_names
 from toolbox.imaging import io
 from toolbox.utils import files
@@ -64,10 +64,8 @@ def _nested_line(nested: Mapping[str, str]) -> list[str]:
     """Return the line that names the files that are in a folder of the zip; none if there are none."""
     if not nested:
         return []
-    first = min(nested)
     verb = "is" if len(nested) == 1 else "are"
-    folder = first.replace("\\", "/").rpartition("/")[0]
-    return [f"{files.listed(sorted(nested))} {verb} in a folder; a submission has none. {zip_remedy(folder)}"]
+    return [f"{files.listed(sorted(nested))} {verb} in a folder; a submission has none. {nested_remedy(min(nested))}"]
 
 
 def _expected_sizes(tests: Path) -> dict[str, tuple[int, int]]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from toolbox.color import add_differences, array_cbcr, array_luma, color_differences
-from toolbox.inference.color_classes import compand, read_classes, shrink_to
+from toolbox.inference.color_classes import ColorClasses, compand, read_classes, shrink_to
 from toolbox.inference.photo_view import make_view
 from toolbox.inference.restorer import Restorer
 
@@ -26,17 +26,13 @@ _RADIUS = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ColorField:
-    """How likely each of K colours is over a photograph.
+class ColorField(ColorClasses):
+    """How likely each of K colours is over a photograph, and its luma.
 
     Attributes:
-        centres: (K, 2) float32, Cb and Cr.
-        probabilities: (K, h, w) float32; they sum to 1 over K.
         luma: (h, w) float32 in [0, 1].
     """
 
-    centres: np.ndarray
-    probabilities: np.ndarray
     luma: np.ndarray
 
     def at(self, x: float, y: float) -> list[str]:

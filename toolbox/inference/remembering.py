@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from toolbox.inference.fillers import LoadedFiller
-from toolbox.models.component_calls import ATTRIBUTE, call_generator
+from toolbox.models.component_calls import call_generator, share_watch
 from toolbox.utils.reuse import Recent, digest, reusing
 
 # Of the outputs of a network. Colours are found at a small scale, so this holds several photographs.
@@ -34,9 +34,7 @@ class RememberingNetwork(nn.Module):
         super().__init__()
         self.network = network
         self._recent: Recent[Outputs] = Recent(limit=max_bytes)
-        # The component that errors are reported for is the wrapped one.
-        if hasattr(network, ATTRIBUTE):
-            self.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
+        share_watch(self, network)
         self.train(network.training)
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the network has, as `centres`

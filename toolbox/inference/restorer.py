@@ -91,6 +91,11 @@ class Restorer:
         """The receptive radius of the network in pixels; see `tiling.probe_receptive_radius`. Probed on first use."""
         return probe_receptive_radius(self.network, self.device, self.multiple)
 
+    @cached_property
+    def predicts_classes(self) -> bool:
+        """Whether the network predicts classes of colours, as variants and palettes need. Probed on first use."""
+        return self.color_predictor(np.full((64, 64), 128, np.uint8)) is not None
+
     @property
     def color_predictor(self) -> ColorPredictor:
         """What the network predicts for the colours of a photograph."""

@@ -20,7 +20,7 @@ from toolbox.color import add_differences, color_differences, luma
 from toolbox.inference.color_classes import compand
 from toolbox.inference.output_paths import MAX_VARIANTS, MIN_VARIANTS
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
-from toolbox.models.component_calls import ATTRIBUTE, call_generator
+from toolbox.models.component_calls import call_generator, share_watch
 
 if TYPE_CHECKING:
     from toolbox.inference.restorer import Restorer
@@ -74,9 +74,7 @@ class TiltedNetwork(nn.Module):
         centres = compand(network.centres.float().cpu().numpy())  # type: ignore[operator, union-attr]
         offset = centres @ np.array([tilt.cb, tilt.cr], np.float32) + tilt.vivid * np.linalg.norm(centres, axis=1)
         self.register_buffer("offset", torch.from_numpy(offset).float().view(1, -1, 1, 1))
-        # The component that errors are reported for is the wrapped one.
-        if hasattr(network, ATTRIBUTE):
-            self.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
+        share_watch(self, network)
         self.train(network.training)
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -108,7 +106,7 @@ def vary(restorer: Restorer, count: int) -> list[Restorer]:
         raise ValueError(f"{count} variants are not possible; use {MIN_VARIANTS} to {MAX_VARIANTS}.")
     if restorer.keep != "luma":
         raise ValueError(f'Variants need keep = "luma", which gives new colours; it is "{restorer.keep}".')
-    if restorer.color_predictor(np.full((64, 64), 128, np.uint8)) is None:
+    if not restorer.predicts_classes:
         raise ValueError("Variants need weights that predict classes of colours, as luma does; these have none.")
     network = RememberingNetwork(restorer.network)
     filler = None if restorer.filler is None else remembering_filler(restorer.filler)

@@ -47,6 +47,12 @@ def attach(network: nn.Module, entry: Entry) -> None:
     network.__dict__[ATTRIBUTE] = Watch(entry=entry)
 
 
+def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
+    """Report the errors of a network that wraps another for the component that is wrapped."""
+    if hasattr(network, ATTRIBUTE):
+        wrapper.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
+
+
 def watch_of(network: object) -> Watch:
     """Return the watch of a network; an empty one if it has none."""
     watch = getattr(network, ATTRIBUTE, None)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import TypeGuard
 
 import cv2
 import numpy as np
@@ -103,14 +104,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], decimals: int
     return f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(value: object, decimals: int | None) -> str:
     if isinstance(value, float) and decimals is not None:
         return f"{value:.{decimals}f}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if _is_number(value):
         return format_number(value)
     return "" if value is None else str(value)
 

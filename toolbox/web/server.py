@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import uvicorn
 from torch import nn
 
@@ -125,7 +124,7 @@ class Service:
     def _variants(self) -> dict[str, Choice]:
         """Return the setting of the colouring; nothing for weights that predict no classes of colours."""
         assert self._restorer is not None
-        if self._restorer.color_predictor(np.full((64, 64), 128, np.uint8)) is None:
+        if not self._restorer.predicts_classes:
             return {}
         return {"variant": Choice(values=list(range(1, VARIANTS + 1)))}
 
