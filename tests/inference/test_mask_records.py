@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,10 @@ def test_masks_do_not_go_among_results(folders):
     Path("results").mkdir()
     Path("results/report.json").write_text("{}")
     assert "has results of `toolbox restore`" in invoke_error("mask", folders[0], "-o", "results")
+
+
+def test_records_that_cannot_be_written_take_no_results(folders):
+    Path("masks/.masks.json").mkdir(parents=True)
+    result = invoke("mask", folders[0], "-o", "masks", "--json", code=1)
+    assert json.loads(result.stdout)[0]["mask"] == "masks/photo.png"
+    assert ".masks.json can't be written: a folder has that name" in result.stderr

@@ -157,3 +157,19 @@ def test_processes_know_each_others_results(stand_in, monkeypatch):
             restore("album", "-o", "out")
     monkeypatch.delenv("WORLD_SIZE")
     assert "3 there already" in restore("album", "-o", "out") and len(stand_in.calls) == 3
+
+
+def test_a_report_that_cannot_be_written_takes_no_summary_and_no_record(stand_in):
+    write("in/a.png", 1)
+    write("in/b.png", 2)
+    os.makedirs("out/report.json")  # no report can replace a folder
+    result = run_restore("in", "-o", "out", "--mask", "none", code=1)
+    assert (
+        "2 restored\n" in result.stdout and "out/report.json can't be written: a folder has that name" in result.stderr
+    )
+    os.rmdir("out/report.json")
+    assert "2 there already" in restore("in", "-o", "out")
+    Path("out/report.json").unlink()
+    os.mkdir("out/report.json")
+    result = run_restore("in", "-o", "out", "--mask", "none", "--overwrite", "--json", code=1)
+    assert json.loads(result.stdout)["restored"] == 2

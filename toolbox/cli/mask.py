@@ -83,7 +83,7 @@ def command(
                     for path, target in zip(photos, targets, strict=True)
                 ]
             finally:
-                owners.save()
+                save_error = _save(owners)
     except locks.BusyError:
         raise OutputError(f"Another process writes masks into {files.printable(out)}; wait until it ends.") from None
     for path, reason in left_out.folders.items():
@@ -93,8 +93,19 @@ def command(
         print_json(records)
     if line := describe_files(left_out.files):
         echo(line, err=as_json)
+    if save_error is not None:
+        raise save_error
     if any("error" in record for record in records):
         context.exit(1 if len(records) == 1 else 3)
+
+
+def _save(owners: MaskRecords) -> OutputError | None:
+    """Save the records; return the error if they can't be written, so that the results are printed all the same."""
+    try:
+        owners.save()
+    except OutputError as error:
+        return error
+    return None
 
 
 def _flags(context: click.Context) -> dict[str, str]:

@@ -16,6 +16,7 @@ from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
 from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
+from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
     from toolbox.inference.restorer import Restorer
+    from toolbox.inference.result_records import ResultRecords
     from toolbox.utils.console import Console
 
 
@@ -43,6 +45,15 @@ class Jobs:
     def total(self) -> int:
         """The number of results in the report of this process: photographs, and folders that can't be read."""
         return len(self.own) + (0 if self.rank else len(self.left_out.folders))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The results of this process, the signal that stopped it, and why its report could not be written."""
+
+    results: list[PhotoResult]
+    signal: int | None
+    report_error: OutputError | None
 
 
 @click.command("restore")
@@ -161,11 +172,16 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
         return
     if arguments.format == "keep" and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)
-    results, stop_signal = _restore(context, arguments, options, jobs, console)
+    batch = _restore(context, arguments, options, jobs, console)
+    results = batch.results
     print_summary(results, len(jobs.all), options, left_out, console, repairs=arguments.repair)
-    if stop_signal is not None:
+    if batch.signal is not None:
         console.print_line(f"Stopped with {jobs.total - len(results)} left; run the same command again to continue.")
-        raise SystemExit(128 + stop_signal)
+        if batch.report_error is not None:
+            click.echo(f"toolbox: {batch.report_error}", err=True)
+        raise SystemExit(128 + batch.signal)
+    if batch.report_error is not None:
+        raise batch.report_error
     write_report(arguments, console)
     write_zip(arguments, jobs, results, console)
     if any(result.status == "failed" for result in results):
@@ -178,11 +194,10 @@ def _restore(
     options: RestoreOptions,
     jobs: Jobs,
     console: Console,
-) -> tuple[list[PhotoResult], int | None]:
-    """Restore the photographs of this process and write its report; return the results, and the signal that stopped."""
+) -> Batch:
+    """Restore the photographs of this process and write its report."""
     from toolbox.inference import batch
     from toolbox.inference.result_records import ResultRecords
-    from toolbox.utils import files
     from toolbox.utils.signals import stop_on_signals
 
     report_path = _report_path(arguments, jobs)
@@ -216,11 +231,22 @@ def _restore(
                     advance()
         finally:
             report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.files, records)
-            files.write_json(report_path, report)
-            records.close()
+            report_error = _write_records(report_path, report, records)
     if arguments.as_json:
         print_json(report)
-    return results, stopped.signal
+    return Batch(results=results, signal=stopped.signal, report_error=report_error)
+
+
+def _write_records(path: Path, report: dict[str, Any], records: ResultRecords) -> OutputError | None:
+    """Write the report; return the error if it can't be written, so that the summary is printed all the same."""
+    from toolbox.utils import files
+
+    try:
+        files.write_json(path, report)
+    except OutputError as error:
+        return error
+    records.close()  # not before: until then, only the journal says whose the results are
+    return None
 
 
 def _with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from toolbox.cli.common import FilePath, load_catalog
 from toolbox.errors import UsageError
 
 LOOPBACK = "127.0.0.1"
+LOCK = ".album.lock"
 
 
 @click.command("serve")
@@ -24,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 @click.option(
     "--album",
     type=FilePath(exists=True, file_okay=False),
-    help="Open the photographs of this folder; they are copied, never changed.",
+    help="Open the photographs below this folder; they are copied, never changed.",
 )
 @click.option(
     "--keep",
@@ -44,6 +46,7 @@ def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - t
         keep = options["keep"]
         if keep is not None:
             _require_folder(keep)
+            stack.enter_context(_only_process(keep))
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolbox-serve-")))
         album = Album(folder)
         service = server.Service(
@@ -64,6 +67,20 @@ def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - t
         if not options["no_browser"]:
             click.launch(service.link)
         service.run()
+
+
+@contextmanager
+def _only_process(folder: Path) -> Iterator[None]:
+    """Keep other processes from serving the album in `folder`: each would not see what the other one changes."""
+    from toolbox.utils import files, locks
+
+    try:
+        with locks.hold_lock(folder / LOCK, remove=True):
+            yield
+    except locks.BusyError:
+        raise UsageError(
+            f"Another process serves the album in --keep {files.printable(folder)}: end it, or choose another folder."
+        ) from None
 
 
 def _require_folder(folder: Path) -> None:

@@ -96,6 +96,10 @@ class Album:
         with self._lock:
             return self._entries[photo_id]
 
+    def digests(self) -> set[str]:
+        """Return the SHA-256 of the file of each open photograph."""
+        return {files.sha256(self.job(entry.id).photo) for entry in self.entries()}
+
     def add(self, data: bytes, name: str) -> PhotoEntry:
         """Open a photograph: check and decode it, and find its lost region.
 

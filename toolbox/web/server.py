@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import secrets
 import socket
 from collections.abc import Iterator, Mapping
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from torch import nn
 
-from toolbox.errors import ToolboxError, UsageError, one_line
+from toolbox.errors import DataError, ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
-from toolbox.imaging import io
+from toolbox.imaging.formats import describe_files
 from toolbox.inference import restorer as restoring
 from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
+from toolbox.inference.photo_search import LeftOut, find_photos
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.inference.variants import TILTS, TiltedNetwork
@@ -158,12 +160,34 @@ class Service:
 
 
 def open_folder(album: Album, folder: Path) -> Iterator[str]:
-    """Open every photograph of a folder; yield a line for each that can't be opened."""
-    for path in io.find_images(folder):
+    """Open every photograph below a folder that the album does not have; yield a line on each that is not opened.
+
+    Raises:
+        DataError: the folder has no photographs.
+    """
+    left_out = LeftOut()
+    photos = find_photos(folder, left_out, skip=album.folder)
+    if not photos:
+        raise DataError(f"--album {files.printable(folder)}: {left_out.why_none()}")
+    known = album.digests()
+    opened_before = 0
+    for number, path in enumerate(photos):
         try:
-            album.add(path.read_bytes(), path.name)
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() in known:
+                opened_before += 1
+            else:
+                album.add(data, path.name)
+        except UsageError as error:  # the album is full
+            yield f"{files.printable(path)} and what follows, {len(photos) - number} in all: {one_line(error)}"
+            break
         except (ToolboxError, OSError) as error:
-            yield f"{files.printable(path.name)}: {one_line(error)}"
+            yield f"{files.printable(path)}: {one_line(error)}"
+    if opened_before:
+        yield f"{opened_before} of {len(photos)} photographs are open from before."
+    yield from left_out.folders.values()
+    if line := describe_files(left_out.files):
+        yield line
 
 
 def _fill_names(catalog: Catalog, default: str | None) -> list[str]:
