@@ -61,11 +61,15 @@ class StandIn:
 
 def install_stand_in(monkeypatch):
     """Return a stand-in that `toolbox restore` uses instead of trained weights."""
-    stand_in = StandIn()
+    return install(monkeypatch, StandIn())
+
+
+def install(monkeypatch, restorer):
+    """Use a restorer instead of trained weights, and return it."""
     # Imported while the function is replaced, this module would keep the stand-in after the test.
     importlib.import_module("toolbox.inference.arrays")
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: stand_in)
-    return stand_in
+    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: restorer)
+    return restorer
 
 
 def run_restore(*arguments, code=0):

@@ -7,6 +7,8 @@ import shutil
 import numpy as np
 import pytest
 from browser_page import wait_until_ready, watch
+from page_server import running
+from standins import install_stand_in
 
 from toolbox.hooks.protocols import Detection
 from toolbox.masks.detectors import LoadedDetector
@@ -48,6 +50,19 @@ def proposed(monkeypatch):
     loaded = LoadedDetector(name="print-damage", detect=detect)
     monkeypatch.setattr(damage, "damage_detector", lambda params, catalog: loaded)
     return found
+
+
+@pytest.fixture
+def restorer(monkeypatch):
+    """Return what restores in the page and with the command, instead of weights; other files have another one."""
+    return install_stand_in(monkeypatch)
+
+
+@pytest.fixture
+def service(tmp_path, restorer):
+    """Serve an empty album."""
+    with running(tmp_path / "album") as service:
+        yield service
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from browser_page import drag, open_photo, photo, wait_for_text
-from page_server import running
 from scenes import tint_restorer
+from standins import install
 
 ROOT = Path(__file__).resolve().parents[2]
 # The folders in which npm and Debian install packages.
@@ -28,11 +28,8 @@ def axe():
 
 
 @pytest.fixture
-def service(tmp_path, monkeypatch):
-    restorer = tint_restorer("luma", 96)
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: restorer)
-    with running(tmp_path / "album") as service:
-        yield service
+def restorer(monkeypatch):
+    return install(monkeypatch, tint_restorer("luma", 96))
 
 
 def faults(page, axe):

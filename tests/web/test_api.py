@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 from page_server import add, call, restore, running, state, wait_until
-from standins import gray, install_stand_in, run_restore
+from standins import gray, run_restore
 
 from toolbox.errors import UsageError
 from toolbox.hooks import catalog
@@ -16,17 +16,6 @@ from toolbox.imaging import io
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.web.album import Album
 from toolbox.web.server import Service
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    return install_stand_in(monkeypatch)
-
-
-@pytest.fixture
-def service(tmp_path, stand_in):
-    with running(tmp_path / "album") as service:
-        yield service
 
 
 @pytest.fixture
@@ -65,7 +54,7 @@ def test_a_changed_mask_is_what_is_filled_as_with_mask_in_the_command(service, p
     assert call(service, "GET", f"/api/photos/{entry['id']}/result")[1] == (tmp_path / "out/old print.png").read_bytes()
 
 
-def test_an_empty_mask_ends_the_search_for_a_lost_region(service, stand_in, tmp_path):
+def test_an_empty_mask_ends_the_search_for_a_lost_region(service, restorer, tmp_path):
     pixels = gray(96, 96)
     pixels[20:60, 30:70] = 0
     io.write_png(tmp_path / "p.png", pixels)
@@ -75,7 +64,7 @@ def test_an_empty_mask_ends_the_search_for_a_lost_region(service, stand_in, tmp_
     empty = mask_png(tmp_path, np.zeros((96, 96), bool))
     call(service, "PUT", f"/api/photos/{entry['id']}/mask", empty.read_bytes())
     restore(service, entry["id"])
-    assert not stand_in.calls[-1][2].any()
+    assert not restorer.calls[-1][2].any()
 
 
 def test_a_colour_photograph_without_marks_is_left_unchanged_with_the_reason(service, tmp_path):
@@ -101,13 +90,13 @@ def test_a_mask_of_another_size_is_refused(service, photo, tmp_path):
     assert status == 400 and "10x10" in answer["error"] and "64x48" in answer["error"]
 
 
-def test_too_many_pixels_are_refused_before_decoding(tmp_path, stand_in, photo):
+def test_too_many_pixels_are_refused_before_decoding(tmp_path, restorer, photo):
     with running(tmp_path / "album", max_pixels=100) as service:
         status, answer = call(service, "POST", "/api/photos?name=x.png", photo.read_bytes())
     assert status == 400 and "more than the limit of 100" in answer["error"]
 
 
-def test_a_photograph_that_fails_does_not_stop_the_next(service, stand_in, photo):
+def test_a_photograph_that_fails_does_not_stop_the_next(service, restorer, photo):
     first, second = add(service, photo), add(service, photo)
     broken = iter([True])
 
@@ -115,18 +104,18 @@ def test_a_photograph_that_fails_does_not_stop_the_next(service, stand_in, photo
         if next(broken, False):
             raise RuntimeError("out of\nmemory")
 
-    object.__setattr__(stand_in, "before_call", fail_once)
+    object.__setattr__(restorer, "before_call", fail_once)
     call(service, "POST", f"/api/photos/{first['id']}/restore", b"{}")
     assert restore(service, second["id"])["state"] == "restored"
     failed = call(service, "GET", f"/api/photos/{first['id']}")[1]
     assert failed["state"] == "failed" and failed["reason"] == "RuntimeError: out of memory"
 
 
-def test_a_waiting_photograph_can_be_cancelled(service, stand_in, photo):
+def test_a_waiting_photograph_can_be_cancelled(service, restorer, photo):
     import threading
 
     gate = threading.Event()
-    object.__setattr__(stand_in, "before_call", lambda count: gate.wait(60))
+    object.__setattr__(restorer, "before_call", lambda count: gate.wait(60))
     first, second = add(service, photo)["id"], add(service, photo)["id"]
     for photo_id in (first, second):
         call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")
@@ -135,10 +124,10 @@ def test_a_waiting_photograph_can_be_cancelled(service, stand_in, photo):
     assert call(service, "DELETE", f"/api/photos/{second}/restore")[1]["state"] == "new"
     gate.set()
     wait_until(lambda: state(service, first) == "restored")
-    assert len(stand_in.calls) == 1
+    assert len(restorer.calls) == 1
 
 
-def test_photographs_are_kept_over_a_restart(tmp_path, stand_in, photo):
+def test_photographs_are_kept_over_a_restart(tmp_path, restorer, photo):
     with running(tmp_path / "album") as service:
         entry = add(service, photo)
         restore(service, entry["id"])
@@ -233,7 +222,7 @@ def test_the_page_is_small_and_names_no_other_address(service):
     assert len(texts) >= 2 and all(text.keys() == texts[0].keys() for text in texts)
 
 
-def test_the_page_offers_what_the_command_has(service, photo, stand_in):
+def test_the_page_offers_what_the_command_has(service, photo, restorer):
     offered = call(service, "GET", "/api/choices")[1]["settings"]
     assert offered["fill"][0] == "auto" and {"smooth", "texture", "network"} < set(offered["fill"])
     entry = add(service, photo)
@@ -246,7 +235,7 @@ def test_the_page_offers_what_the_command_has(service, photo, stand_in):
 
 
 @pytest.mark.parametrize(("host", "text"), [("", "--host is empty"), (" ", "--host is empty"), ("192.0.2.1", "--host")])
-def test_a_host_that_is_no_address_of_this_machine_is_refused(tmp_path, stand_in, host, text):
+def test_a_host_that_is_no_address_of_this_machine_is_refused(tmp_path, restorer, host, text):
     service = Service(
         album=Album(tmp_path), catalog=catalog.load(third_party=False), weights="luma", device="cpu", host=host, port=0
     )

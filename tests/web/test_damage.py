@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from page_server import add, call, running
-from standins import gray, install_stand_in
+from page_server import add, call
+from standins import gray
 
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
@@ -24,7 +24,7 @@ def detect(image):
     return Detection(mask=LABELS > 0, probabilities=probabilities)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def asked(monkeypatch):
     """Find the damage `LABELS` everywhere; return the params with which detectors were asked for."""
     asked = []
@@ -35,13 +35,6 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(damage, "damage_detector", load)
     return asked
-
-
-@pytest.fixture
-def service(tmp_path, monkeypatch, asked):
-    install_stand_in(monkeypatch)
-    with running(tmp_path / "album") as service:
-        yield service
 
 
 def test_the_damage_of_a_photograph_is_proposed_by_groups(service, tmp_path, asked):

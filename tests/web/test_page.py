@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
-from standins import install_stand_in, run_restore
+from standins import run_restore
 from toolbox_plugins.default.lost_region import damage
 
 from toolbox.data import sample
@@ -18,13 +17,6 @@ from toolbox.imaging import io
 
 ROOT = Path(__file__).resolve().parents[2]
 PHONE = {"width": 390, "height": 800}
-
-
-@pytest.fixture
-def service(tmp_path, monkeypatch):
-    install_stand_in(monkeypatch)
-    with running(tmp_path / "album") as service:
-        yield service
 
 
 def test_mark_restore_compare_and_save(page, tmp_path):

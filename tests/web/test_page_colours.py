@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import pytest
 from browser_page import drag, open_photo, wait_for_text
-from page_server import running, wait_until
+from page_server import wait_until
 from scenes import scene, second_photo, tint_restorer
+from standins import install
 
 from toolbox.color import integer_luma
 from toolbox.imaging import io
 
 
 @pytest.fixture
-def service(tmp_path, monkeypatch):
-    restorer = tint_restorer("luma", 96)
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: restorer)
-    with running(tmp_path / "album") as service:
-        yield service
+def restorer(monkeypatch):
+    return install(monkeypatch, tint_restorer("luma", 96))
 
 
 def open_restored(page, tmp_path):

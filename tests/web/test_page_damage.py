@@ -5,19 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from browser_page import open_photo, photo, wait_for_text
-from page_server import running
-from standins import install_stand_in
 
 from toolbox.imaging import io
-
-
-@pytest.fixture
-def service(tmp_path, monkeypatch):
-    install_stand_in(monkeypatch)
-    with running(tmp_path / "album") as service:
-        yield service
 
 
 def saved_marks(page):

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 from browser_page import open_photo, wait_for_text
-from page_server import add, call, restore, running
+from page_server import add, call, restore
 from prints import fade, on_table, picture
-from standins import install_stand_in, run_restore
+from standins import run_restore
 
 from toolbox.imaging import io
-
-
-@pytest.fixture
-def service(tmp_path, monkeypatch):
-    install_stand_in(monkeypatch)
-    with running(tmp_path / "album") as service:
-        yield service
 
 
 def table_photo(tmp_path):

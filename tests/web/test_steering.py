@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from page_server import add, call, restore, running, wait_until
+from page_server import add, call, restore, wait_until
 from scenes import scene, second_photo, tint_restorer
 from standins import run_restore
 
@@ -20,21 +20,15 @@ HEIGHT, WIDTH = 240, 320
 
 
 @pytest.fixture
-def network(monkeypatch):
-    """Load a small generator instead of the weights, for the page and for the command; return its restorer."""
-    restorer = tint_restorer("luma", 96)
+def restorer(monkeypatch):
+    """Load a small generator instead of the weights, for the page and for the command."""
+    tint = tint_restorer("luma", 96)
 
     def load(weights, *, saturation=1.0, fill=None, **options):
-        return replace(restorer, saturation=saturation, filler=find_filler(fill, catalog.load(third_party=False)))
+        return replace(tint, saturation=saturation, filler=find_filler(fill, catalog.load(third_party=False)))
 
     monkeypatch.setattr("toolbox.inference.restorer.load_restorer", load)
-    return restorer.network
-
-
-@pytest.fixture
-def service(tmp_path, network):
-    with running(tmp_path / "album") as service:
-        yield service
+    return tint
 
 
 @pytest.fixture
@@ -93,9 +87,9 @@ def test_without_its_guides_a_photograph_is_restored_as_before(service, photo, t
     assert call(service, "GET", f"/api/photos/{photo_id}/result") == before
 
 
-def test_other_strokes_and_another_saturation_do_not_run_the_network_again(service, photo, network, tmp_path):
+def test_other_strokes_and_another_saturation_do_not_run_the_network_again(service, photo, restorer, tmp_path):
     calls = []
-    network.register_forward_hook(lambda *call: calls.append(1))
+    restorer.network.register_forward_hook(lambda *call: calls.append(1))
     photo_id = add(service, photo)["id"]
     restore(service, photo_id)
     assert calls
@@ -158,11 +152,11 @@ def test_a_saturation_outside_the_range_is_refused(service, photo, saturation):
     assert call(service, "POST", f"/api/photos/{photo_id}/restore", body)[0] == 400
 
 
-def test_a_change_while_a_photograph_is_restored_is_not_lost(service, photo, network):
+def test_a_change_while_a_photograph_is_restored_is_not_lost(service, photo, restorer):
     import threading
 
     gate = threading.Event()
-    network.register_forward_hook(lambda *call: gate.wait(60) and None)
+    restorer.network.register_forward_hook(lambda *call: gate.wait(60) and None)
     photo_id = add(service, photo)["id"]
     for saturation in (1, 0.5):
         call(service, "POST", f"/api/photos/{photo_id}/restore", json.dumps({"saturation": saturation}).encode())

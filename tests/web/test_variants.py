@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from page_server import add, call, restore, running
+from page_server import add, call, restore
 from standins import run_restore
 
 from toolbox.data import sample
@@ -11,9 +11,8 @@ from toolbox.imaging import io
 
 
 @pytest.fixture
-def service(tmp_path):
-    with running(tmp_path / "album") as service:
-        yield service
+def restorer():
+    """Use the shipped weights."""
 
 
 def test_variants_and_a_palette_give_the_pixels_of_the_command(service, tmp_path):

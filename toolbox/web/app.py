@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from toolbox import __version__
 from toolbox.errors import ToolboxError, one_line
 from toolbox.guidance.provenance import COLOURS
 from toolbox.web import guides, prints
-from toolbox.web.album import Album
+from toolbox.web.album import Album, PhotoEntry
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.security import Guard
@@ -66,13 +67,13 @@ def make_app(
         Route(photo + "/view", _picture(album.view)),
         Route(photo + "/small", _picture(album.small_view)),
         Route(photo + "/mask", _picture(album.mask)),
-        Route(photo + "/mask", api.set_mask, methods=["PUT"]),
+        Route(photo + "/mask", _change(album.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
-        Route(photo + "/hints", api.set_hints, methods=["PUT"]),
-        Route(photo + "/hints", api.remove_hints, methods=["DELETE"]),
+        Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
+        Route(photo + "/hints", _change(partial(guides.remove_hints, album)), methods=["DELETE"]),
         Route(photo + "/reference", _picture(album.reference_view)),
-        Route(photo + "/reference", api.set_reference, methods=["PUT"]),
-        Route(photo + "/reference", api.remove_reference, methods=["DELETE"]),
+        Route(photo + "/reference", _change(partial(guides.set_reference, album), "name"), methods=["PUT"]),
+        Route(photo + "/reference", _change(partial(guides.remove_reference, album)), methods=["DELETE"]),
         Route(photo + "/colors", api.colors),
         Route(photo + "/damage", api.damage),
         Route(photo + "/sheet", api.sheet),
@@ -120,44 +121,17 @@ class _Api:
         data = await _body(request, MAX_BYTES)
         name = request.query_params.get("name", "")
         entry = await anyio.to_thread.run_sync(self.album.add, data, name)
-        return JSONResponse(asdict(entry), status_code=201)
+        return _send(entry, status=201)
 
     async def show(self, request: Request) -> Response:
         """Return one photograph."""
-        return JSONResponse(asdict(self.album.entry(_photo_id(request))))
+        return _send(self.album.entry(_photo_id(request)))
 
     async def remove(self, request: Request) -> Response:
         """Close a photograph."""
         self.worker.cancel(_photo_id(request))
         await anyio.to_thread.run_sync(self.album.remove, _photo_id(request))
         return Response(status_code=204)
-
-    async def set_mask(self, request: Request) -> Response:
-        """Replace the mask."""
-        data = await _body(request, MAX_BYTES)
-        entry = await anyio.to_thread.run_sync(self.album.set_mask, _photo_id(request), data)
-        return JSONResponse(asdict(entry))
-
-    async def set_hints(self, request: Request) -> Response:
-        """Replace the strokes of colour."""
-        data = await _body(request, MAX_BYTES)
-        entry = await anyio.to_thread.run_sync(guides.set_hints, self.album, _photo_id(request), data)
-        return JSONResponse(asdict(entry))
-
-    async def remove_hints(self, request: Request) -> Response:
-        """Remove the strokes of colour."""
-        return JSONResponse(asdict(guides.remove_hints(self.album, _photo_id(request))))
-
-    async def set_reference(self, request: Request) -> Response:
-        """Replace the reference photograph."""
-        data = await _body(request, MAX_BYTES)
-        name = request.query_params.get("name", "")
-        entry = await anyio.to_thread.run_sync(guides.set_reference, self.album, _photo_id(request), data, name)
-        return JSONResponse(asdict(entry))
-
-    async def remove_reference(self, request: Request) -> Response:
-        """Remove the reference photograph."""
-        return JSONResponse(asdict(guides.remove_reference(self.album, _photo_id(request))))
 
     async def colors(self, request: Request) -> Response:
         """Return colours that are likely at a point, whose place is a fraction of the width and of the height."""
@@ -188,12 +162,12 @@ class _Api:
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         self.worker.restore(_photo_id(request), settings)
-        return JSONResponse(asdict(self.album.entry(_photo_id(request))), status_code=202)
+        return _send(self.album.entry(_photo_id(request)), status=202)
 
     async def cancel(self, request: Request) -> Response:
         """Take a photograph out of the queue."""
         self.worker.cancel(_photo_id(request))
-        return JSONResponse(asdict(self.album.entry(_photo_id(request))))
+        return _send(self.album.entry(_photo_id(request)))
 
 
 async def _page(request: Request) -> Response:
@@ -207,6 +181,26 @@ def _picture(path: Callable[[str], Path]) -> Endpoint:
         return FileResponse(path(_photo_id(request)), media_type="image/png")
 
     return send
+
+
+def _change(change: Callable[..., PhotoEntry], *fields: str) -> Endpoint:
+    """Return the endpoint that changes a photograph and sends its entry.
+
+    Args:
+        change: gets the id of the photograph, the body of a PUT, and the values of `fields`.
+        fields: names of values in the query.
+    """
+
+    async def answer(request: Request) -> Response:
+        arguments: list[Any] = [await _body(request, MAX_BYTES)] if request.method == "PUT" else []
+        arguments += [request.query_params.get(name, "") for name in fields]
+        return _send(await anyio.to_thread.run_sync(change, _photo_id(request), *arguments))
+
+    return answer
+
+
+def _send(entry: PhotoEntry, *, status: int = 200) -> Response:
+    return JSONResponse(asdict(entry), status_code=status)
 
 
 def _fraction(request: Request, name: str) -> float:
