@@ -78,7 +78,9 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         image = row.opener(io.BytesIO(png.data if png else data))
     except SyntaxError as error:  # Pillow raises it for a header that it cannot parse
         if str(error) in _UNSUPPORTED_TIFF:
-            raise BrokenFileError("is a TIFF of a kind that is not supported: save it with 8 or 16 bits") from error
+            raise BrokenFileError(
+                "is a TIFF of a kind that is not supported: save it as RGB or gray, with 8 or 16 bits, unsigned"
+            ) from error
         raise BrokenFileError(f"is damaged or of a kind that is not supported: {row.name} header ({error})") from error
     width, height = image.size
     if width * height > max_pixels:

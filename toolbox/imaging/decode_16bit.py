@@ -1,4 +1,4 @@
-"""Decode PNG and TIFF files of 16 bits per sample with OpenCV, since Pillow reduces 16-bit colour to 8 bits.
+"""Decode PNG and TIFF files of 16 bits or of floating-point numbers with OpenCV; Pillow reduces colours to 8 bits.
 
 OpenCV accepts damaged PNG data and may turn a TIFF by itself. So it gets only checked data, and a TIFF whose
 orientation was removed.
@@ -17,15 +17,17 @@ from PIL import ImageFile, TiffImagePlugin
 from toolbox.imaging.exif import ORIENTATION
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png, check_stream
+from toolbox.imaging.tiff_open import is_float
 from toolbox.imaging.tiff_samples import decode_samples
 
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 256, 257, 258, 262, 277, 284, 338
 _COMPRESSION = 259
-_WHITE_IS_ZERO, _INTERLEAVED = 0, 1
-_PHOTOMETRICS = (_WHITE_IS_ZERO, 1, 2)  # gray in two directions, and RGB
+_WHITE_IS_ZERO, _RGB, _INTERLEAVED = 0, 2, 1
+_PHOTOMETRICS = (_WHITE_IS_ZERO, 1, _RGB)  # gray in two directions, and RGB
 _UNSUPPORTED = "is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray"
 # Of the compressions of TIFF: none, LZW, Deflate (two numbers), PackBits.
 _OPENCV_COMPRESSIONS = (1, 5, 8, 32773, 32946)
+_OPENCV_CHANNELS = (1, 3, 4)
 _UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of _EXTRA_SAMPLES
 # OpenCV 4 has its log level at the top, OpenCV 5 in a module.
 _OPENCV_LOG: Any = getattr(cv2.utils, "logging", cv2)
@@ -47,38 +49,83 @@ def decode_png16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> Pi
 
 
 def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> PixelsAndAlpha | None:
-    """Return pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16, as stored; None if it has no 16 bits."""
+    """Return pixels (H, W) or (H, W, 3) and alpha (H, W) or None, uint16, as stored.
+
+    Floating-point numbers from 0 to 1 become the full range. None: the file has neither 16 bits nor such numbers.
+    """
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     tags = image.tag_v2
-    if 16 not in tags.get(_BITS, ()):
+    has_floats = is_float(tags)
+    if 16 not in tags.get(_BITS, ()) and not has_floats:
         return None
-    channels = tags.get(_SAMPLES, 1)
-    if tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) not in _PHOTOMETRICS:
+    channels, photometric = tags.get(_SAMPLES, 1), tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO)
+    if photometric not in _PHOTOMETRICS:
         raise BrokenFileError(_UNSUPPORTED)  # OpenCV would fail on CMYK and Lab as on a damaged file
-    orientation = tags.get(ORIENTATION, 1)
-    stored = data if orientation == 1 else _without_orientation(data, orientation)
-    is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
-    if channels == 1:
-        samples = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
-    elif is_common and tags.get(_PLANES, _INTERLEAVED) == _INTERLEAVED:
-        samples = _decode_with_opencv(stored)
-    else:
-        samples = decode_samples(data, tags)
-        samples[..., :3] = samples[..., 2::-1].copy()  # as OpenCV
-    width, height = tags[_WIDTH], tags[_HEIGHT]
-    if samples.shape != ((height, width) if channels == 1 else (height, width, channels)):
+    samples = _decode_floats(data, tags) if has_floats else _decode_16bit(data, tags)
+    if samples.shape != (tags[_HEIGHT], tags[_WIDTH], channels):
         raise BrokenFileError(_UNSUPPORTED)
-    if channels == 1:
-        return (np.invert(samples) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else samples), None
-    pixels = np.ascontiguousarray(samples[..., 2::-1])
+    colors = 3 if photometric == _RGB else 1
+    if channels < colors:
+        raise BrokenFileError(_UNSUPPORTED)
+    pixels = samples[..., 0] if colors == 1 else samples[..., :3]
+    if photometric == _WHITE_IS_ZERO:
+        pixels = np.invert(pixels)
     extra = tags.get(_EXTRA_SAMPLES, (_UNSPECIFIED,))[0]
-    if channels == 3 or extra == _UNSPECIFIED:
-        return pixels, None
-    alpha = np.ascontiguousarray(samples[..., 3])
+    if channels == colors or extra == _UNSPECIFIED:
+        return np.ascontiguousarray(pixels), None
+    alpha = np.ascontiguousarray(samples[..., colors])
     if extra == _ASSOCIATED_ALPHA:  # the colours are stored multiplied by alpha
-        opacity = np.maximum(alpha, 1).astype(np.float32)[..., None] / 65535
-        pixels = np.minimum(np.rint(pixels / opacity), 65535).astype(np.uint16)
-    return pixels, alpha
+        opacity = np.maximum(alpha, 1).astype(np.float32) / 65535
+        pixels = np.rint(pixels / (opacity if colors == 1 else opacity[..., None]))
+        pixels = np.minimum(pixels, 65535).astype(np.uint16)
+    return np.ascontiguousarray(pixels), alpha
+
+
+def _decode_16bit(data: bytes, tags: Any) -> np.ndarray:  # noqa: ANN401 - a mapping of Pillow
+    """Return the samples (H, W, C) of a TIFF of 16 bits, in the order of the file."""
+    channels, is_common = tags.get(_SAMPLES, 1), tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    if channels == 1:
+        stored = _upright(data, tags)
+        gray = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
+        return gray[..., None]
+    if is_common and channels in _OPENCV_CHANNELS and tags.get(_PLANES, _INTERLEAVED) == _INTERLEAVED:
+        return _from_bgr(_decode_with_opencv(_upright(data, tags)))
+    return decode_samples(data, tags)
+
+
+def _decode_floats(data: bytes, tags: Any) -> np.ndarray:  # noqa: ANN401 - a mapping of Pillow
+    """Return the samples (H, W, C) of a TIFF of floating-point numbers, 0 to 1 as 0 to 65535, in the order of the file.
+
+    Raises:
+        BrokenFileError: they are of another range, or OpenCV can't decode them.
+    """
+    is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    if (
+        not is_common
+        or tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED
+        or tags.get(_SAMPLES, 1) not in _OPENCV_CHANNELS
+    ):
+        raise BrokenFileError(
+            "has floating-point samples in planes, with further channels, or under a compression that is not supported "
+            "with them: save it with 8 or 16 bits"
+        )
+    samples = _decode_with_opencv(_upright(data, tags), (np.dtype(np.float32), np.dtype(np.float64)))
+    if not np.isfinite(samples).all():
+        raise BrokenFileError("has floating-point samples that are NaN or infinite: save it with 8 or 16 bits")
+    low, high = float(samples.min()), float(samples.max())
+    if low < 0 or high > 1:
+        raise BrokenFileError(
+            f"has floating-point samples from {low:g} to {high:g}, and only 0 for black to 1 for white is known: "
+            "save it with 8 or 16 bits"
+        )
+    return _from_bgr(np.rint(samples * 65535).astype(np.uint16))
+
+
+def _from_bgr(samples: np.ndarray) -> np.ndarray:
+    """Return what OpenCV decoded as (H, W, C) in the order of the file; OpenCV exchanges red and blue."""
+    if samples.ndim == 2:
+        return samples[..., None]
+    return samples[..., [2, 1, 0, *range(3, samples.shape[2])]]
 
 
 def _decode_gray_with_pillow(data: bytes) -> np.ndarray:
@@ -96,8 +143,11 @@ def alpha_of_color(pixels: np.ndarray, color: tuple[int, ...]) -> np.ndarray:
     return np.where(same, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
 
 
-def _without_orientation(data: bytes, orientation: int) -> bytes:
+def _upright(data: bytes, tags: Any) -> bytes:  # noqa: ANN401 - a mapping of Pillow
     """Return a TIFF file that says it is upright: whether OpenCV turns it depends on OpenCV's version."""
+    orientation = tags.get(ORIENTATION, 1)
+    if orientation == 1:
+        return data
     order = "<" if data[:2] == b"II" else ">"
     count = "Q" if b"+" in data[2:4] else "I"  # BigTIFF counts in 64 bits
     # It should be a short number (3); some programs write a long one (4).
@@ -110,13 +160,13 @@ def _without_orientation(data: bytes, orientation: int) -> bytes:
     raise BrokenFileError(_UNSUPPORTED)
 
 
-def _decode_with_opencv(data: bytes) -> np.ndarray:
+def _decode_with_opencv(data: bytes, types: tuple[np.dtype, ...] = (np.dtype(np.uint16),)) -> np.ndarray:
     level = _OPENCV_LOG.getLogLevel()
     _OPENCV_LOG.setLogLevel(0)
     try:
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     finally:
         _OPENCV_LOG.setLogLevel(level)
-    if samples is None or samples.dtype != np.uint16:
-        raise BrokenFileError("is damaged: its 16-bit data can't be decoded")
+    if samples is None or samples.dtype not in types:
+        raise BrokenFileError("is damaged: its 16-bit or floating-point data can't be decoded")
     return samples

@@ -22,7 +22,6 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
     features,
 )
@@ -30,6 +29,7 @@ from PIL import (
 from toolbox.imaging import encode, integrity
 from toolbox.imaging.decode_16bit import PixelsAndAlpha, decode_png16, decode_tiff16
 from toolbox.imaging.png import Png, read_png
+from toolbox.imaging.tiff_open import open_tiff
 from toolbox.utils import files
 
 
@@ -108,7 +108,7 @@ FORMATS = (
         name="TIFF",
         suffixes=(".tif", ".tiff"),
         magic=re.compile(rb"II[*+]\0|MM\0[*+]"),
-        opener=TiffImagePlugin.TiffImageFile,
+        opener=open_tiff,
         check_tags=integrity.check_tiff,
         decode_16bit=decode_tiff16,
         encode=encode.encode_tiff,

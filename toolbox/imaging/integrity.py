@@ -17,8 +17,8 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0
 _MAX_JPEG_SCANS = 100
 # Offsets and sizes of the strips, and of the tiles.
 _STRIP_OFFSETS, _SAMPLE_FORMAT = 273, 339
-# Values of SampleFormat: signed, floating-point, complex.
-_SIGNED_OR_FLOAT = {2, 3, 5, 6}
+# Values of SampleFormat: signed; complex, signed or floating-point.
+_SIGNED_OR_COMPLEX = {2, 5, 6}
 _TIFF_DATA_TAGS = ((_STRIP_OFFSETS, 279), (324, 325))
 # Values of the field biCompression: none, and bit masks of the channels.
 _BMP_UNCOMPRESSED = (0, 3, 6)
@@ -114,8 +114,10 @@ def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
         BrokenFileError: one is not, or the samples are of a kind that is not supported.
     """
     formats = tags.get(_SAMPLE_FORMAT)
-    if isinstance(formats, tuple) and set(formats) & _SIGNED_OR_FLOAT:
-        raise BrokenFileError("has signed or floating-point samples, which are not supported: save it as 8 or 16 bits")
+    if isinstance(formats, tuple) and set(formats) & _SIGNED_OR_COMPLEX:
+        raise BrokenFileError(
+            "has signed or complex samples, which are not supported: save it with 8 or 16 bits, unsigned"
+        )
     for offset_tag, size_tag in _TIFF_DATA_TAGS:
         offsets, sizes = tags.get(offset_tag), tags.get(size_tag)
         if isinstance(offsets, tuple) and isinstance(sizes, tuple):

@@ -1,0 +1,94 @@
+"""Open TIFF files, also those that Pillow has no mode for: 16-bit gray with alpha, floating-point colours."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import TiffImagePlugin
+
+from toolbox.imaging.integrity import BrokenFileError
+
+_BITS, _SAMPLE_FORMAT = 258, 339
+_UNSIGNED, _FLOAT = 1, 3  # values of _SAMPLE_FORMAT
+# What Pillow says of samples that it has no mode for.
+_NO_MODE = "unknown pixel mode"
+_MAX_SAMPLES = 8
+# Types of numbers: the usual short one, and the long one that some programs write.
+_INTEGERS = {3: "H", 4: "I"}
+_BIG_ENDIAN_BIGTIFF = b"MM\0+"
+
+
+def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
+    """Open a TIFF file, and return Pillow's handle.
+
+    Where Pillow has no mode for the samples, the handle is good for the tags and the size, and the picture must be
+    decoded by other means.
+
+    Raises:
+        BrokenFileError: Pillow can't read this kind of directory.
+        SyntaxError: neither is possible.
+    """
+    if stream.getvalue()[:4] == _BIG_ENDIAN_BIGTIFF:
+        raise BrokenFileError("is a big-endian BigTIFF, which is not supported: save it as an ordinary TIFF")
+    try:
+        return TiffImagePlugin.TiffImageFile(stream)
+    except SyntaxError as error:
+        if str(error) != _NO_MODE:
+            raise
+        try:
+            data, tags = _as_8_bit(stream.getvalue())
+        except struct.error:
+            raise error from None
+        if not _can_decode(tags):
+            raise
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+        for tag, values in tags.items():
+            image.tag_v2[tag] = values
+        return image
+
+
+def is_float(tags: Any) -> bool:  # noqa: ANN401 - a mapping of Pillow
+    """Return whether the samples of a picture with these tags are floating-point numbers of 32 or 64 bits."""
+    return set(tags.get(_SAMPLE_FORMAT, ())) == {_FLOAT} and set(tags.get(_BITS, ())) in ({32}, {64})
+
+
+def _can_decode(tags: dict[int, tuple[int, ...]]) -> bool:
+    return is_float(tags) or (set(tags[_BITS]) == {16} and set(tags.get(_SAMPLE_FORMAT, ())) <= {_UNSIGNED})
+
+
+def _as_8_bit(data: bytes) -> tuple[bytes, dict[int, tuple[int, ...]]]:
+    """Return the file with samples that are called unsigned and of 8 bits, and the tags that were changed.
+
+    Raises:
+        struct.error: the directory can't be followed, or does not state the bits.
+    """
+    changed, tags = bytearray(data), dict[int, tuple[int, ...]]()
+    for tag, numbers, position in _entries(data):
+        if tag in (_BITS, _SAMPLE_FORMAT):
+            tags[tag] = struct.unpack_from(numbers, data, position)
+            value = 8 if tag == _BITS else _UNSIGNED
+            struct.pack_into(numbers, changed, position, *[value] * len(tags[tag]))
+    if _BITS not in tags:
+        raise struct.error("no bits per sample")
+    return bytes(changed), tags
+
+
+def _entries(data: bytes) -> Iterator[tuple[int, str, int]]:
+    """Yield the tag, the format for `struct` and the position of each few numbers in the first directory."""
+    order, is_big = ("<" if data[:2] == b"II" else ">"), b"+" in data[2:4]
+    count, pointer, entry_size, start = ("Q", "Q", 20, 8) if is_big else ("H", "I", 12, 4)
+    (offset,) = struct.unpack_from(order + pointer, data, start)
+    (entries,) = struct.unpack_from(order + count, data, offset)
+    for index in range(min(entries, 4096)):
+        entry = offset + struct.calcsize(count) + index * entry_size
+        tag, kind, number = struct.unpack_from(f"{order}HH{pointer}", data, entry)
+        if kind not in _INTEGERS or number > _MAX_SAMPLES:
+            continue
+        numbers = f"{order}{number}{_INTEGERS[kind]}"
+        position = entry + 4 + struct.calcsize(pointer)
+        if struct.calcsize(numbers) > struct.calcsize(pointer):
+            (position,) = struct.unpack_from(order + pointer, data, position)
+        yield tag, numbers, position
