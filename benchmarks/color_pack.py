@@ -1,12 +1,13 @@
-"""Pack the photographs of the split into one file of small JPEG pictures, for `train-color`.
+"""Pack the photographs of the split into one file of small WebP pictures, for `train-color`.
 
-python -m benchmarks color-pack PHOTOS --out FILE.safetensors --side 144 --quality 75
+python -m benchmarks color-pack PHOTOS --out FILE.safetensors --side 256
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Pack:
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The safetensors file to write.")
 @click.option("--side", default=256, show_default=True, help="Short side in pixels; 144 fits into 40 MiB.")
-@click.option("--quality", default=90, show_default=True, help="Quality of the JPEG data.")
+@click.option("--quality", default=75, show_default=True, help="Quality of the WebP data.")
 @click.option(
     "--limit", default=0, show_default=True, help="Number of training photographs, chosen at random; 0 is all."
 )
@@ -48,8 +49,8 @@ def command(photos: Path, out: Path, side: int, quality: int, limit: int) -> Non
     tensors, facts = {}, {}
     for name, photo_rows in rows_by_set.items():
         with click.progressbar(photo_rows, label=name) as bar:
-            data = [encode_jpeg(io.read_rgb(photos / row["file"]), side, quality) for row in bar]
-        tensors[f"{name}.ends"] = np.cumsum([len(jpeg) for jpeg in data])
+            data = [encode(io.read_rgb(photos / row["file"]), side, quality) for row in bar]
+        tensors[f"{name}.ends"] = np.cumsum([len(photo) for photo in data])
         tensors[f"{name}.data"] = np.frombuffer(b"".join(data), np.uint8)
         facts[name] = {
             "files": [row["file"] for row in photo_rows],
@@ -60,22 +61,21 @@ def command(photos: Path, out: Path, side: int, quality: int, limit: int) -> Non
     click.echo(f"{out.name}: {out.stat().st_size / 2**20:.1f} MiB")
 
 
-def encode_jpeg(photo: np.ndarray, side: int, quality: int) -> bytes:
-    """Return a photograph (H, W, 3) RGB as JPEG without chroma subsampling, its short side at most `side` pixels."""
+def encode(photo: np.ndarray, side: int, quality: int) -> bytes:
+    """Return a photograph (H, W, 3) RGB as WebP, its short side at most `side` pixels."""
     scale = side / min(photo.shape[:2])
     if scale < 1:
         size = round(photo.shape[1] * scale), round(photo.shape[0] * scale)
         photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
-    done, data = cv2.imencode(".jpg", photo[..., ::-1], options)
+    done, data = cv2.imencode(".webp", photo[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])
     if not done:
-        raise click.ClickException("A photograph could not be encoded as JPEG.")
+        raise click.ClickException("A photograph could not be encoded as WebP.")
     return data.tobytes()
+
+
+def decode(data: np.ndarray) -> np.ndarray:
+    """Return the photograph, (H, W, 3) uint8 RGB, of encoded bytes."""
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def read(path: Path) -> Mapping[str, Pack]:
@@ -85,7 +85,7 @@ def read(path: Path) -> Mapping[str, Pack]:
         facts = json.loads(opened.metadata()[HEADER])
         for name, pack_facts in facts.items():
             ends, data = opened.get_tensor(f"{name}.ends"), opened.get_tensor(f"{name}.data")
-            parts = np.split(data, ends[:-1])
-            photos = tuple(np.ascontiguousarray(cv2.imdecode(part, cv2.IMREAD_COLOR)[..., ::-1]) for part in parts)
+            with ThreadPoolExecutor() as pool:
+                photos = tuple(pool.map(decode, np.split(data, ends[:-1])))
             packs[name] = Pack(photos=photos, categories=tuple(pack_facts["categories"]))
     return packs

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 HEADER = "state"
 
@@ -19,8 +20,7 @@ HEADER = "state"
 class State:
     """Network, running average, optimizer, the number of the next step, and the training time in seconds.
 
-    `fell` is the step at which the learning rate began to fall, None before. `facts` are the options that must not
-    change between sessions.
+    `stage` is the part of the training. `facts` are the options that must not change between sessions.
     """
 
     network: nn.Module
@@ -28,7 +28,7 @@ class State:
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
-    fell: int | None = None
+    stage: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -40,7 +40,7 @@ def save(path: Path, state: State) -> None:
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    header = {HEADER: json.dumps({key: getattr(state, key) for key in ("step", "seconds", "fell", "facts")})}
+    header = {HEADER: json.dumps({key: getattr(state, key) for key in ("step", "seconds", "stage", "facts")})}
     temporary = path.with_suffix(".part")
     save_file(plain, temporary, metadata=header)
     temporary.replace(path)
@@ -66,18 +66,26 @@ def load(path: Path, state: State) -> None:
         index, key = name.split(".", 1)
         moments.setdefault(int(index), {})[key] = value
     state.optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
-    state.step, state.seconds, state.fell = header["step"], header["seconds"], header["fell"]
+    state.step, state.seconds = header["step"], header["seconds"]
+
+
+def stage_of(path: Path) -> str:
+    """Return the stage that a state was saved in; "" if there is no file."""
+    if not path.is_file():
+        return ""
+    with safe_open(path, framework="pt") as opened:
+        return str(json.loads(opened.metadata()[HEADER])["stage"])
 
 
 def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
 
 
-@torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Update the running average: each value becomes `decay` times itself plus (1 - `decay`) times the network's."""
-    for mean, value in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value.to(mean), 1 - decay)
-        else:
+    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
+    means, values = zip(*((mean, value) for mean, value in pairs if mean.is_floating_point()), strict=True)
+    get_ema_multi_avg_fn(decay)(means, values, 0)
+    for mean, value in pairs:
+        if not mean.is_floating_point():
             mean.copy_(value)

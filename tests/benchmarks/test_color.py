@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors import safe_open
 
 from toolbox.color import integer_luma
 from toolbox.imaging import io
@@ -122,51 +121,114 @@ def test_a_pack_has_the_photographs_of_the_two_sets(photos, pack, module):
     assert packs["train"].categories[0] == first["category"]
 
 
-SMALL = ("--width", 4, "--size", 32, "--batch", 2, "--warm-up", 1)
+SMALL = (
+    "--backbone",
+    "tf_efficientnet_lite0",
+    "--width",
+    4,
+    "--size",
+    32,
+    "--side",
+    48,
+    "--batch",
+    2,
+    "--teachers",
+    2,
+    "--minutes",
+    0.02,
+)
 
 
-def test_a_training_in_two_sessions_takes_the_same_steps(tmp_path, pack, run_benchmark):
-    common = ("train-color", pack, *SMALL, "--steps", 3, "--every", 3)
-    for name, options in (("whole", ()), ("parts", ("--minutes", 0)), ("parts", ())):
-        assert run_benchmark(*common, "--out", tmp_path / name, *options).exit_code == 0
-    states = []
-    for name in ("whole", "parts"):
-        with safe_open(tmp_path / name / "state.safetensors", framework="pt") as opened:
-            states.append({key: opened.get_tensor(key) for key in opened.keys()})  # noqa: SIM118
-    load_trained(tmp_path / "parts" / "weights.safetensors", torch.device("cpu"))
-    assert states[0].keys() == states[1].keys()
-    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
-    rows = [json.loads(line) for line in (tmp_path / "parts" / "figures.jsonl").read_text("utf-8").splitlines()]
-    assert rows[-1]["step"] == 3 and rows[-1]["photographs"] == 6
-    refused = run_benchmark(*common, "--out", tmp_path / "parts", "--vivid", 3)
+def test_a_training_stops_and_continues_to_its_end(tmp_path, pack, run_benchmark):
+    common = ("train-color", pack, *SMALL, "--out", tmp_path / "out")
+    first = run_benchmark(*common, "--stop-after", 0)
+    assert first.exit_code == 0 and "stopped in teacher-0; the same command continues" in first.output
+    refused = run_benchmark(*common, "--vivid", 3)
     assert refused.exit_code != 0 and "vivid = 2.0, not 3.0" in str(refused.exception)
+    second = run_benchmark(*common)
+    assert second.exit_code == 0 and "continue teacher-0 from step 1" in second.output
+    rows = [json.loads(line) for line in (tmp_path / "out" / "figures.jsonl").read_text("utf-8").splitlines()]
+    stages = ["teacher-0", "teacher-1", "student", "score"]
+    assert [row["stage"] for row in rows] == stages and rows[-1]["photographs"] == 6
+    for name in stages:
+        load_trained(tmp_path / "out" / f"{name}.safetensors", torch.device("cpu"))
+    again = run_benchmark(*common)
+    assert again.exit_code == 0 and again.output == ""
 
 
-def test_a_complete_training_is_extended_from_where_the_rate_fell(tmp_path, pack, run_benchmark):
-    common = ("train-color", pack, *SMALL, "--out", tmp_path / "out", "--decay", 0.5)
-    assert run_benchmark(*common, "--steps", 2).exit_code == 0
-    assert "continue from step 1" in run_benchmark(*common, "--steps", 3).output
+def test_the_stages_take_all_the_minutes(module):
+    settings = module("common.color_stages").Settings
+    names = dict.fromkeys(settings.__dataclass_fields__, 0)
+    stages = module("common.color_stages").plan(settings(**names | {"teachers": 3, "minutes": 2}))
+    assert [stage.name for stage in stages] == ["teacher-0", "teacher-1", "teacher-2", "student", "score"]
+    assert sum(stage.seconds for stage in stages) == pytest.approx(120)
 
 
-def test_the_rate_rises_stays_and_falls_to_nothing(module):
-    settings = module("train_color").Settings
-    names = {name: 0 for name in settings.__dataclass_fields__}
-    one = settings(**names | {"steps": 100, "decay": 0.25, "warm_up": 10})
-    assert [one.scale(step) for step in (0, 4, 9, 50, 75)] == [0.1, 0.5, 1, 1, 1]
-    assert one.scale(99) == pytest.approx(0.04) and one.scale(100) == 0
+@pytest.fixture
+def random(module):
+    """Return the random numbers of eight pictures."""
+    return module("common.batch_random").BatchRandom.seeded(8, torch.device("cpu"), 1, 2)
 
 
-def test_batches_are_the_same_with_and_without_threads(module):
-    samples, packs = module("common.color_samples"), module("color_pack")
-    draw = np.random.default_rng(0)
-    photos = tuple(draw.integers(0, 256, (40, 50, 3)).astype(np.uint8) for _ in range(5))
-    pack_of_five = packs.Pack(photos=photos, categories=("food",) * 5)
-    made = samples.Batches(pack_of_five, batch=2, size=32, zoom=1.5, degradations=(), seed=1)
-    alone, threaded = made.from_step(3, 0), made.from_step(3, 2)
-    for _ in range(4):
-        for one, other in zip(next(alone), next(threaded), strict=True):
-            assert torch.equal(one, other)
-    threaded.close()
+def test_crops_come_from_their_photographs(module, random):
+    store = module("common.photo_store")
+    photos = [np.full((40 + 4 * n, 60, 3), 20 * n, np.uint8) for n in range(8)]
+    photos[0] = np.arange(3 * 40 * 60, dtype=np.uint8).reshape(40, 60, 3)
+    made = store.PhotoStore(photos, 48, torch.device("cpu"), seed=0)
+    index = made.indices(0, 8)
+    assert sorted(index.tolist()) == list(range(8)) and index.tolist() != made.indices(1, 8).tolist()
+    crops = made.crops(index, 32, random, zoom=1.7, turned=1.0)
+    assert crops.shape == (8, 3, 32, 32)
+    for crop, number in zip(crops, index.tolist(), strict=True):
+        assert number == 0 or torch.equal(crop, torch.full_like(crop, 20.0 * number))
+
+
+def test_a_whole_photograph_is_scaled_as_by_its_mean_over_areas(module, random):
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8), (0, 0), 3)
+    made = module("common.photo_store").PhotoStore([smooth], 96, torch.device("cpu"), seed=0)
+    crop = made.crops(torch.zeros(8, dtype=torch.long), 32, random, zoom=1.0, turned=0.0)
+    scaled = torch.from_numpy(cv2.resize(smooth, (32, 32), interpolation=cv2.INTER_AREA)).permute(2, 0, 1).float()
+    # The sides change by up to a tenth, and half of the crops are mirrored.
+    errors = torch.stack([(crop - other).abs().mean((1, 2, 3)) for other in (scaled, scaled.flip(-1))]).amin(0)
+    assert errors.max() < 6 and crop.std() > 5
+
+
+def test_photographs_are_degraded_only_where_the_shares_say(module, random):
+    scans = module("common.scan_batch")
+    truth = torch.randint(0, 256, (8, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+    gray, same = scans.degrade(truth, scans.Shares(fill=0, aged=0, film=0), random)
+    expected = np.stack([integer_luma(picture.permute(1, 2, 0).byte().numpy()) for picture in truth])
+    assert torch.equal(same, truth) and np.abs(gray[:, 0].numpy() - expected).max() <= 1
+    for name in ("fill", "aged", "film"):
+        shares = scans.Shares(**{"fill": 0, "aged": 0, "film": 0} | {name: 1})
+        changed = scans.degrade(truth, shares, random)[0]
+        # Few old prints have no marks at all.
+        assert ((changed - gray).abs().amax((1, 2, 3)) > 0).sum() >= 5
+        assert changed.amin() >= 0 and changed.amax() <= 255 and torch.equal(changed, changed.round())
+
+
+def test_polygons_are_filled_by_the_even_odd_rule(module):
+    scans = module("common.scan_batch")
+    corners = np.array([[8, 8], [56, 52], [56, 10], [8, 50], [30, 60], [0, 0]])
+    line = torch.arange(64)
+    points = torch.from_numpy(corners[None]).float()
+    y, x = line.view(1, 1, -1, 1).float(), line.view(1, 1, 1, -1).float()
+    found = scans.inside(y, x, points, torch.tensor([5]))[0, 0].numpy()
+    expected = np.zeros((64, 64), np.uint8)
+    cv2.fillPoly(expected, [corners[:5, ::-1].astype(np.int32)], 1)
+    # OpenCV also paints the pixels that the edges cross.
+    assert (found != expected).mean() < 0.05 and found.any() and not (found & (expected == 0)).any()
+
+
+def test_compression_is_like_that_of_a_jpeg_library(module):
+    scans = module("common.scan_batch")
+    gray = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8), (0, 0), 1)
+    for quality in (30, 80):
+        done, data = cv2.imencode(".jpg", gray, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        expected = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(float)
+        found = scans.compressed(torch.from_numpy(gray)[None, None].float(), torch.full((1, 1, 1, 1), float(quality)))
+        assert done and np.abs(found[0, 0].numpy() - expected).mean() < 0.6
+        assert np.abs(expected - gray).mean() > 1
 
 
 def test_color_measures_weights_on_a_set_of_the_split(tmp_path, run_benchmark):

@@ -1,0 +1,84 @@
+"""The options and the stages of the training of the colour network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks.common.scan_batch import Shares
+
+# Frozen stages of the encoder, drop path and dropout of the teachers, in turn.
+TEACHERS = ((0, 0.15, 0.1), (4, 0.1, 0.1), (2, 0.2, 0.2), (0, 0.2, 0.1), (3, 0.15, 0.2))
+STAGE_SHARES = {"teachers": 0.47, "student": 0.41, "score": 0.12}
+SCORE_SHARES = Shares(fill=0.4, aged=0.1, film=0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of a training. A continued training may change only the device."""
+
+    backbone: str
+    width: int
+    size: int
+    side: int
+    batch: int
+    zoom: float
+    rate: float
+    encoder_rate: float
+    weight_decay: float
+    average: float
+    vivid: float
+    chroma: float
+    fill: float
+    aged: float
+    film: float
+    teachers: int
+    truth: float
+    mixing: float
+    minutes: float
+    seed: int
+    device: str
+
+    def fixed(self) -> dict[str, Any]:
+        """Return the options that a continued training can't change."""
+        return {name: value for name, value in asdict(self).items() if name != "device"}
+
+    @property
+    def shares(self) -> Shares:
+        """The shares of the augmentations."""
+        return Shares(fill=self.fill, aged=self.aged, film=self.film)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of the training: its place in the time, and its network's regularisation."""
+
+    name: str
+    number: int
+    seconds: float
+    frozen: int = 0
+    drop_path: float = 0.0
+    dropout: float = 0.0
+    rates: float = 1.0
+
+
+def plan(settings: Settings) -> list[Stage]:
+    """Return the stages; together they take the minutes of the settings."""
+    seconds = {name: 60 * settings.minutes * share for name, share in STAGE_SHARES.items()}
+    stages = [
+        Stage(
+            name=f"teacher-{number}",
+            number=number,
+            seconds=seconds["teachers"] / settings.teachers,
+            frozen=frozen,
+            drop_path=drop_path,
+            dropout=dropout,
+        )
+        for number in range(settings.teachers)
+        for frozen, drop_path, dropout in [TEACHERS[number % len(TEACHERS)]]
+    ]
+    count, halves = settings.teachers, {"drop_path": 0.075, "dropout": 0.05, "rates": 0.7}
+    stages.append(Stage(name="student", number=count, seconds=seconds["student"], **halves))
+    # The stem and all seven stages of the encoder are frozen.
+    stages.append(Stage(name="score", number=count + 1, seconds=seconds["score"], frozen=8, rates=0.5))
+    return stages
