@@ -63,7 +63,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The recipe of the run, with every value explicit."""
-        return launch.run_recipe(self.folder)
+        return run_dir.read_recipe(self.folder)
 
     @property
     def summary(self) -> RunSummary | None:

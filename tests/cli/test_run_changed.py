@@ -193,3 +193,25 @@ def test_a_run_that_has_lost_all_checkpoints_says_that_it_begins_again(folder):
     output = run("--resume", folder, "--epochs", 1, "--steps", 1).output
     assert "has no usable checkpoint, so the training begins again at step 0" in output
     assert f"The best weights of before, of step {step}, are kept" in output
+
+
+def test_a_size_that_is_refused_changes_nothing(folder):
+    files = [folder / "recipe.toml", folder / "summary.json"]
+    before = [path.read_bytes() for path in files]
+    changes = run_records.read_run_info(folder).changes
+    assert "don't work at 20 pixels" in run("--resume", folder, "--size", 20, "--epochs", 3, code=2).output
+    assert [path.read_bytes() for path in files] == before
+    assert run_records.read_run_info(folder).changes == changes
+
+
+def test_a_dry_run_refuses_a_size_that_does_not_fit_the_networks(folder):
+    output = run("--resume", folder, "--size", 20, "--dry-run", code=2).output
+    assert "don't work at 20 pixels" in output and "Try another --size." in output
+
+
+def test_an_empty_recipe_of_a_run_says_what_to_do(folder, tmp_path):
+    (folder / "recipe.toml").write_bytes(b"")
+    output = run("--resume", folder, code=2).stderr
+    assert f"{folder / 'recipe.toml'} is empty or cut" in output and f"generator.init={folder}" in output
+    options = ["--data", tmp_path / "photos", "--out", tmp_path / "new", "--size", 32, "--steps", 1]
+    run(*options, "--set", f"generator.init={folder}", "--dry-run")  # the remedy is accepted

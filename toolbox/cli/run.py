@@ -81,24 +81,26 @@ def _as_override(key: str, value: object) -> str:
 def _request(catalog: Catalog, name: str, resume: Path | None, changes: Sequence[str]) -> RunRequest:
     """Return the request for a new run of the recipe `name`, or for the continued run in `resume`."""
     from toolbox.config import recipe
-    from toolbox.training.launch import RunRequest, run_recipe
+    from toolbox.training.launch import RunRequest
+    from toolbox.training.run_dir import read_recipe
 
     if resume is None:
         read = recipe.read(name, lambda known: recipe_path(catalog, known), changes)
         return RunRequest(catalog=catalog, recipe=read)
     # Without changes, the folder keeps its recipe as it is.
-    changed = recipe.with_overrides(run_recipe(resume), changes) if changes else None
+    changed = recipe.with_overrides(read_recipe(resume), changes) if changes else None
     return RunRequest(catalog=catalog, recipe=changed, resume=resume)
 
 
 def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     """Run, and return the exit code: 0, or 128 plus the signal that stopped the run before its end."""
-    from toolbox.training import launch
+    from toolbox.training import launch, size_check
     from toolbox.utils.console import Console
 
     console = Console(json_output=as_json, silent=not is_main_process())
     prepared = launch.prepare_run(request, console, create=not dry_run)
     if dry_run:
+        size_check.check_size(prepared.plan)
         console.print_line("Dry run: nothing was written.")
         return 0
     result = prepared.start(console)

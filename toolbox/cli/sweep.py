@@ -116,10 +116,10 @@ def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None
     from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run
     from toolbox.reports.run_records import read_run_info
-    from toolbox.training.launch import run_recipe
+    from toolbox.training.run_dir import read_recipe
 
     tree = bind(recipe, catalog).tree()
-    if is_run(folder) and run_recipe(folder).tree != tree:
+    if is_run(folder) and read_recipe(folder).tree != tree:
         raise UsageError(
             f"{files.printable(folder)} was trained with another recipe. Delete it, or choose another --out."
         )

@@ -17,7 +17,6 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.errors import UsageError, WeightsError, one_line
 from toolbox.evaluation.metrics import Score
-from toolbox.hooks import blame
 from toolbox.models import weight_file
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights, RunSummary
@@ -25,6 +24,7 @@ from toolbox.training import checkpoint, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import ranking_figure, write_best
+from toolbox.training.size_check import size_fault
 from toolbox.training.step_context import discriminate
 from toolbox.utils.memory import is_out_of_memory
 
@@ -92,13 +92,13 @@ def loss_before_training(run: TrainingRun, batch: Batch) -> float:
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error) or collectives.is_lost_peer(error) or not run.state.restores:
             raise
-        size, reason = run.plan.settings.data.size, one_line(error)
-        fault = f"don't work at {size} pixels: {reason}{blame.origin(error)}. Try another --size."
-        if "DTensor" in reason:
-            fault = f"read a block's weights outside of that block: {reason} Set training.shard=false."
-        raise collectives.same_error_on_every_rank(
-            UsageError(f"The networks of recipe '{run.plan.name}' {fault}")
-        ) from error
+        fault = size_fault(run.plan, error)
+        if "DTensor" in str(error):
+            fault = UsageError(
+                f"The networks of recipe '{run.plan.name}' read a block's weights outside of that block: "
+                f"{one_line(error)} Set training.shard=false."
+            )
+        raise collectives.same_error_on_every_rank(fault) from error
     return loss
 
 

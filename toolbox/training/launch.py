@@ -140,7 +140,7 @@ class PreparedRun:
             assert self.request.recipe is not None
             run_dir.start_run_dir(*arguments, recipe=self.request.recipe, photos=photos)
         else:
-            run_dir.continue_run_dir(*arguments, changes=self.changes, photos=photos)
+            run_dir.continue_run_dir(*arguments, photos=photos)
         if self.skipped:
             broken_files.write_skipped(self.folder / run_dir.SKIPPED, self.skipped)
 
@@ -172,7 +172,7 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
         return bind(recipe, request.catalog), request.data
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
-    recipe = request.recipe or run_recipe(request.resume)
+    recipe = request.recipe or run_dir.read_recipe(request.resume)
     if not info.recipe and request.data is None:
         raise UsageError(
             f"{request.resume / run_records.RUN_INFO} is missing or damaged, so the data folder of the run is not "
@@ -190,7 +190,7 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     """
     if request.resume is None or request.recipe is None:
         return {}
-    found = differences(bind(run_recipe(request.resume), request.catalog).tree(), plan.tree())
+    found = differences(bind(run_dir.read_recipe(request.resume), request.catalog).tree(), plan.tree())
     key = next((key for key in found if key.startswith("split.")), None)
     if key is not None:
         raise UsageError(
@@ -208,13 +208,6 @@ def require_labels(plan: Plan, items: Sequence[Item]) -> None:
             f"{damaged} has a damaged input, and its damage has no labels, which the step '{plan.step.name}' trains "
             "on. Give a folder of undamaged photographs."
         )
-
-
-def run_recipe(folder: Path) -> Recipe:
-    """Return the bound recipe of a run; UsageError if `folder` is not a run folder."""
-    run_dir.require_run_dir(folder)
-    name = run_records.read_run_info(folder).recipe or folder.name
-    return replace(Recipe.load(folder / run_dir.RECIPE), name=name)
 
 
 def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -> PreparedRun:

@@ -40,7 +40,7 @@ class RunOptions:
         should_stop: asked after every step; True ends the run with a checkpoint.
         initial: the weights that networks of a new run start from, by "generator" and "discriminator".
         plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
-            checkpoint has been loaded.
+            networks work with it.
         changes: the value in the folder's recipe and the new one, by the dotted key of each changed setting.
         observers: observers besides those of the recipe; see `toolbox.hooks.observing.Observer`.
     """

@@ -61,8 +61,6 @@ def load_position(run: TrainingRun, saved: Path | None) -> Progress:
 def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
     folder = run.options.folder
     run_dir.prepare_run_dir(folder)
-    if run.options.plan_changed:
-        run_dir.write_recipe(folder, run.plan)
     split_record.write_record(folder / run_dir.SPLIT, run.options.split)
     checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
     metric_log.drop_records_after(folder, progress.step, progress.validated)

@@ -23,7 +23,7 @@ from toolbox.models import weight_file
 from toolbox.models.samples import build_metrics, sample_recipe
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary
-from toolbox.training import checkpoint, metric_log, resume, state, validate
+from toolbox.training import checkpoint, metric_log, resume, run_dir, state, validate
 from toolbox.training import step as training_loop
 from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
@@ -84,8 +84,10 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
 
 def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
     options = run.options
-    # 2. Score the baselines before the first step.
+    # 2. Score the baselines before the first step. Changed settings are recorded now that the networks work with them.
     progress = score_baselines(run, progress)
+    if options.plan_changed and collectives.is_main_process():
+        run_dir.record_changes(options.folder, run.plan, options.changes)
 
     # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
     first = progress.step

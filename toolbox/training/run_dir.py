@@ -177,7 +177,6 @@ def continue_run_dir(
     data: Path | None,
     device: str,
     *,
-    changes: Mapping[str, tuple[Any, Any]],
     photos: Mapping[str, int],
 ) -> None:
     """Record in run.json that this command continues the run; OutputError if it can't be written.
@@ -188,10 +187,8 @@ def continue_run_dir(
         data: the data folder; None for the sample photographs.
         device: the device, in words.
         photos: see `RunInfo`.
-        changes: the old and the new value of each setting that this command changes, by dotted key.
     """
     info = read_run_info(folder)
-    known = {key: values[0] for key, values in info.changes.items()}
     info = replace(
         info,
         recipe=info.recipe or plan.name,
@@ -199,9 +196,23 @@ def continue_run_dir(
         sessions=[*info.sessions, _session(device)],
         plugins=plugin_versions(plan),
         photos=photos,
-        changes={**info.changes, **{key: [known.get(key, old), new] for key, (old, new) in changes.items()}},
     )
     write_run_info(folder, info)
+
+
+def record_changes(folder: Path, plan: Plan, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Write the recipe of a continued run, and its changed settings into run.json; OutputError if it can't be written.
+
+    Args:
+        folder: the run folder.
+        plan: the bound recipe.
+        changes: the old and the new value of each setting that this command changes, by dotted key.
+    """
+    write_recipe(folder, plan)
+    info = read_run_info(folder)
+    known = {key: values[0] for key, values in info.changes.items()}
+    merged = {**info.changes, **{key: [known.get(key, old), new] for key, (old, new) in changes.items()}}
+    write_run_info(folder, replace(info, changes=merged))
 
 
 def _changed_settings(recipe: Recipe) -> dict[str, list[Any]]:
@@ -239,3 +250,20 @@ def require_run_dir(folder: Path) -> None:
     """Raise UsageError if `folder` is not a run folder."""
     if not (folder / RECIPE).is_file():
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE}.")
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Return the recipe that a run was bound from, with every setting.
+
+    Raises:
+        UsageError: `folder` is not a run folder, or its recipe was cut.
+        RecipeError: its recipe is not valid TOML.
+    """
+    require_run_dir(folder)
+    recipe = Recipe.load(folder / RECIPE)
+    if "generator" not in recipe.tree:
+        raise UsageError(
+            f"{files.printable(folder / RECIPE)} is empty or cut: the recipe of a run has every setting. Restore "
+            f"it from a backup, or start a new run from its weights: --set generator.init={files.printable(folder)}"
+        )
+    return replace(recipe, name=read_run_info(folder).recipe or folder.name)
