@@ -42,6 +42,12 @@ class PrintDamageParams(Params):
         description="Share of the photographs with text, wires, borders and the like, which are sound.",
     )
     aged: float = Field(0.7, ge=0, le=1, description="Share of the photographs that are softer, faded or grainy.")
+    worn: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the damaged photographs that have faint creases, long scratches and worn corners too.",
+    )
     artefacts: str | None = Field(
         None,
         description="Folder with artefacts/scratches/*.png, hair, dots, spots, stain, …; none: all damage is drawn.",

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from .ageing import age, scan
+from .ageing import age, rescan, scan
 from .artefacts import Artefacts
 from .kinds import KINDS
 from .lookalikes import add_lookalike
 from .patches import draw_dust, draw_foxing, draw_stain, draw_tear
 from .strokes import draw_crack, draw_fold, draw_hair, draw_scratch, smooth_noise
+from .structures import add_structure
+from .wear import lay_wear
 
 # Where two kinds overlap, the later one counts. A label map has 0 for undamaged, else the index of the kind plus 1.
 _ORDER = ("stain", "dust", "scratch", "fold", "tear")
@@ -77,15 +79,19 @@ def simulate_print(
     sound: float,
     lookalikes: float,
     aged: float,
+    worn: float,
     artefacts: Artefacts | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an old print (H, W) uint8 of a photograph (H, W) uint8, and its labels as `lay_damage`.
 
     `sound`, `lookalikes` and `aged` are the chances that it is undamaged, has something that looks like damage, and
-    looks old; the others as in `lay_damage`.
+    looks old; `worn` is that of faint and broad damage in a damaged print, and of other structures in each; the others
+    as in `lay_damage`.
     """
     if random.random() < lookalikes:
         gray = add_lookalike(gray, random)
+    if worn and random.random() < worn:
+        gray = add_structure(gray, random)
     if random.random() < aged:
         gray = age(gray, random)
     labels = np.zeros(gray.shape, np.uint8)
@@ -94,6 +100,9 @@ def simulate_print(
         # In training crops, damage of twice the size stands for a photograph of which the crop is a part.
         scale = math.exp(random.uniform(0, math.log(2.2)))
         gray, labels = lay_damage(gray, random, kinds=kinds, low=low, high=high, scale=scale, artefacts=artefacts)
+        if worn and random.random() < worn:
+            gray, labels = lay_wear(gray, random, labels=labels, scale=scale)
+            gray = rescan(gray, random) if random.random() < SCANNED else gray
     if random.random() < SCANNED:
         gray = scan(gray, random)
     return gray, labels
