@@ -4,8 +4,9 @@
 
 ``seconds`` has the time of each command in a new process: median, minimum and maximum. ``first_step`` has the time
 from the start of `toolbox run` to the record of its first step: with an empty cache (once), and with the cache filled.
-``restore`` compares `toolbox restore` of one gray photograph of 512 x 512 pixels with ``import torch`` alone, each in a
-new process, by turns; ``ratio`` is that of the two in the same round, by CPU time.
+``one_photo`` compares commands on one gray photograph of 512 x 512 pixels, and `toolbox.load_restorer` with a call of
+it, with ``import torch`` alone, each in a new process, by turns. ``ratio`` has the ratio of the CPU times in the same
+round. All modules are compiled before, as they are in an installed package.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from toolbox.imaging import io
 
 COMMANDS = (("list",), ("plugins",), ("show", "loss", "ssim"), ("recipe", "validate", "default"))
 CALL = (sys.executable, "-c", "from toolbox.cli import main; main()")
+LIBRARY = "import sys, toolbox; toolbox.load_restorer('luma')(sys.argv[1])"
 
 
 def first_step(folder: Path, recipe: str) -> float:
@@ -40,7 +42,7 @@ def first_step(folder: Path, recipe: str) -> float:
     """
     with tempfile.TemporaryDirectory(dir=folder) as out:
         record = Path(out) / "run" / "metrics.jsonl"
-        environment = os.environ | {"TOOLBOX_CACHE": str(folder / "cache")}
+        environment = environment_of_users() | {"TOOLBOX_CACHE": str(folder / "cache")}
         call = [*CALL, "run", "--recipe", recipe, "--steps", "1", "--out", str(record.parent)]
         start = time.perf_counter()
         with subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
@@ -53,26 +55,40 @@ def first_step(folder: Path, recipe: str) -> float:
     return seconds
 
 
+def environment_of_users() -> dict[str, str]:
+    """Return the environment, in which Python keeps the modules that it compiles: else it compiles ours each time."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def child_seconds(arguments: Sequence[str]) -> float:
     """Return the CPU seconds of a command in a new process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(arguments, capture_output=True, check=True)
+    subprocess.run(arguments, capture_output=True, check=True, env=environment_of_users())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def compare_restore(folder: Path, runs: int) -> dict[str, Any]:
-    """Return the CPU seconds of `toolbox restore` and of ``import torch``, and their ratio in each round."""
+def compare_on_one_photo(folder: Path, runs: int) -> dict[str, Any]:
+    """Return the CPU seconds on one photograph and those of ``import torch``, and their ratios in the same round."""
     luma = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
     rows, columns = (np.arange(512) * side // 512 for side in luma.shape)
-    io.write_png(folder / "gray.png", luma[rows][:, columns])
-    restore = [*CALL, "restore", str(folder / "gray.png"), "--overwrite", "-o", str(folder / "restored")]
-    times: dict[str, list[float]] = {"import torch": [], "toolbox restore": []}
+    photo = str(folder / "gray.png")
+    io.write_png(Path(photo), luma[rows][:, columns])
+    variants = {
+        "import torch": [sys.executable, "-c", "import torch"],
+        "toolbox restore": [*CALL, "restore", photo, "--overwrite", "-o", str(folder / "restored")],
+        "toolbox mask": [*CALL, "mask", photo, "--overwrite", "-o", str(folder / "masks")],
+        "toolbox.load_restorer": [sys.executable, "-c", LIBRARY, photo],
+    }
+    for arguments in variants.values():
+        child_seconds(arguments)
+    times: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(runs):
-        times["import torch"].append(child_seconds([sys.executable, "-c", "import torch"]))
-        times["toolbox restore"].append(child_seconds(restore))
-    ratios = [ours / torch for torch, ours in zip(*times.values(), strict=True)]
-    return {"ratio": timing.spread(ratios), "cpu_seconds": times}
+        for name, arguments in variants.items():
+            times[name].append(child_seconds(arguments))
+    torch = times["import torch"]
+    ratios = {name: [ours / alone for ours, alone in zip(times[name], torch, strict=True)] for name in variants}
+    return {"ratio": {name: timing.spread(values) for name, values in ratios.items()}, "cpu_seconds": times}
 
 
 @click.command("startup")
@@ -87,18 +103,18 @@ def command(runs: int, recipe: str, quick: bool, path: Path | None) -> None:
     for arguments in COMMANDS:
 
         def call_command(arguments: tuple[str, ...] = arguments) -> None:
-            subprocess.run([*CALL, *arguments], capture_output=True, check=True)
+            subprocess.run([*CALL, *arguments], capture_output=True, check=True, env=environment_of_users())
 
         times["toolbox " + " ".join(arguments)] = timing.time_alternately({"": call_command}, runs)[""]
     with tempfile.TemporaryDirectory() as folder:
         empty_cache = first_step(Path(folder), recipe)
         filled_cache = [first_step(Path(folder), recipe) for _ in range(runs)]
-        restore = compare_restore(Path(folder), runs)
+        one_photo = compare_on_one_photo(Path(folder), runs)
     timing.report(
         {
             "seconds": {name: timing.spread(values) for name, values in times.items()},
             "first_step": {"recipe": recipe, "empty_cache": empty_cache, "seconds": timing.spread(filled_cache)},
-            "restore": restore,
+            "one_photo": one_photo,
             "raw": {**times, "first_step": filled_cache},
         },
         path,

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_python
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "timm", "cv2", "segmentation_models_pytorch", "torchvision", "numpy")
@@ -150,6 +152,24 @@ def test_the_listing_commands_load_nothing_heavy(command):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [
+        ("restore", ("toolbox.training", "toolbox.web", "timm", "torchvision", "accelerate", "rich", "numpy.random")),
+        ("mask", ("toolbox.training", "toolbox_plugins", "torch", "rich")),
+    ],
+)
+def test_commands_on_photographs_load_nothing_that_they_do_not_use(tmp_path, command, unused):
+    Image.new("L", (32, 32)).save(tmp_path / "photo.png")
+    code = (
+        "import sys, json; from toolbox.cli import main\n"
+        f"try: main([{command!r}, {str(tmp_path / 'photo.png')!r}, '-o', {str(tmp_path / 'out')!r}])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"print(json.dumps([name for name in {unused!r} if name in sys.modules]))"
+    )
+    assert json.loads(run_python("-c", code).splitlines()[-1]) == []
 
 
 # Modules whose files run what their maker wrote when they are opened.

@@ -98,7 +98,7 @@ def test_startup_measures_commands_and_a_first_step():
     result = json.loads(run_benchmark("startup", "--quick", "--recipe", "published"))
     assert result["seconds"]["toolbox list"]["median"] > 0
     assert result["first_step"]["empty_cache"] > result["seconds"]["toolbox list"]["median"]
-    assert result["restore"]["ratio"]["median"] > 1
+    assert result["one_photo"]["ratio"]["toolbox restore"]["median"] > 1
 
 
 def test_loader_reads_all_pairs_and_fills_the_cache(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -111,6 +112,7 @@ CHANGES = {
 
 
 def values():
+    importlib.import_module("numpy.random")  # a setting can be read as soon as its module is imported
     return {setting.name: setting.get() for setting in SETTINGS}
 
 

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-import rich.console
 
 from toolbox.evaluation.metrics import Score
 from toolbox.training.checkpoint import Progress
@@ -28,15 +27,12 @@ class Terminal(io.StringIO):
 def make_screen(monkeypatch):
     """Have stdout and stderr write to a terminal, and return it. pytest takes both back after a fixture."""
     terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
     return terminal
-
-
-def make_console(screen, **options):
-    console = Console(**options)
-    console.stderr = rich.console.Console(file=screen, force_terminal=True, width=60, color_system=None)
-    return console
 
 
 def line_starts(text, line):
@@ -48,7 +44,7 @@ def line_starts(text, line):
 @pytest.mark.parametrize("json_output", [False, True])
 def test_a_line_never_lands_on_the_bar(monkeypatch, json_output):
     screen = make_screen(monkeypatch)
-    console = make_console(screen, json_output=json_output)
+    console = Console(json_output=json_output)
     with console.progress_bar("training", 3) as advance:
         for number in range(3):
             advance()
@@ -63,7 +59,7 @@ def test_a_line_never_lands_on_the_bar(monkeypatch, json_output):
 
 def test_a_bar_within_a_bar_is_shown_below_it(monkeypatch):
     screen = make_screen(monkeypatch)
-    console = make_console(screen)
+    console = Console()
     with console.progress_bar("training", 2) as advance:
         with console.progress_bar("restoring the test photos", 1) as advance_inner:
             advance_inner()
@@ -79,7 +75,7 @@ def test_a_line_for_a_file_goes_to_the_file(monkeypatch):
     screen = make_screen(monkeypatch)
     file = io.StringIO()
     monkeypatch.setattr(sys, "stdout", file)
-    console = make_console(screen)
+    console = Console()
     with console.progress_bar("training", 1):
         console.print_line("epoch 1")
     assert file.getvalue() == "epoch 1\n" and "epoch 1" not in screen.getvalue()

@@ -58,7 +58,6 @@ def command(
     or of other options, is refused.
     """
     from toolbox.imaging.formats import describe_files
-    from toolbox.inference.detectors import damage_detector, find_detector
     from toolbox.inference.mask_paths import mask_targets
     from toolbox.inference.mask_records import MaskRecords
     from toolbox.inference.photo_search import LeftOut
@@ -67,8 +66,7 @@ def command(
     params = damage_params("--damage", damage, kinds, sensitivity, damage_weights)
     if damage and detector is not None:
         raise UsageError("--damage and --detector both say what finds the lost region; leave one out.")
-    catalog = load_catalog(context)
-    detect = damage_detector(params, catalog) or find_detector(detector or "painted-shape", catalog)
+    detect = _find_detector(context, detector, params)
     left_out = LeftOut()
     photos, folder = _find_photos(photo, out, left_out)
     targets = mask_targets([path.relative_to(folder) for path in photos], with_pictures=damage or probabilities)
@@ -106,6 +104,19 @@ def _save(owners: MaskRecords) -> OutputError | None:
     except OutputError as error:
         return error
     return None
+
+
+def _find_detector(context: click.Context, name: str | None, params: dict[str, object] | bool) -> LoadedDetector:
+    """Return the detector of that name, or of damage with these params; by default that of painted shapes."""
+    from toolbox.masks.detectors import PAINTED_SHAPE
+
+    if name is None and params is False:
+        return PAINTED_SHAPE  # the plugins and torch take much longer to load than it takes to run
+
+    from toolbox.inference.detectors import damage_detector, find_detector
+
+    catalog = load_catalog(context)
+    return damage_detector(params, catalog) or find_detector(name or PAINTED_SHAPE.name, catalog)
 
 
 def _flags(context: click.Context) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -205,6 +206,8 @@ def _restore(
     with stop_on_signals("this photo") as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
+        # torch's modules stay until the end. To look for garbage among them takes as long as a small photograph.
+        gc.freeze()
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)
         options = _with_repair(arguments, options, catalog)

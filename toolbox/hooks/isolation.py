@@ -67,14 +67,13 @@ def _change_folder(path: str | None) -> None:
 
 
 def _numpy_random() -> tuple[object, ...]:
-    name, key, *rest = _module("numpy").random.get_state()
+    name, key, *rest = _module("numpy.random").get_state()
     return (name, key.tobytes(), *rest)
 
 
 def _put_numpy_random(state: tuple[Any, ...]) -> None:
-    numpy = _module("numpy")
     name, key, *rest = state
-    numpy.random.set_state((name, numpy.frombuffer(key, numpy.uint32), *rest))
+    _module("numpy.random").set_state((name, _module("numpy").frombuffer(key, "uint32"), *rest))
 
 
 def _torch_random() -> bytes:
@@ -122,7 +121,7 @@ SETTINGS = (
     *(_variable(name) for name in VARIABLES),
     _handler("SIGINT"),
     _handler("SIGTERM"),
-    Setting("NumPy's random numbers", "numpy", _numpy_random, _put_numpy_random),
+    Setting("NumPy's random numbers", "numpy.random", _numpy_random, _put_numpy_random),
     Setting(
         "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
     ),
@@ -141,7 +140,7 @@ SETTINGS = (
     ),
     _function_setting("OpenCV's number of threads", "cv2", "getNumThreads", "setNumThreads"),
 )
-LATE_MODULES = ("numpy", "torch", "cv2")
+LATE_MODULES = ("numpy", "numpy.random", "torch", "cv2")
 
 
 @contextmanager

@@ -175,14 +175,14 @@ def register(manager: Manager, candidate: Candidate) -> None:
 
 def find_candidates(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
     """Yield every plugin in the order of loading, without importing it."""
-    user = registries.user
+    user, bundle_version = registries.user, toolbox_version()
     for bundle in registries.shipped.bundles:
         record = PluginRecord(
             name=bundle.name,
             origin="bundle",
             source=bundle.module,
             distribution=DISTRIBUTION,
-            version=toolbox_version(),
+            version=bundle_version,
         )
         if not bundle.enabled and bundle.name not in user.enabled:
             record.status, record.cause = "disabled", "registry.toml has enabled = false"

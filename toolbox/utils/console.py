@@ -8,23 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import rich.console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from toolbox.utils.durations import duration
 from toolbox.utils.launcher import is_main_process
 from toolbox.utils.notebook import NotebookConsole, in_notebook
 from toolbox.utils.screen import echo
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LINE_SECONDS = 30.0
 
@@ -39,7 +31,6 @@ class Console:
     def __init__(self, *, json_output: bool = False, silent: bool = False) -> None:
         self.json_output = json_output
         self.silent = silent
-        self.stderr = rich.console.Console(stderr=True)
         self._bars: Progress | None = None
 
     def print_line(self, line: str) -> None:
@@ -47,7 +38,9 @@ class Console:
         if self.silent:
             return
         if self._bars is not None and (self.json_output or sys.stdout.isatty()):
-            self._bars.console.print(Text(line), soft_wrap=True)
+            from toolbox.utils.terminal_bars import print_above
+
+            print_above(self._bars, line)
         else:
             echo(line, err=self.json_output)
 
@@ -63,7 +56,7 @@ class Console:
         """
         if self.silent:
             yield lambda: None
-        elif not self.stderr.is_terminal:
+        elif not sys.stderr.isatty():
             with progress_lines(self.print_line, title, total, done) as advance:
                 yield advance
         elif self._bars is not None:
@@ -71,7 +64,9 @@ class Console:
             yield lambda: self._bars.advance(task) if self._bars is not None else None
             self._bars.remove_task(task)
         else:
-            with Progress(*_columns(), console=self.stderr, transient=True, redirect_stdout=False) as self._bars:
+            from toolbox.utils.terminal_bars import make_bars
+
+            with make_bars() as self._bars:
                 bars, task = self._bars, self._bars.add_task(title, total=total, completed=done)
                 try:
                     yield lambda: bars.advance(task)
@@ -108,17 +103,6 @@ def progress_lines(
     finally:
         ended.set()
         reporter.join()
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
 
 
 def default_console() -> Console | NotebookConsole:
