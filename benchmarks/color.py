@@ -55,7 +55,7 @@ def command(
     path: Path | None,
 ) -> None:
     """Measure WEIGHTS (published names, files or run folders) on a set of the split."""
-    rows = [row for row in photo_split.read() if row["set"] == chosen][: 3 if quick else None : every]
+    rows = photo_split.read(part=chosen)[: 3 if quick else None : every]
     restorers = {name: load_restorer(name, device="cpu") for name in weights or ("luma",)}
     truths = [shrink(io.read_rgb(photos / row["file"])) for row in rows]
     measure = None if lpips is None else Lpips(lpips)

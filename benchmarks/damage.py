@@ -55,7 +55,13 @@ SIZE = 512
 @click.command("damage")
 @click.option("--shared", type=click.Path(path_type=Path), default=SHARED, help="Folder with photos/ and damage/.")
 @click.option("--set", "name", type=click.Choice(["development", "test"]), default="development", show_default=True)
-@click.option("--count", default=300, show_default=True, help="Number of photographs, spread over the set.")
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Number of photographs, spread over the set.",
+)
 @click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help="What is measured.  [default: all]")
 @click.option("--sensitivity", type=click.FloatRange(0, 1), help="As that of `toolbox mask --damage`.")
 @click.option("--lpips", type=click.Path(path_type=Path), help="Weights of VGG16 and the LPIPS 0.1 heads, for repair.")
@@ -75,9 +81,7 @@ def command(
     params = {} if sensitivity is None else {"sensitivity": sensitivity}
     detector = damage_detector(params or True, catalog.load(third_party=False))
     assert detector is not None
-    names = [row["file"] for row in photo_split.read() if row["set"] == name]
-    names = [names[number * len(names) // count] for number in range(min(count, len(names)))]
-    photos = [shared / "photos" / file for file in names]
+    photos = [shared / "photos" / row["file"] for row in photo_split.spread(photo_split.read(part=name), count)]
     artefacts = read_artefacts(shared / "damage", remainders=HELD_OUT[name])
     result: dict[str, Any] = {
         "set": name,

@@ -6,7 +6,6 @@ luma. LPIPS is that of the crop around the hole, the rest of it the truth.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from toolbox_plugins.fills.frequency import frequency
 from toolbox_plugins.fills.smooth import smooth
 from toolbox_plugins.fills.texture import texture
 
+from benchmarks import photo_split
 from benchmarks.common import holes, timing
 from toolbox.evaluation.lpips import Lpips
 
@@ -63,9 +63,7 @@ def seed_of(name: str) -> int:
 
 def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, ...]) -> list[Path]:
     """Return `count` photographs of a part of the split, the larger ones first, each kind in the order of its seeds."""
-    with split.open(encoding="utf-8", newline="") as stream:
-        files = [row["file"] for row in csv.DictReader(stream) if row["set"] == part]
-    files = [name for name in files if Path(name).name not in leave]
+    files = [row["file"] for row in photo_split.read(split, part) if Path(row["file"]).name not in leave]
     files.sort(key=lambda name: (name.startswith("free/"), seed_of(Path(name).name)))
     return [photos / name for name in files[:count]]
 

@@ -17,7 +17,6 @@ repeated.
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
 import time
@@ -30,7 +29,7 @@ import cv2
 import numpy as np
 from toolbox_plugins.default.lost_region import damage
 
-from benchmarks.photo_split import FILE
+from benchmarks import photo_split
 from toolbox.color import integer_luma
 from toolbox.evaluation.metrics import score
 from toolbox.guidance.alignment import warp
@@ -238,10 +237,8 @@ def measure_index(paths: list[Path]) -> None:
 @click.option("--weights", default="luma", show_default=True, help="For hints and palettes.")
 def command(photos: Path, figure: str, part: str, folder: str, count: int, weights: str) -> None:
     """Measure references, strokes of colour, palettes and the index of references."""
-    with FILE.open(encoding="utf-8", newline="") as stream:
-        names = [row["file"] for row in csv.DictReader(stream) if row["set"] == part]
-    names = [name for name in names if name.startswith(folder)]
-    paths = [photos / name for name in names[:: max(1, len(names) // count)][:count]]
+    names = [row["file"] for row in photo_split.read(part=part) if row["file"].startswith(folder)]
+    paths = [photos / name for name in photo_split.spread(names, count)]
     if figure == "index":
         measure_index(paths)
         return

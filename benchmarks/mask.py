@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 from toolbox_plugins.default.lost_region import damage
 
+from benchmarks.photo_split import spread
 from toolbox.color import integer_luma
 from toolbox.masks.lost_region import find_lost_region
 
@@ -50,10 +51,11 @@ def command(photos: Path, count: int, size: int) -> None:
     paths = sorted(path for path in photos.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not paths:
         raise click.UsageError(f"{photos} has no JPEG or PNG photographs. Choose another folder with --photos.")
-    count = min(count, len(paths))
+    paths = list(spread(paths, count))
+    count = len(paths)
     rows = []
     false_alarms = []
-    for number, path in enumerate(paths[k * len(paths) // count] for k in range(count)):
+    for number, path in enumerate(paths):
         truth = read_square(path, size)
         shape = SHAPES[max(0, number % 4 - 1)]
         weights = {name: float(name == shape) for name in SHAPES}

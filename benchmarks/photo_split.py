@@ -19,11 +19,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
 from benchmarks.common import near_duplicates
 from toolbox.imaging import io
+
+T = TypeVar("T")
 
 FILE = Path(__file__).with_name("photo_split.csv")
 COLUMNS = ("file", "set", "category", "group")
@@ -157,7 +160,13 @@ def write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def read(path: Path = FILE) -> list[dict[str, str]]:
-    """Return the rows of a split."""
+def read(path: Path = FILE, part: str | None = None) -> list[dict[str, str]]:
+    """Return the rows of a split, or those of one of `SETS`."""
     with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if part in (None, row["set"])]
+
+
+def spread(items: Sequence[T], count: int | None) -> Sequence[T]:
+    """Return `count` items at equal distances, from the first on; all of them if there are no more, or for None."""
+    step = 1 if count is None else max(1, len(items) // count)
+    return items[::step][:count]

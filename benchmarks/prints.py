@@ -42,9 +42,8 @@ NEEDS = ("faded", "faded gray", "faded with a cast", "on a table")
 
 def photographs(folder: Path, part: str, count: int | None) -> Iterator[tuple[str, np.ndarray, np.random.Generator]]:
     """Yield name, pixels at a short side of `SIDE`, and a random generator of its own for each photograph of a part."""
-    rows = [row["file"] for row in photo_split.read() if row["set"] == part]
-    step = 1 if count is None else max(1, len(rows) // count)
-    for name in rows[::step][:count]:
+    for row in photo_split.spread(photo_split.read(part=part), count):
+        name = row["file"]
         image = io.read_rgb(folder / name)
         scale = min(1.0, SIDE / min(image.shape[:2]))
         small = image if scale == 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -79,9 +79,8 @@ def measure(photos: Path, part: str, count: int | None) -> dict[str, dict[str, f
     """Return for each way a picture is made the number of pictures and the fraction that is judged wrongly."""
     counts: Counter[str] = Counter()
     wrong: Counter[str] = Counter()
-    rows = [row["file"] for row in photo_split.read() if row["set"] == part]
-    step = 1 if count is None else max(1, len(rows) // count)
-    for file in rows[::step][:count]:
+    for row in photo_split.spread(photo_split.read(part=part), count):
+        file = row["file"]
         rgb = io.read_rgb(photos / file)
         random = np.random.default_rng(zlib.crc32(file.encode()))
         gray = np.repeat(integer_luma(rgb)[..., None], 3, axis=2)

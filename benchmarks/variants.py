@@ -45,7 +45,7 @@ def command(
     path: Path | None,
 ) -> None:
     """Measure the variants of weights on a set of the split."""
-    rows = [row for row in photo_split.read() if row["set"] == chosen][: 3 if quick else None : every]
+    rows = photo_split.read(part=chosen)[: 3 if quick else None : every]
     restorer = load_restorer(weights, device="cpu")
     distances, spreads, shown = [], [], []
     for number, row in enumerate(rows):
