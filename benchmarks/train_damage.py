@@ -1,6 +1,6 @@
 """Train the network that finds damage within a time limit: on simulated damage, from the weights that ship.
 
-    python -m benchmarks train-damage --out DIR --minutes 9 --device cuda --workers 10
+    python -m benchmarks train-damage --out DIR --seconds 540 --device cuda --workers 10
 
 Processes make the samples, each with photographs of the training set of `photo_split.csv`; the accelerator turns them
 anew, traces their lines and trains. The learning rate falls to zero over the time. `DIR` gets the running average of
