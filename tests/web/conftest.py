@@ -35,7 +35,7 @@ def proposed(monkeypatch):
         height, width = image.shape
         scratch, stain = np.zeros((2, height, width), bool)
         scratch[height // 4 : height // 4 + 4, width // 4 : width // 2] = True
-        stain[height // 2 : height // 2 + 20, width // 2 : width // 2 + 20] = True
+        stain[height // 2 : height // 2 + 14, width // 2 : width // 2 + 14] = True
         found.update(scratch=scratch, stain=stain)
         empty = np.zeros((height, width), np.float32)
         probabilities = {

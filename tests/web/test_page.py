@@ -53,7 +53,8 @@ def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restorati
     open_photo(page, photo(tmp_path))
     wait_for_text(page, "#guide", "Then choose Restore.")
     page.click("#restore")
-    wait_for_text(page, "#guide", "Drag the line")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
+    assert page.locator("#restore").is_hidden()
     box = page.locator("#divider span").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -64,7 +65,7 @@ def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restorati
     drag(page, [(0.4, 0.4), (0.6, 0.5)])
     wait_for_text(page, "#guide", "Choose Restore again")
     page.click("#restore.main")
-    wait_for_text(page, "#guide", "Drag the line")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
 
 
 def test_a_result_that_the_browser_cannot_show_says_so_and_is_saved(page, tmp_path):

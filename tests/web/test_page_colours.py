@@ -41,8 +41,9 @@ def test_a_stroke_gets_an_offered_colour_and_the_result_follows(page, tmp_path):
     open_restored(page, tmp_path)
     before = red_minus_blue(page)
     page.keyboard.press("c")
-    drag(page, [(0.3, 0.3), (0.5, 0.3)])
+    drag(page, [(0.5, 0.3), (0.3, 0.3)])  # from the line between before and after
     page.locator("#palette button").first.wait_for()
+    assert page.input_value("#compare") == "50"
     page.fill("#own-colour", "#e02020")
     wait_for_text(page, "#origins", "colour from your lines")
     wait_until(lambda: red_minus_blue(page) > before + 1)

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 from browser_page import open_photo, photo, wait_for_text
 
+from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
+from toolbox.masks.detectors import LoadedDetector
+from toolbox.web import damage
 
 
 def saved_marks(page):
@@ -46,6 +49,40 @@ def test_a_click_leaves_damage_out_and_the_rest_is_repaired(page, proposed, tmp_
     assert page.locator("#proposals-found").is_hidden()
     page.click("#undo")
     wait_for_text(page, "#facts", "nothing marked")
+
+
+def test_a_large_place_starts_left_out_unless_it_is_torn(page, proposed, tmp_path, monkeypatch):
+    size = (96, 128)
+    stain, tear = np.zeros(size, bool), np.zeros(size, bool)
+    stain[10:40, 10:40] = tear[50:90, 80:120] = True
+    probabilities = {kind: np.zeros(size, np.float32) for kind in ("scratch", "fold", "dust")}
+    probabilities |= {"stain": stain.astype(np.float32), "tear": tear.astype(np.float32)}
+    detection = Detection(mask=stain | tear, probabilities=probabilities)
+    loaded = LoadedDetector(name="print-damage", detect=lambda image: detection)
+    monkeypatch.setattr(damage, "damage_detector", lambda params, catalog: loaded)
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    wait_for_text(page, "#kinds", "torn parts: 1")
+    wait_for_text(page, "#kinds", "stains: 0")
+    wait_for_text(page, "#proposals-state", "Large places are left out at first")
+    page.click("#repair")
+    wait_for_text(page, "#guide", "Done")
+    assert np.array_equal(saved_marks(page), tear)
+
+
+def test_what_is_marked_is_not_proposed_again(page, proposed, tmp_path):
+    open_restored(page, tmp_path)
+    page.click("#repair")
+    wait_for_text(page, "#guide", "Done")
+    assert page.locator("#repair").is_hidden()
+    page.focus("#sensitivity")
+    page.keyboard.press("End")
+    wait_for_text(page, "#proposals-state", "No scratches or stains")
+    page.click("#undo")
+    page.click("#restore")
+    page.focus("#sensitivity")
+    page.keyboard.press("Home")
+    wait_for_text(page, "#kinds", "stains: 1")
 
 
 def test_the_keyboard_alone_leaves_damage_out(page, proposed, tmp_path):

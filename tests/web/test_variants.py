@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from page_server import add, call, restore
+from browser_page import open_photo
+from page_server import add, call, restore, wait_until
 from standins import run_restore
 
 from toolbox.data import sample
@@ -13,6 +14,18 @@ from toolbox.imaging import io
 @pytest.fixture
 def restorer():
     """Use the shipped weights."""
+
+
+def variant_picture(service, photo_id, number, tmp_path):
+    status, data = call(service, "GET", f"/api/photos/{photo_id}/variants/{number}")
+    assert status == 200
+    (tmp_path / "small.png").write_bytes(data)
+    return io.read_rgb(tmp_path / "small.png")
+
+
+def chosen(service):
+    """Return the number of the colouring of the only photograph."""
+    return call(service, "GET", "/api/photos")[1][0]["settings"]["variant"]
 
 
 def test_variants_and_a_palette_give_the_pixels_of_the_command(service, tmp_path):
@@ -30,7 +43,29 @@ def test_variants_and_a_palette_give_the_pixels_of_the_command(service, tmp_path
         (wanted,) = (tmp_path / "out").glob(f"*v{number}.png")
         assert (pictures[-1] == io.read_rgb(wanted)).all()
     assert (pictures[0] != pictures[1]).any()
+    # The result is of variant 3: its small picture is the result, and the others have other colours.
+    small = {number: variant_picture(service, photo_id, number, tmp_path) for number in (1, 2, 3, 4)}
+    assert (small[3] == pictures[1]).all() and (small[1] == pictures[0]).all()
+    assert len({picture.tobytes() for picture in small.values()}) == 4
+    assert call(service, "GET", f"/api/photos/{photo_id}/variants/5")[0] == 404
     call(service, "PUT", f"/api/photos/{photo_id}/reference?name=palette.jpg", second.read_bytes())
     assert restore(service, photo_id, second="colours")["state"] == "restored"
     run_restore(tmp_path / "old.png", "-o", tmp_path / "palette", "--palette", second, "--device", "cpu")
     assert call(service, "GET", f"/api/photos/{photo_id}/result")[1] == (tmp_path / "palette/old.png").read_bytes()
+
+
+def test_small_pictures_of_the_colourings_are_chosen_by_a_click_or_the_keyboard(page, service, tmp_path):
+    io.write_png(tmp_path / "old.png", io.read_gray(io.find_images(sample.folder() / "photos")[0])[:96, :128])
+    open_photo(page, tmp_path / "old.png")
+    page.click("#colours summary")
+    assert page.locator("#variants-row").is_hidden()
+    page.click("#restore")
+    page.locator("#variants img[src]").nth(3).wait_for()
+    names = page.eval_on_selector_all("#variants button", "all => all.map((one) => one.ariaLabel)")
+    assert names == ["Colours 1", "Colours 2", "Colours 3", "Colours 4"]
+    page.click("#variants button >> nth=2")
+    wait_until(lambda: chosen(service) == 3)
+    assert page.locator("#variants [aria-pressed=true]").get_attribute("aria-label") == "Colours 3"
+    page.focus("#variants button >> nth=1")
+    page.keyboard.press("Enter")
+    wait_until(lambda: chosen(service) == 2)

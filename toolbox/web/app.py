@@ -25,6 +25,7 @@ from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.security import Guard
 from toolbox.web.settings import Offer, Range, read_settings
+from toolbox.web.variants import Variants
 from toolbox.web.worker import Worker
 
 STATIC = Path(__file__).parent / "static"
@@ -39,6 +40,7 @@ def make_app(
     worker: Worker,
     palette: Palette,
     proposals: Proposals,
+    variants: Variants,
     *,
     token: str,
     hosts: list[str],
@@ -51,11 +53,12 @@ def make_app(
         worker: restores them.
         palette: offers colours for strokes.
         proposals: finds damage.
+        variants: gives small pictures of other colourings.
         token: what each call of the API must send.
         hosts: the values of the Host header that are answered.
         offer: the settings that the page offers.
     """
-    api = _Api(album, worker, palette, proposals, offer)
+    api = _Api(album, worker, palette, proposals, variants, offer)
     photo = "/api/photos/{photo_id:str}"
     routes = [
         Route("/", _page),
@@ -77,6 +80,7 @@ def make_app(
         Route(photo + "/colors", api.colors),
         Route(photo + "/damage", api.damage),
         Route(photo + "/sheet", api.sheet),
+        Route(photo + "/variants/{number:int}", api.variant),
         Route(photo + "/provenance", _picture(album.provenance)),
         Route(photo + "/result", api.result),
         Route(photo + "/restore", api.restore, methods=["POST"]),
@@ -95,11 +99,20 @@ def make_app(
 class _Api:
     """The calls of the page."""
 
-    def __init__(self, album: Album, worker: Worker, palette: Palette, proposals: Proposals, offer: Offer) -> None:
+    def __init__(
+        self,
+        album: Album,
+        worker: Worker,
+        palette: Palette,
+        proposals: Proposals,
+        variants: Variants,
+        offer: Offer,
+    ) -> None:
         self.album = album
         self.worker = worker
         self.palette = palette
         self.proposals = proposals
+        self.variants = variants
         self.offer = offer
 
     async def choices(self, request: Request) -> Response:
@@ -144,6 +157,12 @@ class _Api:
             raise HTTPException(404, "The detector of damage is not installed.")
         sensitivity = _fraction(request, "sensitivity")
         data = await anyio.to_thread.run_sync(self.proposals.picture, _photo_id(request), sensitivity)
+        return Response(data, media_type="image/png")
+
+    async def variant(self, request: Request) -> Response:
+        """Send a small picture of a colouring."""
+        number = request.path_params["number"]
+        data = await anyio.to_thread.run_sync(self.variants.picture, _photo_id(request), number)
         return Response(data, media_type="image/png")
 
     async def sheet(self, request: Request) -> Response:

@@ -30,6 +30,7 @@ from toolbox.web.app import make_app
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.settings import Choice, Range
+from toolbox.web.variants import Variants
 from toolbox.web.worker import Worker
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Service:
         self.host, self.port = host, port
         self.token = secrets.token_urlsafe(24)
         self._restorer: Restorer | None = None
-        self._network: RememberingNetwork | None = None
+        self._networks: list[nn.Module] = []
         self._filler: tuple[str, LoadedFiller | None] | None = None
         self._fills: list[str] = []
         self._socket: socket.socket | None = None
@@ -74,7 +75,7 @@ class Service:
         """
         fill = default_fill(self.weights)
         self._restorer = restoring.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
-        self._network = RememberingNetwork(self._restorer.network)
+        self._networks = _variant_networks(self._restorer)
         self._fills = _fill_names(self.catalog, fill)
         if not self.host.strip():  # an unset variable would open the page to the whole network
             raise UsageError(f"--host is empty. {HOST_REMEDY}")
@@ -96,12 +97,14 @@ class Service:
         """Answer requests until Ctrl-C, SIGTERM or `stop`."""
         assert self._socket is not None and self._restorer is not None
         worker = Worker(self.album, self.restorer)
+        variants = Variants(self.album, self._restorer, self._networks)
         names = {self.host, LOOPBACK, "localhost", "[::1]"} | (set() if self.host == LOOPBACK else _own_names())
         app = make_app(
             self.album,
             worker,
             Palette(self.album, self._restorer),
             Proposals(self.album, self.catalog),
+            variants,
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
             offer={
@@ -110,7 +113,7 @@ class Service:
                 "saturation": Range(low=0, high=restoring.MAX_SATURATION),
                 "fill": Choice(values=self._fills),
                 "second": Choice(values=["scene", "colours"]),
-                **self._variants(),
+                **({"variant": Choice(values=variants.numbers)} if variants.numbers else {}),
                 **prints.OFFER,
             },
         )
@@ -122,13 +125,6 @@ class Service:
         finally:
             worker.stop()
             self._socket.close()
-
-    def _variants(self) -> dict[str, Choice]:
-        """Return the setting of the colouring; nothing for weights that predict no classes of colours."""
-        assert self._restorer is not None
-        if not self._restorer.predicts_classes:
-            return {}
-        return {"variant": Choice(values=list(range(1, VARIANTS + 1)))}
 
     @property
     def is_running(self) -> bool:
@@ -142,18 +138,14 @@ class Service:
 
     def restorer(self, settings: Mapping[str, Any]) -> Restorer:
         """Return the restorer for the settings of a photograph; it remembers what it calculated last."""
-        assert self._restorer is not None and self._network is not None
+        assert self._restorer is not None
         fill = settings.get("fill", self._fills[0])
         if self._filler is None or self._filler[0] != fill:
             filler = self._restorer.filler if fill == self._fills[0] else find_filler(fill, self.catalog)
             self._filler = (fill, None if filler is None else remembering_filler(filler))
-        variant = settings.get("variant", 1)
-        network: nn.Module = self._network
-        if variant > 1:
-            network = TiltedNetwork(self._network, TILTS[variant - 2]).to(self._restorer.device)
         return replace(
             self._restorer,
-            network=network,
+            network=self._networks[settings.get("variant", 1) - 1],
             filler=self._filler[1],
             saturation=settings.get("saturation", 1),
         )
@@ -188,6 +180,13 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
     yield from left_out.folders.values()
     if line := describe_files(left_out.files):
         yield line
+
+
+def _variant_networks(restorer: Restorer) -> list[nn.Module]:
+    """Return the network of each colouring; the ordinary one alone for weights that predict no classes of colours."""
+    network = RememberingNetwork(restorer.network)
+    tilts = TILTS[: VARIANTS - 1] if restorer.predicts_classes else ()
+    return [network, *(TiltedNetwork(network, tilt).to(restorer.device) for tilt in tilts)]
 
 
 def _fill_names(catalog: Catalog, default: str | None) -> list[str]:

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { setReference } from "./restoring.js";
 import { stage } from "./stage.js";
 import { $, fail, guarded, photo, say, state } from "./state.js";
-import { text } from "./texts.js";
+import { explain, text } from "./texts.js";
 import { listPhotos, refresh, show } from "./viewer.js";
 
 async function open(files) {
@@ -20,7 +20,7 @@ async function open(files) {
       if (state.photos.length === 1 || files.length === 1) await show(added.id);
     } catch (error) {
       if (!error.status || error.status === 403) return fail(error);
-      failed.push(text("failedOpen", { name, reason: error.message }));
+      failed.push(text("failedOpen", { name, reason: explain(error.message) }));
     }
   }
   say(failed.join(" "), failed.length > 0);

@@ -11,6 +11,7 @@ import { stage } from "./stage.js";
 import { $, guarded, isBusy, isShown, photo, say, state } from "./state.js";
 import * as texts from "./texts.js";
 import * as tools from "./tools.js";
+import * as variants from "./variants.js";
 import * as viewer from "./viewer.js";
 
 // Offer likely colours at the place where a stroke begins. The choice changes this stroke, too.
@@ -30,9 +31,13 @@ function chooseColour(colour) {
   panel.pressColour(colour);
 }
 
+// On a phone the photograph may be above the screen.
+const showStage = () => $("frame").scrollIntoView({ block: "nearest" });
+
 async function setLanguage(language) {
   await texts.load(language);
   panel.nameFills();
+  variants.rename();
   if (!photo()) return;
   viewer.refresh();
   proposals.rename();
@@ -42,12 +47,12 @@ async function setLanguage(language) {
 function listen() {
   const click = (id, work) => $(id).addEventListener("click", () => guarded(async () => work()));
   const change = (id, work) => $(id).addEventListener("change", () => guarded(async () => work()));
-  click("restore", () => restoring.restore([state.id]));
+  click("restore", () => { showStage(); return restoring.restore([state.id]); });
   click("restore-all", () => restoring.restore(state.photos.map((item) => item.id)));
   click("cancel", restoring.cancel);
   click("clear", () => stage.clear(stage.marks));
   click("clear-strokes", () => stage.clear(stage.strokes));
-  click("repair", restoring.repair);
+  click("repair", () => { showStage(); return restoring.repair(); });
   change("sensitivity", () => proposals.look(state.id));
   files.onChoose("add-reference", "reference-file", ([file]) => restoring.setReference(file));
   click("remove-reference", restoring.removeReference);
@@ -60,12 +65,6 @@ function listen() {
   click("close", viewer.close);
   change("show-origin", () => panel.showOrigins(photo()));
   $("saturation").addEventListener("input", panel.showSaturation);
-  $("variants").addEventListener("click", (event) => guarded(async () => {
-    const { variant } = event.target.dataset;
-    if (!variant) return;
-    panel.pressVariant(variant);
-    restoring.restoreAgain();
-  }));
   change("auto", prints.toggleRows);
   for (const id of ["saturation", "fill", "tone", "recolor", "colours-only", ...prints.IDS]) change(id, restoring.restoreAgain);
   change("language", () => {
@@ -79,15 +78,18 @@ async function start() {
   $("language").value = wanted === "ko" ? "ko" : "en";
   await texts.load($("language").value);
   Object.assign(stage, { onChange: restoring.keepLayers, onColour: offerColours, onTap: proposals.toggle });
+  proposals.listen(viewer.refresh);
   listen();
   files.listen();
   compare.listen();
   tools.listen(() => Boolean(state.id));
+  variants.listen(photo);
   api.readToken();
   await guarded(async () => {
     const offered = await api.choices();
     panel.offer(offered);
     proposals.offer(offered);
+    variants.offer(offered.settings.variant, restoring.restoreAgain);
     state.photos = await api.list();
     say("");
     viewer.listPhotos();

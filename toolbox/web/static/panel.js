@@ -5,6 +5,7 @@ import { nameOf } from "./colours.js";
 import * as prints from "./prints.js";
 import { $ } from "./state.js";
 import { text } from "./texts.js";
+import * as variants from "./variants.js";
 
 // What the server offers: settings, and the colours of the origins.
 let offered = {};
@@ -18,14 +19,6 @@ export function offer(answer) {
   $("saturation-row").hidden = !saturation;
   if (saturation) [$("saturation").min, $("saturation").max] = saturation;
   $("saturation").value = 1;
-  $("variants-row").hidden = !answer.settings.variant;
-  $("variants").replaceChildren(...(answer.settings.variant || []).map((number) => {
-    const button = document.createElement("button");
-    button.textContent = number;
-    button.dataset.variant = number;
-    return button;
-  }));
-  pressVariant(1);
   showSaturation();
 }
 
@@ -42,7 +35,7 @@ export function settings(photo) {
   if ($("recolor").checked && photo.kind === "colour") chosen.keep = "luma";
   if (!$("fill-row").hidden) chosen.fill = $("fill").value;
   if (!$("saturation-row").hidden) chosen.saturation = Number($("saturation").value);
-  if (!$("variants-row").hidden) chosen.variant = Number(document.querySelector('#variants [aria-pressed="true"]').dataset.variant);
+  if (offered.settings.variant) chosen.variant = variants.chosen();
   if ($("colours-only").checked) chosen.second = "colours";
   return { ...chosen, ...prints.settings() };
 }
@@ -56,13 +49,9 @@ export function showSettings(photo) {
     if (photo.settings[name] !== undefined) $(name).value = photo.settings[name];
   }
   showSaturation();
-  pressVariant(photo.settings.variant ?? 1);
+  variants.press(photo.settings.variant ?? 1);
   $("colours-only").checked = photo.settings.second === "colours";
   prints.show(photo.settings);
-}
-
-export function pressVariant(number) {
-  for (const button of $("variants").children) button.setAttribute("aria-pressed", Number(button.dataset.variant) === Number(number));
 }
 
 // Strokes of colour need new colours.

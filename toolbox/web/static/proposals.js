@@ -2,19 +2,30 @@
 
 import * as api from "./api.js";
 import { rgbOf } from "./colours.js";
+import { stage } from "./stage.js";
 import { $ } from "./state.js";
 import { text } from "./texts.js";
 
 const FAINT = 60; // opacity of a group that is left out, of 255
+// A group that is larger than this fraction of the photograph starts left out: it may be a part of the scene. Not a
+// torn part, of which nothing is left.
+const LARGE = 0.02;
 
 let colours = {}; // of the kinds, in the order of their numbers
 let found = null; // of the photograph that is shown: the picture, and for each group its kind and whether it counts
 let asked = 0;
 let state = ""; // the key of what is said on the search
+let onChange = () => {};
+const settled = new Set(); // the ids of photographs whose damage a person has decided on
 
 export function offer(answer) {
   colours = answer.damage;
   $("proposals-box").hidden = !Object.keys(colours).length;
+}
+
+// `work` is called when other groups are proposed or chosen.
+export function listen(work) {
+  onChange = work;
 }
 
 export function clear() {
@@ -24,7 +35,18 @@ export function clear() {
   draw();
 }
 
-export const isEmpty = () => !found;
+// No more damage is proposed for a photograph, unless a person asks for it.
+export const settle = (id) => settled.add(id);
+
+// Whether damage was not looked for yet.
+export const isNew = (id) => !found && !settled.has(id);
+
+export const isLooking = () => state === "looking";
+
+export const isFound = () => Boolean(found?.groups.size);
+
+// How many groups are chosen.
+export const count = () => [...(found?.groups.values() ?? [])].filter((one) => one.counts).length;
 
 // Texts in another language.
 export function rename() {
@@ -34,7 +56,9 @@ export function rename() {
 
 function say(key) {
   state = key;
-  $("proposals-state").textContent = key && text(key);
+  const large = [...(found?.groups.values() ?? [])].some((one) => one.isLarge);
+  $("proposals-state").textContent = [key && text(key), large && text("damageLarge")].filter(Boolean).join(" ");
+  onChange();
 }
 
 // Ask the server for damage; an answer that comes after another photograph was opened is not used.
@@ -52,11 +76,28 @@ export async function look(id) {
   context.drawImage(picture, 0, 0);
   const { data } = context.getImageData(0, 0, picture.width, picture.height);
   found = { data, width: picture.width, height: picture.height, groups: new Map() };
-  for (let i = 0; i < data.length; i += 4) {
-    if (data[i] && !found.groups.has(group(i))) found.groups.set(group(i), { kind: data[i], counts: true });
-  }
+  findGroups(stage.marks.pixels().data);
   say(found.groups.size ? "damageFound" : "noDamage");
   draw();
+}
+
+// List the groups; those that are marked already are no proposals.
+function findGroups(marks) {
+  const { data, groups } = found;
+  for (let i = 0; i < data.length; i += 4) {
+    if (!data[i]) continue;
+    if (!groups.has(group(i))) groups.set(group(i), { kind: data[i], size: 0, marked: 0 });
+    const one = groups.get(group(i));
+    one.size += 1;
+    if (marks[i + 3] >= 128) one.marked += 1;
+  }
+  const tear = Object.keys(colours).indexOf("tear") + 1;
+  for (const [number, one] of groups) {
+    one.isLarge = one.kind !== tear && one.size > LARGE * found.width * found.height;
+    one.counts = !one.isLarge;
+    if (2 * one.marked > one.size) groups.delete(number);
+  }
+  for (let i = 0; i < data.length; i += 4) if (!groups.has(group(i))) data[i] = 0;
 }
 
 const group = (i) => 256 * found.data[i + 1] + found.data[i + 2];
@@ -64,7 +105,6 @@ const group = (i) => 256 * found.data[i + 1] + found.data[i + 2];
 // Draw the groups, and list their kinds.
 function draw() {
   $("proposals-found").hidden = !found?.groups.size;
-  $("sensitivity-row").hidden = !found;
   const canvas = $("proposals");
   canvas.width = found?.width ?? 1;
   canvas.height = found?.height ?? 1;
@@ -78,6 +118,7 @@ function draw() {
   });
   context.putImageData(picture, 0, 0);
   list();
+  onChange();
 }
 
 function forEachPixel(work) {

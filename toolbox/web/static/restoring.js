@@ -53,6 +53,7 @@ export function restoreAgain() {
 export function repair() {
   stage.changeMarks(proposals.addTo);
   proposals.clear();
+  proposals.settle(state.id);
   return restore([state.id]);
 }
 

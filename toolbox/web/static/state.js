@@ -1,6 +1,6 @@
 // The open photographs, the one that is shown, and what the page says.
 
-import { text } from "./texts.js";
+import { explain, text } from "./texts.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -28,7 +28,7 @@ export function say(line, isError = false) {
 
 export function fail(error) {
   if (error.status === 403) say(text("lostToken"), true);
-  else say(error.status ? error.message : text("noServer"), true);
+  else say(error.status ? explain(error.message) : text("noServer"), true);
 }
 
 // Do work, and show its failure; return null then.

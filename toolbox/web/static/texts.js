@@ -12,5 +12,20 @@ export async function load(language) {
 }
 
 export function text(key, values = {}) {
-  return (texts[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+  return fill(texts[key] ?? key, values);
 }
+
+const fill = (words, values) => words.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+
+// A message of the server in the language of the page; null for one that the table "messages" does not have.
+export function message(line) {
+  for (const [pattern, words] of Object.entries(texts.messages)) {
+    const escaped = pattern.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/\{(\w+)\}/g, "(?<$1>.+)");
+    const match = line.match(new RegExp(`^${escaped}$`));
+    if (match) return fill(words, match.groups ?? {});
+  }
+  return null;
+}
+
+// The same, or else the message in English.
+export const explain = (line) => message(line) ?? text("english", { line });

@@ -7,9 +7,13 @@ import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
 import { $, guarded, isBusy, isShown, photo, state } from "./state.js";
-import { text } from "./texts.js";
+import { explain, message, text } from "./texts.js";
 import * as tools from "./tools.js";
+import * as variants from "./variants.js";
 
+const QUIET = 3; // seconds after which the page says how long a photograph takes
+let busy = ""; // the photograph that waits or is restored, and which of both
+let busySince = 0;
 let cannotShow = false; // whether the result has a format that browsers do not show
 
 export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
@@ -32,6 +36,8 @@ export async function show(id) {
   $("palette-help").hidden = false;
   if (photo().has_hints || photo().reference) $("colours").open = true;
   await panel.showReference(photo());
+  // A person has decided on the damage of a photograph that comes back with marks of their own.
+  if (photo().is_edited && photo().state === "restored") proposals.settle(id);
   await showResult();
   listPhotos();
 }
@@ -54,8 +60,9 @@ export async function showResult() {
   compare.show(picture, before);
   tools.toggleLayers();
   await panel.showOrigins(photo());
+  guarded(() => variants.renew(photo()));
   // Damage is looked for once the colours are there.
-  if (picture && proposals.isEmpty() && !photo().is_edited) guarded(() => proposals.look(id));
+  if (picture && proposals.isNew(id)) guarded(() => proposals.look(id));
   refresh();
 }
 
@@ -69,20 +76,32 @@ function facts(item) {
 // What the server notes, in the language of the page: "corrected: contrast 1, cast 0.5" or a sentence.
 function noteText(note) {
   const [, corrections] = note.match(/^corrected: (.*)$/) || [];
-  if (!corrections) return text(note);
+  if (!corrections) return message(note) ?? text("note", { note });
   const names = corrections.split(", ").map((item) => text(`corrected ${item.split(" ")[0]}`));
   return text("corrected", { names: names.join(", ") });
 }
 
+function guideDone() {
+  if (cannotShow) return "guideHidden";
+  if (stage.hasCut) return "guideCut";
+  if (proposals.isLooking()) return "guideLooking";
+  return proposals.isFound() ? "guideFound" : "guideRestored";
+}
+
+// What is going on, with the seconds after a while.
+function busyText(item) {
+  if (busy !== item.id + item.state) [busy, busySince] = [item.id + item.state, Date.now()];
+  const seconds = Math.floor((Date.now() - busySince) / 1000);
+  return text(item.state) + (item.state === "running" && seconds >= QUIET ? ` ${text("seconds", { seconds })}` : "");
+}
+
 // The one thing to do next.
 function guide(item) {
-  if (isBusy(item)) return text(item.state);
+  if (isBusy(item)) return text(item.state === "running" && (item.lost || state.hasNewMarks) ? "runningMarks" : item.state);
   if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
-  if (item.state === "restored") {
-    const done = cannotShow ? "guideHidden" : stage.hasCut ? "guideCut" : "guideRestored";
-    return [text(done), ...item.notes.map(noteText)].join(" ");
-  }
-  if (["unchanged", "failed"].includes(item.state) && !state.hasNewMarks) return text(item.state, item);
+  if (item.state === "restored") return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
+  if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
+  if (item.state === "unchanged" && !state.hasNewMarks) return text("unchanged");
   if (item.lost) return text("guideMarked");
   return text(item.kind === "colour" ? "guideColour" : "guideUnmarked");
 }
@@ -98,13 +117,19 @@ export function refresh() {
   $("redo").disabled = !stage.history.undone.length;
   $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
   $("save").hidden = !isRestored;
-  $("save").classList.toggle("main", !state.hasNewMarks);
+  // There is one main button: the next step.
+  const canRepair = isRestored && proposals.isFound();
+  $("repair").hidden = !canRepair;
+  $("repair").disabled = !proposals.count();
+  $("repair").classList.toggle("main", !state.hasNewMarks);
+  $("save").classList.toggle("main", !state.hasNewMarks && !canRepair);
   $("restore").disabled = isBusy(item);
-  $("restore").classList.toggle("main", !isRestored || state.hasNewMarks);
+  $("restore").hidden = isRestored && !state.hasNewMarks;
   $("restore").textContent = text(isRestored ? "restoreAgain" : "restore");
   $("cancel").hidden = item.state !== "waiting";
   $("busy").hidden = !isBusy(item);
-  $("busy-text").textContent = isBusy(item) ? text(item.state) : "";
+  $("busy-text").textContent = isBusy(item) ? busyText(item) : "";
+  $("sensitivity-row").hidden = !isRestored || proposals.isLooking();
   const index = state.photos.indexOf(item);
   $("previous").hidden = $("next").hidden = state.photos.length < 2;
   $("previous").disabled = index <= 0;

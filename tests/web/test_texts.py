@@ -1,0 +1,162 @@
+"""The texts of the page: the same in each language, and every message of the table is one that the library gives."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from browser_page import open_photo, photo, wait_for_text
+from page_server import add, call, restore
+from pictures import smooth
+from scenes import scene, second_photo
+from standins import gray, gray_to_rgb
+
+from toolbox.errors import ToolboxError, UsageError
+from toolbox.guidance.guide import Guide
+from toolbox.guidance.reference import Reference, apply_reference
+from toolbox.imaging import io
+from toolbox.inference.palette import make_palette
+from toolbox.masks.sources import check_mask_size
+from toolbox.prints.corrections import Corrections, describe
+from toolbox.utils import files
+from toolbox.web import album, app, worker
+
+TEXTS = Path(app.STATIC) / "texts"
+SIDE = 160  # of made-up scenes, in pixels
+
+
+def texts(language):
+    return json.loads((TEXTS / f"{language}.json").read_text("utf-8"))
+
+
+def placeholders(words):
+    return set(re.findall(r"\{(\w+)\}", words))
+
+
+def message_of(work, *arguments, **options):
+    """Return the message with which a call fails."""
+    with pytest.raises((ToolboxError, ValueError)) as error:
+        work(*arguments, **options)
+    return str(error.value)
+
+
+def messages_of_files(tmp_path):
+    png = photo(tmp_path).read_bytes()
+    broken = bytearray(png)
+    broken[20] ^= 1
+    yield message_of(io.decode, b"", "a.png")
+    yield message_of(io.decode, b"hello", "a.png")
+    yield message_of(io.decode, png[:-20], "a.png")
+    yield message_of(io.decode, bytes(broken), "a.png")
+    yield message_of(io.decode, png, "a.png", max_pixels=10)
+    yield message_of(io.decode, b"BM" + bytes(200), "a.bmp")
+    yield message_of(io.decode, b"II*\0" + bytes(50), "a.tif")
+    yield message_of(check_mask_size, np.zeros((4, 5), bool), (6, 7))
+
+
+def messages_of_references():
+    target = cv2.cvtColor(scene(side=SIDE), cv2.COLOR_RGB2GRAY)
+    other = second_photo(scene(side=SIDE))
+    plane = cv2.cvtColor(other, cv2.COLOR_RGB2GRAY)
+    toned = (plane[..., None] * np.array([1, 0.85, 0.62])).astype(np.uint8)
+    lost = np.zeros(target.shape, bool)
+    hole = lost.copy()
+    hole[70:80, 70:80] = True
+    views = [("a.jpg", scene(3, SIDE)), ("b.jpg", gray_to_rgb(plane)), ("c.jpg", toned)]
+    references = [Reference(name=name, rgb=pixels) for name, pixels in views]
+    yield from apply_reference(target, lost, references).notes
+    yield from apply_reference(target, hole, references[1:]).notes
+    empty = np.zeros((4, 4), bool)
+    guide = Guide(mask=empty, result=None, found=empty, hints=None, hinted=empty, palette=abs, matched=empty)
+    yield from guide.notes
+    yield f"ValueError: {message_of(make_palette, gray_to_rgb(gray()), abs)}"
+
+
+def messages_of_results(service, tmp_path):
+    toned = (gray()[..., None] * np.array([1, 0.85, 0.62])).astype(np.uint8)
+    io.write_png(tmp_path / "toned.png", toned)
+    io.write_png(tmp_path / "colour.png", smooth(48, 64))
+    toned_id, colour_id = (add(service, tmp_path / f"{name}.png")["id"] for name in ("toned", "colour"))
+    yield from restore(service, toned_id)["notes"]
+    mask = np.zeros((48, 64), np.uint8)
+    mask[5:9] = 255
+    io.write_png(tmp_path / "mask.png", mask)
+    call(service, "PUT", f"/api/photos/{toned_id}/mask", (tmp_path / "mask.png").read_bytes())
+    yield from restore(service, toned_id, keep_tone=True)["notes"]
+    yield from restore(service, colour_id, keep="luma")["notes"]
+    yield from restore(service, colour_id, auto=True)["notes"]
+    yield from describe(Corrections(crop="print"), cropped=True)
+    yield from describe(Corrections(crop="print"), cropped=False)
+    layer = np.zeros((48, 64, 4), np.uint8)
+    layer[9:19] = 255
+    io.write_png(tmp_path / "layer.png", layer[..., :3], alpha=layer[..., 3])
+    call(service, "PUT", f"/api/photos/{colour_id}/hints", (tmp_path / "layer.png").read_bytes())
+    call(service, "PUT", f"/api/photos/{colour_id}/mask", (tmp_path / "mask.png").read_bytes())
+    yield restore(service, colour_id)["reason"]
+
+
+def messages_of_the_server(service, tmp_path, monkeypatch):
+    path = photo(tmp_path)
+    photo_id = add(service, path)["id"]
+    yield call(service, "GET", "/api/photos/none")[1]["error"]
+    monkeypatch.setattr(album, "MAX_PHOTOS", 0)
+    yield call(service, "POST", "/api/photos?name=a.png", path.read_bytes())[1]["error"]
+    monkeypatch.setattr(worker, "MAX_WAITING", 0)
+    yield call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")[1]["error"]
+    monkeypatch.setattr(app, "MAX_BYTES", 10)
+    yield call(service, "POST", "/api/photos?name=a.png", path.read_bytes())[1]["error"]
+
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    yield message_of(files.write_bytes, tmp_path / "x", b"")
+
+
+def test_the_languages_have_the_same_texts_with_the_same_values():
+    english, korean = texts("en"), texts("ko")
+    tables = (english, korean), (english["messages"], korean["messages"])
+    for one, other in tables:
+        assert list(one) == list(other)
+        for key in one:
+            assert key == "messages" or placeholders(one[key]) == placeholders(other[key]), key
+    for pattern, words in english["messages"].items():
+        assert placeholders(words) <= placeholders(pattern)
+
+
+def test_every_message_of_the_table_is_one_that_the_library_gives(page, service, tmp_path, monkeypatch):
+    lines = [*messages_of_files(tmp_path), *messages_of_references(), *messages_of_results(service, tmp_path)]
+    lines += messages_of_the_server(service, tmp_path, monkeypatch)
+    table = texts("ko")["messages"]
+    said = page.evaluate(
+        """async (lines) => {
+            const texts = await import("/static/texts.js");
+            await texts.load("ko");
+            return lines.map(texts.message);
+        }""",
+        lines,
+    )
+    assert [line for line, words in zip(lines, said, strict=True) if words is None] == []
+    unused = [
+        words
+        for words in table.values()
+        if not any(re.fullmatch(re.sub(r"\\\{\w+\\\}", ".+", re.escape(words)), one) for one in said)
+    ]
+    assert unused == []
+
+
+def test_a_message_that_the_table_does_not_have_is_shown_in_english(page, service, restorer, tmp_path):
+    def fail(count):
+        raise UsageError("something new")
+
+    object.__setattr__(restorer, "before_call", fail)
+    page.select_option("#language", "ko")
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    wait_for_text(page, "#guide", "복원하지 못했습니다: (영어) something new")
