@@ -16,7 +16,7 @@ import numpy as np
 from toolbox.guidance.matching import find_features
 
 # The short side at which photographs are compared, in pixels, and the number of features of each.
-SHORT_SIDE = 288
+SHORT_SIDE = 256
 FEATURES = 200
 QUERY_FEATURES = 400
 # The words: enough that two of 30,000 photographs share few by chance.
@@ -43,9 +43,11 @@ class PhotoIndex:
         """Photographs sorted by word, the start and the weight of each word, and the count in each photograph."""
         size = len(self.vocabulary)
         numbers = np.repeat(np.arange(len(self.words)), [len(words) for words in self.words])
-        pairs = np.concatenate([NO_WORDS, *self.words]).astype(np.int64) * len(self.words) + numbers
-        pairs, counts = np.unique(pairs, return_counts=True)
-        words, photos = np.divmod(pairs, max(1, len(self.words)))
+        pairs = np.sort(np.concatenate([NO_WORDS, *self.words]).astype(np.int64) * len(self.words) + numbers)
+        # What np.unique does, several times as fast.
+        firsts = np.flatnonzero(np.diff(pairs, prepend=-1))
+        counts = np.diff(firsts, append=len(pairs))
+        words, photos = np.divmod(pairs[firsts], max(1, len(self.words)))
         starts = np.searchsorted(words, np.arange(size + 1))
         rarity = np.log((1 + len(self.words)) / (1 + np.diff(starts)))
         return photos, starts, counts, rarity
