@@ -51,6 +51,9 @@ WARM_UP = 80  # steps
 @click.option(
     "--encoder", type=click.Path(exists=True, path_type=Path), help="Initial weights of the encoder, safetensors."
 )
+@click.option(
+    "--student", type=click.Path(exists=True, path_type=Path), help="Weights: only the stage `score`, from these."
+)
 @click.option("--minutes", default=9.0, show_default=True, help="Time of the whole training.")
 @click.option("--stop-after", default=math.inf, help="Stop after this many minutes; the same command continues.")
 @click.option("--every", default=100.0, show_default=True, help="Seconds between two measurements.")
@@ -76,11 +79,15 @@ WARM_UP = 80  # steps
 @click.option("--mixing", default=0.25, show_default=True, help="Share of the student's pictures that are two mixed.")
 @click.option("--seed", default=18, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
-def command(pack: Path, out: Path, encoder: Path | None, stop_after: float, every: float, **options: Any) -> None:
+def command(
+    pack: Path, out: Path, encoder: Path | None, student: Path | None, stop_after: float, every: float, **options: Any
+) -> None:
     """Train on PACK, a file of `color-pack`, and write weights and figures to a folder."""
     deadline = time.monotonic() + 60 * stop_after
     training = Training(Settings(**options), color_pack.read(pack), out, encoder)
-    for stage in plan(training.settings):
+    if student is not None:
+        training.take_student(student)
+    for stage in plan(training.settings, only_score=student is not None):
         if not training.finish(stage, deadline, every):
             click.echo(f"stopped in {stage.name}; the same command continues")
             return
@@ -101,6 +108,12 @@ class Training:
         self.development = Development(packs["development"], settings.size)
         self.teachers: list[nn.Module] = []
         self.student: nn.Module | None = None
+
+    def take_student(self, path: Path) -> None:
+        """Take the network of the stage `student` from a weight file."""
+        network = color_networks.build(self.settings.backbone, self.settings.width, None)
+        weight_file.load_weights(path, network)
+        self.student = network.eval().requires_grad_(False)
 
     def finish(self, stage: Stage, deadline: float, every: float) -> bool:
         """Do a stage, or load what it wrote; return False if the time was over before its end."""

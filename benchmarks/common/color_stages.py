@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.common.scan_batch import Shares
@@ -62,8 +62,8 @@ class Stage:
     rates: float = 1.0
 
 
-def plan(settings: Settings) -> list[Stage]:
-    """Return the stages; together they take the minutes of the settings."""
+def plan(settings: Settings, *, only_score: bool = False) -> list[Stage]:
+    """Return the stages, or only the last; together they take the minutes of the settings."""
     seconds = {name: 60 * settings.minutes * share for name, share in STAGE_SHARES.items()}
     stages = [
         Stage(
@@ -80,5 +80,5 @@ def plan(settings: Settings) -> list[Stage]:
     count, halves = settings.teachers, {"drop_path": 0.075, "dropout": 0.05, "rates": 0.7}
     stages.append(Stage(name="student", number=count, seconds=seconds["student"], **halves))
     # The stem and all seven stages of the encoder are frozen.
-    stages.append(Stage(name="score", number=count + 1, seconds=seconds["score"], frozen=8, rates=0.5))
-    return stages
+    score = Stage(name="score", number=count + 1, seconds=seconds["score"], frozen=8, rates=0.5)
+    return [replace(score, seconds=60 * settings.minutes)] if only_score else [*stages, score]

@@ -154,6 +154,10 @@ def test_a_training_stops_and_continues_to_its_end(tmp_path, pack, run_benchmark
         load_trained(tmp_path / "out" / f"{name}.safetensors", torch.device("cpu"))
     again = run_benchmark(*common)
     assert again.exit_code == 0 and again.output == ""
+    student = ("--student", tmp_path / "out" / "student.safetensors")
+    only = run_benchmark("train-color", pack, *SMALL, "--out", tmp_path / "only", *student)
+    assert only.exit_code == 0, only.output
+    assert sorted(path.name for path in (tmp_path / "only").iterdir()) == ["figures.jsonl", "score.safetensors"]
 
 
 def test_the_stages_take_all_the_minutes(module):
