@@ -40,6 +40,8 @@ RESOURCES = (
     "colors",
     "damage",
     "sheet",
+    "variants/2",
+    "variants/-1",
     "provenance",
     "result",
     "restore",
@@ -226,6 +228,7 @@ def test_an_album_of_large_photographs_does_not_grow_the_memory(tmp_path):
             call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")
             wait_until(lambda: state(service, photo_id) in ("restored", "failed"), seconds=600)  # noqa: B023
             assert state(service, photo_id) == "restored"
+            assert call(service, "GET", f"/api/photos/{photo_id}/variants/2")[0] == 200
             call(service, "DELETE", f"/api/photos/{photo_id}")
             statm = Path(f"/proc/{service.process.pid}/statm").read_text().split()
             sizes.append(int(statm[1]) * os.sysconf("SC_PAGE_SIZE"))

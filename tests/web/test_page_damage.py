@@ -80,6 +80,7 @@ def test_what_is_marked_is_not_proposed_again(page, proposed, tmp_path):
     wait_for_text(page, "#proposals-state", "No scratches or stains")
     page.click("#undo")
     page.click("#restore")
+    wait_for_text(page, "#guide", "Done")
     page.focus("#sensitivity")
     page.keyboard.press("Home")
     wait_for_text(page, "#kinds", "stains: 1")

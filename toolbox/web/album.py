@@ -225,7 +225,7 @@ class Album:
             mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
         seconds = tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else ()
         is_palette = second == "colours"
-        return RestoreOptions(
+        options = RestoreOptions(
             mask_options=mask_options,
             hints=self.hints(photo_id) if entry.has_hints else None,
             references=() if is_palette else seconds,
@@ -235,6 +235,10 @@ class Album:
             max_pixels=self.max_pixels,
             **choices,
         )
+        if entry.lost or options.auto is not None or options.corrections.crop != "none":
+            return options
+        # Nothing was found when the photograph was opened. Another search takes a fifth of the time of a restoration.
+        return replace(options, mask_options=replace(options.mask_options, search=False))
 
     def _existing(self, photo_id: str, name: str) -> Path:
         path = self.path(photo_id, name)

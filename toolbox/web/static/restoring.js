@@ -58,13 +58,20 @@ export function repair() {
 }
 
 export async function restore(ids) {
-  await state.saved;
   clearTimeout(again);
-  state.hasNewMarks = false;
-  album.begin(ids.length);
-  for (const id of ids) {
-    const item = state.photos.find((candidate) => candidate.id === id);
-    replacePhoto(await api.restore(id, panel.settings(item)));
+  state.asked = new Set(ids);
+  refresh();
+  try {
+    await state.saved;
+    state.hasNewMarks = false;
+    album.begin(ids.length);
+    for (const id of ids) {
+      const item = state.photos.find((candidate) => candidate.id === id);
+      replacePhoto(await api.restore(id, panel.settings(item)));
+    }
+  } finally {
+    state.asked.clear();
+    refresh();
   }
   say("");
   poll();

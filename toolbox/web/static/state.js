@@ -9,11 +9,12 @@ export const state = {
   id: null, // of the photograph that is shown
   hasNewMarks: false, // whether marks changed since it was restored
   saved: Promise.resolve(), // fulfilled when the server has every change
+  asked: new Set(), // the ids of photographs that the server is about to be asked to restore
 };
 
 export const photo = () => state.photos.find((item) => item.id === state.id);
 
-export const isBusy = (item) => ["waiting", "running"].includes(item?.state);
+export const isBusy = (item) => ["waiting", "running"].includes(item?.state) || state.asked.has(item?.id);
 
 export const isShown = (id) => state.id === id;
 

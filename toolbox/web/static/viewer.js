@@ -12,7 +12,7 @@ import * as tools from "./tools.js";
 import * as variants from "./variants.js";
 
 const QUIET = 3; // seconds after which the page says how long a photograph takes
-let busy = ""; // the photograph that waits or is restored, and which of both
+let busy = ""; // the photograph in hand and what happens to it
 let busySince = 0;
 let cannotShow = false; // whether the result has a format that browsers do not show
 
@@ -88,16 +88,19 @@ function guideDone() {
   return proposals.isFound() ? "guideFound" : "guideRestored";
 }
 
+const activity = (item) => (item.state === "waiting" ? "waiting" : "running");
+
 // What is going on, with the seconds after a while.
 function busyText(item) {
-  if (busy !== item.id + item.state) [busy, busySince] = [item.id + item.state, Date.now()];
+  const what = activity(item);
+  if (busy !== item.id + what) [busy, busySince] = [item.id + what, Date.now()];
   const seconds = Math.floor((Date.now() - busySince) / 1000);
-  return text(item.state) + (item.state === "running" && seconds >= QUIET ? ` ${text("seconds", { seconds })}` : "");
+  return text(what) + (what === "running" && seconds >= QUIET ? ` ${text("seconds", { seconds })}` : "");
 }
 
 // The one thing to do next.
 function guide(item) {
-  if (isBusy(item)) return text(item.state === "running" && (item.lost || state.hasNewMarks) ? "runningMarks" : item.state);
+  if (isBusy(item)) return text(activity(item) === "running" && item.lost ? "runningMarks" : activity(item));
   if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
   if (item.state === "restored") return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
   if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
@@ -112,7 +115,7 @@ export function refresh() {
   $("facts").textContent = facts(item);
   $("guide").textContent = guide(item);
   $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
-  const isRestored = item.state === "restored";
+  const isRestored = item.state === "restored" && !isBusy(item);
   $("undo").disabled = !stage.history.done.length;
   $("redo").disabled = !stage.history.undone.length;
   $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
