@@ -22,9 +22,17 @@ from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_k
 from toolbox.hooks.params import Params, Ref
 from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, LossSpec
 
+# The tables that restoring needs; the others describe a training, and their plugins need not be here.
+RESTORING_TABLES = ("generator", "step")
 
-def bind(recipe: Recipe, catalog: Catalog) -> Plan:
+
+def bind(recipe: Recipe, catalog: Catalog, *, for_restoring: bool = False) -> Plan:
     """Look up every name of `recipe` in `catalog` and validate every value.
+
+    Args:
+        recipe: the recipe.
+        catalog: the installed components.
+        for_restoring: whether to leave out what only a training needs: losses, optimizers and the like.
 
     Raises:
         RecipeError: with all faults, each with its key, the choices and the most similar name.
@@ -33,6 +41,8 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
     requires = tree.get("requires")
     binder = _Binder(catalog=catalog, requires=requires if isinstance(requires, dict) else {})
     tables = {table: tree.pop(table, {}) for table in RECIPE_TABLES}
+    if for_restoring:
+        tables = {table: _without_training(raw) if table in RESTORING_TABLES else {} for table, raw in tables.items()}
     known = [*Settings.model_fields, *RECIPE_TABLES, "extends"]
     for key in [key for key in tree if key not in Settings.model_fields]:
         binder.add_fault(key, f"is not a key of recipes.{did_you_mean(key, known)} Known: {', '.join(sorted(known))}")
@@ -48,13 +58,21 @@ def bind(recipe: Recipe, catalog: Catalog) -> Plan:
         binder.add_fault("generator", f"is missing. Known: {', '.join(catalog.names('generator'))}")
     elif not components["generator"] and not binder.faults:
         binder.add_fault("generator.enabled", "is false; a recipe needs a generator")
-    if not binder.faults:
+    if not binder.faults and not for_restoring:
         faults, warnings = check_combination(components, settings.validation.choose_by)
         binder.faults += faults
         binder.warnings += warnings
     if binder.faults:
         raise RecipeError(recipe.name, binder.faults)
     return Plan(name=recipe.name, settings=settings, components=components, warnings=tuple(binder.warnings))
+
+
+def _without_training(table: Any) -> Any:  # noqa: ANN401 - from the file
+    """Return the table of a network without its optimizer and its schedule."""
+    if not isinstance(table, dict):
+        return table
+    attached = {kind.name for kind in attached_kinds("generator")}
+    return {key: value for key, value in table.items() if key not in attached}
 
 
 def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any]) -> BoundComponent:

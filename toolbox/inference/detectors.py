@@ -61,7 +61,7 @@ def recipe_detector(plan: Plan) -> LoadedDetector | None:
 
 def weights_detector(weights: str | Path, catalog: Catalog) -> LoadedDetector | None:
     """Return the detector that the recipe of weights names; errors as `load_restorer`."""
-    return recipe_detector(read_plan(find_weights(weights, catalog), catalog))
+    return recipe_detector(read_plan(find_weights(weights, catalog), catalog, for_restoring=True))
 
 
 def _load(bound: BoundComponent) -> LoadedDetector:

@@ -155,7 +155,7 @@ def _with_metadata(data: bytes, trained: TrainedGenerator, catalog: Catalog) -> 
     specs = map(published_spec, list_published(catalog))
     licence = next((spec.licence for spec in specs if spec.path == trained.path), NOT_STATED)
     entries = {
-        "toolbox": json.dumps(finite_json(asdict(trained.shared_header())), allow_nan=False),
+        "toolbox": json.dumps(finite_json(asdict(trained.shared_header(catalog))), allow_nan=False),
         "keep": trained.plan.settings.keep,
         "licence": licence,
         "weights_sha256": files.sha256(trained.path),

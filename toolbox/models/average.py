@@ -17,7 +17,7 @@ from toolbox.models.weights import TrainedGenerator, load_trained
 from toolbox.utils import files
 
 # Keys of the recipe's generator table that don't change the network.
-TRAINING_KEYS = ("init", "optimizer", "schedule", "lr")
+TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
 
 
 def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalog) -> None:
@@ -43,7 +43,7 @@ def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalo
         if _network(other) != _network(first):
             paths = f"{files.printable(other.path)} and {files.printable(first.path)}"
             raise UsageError(f"{paths} are weights of different networks; average only weights of one network.")
-    header = replace(first.shared_header(), step=None, score={}, loss=None)
+    header = replace(first.shared_header(catalog), step=None, score={}, loss=None)
     weight_file.write_weights(target, _mean([weight_file.saved_state(entry.network) for entry in trained]), header)
 
 

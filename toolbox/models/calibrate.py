@@ -18,7 +18,7 @@ from toolbox.errors import UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.imaging import io
 from toolbox.models import weight_file
-from toolbox.models.weights import load_trained
+from toolbox.models.weights import load_trained, read_plan
 
 SIDE = 128  # side in pixels if the recipe has no size
 
@@ -47,9 +47,10 @@ def calibrate_weights(
     if calibrate is None:
         name = trained.plan.generator.spec.name
         raise UsageError(f"Generator '{name}' can't be calibrated: it has no method `calibrate`.")
+    tree = read_plan(trained.stored, catalog).tree(include_initial=False)
     side = trained.plan.settings.restoring.size or SIDE
     changed = calibrate(torch.stack([central_square(io.read_rgb(path), side) for path in photos]), **options)
-    tree = merge(trained.plan.tree(include_initial=False), {"generator": changed})
+    tree = merge(tree, {"generator": changed})
     header = replace(trained.stored.header(), recipe=recipe.dump(tree), score={}, loss=None)
     weight_file.write_weights(target, weight_file.saved_state(trained.network), header)
     return dict(changed)

@@ -30,7 +30,7 @@ class TrainedGenerator:
 
     Attributes:
         network: the generator, float32 in eval mode.
-        plan: the bound recipe that it was trained by.
+        plan: the bound recipe that it was trained by, without what only a training needs.
         stored: the weights.
     """
 
@@ -43,9 +43,14 @@ class TrainedGenerator:
         """The file of the weights."""
         return self.stored.path
 
-    def shared_header(self) -> weight_file.WeightsHeader:
-        """Return the header for other machines: the recipe without the weights that the run started from."""
-        return replace(self.stored.header(), recipe=recipe.dump(self.plan.tree(include_initial=False)))
+    def shared_header(self, catalog: Catalog) -> weight_file.WeightsHeader:
+        """Return the header for other machines: the recipe without the weights that the run started from.
+
+        Raises:
+            WeightsError: the recipe needs something that is not installed.
+        """
+        tree = read_plan(self.stored, catalog).tree(include_initial=False)
+        return replace(self.stored.header(), recipe=recipe.dump(tree))
 
 
 def load_trained(
@@ -61,12 +66,12 @@ def load_trained(
 
     Raises:
         UsageError: there is no such name, file or folder.
-        WeightsError: the file is damaged or does not fit, or its recipe needs something that is not installed.
+        WeightsError: the file is damaged or does not fit, or needs something for restoring that is not installed.
         PluginError: the generator can't be built.
     """
     catalog = catalog or catalogs.load()
     stored = find_weights(weights, catalog)
-    plan = read_plan(stored, catalog)
+    plan = read_plan(stored, catalog, for_restoring=True)
     network = build.build_generator(plan, device)
     # Weights in half precision are copied into the float32 of the network.
     stored.load(network)
@@ -139,15 +144,16 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
     """
     trained = load_trained(weights, torch.device("cpu"), catalog)
     network = trained.network.half() if half else trained.network
-    weight_file.write_weights(target, weight_file.saved_state(network), trained.shared_header())
+    weight_file.write_weights(target, weight_file.saved_state(network), trained.shared_header(catalog))
 
 
-def read_plan(stored: StoredWeights, catalog: Catalog) -> Plan:
-    """Return the bound recipe of stored weights; raise WeightsError if it can't be used."""
+def read_plan(stored: StoredWeights, catalog: Catalog, *, for_restoring: bool = False) -> Plan:
+    """Return the bound recipe of stored weights, see `bind`; raise WeightsError if it can't be used."""
     header, path = stored.header(), stored.path
     try:
         tree = recipe.parse(header.recipe, "its recipe")
-        return bind(Recipe(name=header.recipe_name or path.stem, tree=tree), catalog)
+        read = Recipe(name=header.recipe_name or path.stem, tree=tree)
+        return bind(read, catalog, for_restoring=for_restoring)
     except RecipeError as error:
         more = f" And {len(error.faults) - 1} more." if len(error.faults) > 1 else ""
         raise WeightsError(f"{files.printable(path)} can't be used here: {error.faults[0]}{more}") from error
