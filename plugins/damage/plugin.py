@@ -196,6 +196,7 @@ def toolbox_detectors() -> list[DetectorSpec]:
             params=DetectorParams,
             build=build_detector,
             kinds=KINDS,
+            translucent=("stain",),
             reference="U-Net: Ronneberger et al., MICCAI 2015; line sums: Brady, SIAM J. Comput. 1998",
         )
     ]

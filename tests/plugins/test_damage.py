@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -19,10 +20,12 @@ from toolbox_plugins.damage.tracer import CHANNELS, LENGTHS, trace
 
 import toolbox
 from benchmarks.common.damage_figures import compare, draw_labels
+from toolbox import Detection
 from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.hooks import catalog as catalogs
 from toolbox.imaging import io
+from toolbox.inference.damage import find_damage
 from toolbox.inference.detectors import damage_detector
 from toolbox.masks import kinds_of_damage
 
@@ -201,9 +204,21 @@ def test_repair_fills_damage_and_nothing_changes_without_it(tmp_path):
     assert "damage: tear" in invoke(*words, "-o", tmp_path / "repaired", "--repair").output
     plain, repaired = (integer_luma(io.read_rgb(tmp_path / name / "old.png")) for name in ("plain", "repaired"))
     assert np.array_equal(plain, image)
-    mask = damage_detector(True, CATALOG)(image).mask
+    mask = find_damage(image, damage_detector(True, CATALOG), np.zeros(image.shape, bool)).mask
     assert np.array_equal(repaired[~mask], image[~mask]) and (repaired[5:25, 5:25] < 250).all()
     assert np.array_equal(integer_luma(toolbox.restore(image, "none", repair=True, device="cpu")), repaired)
+
+
+def test_stains_are_lifted_but_not_where_a_person_marked_them(detect):
+    """Of what is found, groups of translucent kinds alone are lifted; what is marked already stays lost."""
+    probabilities = {kind: np.zeros((80, 100), np.float32) for kind in KINDS}
+    probabilities["stain"][10:40, 10:40], probabilities["dust"][60:64, 60:64] = 0.9, 0.9
+    found = Detection(mask=sum(probabilities.values()) > 0.5, probabilities=probabilities)
+    marked = np.zeros((80, 100), bool)
+    marked[:20] = True
+    damage = find_damage(gray()[:80, :100], replace(detect, detect=lambda image: found), marked)
+    assert damage.mask[found.mask | marked].all() and damage.mask[64, 61] and not damage.mask[50, 50]
+    assert damage.stains[22:40, 10:40].all() and not damage.stains[:20].any() and not damage.stains[55:].any()
 
 
 def test_where_no_damage_is_found_the_remedy_is_a_mask(tmp_path):

@@ -179,11 +179,14 @@ class DetectorSpec(ComponentSpec):
         kinds: the kinds of damage for which it gives probabilities, as ("scratch", "stain").
         gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere. In a colour
             photograph, a flat shape is usually a part of the picture.
+        translucent: those of `kinds` under which the picture still shows, as ("stain",). `toolbox restore --repair`
+            corrects their level and tint, and fills them only where no detail is left.
     """
 
     kind = "detector"
     kinds: tuple[str, ...] = ()
     gray_only: bool = False
+    translucent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
 from toolbox.imaging.pixels import as_rgb
+from toolbox.inference.damage import lift_damage
 from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
@@ -124,7 +125,10 @@ def restore(
         rgb = io.to_rgb8(decoded)
         hints = None if hints is None else cut_sheet(hints, corners, exact=True)
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
-    toning, lost, _ = add_damage(rgb, toning, lost, options)
+    toning, lost, damage = add_damage(rgb, toning, lost, options)
+    if damage is not None:
+        pixels, lost = lift_damage(decoded.pixels, damage)
+        decoded = replace(decoded, pixels=pixels)
     decoded, _, toning = correct_photo(decoded, corrections, diagnosed, toning, lost)
     chosen = choose_keep(RestoreOptions(keep=keep), toning)
     keeps_tone = tone == "keep" and toning.kind == "toned" and chosen == "luma"

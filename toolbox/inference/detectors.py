@@ -67,7 +67,9 @@ def weights_detector(weights: str | Path, catalog: Catalog) -> LoadedDetector | 
 def _load(bound: BoundComponent) -> LoadedDetector:
     spec = cast(DetectorSpec, bound.spec)
     detect = build_component(bound, fresh=False)
-    return LoadedDetector(name=spec.name, detect=detect, gray_only=spec.gray_only, entry=bound.entry)
+    return LoadedDetector(
+        name=spec.name, detect=detect, gray_only=spec.gray_only, translucent=spec.translucent, entry=bound.entry
+    )
 
 
 def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> np.ndarray:
@@ -76,10 +78,16 @@ def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> n
     A detector for gray photographs finds nothing in a colour one. One channel, or three equal ones, are gray.
     """
     detector = detector or PAINTED_SHAPE
+    image = image_to_search(image)
+    if image.ndim == 3 and detector.gray_only:
+        return np.zeros(image.shape[:2], bool)
+    return detector(image).mask
+
+
+def image_to_search(image: np.ndarray) -> np.ndarray:
+    """Return an image (H, W) or (H, W, 3), uint8 or uint16, as a detector takes it: 8 bits, and one channel of gray."""
     if image.ndim == 3 and all((image[..., index] == image[..., 0]).all() for index in (1, 2)):
         image = image[..., 0]
-    elif image.ndim == 3 and detector.gray_only:
-        return np.zeros(image.shape[:2], bool)
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
-    return detector(np.ascontiguousarray(image)).mask
+    return np.ascontiguousarray(image)

@@ -17,6 +17,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
+from toolbox.inference.damage import Damage, find_damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
@@ -74,6 +75,10 @@ def restore_photo(
     del photo
     if options.preview:
         return _preview(job, shown, mask, kind=toning.kind)
+    if damage is not None:
+        pixels, mask = lift_damage(sheet.photo.pixels, damage)
+        sheet = replace(sheet, photo=replace(sheet.photo, pixels=pixels))
+        del pixels
     before = shown if options.before_after else None
     # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
     del shown
@@ -85,11 +90,11 @@ def _restore_sheet(
     options: RestoreOptions,
     restorers: Mapping[str, Restorer],
     warnings: Sequence[str],
-    found: tuple[Sheet, Toning, np.ndarray, dict[str, float], np.ndarray | None],
+    found: tuple[Sheet, Toning, np.ndarray, Damage | None, np.ndarray | None],
 ) -> PhotoResult:
     """Restore a photograph that is cut to its sheet, of known toning and mask, and write its result.
 
-    `found` also has the shares of damage, and the (H, W, 3) uint8 pixels for the before-and-after picture, or None.
+    `found` also has the damage, and the (H, W, 3) uint8 pixels for the before-and-after picture; None: there is none.
     """
     sheet, toning, mask, damage, before = found
     photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, toning, mask)
@@ -117,7 +122,7 @@ def _restore_sheet(
             tone = toning if keeps_tone else None
             restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
     if sheet.mask_options.repair is not None:
-        corrections = [*corrections, kinds_of_damage.describe(damage)]
+        corrections = [*corrections, kinds_of_damage.describe({} if damage is None else damage.shares)]
     exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
     if options.references and all(is_same_path(path, job.photo) for path in options.references):
         notes.append("--reference is the photo itself and gives no colours")
@@ -161,8 +166,8 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
 
 def find_mask(
     photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions
-) -> tuple[Toning, np.ndarray, dict[str, float]]:
-    """Return the toning of a photograph, its mask, (H, W) bool, and the share of each kind of damage that was found.
+) -> tuple[Toning, np.ndarray, Damage | None]:
+    """Return the toning of a photograph, its mask, (H, W) bool, and the damage in it that was found.
 
     The first two depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a
     photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
@@ -174,16 +179,15 @@ def find_mask(
 
 def add_damage(
     rgb: np.ndarray, toning: Toning, mask: np.ndarray, options: MaskOptions
-) -> tuple[Toning, np.ndarray, dict[str, float]]:
-    """Return the toning, the mask with the damage that is found, and its shares; nothing changes without `repair`."""
+) -> tuple[Toning, np.ndarray, Damage | None]:
+    """Return the toning, the mask with the damage that is found, and the damage; nothing changes without `repair`."""
     if options.repair is None:
-        return toning, mask, {}
+        return toning, mask, None
     # Damage is looked for in the luma, as the network has learned it.
-    detection = options.repair(integer_luma(rgb))
-    if not detection.mask.any():
-        return toning, mask, {}
-    mask = mask | grow_mask(detection.mask, options.grow)
-    return measure_toning(rgb, mask), mask, kinds_of_damage.shares(detection)
+    damage = find_damage(integer_luma(rgb), options.repair, mask, grow=options.grow)
+    if damage is None:
+        return toning, mask, None
+    return measure_toning(rgb, damage.mask), damage.mask, damage
 
 
 def add_detected(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:

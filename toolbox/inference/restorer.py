@@ -20,7 +20,8 @@ from toolbox.guidance.guide import Guide, References, make_guide
 from toolbox.hooks import blame
 from toolbox.hooks import catalog as catalogs
 from toolbox.inference.color_classes import ColorPredictor
-from toolbox.inference.detectors import damage_detector, default_mask, recipe_detector
+from toolbox.inference.damage import find_holes
+from toolbox.inference.detectors import damage_detector, recipe_detector
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
@@ -121,8 +122,7 @@ class Restorer:
         Args:
             image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
                 is not changed.
-            mask: (H, W) or (H, W, 1) bool, True where the photograph is lost. None: `default_mask` of the
-                image, and the damage that `repair` finds.
+            mask: (H, W) or (H, W, 1) bool, True where it is lost. None: `default_mask`, and what `repair` finds.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
@@ -187,11 +187,11 @@ class Restorer:
         hints: np.ndarray | None,
         palette: np.ndarray | None,
     ) -> tuple[PhotoView, Guide | None]:
-        view = make_view(image, self._find_mask(image) if mask is None else mask)
+        view = make_view(*(find_holes(image, self.detector, self.repair) if mask is None else (image, mask)))
         if reference is None and hints is None and palette is None:
             return view, None
         check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
-        luma = image if image.ndim == 2 else integer_luma(image)
+        luma = view.image if view.image.ndim == 2 else integer_luma(view.image)
         layer = None if palette is None else palette_layer(palette, self.color_predictor)
         return view, make_guide(luma, view.mask, reference, hints, layer)
 
@@ -204,10 +204,6 @@ class Restorer:
         for process in self.postprocessors:
             pixels = process(pixels, view.image, view.mask)
         return replace(restoration, pixels=pixels)
-
-    def _find_mask(self, image: np.ndarray) -> np.ndarray:
-        mask = default_mask(image, self.detector)
-        return mask if self.repair is None else mask | default_mask(image, self.repair)
 
     @blame.explained()
     def _run(self, view: PhotoView, mix: Mix | None = None) -> np.ndarray:

@@ -24,12 +24,14 @@ class LoadedDetector:
         name: its name.
         detect: the detector.
         gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere.
+        translucent: the kinds of damage under which the picture still shows.
         entry: its entry in the catalog.
     """
 
     name: str
     detect: Detector
     gray_only: bool = False
+    translucent: tuple[str, ...] = ()
     entry: Entry | None = None
 
     def __call__(self, image: np.ndarray) -> Detection:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import cv2
 import numpy as np
 
 from toolbox.hooks.protocols import Detection
@@ -21,6 +24,29 @@ def label(detection: Detection) -> np.ndarray:
     return labels
 
 
+def label_groups(detection: Detection) -> np.ndarray:
+    """Return the kind of each connected group of pixels of the mask, that of most of its pixels; see `label`."""
+    return group_labels(label(detection))[0]
+
+
+def group_labels(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the kind of each group's pixels, the number of each pixel's group, and the pixels of each group by kind.
+
+    Args:
+        labels: (H, W) uint8, the number of the kind of each pixel, 0 where there is no damage.
+
+    Returns:
+        (H, W) uint8; (H, W) int32, from 1, 0 where there is no damage; (groups + 1, kinds + 1) int64.
+    """
+    damaged = labels > 0
+    count, components = cv2.connectedComponents(damaged.astype(np.uint8), connectivity=8)
+    groups = np.asarray(components)
+    tally = np.zeros((count, int(labels.max()) + 1), np.int64)
+    np.add.at(tally, (groups[damaged].astype(np.int64), labels[damaged]), 1)
+    kinds = tally.argmax(1).astype(np.uint8)
+    return kinds[groups], groups, tally
+
+
 def shares(detection: Detection) -> dict[str, float]:
     """Return the fraction of the photograph that each kind covers; kinds that are not found are left out."""
     counts = np.bincount(label(detection).ravel(), minlength=len(detection.probabilities) + 1)[1:]
@@ -31,7 +57,7 @@ def shares(detection: Detection) -> dict[str, float]:
     }
 
 
-def describe(fractions: dict[str, float]) -> str:
+def describe(fractions: Mapping[str, float]) -> str:
     """Return the shares in words, the largest first, as "damage: scratch 0.82 %, dust 0.05 %"."""
     ordered = sorted(fractions.items(), key=lambda item: -item[1])
     return "damage: " + (", ".join(f"{kind} {100 * share:.2f} %" for kind, share in ordered) or "none found")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import cv2
 import numpy as np
 
 from toolbox.hooks.catalog import Catalog
@@ -54,13 +53,9 @@ def groups(labels: np.ndarray) -> np.ndarray:
         labels: (H, W) uint8, the number of the kind of each pixel, 0 where there is no damage. A group has the kind of
             most of its pixels.
     """
-    damaged = labels > 0
-    count, components = cv2.connectedComponents(damaged.astype(np.uint8), connectivity=8)
-    numbers = np.asarray(components, np.int64)
-    tally = np.zeros((count, int(labels.max()) + 1), np.int64)
-    np.add.at(tally, (numbers[damaged], labels[damaged]), 1)
+    _, numbers, tally = kinds_of_damage.group_labels(labels)
     kinds = tally.argmax(1)
-    if count > MAX_GROUPS + 1:
+    if len(kinds) > MAX_GROUPS + 1:
         # The smallest groups are left out, and the others are numbered anew.
         kinds[np.argsort(-tally.sum(1), kind="stable")[MAX_GROUPS:]] = 0
         numbers = (np.cumsum(kinds > 0) * (kinds > 0))[numbers]
