@@ -10,12 +10,14 @@ import numpy as np
 from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
 from standins import run_restore
-from toolbox_plugins.default.lost_region import damage
+from toolbox_plugins.damage.simulate import lay_damage
 
+from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
 ROOT = Path(__file__).resolve().parents[2]
+SEED = 5  # of the damage in the screenshot
 PHONE = {"width": 390, "height": 800}
 
 
@@ -155,6 +157,12 @@ def test_on_a_phone_in_korean_nothing_is_wider_than_the_screen(page, tmp_path):
     wait_for_text(page, "#restore", "복원")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert page.evaluate("document.documentElement.lang") == "ko"
+    # The result is on the screen, wherever the button was.
+    page.evaluate("scrollTo(0, 9999)")
+    assert page.locator("#frame").bounding_box()["y"] < 0
+    page.click("#restore")
+    page.wait_for_selector("#divider:not([hidden])")
+    assert page.locator("#frame").bounding_box()["y"] >= -1
 
 
 def test_a_server_that_has_ended_is_told_on_the_page(page, service, tmp_path):
@@ -174,12 +182,13 @@ def test_a_page_without_the_token_says_what_to_do(browser, service):
 
 def test_the_shipped_weights_restore_a_photograph_in_the_page(browser, tmp_path):
     """UPDATE_DOCS=1 writes the screenshot of README."""
-    truth = io.read_rgb(sample.folder() / "photos" / "forest-waterfall.jpg")
+    truth = io.read_rgb(sample.folder() / "photos" / "welder.jpg")
     path = tmp_path / "old.png"
-    io.write_png(path, damage(truth, np.random.default_rng(2))[0])
+    kinds = ("scratch", "fold", "tear")
+    io.write_png(path, lay_damage(integer_luma(truth), np.random.default_rng(SEED), kinds=kinds, low=0.35, high=0.8)[0])
     with (
         running(tmp_path / "album") as service,
-        browser.new_context(viewport={"width": 1100, "height": 860}, accept_downloads=True) as context,
+        browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True) as context,
     ):
         page = context.new_page()
         page.goto(service.link)
@@ -187,10 +196,10 @@ def test_the_shipped_weights_restore_a_photograph_in_the_page(browser, tmp_path)
         open_photo(page, path)
         page.click("#restore")
         page.wait_for_selector("#compare-row:not([hidden])", timeout=120_000)
-        if os.environ.get("UPDATE_DOCS"):
-            page.locator("#proposals-state", has_not_text="Looking").wait_for(timeout=120_000)
         with page.expect_download() as saved:
             page.click("#save")
+        if os.environ.get("UPDATE_DOCS"):
+            page.locator("#repair").wait_for(timeout=120_000)
         picture = page.screenshot(type="jpeg", quality=85)
         data = Path(saved.value.path()).read_bytes()
     assert len(picture) > 10_000

@@ -19,7 +19,11 @@ def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
     entry = album.entry(photo_id)
     with album.upload(photo_id, data, "The layer of hints") as path:
         hints = read_hints(path, (entry.height, entry.width), max_pixels=album.max_pixels)
-    io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
+    row = format_of_content(data)
+    if row is not None and row.name == "PNG":
+        files.write_bytes(album.path(photo_id, HINTS), data)  # to encode it again would take more time
+    else:
+        io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
     album.update(photo_id, has_hints=True)
     return album.entry(photo_id)
 
