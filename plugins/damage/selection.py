@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .kinds import KINDS
 
-# All limits are probabilities at the sensitivity 0.5, chosen on development, training and sample photographs; see
-# docs/damage.md. A pixel over the threshold belongs to a group.
+# All limits are probabilities at the sensitivity 0.5, chosen on development and sample photographs; see docs/damage.md.
+# A pixel over the threshold belongs to a group.
 THRESHOLD = 0.5
-# A group with a pixel over the peak of its kind is certain.
-PEAKS = {"scratch": 0.84, "fold": 0.84, "dust": 0.8, "stain": 0.68, "tear": 0.985}
-# Where a photograph has a certain group, it is an old print, and these lower peaks suffice for its other groups.
-PEAKS_IN_DAMAGED = PEAKS | {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35}
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """A group is certain if the sum of these kinds reaches the peak in a pixel, and its mean of all kinds the mean."""
+
+    kinds: tuple[str, ...]
+    peak: float
+    mean: float
+
+
+# The network often divides its probability between a scratch and a fold, and between a fleck and a stain. A sum of such
+# kinds that is high, in a group that is high in the mean, is hardly ever wrong; a single kind over 0.85 often is.
+CERTAIN = (
+    Certainty(("scratch", "fold"), peak=0.92, mean=0.72),
+    Certainty(("dust", "stain"), peak=0.92, mean=0.7),
+    Certainty(("stain",), peak=0.68, mean=THRESHOLD),
+    Certainty(("tear",), peak=0.985, mean=THRESHOLD),
+)
+# Where a photograph has a certain group, it is an old print, and these peaks suffice for its other groups.
+LIKELY = {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
 # unless the mean probability of damage in it reaches `SOLID`.
 MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
@@ -25,29 +43,34 @@ MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
 def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
     """Return the pixels that count as damaged, (H, W) bool.
 
-    The probabilities of the kinds are added. A connected group of pixels over the threshold counts if one of its pixels
-    is over the peak of a kind too (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986). If
-    one group counts, the photograph is a damaged print, and lower peaks hold for the other groups.
+    The probabilities of the kinds are added. A connected group of pixels over the threshold counts if it is certain
+    (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986). If one group counts, the
+    photograph is a damaged print, and the other groups count if they are likely.
 
     Args:
         found: the probabilities (all kinds, H, W).
         kinds: the kinds that count.
-        sensitivity: 0 to 1; 0.5 gives `THRESHOLD`, `PEAKS` and `PEAKS_IN_DAMAGED`.
+        sensitivity: 0 to 1; 0.5 gives `THRESHOLD`, `CERTAIN` and `LIKELY`.
     """
-    total = np.zeros(found.shape[1:], np.float32)
-    is_certain, is_likely = (np.zeros(found.shape[1:], bool) for _ in range(2))
-    for kind in kinds:
-        probability = found[KINDS.index(kind)]
-        total += probability
-        is_certain |= probability >= threshold_of(sensitivity, PEAKS[kind])
-        is_likely |= probability >= threshold_of(sensitivity, PEAKS_IN_DAMAGED[kind])
-    mask = total >= threshold_of(sensitivity, THRESHOLD)
+    maps = {kind: found[KINDS.index(kind)] for kind in kinds}
+    mask = _total(maps) >= threshold_of(sensitivity, THRESHOLD)
     _, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    can_count = ~_is_texture(found, kinds, groups, stats)
+    labels, count, area = groups[mask], len(stats), stats[:, cv2.CC_STAT_AREA]
+    inside = {kind: probability[mask] for kind, probability in maps.items()}
+    sums = {kind: np.bincount(labels, values, count) for kind, values in inside.items()}
+    mean = _total(sums) / area
+    can_count = ~_is_texture(sums, mean, stats, min(mask.shape))
     can_count[0] = False
-    is_kept = can_count & _with_pixel(groups, is_certain & mask, len(stats))
+    is_certain, is_likely = (np.zeros(count, bool) for _ in range(2))
+    for rule in CERTAIN:
+        if together := {kind: values for kind, values in inside.items() if kind in rule.kinds}:
+            has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
+            is_certain |= has_peak & (mean >= threshold_of(sensitivity, rule.mean))
+    for kind, values in inside.items():
+        is_likely |= _has_pixel(labels, values >= threshold_of(sensitivity, LIKELY[kind]), count)
+    is_kept = can_count & is_certain
     if is_kept.any():
-        is_kept |= can_count & _with_pixel(groups, is_likely & mask, len(stats))
+        is_kept |= can_count & is_likely
     return np.asarray(is_kept[groups])
 
 
@@ -57,19 +80,21 @@ def threshold_of(sensitivity: float, middle: float) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def _with_pixel(groups: np.ndarray, pixels: np.ndarray, count: int) -> np.ndarray:
-    """Return for each group whether it has one of the pixels, (count,) bool."""
+def _total(maps: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the sum of arrays of one shape."""
+    return np.asarray(sum(maps.values()))
+
+
+def _has_pixel(labels: np.ndarray, pixels: np.ndarray, count: int) -> np.ndarray:
+    """Return for each of `count` groups whether it has one of the pixels; `labels` are the groups of the pixels."""
     has_pixel: np.ndarray = np.zeros(count, bool)
-    has_pixel[groups[pixels]] = True
+    has_pixel[labels[pixels]] = True
     return has_pixel
 
 
-def _is_texture(found: np.ndarray, kinds: Sequence[str], groups: np.ndarray, stats: np.ndarray) -> np.ndarray:
-    """Return for each group whether it is large, mostly dust, and nowhere certain: leaves, gravel, fabric."""
+def _is_texture(sums: dict[str, np.ndarray], mean: np.ndarray, stats: np.ndarray, shorter: int) -> np.ndarray:
+    """Return for each group whether it is large, mostly dust, and uncertain in the mean: leaves, gravel, fabric."""
     sides = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1)
-    marked = groups > 0
-    labels = groups[marked]
-    sums = np.stack([np.bincount(labels, found[KINDS.index(kind)][marked], len(stats)) for kind in kinds])
-    is_dust = np.array([kind == "dust" for kind in kinds])[sums.argmax(0)]
-    is_solid = sums.sum(0) >= SOLID * stats[:, cv2.CC_STAT_AREA]
-    return np.asarray(is_dust & ~is_solid & (sides > max(MIN_FLECK, FLECK * min(groups.shape))))
+    most = np.stack(list(sums.values())).argmax(0)
+    is_dust = np.array([kind == "dust" for kind in sums])[most]
+    return np.asarray(is_dust & (mean < SOLID) & (sides > max(MIN_FLECK, FLECK * shorter)))

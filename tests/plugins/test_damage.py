@@ -146,6 +146,23 @@ def test_a_weak_line_counts_where_other_damage_is_certain():
     assert mask[5, 3:30].all() and mask[20:23].all() and mask.sum() == 27 + 3 * 40
 
 
+def test_kinds_that_are_often_confused_are_certain_together():
+    """A pixel that is a scratch or a fold, nobody knows which, is damage; so is one that is a fleck or a stain."""
+    scratch, fold, dust, stain = (KINDS.index(kind) for kind in ("scratch", "fold", "dust", "stain"))
+    for first, second in ((scratch, fold), (dust, stain)):
+        found = np.zeros((5, 60, 60), np.float32)
+        found[first, 10:14, 5:50], found[second, 10:14, 5:50] = 0.5, 0.45
+        assert selection.select(found, KINDS, 0.5).sum() == 4 * 45
+        assert not selection.select(found, (KINDS[first],), 0.5).any()
+        # One pixel of a doubtful group is not enough.
+        found[first, 10:14, 5:50], found[second, 10:14, 5:50] = 0.3, 0.25
+        found[first, 12, 12] = 0.7
+        assert not selection.select(found, KINDS, 0.5).any()
+    across = np.zeros((5, 60, 60), np.float32)
+    across[scratch, 10:14, 5:50], across[dust, 10:14, 5:50] = 0.5, 0.45
+    assert not selection.select(across, KINDS, 0.5).any()
+
+
 def test_a_large_uncertain_group_of_dust_is_texture():
     """Leaves, gravel and fabric look like dust; a large fleck that is certain, or a fold of the size, is damage."""
     found = np.zeros((5, 200, 200), np.float32)
