@@ -14,6 +14,8 @@ from toolbox.smooth_fill import fill_array
 MAX_PIXELS = 1_000_000
 # What counts as the surroundings of a stain: this many pixels beyond it, at the size at which it is measured.
 MARGIN = 40
+# Its natural variance is measured at least so far around it, in pixels.
+MIN_RING = 12.0
 # The rim is neither stain nor picture. It is left to the filler; its width is in pixels at the measured size.
 RIM = 2
 # The correction is smoothed over this fraction of the distance from the stain's edge, and at least over a pixel.
@@ -106,7 +108,7 @@ def _correction(stain: _Stain) -> np.ndarray:
     """Return what the stain has added to the picture, (h, w, C) float32 in levels of 255.
 
     It is the median along the edge, plus the smooth rest times a factor. The smooth rest has variations of the picture
-    in it too. As in a Wiener filter, the factor is the part of its variance that the surroundings do not have.
+    in it too. As in a Wiener filter, the factor is the part of its median square that the surroundings do not have.
     """
     difference = np.where(stain.inside[..., None], stain.values - fill_array(stain.values, stain.known), 0)
     if stain.other.any():
@@ -114,20 +116,25 @@ def _correction(stain: _Stain) -> np.ndarray:
     edge = (stain.depth > RIM) & (stain.depth <= RIM + _width(stain))
     offset = np.median(difference[edge], axis=0)
     rest = _smooth_by_depth(np.where(stain.inside[..., None], difference - offset, 0), SMOOTHING * stain.depth)
-    variance = float(np.square(rest.mean(axis=2)[stain.depth > RIM]).mean())
+    variance = float(np.median(np.square(rest.mean(axis=2)[stain.depth > RIM])))
     factor = max(0.0, 1 - _natural_variance(stain) / max(variance, 1e-6))
     return offset + np.float32(factor) * rest
 
 
 def _natural_variance(stain: _Stain) -> float:
-    """Return how much the picture around a stain varies at the scale at which the stain's correction is smooth."""
+    """Return how much the picture around a stain varies at the scale at which the stain's correction is smooth.
+
+    It is the median of the squares, so that one object beside the stain does not count.
+    """
     sigma = max(1.0, SMOOTHING * float(stain.depth[stain.inside].mean()))
     gray, known = stain.values.mean(axis=2), stain.known.astype(np.float32)
     fine, coarse = (
         cv2.GaussianBlur(gray * known, (0, 0), size) / np.maximum(cv2.GaussianBlur(known, (0, 0), size), 1e-6)
         for size in (sigma, 4 * sigma)
     )
-    return float(np.square(fine - coarse)[stain.known].mean())
+    distance = cv2.distanceTransform((~stain.inside).astype(np.uint8), cv2.DIST_L2, 3)
+    ring = stain.known & (distance <= max(MIN_RING, 1.5 * float(stain.depth.max())))
+    return float(np.median(np.square(fine - coarse)[ring])) if ring.any() else 0.0
 
 
 def _width(stain: _Stain) -> float:
