@@ -319,6 +319,6 @@ def test_what_the_first_call_changes_of_the_process_is_put_back_and_named(settin
         return (restored - truth).mean()
 
     before = os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled()
-    with pytest.warns(PluginWarning, match=f"'stranger' changed {setting} in its first call, which was put back"):
+    with pytest.warns(PluginWarning, match=f"'stranger' changed {setting} in a call, which was put back"):
         calls.call_loss(Watch(entry=entry(LossSpec)), loss, PICTURES, PICTURES, MASK)
     assert before == (os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled())

@@ -34,6 +34,8 @@ def test_weights_restore_without_the_plugins_of_their_training(weights):
 
 
 def test_they_are_not_passed_on_with_a_recipe_that_lacks_something(weights, tmp_path):
-    with pytest.raises(WeightsError, match="generator.optimizer.name: Optimizer 'theirs' is not known.*the plugin 'their-plugin'"):
+    with pytest.raises(
+        WeightsError, match="generator.optimizer.name: Optimizer 'theirs' is not known.*the plugin 'their-plugin'"
+    ):
         export_weights(weights, tmp_path / "out.safetensors", catalog.load(third_party=False), half=False)
     assert not (tmp_path / "out.safetensors").exists()

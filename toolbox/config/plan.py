@@ -44,6 +44,20 @@ class BoundComponent:
         """The component's spec."""
         return cast(ComponentSpec, self.entry.spec)
 
+    @property
+    def detach_param(self) -> str:
+        """The name of a param, `detach` or `detach_…`, that is true, here or below; empty if there is none.
+
+        Such a param says that a loss, or a part of it, gives no gradient on purpose.
+        """
+        names = (
+            name
+            for bound in self.walk()
+            for name in type(bound.params).model_fields
+            if (name == "detach" or name.startswith("detach_")) and getattr(bound.params, name) is True
+        )
+        return next(names, "")
+
     def walk(self) -> Iterator[BoundComponent]:
         """Yield this component, then those among its params and those attached to it, recursively."""
         yield self

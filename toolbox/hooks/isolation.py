@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Setting:
         get: returns its value, which can be compared.
         put: sets it to such a value.
         at_build: whether `build` must not change it either. It may draw torch's random numbers.
+        main_thread_only: whether other threads change it while a component runs, or only the main thread can set it.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Setting:
     get: Callable[[], Any]
     put: Callable[[Any], object]
     at_build: bool = True
+    main_thread_only: bool = False
 
 
 def _module(name: str) -> Any:  # noqa: ANN401 - any module
@@ -103,6 +106,7 @@ def _handler(name: str) -> Setting:
         lambda: signal.getsignal(number),
         # None stands for a handler that Python did not set and can't set.
         lambda handler: None if handler is None else signal.signal(number, handler),
+        main_thread_only=True,
     )
 
 
@@ -115,17 +119,17 @@ def _function_setting(title: str, module: str, get: str, put: str) -> Setting:
 
 SETTINGS = (
     Setting("the working folder", "os", _cwd, _change_folder),
-    Setting("Python's random numbers", "random", random.getstate, random.setstate),
+    Setting("Python's random numbers", "random", random.getstate, random.setstate, main_thread_only=True),
     Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting("sys.excepthook", "sys", lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
     *(_variable(name) for name in VARIABLES),
     _handler("SIGINT"),
     _handler("SIGTERM"),
-    Setting("NumPy's random numbers", "numpy.random", _numpy_random, _put_numpy_random),
+    Setting("NumPy's random numbers", "numpy.random", _numpy_random, _put_numpy_random, main_thread_only=True),
     Setting(
         "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
     ),
-    Setting("torch's random numbers", "torch", _torch_random, _put_torch_random, at_build=False),
+    Setting("torch's random numbers", "torch", _torch_random, _put_torch_random, at_build=False, main_thread_only=True),
     _function_setting("torch's default dtype", "torch", "get_default_dtype", "set_default_dtype"),
     Setting(
         "torch's default device",
@@ -150,10 +154,22 @@ def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
     Yields:
         A list; afterwards it has the names of the settings that were changed.
     """
+    with stdout_to_stderr(), put_back(stage) as changed:
+        yield changed
+
+
+@contextmanager
+def put_back(stage: Literal["load", "build"]) -> Iterator[list[str]]:
+    """Put back what plugin code changes of `SETTINGS`; in the main thread also random numbers and signal handlers.
+
+    Yields:
+        A list; afterwards it has the names of the settings that were changed.
+    """
     changed: list[str] = []
-    settings = [setting for setting in SETTINGS if stage == "load" or setting.at_build]
+    is_main = threading.current_thread() is threading.main_thread()
+    settings = [s for s in SETTINGS if (stage == "load" or s.at_build) and (is_main or not s.main_thread_only)]
     before: dict[str, Any] = {}
-    seed = _torch_seed()
+    seed = _torch_seed() if is_main else None
     torch_state = _torch_random() if seed is not None and stage == "build" else b""
 
     def read(module: str) -> None:
@@ -165,8 +181,7 @@ def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
     watcher = _ImportWatcher(read)
     sys.meta_path.insert(0, watcher)
     try:
-        with stdout_to_stderr():
-            yield changed
+        yield changed
     finally:
         sys.meta_path.remove(watcher)
         for setting in settings:

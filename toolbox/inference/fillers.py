@@ -11,6 +11,7 @@ from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Filler
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS, NETWORK_FILL
 from toolbox.inference.photo_view import PhotoView
@@ -37,7 +38,7 @@ class LoadedFiller:
         """
         # The filler gets copies, because a plugin may write into what it is given.
         with blame.explained():
-            filled = blame.call(self.entry, self.fill, image.copy(), mask.copy(), seed=seed)
+            filled = call_isolated(self.entry, self.fill, image.copy(), mask.copy(), seed=seed)
         if not isinstance(filled, np.ndarray) or filled.shape != image.shape or filled.dtype != image.dtype:
             raise blame.wrong_result(self.entry, self.fill, f"returned {describe(filled)} for {describe(image)}")
         return np.where(mask if image.ndim == 2 else mask[..., None], filled, image)

@@ -13,6 +13,7 @@ from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import UsageError, unknown_name
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog, Entry
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Postprocessor
 from toolbox.hooks.specs import NO_POSTPROCESSORS, PostprocessorSpec
 from toolbox.inference.fillers import describe
@@ -41,7 +42,7 @@ class LoadedPostprocessor:
         """
         # Copies, because a plugin may write into what it is given.
         with blame.explained():
-            result = blame.call(self.entry, self.process, restored.copy(), original.copy(), mask.copy())
+            result = call_isolated(self.entry, self.process, restored.copy(), original.copy(), mask.copy())
         if not isinstance(result, np.ndarray) or result.shape != restored.shape or result.dtype != restored.dtype:
             fault = f"returned {describe(result)} for {describe(restored)}"
             raise blame.wrong_result(self.entry, self.process, fault)

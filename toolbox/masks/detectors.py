@@ -9,6 +9,7 @@ import numpy as np
 from toolbox.color import integer_luma
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Detection, Detector
 from toolbox.masks.lost_region import find_lost_region
 
@@ -42,7 +43,7 @@ class LoadedDetector:
         """
         # A copy, because a plugin may write into what it is given.
         with blame.explained():
-            detection = blame.call(self.entry, self.detect, image.copy())
+            detection = call_isolated(self.entry, self.detect, image.copy())
         mask = detection.mask if isinstance(detection, Detection) else None
         if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
             fault = "returned no Detection with a bool mask of the image's size"

@@ -12,11 +12,12 @@ import numpy as np
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.protocols import Sample
 from toolbox.hooks.specs import DegradationSpec
 
-# The number of calls of each component whose inputs are compared before and after: some of them hold a write that
-# happens by chance, and all calls would cost time.
+# The number of calls of each component that are watched: whether they write into their inputs, or change the process.
+# Some of them hold what happens by chance, and all calls would cost time.
 COMPARED_CALLS = 16
 
 
@@ -37,7 +38,7 @@ class ArrayCall:
     def _call(self, inputs: Mapping[str, np.ndarray], *arguments: object) -> Any:  # noqa: ANN401
         self.calls += 1
         copies = {name: array.copy() for name, array in inputs.items()} if self.calls <= COMPARED_CALLS else {}
-        result = blame.call(self.entry, self.component, *arguments)
+        result = call_watched(self.entry, self.calls <= COMPARED_CALLS, self.component, *arguments)
         for name, copy in copies.items():
             if not np.array_equal(inputs[name], copy):
                 raise self._wrong(f"writes into `{name}`, its input; work on a copy")
@@ -75,6 +76,8 @@ class DegradationCall(ArrayCall):
             if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
                 fault = f"returned a sample whose {name} is {_describe(value)}"
                 raise self._wrong(f"{fault}; it must be {np.dtype(dtype)} {list(shape)}")
+        if self._is_damage and self.calls <= COMPARED_CALLS and not np.array_equal(result.truth, sample.truth):
+            raise self._wrong("changes the truth, which a damage must leave as it is; use role='augment' to vary it")
         if not result.labels and not sample.labels and not self._kinds:
             return result
         return replace(result, labels=self._labels(sample, result, size))
@@ -83,9 +86,13 @@ class DegradationCall(ArrayCall):
     def _kinds(self) -> tuple[str, ...]:
         return cast(DegradationSpec, self.entry.spec).kinds
 
+    @property
+    def _is_damage(self) -> bool:
+        return cast(DegradationSpec, self.entry.spec).role == "damage"
+
     def _labels(self, before: Sample, result: Sample, size: tuple[int, ...]) -> dict[str, np.ndarray]:
         """Return the labels of the new sample; those of earlier damages are added to those of a damage."""
-        is_damage = cast(DegradationSpec, self.entry.spec).role == "damage"
+        is_damage = self._is_damage
         if not isinstance(result.labels, Mapping):
             raise self._wrong(f"returned a sample whose labels are {_describe(result.labels)}, not a dict")
         missing = [kind for kind in (self._kinds if is_damage else before.labels) if kind not in result.labels]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolation import PluginWarning, isolated
+from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
 
 # The attribute of a network that has its `Watch`.
@@ -32,10 +33,12 @@ class Watch:
     Attributes:
         entry: its entry in the catalog; None for a network that no recipe names.
         calls: the number of calls so far.
+        trains: whether its values should have gradients; False once this was looked at.
     """
 
     entry: Entry | None = None
     calls: int = 0
+    trains: bool = True
 
     def __deepcopy__(self, memo: object) -> Watch:
         """Return the watch itself, so that the copy of a network keeps it."""
@@ -108,7 +111,9 @@ def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tens
 def call_loss(watch: Watch, loss: Callable[..., Any], restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
     inputs = {"restored": restored, "truth": truth, "mask": mask}
-    return _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
+    value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
+    _warn_without_gradient(watch, value, [restored])
+    return value
 
 
 def call_adversarial_generator(
@@ -120,7 +125,9 @@ def call_adversarial_generator(
     """Return the generator's part of an adversarial loss, a scalar; errors as `call_generator`."""
     function = blame.call(watch.entry, getattr, loss, "generator")
     inputs = _named(fake=fake, real=real or [])
-    return _scalar(watch, function, _call(watch, function, inputs, fake, real))
+    value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
+    _warn_without_gradient(watch, value, fake)
+    return value
 
 
 def call_adversarial_discriminator(
@@ -140,7 +147,9 @@ def call_adversarial_discriminator(
 def call_penalty(watch: Watch, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
     """Return the value of a penalty, a scalar; errors as `call_generator`."""
     inputs = {"context.real": context.real, "context.fake": context.fake}
-    return _scalar(watch, penalty, _call(watch, penalty, inputs, context))
+    value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
+    _warn_without_gradient(watch, value, context.real_maps)
+    return value
 
 
 def describe(value: object) -> str:
@@ -160,14 +169,7 @@ def _call(watch: Watch, function: Callable[..., Any], inputs: Inputs, /, *argume
     # A write in place increases a tensor's version; tensors made in inference mode have none.
     versions = [None if value.is_inference() else value._version for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
-    if is_first and watch.entry is not None:
-        with isolated("build") as changed:
-            result = blame.call(watch.entry, function, *arguments)
-        if changed:
-            line = f"{blame.title(watch.entry)} changed {', '.join(changed)} in its first call, which was put back"
-            warnings.warn(f"{line}; in later calls it is not", PluginWarning, stacklevel=2)
-    else:
-        result = blame.call(watch.entry, function, *arguments)
+    result = call_watched(watch.entry, is_first, function, *arguments)
     for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
         is_changed = version is not None and value._version != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):
@@ -184,6 +186,22 @@ def _scalar(watch: Watch, function: object, value: Any) -> Tensor:  # noqa: ANN4
         return value
     remedy = "; take the mean" if isinstance(value, Tensor) and value.dim() else ""
     raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
+
+
+def _warn_without_gradient(watch: Watch, value: Tensor, inputs: Sequence[Tensor]) -> None:
+    """Warn once if a value has no gradient though its inputs have one: the component would train nothing."""
+    if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
+        return
+    if not any(tensor.requires_grad for tensor in inputs):
+        return
+    watch.trains = False
+    if not value.requires_grad:
+        warnings.warn(
+            f"{blame.title(watch.entry)} returned a value without gradient, so it trains nothing; remove detach(), "
+            "no_grad, item() and NumPy from it. If this is on purpose, give it a param `detach` that is true",
+            PluginWarning,
+            stacklevel=3,
+        )
 
 
 def _named(**maps: Sequence[Tensor]) -> dict[str, Tensor]:

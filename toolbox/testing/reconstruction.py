@@ -38,13 +38,8 @@ class LossCase:
 
     @property
     def detach_param(self) -> str:
-        """The name of a param, `detach` or `detach_…`, that is true; empty if there is none.
-
-        Such a param says that the loss, or a part of it, gives no gradient on purpose.
-        """
-        params = self.subject.bound.params
-        names = [name for name in type(params).model_fields if name == "detach" or name.startswith("detach_")]
-        return next((name for name in names if getattr(params, name) is True), "")
+        """See `BoundComponent.detach_param`."""
+        return self.subject.bound.detach_param
 
     def inputs(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
         """Return (restored, truth, mask); `restored` is another picture than the truth."""

@@ -274,11 +274,11 @@ def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
         adversarial=spec.role == "adversarial",
         sees_real=spec.sees_real,
         call=call,
-        watch=Watch(entry=bound.entry),
+        watch=Watch(entry=bound.entry, trains=not bound.detach_param),
     )
 
 
 def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
-    watch = Watch(entry=bound.entry)
+    watch = Watch(entry=bound.entry, trains=not bound.detach_param)
     return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call, watch=watch)

@@ -1,0 +1,139 @@
+"""What a call of a component changes of the process is put back and named, whatever its kind and its thread."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from toolbox import Detection, DetectorSpec, FillerSpec, MetricSpec, PostprocessorSpec, Sample
+from toolbox.hooks import isolated_call
+from toolbox.hooks.blame import WrongResultError
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolated_call import call_isolated
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.hooks.specs import DegradationSpec
+from toolbox.inference.fillers import LoadedFiller
+from toolbox.inference.postprocessors import LoadedPostprocessor
+from toolbox.masks.detectors import LoadedDetector
+from toolbox.models.array_calls import COMPARED_CALLS, DegradationCall, MetricCall
+
+GRAY = np.zeros((8, 8), np.uint8)
+RGB = np.zeros((8, 8, 3), np.uint8)
+MASK = np.zeros((8, 8), bool)
+
+
+@pytest.fixture(autouse=True)
+def no_warnings_of_before(monkeypatch):
+    for name in ("_warned", "_restless"):
+        monkeypatch.setattr(isolated_call, name, set())
+
+
+def entry_of(kind, spec_class):
+    spec = spec_class(name="rigged", summary="x", build=lambda params: None)
+    return Entry(kind=kind, spec=spec, plugin="stranger", distribution="", version="")
+
+
+FILLER = entry_of("filler", FillerSpec)
+
+
+def moving(result):
+    """Return a component that changes the working folder and returns `result`."""
+
+    def call(*_, **__):
+        os.chdir("/")
+        return result
+
+    return call
+
+
+def calls():
+    """Return a call of each kind of component that takes arrays, by kind."""
+    sample = Sample(image=RGB, mask=MASK, truth=RGB)
+    detector = LoadedDetector(
+        name="rigged", detect=moving(Detection(mask=MASK)), entry=entry_of("detector", DetectorSpec)
+    )
+    filler = LoadedFiller(fill=moving(GRAY), entry=FILLER)
+    process = LoadedPostprocessor(process=moving(RGB), entry=entry_of("postprocessor", PostprocessorSpec))
+    metric = MetricCall(entry=entry_of("metric", MetricSpec), component=moving(0.5))
+    degradation = DegradationCall(entry=entry_of("degradation", DegradationSpec), component=moving(sample))
+    return {
+        "detector": lambda: detector(RGB),
+        "filler": lambda: filler(GRAY, MASK),
+        "postprocessor": lambda: process(RGB, RGB, MASK),
+        "metric": lambda: metric(RGB, RGB, MASK),
+        "degradation": lambda: degradation(sample, np.random.default_rng(0)),
+    }
+
+
+@pytest.mark.parametrize("kind", calls())
+def test_the_working_folder_is_put_back_and_the_component_named_once(kind):
+    before, call = os.getcwd(), calls()[kind]
+    with pytest.warns(PluginWarning, match=f"{kind.capitalize()} 'rigged' .* changed the working folder in a call"):
+        call()
+    assert os.getcwd() == before
+    for _ in range(COMPARED_CALLS + 1):  # named once, and put back in every call
+        call()
+    assert os.getcwd() == before
+
+
+def test_a_call_that_raises_is_put_back_too():
+    before = os.getcwd()
+
+    def fail():
+        os.chdir("/")
+        raise ZeroDivisionError
+
+    with pytest.warns(PluginWarning, match="working folder"), pytest.raises(ZeroDivisionError):
+        call_isolated(FILLER, fail)
+    assert os.getcwd() == before
+
+
+def test_in_another_thread_random_numbers_are_left_to_the_main_thread():
+    before, state = os.getcwd(), random.getstate()
+
+    def call():
+        os.chdir("/")
+        random.random()
+
+    with pytest.warns(PluginWarning, match="changed the working folder in a call"):
+        thread = threading.Thread(target=lambda: call_isolated(FILLER, call))
+        thread.start()
+        thread.join()
+    assert os.getcwd() == before and random.getstate() != state
+    random.setstate(state)
+
+
+def test_a_call_around_another_one_puts_back_both():
+    before = os.getcwd()
+
+    def outer():
+        os.chdir("/")
+        return call_isolated(FILLER, lambda: os.chdir("/tmp") or "inner")
+
+    with pytest.warns(PluginWarning, match="working folder"):
+        assert call_isolated(FILLER, outer) == "inner"
+    assert os.getcwd() == before
+
+
+def test_a_damage_that_changes_the_truth_is_named():
+    sample = Sample(image=RGB, mask=MASK, truth=RGB)
+    damage = DegradationCall(
+        entry=entry_of("degradation", DegradationSpec), component=lambda sample, _: replace(sample, truth=RGB + 1)
+    )
+    with pytest.raises(WrongResultError, match="Degradation 'rigged' .* changes the truth, which a damage must leave"):
+        damage(sample, np.random.default_rng(0))
+    spec = replace(damage.entry.spec, role="augment")
+    augment = DegradationCall(entry=replace(damage.entry, spec=spec), component=damage.component)
+    assert np.array_equal(augment(sample, np.random.default_rng(0)).truth, RGB + 1)
+
+
+def test_a_good_component_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert call_isolated(FILLER, lambda value: value + 1, 1) == 2

@@ -1,0 +1,83 @@
+"""A loss or a penalty whose value has no gradient trains nothing, and is named once."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+
+from toolbox import LossSpec, Params, PenaltySpec
+from toolbox.config.plan import BoundComponent
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.hooks.protocols import PenaltyContext
+from toolbox.models import component_calls as calls
+from toolbox.models.component_calls import Watch
+
+PICTURE = torch.full((1, 3, 8, 8), 0.5)
+MASK = torch.zeros(1, 1, 8, 8)
+MESSAGE = "'rigged' of the plugin 'stranger' returned a value without gradient, so it trains nothing; remove detach"
+
+
+def watch_of(spec_class, **facts):
+    spec = spec_class(name="rigged", summary="x", build=lambda params: None, **facts)
+    return Watch(entry=Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version=""))
+
+
+def call_loss(watch, function, requires_grad=True):
+    calls.call_loss(watch, function, PICTURE.clone().requires_grad_(requires_grad), PICTURE, MASK)
+
+
+def detached(restored, truth, mask):
+    return (restored - truth).detach().square().mean()
+
+
+def test_a_loss_without_gradient_is_named_once():
+    watch = watch_of(LossSpec)
+    call_loss(watch, detached, requires_grad=False)  # a frozen generator
+    with torch.no_grad():  # a validation
+        call_loss(watch, detached)
+    with pytest.warns(PluginWarning, match=MESSAGE) as caught:
+        call_loss(watch, detached)
+        call_loss(watch, detached)
+    assert len(caught) == 1
+
+
+def test_an_adversarial_loss_and_a_penalty_without_gradient():
+    class Adversarial:
+        def generator(self, fake, real):
+            return torch.zeros(())
+
+    maps = [torch.ones(1, 1, 2, 2, requires_grad=True)]
+    with pytest.warns(PluginWarning, match=MESSAGE):
+        calls.call_adversarial_generator(watch_of(LossSpec, role="adversarial"), Adversarial(), maps, None)
+    context = PenaltyContext(
+        discriminate=lambda picture: maps,
+        real=PICTURE,
+        fake=PICTURE,
+        real_maps=maps,
+        fake_maps=maps,
+        random=torch.Generator(),
+        batch_start=0,
+        batch_total=1,
+    )
+    with pytest.warns(PluginWarning, match=MESSAGE):
+        calls.call_penalty(watch_of(PenaltySpec), lambda context: torch.zeros(()), context)
+
+
+def test_no_gradient_on_purpose_and_good_losses_give_no_warning():
+    class Detached(Params):
+        detach: bool = True
+
+    entry = watch_of(LossSpec).entry
+    bound = BoundComponent(label="rigged", entry=entry, params=Detached(), options={})
+    outer = BoundComponent(label="outer", entry=entry, params=Params(), options={}, children={"inner": bound})
+    assert (
+        outer.detach_param == "detach"
+        and not BoundComponent(label="plain", entry=entry, params=Detached(detach=False), options={}).detach_param
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call_loss(Watch(entry=entry, trains=not outer.detach_param), detached)
+        call_loss(watch_of(LossSpec), lambda restored, truth, mask: (restored - truth).square().mean())
