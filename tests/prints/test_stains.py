@@ -61,8 +61,9 @@ def test_a_sound_area_stays_as_it_is():
     assert np.array_equal(same, image) and not left.any()
 
 
-def test_an_opaque_stain_and_other_damage_are_left_to_fill():
-    image = stained(picture(200, 260), keep=0.0)
+@pytest.mark.parametrize(("offset", "keep"), [(-40, 0.0), (190, 1.0)])
+def test_an_opaque_stain_and_other_damage_are_left_to_fill(offset, keep):
+    image = stained(picture(200, 260), (offset, offset, offset), keep)
     mask, scratch = disc(image.shape, 4), np.zeros(image.shape[:2], bool)
     scratch[20:24] = True
     same, left = lift_stains(image, mask, mask | scratch)

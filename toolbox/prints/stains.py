@@ -16,6 +16,8 @@ MAX_PIXELS = 1_000_000
 MARGIN = 40
 # Its natural variance is measured at least so far around it, in pixels.
 MIN_RING = 12.0
+# Variance of a normal distribution, over its median square.
+NORMAL = 2.2
 # The rim is neither stain nor picture. It is left to the filler; its width is in pixels at the measured size.
 RIM = 2
 # The correction is smoothed over this fraction of the distance from the stain's edge, and at least over a pixel.
@@ -24,6 +26,8 @@ SMOOTHING = 0.5
 MIN_DETAIL, MAX_DETAIL = 0.15, 2.5
 # With less than this it is a stain in any case.
 MIN_SOUND_DETAIL = 0.5
+# A stain that is mostly as bright or as dark as this, in levels of 255, is opaque.
+DARKEST, BRIGHTEST = 2, 253
 # There is no stain if the levels on both sides of its edge differ by no more than this factor of how much the picture
 # around it varies over the same distance, and these levels of 255.
 MAX_SOUND_STEP, MIN_STEP = 1.3, 3.0
@@ -74,7 +78,7 @@ def lift_stains(pixels: np.ndarray, stains: np.ndarray, damage: np.ndarray) -> t
         detail = _detail_ratio(stain)
         if detail >= MIN_SOUND_DETAIL and _is_sound(stain):
             left[box] &= ~inside
-        elif MIN_DETAIL <= detail <= MAX_DETAIL:
+        elif MIN_DETAIL <= detail <= MAX_DETAIL and not _is_clipped(stain):
             core = inside & _enlarge(stain.depth > RIM, inside.shape)
             _subtract(result[box], _correction(stain), core)
             left[box] &= ~core
@@ -108,7 +112,8 @@ def _correction(stain: _Stain) -> np.ndarray:
     """Return what the stain has added to the picture, (h, w, C) float32 in levels of 255.
 
     It is the median along the edge, plus the smooth rest times a factor. The smooth rest has variations of the picture
-    in it too. As in a Wiener filter, the factor is the part of its median square that the surroundings do not have.
+    in it too. As in a local Wiener filter, the factor is the part of its variance around a pixel that the surroundings
+    do not have.
     """
     difference = np.where(stain.inside[..., None], stain.values - fill_array(stain.values, stain.known), 0)
     if stain.other.any():
@@ -116,15 +121,18 @@ def _correction(stain: _Stain) -> np.ndarray:
     edge = (stain.depth > RIM) & (stain.depth <= RIM + _width(stain))
     offset = np.median(difference[edge], axis=0)
     rest = _smooth_by_depth(np.where(stain.inside[..., None], difference - offset, 0), SMOOTHING * stain.depth)
-    variance = float(np.median(np.square(rest.mean(axis=2)[stain.depth > RIM])))
-    factor = max(0.0, 1 - _natural_variance(stain) / max(variance, 1e-6))
-    return offset + np.float32(factor) * rest
+    sigma = min(16.0, max(2.0, float(stain.depth.max()) / 8))
+    inside = stain.inside.astype(np.float32)
+    variance = cv2.GaussianBlur(np.square(rest.mean(axis=2)) * inside, (0, 0), sigma)
+    variance /= np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-6)
+    factor = np.maximum(0, 1 - np.float32(_natural_variance(stain)) / np.maximum(variance, 1e-6))
+    return offset + factor[..., None] * rest
 
 
 def _natural_variance(stain: _Stain) -> float:
     """Return how much the picture around a stain varies at the scale at which the stain's correction is smooth.
 
-    It is the median of the squares, so that one object beside the stain does not count.
+    It is a robust variance, so that one object beside the stain does not count.
     """
     sigma = max(1.0, SMOOTHING * float(stain.depth[stain.inside].mean()))
     gray, known = stain.values.mean(axis=2), stain.known.astype(np.float32)
@@ -134,7 +142,7 @@ def _natural_variance(stain: _Stain) -> float:
     )
     distance = cv2.distanceTransform((~stain.inside).astype(np.uint8), cv2.DIST_L2, 3)
     ring = stain.known & (distance <= max(MIN_RING, 1.5 * float(stain.depth.max())))
-    return float(np.median(np.square(fine - coarse)[ring])) if ring.any() else 0.0
+    return NORMAL * float(np.median(np.square(fine - coarse)[ring])) if ring.any() else 0.0
 
 
 def _width(stain: _Stain) -> float:
@@ -164,6 +172,11 @@ def _is_sound(stain: _Stain) -> bool:
     gray = stain.values.mean(axis=2)
     steps = np.abs(cv2.blur(gray, (3, 3)) - _nearest(gray, ring))
     return float(np.median(steps[core])) <= MAX_SOUND_STEP * float(np.median(steps[outside])) + MIN_STEP
+
+
+def _is_clipped(stain: _Stain) -> bool:
+    """Return whether the stain is white or black, so that the picture is lost whatever texture is left."""
+    return not DARKEST < float(np.median(stain.values.mean(axis=2)[stain.depth > RIM])) < BRIGHTEST
 
 
 def _nearest(gray: np.ndarray, known: np.ndarray) -> np.ndarray:
