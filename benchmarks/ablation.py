@@ -19,7 +19,7 @@ from benchmarks import quality
 from benchmarks.common import timing
 from benchmarks.common.training_runs import runs_folder, train_or_continue
 from benchmarks.equal_time import WHITE_BALANCE
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 
 # The variants, and the settings that remove a part of the recipe.
 VARIANTS: dict[str, tuple[str, ...]] = {

@@ -27,7 +27,8 @@ from toolbox.color import integer_luma
 from toolbox.evaluation import metrics
 from toolbox.evaluation.lpips import Lpips
 from toolbox.imaging import io
-from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.inference.loading import load_restorer
+from toolbox.inference.restorer import Restorer
 
 SIDE = 256  # short side of the photographs in pixels
 SEED = 18

@@ -20,7 +20,7 @@ from benchmarks.common.training_runs import runs_folder, train_or_continue
 from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks import catalog
 from toolbox.imaging import io
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 from toolbox.models.calibrate import calibrate_weights
 
 # Params of the degradation `white-balance` for all recipes: they change the mean colour of the training photographs,

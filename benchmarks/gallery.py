@@ -25,7 +25,7 @@ from toolbox.evaluation import metrics
 from toolbox.evaluation.colors import color_distance
 from toolbox.hooks.protocols import Sample
 from toolbox.inference.fillers import default_fill
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 
 SHOWN = 3
 SIDE = 224

@@ -175,7 +175,7 @@ def arithmetic_row(setting: Setting) -> dict[str, Any]:
 
 def two_stage_row(setting: Setting) -> dict[str, Any]:
     """Time a step of `two-stage` against Lightning, in float32 and in bf16."""
-    size, batch = (64, 4) if setting.quick else (setting.size, setting.batch)
+    size, batch = (32, 2) if setting.quick else (setting.size, setting.batch)
     workers = 0 if setting.quick else 4
     precisions = ("bf16",) if setting.quick else ("fp32", "bf16")
     return {

@@ -17,8 +17,8 @@ import torch
 from benchmarks.common import timing
 from toolbox.hooks import catalog
 from toolbox.imaging import io
+from toolbox.inference.loading import load_restorer
 from toolbox.inference.onnx_export import export_onnx
-from toolbox.inference.restorer import load_restorer
 from toolbox.models.stored_weights import find_weights
 
 

@@ -31,9 +31,10 @@ from benchmarks.restoring import make_damaged_photo
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference.batch import restore_all
+from toolbox.inference.loading import load_restorer
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import plan_jobs
-from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.web.album import Album
 from toolbox.web.server import Service
 

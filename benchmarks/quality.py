@@ -33,7 +33,8 @@ from toolbox.evaluation.colors import color_distance, colorfulness
 from toolbox.evaluation.lpips import Lpips
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
-from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.inference.loading import load_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.training.validate import inpaint_gray
 
 

@@ -25,7 +25,7 @@ from benchmarks.common.restore_command import run_restore
 from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 
 # Width of the published generator.
 CHANNELS = 64

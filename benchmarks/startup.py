@@ -80,7 +80,7 @@ def compare_on_one_photo(folder: Path, runs: int) -> dict[str, Any]:
         "toolbox mask": [*CALL, "mask", photo, "--overwrite", "-o", str(folder / "masks")],
         "toolbox.load_restorer": [sys.executable, "-c", LIBRARY, photo],
     }
-    for arguments in variants.values():
+    for arguments in variants.values() if runs > 1 else ():
         child_seconds(arguments)
     times: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(runs):

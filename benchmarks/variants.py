@@ -20,7 +20,7 @@ from benchmarks.common import timing
 from toolbox.color import integer_luma
 from toolbox.evaluation.colors import ab
 from toolbox.imaging import io
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 
 
 @click.command("variants")

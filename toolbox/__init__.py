@@ -181,11 +181,11 @@ def load_restorer(
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
-    See `toolbox.inference.restorer.load_restorer` for the arguments and errors.
+    See `toolbox.inference.loading.load_restorer` for the arguments and errors.
     """
-    from toolbox.inference import restorer
+    from toolbox.inference import loading
 
-    return restorer.load_restorer(
+    return loading.load_restorer(
         name_or_path,
         device=device,
         keep=keep,

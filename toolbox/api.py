@@ -24,8 +24,9 @@ from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.kinds import find_kind
 from toolbox.hooks.observing import observer_methods
 from toolbox.inference.arrays import restore
+from toolbox.inference.loading import load_restorer
 from toolbox.inference.photo_arrays import as_mask
-from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.models.build import build_component
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary

@@ -23,6 +23,12 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+def named(error: BaseException) -> str:
+    """Return the type and the text of an error in one line, as ``ValueError: too small``; without a text, the type."""
+    text = one_line(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class ToolboxError(Exception):
     """Base of all errors that are shown to the user as one message, without a traceback."""
 

@@ -21,7 +21,7 @@ from toolbox.data.loader import Stream
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.masks.lost_region import find_lost_region
-from toolbox.utils import files, paths
+from toolbox.utils import files, paths, temporary_files
 
 SIDE = 48
 
@@ -166,7 +166,7 @@ def test_an_interrupted_start_leaves_complete_entries_and_is_continued(photos):
     next(filling)
     filling.close()
     # The temporary file of a process that was killed.
-    temporary = files.temporary_path(entries()[0].parent / "entry.bin", pid=999999999)
+    temporary = temporary_files.temporary_path(entries()[0].parent / "entry.bin", pid=999999999)
     temporary.write_bytes(b"half")
     reopened = open_cache()
     assert not temporary.exists()

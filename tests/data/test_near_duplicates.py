@@ -21,6 +21,12 @@ def photos(shared):
     return [io.read_rgb(path) for path in io.find_images(shared / "photos" / "train")[1::2]]
 
 
+@pytest.fixture(scope="module")
+def first_crops(photos):
+    """The fingerprints of the top left crops of 512 and of `SIDE` pixels, which several tests compare others with."""
+    return {side: [near_duplicates.fingerprint(crop(photo, 0, 0, side)) for photo in photos] for side in (512, SIDE)}
+
+
 def crop(photo, x, y, side=SIDE):
     return photo[y : y + side, x : x + side]
 
@@ -32,27 +38,32 @@ def burst_shot(photo, random, side):
     return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
 
 
-def group_pairs(pairs):
-    """Group all pairs at once; return the fraction of pairs in one scene, and of pairs joined to another pair."""
-    labels = near_duplicates.group_scenes([near_duplicates.fingerprint(photo) for pair in pairs for photo in pair])
+def group_pairs(first_prints, others):
+    """Group pairs of a fingerprint and a photograph, all at once.
+
+    Return the fraction of pairs in one scene, and of pairs joined to another pair.
+    """
+    pairs = zip(first_prints, map(near_duplicates.fingerprint, others), strict=True)
+    labels = near_duplicates.group_scenes([each for pair in pairs for each in pair])
     first, second = np.array(labels[::2]), np.array(labels[1::2])
     return (first == second).mean(), 1 - len(np.unique(first)) / len(first)
 
 
 @pytest.mark.parametrize(("x", "y"), [(180, 0), (0, 180), (180, 180), (96, 64)])
-def test_crops_shifted_by_up_to_half_are_grouped_and_others_are_not(photos, x, y):
-    large = [p for p in photos if p.shape[0] >= SIDE + y and p.shape[1] >= SIDE + x]
+def test_crops_shifted_by_up_to_half_are_grouped_and_others_are_not(photos, first_crops, x, y):
+    large = [i for i, p in enumerate(photos) if p.shape[0] >= SIDE + y and p.shape[1] >= SIDE + x]
     assert len(large) >= 200
-    together, joined = group_pairs([(crop(p, 0, 0), crop(p, x, y)) for p in large])
+    together, joined = group_pairs([first_crops[SIDE][i] for i in large], [crop(photos[i], x, y) for i in large])
     assert together >= 0.99
     assert joined < 0.01
 
 
-def test_bursts_are_grouped_and_others_are_not(photos):
+def test_bursts_are_grouped_and_others_are_not(photos, first_crops):
     random = np.random.default_rng(0)
-    large = [p for p in photos if p.shape[0] >= 516 and p.shape[1] >= 519]
+    large = [i for i, p in enumerate(photos) if p.shape[0] >= 516 and p.shape[1] >= 519]
     assert len(large) >= 200
-    together, joined = group_pairs([(crop(p, 0, 0, 512), burst_shot(p, random, 512)) for p in large])
+    shots = [burst_shot(photos[i], random, 512) for i in large]
+    together, joined = group_pairs([first_crops[512][i] for i in large], shots)
     assert together >= 0.99
     assert joined < 0.01
 
@@ -67,8 +78,8 @@ def test_a_long_burst_among_others_is_one_scene(photos):
     assert len(set(labels)) == 100
 
 
-def test_under_one_percent_of_unrelated_photographs_are_grouped(photos):
-    labels = near_duplicates.group_scenes([near_duplicates.fingerprint(crop(photo, 0, 0, 512)) for photo in photos])
+def test_under_one_percent_of_unrelated_photographs_are_grouped(photos, first_crops):
+    labels = near_duplicates.group_scenes(first_crops[512])
     merged = sum(labels.count(label) > 1 for label in labels)
     assert len(photos) >= 300
     assert merged / len(photos) < 0.01

@@ -19,9 +19,10 @@ from toolbox.config.settings import Restoring
 from toolbox.imaging import io
 from toolbox.inference import output_paths
 from toolbox.inference.batch import restore_all
+from toolbox.inference.loading import make_restorer
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo_view import make_view
-from toolbox.inference.restorer import Restorer, make_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.inference.tiling import OVERLAP, cut_into_tiles, probe_receptive_radius
 from toolbox.masks.sources import MaskOptions
 from toolbox.models.build import build_component

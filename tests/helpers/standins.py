@@ -68,7 +68,7 @@ def install(monkeypatch, restorer):
     """Use a restorer instead of trained weights, and return it."""
     # Imported while the function is replaced, this module would keep the stand-in after the test.
     importlib.import_module("toolbox.inference.arrays")
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda weights, **options: restorer)
+    monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda weights, **options: restorer)
     return restorer
 
 

@@ -16,7 +16,7 @@ from standins import digests, gray, install_stand_in, read_report, run_restore, 
 
 from toolbox.cli import restore as restore_command
 from toolbox.imaging import io
-from toolbox.utils import files
+from toolbox.utils import temporary_files
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ def test_folders_with_too_long_a_path_fail_in_one_line(tmp_path, restore, monkey
 
 def test_a_rerun_adds_before_and_after_pictures_and_changes_nothing_else(album, restore, stand_in):
     restore(album, "-o", "out", "--mask", "none")
-    files.temporary_path(Path("out/a.png"), pid=999999).touch()
-    files.temporary_path(Path("out/sub/c.png"), pid=999999).touch()
+    temporary_files.temporary_path(Path("out/a.png"), pid=999999).touch()
+    temporary_files.temporary_path(Path("out/sub/c.png"), pid=999999).touch()
     first = digests("out")
     restore(album, "-o", "out", "--mask", "none", "--before-after")
     assert len(stand_in.calls) == 3 and read_report(Path("out"))["there already"] == 3

@@ -17,7 +17,7 @@ from toolbox.errors import PluginError, RecipeError, UsageError
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Entry
 from toolbox.imaging import io
-from toolbox.inference import restorer as restorers
+from toolbox.inference import loading
 from toolbox.inference.fillers import LoadedFiller, fill_view, find_filler, recipe_filler
 from toolbox.inference.photo_view import make_view
 
@@ -183,9 +183,7 @@ def test_a_filler_named_network_is_refused():
 
 def test_the_command_passes_the_default_of_the_shipped_weights(monkeypatch, tmp_path):
     seen = []
-    monkeypatch.setattr(
-        restorers, "load_restorer", lambda weights, **options: seen.append(options["fill"]) or restorers
-    )
+    monkeypatch.setattr(loading, "load_restorer", lambda weights, **options: seen.append(options["fill"]) or loading)
     monkeypatch.setattr("toolbox.inference.batch.restore_all", lambda *args, **options: iter(()))
     monkeypatch.setattr("toolbox.inference.detectors.weights_detector", lambda weights, catalog: None)
     (tmp_path / "in").mkdir()

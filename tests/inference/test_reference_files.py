@@ -22,7 +22,7 @@ HOLE = square_hole(SIDE, 130, 180)
 @pytest.fixture
 def album(tmp_path, monkeypatch):
     """A gray photograph with a flat shape, and a folder with its scene in colour, another scene, and no image."""
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda *_, **__: tint_restorer("luma"))
+    monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda *_, **__: tint_restorer("luma"))
     gray = integer_luma(scene())
     gray[HOLE] = 99
     io.write_png(tmp_path / "photo.png", gray)

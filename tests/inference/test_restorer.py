@@ -17,8 +17,7 @@ from toolbox import color
 from toolbox.config.binding import bind_component
 from toolbox.errors import UsageError
 from toolbox.imaging import chroma_upsampling
-from toolbox.inference import hole_filling
-from toolbox.inference import restorer as restorer_module
+from toolbox.inference import hole_filling, loading
 from toolbox.inference.modes import working_size
 from toolbox.inference.restorer import Restorer
 from toolbox.masks import lost_region
@@ -434,7 +433,7 @@ def test_a_saturation_that_is_not_possible_is_refused():
 
 def test_toolbox_load_restorer_passes_its_arguments_on(monkeypatch):
     seen = []
-    monkeypatch.setattr(restorer_module, "load_restorer", lambda *args, **options: seen.append((args, options)))
+    monkeypatch.setattr(loading, "load_restorer", lambda *args, **options: seen.append((args, options)))
     toolbox.load_restorer("luma", tile=128, fill="smooth")
     defaults = {"device": None, "keep": None, "saturation": 1.0, "post": None, "repair": False}
     expected = defaults | {"tile": 128, "fill": "smooth"}

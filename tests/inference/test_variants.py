@@ -103,7 +103,7 @@ def test_variants_that_are_not_possible_are_refused(restorer, count, message):
 
 @pytest.fixture
 def photo(tmp_path, monkeypatch):
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda *_, **__: hesitant_restorer())
+    monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda *_, **__: hesitant_restorer())
     io.write_png(tmp_path / "photo.png", halves())
     return tmp_path / "photo.png"
 

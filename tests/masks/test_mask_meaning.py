@@ -189,7 +189,7 @@ def test_an_alpha_of_zeros_is_no_alpha(tmp_path, name):
 
 
 def test_a_preview_restores_nothing(restore, monkeypatch):
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", lambda *a, **b: pytest.fail("loads weights"))
+    monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda *a, **b: pytest.fail("loads weights"))
     pixels = gray()
     pixels[10:30, 20:50] = 9
     io.write_png("a.png", pixels)

@@ -26,7 +26,7 @@ from toolbox.config import recipe
 from toolbox.config.binding import bind
 from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog, registry
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 from toolbox.models import weight_file
 from toolbox.models.build import build_generator
 from toolbox.models.weight_file import WeightsHeader

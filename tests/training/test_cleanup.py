@@ -12,7 +12,7 @@ from toolbox.cli import main
 from toolbox.errors import OutputError
 from toolbox.reports.run_report import MAX_PREVIEWS
 from toolbox.training import checkpoint, cleanup
-from toolbox.utils import files, locks
+from toolbox.utils import files, locks, temporary_files
 
 
 def write_checkpoint(run, name):
@@ -112,10 +112,10 @@ def test_previews_that_the_report_does_not_show_go(tmp_path):
 
 def test_temporary_files_of_dead_processes_go(tmp_path):
     run = write_run(tmp_path / "run", steps=(10,))
-    dead = files.temporary_path(run / "checkpoints" / "step-00000020", pid=dead_process())
+    dead = temporary_files.temporary_path(run / "checkpoints" / "step-00000020", pid=dead_process())
     (dead / "sub").mkdir(parents=True)
     (dead / "sub" / "generator.safetensors").write_text("half")
-    alive = files.temporary_path(run / "summary.json", pid=1)
+    alive = temporary_files.temporary_path(run / "summary.json", pid=1)
     alive.write_text("being written")
     assert names(cleanup.find_leftovers(run)) == {dead.name: "temporary file"}
     call("clean", run, "--yes")

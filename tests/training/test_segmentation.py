@@ -22,7 +22,7 @@ from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import DataError, PluginError, RecipeError, WeightsError
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 from toolbox.models.array_calls import DegradationCall
 from toolbox.models.samples import sample_recipe
 from toolbox.models.weights import load_network

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from toolbox.errors import DataError, OutputError
-from toolbox.utils import files
+from toolbox.utils import files, temporary_files
 
 
 def names(folder):
@@ -91,7 +91,7 @@ def test_places_that_cannot_be_written(tmp_path):
 def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "original").write_bytes(b"original")
     (tmp_path / "link").symlink_to("original")
-    files.temporary_path(tmp_path / "x").symlink_to("original")
+    temporary_files.temporary_path(tmp_path / "x").symlink_to("original")
     files.write_bytes(tmp_path / "link", b"new")
     files.write_bytes(tmp_path / "x", b"new")
     assert (tmp_path / "original").read_bytes() == b"original"
@@ -160,7 +160,7 @@ def test_only_what_the_dead_left_is_removed(tmp_path):
     gone, other = dead_pid(), "0123abcd"
 
     def aside(name, **whose):
-        return files.temporary_path(tmp_path / name, **whose)
+        return temporary_files.temporary_path(tmp_path / name, **whose)
 
     aside("dead", pid=gone).write_text("x")
     aside("deadfolder", pid=gone).mkdir()
@@ -171,12 +171,12 @@ def test_only_what_the_dead_left_is_removed(tmp_path):
     kept += [aside("elsewhere", host=other, pid=gone).name]
     for name in kept:
         (tmp_path / name).write_text("x")
-    assert len(files.remove_stale(tmp_path)) == 3
+    assert len(temporary_files.remove_stale(tmp_path)) == 3
     assert names(tmp_path) == sorted(kept)
     old = aside("elsewhere", host=other, pid=gone)
     os.utime(old, (0, 0))
-    assert files.remove_stale(tmp_path) == [old]
-    assert files.remove_stale(tmp_path / "none") == []
+    assert temporary_files.remove_stale(tmp_path) == [old]
+    assert temporary_files.remove_stale(tmp_path / "none") == []
 
 
 def test_what_another_thread_is_writing_is_not_stale(tmp_path):
@@ -190,7 +190,7 @@ def test_what_another_thread_is_writing_is_not_stale(tmp_path):
     writer = threading.Thread(target=files.write_folder, args=(tmp_path / "save", fill))
     writer.start()
     assert inside.wait(10)
-    removed = files.remove_stale(tmp_path)
+    removed = temporary_files.remove_stale(tmp_path)
     go_on.set()
     writer.join()
     assert removed == [] and names(tmp_path) == ["save"]

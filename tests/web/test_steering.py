@@ -27,7 +27,7 @@ def restorer(monkeypatch):
     def load(weights, *, saturation=1.0, fill=None, **options):
         return replace(tint, saturation=saturation, filler=find_filler(fill, catalog.load(third_party=False)))
 
-    monkeypatch.setattr("toolbox.inference.restorer.load_restorer", load)
+    monkeypatch.setattr("toolbox.inference.loading.load_restorer", load)
     return tint
 
 

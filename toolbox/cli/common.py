@@ -100,10 +100,14 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
         echo("  ".join([*cells, row[-1]]).rstrip())
 
 
+def require_suffix(path: Path, *suffixes: str) -> None:
+    """Raise UsageError if `path` does not end in one of the suffixes: it is another file by mistake."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{files.printable(path)}: the name must end in {' or '.join(suffixes)}.")
+
+
 def require_new_file(path: Path, *suffixes: str) -> None:
     """Raise UsageError if `path` exists or does not end in one of the suffixes: no file of the user is replaced."""
-    name = files.printable(path)
-    if path.suffix.lower() not in suffixes:
-        raise UsageError(f"{name}: the name must end in {' or '.join(suffixes)}.")
+    require_suffix(path, *suffixes)
     if os.path.lexists(path):
-        raise UsageError(f"{name} exists and is not replaced. Choose another name, or delete it.")
+        raise UsageError(f"{files.printable(path)} exists and is not replaced. Choose another name, or delete it.")

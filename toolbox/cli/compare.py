@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, print_json, print_table, require_suffix
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -25,8 +25,8 @@ def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None
     from toolbox.reports.comparison import comparison_report
     from toolbox.reports.run_files import read_runs
 
-    if html is not None and html.suffix.lower() not in (".html", ".htm"):  # a photograph or a run's file by mistake
-        raise UsageError(f"--html {files.printable(html)}: the name must end in .html.")
+    if html is not None:
+        require_suffix(html, ".html", ".htm")
     runs = read_runs(folders)
     if len(runs) < 2:
         raise UsageError("A comparison needs at least two run folders.")

@@ -11,6 +11,7 @@ import click
 
 from toolbox.cli.common import FilePath, option_group
 from toolbox.errors import UsageError
+from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 
 if TYPE_CHECKING:
     from toolbox.inference.options import RestoreOptions
@@ -40,7 +41,7 @@ guidance_options = option_group(
     ),
     click.option(
         "--variants",
-        type=click.IntRange(2, 8),
+        type=click.IntRange(MIN_VARIANTS, MAX_VARIANTS),
         help="Also write this many plausible colourings, and a picture of all of them. The first is the result.",
     ),
     click.option(

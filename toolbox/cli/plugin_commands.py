@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from toolbox.cli.common import load_catalog
-from toolbox.errors import PluginError, ToolboxError, did_you_mean, one_line
+from toolbox.errors import PluginError, ToolboxError, did_you_mean, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
@@ -79,10 +79,10 @@ def unknown_command(context: click.Context, name: str) -> click.UsageError:
 
 
 def _plugin_error(entry: Entry, what: str, error: object) -> PluginError:
-    text = one_line(error)
     if isinstance(error, BaseException):
-        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        text = f"{text} ({blame.position(error, entry)})"
+        text = f"{named(error)} ({blame.position(error, entry)})"
+    else:
+        text = one_line(error)
     return PluginError(
         f"{blame.title(entry)} {what}: {text}. Expected: {blame.contract(entry)}. {blame.HINT} "
         f"To disable the plugin: toolbox plugin disable {entry.plugin}"

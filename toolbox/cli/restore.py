@@ -19,6 +19,7 @@ from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
+from toolbox.utils.limits import MAX_PIXELS, MAX_SATURATION, MIN_TILE
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -124,13 +125,13 @@ class Batch:
 )
 @click.option(
     "--saturation",
-    type=click.FloatRange(0, 2),
+    type=click.FloatRange(0, MAX_SATURATION),
     default=1.0,
     show_default=True,
     help="Factor of the predicted colours: 0 is gray, 2 is vivid. Brightness and known colours stay the same.",
 )
 @print_options
-@click.option("--tile", type=click.IntRange(64), help="Side of the tiles of a large photo, in pixels.")
+@click.option("--tile", type=click.IntRange(MIN_TILE), help="Side of the tiles of a large photo, in pixels.")
 @click.option("--device", help="cpu, cuda, cuda:1 or mps.  [default: the best device of this machine]")
 @click.option(
     "--format",
@@ -147,7 +148,7 @@ class Batch:
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
 @click.option(
-    "--max-pixels", type=click.IntRange(1), default=50_000_000, show_default=True, help="Refuse larger photos."
+    "--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, show_default=True, help="Refuse larger photos."
 )
 @as_json
 @click.pass_context
@@ -283,7 +284,7 @@ def _report_path(arguments: Arguments, jobs: Jobs) -> Path:
 
 def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
     from toolbox.inference.fillers import default_fill
-    from toolbox.inference.restorer import load_restorer
+    from toolbox.inference.loading import load_restorer
 
     return load_restorer(
         arguments.weights,

@@ -50,8 +50,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     from toolbox.evaluation.metrics import format_figure
     from toolbox.reports.run_files import is_run, read_run
 
-    if not folder.is_dir():
-        raise UsageError(f"{files.printable(folder)}: there is no such folder.")
+    files.require_folder(folder)
     runs = [read_run(path) for path in sorted(folder.iterdir()) if is_run(path)]
     if not runs and not as_json:
         name = files.printable(folder)
@@ -99,8 +98,7 @@ def clean(folder: Path, yes: bool, as_json: bool) -> None:
     from toolbox.reports.run_files import is_run
     from toolbox.training import cleanup
 
-    if not folder.is_dir():
-        raise UsageError(f"{files.printable(folder)}: there is no such folder.")
+    files.require_folder(folder)
     inside = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and is_run(path)]
     runs = [folder] if is_run(folder) else inside
     busy = [run for run in runs if cleanup.is_busy(run)]

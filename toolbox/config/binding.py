@@ -16,7 +16,7 @@ from toolbox.config.messages import explain_validation_error
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.config.recipe import Recipe, Tree
 from toolbox.config.settings import Settings, Table
-from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean, one_line
+from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean, named
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_kinds
 from toolbox.hooks.params import Params, Ref
@@ -120,8 +120,7 @@ class _Binder:
         except ValidationError as error:
             self.faults.extend(explain_validation_error(error, model, location, owner))
         except Exception as error:  # a validator of a plugin may raise anything
-            text = one_line(error)
-            self.add_fault(location, f"the check of the params of {owner} raised {type(error).__name__}: {text}")
+            self.add_fault(location, f"the check of the params of {owner} raised {named(error)}")
         return None
 
     def bind_single(self, kind: Kind, raw: Any) -> tuple[BoundComponent, ...]:  # noqa: ANN401 - from the file
@@ -235,7 +234,7 @@ class _Binder:
         try:
             line = None if spec.warn is None else spec.warn(params)
         except Exception as error:  # a plugin may raise anything
-            self.add_fault(location, f"the warn of {owner} raised {type(error).__name__}: {one_line(error)}")
+            self.add_fault(location, f"the warn of {owner} raised {named(error)}")
             return None
         if line:
             self.warnings.append(f"{location}: {line}")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from toolbox.config.component_options import NetworkOptions
 from toolbox.config.recipe import Tree
 from toolbox.config.settings import Settings, Table
-from toolbox.errors import Fault, RecipeError, ToolboxError, one_line
+from toolbox.errors import Fault, RecipeError, ToolboxError, named, one_line
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.kinds import RECIPE_TABLES
 from toolbox.hooks.params import Params
@@ -154,9 +154,8 @@ class Plan:
                 except ToolboxError:
                     raise
                 except Exception as error:  # ValueError is the contract; a plugin may raise anything
-                    text = one_line(error)
-                    raised = "" if isinstance(error, ValueError) else f"its check raised {type(error).__name__}: "
-                    faults.append(Fault(location=component.label, message=raised + text))
+                    text = one_line(error) if isinstance(error, ValueError) else f"its check raised {named(error)}"
+                    faults.append(Fault(location=component.label, message=text))
         if faults:
             raise RecipeError(self.name, faults)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from toolbox.hooks.params import DetectorRef, FillerRef, PostprocessorRef
+from toolbox.utils.limits import MIN_TILE
 
 
 def _name_to_table(value: object) -> object:
@@ -187,7 +188,7 @@ class Restoring(Table):
     )
     tile: int = Field(
         640,
-        ge=64,
+        ge=MIN_TILE,
         le=16384,
         description="side in pixels of the tiles in which a large photograph is restored; smaller tiles need less "
         "memory",

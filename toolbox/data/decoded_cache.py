@@ -23,7 +23,7 @@ from threading import Lock
 import numpy as np
 
 from toolbox.errors import DataError, OutputError
-from toolbox.utils import files
+from toolbox.utils import files, temporary_files
 from toolbox.utils.image_ref import ImageRef
 from toolbox.utils.paths import cache_dir
 
@@ -157,7 +157,7 @@ def open_cache() -> DecodedCache:
     folder = cache_dir() / "photos"
     with contextlib.suppress(OSError):  # without permission for the folder, nothing is stored
         for subfolder in folder.glob("??"):
-            files.remove_stale(subfolder)
+            temporary_files.remove_stale(subfolder)
     return DecodedCache(folder=folder, digests=_read_digests(folder))
 
 

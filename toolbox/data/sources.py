@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
-from toolbox.errors import DataError, PluginError, ToolboxError, UsageError, one_line
+from toolbox.errors import DataError, PluginError, ToolboxError, UsageError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.utils.image_ref import ImageRef
@@ -70,7 +70,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     except (ValueError, OSError) as error:
         raise DataError(f"{title}: {one_line(error)}") from error
     except Exception as error:  # a plugin may raise anything
-        raised = f"{type(error).__name__}: {one_line(error)} ({blame.position(error, bound.entry)})"
+        raised = f"{named(error)} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{title} can't be built: {raised}") from error
     if not isinstance(source, Source):
         raise blame.wrong_result(bound.entry, bound.spec.build, f"returned {type(source).__name__} from build")

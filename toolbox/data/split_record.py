@@ -18,7 +18,6 @@ from toolbox.errors import DataError
 from toolbox.utils import files
 
 FILE = "split.json"  # in the run folder
-NAMES_LISTED = 3  # of the photographs of one kind of change
 
 
 @dataclass(frozen=True, kw_only=True)

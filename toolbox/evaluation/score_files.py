@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.errors import DataError, UsageError
+from toolbox.errors import DataError
 from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measure, summarize
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
@@ -78,9 +78,7 @@ def score_files(
     """
     for option, folder in (("TRUTH", truth), ("--masks", masks), ("--inputs", inputs)):
         if folder is not None:
-            files.require_readable(folder, option, "folder")
-            if not os.path.isdir(folder):
-                raise UsageError(f"{option} {files.printable(folder)}: there is no such folder.")
+            files.require_folder(folder, option)
     left_out: list[str] = []
     predicted, truths = _find_predictions(predictions, left_out), _by_stem(truth, left_out)
     _require_partners(predictions, truth, set(predicted), set(truths))

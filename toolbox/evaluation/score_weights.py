@@ -18,7 +18,8 @@ from toolbox.evaluation.score_files import FileScores
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.protocols import Sample
-from toolbox.inference.restorer import Restorer, load_restorer
+from toolbox.inference.loading import load_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.models.samples import build_degradations
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.models.weights import read_plan
@@ -27,7 +28,6 @@ from toolbox.utils import files
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
 PARTS = {"train": "training", "validation": "validation"}
-NAMES_LISTED = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,9 +70,7 @@ def _nested_line(nested: Mapping[str, str]) -> list[str]:
 
 def _expected_sizes(tests: Path) -> dict[str, tuple[int, int]]:
     """Return width and height of each file that the submission must have, by its name."""
-    files.require_readable(tests, "--check", "folder")
-    if not os.path.isdir(tests):
-        raise UsageError(f"--check {files.printable(tests)}: there is no such folder.")
+    files.require_folder(tests, "--check")
     is_data_folder = (tests / "test_input").is_dir()
     items = folders.list_tests(tests) if is_data_folder else ()
     photos = [Path(item.images[0].name) for item in items] if items else io.find_images(tests)

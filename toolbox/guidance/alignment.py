@@ -19,8 +19,6 @@ _ROUNDS = 3
 # Deviation in pixels of the smoothing of the flow, by round.
 _SMOOTHING = (12.0, 8.0, 5.0)
 MAX_CORRECTION = 0.04  # of the target's longer side
-# The correction may stretch by so much a pixel; more is a flow that follows something else than the scene.
-MAX_STRETCH = 0.2
 _STRIP_ROWS = 256
 _NOISE = 8 / 255  # deviation of luma after the flow beyond which it is not trusted
 

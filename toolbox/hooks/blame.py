@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from toolbox.errors import PluginError, ToolboxError, one_line
+from toolbox.errors import PluginError, ToolboxError, named
 from toolbox.hooks.plugin_output import calls
 from toolbox.utils.memory import is_out_of_memory
 
@@ -83,9 +83,8 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
 
 def ends_program(error: BaseException, entry: Entry) -> PluginError:
     """Return the error for a component that raised SystemExit, or another error that no program is to handle."""
-    raised = f"{type(error).__name__}: {one_line(error)}"
     return PluginError(
-        f"{title(entry)} ends the program ({raised}) ({position(error, entry)}); raise an Exception instead. "
+        f"{title(entry)} ends the program ({named(error)}) ({position(error, entry)}); raise an Exception instead. "
         f"Expected: {contract(entry)}. {HINT}"
     )
 
@@ -128,10 +127,8 @@ def explain(error: BaseException) -> PluginError | None:
     entry = blamed(error)
     if entry is None:
         return None
-    text = one_line(error)
-    raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return PluginError(
-        f"{title(entry)} raised {raised} ({position(error, entry)}). Expected: {contract(entry)}. {HINT}"
+        f"{title(entry)} raised {named(error)} ({position(error, entry)}). Expected: {contract(entry)}. {HINT}"
     )
 
 

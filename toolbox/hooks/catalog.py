@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolbox.errors import UsageError, one_line, unknown_name
+from toolbox.errors import UsageError, named, unknown_name
 from toolbox.hooks import manager as managers
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec
@@ -166,8 +166,7 @@ def _call_hook(kind: Kind, function: object) -> list[Spec]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        text = one_line(error)
-        raise PluginFault(f"{kind.hook} raised {type(error).__name__}: {text}") from error
+        raise PluginFault(f"{kind.hook} raised {named(error)}") from error
     if not isinstance(result, list):
         raise PluginFault(f"{kind.hook} returned {type(result).__name__}, not a list of {kind.spec.__name__}")
     for item in result:

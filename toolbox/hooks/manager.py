@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import pluggy
 
-from toolbox.errors import did_you_mean, one_line
+from toolbox.errors import did_you_mean, named, one_line
 from toolbox.hooks import registry
 from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import isolated
@@ -245,9 +245,9 @@ def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
                 "file, or make a package with `toolbox plugin new`"
             )
         return f"it needs the package '{package}', which is not installed: pip install {package}"
-    text = one_line(error)
-    kind = "it exits the program (SystemExit)" if isinstance(error, SystemExit) else type(error).__name__
-    return f"import failed: {kind}: {text}" if text else f"import failed: {kind}"
+    if isinstance(error, SystemExit):
+        return f"import failed: it exits the program ({named(error)})"
+    return f"import failed: {named(error)}"
 
 
 def _similar_hook(name: str, hooks: list[str]) -> str:

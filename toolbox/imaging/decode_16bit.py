@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import ImageFile, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.exif import ORIENTATION
 from toolbox.imaging.integrity import BrokenFileError
@@ -20,15 +21,13 @@ from toolbox.imaging.png import Png, check_stream
 from toolbox.imaging.tiff_open import is_float
 from toolbox.imaging.tiff_samples import decode_samples
 
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANES, _EXTRA_SAMPLES = 256, 257, 258, 262, 277, 284, 338
-_COMPRESSION = 259
 _WHITE_IS_ZERO, _RGB, _INTERLEAVED = 0, 2, 1
 _PHOTOMETRICS = (_WHITE_IS_ZERO, 1, _RGB)  # gray in two directions, and RGB
 _UNSUPPORTED = "is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray"
 # Of the compressions of TIFF: none, LZW, Deflate (two numbers), PackBits.
 _OPENCV_COMPRESSIONS = (1, 5, 8, 32773, 32946)
 _OPENCV_CHANNELS = (1, 3, 4)
-_UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of _EXTRA_SAMPLES
+_UNSPECIFIED, _ASSOCIATED_ALPHA = 0, 1  # values of Tag.ExtraSamples
 # OpenCV 4 has its log level at the top, OpenCV 5 in a module.
 _OPENCV_LOG: Any = getattr(cv2.utils, "logging", cv2)
 
@@ -56,13 +55,13 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     assert isinstance(image, TiffImagePlugin.TiffImageFile)
     tags = image.tag_v2
     has_floats = is_float(tags)
-    if 16 not in tags.get(_BITS, ()) and not has_floats:
+    if 16 not in tags.get(Tag.BitsPerSample, ()) and not has_floats:
         return None
-    channels, photometric = tags.get(_SAMPLES, 1), tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO)
+    channels, photometric = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.PhotometricInterpretation, _WHITE_IS_ZERO)
     if photometric not in _PHOTOMETRICS:
         raise BrokenFileError(_UNSUPPORTED)  # OpenCV would fail on CMYK and Lab as on a damaged file
     samples = _decode_floats(data, tags) if has_floats else _decode_16bit(data, tags)
-    if samples.shape != (tags[_HEIGHT], tags[_WIDTH], channels):
+    if samples.shape != (tags[Tag.ImageLength], tags[Tag.ImageWidth], channels):
         raise BrokenFileError(_UNSUPPORTED)
     colors = 3 if photometric == _RGB else 1
     if channels < colors:
@@ -70,7 +69,7 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     pixels = samples[..., 0] if colors == 1 else samples[..., :3]
     if photometric == _WHITE_IS_ZERO:
         pixels = np.invert(pixels)
-    extra = tags.get(_EXTRA_SAMPLES, (_UNSPECIFIED,))[0]
+    extra = tags.get(Tag.ExtraSamples, (_UNSPECIFIED,))[0]
     if channels == colors or extra == _UNSPECIFIED:
         return np.ascontiguousarray(pixels), None
     alpha = np.ascontiguousarray(samples[..., colors])
@@ -83,12 +82,12 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
 
 def _decode_16bit(data: bytes, tags: Any) -> np.ndarray:  # noqa: ANN401 - a mapping of Pillow
     """Return the samples (H, W, C) of a TIFF of 16 bits, in the order of the file."""
-    channels, is_common = tags.get(_SAMPLES, 1), tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    channels, is_common = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.Compression, 1) in _OPENCV_COMPRESSIONS
     if channels == 1:
         stored = _upright(data, tags)
         gray = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
         return gray[..., None]
-    if is_common and channels in _OPENCV_CHANNELS and tags.get(_PLANES, _INTERLEAVED) == _INTERLEAVED:
+    if is_common and channels in _OPENCV_CHANNELS and tags.get(Tag.PlanarConfiguration, _INTERLEAVED) == _INTERLEAVED:
         return _from_bgr(_decode_with_opencv(_upright(data, tags)))
     return decode_samples(data, tags)
 
@@ -99,11 +98,11 @@ def _decode_floats(data: bytes, tags: Any) -> np.ndarray:  # noqa: ANN401 - a ma
     Raises:
         BrokenFileError: they are of another range, or OpenCV can't decode them.
     """
-    is_common = tags.get(_COMPRESSION, 1) in _OPENCV_COMPRESSIONS
+    is_common = tags.get(Tag.Compression, 1) in _OPENCV_COMPRESSIONS
     if (
         not is_common
-        or tags.get(_PLANES, _INTERLEAVED) != _INTERLEAVED
-        or tags.get(_SAMPLES, 1) not in _OPENCV_CHANNELS
+        or tags.get(Tag.PlanarConfiguration, _INTERLEAVED) != _INTERLEAVED
+        or tags.get(Tag.SamplesPerPixel, 1) not in _OPENCV_CHANNELS
     ):
         raise BrokenFileError(
             "has floating-point samples in planes, with further channels, or under a compression that is not supported "

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.errors import OutputError
 from toolbox.imaging.exif import copy_photo_tags, resolution_of
@@ -32,8 +33,6 @@ _PNG_XMP_KEYWORD = b"XML:com.adobe.xmp\0\0\0\0\0"
 _TIFF_LEVEL = 3
 _TIFF_STRIP_BYTES = 1 << 20
 # TIFF 6.0, sections 8 and 14; Deflate: Adobe Photoshop TIFF technical notes.
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_OFFSETS, _SAMPLES, _ROWS, _SIZES, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _XMP = 700  # XMP specification, part 3
 _DEFLATE, _RGB, _INTERLEAVED, _HORIZONTAL_DIFFERENCES, _LONG = 8, 2, 1, 2, 4
 
@@ -88,18 +87,18 @@ def encode_tiff(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None
     strips = [_tiff_strip(pixels[start : start + rows]) for start in range(0, height, rows)]
     sizes = tuple(len(strip) for strip in strips)
     layout: dict[int, Any] = {
-        _WIDTH: width,
-        _HEIGHT: height,
-        _BITS: (8 * pixels.itemsize,) * samples,
-        _COMPRESSION: _DEFLATE,
-        _PHOTOMETRIC: _RGB,
+        Tag.ImageWidth: width,
+        Tag.ImageLength: height,
+        Tag.BitsPerSample: (8 * pixels.itemsize,) * samples,
+        Tag.Compression: _DEFLATE,
+        Tag.PhotometricInterpretation: _RGB,
         # Counted from the end of the directory, to which Pillow moves them.
-        _OFFSETS: tuple(int(offset) for offset in np.cumsum((0, *sizes[:-1]))),
-        _SAMPLES: samples,
-        _ROWS: rows,
-        _SIZES: sizes,
-        _PLANES: _INTERLEAVED,
-        _PREDICTOR: _HORIZONTAL_DIFFERENCES,
+        Tag.StripOffsets: tuple(int(offset) for offset in np.cumsum((0, *sizes[:-1]))),
+        Tag.SamplesPerPixel: samples,
+        Tag.RowsPerStrip: rows,
+        Tag.StripByteCounts: sizes,
+        Tag.PlanarConfiguration: _INTERLEAVED,
+        Tag.Predictor: _HORIZONTAL_DIFFERENCES,
     }
     if xmp is not None:
         layout[_XMP] = xmp
@@ -141,7 +140,7 @@ def _tiff_directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
         copy_photo_tags(exif, directory)
     for tag, value in layout.items():
         directory[tag] = value
-        if tag in (_OFFSETS, _SIZES):
+        if tag in (Tag.StripOffsets, Tag.StripByteCounts):
             directory.tagtype[tag] = _LONG  # 32 bits, even if the first values need fewer
     stream = io.BytesIO()
     directory.save(stream)

@@ -10,16 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from PIL.ExifTags import Base as Tag
+
 # A JPEG marker is any 0xFF pair except a stuffed zero, a fill byte, and the restarts inside a scan.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
 # Progressive files have about ten scans. Thousands of empty ones are an attack on the reader's time.
 _MAX_JPEG_SCANS = 100
-# Offsets and sizes of the strips, and of the tiles.
-_STRIP_OFFSETS, _SAMPLE_FORMAT = 273, 339
 # Values of SampleFormat: signed; complex, signed or floating-point.
 _SIGNED_OR_COMPLEX = {2, 5, 6}
-_TIFF_DATA_TAGS = ((_STRIP_OFFSETS, 279), (324, 325))
+# Offsets and sizes of the strips, and of the tiles.
+_TIFF_DATA_TAGS = ((Tag.StripOffsets, Tag.StripByteCounts), (Tag.TileOffsets, Tag.TileByteCounts))
 # Values of the field biCompression: none, and bit masks of the channels.
 _BMP_UNCOMPRESSED = (0, 3, 6)
 
@@ -113,7 +114,7 @@ def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
     Raises:
         BrokenFileError: one is not, or the samples are of a kind that is not supported.
     """
-    formats = tags.get(_SAMPLE_FORMAT)
+    formats = tags.get(Tag.SampleFormat)
     if isinstance(formats, tuple) and set(formats) & _SIGNED_OR_COMPLEX:
         raise BrokenFileError(
             "has signed or complex samples, which are not supported: save it with 8 or 16 bits, unsigned"
@@ -121,19 +122,20 @@ def check_tiff(data: bytes, tags: Mapping[int, object]) -> None:
     for offset_tag, size_tag in _TIFF_DATA_TAGS:
         offsets, sizes = tags.get(offset_tag), tags.get(size_tag)
         if isinstance(offsets, tuple) and isinstance(sizes, tuple):
-            sizes = _needed_sizes(sizes, tags) if offset_tag == _STRIP_OFFSETS else sizes
+            sizes = _needed_sizes(sizes, tags) if offset_tag == Tag.StripOffsets else sizes
             if any(offset + size > len(data) for offset, size in zip(offsets, sizes, strict=False)):
                 raise BrokenFileError("is cut short: a part of the picture is beyond its end")
 
 
 def _needed_sizes(sizes: tuple[int, ...], tags: Mapping[int, object]) -> tuple[int, ...]:
     """Return the sizes of strips; some programs state more for the last uncompressed one than its rows have."""
-    width, height, rows = (tags.get(tag) for tag in (256, 257, 278))
-    samples, bits, compression = tags.get(277, 1), tags.get(258, (1,)), tags.get(259, 1)
+    width, height, rows = (tags.get(tag) for tag in (Tag.ImageWidth, Tag.ImageLength, Tag.RowsPerStrip))
+    samples, bits = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.BitsPerSample, (1,))
+    compression = tags.get(Tag.Compression, 1)
     numbers = (width, height, samples)
     if compression != 1 or not all(isinstance(n, int) for n in numbers) or not isinstance(bits, tuple):
         return sizes
-    planes = samples if tags.get(284, 1) == 2 else 1
+    planes = samples if tags.get(Tag.PlanarConfiguration, 1) == 2 else 1
     if planes != 1 or not sizes or not isinstance(rows, int):
         return sizes
     last = height - rows * (len(sizes) - 1)  # type: ignore[operator]

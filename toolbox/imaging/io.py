@@ -25,8 +25,7 @@ from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.pixels import as_rgb
 from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
-
-MAX_PIXELS = 50_000_000
+from toolbox.utils.limits import MAX_PIXELS as MAX_PIXELS
 
 # A picture needs at most eight bytes per pixel; text, profiles and previews come on top.
 _MAX_BYTES_PER_PIXEL = 8

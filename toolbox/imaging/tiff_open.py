@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from PIL import TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.integrity import BrokenFileError
 
-_BITS, _SAMPLE_FORMAT = 258, 339
-_UNSIGNED, _FLOAT = 1, 3  # values of _SAMPLE_FORMAT
+_UNSIGNED, _FLOAT = 1, 3  # values of Tag.SampleFormat
 # What Pillow says of samples that it has no mode for.
 _NO_MODE = "unknown pixel mode"
 _MAX_SAMPLES = 8
@@ -52,11 +52,12 @@ def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
 
 def is_float(tags: Any) -> bool:  # noqa: ANN401 - a mapping of Pillow
     """Return whether the samples of a picture with these tags are floating-point numbers of 32 or 64 bits."""
-    return set(tags.get(_SAMPLE_FORMAT, ())) == {_FLOAT} and set(tags.get(_BITS, ())) in ({32}, {64})
+    return set(tags.get(Tag.SampleFormat, ())) == {_FLOAT} and set(tags.get(Tag.BitsPerSample, ())) in ({32}, {64})
 
 
 def _can_decode(tags: dict[int, tuple[int, ...]]) -> bool:
-    return is_float(tags) or (set(tags[_BITS]) == {16} and set(tags.get(_SAMPLE_FORMAT, ())) <= {_UNSIGNED})
+    is_unsigned = set(tags.get(Tag.SampleFormat, ())) <= {_UNSIGNED}
+    return is_float(tags) or (set(tags[Tag.BitsPerSample]) == {16} and is_unsigned)
 
 
 def _as_8_bit(data: bytes) -> tuple[bytes, dict[int, tuple[int, ...]]]:
@@ -67,11 +68,11 @@ def _as_8_bit(data: bytes) -> tuple[bytes, dict[int, tuple[int, ...]]]:
     """
     changed, tags = bytearray(data), dict[int, tuple[int, ...]]()
     for tag, numbers, position in _entries(data):
-        if tag in (_BITS, _SAMPLE_FORMAT):
+        if tag in (Tag.BitsPerSample, Tag.SampleFormat):
             tags[tag] = struct.unpack_from(numbers, data, position)
-            value = 8 if tag == _BITS else _UNSIGNED
+            value = 8 if tag == Tag.BitsPerSample else _UNSIGNED
             struct.pack_into(numbers, changed, position, *[value] * len(tags[tag]))
-    if _BITS not in tags:
+    if Tag.BitsPerSample not in tags:
         raise struct.error("no bits per sample")
     return bytes(changed), tags
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _HEIGHT = 254, 255, 256, 257
+from PIL.ExifTags import Base as Tag
+
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _REDUCED_IMAGE = 2  # a value of SubfileType
 _MAX_PICTURES = 1000
@@ -53,13 +54,13 @@ def _pictures(data: bytes) -> Iterator[tuple[int, bool, int]]:
         for index in range(min(count, 4096)):
             entry = first + index * entry_size
             tag, kind = struct.unpack_from(f"{order}HH", data, entry)
-            if tag not in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _WIDTH, _HEIGHT):
+            if tag not in (Tag.NewSubfileType, Tag.SubfileType, Tag.ImageWidth, Tag.ImageLength):
                 continue
             (number,) = struct.unpack_from(order + ("I" if kind == 4 else "H"), data, entry + value)
-            if tag in (_WIDTH, _HEIGHT):
+            if tag in (Tag.ImageWidth, Tag.ImageLength):
                 pixels *= number
             else:
-                is_reduced = number & (_REDUCED | _MASK) if tag == _NEW_SUBFILE_TYPE else number == _REDUCED_IMAGE
+                is_reduced = number & (_REDUCED | _MASK) if tag == Tag.NewSubfileType else number == _REDUCED_IMAGE
                 is_full = is_full and not is_reduced
         yield offset, is_full, pixels
         (offset,) = struct.unpack_from(order + pointer_format, data, first + count * entry_size)

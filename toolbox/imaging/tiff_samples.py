@@ -13,13 +13,11 @@ from typing import Any
 
 import numpy as np
 from PIL import TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.integrity import BrokenFileError
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
-_STRIPS, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
-_SEPARATE, _DIFFERENCES = 2, 2  # values of _PLANES and of _PREDICTOR
+_SEPARATE, _DIFFERENCES = 2, 2  # values of Tag.PlanarConfiguration and of Tag.Predictor
 _MAX_SAMPLES = 8
 _SHORT, _LONG = 3, 4
 
@@ -34,15 +32,15 @@ def decode_samples(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     Raises:
         BrokenFileError: the data is damaged, or of a kind that is not supported.
     """
-    width, height, channels = tags[_WIDTH], tags[_HEIGHT], tags[_SAMPLES]
-    predictor = tags.get(_PREDICTOR, 1)
-    if predictor not in (1, _DIFFERENCES) or tags.get(_FILL_ORDER, 1) != 1 or channels > _MAX_SAMPLES:
+    width, height, channels = tags[Tag.ImageWidth], tags[Tag.ImageLength], tags[Tag.SamplesPerPixel]
+    predictor = tags.get(Tag.Predictor, 1)
+    if predictor not in (1, _DIFFERENCES) or tags.get(Tag.FillOrder, 1) != 1 or channels > _MAX_SAMPLES:
         raise BrokenFileError("is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray")
     samples = np.empty((height, width, channels), np.uint16)
     try:
         for view, size, stored in _blocks(data, tags, samples):
             rows, columns = size
-            gray = _gray_tiff(stored, data[:2], rows, columns * view.shape[2], tags.get(_COMPRESSION, 1))
+            gray = _gray_tiff(stored, data[:2], rows, columns * view.shape[2], tags.get(Tag.Compression, 1))
             block = np.array(TiffImagePlugin.TiffImageFile(io.BytesIO(gray)), np.uint16)
             block = block.reshape(rows, columns, view.shape[2])
             if predictor == _DIFFERENCES:  # a sample is stored as the difference from that of the pixel before
@@ -58,17 +56,19 @@ def _blocks(
 ) -> Iterator[tuple[np.ndarray, tuple[int, int], bytes]]:
     """Yield for each strip or tile its part of `samples`, its rows and columns as stored, and its compressed data."""
     height, width, _ = samples.shape
-    is_tiled = _TILES in tags
-    rows = tags[_TILE_HEIGHT] if is_tiled else min(tags.get(_ROWS, height), height)
-    columns = tags[_TILE_WIDTH] if is_tiled else width
-    planes = np.split(samples, samples.shape[2], axis=2) if tags.get(_PLANES, 1) == _SEPARATE else [samples]
+    is_tiled = Tag.TileOffsets in tags
+    rows = tags[Tag.TileLength] if is_tiled else min(tags.get(Tag.RowsPerStrip, height), height)
+    columns = tags[Tag.TileWidth] if is_tiled else width
+    is_separate = tags.get(Tag.PlanarConfiguration, 1) == _SEPARATE
+    planes = np.split(samples, samples.shape[2], axis=2) if is_separate else [samples]
     parts = [
         plane[top : top + rows, left : left + columns]
         for plane in planes
         for top in range(0, height, rows)
         for left in range(0, width, columns)
     ]
-    offsets, sizes = (tags[_TILES], tags[_TILE_SIZES]) if is_tiled else (tags[_STRIPS], tags[_STRIP_SIZES])
+    found = (Tag.TileOffsets, Tag.TileByteCounts) if is_tiled else (Tag.StripOffsets, Tag.StripByteCounts)
+    offsets, sizes = (tags[tag] for tag in found)
     for part, offset, size in zip(parts, offsets, sizes, strict=True):
         stored_rows = rows if is_tiled else part.shape[0]
         yield part, (stored_rows, columns), data[offset : offset + size]
@@ -77,10 +77,19 @@ def _blocks(
 def _gray_tiff(stored: bytes, byte_order: bytes, height: int, width: int, compression: int) -> bytes:
     """Return a TIFF file of one strip with one 16-bit sample per pixel, whose compressed data is `stored`."""
     order = "<" if byte_order == b"II" else ">"
-    entries = {_WIDTH: width, _HEIGHT: height, _BITS: 16, _COMPRESSION: compression, _PHOTOMETRIC: 1}
-    entries |= {_STRIPS: 0, _SAMPLES: 1, _ROWS: height, _STRIP_SIZES: len(stored)}
-    entries[_STRIPS] = 8 + 2 + 12 * len(entries) + 4
-    shorts = (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES)
+    entries = {
+        Tag.ImageWidth: width,
+        Tag.ImageLength: height,
+        Tag.BitsPerSample: 16,
+        Tag.Compression: compression,
+        Tag.PhotometricInterpretation: 1,
+        Tag.StripOffsets: 0,
+        Tag.SamplesPerPixel: 1,
+        Tag.RowsPerStrip: height,
+        Tag.StripByteCounts: len(stored),
+    }
+    entries[Tag.StripOffsets] = 8 + 2 + 12 * len(entries) + 4
+    shorts = (Tag.BitsPerSample, Tag.Compression, Tag.PhotometricInterpretation, Tag.SamplesPerPixel)
     directory = b"".join(
         struct.pack(f"{order}HHIHH", tag, _SHORT, 1, value, 0)
         if tag in shorts

@@ -21,11 +21,13 @@ from toolbox.inference.damage import lift_damage
 from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
+from toolbox.inference.loading import load_restorer
 from toolbox.inference.options import RestoreOptions
-from toolbox.inference.photo import add_damage, add_detected, choose_keep, restore_pixels
+from toolbox.inference.photo import choose_keep, restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo, photo_array
+from toolbox.inference.photo_mask import add_damage, add_detected
 from toolbox.inference.print_correction import correct_photo, find_corners
-from toolbox.inference.restorer import KEEP_MODES, Restorer, load_restorer
+from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
 from toolbox.prints.corrections import DIAGNOSED, Corrections, crop_photo

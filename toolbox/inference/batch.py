@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from toolbox.errors import DataError, OutputError, ToolboxError
+from toolbox.errors import DataError, OutputError, ToolboxError, named
 from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.inference.result_records import ResultRecords
-from toolbox.utils import files, locks
+from toolbox.utils import files, locks, temporary_files
 
 FileId = tuple[int, int]
 
@@ -66,7 +66,7 @@ def restore_all(
             reason = _without_path(files.describe_os_error(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the other photographs must go on
-            result = photo_result(job, status="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}")
+            result = photo_result(job, status="failed", reason=files.printable(named(error)))
         yield replace(result, seconds=round(time.monotonic() - started, 3))
 
 
@@ -115,7 +115,7 @@ def open_output(out: Path, report: Path, jobs: Sequence[Job]) -> Iterator[None]:
     try:
         with locks.hold_lock(report.with_name(f".{report.name}.lock"), remove=True):
             for folder in {out, *(job.target.parent for job in jobs)}:
-                files.remove_stale(folder)
+                temporary_files.remove_stale(folder)
             if not any(out.glob(REPORTS)):
                 files.write_json(report, make_report([], len(jobs)))
             yield

@@ -16,8 +16,9 @@ from toolbox.errors import InstallationError, PluginError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.plugin_output import native_stdout_discarded
+from toolbox.inference.loading import make_restorer
 from toolbox.inference.onnx_graph import make_graph
-from toolbox.inference.restorer import Restorer, make_restorer
+from toolbox.inference.restorer import Restorer
 from toolbox.models.published import list_published, published_spec
 from toolbox.models.weights import TrainedGenerator, load_trained
 from toolbox.utils import files

@@ -15,11 +15,11 @@ from toolbox.imaging.formats import format_of_path
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.utils import files
 from toolbox.utils.launcher import launcher_number
+from toolbox.utils.limits import MAX_VARIANTS
 
 REPORTS = "report*.json"
 MAX_NAME_BYTES = 255
 # The number of variants of a photograph.
-MIN_VARIANTS, MAX_VARIANTS = 2, 8
 
 
 @dataclass(frozen=True, kw_only=True)

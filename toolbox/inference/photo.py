@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from toolbox.guidance.guide import References
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
-from toolbox.imaging.sepia import Toning, apply_toning, measure_toning
-from toolbox.inference.damage import Damage, find_damage, lift_damage
+from toolbox.imaging.sepia import Toning, apply_toning
+from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
 from toolbox.inference.output_paths import Job
+from toolbox.inference.photo_mask import find_mask
 from toolbox.inference.photo_search import is_same_path
 from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
@@ -30,11 +31,8 @@ from toolbox.inference.result_files import write_comparison, write_outputs, writ
 from toolbox.inference.variant_files import write_variants
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import (
-    MaskOptions,
     RefusedMaskError,
     check_share,
-    grow_mask,
-    mask_from_options,
 )
 from toolbox.prints.corrections import describe
 from toolbox.prints.sheet import cut_sheet
@@ -59,30 +57,80 @@ def restore_photo(
     Raises:
         DataError, OutputError: it can't be read, its mask can't, or its result can't be written.
     """
+    examined = _examine(job, options)
+    if isinstance(examined, PhotoResult):
+        return examined
+    restored = _restore_sheet(job, options, restorers, warnings, examined)
+    # Of a large photograph each array is hundreds of megabytes, so it is dropped before the result is encoded.
+    before = examined.before
+    del examined
+    if isinstance(restored, PhotoResult):
+        return restored
+    return _write(job, options, restored, before)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Examined:
+    """A photograph that is cut to its sheet, and what was found in it.
+
+    Attributes:
+        sheet: the photograph.
+        toning: its toning.
+        mask: (H, W) bool, its lost region.
+        damage: the damage that was found; None: there is none.
+        before: (H, W, 3) uint8, its pixels for the before-and-after picture; None if that is not asked for.
+    """
+
+    sheet: Sheet
+    toning: Toning
+    mask: np.ndarray
+    damage: Damage | None
+    before: np.ndarray | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Restored:
+    """A restored photograph, and what is written and recorded with it.
+
+    Attributes:
+        restoration: its pixels, and where they come from.
+        exif: EXIF for the result.
+        notes: what was done.
+        kind: the kind of its toning before.
+        lost: the fraction of it that was lost.
+        is_corrected: whether contrast, cast or evenness was changed.
+    """
+
+    restoration: Restoration
+    exif: bytes | None
+    notes: Sequence[str]
+    kind: str
+    lost: float
+    is_corrected: bool
+
+
+def _examine(job: Job, options: RestoreOptions) -> _Examined | PhotoResult:
+    """Read a photograph and find its sheet, toning and lost region; or return its result if it is not restored."""
     photo = io.read(job.photo, max_pixels=options.max_pixels)
-    shown = None
+    rgb = None
     try:
         sheet = crop_print(photo, job, options)
-        shown = io.to_rgb8(sheet.photo)
+        rgb = io.to_rgb8(sheet.photo)
         if job.target.exists() and not (options.overwrite or options.preview or lacks_pictures(job, options)):
-            write_comparison(job, shown, io.read_rgb(job.target, max_pixels=options.max_pixels))
+            write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
             return photo_result(job, status="there already", notes=("before-and-after picture written",))
-        toning, mask, damage = find_mask(sheet.photo, shown, job, sheet.mask_options)
+        toning, mask, damage = find_mask(sheet.photo, rgb, job, sheet.mask_options)
         check_share(mask, sheet.mask_options)
     except RefusedMaskError as error:
         # A mask file of the whole photograph is refused before the sheet is cut out.
-        return _preview_refused(job, io.to_rgb8(photo) if shown is None else shown, error, is_wanted=options.preview)
-    del photo
+        return _preview_refused(job, io.to_rgb8(photo) if rgb is None else rgb, error, is_wanted=options.preview)
     if options.preview:
-        return _preview(job, shown, mask, kind=toning.kind)
+        return _preview(job, rgb, mask, kind=toning.kind)
     if damage is not None:
         pixels, mask = lift_damage(sheet.photo.pixels, damage)
         sheet = replace(sheet, photo=replace(sheet.photo, pixels=pixels))
-        del pixels
-    before = shown if options.before_after else None
-    # Of a large photograph each array is hundreds of megabytes, so each is dropped as soon as it is not needed.
-    del shown
-    return _restore_sheet(job, options, restorers, warnings, (sheet, toning, mask, damage, before))
+    before = rgb if options.before_after else None
+    return _Examined(sheet=sheet, toning=toning, mask=mask, damage=damage, before=before)
 
 
 def _restore_sheet(
@@ -90,14 +138,11 @@ def _restore_sheet(
     options: RestoreOptions,
     restorers: Mapping[str, Restorer],
     warnings: Sequence[str],
-    found: tuple[Sheet, Toning, np.ndarray, Damage | None, np.ndarray | None],
-) -> PhotoResult:
-    """Restore a photograph that is cut to its sheet, of known toning and mask, and write its result.
-
-    `found` also has the damage, and the (H, W, 3) uint8 pixels for the before-and-after picture; None: there is none.
-    """
-    sheet, toning, mask, damage, before = found
-    photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, toning, mask)
+    examined: _Examined,
+) -> _Restored | PhotoResult:
+    """Restore a photograph of known toning and mask; or return its result if it is not restored."""
+    sheet, mask = examined.sheet, examined.mask
+    photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, examined.toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
     gives_colors = keep == "luma" and not keeps_tone
@@ -122,26 +167,41 @@ def _restore_sheet(
             tone = toning if keeps_tone else None
             restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
     if sheet.mask_options.repair is not None:
-        corrections = [*corrections, kinds_of_damage.describe({} if damage is None else damage.shares)]
-    exif, notes = photo.exif, [*photo.notes, *corrections, *warnings, *restored.notes]
+        corrections = [
+            *corrections,
+            kinds_of_damage.describe({} if examined.damage is None else examined.damage.shares),
+        ]
+    notes = [*photo.notes, *corrections, *warnings, *restored.notes]
     if options.references and all(is_same_path(path, job.photo) for path in options.references):
         notes.append("--reference is the photo itself and gives no colours")
-    del photo, sheet, found
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
     elif toning.kind == "colour" and keep == "luma":
         notes.append("its own colours discarded; without --keep luma they stay")
-    notes += write_outputs(job, restored, exif, options, is_corrected=made.changes_tones)
+    return _Restored(
+        restoration=restored,
+        exif=photo.exif,
+        notes=notes,
+        kind=toning.kind,
+        lost=float(mask.mean()),
+        is_corrected=made.changes_tones,
+    )
+
+
+def _write(job: Job, options: RestoreOptions, restored: _Restored, before: np.ndarray | None) -> PhotoResult:
+    """Write a restored photograph, and with the pixels `before` the before-and-after picture; return its result."""
+    restoration = restored.restoration
+    notes = write_outputs(job, restoration, restored.exif, options, is_corrected=restored.is_corrected)
     if before is not None:
-        write_comparison(job, before, io.to_8bit(restored.pixels))
+        write_comparison(job, before, io.to_8bit(restoration.pixels))
     return photo_result(
         job,
         status="restored",
-        kind=toning.kind,
-        lost=float(mask.mean()),
-        notes=tuple(notes),
-        origins=provenance.fractions(restored.origin),
-        references={files.printable(name): round(fraction, 6) for name, fraction in restored.used},
+        kind=restored.kind,
+        lost=restored.lost,
+        notes=(*restored.notes, *notes),
+        origins=provenance.fractions(restoration.origin),
+        references={files.printable(name): round(fraction, 6) for name, fraction in restoration.used},
     )
 
 
@@ -162,48 +222,6 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
     write_preview(job, rgb, error.readings.values())
     readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
     raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
-
-
-def find_mask(
-    photo: Photo, rgb: np.ndarray, job: Job, options: MaskOptions
-) -> tuple[Toning, np.ndarray, Damage | None]:
-    """Return the toning of a photograph, its mask, (H, W) bool, and the damage in it that was found.
-
-    The first two depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a
-    photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
-    """
-    marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
-    toning, mask = add_detected(rgb, grow_mask(marked, options.grow), options)
-    return add_damage(rgb, toning, mask, options)
-
-
-def add_damage(
-    rgb: np.ndarray, toning: Toning, mask: np.ndarray, options: MaskOptions
-) -> tuple[Toning, np.ndarray, Damage | None]:
-    """Return the toning, the mask with the damage that is found, and the damage; nothing changes without `repair`."""
-    if options.repair is None:
-        return toning, mask, None
-    # Damage is looked for in the luma, as the network has learned it.
-    damage = find_damage(integer_luma(rgb), options.repair, mask, grow=options.grow)
-    if damage is None:
-        return toning, mask, None
-    return measure_toning(rgb, damage.mask), damage.mask, damage
-
-
-def add_detected(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:
-    """Return the toning of a photograph and its mask: what is marked, and what is detected if `options` ask for it."""
-    toning = measure_toning(rgb, marked)
-    if not options.searches:
-        return toning, marked
-    detected = options.detector(rgb).mask
-    if not detected.any():
-        return toning, marked
-    mask = marked | grow_mask(detected, options.grow)
-    # A shape of another colour makes a gray photograph look coloured. In a colour photograph it is part of the picture.
-    toning_outside = measure_toning(rgb, mask)
-    if options.detector.gray_only and toning_outside.kind == "colour":
-        return toning, marked
-    return toning_outside, mask
 
 
 def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolbox.errors import DataError, UsageError
+from toolbox.errors import DataError
 from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
@@ -27,8 +27,7 @@ def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if not path.exists():
-            raise UsageError(f"--reference {files.printable(path)}: there is no such file or folder.")
+        files.require_readable(path, "--reference")
         photos = search_photos(path) if path.is_dir() else [path]
         if not photos:
             raise DataError(f"--reference {files.printable(path)}: no photographs found.")

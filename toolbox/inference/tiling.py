@@ -19,11 +19,11 @@ from toolbox.errors import InstallationError
 from toolbox.inference.photo_view import PhotoView
 from toolbox.models.component_calls import require_finite
 from toolbox.models.forward import run_generator
+from toolbox.utils.limits import MIN_TILE
 from toolbox.utils.memory import is_out_of_memory
 
 # In pixels: the overlap of neighbouring tiles, the smallest tile that is tried, and the margin of the probe.
 OVERLAP = 96
-MIN_TILE = 64
 PROBE_MARGIN = 32
 
 

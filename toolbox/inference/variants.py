@@ -18,9 +18,9 @@ from torch.nn.functional import interpolate
 
 from toolbox.color import add_differences, color_differences, luma
 from toolbox.inference.color_classes import compand
-from toolbox.inference.output_paths import MAX_VARIANTS, MIN_VARIANTS
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.models.component_calls import call_generator, share_watch
+from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 
 if TYPE_CHECKING:
     from toolbox.inference.restorer import Restorer

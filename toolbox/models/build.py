@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
-from toolbox.errors import PluginError, ToolboxError, one_line
+from toolbox.errors import PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
@@ -37,10 +37,9 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     except (ToolboxError, torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:
-        text = one_line(error) or type(error).__name__
         # A ValueError is about the params; any other error is a mistake in the plugin.
-        if not isinstance(error, ValueError):
-            text = f"{type(error).__name__}: {text} ({blame.position(error, bound.entry)})"
+        is_of_params = isinstance(error, ValueError) and one_line(error)
+        text = one_line(error) if is_of_params else f"{named(error)} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
     except (KeyboardInterrupt, GeneratorExit):
         raise

@@ -27,7 +27,7 @@ def write_album_report(folder: Path) -> Path:
     """
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
-        text = album_report(record, files.printable(os.path.basename(os.path.realpath(folder))))
+        text = album_report(record, files.folder_name(folder))
     except OSError as error:
         raise DataError(f"{folder / RECORD} can't be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -49,7 +49,7 @@ class RunFiles:
     @property
     def name(self) -> str:
         """The name of the run: its label, or that of the folder."""
-        return self.label or files.printable(os.path.basename(os.path.realpath(self.folder)))
+        return self.label or files.folder_name(self.folder)
 
     @property
     def best_score(self) -> float | None:

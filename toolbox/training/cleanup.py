@@ -13,7 +13,7 @@ from toolbox.models.stored_weights import MANIFEST
 from toolbox.reports import run_records
 from toolbox.reports.run_report import shown_previews
 from toolbox.training import checkpoint, run_dir
-from toolbox.utils import files, locks
+from toolbox.utils import files, locks, temporary_files
 
 _PREVIEW = re.compile(r"epoch-\d+\.png")
 # The files of a checkpoint, where its manifest can't be read.
@@ -47,7 +47,9 @@ def find_leftovers(folder: Path) -> list[Leftover]:
     found = [*_checkpoints(folder / run_dir.CHECKPOINTS, folder), *_previews(folder / run_dir.PREVIEWS)]
     for subfolder in (folder, folder / run_dir.CHECKPOINTS, folder / run_dir.PREVIEWS, folder / run_dir.SUBMISSIONS):
         if not subfolder.is_symlink():
-            found += [_leftover(path, "temporary file", _all_files(path)) for path in files.find_stale(subfolder)]
+            found += [
+                _leftover(path, "temporary file", _all_files(path)) for path in temporary_files.find_stale(subfolder)
+            ]
     return found
 
 

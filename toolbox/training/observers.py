@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
-from toolbox.errors import ToolboxError, one_line
+from toolbox.errors import ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.observing import RunEnded, RunStarted
@@ -51,18 +51,18 @@ class Observers:
 
     def tell(self, method: str, record: object) -> None:
         """Call a method of each observer that has it with a record."""
-        for named in list(self.active):
-            function = getattr(named.observer, method, None)
+        for observer in list(self.active):
+            function = getattr(observer.observer, method, None)
             if function is None:
                 continue
             try:
                 function(record)
             except (Exception, SystemExit) as error:  # an observer may raise anything
-                if named.is_required:
+                if observer.is_required:
                     raise
-                self.active.remove(named)
+                self.active.remove(observer)
                 self.report(
-                    f"warning: observers.{named.label} is left out from here on. {_reason(named, error, method)}"
+                    f"warning: observers.{observer.label} is left out from here on. {_reason(observer, error, method)}"
                 )
 
 
@@ -108,11 +108,10 @@ def failed(error: BaseException) -> RunEnded:
     return RunEnded(status="failed", error=text or type(error).__name__)
 
 
-def _reason(named: NamedObserver, error: BaseException, method: str) -> str:
-    if named.entry is not None and isinstance(error, Exception):
-        blame.blame(error, named.entry)
+def _reason(observer: NamedObserver, error: BaseException, method: str) -> str:
+    if observer.entry is not None and isinstance(error, Exception):
+        blame.blame(error, observer.entry)
         explained = blame.explain(error)
         if explained is not None:
             return str(explained)
-    text = one_line(error)
-    return f"Its {method} raised {type(error).__name__}{f': {text}' if text else ''}."
+    return f"Its {method} raised {named(error)}."

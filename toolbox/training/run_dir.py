@@ -23,7 +23,7 @@ from toolbox.models.stored_weights import RUN_RECIPE
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.training.fingerprint import plugin_versions
-from toolbox.utils import files, locks
+from toolbox.utils import files, locks, temporary_files
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 LOCK = ".lock"  # held by the process that trains
@@ -136,7 +136,7 @@ def prepare_run_dir(folder: Path) -> None:
     """Create the folders of a run, and delete the temporary files of a killed process."""
     for subfolder in (folder, folder / CHECKPOINTS, folder / PREVIEWS):
         files.ensure_folder(subfolder)
-        files.remove_stale(subfolder)
+        temporary_files.remove_stale(subfolder)
 
 
 def start_run_dir(

@@ -16,8 +16,8 @@ from toolbox.distributed import collectives
 from toolbox.errors import DataError
 from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.fillers import recipe_filler
+from toolbox.inference.loading import make_restorer
 from toolbox.inference.postprocessors import recipe_postprocessors
-from toolbox.inference.restorer import make_restorer
 from toolbox.models import weight_file
 from toolbox.reports import run_records
 from toolbox.training import run_dir, state

@@ -1,7 +1,8 @@
 """Atomic writing of files and folders: a result is either complete or absent.
 
 Data is written to a temporary file or folder beside the target (``.NAME.HOST-PID.tmp``), flushed to the disk, and then
-renamed to the target. A killed process leaves at most such a temporary file, which `remove_stale` deletes later.
+renamed to the target. A killed process leaves at most such a temporary file, which
+`toolbox.utils.temporary_files.remove_stale` deletes later.
 """
 
 from __future__ import annotations
@@ -11,25 +12,14 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import re
-import shutil
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from toolbox.errors import DataError, OutputError, UsageError, one_line
-
-_TEMPORARY_NAME = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp")
-_MAX_NAME_BYTES = 255
-# Several machines may write to one folder, and a process ID identifies a process on its own machine only.
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_DAY_SECONDS = 86_400
-# The temporary paths that this process uses now. Its process ID alone is not enough to recognise them: after a
-# restart in a container, a new process can have the ID of the old one.
-_in_use: set[Path] = set()
+from toolbox.utils.temporary_files import temporary_path, use_temporary
 
 
 def printable(path: str | Path) -> str:
@@ -46,12 +36,12 @@ def describe_os_error(error: OSError) -> str:
     return f"{path} can't be used: {cause}" if path else cause
 
 
-def require_readable(path: Path, option: str, kind: str = "file or folder") -> None:
+def require_readable(path: Path, option: str = "", kind: str = "file or folder") -> None:
     """Raise UsageError if a file or folder that the user named does not exist or can't be looked at.
 
     Args:
         path: the file or folder.
-        option: the option or argument that named it, as "--mask"; may be empty.
+        option: the option or argument that named it, as "--mask"; empty for none.
         kind: what it should be, for the message.
     """
     name = f"{option} {printable(path)}".strip()
@@ -67,6 +57,18 @@ def require_readable(path: Path, option: str, kind: str = "file or folder") -> N
         raise UsageError(f"{name} can't be read: {printable(error.strerror or str(error))}") from error
     except ValueError as error:  # a zero byte in the path
         raise UsageError(f"{name} is not a path: {error}") from error
+
+
+def folder_name(folder: Path) -> str:
+    """Return the name of a folder, printable; that of ``.`` and of a link is the name of the real folder."""
+    return printable(os.path.basename(os.path.realpath(folder)))
+
+
+def require_folder(path: Path, option: str = "") -> None:
+    """Raise UsageError if a folder that the user named does not exist or can't be looked at; see `require_readable`."""
+    require_readable(path, option, "folder")
+    if not os.path.isdir(path):
+        raise UsageError(f"{option} {printable(path)}: there is no such folder.".strip())
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
@@ -118,7 +120,7 @@ def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
     """
     path = Path(path)
     temporary = temporary_path(path)
-    with _os_error_as_output_error(path), _temporary(temporary):
+    with _os_error_as_output_error(path), use_temporary(temporary):
         if os.path.lexists(path):
             raise OutputError(f"{printable(path)} exists already: remove it or choose another name")
         temporary.mkdir()
@@ -139,33 +141,9 @@ def ensure_folder(path: str | Path) -> Path:
     with _os_error_as_output_error(path):
         path.mkdir(parents=True, exist_ok=True)
         # The permission bits are not enough: root ignores them, and a read-only mount does not change them.
-        with _temporary(probe):
+        with use_temporary(probe):
             probe.touch()
     return path
-
-
-def remove_stale(folder: str | Path) -> list[Path]:
-    """Delete temporary files that dead processes left in `folder`.
-
-    Those of other machines are deleted when they are older than a day.
-
-    Returns:
-        The deleted paths, sorted; an empty list if `folder` does not exist.
-    """
-    stale = find_stale(folder)
-    for path in stale:
-        _remove(path)
-    return stale
-
-
-def find_stale(folder: str | Path) -> list[Path]:
-    """Return the temporary files that `remove_stale` deletes, sorted."""
-    try:
-        candidates = sorted(Path(folder).glob(".*.tmp"))
-    except OSError:  # a path that is too long was never written to
-        return []
-    matches = [(path, _TEMPORARY_NAME.fullmatch(path.name)) for path in candidates if path not in _in_use]
-    return [path for path, match in matches if match and not _may_be_active(match[1], int(match[2]), path)]
 
 
 def sha256(path: str | Path) -> str:
@@ -209,38 +187,16 @@ def write_flat_zip(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) 
             archive.writestr(entry, content)
 
 
-def temporary_path(path: Path, host: str = _HOST, pid: int | None = None) -> Path:
-    """Return the temporary path beside `path` for a process of a machine, by default this process."""
-    tail = f".{host}-{os.getpid() if pid is None else pid}.tmp"
-    name = path.name
-    if len(os.fsencode(name)) + len(tail) + 1 > _MAX_NAME_BYTES:
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-        name = os.fsencode(name)[:180].decode("utf-8", "ignore") + digest
-    return path.parent / f".{name}{tail}"
-
-
 @contextlib.contextmanager
 def _open_atomic(path: Path) -> Iterator[IO[bytes]]:
     temporary = temporary_path(path)
-    with _os_error_as_output_error(path), _temporary(temporary):
+    with _os_error_as_output_error(path), use_temporary(temporary):
         with open(temporary, "xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
-
-
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[None]:
-    """Mark `path` as in use, and remove it before and after."""
-    _remove(path)
-    _in_use.add(path)
-    try:
-        yield
-    finally:
-        _remove(path)
-        _in_use.discard(path)
 
 
 @contextlib.contextmanager
@@ -269,14 +225,6 @@ def _explain(path: Path, error: OSError) -> str:
     return f"{name} can't be written: {printable(error.strerror or str(error))}; {remedy}"
 
 
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _sync_folder(folder: Path) -> None:
     # A rename survives a power cut only after the folder is flushed too. Some systems do not allow it.
     with contextlib.suppress(OSError):
@@ -285,22 +233,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _may_be_active(host: str, pid: int, temporary: Path) -> bool:
-    """Return whether the process that owns a temporary path may still be writing to it."""
-    if (host, pid) == (_HOST, os.getpid()):
-        return False
-    # Processes of another machine can't be queried, and on Windows signal 0 would interrupt the process. No write
-    # takes a day.
-    if host != _HOST or os.name == "nt":
-        with contextlib.suppress(OSError):
-            return time.time() - temporary.stat().st_mtime < _DAY_SECONDS
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

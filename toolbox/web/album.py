@@ -20,11 +20,11 @@ import numpy as np
 
 from toolbox.errors import DataError, ToolboxError, UsageError
 from toolbox.imaging import io
-from toolbox.imaging.formats import format_of_content
+from toolbox.imaging.formats import format_named
 from toolbox.imaging.pixels import shrink
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job, plan_jobs
-from toolbox.inference.photo import find_mask
+from toolbox.inference.photo_mask import find_mask
 from toolbox.masks.sources import MaskOptions, check_mask_size
 from toolbox.utils import files
 
@@ -108,7 +108,6 @@ class Album:
             UsageError: too many photographs are open.
         """
         name = clean_name(name)
-        row = format_of_content(data)
         photo = io.decode(data, name, max_pixels=self.max_pixels)
         rgb = io.to_rgb8(photo)
         with self._lock:
@@ -118,8 +117,7 @@ class Album:
         photo_id = f"{time.time_ns():016x}{secrets.token_hex(4)}"
         folder = self.folder / photo_id
         files.ensure_folder(folder)
-        assert row is not None  # the photograph was decoded
-        path = folder / f"photo{row.suffixes[0]}"
+        path = folder / f"photo{format_named(photo.format).suffixes[0]}"
         files.write_bytes(path, data)
         toning, mask, _ = find_mask(photo, rgb, _job(path), MaskOptions(max_pixels=self.max_pixels))
         height, width = mask.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolbox.imaging import io
-from toolbox.imaging.formats import format_of_content
+from toolbox.imaging.formats import format_named, format_of_content
 from toolbox.imaging.pixels import shrink
 from toolbox.inference.hint_files import read_hints
 from toolbox.utils import files
@@ -42,12 +42,10 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
         DataError: it is no image that can be read, or it is too large.
     """
     name = clean_name(name)
-    row = format_of_content(data)
-    rgb = io.to_rgb8(io.decode(data, name, max_pixels=album.max_pixels))
-    assert row is not None  # it was decoded
+    photo = io.decode(data, name, max_pixels=album.max_pixels)
     remove_reference(album, photo_id)
-    files.write_bytes(album.path(photo_id, f"{REFERENCE}{row.suffixes[0]}"), data)
-    io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(rgb, SMALL_SIDE))
+    files.write_bytes(album.path(photo_id, f"{REFERENCE}{format_named(photo.format).suffixes[0]}"), data)
+    io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(io.to_rgb8(photo), SMALL_SIDE))
     album.update(photo_id, reference=name)
     return album.entry(photo_id)
 

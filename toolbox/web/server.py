@@ -17,13 +17,14 @@ from torch import nn
 from toolbox.errors import DataError, ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
 from toolbox.imaging.formats import describe_files
-from toolbox.inference import restorer as restoring
+from toolbox.inference import loading
 from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
 from toolbox.inference.photo_search import LeftOut, find_photos
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.inference.variants import TILTS, TiltedNetwork
 from toolbox.utils import files
+from toolbox.utils.limits import MAX_SATURATION
 from toolbox.web import prints
 from toolbox.web.album import Album
 from toolbox.web.app import make_app
@@ -74,7 +75,7 @@ class Service:
             WeightsError: the weights can't be used.
         """
         fill = default_fill(self.weights)
-        self._restorer = restoring.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
+        self._restorer = loading.load_restorer(self.weights, device=self.device, fill=fill, catalog=self.catalog)
         self._networks = _variant_networks(self._restorer)
         self._fills = _fill_names(self.catalog, fill)
         if not self.host.strip():  # an unset variable would open the page to the whole network
@@ -110,7 +111,7 @@ class Service:
             offer={
                 "keep": Choice(values=["auto", "luma"]),
                 "keep_tone": Choice(values=[False, True]),
-                "saturation": Range(low=0, high=restoring.MAX_SATURATION),
+                "saturation": Range(low=0, high=MAX_SATURATION),
                 "fill": Choice(values=self._fills),
                 "second": Choice(values=["scene", "colours"]),
                 **({"variant": Choice(values=variants.numbers)} if variants.numbers else {}),

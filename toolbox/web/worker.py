@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolbox.errors import ToolboxError, UsageError
+from toolbox.errors import ToolboxError, UsageError, named
 from toolbox.inference.batch import restore_all
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
@@ -88,7 +88,7 @@ class Worker:
             except ToolboxError as error:
                 self._finish(photo_id, state="failed", reason=files.printable_line(error))
             except Exception as error:  # whatever happens, the next photograph has its turn
-                self._finish(photo_id, state="failed", reason=f"{type(error).__name__}: {files.printable_line(error)}")
+                self._finish(photo_id, state="failed", reason=files.printable(named(error)))
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         self.album.update(photo_id, state="running")
