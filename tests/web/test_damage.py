@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from page_server import add, call
-from standins import gray
+from page_server import add, call, restore
+from standins import gray, run_restore
 
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.web import damage
 
+KINDS = ("scratch", "fold", "dust", "stain", "tear")
 LABELS = np.zeros((48, 64), np.uint8)
 LABELS[5:8, 10:50] = 1
 LABELS[8, 10:14] = 3
@@ -20,7 +21,7 @@ LABELS[30:40, 30:40] = 4
 
 def detect(image):
     assert image.shape == LABELS.shape
-    probabilities = {str(kind): (LABELS == kind).astype(np.float32) for kind in range(1, 6)}
+    probabilities = {kind: (LABELS == number).astype(np.float32) for number, kind in enumerate(KINDS, 1)}
     return Detection(mask=LABELS > 0, probabilities=probabilities)
 
 
@@ -31,9 +32,10 @@ def asked(monkeypatch):
 
     def load(params, catalog):
         asked.append(params)
-        return LoadedDetector(name="print-damage", detect=detect)
+        return LoadedDetector(name="print-damage", detect=detect, translucent=("stain",))
 
     monkeypatch.setattr(damage, "damage_detector", load)
+    monkeypatch.setattr("toolbox.inference.detectors.damage_detector", load)
     return asked
 
 
@@ -45,10 +47,37 @@ def test_the_damage_of_a_photograph_is_proposed_by_groups(service, tmp_path, ask
     (tmp_path / "damage.png").write_bytes(data)
     assert np.array_equal(io.read_rgb(tmp_path / "damage.png"), damage.groups(LABELS))
     kinds = call(service, "GET", "/api/choices")[1]["damage"]
-    assert list(kinds) == ["scratch", "fold", "dust", "stain", "tear"] and kinds["scratch"] == "#ff3c3c"
+    assert list(kinds) == list(KINDS) and kinds["scratch"] == "#ff3c3c"
     for query in ("", "sensitivity=2", "sensitivity=nan"):
         assert call(service, "GET", f"/api/photos/{photo_id}/damage?{query}")[0] == 400
     assert call(service, "GET", "/api/photos/none/damage?sensitivity=1")[0] == 404
+
+
+def put(service, photo_id, what, pixels, tmp_path):
+    io.write_png(tmp_path / "layer.png", pixels)
+    return call(service, "PUT", f"/api/photos/{photo_id}/{what}", (tmp_path / "layer.png").read_bytes())
+
+
+def test_repaired_damage_gives_the_bytes_of_the_command_and_is_taken_out_by_the_eraser(service, tmp_path):
+    io.write_png(tmp_path / "old.png", gray())
+    photo_id = add(service, tmp_path / "old.png")["id"]
+    path = f"/api/photos/{photo_id}/result"
+    restore(service, photo_id)
+    plain = call(service, "GET", path)[1]
+    put(service, photo_id, "mask", (LABELS > 0) * np.uint8(255), tmp_path)
+    filled = restore(service, photo_id) and call(service, "GET", path)[1]
+    labels = damage.groups(LABELS)[..., 0]
+    assert put(service, photo_id, "damage", np.dstack([labels] * 3), tmp_path)[0] == 200
+    entry = restore(service, photo_id)
+    run_restore(tmp_path / "old.png", "-o", tmp_path / "out", "--repair")
+    repaired = call(service, "GET", path)[1]
+    assert repaired == (tmp_path / "out/old.png").read_bytes() != filled
+    assert entry["notes"][0].startswith("damage: scratch")
+    assert restore(service, photo_id, auto=True)["state"] == "restored"
+    put(service, photo_id, "mask", np.zeros_like(LABELS), tmp_path)
+    restore(service, photo_id)
+    assert call(service, "GET", path)[1] == plain
+    assert put(service, photo_id, "damage", np.zeros((4, 5, 3), np.uint8), tmp_path)[0] == 400
 
 
 def test_a_group_has_the_kind_of_most_of_its_pixels():

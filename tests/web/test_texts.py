@@ -22,6 +22,7 @@ from toolbox.guidance.guide import Guide
 from toolbox.guidance.reference import Reference, apply_reference
 from toolbox.imaging import io
 from toolbox.inference.palette import make_palette
+from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import check_mask_size
 from toolbox.prints.corrections import Corrections, describe
 from toolbox.utils import files
@@ -91,6 +92,7 @@ def messages_of_results(service, tmp_path):
     yield from restore(service, toned_id, keep_tone=True)["notes"]
     yield from restore(service, colour_id, keep="luma")["notes"]
     yield from restore(service, colour_id, auto=True)["notes"]
+    yield kinds_of_damage.describe({"stain": 0.1})
     yield from describe(Corrections(crop="print"), cropped=True)
     yield from describe(Corrections(crop="print"), cropped=False)
     layer = np.zeros((48, 64, 4), np.uint8)

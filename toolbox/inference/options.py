@@ -62,6 +62,11 @@ class RestoreOptions:
     overwrite: bool = False
     max_pixels: int = io.MAX_PIXELS
 
+    @property
+    def may_crop(self) -> bool:
+        """Whether a print may be cut out of the photograph."""
+        return self.auto is not None or self.corrections.crop == "print"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoResult:

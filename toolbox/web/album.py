@@ -233,7 +233,7 @@ class Album:
             max_pixels=self.max_pixels,
             **choices,
         )
-        if entry.lost or options.auto is not None or options.corrections.crop != "none":
+        if entry.lost or options.may_crop:
             return options
         # Nothing was found when the photograph was opened. Another search takes a fifth of the time of a restoration.
         return replace(options, mask_options=replace(options.mask_options, search=False))

@@ -79,6 +79,7 @@ def make_app(
         Route(photo + "/reference", _change(partial(guides.remove_reference, album)), methods=["DELETE"]),
         Route(photo + "/colors", api.colors),
         Route(photo + "/damage", api.damage),
+        Route(photo + "/damage", _change(proposals.set_repaired), methods=["PUT"]),
         Route(photo + "/sheet", api.sheet),
         Route(photo + "/variants/{number:int}", api.variant),
         Route(photo + "/provenance", _picture(album.provenance)),

@@ -1,20 +1,27 @@
-"""Proposals of damage for an open photograph: connected groups of pixels, each with its kind."""
+"""Damage of an open photograph: proposals, connected groups of pixels with their kinds; and those that are repaired."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
 from toolbox.hooks.catalog import Catalog
+from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
 from toolbox.imaging.encode import encode_png
 from toolbox.inference.detectors import damage_detector, damage_kinds
+from toolbox.inference.options import RestoreOptions
 from toolbox.masks import kinds_of_damage
-from toolbox.web.album import Album
+from toolbox.masks.sources import check_mask_size
+from toolbox.web.album import Album, PhotoEntry
 
 # A group has a number of 16 bits.
 MAX_GROUPS = 65_535
+# Files of a photograph: the kinds of damage that is repaired, and the mask without it.
+REPAIRED = "repaired.png"
+REST = "rest.png"
 
 
 class Proposals:
@@ -44,6 +51,56 @@ class Proposals:
             assert detector is not None
             gray = io.read_gray(path, max_pixels=self._album.max_pixels)
             return encode_png(groups(kinds_of_damage.label(detector(gray))))
+
+    def set_repaired(self, photo_id: str, data: bytes) -> PhotoEntry:
+        """Add proposals that are repaired: a PNG whose red channel is the number of the kind of each pixel, else 0.
+
+        They count where the mask marks them, so that an eraser takes them out.
+
+        Raises:
+            DataError: it is no image, or has another size than the photograph.
+        """
+        entry = self._album.entry(photo_id)
+        with self._album.upload(photo_id, data, "The damage") as path:
+            labels = io.read_rgb(path, max_pixels=self._album.max_pixels)[..., 0]
+        check_mask_size(labels, (entry.height, entry.width))
+        is_new = (labels > 0) & (labels <= len(self.kinds))
+        io.write_png(self._album.path(photo_id, REPAIRED), np.where(is_new, labels, self._repaired(entry)))
+        return entry
+
+    def repairing(self, photo_id: str, options: RestoreOptions) -> RestoreOptions:
+        """Return the options with which `toolbox restore --repair` treats the damage that a person chose.
+
+        In a photograph that may be cut, this damage is filled as all marks: its position in the print is not known.
+        """
+        labels = self._repaired(self._album.entry(photo_id))
+        if options.may_crop or not labels.any():
+            return options
+        detector = damage_detector(True, self._catalog)
+        assert detector is not None
+        pixels = {kind: labels == number for number, kind in enumerate(self.kinds, 1)}
+        probabilities = {kind: where.astype(np.float32) for kind, where in pixels.items() if where.any()}
+        found = Detection(mask=labels > 0, probabilities=probabilities)
+        path = self._album.path(photo_id, REST)
+        rest = self._mask(photo_id) & (labels == 0)
+        io.write_png(path, rest.astype(np.uint8) * 255)
+        mask_options = replace(
+            options.mask_options,
+            path=path if rest.any() else None,
+            repair=replace(detector, detect=lambda image: found),
+        )
+        return replace(options, mask_options=mask_options)
+
+    def _repaired(self, entry: PhotoEntry) -> np.ndarray:
+        """Return the number of the kind of each pixel that is repaired and marked, (H, W) uint8."""
+        path = self._album.path(entry.id, REPAIRED)
+        if not path.is_file():
+            return np.zeros((entry.height, entry.width), np.uint8)
+        labels = io.read_gray(path, max_pixels=self._album.max_pixels)
+        return np.where(self._mask(entry.id), labels, np.uint8(0))
+
+    def _mask(self, photo_id: str) -> np.ndarray:
+        return io.read_mask(self._album.mask(photo_id), meaning="white", max_pixels=self._album.max_pixels)
 
 
 def groups(labels: np.ndarray) -> np.ndarray:

@@ -97,14 +97,15 @@ class Service:
     def run(self) -> None:
         """Answer requests until Ctrl-C, SIGTERM or `stop`."""
         assert self._socket is not None and self._restorer is not None
-        worker = Worker(self.album, self.restorer)
+        proposals = Proposals(self.album, self.catalog)
+        worker = Worker(self.album, self.restorer, proposals.repairing)
         variants = Variants(self.album, self._restorer, self._networks)
         names = {self.host, LOOPBACK, "localhost", "[::1]"} | (set() if self.host == LOOPBACK else _own_names())
         app = make_app(
             self.album,
             worker,
             Palette(self.album, self._restorer),
-            Proposals(self.album, self.catalog),
+            proposals,
             variants,
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],

@@ -23,15 +23,22 @@ STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchan
 class Worker:
     """Restores photographs in a thread, with the same calls as `toolbox restore`."""
 
-    def __init__(self, album: Album, load: Callable[[Mapping[str, Any]], Restorer]) -> None:
+    def __init__(
+        self,
+        album: Album,
+        load: Callable[[Mapping[str, Any]], Restorer],
+        repairing: Callable[[str, RestoreOptions], RestoreOptions] = lambda photo_id, options: options,
+    ) -> None:
         """Start the thread.
 
         Args:
             album: where photographs, masks and results are.
             load: returns the restorer for the settings of a photograph; called in the thread.
+            repairing: adds the damage that is repaired to the options of a photograph; called in the thread.
         """
         self.album = album
         self._load = load
+        self._repairing = repairing
         self._waiting: queue.Queue[str | None] = queue.Queue()
         self._asked: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -99,6 +106,7 @@ class Worker:
             second=settings.get("second", "scene"),
             **correction_options(settings),
         )
+        options = self._repairing(photo_id, options)
         restorer = self._load(settings)
         result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
         names = self._names(photo_id, options)

@@ -41,6 +41,7 @@ export const setReference = (id, file) =>
 export const removeReference = (id) => json(`${photo(id)}/reference`, { method: "DELETE" });
 export const colours = (id, x, y) => json(`${photo(id)}/colors?x=${x}&y=${y}`);
 export const damage = (id, sensitivity) => picture(id, `damage?sensitivity=${sensitivity}`);
+export const setDamage = (id, png) => json(`${photo(id)}/damage`, { method: "PUT", body: png });
 export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" });
 export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
 export async function resultFile(id) {

@@ -173,6 +173,18 @@ function nearest(column, row) {
   return -1;
 }
 
+// The numbers of the kinds of the groups that count, in the red channel of a PNG.
+export function png() {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [found.width, found.height];
+  const context = canvas.getContext("2d");
+  const picture = context.createImageData(canvas.width, canvas.height);
+  for (let i = 3; i < picture.data.length; i += 4) picture.data[i] = 255;
+  forEachPixel((i, one) => { if (one.counts) picture.data[i] = one.kind; });
+  context.putImageData(picture, 0, 0);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
 // Add the groups that count to pixels of marks, of the given colour.
 export function addTo(pixels, [red, green, blue]) {
   forEachPixel((i, one) => {

@@ -49,9 +49,12 @@ export function restoreAgain() {
   }), PAUSE);
 }
 
-// Mark the damage that was proposed, and restore the photograph with it.
+// Mark the damage that was proposed, and restore the photograph with it. The server is told its kinds, because stains
+// are lifted instead of filled.
 export function repair() {
+  const kinds = proposals.png();
   stage.changeMarks(proposals.addTo);
+  keep(async (id) => api.setDamage(id, await kinds));
   proposals.clear();
   proposals.settle(state.id);
   return restore([state.id]);
