@@ -20,7 +20,7 @@ from toolbox_plugins.damage.tracer import CHANNELS, LENGTHS, trace
 
 import toolbox
 from benchmarks.common.damage_figures import compare, draw_labels
-from toolbox import Detection
+from toolbox import Detection, DetectorSpec
 from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.hooks import catalog as catalogs
@@ -236,6 +236,11 @@ def test_stains_are_lifted_but_not_where_a_person_marked_them(detect):
     damage = find_damage(gray()[:80, :100], replace(detect, detect=lambda image: found), marked)
     assert damage.mask[found.mask | marked].all() and damage.mask[64, 61] and not damage.mask[50, 50]
     assert damage.stains[22:40, 10:40].all() and not damage.stains[:20].any() and not damage.stains[55:].any()
+
+
+def test_a_translucent_kind_is_one_that_the_detector_finds():
+    with pytest.raises(ValueError, match="translucent has foxing; add it to kinds"):
+        DetectorSpec(name="x", summary="X", build=lambda params: None, kinds=("stain",), translucent=("foxing",))
 
 
 def test_where_no_damage_is_found_the_remedy_is_a_mask(tmp_path):

@@ -70,6 +70,16 @@ def test_an_opaque_stain_and_other_damage_are_left_to_fill(offset, keep):
     assert np.array_equal(same, image) and np.array_equal(left, mask | scratch)
 
 
+@pytest.mark.parametrize("size", [(1, 400), (3, 400), (400, 2)])
+def test_a_stain_in_a_narrow_picture_is_lifted_or_left(size):
+    image, mask = np.full(size, 90, np.uint8), np.ones(size, bool)
+    image[-1, -1] = 140
+    mask[-1, -1] = False
+    lifted, left = lift_stains(image, mask, mask)
+    assert lifted.shape == size and lifted[-1, -1] == 140 and not left[-1, -1]
+    assert np.array_equal(lifted[left], image[left])
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (30, 30)])
 def test_a_stain_over_everything_is_left(size):
     image, mask = np.full(size, 90, np.uint8), np.ones(size, bool)

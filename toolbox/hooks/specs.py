@@ -188,6 +188,12 @@ class DetectorSpec(ComponentSpec):
     gray_only: bool = False
     translucent: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if `translucent` has a kind that the detector does not find."""
+        super().__post_init__()
+        if unknown := set(self.translucent) - set(self.kinds):
+            raise ValueError(f"translucent has {', '.join(sorted(unknown))}; add it to kinds, or take it out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FillerSpec(ComponentSpec):

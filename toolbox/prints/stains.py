@@ -12,13 +12,13 @@ from toolbox.smooth_fill import fill_array
 
 # A stain and its surroundings are measured at no more than this many pixels.
 MAX_PIXELS = 1_000_000
-# What counts as the surroundings of a stain: this many pixels beyond it, at the size at which it is measured.
+# The surroundings of a stain are this many pixels wide, at the size at which it is measured.
 MARGIN = 40
-# Its natural variance is measured at least so far around it, in pixels.
+# How much the picture varies is measured at least so far from the stain, in pixels.
 MIN_RING = 12.0
-# Variance of a normal distribution, over its median square.
+# The variance of a normal distribution, divided by its median square.
 NORMAL = 2.2
-# The rim is neither stain nor picture. It is left to the filler; its width is in pixels at the measured size.
+# The rim is partly stain and partly picture. It is left to the filler; its width is in pixels at the measured size.
 RIM = 2
 # The correction is smoothed over this fraction of the distance from the stain's edge, and at least over a pixel.
 SMOOTHING = 0.5
@@ -183,9 +183,8 @@ def _nearest(gray: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Return for each pixel the local mean of the known pixels at the known pixel nearest to it, (h, w) float32."""
     weight = known.astype(np.float32)
     means = cv2.blur(gray * weight, (5, 5)) / np.maximum(cv2.blur(weight, (5, 5)), 1e-6)
-    labels = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)[
-        1
-    ]
+    unknown = (~known).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(unknown, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
     table = np.zeros(int(labels.max()) + 1, np.float32)
     table[labels[known]] = means[known]
     return np.asarray(table[labels])
