@@ -215,3 +215,9 @@ def test_an_empty_recipe_of_a_run_says_what_to_do(folder, tmp_path):
     assert f"{folder / 'recipe.toml'} is empty or cut" in output and f"generator.init={folder}" in output
     options = ["--data", tmp_path / "photos", "--out", tmp_path / "new", "--size", 32, "--steps", 1]
     run(*options, "--set", f"generator.init={folder}", "--dry-run")  # the remedy is accepted
+
+
+def test_a_network_that_changes_in_a_run_says_what_to_do(folder):
+    output = run("--resume", folder, "--set", "generator.width=6", "--epochs", 3, code=1).stderr
+    assert "does not fit" in output and "Changed settings: " in output and "generator.width 4, now 6" in output
+    assert f"start a new run from these weights with --set generator.init={folder}" in output

@@ -12,7 +12,7 @@ from typing import Any
 from toolbox.data import split_record
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import load_grad_scaler_state
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, WeightsError
 from toolbox.reports import run_records
 from toolbox.training import checkpoint, metric_log, run_dir
 from toolbox.training.checkpoint import Progress
@@ -47,7 +47,7 @@ def load_position(run: TrainingRun, saved: Path | None) -> Progress:
     Raises:
         WeightsError, UsageError: the checkpoint does not fit, or a limit is below what the run has done.
     """
-    progress = Progress() if saved is None else checkpoint.load_checkpoint(saved, run.state)
+    progress = Progress() if saved is None else _load_checkpoint(run, saved)
     load_grad_scaler_state(run.accelerator, progress.scale)
     if saved is not None:
         _require_limits(run, progress)
@@ -56,6 +56,20 @@ def load_position(run: TrainingRun, saved: Path | None) -> Progress:
     if collectives.is_main_process():
         _prepare_folder(run, progress)
     return progress
+
+
+def _load_checkpoint(run: TrainingRun, saved: Path) -> Progress:
+    """Load a checkpoint; if it does not fit, say what has changed and what to do."""
+    try:
+        return checkpoint.load_checkpoint(saved, run.state)
+    except WeightsError as error:
+        environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
+        changed = [*change_lines(run.options.changes), *environment_differences(saved, environment)]
+        folder = files.printable(run.options.folder)
+        raise WeightsError(
+            f"{' '.join([str(error), *changed])} Leave out what changes the networks, or start a new run from these "
+            f"weights with --set generator.init={folder}"
+        ) from error
 
 
 def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
