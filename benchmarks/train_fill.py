@@ -1,6 +1,6 @@
 """Train the small network that weights the extrapolations of the fill `average`.
 
-    python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575 --steps 500
+    python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575 --steps 900
 
 `DIR` gets the samples, which a second training reads again, and `average-fill.safetensors`. The loss is 1 - M of the
 hole, the structural similarity along rows that the score uses, plus a part of the mean absolute error. Photographs are
@@ -29,8 +29,8 @@ from benchmarks.common.fill_holes import random_holes
 
 SAMPLES, WEIGHTS = "samples.npz", "average-fill.safetensors"
 PLANES = 1 + len(WINDOWS) * len(ORIGINS)
-OUTPUTS = weighting.BANDS + PLANES
-HIDDEN = 32
+OUTPUTS = len(weighting.SIGMAS) + PLANES
+HIDDEN = 20
 # Side of a crop that is filled, and of the parts of it that are trained on.
 SIDE, PART = 224, 128
 PARTS = 2
@@ -44,7 +44,7 @@ C1, C2 = 0.01**2, 0.03**2
 @click.option("--split", type=click.Path(exists=True, path_type=Path), required=True, help="Table of the sets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for samples and weights.")
 @click.option("--samples", default=575, show_default=True, help="Number of holes; each takes about a second.")
-@click.option("--steps", default=500, show_default=True)
+@click.option("--steps", default=900, show_default=True)
 @click.option("--batch", default=10, show_default=True)
 @click.option("--rate", default=1e-2, show_default=True, help="Highest learning rate.")
 @click.option("--absolute", default=0.3, show_default=True, help="Weight of the mean absolute error.")

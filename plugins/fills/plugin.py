@@ -34,7 +34,7 @@ def build_texture(params: Params) -> Filler:
 
 
 def build_average(params: Params) -> Filler:
-    """Build the mean of several extrapolations."""
+    """Build the weighted mean of several extrapolations."""
     from .average import average
 
     return average
@@ -102,9 +102,9 @@ def toolbox_fillers() -> list[FillerSpec]:
         ),
         FillerSpec(
             name="average",
-            summary="Mean of several extrapolations and the smooth fill: nearest to the truth, for scores",
+            summary="Weighted mean of several extrapolations and the smooth fill: nearest to the truth, for scores",
             build=build_average,
-            reference="as frequency",
+            reference="as frequency; SSIM as a loss: Zhao et al., Loss Functions for Image Restoration, IEEE TCI 2017",
         ),
         FillerSpec(
             name="smooth",

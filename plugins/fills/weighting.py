@@ -18,16 +18,12 @@ from toolbox.smooth_fill import fill_array
 
 # Standard deviations in pixels of the Gaussians between which the bands of detail lie.
 SIGMAS = (1.0, 2.0, 4.0, 8.0)
-# Four bands, and three of them blurred along columns.
-BANDS = 7
 # The similarity is that of windows of 7 pixels along a row.
 WINDOW = (7, 1)
 MAX_DEPTH = 64
 # Pixels across which factors and weights are averaged.
 BLUR = 5
-FEATURES = 10
-# Standard deviation in pixels, along columns, of the Gaussian that keeps detail which goes on from row to row.
-COLUMN_SIGMA = 3.0
+FEATURES = 6
 # The network is computed for so many rows at once, to bound the memory.
 ROWS = 64
 
@@ -51,7 +47,7 @@ def weighted_mean(planes: np.ndarray, luma: np.ndarray, lost: np.ndarray, layers
         planes: (n, h, w) float32, 0 to 255: the luma with its lost pixels filled in several ways.
         luma: (h, w) float32; the values of lost pixels are not used.
         lost: (h, w) bool.
-        layers: as `load_layers` returns them, with BANDS + n outputs.
+        layers: as `load_layers` returns them, with 4 + n outputs.
     """
     details, features = describe(planes, luma, lost)
     change = (cv2.blur(apply(layers, features), (BLUR, BLUR)) * details).sum(2)
@@ -59,17 +55,15 @@ def weighted_mean(planes: np.ndarray, luma: np.ndarray, lost: np.ndarray, layers
 
 
 def describe(planes: np.ndarray, luma: np.ndarray, lost: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is weighted, (h, w, BANDS + n), and what decides the weights, (h, w, FEATURES), both float32.
+    """Return what is weighted, (h, w, 4 + n), and what decides the weights, (h, w, FEATURES), both float32.
 
-    The first are the bands of detail of the mean, the coarser ones blurred along columns, and the differences of each
-    plane from the mean. The second are the contrast of the mean in a window and around it, the disagreement of the
-    planes, the contrast of the known surroundings, the distance to a known pixel, the vertical gradient, the contrast
-    of what goes on along columns, the horizontal gradient and the luma. Arguments as in `weighted_mean`.
+    The first are the bands of detail of the mean and the differences of each plane from the mean. The second are
+    the contrast of the mean in a window and around it, the disagreement of the planes, the contrast of the known
+    surroundings, the distance to a known pixel and the vertical gradient. Arguments as in `weighted_mean`.
     """
     mean = np.where(lost, planes.mean(0), luma)
     scales = [mean, *(cv2.GaussianBlur(mean, (0, 0), sigma) for sigma in SIGMAS)]
     bands = [fine - coarse for fine, coarse in zip(scales, scales[1:], strict=False)]
-    columns = [_blur_columns(band) for band in bands[1:]]
     differences = [np.where(lost, plane - mean, np.float32(0)) for plane in planes]
     weight = cv2.GaussianBlur(lost.astype(np.float32), (0, 0), 2)
     disagreement = cv2.GaussianBlur(planes.std(0) * lost, (0, 0), 2) / np.maximum(weight, np.float32(0.05))
@@ -77,19 +71,10 @@ def describe(planes: np.ndarray, luma: np.ndarray, lost: np.ndarray) -> tuple[np
     is_known_window = cv2.blur((~lost).astype(np.float32), WINDOW) > 0.999
     surroundings = cv2.GaussianBlur(fill_array(row_contrast(luma), is_known_window), (0, 0), 4)
     depth = cv2.distanceTransform(lost.view(np.uint8), cv2.DIST_L2, 3).clip(0, MAX_DEPTH)
-    slope = np.array([[-0.5, 0, 0.5]])
-    gradients = [np.abs(cv2.filter2D(scales[2], -1, kernel, borderType=cv2.BORDER_REPLICATE)) for kernel in (slope.T, slope)]
-    strengths = (
-        contrast,
-        cv2.GaussianBlur(contrast, (0, 0), 3),
-        cv2.GaussianBlur(contrast, (0, 0), 8),
-        disagreement,
-        surroundings,
-        row_contrast(_blur_columns(mean)),
-        *gradients,
-    )
-    features = [*map(_compress, strengths), depth / 16 - 1, scales[3] / 128 - 1]
-    return np.stack([*bands, *columns, *differences], 2), np.stack(features, 2).astype(np.float32)
+    gradient = np.abs(cv2.filter2D(scales[2], -1, np.array([[-0.5], [0], [0.5]]), borderType=cv2.BORDER_REPLICATE))
+    strengths = contrast, cv2.GaussianBlur(contrast, (0, 0), 3), disagreement, surroundings
+    features = [_compress(values) for values in strengths] + [depth / 16 - 1, _compress(gradient)]
+    return np.stack([*bands, *differences], 2), np.stack(features, 2).astype(np.float32)
 
 
 def row_contrast(luma: np.ndarray) -> np.ndarray:
@@ -111,10 +96,6 @@ def apply(layers: Layers, features: np.ndarray) -> np.ndarray:
             values = values @ weights + bias
         result[start : start + ROWS] = values
     return result
-
-
-def _blur_columns(values: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(values, (1, 0), sigmaX=0, sigmaY=COLUMN_SIGMA)
 
 
 def _compress(values: np.ndarray) -> np.ndarray:
