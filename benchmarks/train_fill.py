@@ -85,7 +85,8 @@ def make_parts(paths: list[Path], random: np.random.Generator) -> list[np.ndarra
             break
     truth = crop.astype(np.float32)
     known = np.where(lost, np.float32(0), truth)
-    planes = np.rint(extrapolations(known[..., None], lost)[..., 0].clip(0, 255))
+    planes = np.stack([filled[..., 0] for filled in extrapolations(known[..., None], lost)])
+    planes = np.rint(planes.clip(0, 255))
     details, features = weighting.describe(planes, known, lost)
     mean = np.where(lost, planes.mean(0), truth)
     stack = np.concatenate([np.stack([truth, lost, mean], 2), details, features], 2).transpose(2, 0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from toolbox import weights_path
@@ -15,6 +17,8 @@ from .weighting import load_layers, weighted_mean
 WINDOWS = ((16, 12), (32, 24), (64, 30))
 ORIGINS = (0, BLOCK // 2)
 WEIGHTS = "average-fill"
+# Known pixels around a hole that decide its weights.
+MARGIN = 64
 
 
 def average(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -41,23 +45,41 @@ def average(image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> np.ndarray
 
 def fill_region(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndarray:
     """Return `values` (h, w, C) float32 with a region filled with the weighted mean; chroma with the plain mean."""
+    box = around(region.target)
 
     def luma(plane: np.ndarray) -> np.ndarray:
-        planes = extrapolations(plane, lost, region.target)[..., 0]
+        planes = np.stack([filled[box][..., 0] for filled in extrapolations(plane, lost, region.target)])
+        result = plane.copy()
         if lost.all():
-            return planes.mean(0)[..., None]
-        return weighted_mean(planes, plane[..., 0], lost, load_layers(weights_path(WEIGHTS)))[..., None]
+            result[box] = planes.mean(0)[..., None]
+        else:
+            layers = load_layers(weights_path(WEIGHTS))
+            result[box] = weighted_mean(planes, plane[box][..., 0], lost[box], layers)[..., None]
+        return result
 
     def chroma(planes: np.ndarray) -> np.ndarray:
-        return extrapolations(planes, lost, region.target).mean(0)
+        total = np.zeros_like(planes)
+        for filled in extrapolations(planes, lost, region.target):
+            total += filled
+        return total / np.float32(1 + len(WINDOWS) * len(ORIGINS))
 
     return fill_luma_and_chroma(values, luma, chroma)
 
 
-def extrapolations(planes: np.ndarray, lost: np.ndarray, target: np.ndarray | None = None) -> np.ndarray:
-    """Return planes (h, w, C) float32 filled in several ways, (1 + windows x origins, h, w, C): smoothly first."""
-    filled = [fill_array(planes, ~lost)]
+def extrapolations(planes: np.ndarray, lost: np.ndarray, target: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Yield planes (h, w, C) float32 filled in 1 + windows x origins ways, smoothly first."""
+    yield fill_array(planes, ~lost)
     for window, rounds in WINDOWS:
         for origin in ORIGINS:
-            filled.append(extrapolate(planes, lost, target=target, window=window, rounds=rounds, origin=origin))
-    return np.stack(filled)
+            yield extrapolate(planes, lost, target=target, window=window, rounds=rounds, origin=origin)
+
+
+def around(target: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns of the target pixels (h, w) with MARGIN pixels around.
+
+    A region can be far larger than its hole, and the weights need many planes of it at once.
+    """
+    rows, columns = (np.flatnonzero(target.any(axis)) for axis in (1, 0))
+    return slice(max(0, int(rows[0]) - MARGIN), int(rows[-1]) + 1 + MARGIN), slice(
+        max(0, int(columns[0]) - MARGIN), int(columns[-1]) + 1 + MARGIN
+    )
