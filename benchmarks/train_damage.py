@@ -15,14 +15,12 @@ import math
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
@@ -31,9 +29,8 @@ from toolbox_plugins.damage.kinds import KINDS
 from toolbox_plugins.damage.network import DamageNet
 from torch import Tensor, nn
 
-from benchmarks import photo_split
 from benchmarks.common.damage_batches import Pool, halve_labels, objective, prepare
-from benchmarks.common.damage_samples import SIZES, Workers, development_samples
+from benchmarks.common.damage_samples import SIZES, Workers, development_samples, read_photographs
 from toolbox import weights_path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -232,14 +229,6 @@ def progress(training: Training, losses: list[float], seconds: float, fraction: 
         "drawn_per_second": round(drawn / max(1e-3, seconds), 1),
         "skipped": training.skipped,
     }
-
-
-def read_photographs(folder: Path, name: str) -> list[np.ndarray]:
-    """Return the photographs of a set of `photo_split.csv` in gray, (H, W) uint8 each."""
-    names = [row["file"] for row in photo_split.read() if row["set"] == name]
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda file: cv2.imread(str(folder / file), cv2.IMREAD_GRAYSCALE), names)
-        return [photo for photo in read if photo is not None]
 
 
 @click.command("train-damage")

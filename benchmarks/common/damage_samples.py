@@ -8,9 +8,12 @@ import queue
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import click
 import cv2
 import numpy as np
 from numpy.random import Generator
@@ -21,6 +24,8 @@ from toolbox_plugins.damage.lookalikes import add_lookalike
 from toolbox_plugins.damage.simulate import lay_damage
 from toolbox_plugins.damage.structures import add_structure
 from toolbox_plugins.damage.wear import lay_wear
+
+from benchmarks import photo_split
 
 # Sides of the crops and their chances; half the crops have the side at which damage is looked for in a photograph.
 SIZES = {256: 0.2, 384: 0.5, 512: 0.3}
@@ -33,6 +38,22 @@ DAMAGED, WORN, RESCANNED, SCANNED = 0.35, 0.25, 0.15, 0.45
 CHANCES = {"scratch": 0.34, "fold": 0.28, "dust": 0.36, "stain": 0.34, "tear": 0.15}
 # Samples that a process sends at once.
 PORTION = 8
+
+
+def read_photographs(folder: Path, name: str) -> list[np.ndarray]:
+    """Return the photographs of a set of `photo_split.csv` in gray, (H, W) uint8 each.
+
+    Raises:
+        click.ClickException: the folder has none of them.
+    """
+    paths = [folder / row["file"] for row in photo_split.read() if row["set"] == name]
+    with ThreadPoolExecutor() as pool:
+        present = [str(path) for path in paths if path.is_file()]
+        read = pool.map(lambda path: cv2.imread(path, cv2.IMREAD_GRAYSCALE), present)
+        photographs = [photo for photo in read if photo is not None]
+    if not photographs:
+        raise click.ClickException(f"{folder} has no photograph of the set {name} of photo_split.csv; see --shared")
+    return photographs
 
 
 def make_sample(

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from pictures import smooth
 from safetensors.torch import load_file
 from toolbox_plugins.damage.structures import DRAWERS
@@ -150,3 +151,8 @@ def test_development_samples_are_damaged_and_sound_squares():
     damaged, sound = development_samples([photo()], None, 5)
     assert damaged.shape == sound.shape == (5, 2, 512, 512)
     assert not sound[:, 1].any() and sum(each.any() for each in damaged[:, 1]) >= 4
+
+
+def test_a_folder_without_photographs_is_refused(tmp_path):
+    result = CliRunner().invoke(train_damage.command, ["--shared", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1 and "has no photograph of the set train" in result.output
