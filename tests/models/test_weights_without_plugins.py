@@ -11,7 +11,7 @@ from tiny_weights import write_tiny_run
 
 from toolbox.errors import WeightsError
 from toolbox.hooks import catalog
-from toolbox.inference.restorer import load_restorer
+from toolbox.inference.loading import load_restorer
 from toolbox.models import weight_file
 from toolbox.models.weights import export_weights
 
