@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from page_server import add, call, restore
@@ -34,6 +36,8 @@ def asked(monkeypatch):
         asked.append(params)
         return LoadedDetector(name="print-damage", detect=detect, translucent=("stain",))
 
+    # A module that is first imported while the name is replaced would keep the replacement for later tests.
+    importlib.import_module("toolbox.inference.arrays")
     monkeypatch.setattr(damage, "damage_detector", load)
     monkeypatch.setattr("toolbox.inference.detectors.damage_detector", load)
     return asked
