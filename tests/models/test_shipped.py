@@ -50,11 +50,12 @@ def test_every_file_is_in_the_registry():
     assert {f"models/shipped/{path.name}" for path in FOLDER.glob("*.safetensors")} == {one.file for one in SHIPPED}
 
 
-def test_the_figures_on_the_pages_are_the_measured_ones():
+@pytest.mark.parametrize("name", ["luma", "luma-score"])
+def test_the_figures_on_the_pages_are_the_measured_ones(name):
     docs = Path(__file__).resolve().parents[2] / "docs"
-    row = json.loads((docs / "performance" / "quality.json").read_text("utf-8"))["rows"]["luma"]
+    row = json.loads((docs / "performance" / "quality.json").read_text("utf-8"))["rows"][name]
     text = "| {S:.3f} | {M:.3f} | {C:.3f} | {score:.3f} | {psnr:.2f} | {ab:.1f} | {colourfulness:.2f} | {lpips:.3f} |"
-    for page in (docs / "results.md", FOLDER / "luma.md"):
+    for page in (docs / "results.md", FOLDER / f"{name}.md"):
         assert text.format(**row) in page.read_text("utf-8"), page.name
 
 
