@@ -147,6 +147,13 @@ class DependsOnSize(nn.Module):
         return (image * (float(image.shape[-1]) / 200)).clamp(0, 1)
 
 
+class DependsOnValues(nn.Module):
+    """A generator with a branch for dark pictures, which the traced picture does not take."""
+
+    def forward(self, image, mask):
+        return image if float(image.mean()) > 0.3 else 1 - image
+
+
 class Untraceable(nn.Module):
     """A generator that a graph can't hold."""
 
@@ -154,7 +161,7 @@ class Untraceable(nn.Module):
         return nn.functional.interpolate(image, scale_factor=1.0, mode="bicubic", antialias=True)
 
 
-@pytest.mark.parametrize("network", [DependsOnSize(), Untraceable()])
+@pytest.mark.parametrize("network", [DependsOnSize(), DependsOnValues(), Untraceable()])
 def test_a_generator_that_cannot_be_exported_is_named_in_one_line(network, capfd):
     restorer = Restorer(network=network, keep="none", device=torch.device("cpu"), multiple=1)
     with pytest.raises(PluginError, match=r"^Generator 'theirs' can't be exported to ONNX: .+") as raised:
