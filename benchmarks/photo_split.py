@@ -167,6 +167,11 @@ def read(path: Path = FILE, part: str | None = None) -> list[dict[str, str]]:
 
 
 def spread(items: Sequence[T], count: int | None) -> Sequence[T]:
-    """Return `count` items at equal distances, from the first on; all of them if there are no more, or for None."""
-    step = 1 if count is None else max(1, len(items) // count)
-    return items[::step][:count]
+    """Return `count` items at equal distances, from the first on; all of them if there are no more, or for None.
+
+    Figures of 2026-11-29 and before with a `count` that does not divide the number of items have others: every n-th
+    item, n rounded down.
+    """
+    if count is None or count >= len(items):
+        return items
+    return [items[number * len(items) // count] for number in range(count)]

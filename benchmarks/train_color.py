@@ -2,7 +2,7 @@
 
     python -m benchmarks train-color PACK --out DIR --encoder FILE.safetensors --minutes 9 --device cuda
 
-A network that is trained on few photographs soon learns them by heart. So the training has three stages:
+A network that is trained on few photographs overfits early. So the training has three stages:
 
 - `teacher-0`, `teacher-1`, …: networks of different regularisation, each trained for a short time;
 - `student`: a network that learns the mean of the teachers' predictions, and to a part the true colours. It can learn
@@ -40,6 +40,7 @@ from benchmarks.common.scan_batch import degrade
 from toolbox.config import recipe
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
+from toolbox.utils import files
 
 FIGURES, STATE = "figures.jsonl", "state.safetensors"
 WARM_UP = 80  # steps
@@ -108,12 +109,14 @@ class Training:
         self.development = Development(packs["development"], settings.size)
         self.teachers: list[nn.Module] = []
         self.student: nn.Module | None = None
+        self.facts = settings.fixed()
 
     def take_student(self, path: Path) -> None:
         """Take the network of the stage `student` from a weight file."""
         network = color_networks.build(self.settings.backbone, self.settings.width, None)
         weight_file.load_weights(path, network)
         self.student = network.eval().requires_grad_(False)
+        self.facts["student"] = files.sha256(path)
 
     def finish(self, stage: Stage, deadline: float, every: float) -> bool:
         """Do a stage, or load what it wrote; return False if the time was over before its end."""
@@ -168,8 +171,7 @@ class Training:
         is_fused = self.device.type == "cuda"
         optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=is_fused)
         average = copy.deepcopy(network).requires_grad_(False)
-        facts = settings.fixed()
-        state = State(network=network, average=average, optimizer=optimizer, stage=stage.name, facts=facts)
+        state = State(network=network, average=average, optimizer=optimizer, stage=stage.name, facts=self.facts)
         if color_state.stage_of(self.out / STATE) == stage.name:
             color_state.load(self.out / STATE, state)
             click.echo(f"continue {stage.name} from step {state.step}")
@@ -183,11 +185,11 @@ class Training:
             losses.append(self.step(stage, state))
             now = time.monotonic()
             state.seconds = earlier + now - start
-            is_over = now > deadline
-            if now - measured > every:
+            is_over, is_due = now > deadline, now - measured > every
+            if is_due:
                 self.report(state, losses)
                 measured, losses = time.monotonic(), []
-            if is_over or measured > now:
+            if is_over or is_due:
                 color_state.save(self.out / STATE, state)
             if is_over:
                 return False
@@ -228,11 +230,11 @@ class Training:
         if is_score:
             return score_loss(classes, true, gray, truth)
         weights = {"vivid": settings.vivid, "chroma": settings.chroma}
-        told = color_loss(classes[mixed:], true.part(mixed), **weights)
+        true_loss = color_loss(classes[mixed:], true.part(mixed), **weights)
         if not is_student:
-            return told
-        taught = color_loss(classes, taught_colors(self.teachers, gray), **weights)
-        return torch.lerp(taught, told, settings.truth)
+            return true_loss
+        teacher_loss = color_loss(classes, taught_colors(self.teachers, gray), **weights)
+        return torch.lerp(teacher_loss, true_loss, settings.truth)
 
     def report(self, state: State, losses: list[Tensor]) -> None:
         """Measure the running average on the development set, and append the figures to the file."""

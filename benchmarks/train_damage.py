@@ -30,7 +30,7 @@ from toolbox_plugins.damage.network import DamageNet
 from torch import Tensor, nn
 
 from benchmarks.common.damage_batches import Pool, halve_labels, objective, prepare
-from benchmarks.common.damage_samples import SIZES, Workers, development_samples, read_photographs
+from benchmarks.common.damage_samples import PORTION, SIZES, Workers, development_samples, read_photographs
 from toolbox import weights_path
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -76,7 +76,9 @@ class Training:
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in inside]
         groups = [{"params": encoder, "scale": settings.encoder}, {"params": others, "scale": 1.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=0.01)
-        self.pools = {size: Pool(size, settings.capacity, self.device) for size in SIZES}
+        self.pools = {
+            size: Pool(size, max(PORTION, settings.capacity // PORTION * PORTION), self.device) for size in SIZES
+        }
         self.random = torch.Generator(self.device).manual_seed(settings.seed)
         self.step = self.skipped = 0
 
@@ -245,7 +247,7 @@ def progress(training: Training, losses: list[float], seconds: float, fraction: 
 @click.option("--encoder", default=0.35, show_default=True, help="Factor of the learning rate of the encoder.")
 @click.option("--average", default=0.999, show_default=True, help="Decay of the running average of the weights.")
 @click.option("--repeats", default=4.0, show_default=True, help="The most times that a sample is used in the mean.")
-@click.option("--capacity", default=4096, show_default=True, help="Samples of each size in memory, a multiple of 8.")
+@click.option("--capacity", default=4096, show_default=True, help="Samples of each size in memory, rounded down to 8.")
 @click.option("--measured", default=100, show_default=True, help="Damaged and sound photographs to measure on.")
 @click.option("--seed", default=0, show_default=True)
 def command(out: Path, shared: Path, init: Path | None, **options: Any) -> None:

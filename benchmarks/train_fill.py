@@ -1,6 +1,6 @@
 """Train the small network that weights the extrapolations of the fill `average`.
 
-    python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575 --steps 900
+    python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575
 
 `DIR` gets the samples, which a second training reads again, and `average-fill.safetensors`. The loss is 1 - M of the
 hole, the structural similarity along rows that the score uses, plus a part of the mean absolute error. Photographs are
@@ -44,7 +44,7 @@ C1, C2 = 0.01**2, 0.03**2
 @click.option("--split", type=click.Path(exists=True, path_type=Path), required=True, help="Table of the sets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for samples and weights.")
 @click.option("--samples", default=575, show_default=True, help="Number of holes; each takes about a second.")
-@click.option("--steps", default=900, show_default=True)
+@click.option("--steps", default=1000, show_default=True)
 @click.option("--batch", default=10, show_default=True)
 @click.option("--rate", default=1e-2, show_default=True, help="Highest learning rate.")
 @click.option("--absolute", default=0.3, show_default=True, help="Weight of the mean absolute error.")
@@ -58,7 +58,11 @@ def command(
     if not (out / SAMPLES).is_file():
         paths = fill.chosen(photos, split, "train", 1 << 30, ())
         made = [part for _ in range(samples) for part in make_parts(paths, random)]
-        np.savez(out / SAMPLES, parts=np.stack(made))
+        temporary = out / f"part-{SAMPLES}"
+        np.savez(temporary, parts=np.stack(made))
+        temporary.replace(out / SAMPLES)
+    else:
+        click.echo(f"the samples of {out / SAMPLES} are used again")
     with np.load(out / SAMPLES) as stored:
         parts = stored["parts"]
     is_held_out = np.arange(len(parts)) // PARTS % HELD_OUT == HELD_OUT - 1

@@ -125,7 +125,8 @@ def _work(
                 portion.append(make_sample(random, size, photographs, artefacts))
             except Exception:
                 _send(traceback.format_exc(), portions, stopped)
-        _send(np.stack(portion), portions, stopped)
+        if len(portion) == PORTION:
+            _send(np.stack(portion), portions, stopped)
 
 
 def _send(item: np.ndarray | str, portions: Any, stopped: Any) -> None:

@@ -81,6 +81,10 @@ def test_repaired_damage_gives_the_bytes_of_the_command_and_is_taken_out_by_the_
     put(service, photo_id, "mask", np.zeros_like(LABELS), tmp_path)
     restore(service, photo_id)
     assert call(service, "GET", path)[1] == plain
+    # What a person paints there again is filled.
+    put(service, photo_id, "mask", (LABELS > 0) * np.uint8(255), tmp_path)
+    restore(service, photo_id)
+    assert call(service, "GET", path)[1] == filled
     assert put(service, photo_id, "damage", np.zeros((4, 5, 3), np.uint8), tmp_path)[0] == 400
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolbox.color import integer_luma
 from toolbox.inference.detectors import default_mask, image_to_search
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.detectors import LoadedDetector
@@ -43,7 +44,8 @@ def find_damage(image: np.ndarray, detector: LoadedDetector, marked: np.ndarray,
         marked: (H, W) bool, pixels that are lost in any case.
         grow: by how many pixels more the damage is widened.
     """
-    detection = detector(image)
+    # As the network has learned it.
+    detection = detector(image if image.ndim == 2 else integer_luma(image))
     if not detection.mask.any():
         return None
     scale = max(1.0, math.sqrt(detection.mask.size / PIXELS))

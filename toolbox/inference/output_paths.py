@@ -19,7 +19,6 @@ from toolbox.utils.limits import MAX_VARIANTS
 
 REPORTS = "report*.json"
 MAX_NAME_BYTES = 255
-# The number of variants of a photograph.
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolbox.color import integer_luma
 from toolbox.imaging.io import Photo
 from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.inference.damage import Damage, find_damage
@@ -31,8 +30,7 @@ def add_damage(
     """Return the toning, the mask with the damage that is found, and the damage; nothing changes without `repair`."""
     if options.repair is None:
         return toning, mask, None
-    # Damage is looked for in the luma, as the network has learned it.
-    damage = find_damage(integer_luma(rgb), options.repair, mask, grow=options.grow)
+    damage = find_damage(rgb, options.repair, mask, grow=options.grow)
     if damage is None:
         return toning, mask, None
     return measure_toning(rgb, damage.mask), damage.mask, damage

@@ -70,7 +70,7 @@ def make_app(
         Route(photo + "/view", _picture(album.view)),
         Route(photo + "/small", _picture(album.small_view)),
         Route(photo + "/mask", _picture(album.mask)),
-        Route(photo + "/mask", _change(album.set_mask), methods=["PUT"]),
+        Route(photo + "/mask", _change(proposals.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
         Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
         Route(photo + "/hints", _change(partial(guides.remove_hints, album)), methods=["DELETE"]),

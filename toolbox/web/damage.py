@@ -52,6 +52,17 @@ class Proposals:
             gray = io.read_gray(path, max_pixels=self._album.max_pixels)
             return encode_png(groups(kinds_of_damage.label(detector(gray))))
 
+    def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
+        """Replace the mask, as `Album.set_mask`; what is painted again after it was erased is filled, not repaired."""
+        path = self._album.path(photo_id, REPAIRED)
+        if not path.is_file():
+            return self._album.set_mask(photo_id, data)
+        before = self._mask(photo_id)
+        entry = self._album.set_mask(photo_id, data)
+        labels = io.read_gray(path, max_pixels=self._album.max_pixels)
+        io.write_png(path, np.where(before & self._mask(photo_id), labels, np.uint8(0)))
+        return entry
+
     def set_repaired(self, photo_id: str, data: bytes) -> PhotoEntry:
         """Add proposals that are repaired: a PNG whose red channel is the number of the kind of each pixel, else 0.
 
@@ -74,10 +85,9 @@ class Proposals:
         In a photograph that may be cut, this damage is filled as all marks: its position in the print is not known.
         """
         labels = self._repaired(self._album.entry(photo_id))
-        if options.may_crop or not labels.any():
+        detector = damage_detector(True, self._catalog) if self.kinds and labels.any() else None
+        if options.may_crop or detector is None:
             return options
-        detector = damage_detector(True, self._catalog)
-        assert detector is not None
         pixels = {kind: labels == number for number, kind in enumerate(self.kinds, 1)}
         probabilities = {kind: where.astype(np.float32) for kind, where in pixels.items() if where.any()}
         found = Detection(mask=labels > 0, probabilities=probabilities)
