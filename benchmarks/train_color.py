@@ -37,9 +37,11 @@ from benchmarks.common.color_stages import SCORE_SHARES, Settings, Stage, plan
 from benchmarks.common.color_state import State
 from benchmarks.common.photo_store import PhotoStore
 from benchmarks.common.scan_batch import degrade
+from benchmarks.common.schedule import rate_factor
 from toolbox.config import recipe
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
+from toolbox.training.state import running_average
 from toolbox.utils import files
 
 FIGURES, STATE = "figures.jsonl", "state.safetensors"
@@ -122,13 +124,13 @@ class Training:
         """Do a stage, or load what it wrote; return False if the time was over before its end."""
         path = self.out / f"{stage.name}.safetensors"
         if path.is_file():
-            network = self.build(stage)
+            network = self.build(stage, None)
             weight_file.load_weights(path, network)
         else:
             state = self.start(stage)
             if not self.run(stage, state, deadline, every):
                 return False
-            network = state.average
+            network = state.average.module
             self.write(stage, network, state.step)
         network.eval().requires_grad_(False)
         if stage.name == "student":
@@ -137,9 +139,9 @@ class Training:
             self.teachers.append(network)
         return True
 
-    def build(self, stage: Stage) -> nn.Module:
-        """Build the network of a stage: from ImageNet, from the best teacher, or from the student."""
-        settings, encoder = self.settings, self.encoder if stage.name.startswith("teacher") else None
+    def build(self, stage: Stage, encoder: Path | None) -> nn.Module:
+        """Build the network of a stage, with initial weights of the encoder or with random ones."""
+        settings = self.settings
         network = color_networks.build(
             settings.backbone,
             settings.width,
@@ -148,9 +150,6 @@ class Training:
             drop_path=stage.drop_path,
             dropout=stage.dropout,
         )
-        source = self.best_teacher() if stage.name == "student" else self.student if stage.name == "score" else None
-        if source is not None:
-            network.load_state_dict(source.state_dict())
         return network.to(self.device, memory_format=torch.channels_last)
 
     def best_teacher(self) -> nn.Module:
@@ -158,8 +157,9 @@ class Training:
         return min(self.teachers, key=lambda teacher: self.development.measure([teacher], self.device)["divergence"])
 
     def start(self, stage: Stage) -> State:
-        """Return the initial state of a stage, or the saved one."""
-        network, settings = self.build(stage), self.settings
+        """Return the saved state of a stage, or the initial one: of ImageNet, the best teacher, or the student."""
+        is_teacher, settings = stage.name.startswith("teacher"), self.settings
+        network = self.build(stage, self.encoder if is_teacher else None)
         groups: list[dict[str, Any]] = []
         for is_encoder, rate in ((True, settings.encoder_rate), (False, settings.rate)):
             trained = [
@@ -170,9 +170,13 @@ class Training:
             groups += [{"params": trained, "base": rate * stage.rates}] if trained else []
         is_fused = self.device.type == "cuda"
         optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=is_fused)
-        average = copy.deepcopy(network).requires_grad_(False)
+        is_saved = color_state.stage_of(self.out / STATE) == stage.name
+        source = None if is_teacher or is_saved else self.best_teacher() if stage.name == "student" else self.student
+        if source is not None:
+            network.load_state_dict(source.state_dict())
+        average = running_average(network, settings.average)
         state = State(network=network, average=average, optimizer=optimizer, stage=stage.name, facts=self.facts)
-        if color_state.stage_of(self.out / STATE) == stage.name:
+        if is_saved:
             color_state.load(self.out / STATE, state)
             click.echo(f"continue {stage.name} from step {state.step}")
         return state
@@ -198,8 +202,7 @@ class Training:
 
     def step(self, stage: Stage, state: State) -> Tensor:
         """Do one optimizer step and return the loss."""
-        warm = min(1.0, (state.step + 1) / WARM_UP)
-        scale = warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, state.seconds / stage.seconds)))
+        scale = rate_factor(state.step, state.seconds / stage.seconds, WARM_UP)
         for group in state.optimizer.param_groups:
             group["lr"] = group["base"] * scale
         color_networks.train_mode(state.network, stage.frozen)
@@ -209,8 +212,7 @@ class Training:
         nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
         state.optimizer.step()
         state.step += 1
-        decay = min(self.settings.average, (state.step + 1) / (state.step + 10))
-        color_state.follow(state.average, state.network, decay)
+        state.average.update_parameters(state.network)
         return loss.detach()
 
     def objective(self, stage: Stage, state: State) -> Tensor:
@@ -240,7 +242,7 @@ class Training:
         """Measure the running average on the development set, and append the figures to the file."""
         loss = float(torch.stack(losses).mean()) if losses else math.nan
         row = {"stage": state.stage, "step": state.step, "seconds": round(state.seconds), "loss": loss}
-        row |= self.development.measure([state.average], self.device)
+        row |= self.development.measure([state.average.module], self.device)
         with (self.out / FIGURES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         short = ("loss", "divergence", "distance_ratio", "worst_category", "mean_hue_recall", "cast", "hue_correlation")
@@ -257,7 +259,5 @@ class Training:
             "losses": {"classes": {"name": "color-classes", "on": "classes", "vivid": settings.vivid}},
         }
         header = WeightsHeader(recipe=recipe.dump(tree), recipe_name="luma", step=step)
-        tensors = {
-            name: value.half() if value.is_floating_point() else value for name, value in network.state_dict().items()
-        }
-        weight_file.write_weights(self.out / f"{stage.name}.safetensors", tensors, header)
+        halved = copy.deepcopy(network).half()
+        weight_file.write_weights(self.out / f"{stage.name}.safetensors", halved.state_dict(), header)

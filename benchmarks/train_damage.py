@@ -31,7 +31,9 @@ from torch import Tensor, nn
 
 from benchmarks.common.damage_batches import Pool, halve_labels, objective, prepare
 from benchmarks.common.damage_samples import PORTION, SIZES, Workers, development_samples, read_photographs
+from benchmarks.common.schedule import rate_factor
 from toolbox import weights_path
+from toolbox.training.state import running_average
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 WEIGHTS, LOG = "weights.safetensors", "log.jsonl"
@@ -39,6 +41,8 @@ WEIGHTS, LOG = "weights.safetensors", "log.jsonl"
 TRAINED, MEASURED = tuple(range(7)), (7,)
 # Seconds between two weight files, and steps between two lines of the log.
 SAVED_EVERY, LOGGED_EVERY = 120, 50
+# Steps in which the learning rate rises, and the factor that it falls to.
+WARM_UP, LEAST_RATE = 100, 0.01
 # The least number of samples in a pool before it is used.
 LEAST = 64
 
@@ -70,7 +74,7 @@ class Training:
         self.network = DamageNet()
         self.network.load_state_dict({name: value.float() for name, value in weights.items()})
         self.network = self.network.to(self.device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.average = running_average(self.network, settings.average).eval()
         encoder = list(self.network.encoder.parameters())
         inside = {id(parameter) for parameter in encoder}
         others = [parameter for parameter in self.network.parameters() if id(parameter) not in inside]
@@ -107,7 +111,7 @@ class Training:
         with self.precision():
             logits = self.network(drawn.gray, drawn.traced)
         loss = objective(logits, drawn.labels)
-        scale = min(1.0, (self.step + 1) / 100) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * fraction))
+        scale = rate_factor(self.step, fraction, WARM_UP, LEAST_RATE)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate * scale * group["scale"]
         self.optimizer.zero_grad(set_to_none=True)
@@ -119,15 +123,8 @@ class Training:
             return math.nan
         self.optimizer.step()
         pool.reweight(drawn, logits)
-        self._update_average()
+        self.average.update_parameters(self.network)
         return float(loss.detach())
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.settings.average, (self.step + 1) / (self.step + 10))
-        both = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
-        floats = [(mean, now) for mean, now in both if mean.is_floating_point()]
-        torch._foreach_lerp_([mean for mean, _ in floats], [now for _, now in floats], 1 - decay)
 
     @torch.no_grad()
     def measure(self, damaged: np.ndarray, sound: np.ndarray, portion: int = 8) -> dict[str, float]:
@@ -157,12 +154,12 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Write the running average in half precision."""
-        state = self.average.state_dict()
+        state = self.average.module.state_dict()
         if not all(bool(value.isfinite().all()) for value in state.values() if value.is_floating_point()):
             self.log(event="not saved: the average is not finite")
             return
-        halved = {name: value.half() if value.is_floating_point() else value for name, value in sorted(state.items())}
-        save_file({name: value.contiguous().cpu() for name, value in halved.items()}, f"{path}.tmp")
+        halved = copy.deepcopy(self.average.module).half().state_dict()
+        save_file({name: value.contiguous().cpu() for name, value in sorted(halved.items())}, f"{path}.tmp")
         os.replace(f"{path}.tmp", path)
 
 

@@ -9,8 +9,6 @@ those of the set `train`; every sixth sample is not trained on, and shows the pr
 
 from __future__ import annotations
 
-import copy
-import math
 from pathlib import Path
 
 import click
@@ -26,6 +24,8 @@ from torch.nn.functional import avg_pool2d, silu
 from benchmarks import fill
 from benchmarks.common import holes
 from benchmarks.common.fill_holes import random_holes
+from benchmarks.common.schedule import rate_factor
+from toolbox.training.state import running_average
 
 SAMPLES, WEIGHTS = "samples.npz", "average-fill.safetensors"
 PLANES = 1 + len(WINDOWS) * len(ORIGINS)
@@ -37,6 +37,8 @@ PARTS = 2
 HELD_OUT = 6
 WINDOW = 7
 C1, C2 = 0.01**2, 0.03**2
+# Steps in which the learning rate rises, and the decay of the running average.
+WARM_UP, AVERAGE = 20, 0.985
 
 
 @click.command("train-fill")
@@ -135,24 +137,23 @@ def train(
 ) -> Weighting:
     """Return the running average of a network that is trained on parts (N, C, PART, PART)."""
     network = Weighting()
-    averaged = copy.deepcopy(network).requires_grad_(False)
+    averaged = running_average(network, AVERAGE)
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-3, betas=(0.9, 0.98))
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            group["lr"] = rate * rate_factor(step, step / steps, WARM_UP)
         chosen = torch.from_numpy(parts[random.integers(0, len(parts), batch)]).float()
         similarity, error = objective(network(chosen), chosen[:, :1] / 255, chosen[:, 1:2])
         optimizer.zero_grad()
         (1 - similarity + absolute * error).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 0.3)
         optimizer.step()
-        with torch.no_grad():
-            pairs = zip(averaged.parameters(), network.parameters(), strict=True)
-            for slow, fast in pairs:
-                slow.lerp_(fast, max(0.015, 1 / (step + 2)))
+        averaged.update_parameters(network)
         if len(held_out) and (step + 1) % 50 == 0:
-            click.echo(f"{step + 1} M held out {measure(averaged, held_out):.4f}, mean {measure(None, held_out):.4f}")
-    return averaged
+            click.echo(
+                f"{step + 1} M held out {measure(averaged.module, held_out):.4f}, mean {measure(None, held_out):.4f}"
+            )
+    return averaged.module
 
 
 @torch.no_grad()

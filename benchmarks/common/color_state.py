@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 HEADER = "state"
 
@@ -24,7 +24,7 @@ class State:
     """
 
     network: nn.Module
-    average: nn.Module
+    average: AveragedModel
     optimizer: torch.optim.Optimizer
     step: int = 0
     seconds: float = 0.0
@@ -79,13 +79,3 @@ def stage_of(path: Path) -> str:
 
 def _below(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
-
-
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Update the running average: each value becomes `decay` times itself plus (1 - `decay`) times the network's."""
-    pairs = list(zip(average.state_dict().values(), network.state_dict().values(), strict=True))
-    means, values = zip(*((mean, value) for mean, value in pairs if mean.is_floating_point()), strict=True)
-    get_ema_multi_avg_fn(decay)(means, values, 0)
-    for mean, value in pairs:
-        if not mean.is_floating_point():
-            mean.copy_(value)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.common.even_odd import crosses
+
 # Sides of the competition's shapes in photographs of 512 pixels; smaller photographs have smaller shapes.
 RECTANGLE = (33, 150)
 SMALLEST_RECTANGLE = 18
@@ -66,8 +68,7 @@ def paint(shapes: Shapes, side: int, device: torch.device) -> Tensor:
     inside = torch.zeros_like(lost)
     for edge in edges.unbind(1):
         x0, y0, x1, y1 = edge.unbind(1)
-        height = torch.where(y1 == y0, torch.ones_like(y0), y1 - y0)
-        inside ^= ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / height + x0)
+        inside ^= crosses(y, x, (y0, x0), (y1, x1))
     lost |= inside
     for stroke in strokes.unbind(1):
         x0, y0, x1, y1, half_width = stroke.unbind(1)

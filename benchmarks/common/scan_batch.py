@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, interpolate, pad
 
 from benchmarks.common.batch_random import BatchRandom
+from benchmarks.common.even_odd import crosses
 
 SIDE = 128
 LUMA = (0.299, 0.587, 0.114)
@@ -136,10 +137,9 @@ def inside(y: Tensor, x: Tensor, corners: Tensor, counts: Tensor) -> Tensor:
     rows = torch.arange(len(corners), device=y.device)
     for number in range(corners.shape[1]):
         following = torch.where(counts <= number + 1, 0, number + 1)
-        y1, x1 = corners[:, number].view(-1, 2, 1, 1, 1).unbind(1)
-        y2, x2 = corners[rows, following.clamp_max(corners.shape[1] - 1)].view(-1, 2, 1, 1, 1).unbind(1)
-        crosses = ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1 + 1e-12) + x1)
-        result = result ^ (crosses & (counts > number).view(-1, 1, 1, 1))
+        start = corners[:, number].view(-1, 2, 1, 1, 1).unbind(1)
+        end = corners[rows, following.clamp_max(corners.shape[1] - 1)].view(-1, 2, 1, 1, 1).unbind(1)
+        result = result ^ (crosses(y, x, start, end) & (counts > number).view(-1, 1, 1, 1))
     return result
 
 

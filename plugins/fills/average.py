@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from toolbox.smooth_fill import fill_array
 
 from .frequency import BLOCK, context, extrapolate, fill_luma_and_chroma
 from .regions import Region, fill_regions
-from .weighting import load_layers, weighted_mean
+from .weighting import Layers, load_layers, weighted_mean
 
 # Sides of the windows in pixels, and rounds for each.
 WINDOWS = ((16, 12), (32, 24), (64, 30))
@@ -53,8 +54,7 @@ def fill_region(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndar
         if lost.all():
             result[box] = planes.mean(0)[..., None]
         else:
-            layers = load_layers(weights_path(WEIGHTS))
-            result[box] = weighted_mean(planes, plane[box][..., 0], lost[box], layers)[..., None]
+            result[box] = weighted_mean(planes, plane[box][..., 0], lost[box], shipped_layers())[..., None]
         return result
 
     def chroma(planes: np.ndarray) -> np.ndarray:
@@ -64,6 +64,12 @@ def fill_region(values: np.ndarray, lost: np.ndarray, region: Region) -> np.ndar
         return total / np.float32(1 + len(WINDOWS) * len(ORIGINS))
 
     return fill_luma_and_chroma(values, luma, chroma)
+
+
+@cache
+def shipped_layers() -> Layers:
+    """Return the layers of the weights `average-fill`, which are looked up and checked once."""
+    return load_layers(weights_path(WEIGHTS))
 
 
 def extrapolations(planes: np.ndarray, lost: np.ndarray, target: np.ndarray | None = None) -> Iterator[np.ndarray]:

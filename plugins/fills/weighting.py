@@ -7,7 +7,6 @@ weakened and strong detail is strengthened: the mean of many extrapolations has 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -30,7 +29,6 @@ ROWS = 64
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
-@lru_cache(maxsize=2)
 def load_layers(path: Path) -> Layers:
     """Return the weights (inputs, outputs) and biases (outputs,) of the layers, float32, from a safetensors file."""
     state = load_file(path)

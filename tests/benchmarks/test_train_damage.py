@@ -135,7 +135,7 @@ def test_a_step_changes_the_weights_unless_its_gradient_is_not_finite(tmp_path):
     training.network.head.bias.data.fill_(float("nan"))
     assert np.isnan(training.train_step(256, 0.5)) and training.skipped == 1
     assert torch.equal(training.network.head.weight, kept)
-    training.average.head.bias.fill_(float("nan"))
+    training.average.module.head.bias.fill_(float("nan"))
     (tmp_path / "weights.safetensors").unlink()
     training.save(tmp_path / "weights.safetensors")
     assert not (tmp_path / "weights.safetensors").exists() and "not finite" in messages[0]["event"]

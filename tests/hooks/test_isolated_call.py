@@ -30,7 +30,7 @@ MASK = np.zeros((8, 8), bool)
 
 @pytest.fixture(autouse=True)
 def no_warnings_of_before(monkeypatch):
-    for name in ("_warned", "_restless"):
+    for name in ("_warned", "_changing"):
         monkeypatch.setattr(isolated_call, name, set())
 
 

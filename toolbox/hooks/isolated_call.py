@@ -18,7 +18,7 @@ R = TypeVar("R")
 _running = threading.Lock()
 # The warnings that were given, and the titles of the components that have changed something.
 _warned: set[str] = set()
-_restless: set[str] = set()
+_changing: set[str] = set()
 
 
 def call_isolated(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -44,14 +44,14 @@ def call_watched(
 
     For components that are called so often that it would cost too much to watch all of them.
     """
-    is_isolated = is_early or (entry is not None and blame.title(entry) in _restless)
+    is_isolated = is_early or (entry is not None and blame.title(entry) in _changing)
     return (call_isolated if is_isolated else blame.call)(entry, function, *args, **kwargs)
 
 
 def _warn(entry: Entry, changed: list[str]) -> None:
     if not changed:
         return
-    _restless.add(blame.title(entry))
+    _changing.add(blame.title(entry))
     line = f"{blame.title(entry)} changed {', '.join(changed)} in a call, which was put back"
     if line not in _warned:
         _warned.add(line)

@@ -34,11 +34,17 @@ def find_detector(name: str, catalog: Catalog, params: Mapping[str, object] | No
     return _load(bind_component(catalog, "detector", name, params or {}))
 
 
+def damage_spec(catalog: Catalog) -> DetectorSpec | None:
+    """Return the spec of the detector of damage; None if it is not installed."""
+    if DAMAGE_DETECTOR not in catalog.names("detector"):
+        return None
+    return cast(DetectorSpec, catalog.find("detector", DAMAGE_DETECTOR).spec)
+
+
 def damage_kinds(catalog: Catalog) -> tuple[str, ...]:
     """Return the kinds of the detector of damage, in the order of their numbers; empty if none is installed."""
-    if DAMAGE_DETECTOR not in catalog.names("detector"):
-        return ()
-    return cast(DetectorSpec, catalog.find("detector", DAMAGE_DETECTOR).spec).kinds
+    spec = damage_spec(catalog)
+    return () if spec is None else spec.kinds
 
 
 def damage_detector(repair: bool | Mapping[str, object], catalog: Catalog) -> LoadedDetector | None:

@@ -11,9 +11,10 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
 from toolbox.imaging.encode import encode_png
-from toolbox.inference.detectors import damage_detector, damage_kinds
+from toolbox.inference.detectors import damage_detector, damage_kinds, damage_spec
 from toolbox.inference.options import RestoreOptions
 from toolbox.masks import kinds_of_damage
+from toolbox.masks.detectors import LoadedDetector
 from toolbox.masks.sources import check_mask_size
 from toolbox.web.album import Album, PhotoEntry
 
@@ -85,8 +86,8 @@ class Proposals:
         In a photograph that may be cut, this damage is filled as all marks: its position in the print is not known.
         """
         labels = self._repaired(self._album.entry(photo_id))
-        detector = damage_detector(True, self._catalog) if self.kinds and labels.any() else None
-        if options.may_crop or detector is None:
+        spec = damage_spec(self._catalog)
+        if options.may_crop or spec is None or not labels.any():
             return options
         pixels = {kind: labels == number for number, kind in enumerate(self.kinds, 1)}
         probabilities = {kind: where.astype(np.float32) for kind, where in pixels.items() if where.any()}
@@ -97,7 +98,7 @@ class Proposals:
         mask_options = replace(
             options.mask_options,
             path=path if rest.any() else None,
-            repair=replace(detector, detect=lambda image: found),
+            repair=LoadedDetector(name=spec.name, detect=lambda image: found, translucent=spec.translucent),
         )
         return replace(options, mask_options=mask_options)
 
