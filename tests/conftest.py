@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOOLBOX_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TOOLBOX_DISABLE", raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def disk_with_free_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report 64 GiB of free space or more, so that no result depends on the disk of the machine."""
+    measure = shutil.disk_usage
+
+    def report(path):
+        usage = measure(path)
+        return usage._replace(free=max(usage.free, 64 << 30))
+
+    monkeypatch.setattr(shutil, "disk_usage", report)
 
 
 @pytest.fixture
