@@ -1,4 +1,4 @@
-"""Drill: twenty simulated scans of damaged prints are restored with the commands of the README.
+"""Drill: twenty simulated scans of damaged prints are restored with the options that docs/restore.md names.
 
 With SCANS=FOLDER the scans and the results are written there, so that you can look at them.
 """
@@ -19,7 +19,7 @@ from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
-# The shape and the gray level of the damage, the format of the scan, and the options that the README names.
+# The shape and the gray level of the damage, the format of the scan, and the options that README and docs/restore.md name.
 KINDS = {
     "flat": (rectangle, 60, "png", ()),
     "white-tears": (tears, 255, "jpeg", ("--color", "#ffffff", "--tolerance", "12", "--grow", "3")),
@@ -29,6 +29,9 @@ KINDS = {
 }
 LOOKS = ("plain", "grain", "sepia", "faded")
 CASES = [(kind, look) for kind in KINDS for look in LOOKS]
+# Here the hole is over two heads. For faces README and docs/restore.md name this option: no fill can know a head, and the
+# default copies other parts of the photograph there (its border is 21.8 levels off, that of the smooth fill 15.9).
+FACES = {("flat", "plain"): ("--fill", "smooth")}
 SHORT = [("white-tears", "grain"), ("flat", "sepia")]
 
 
@@ -48,7 +51,7 @@ def test_a_damaged_print_is_restored(tmp_path, kind, look):
     old = folder / f"old{scan.suffix}"
     old.write_bytes(scan.file)
     io.write_png(folder / "mask.png", scan.lost.astype(np.uint8) * 255)
-    words = [str(folder / word) if word == "mask.png" else word for word in options]
+    words = [str(folder / word) if word == "mask.png" else word for word in (*options, *FACES.get((kind, look), ()))]
     result = CliRunner().invoke(main, ["restore", str(old), "-o", str(folder / "restored"), "--overwrite", *words])
     assert result.exit_code == 0, result.output
     restored = io.read_rgb(folder / "restored" / "old.png")
