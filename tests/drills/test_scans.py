@@ -19,7 +19,7 @@ from toolbox.color import integer_luma
 from toolbox.data import sample
 from toolbox.imaging import io
 
-# The shape and the gray level of the damage, the format of the scan, and the options that README and docs/restore.md name.
+# The shape and the gray level of the damage, the format of the scan, and the options that docs/restore.md names for it.
 KINDS = {
     "flat": (rectangle, 60, "png", ()),
     "white-tears": (tears, 255, "jpeg", ("--color", "#ffffff", "--tolerance", "12", "--grow", "3")),
@@ -29,8 +29,8 @@ KINDS = {
 }
 LOOKS = ("plain", "grain", "sepia", "faded")
 CASES = [(kind, look) for kind in KINDS for look in LOOKS]
-# Here the hole is over two heads. For faces README and docs/restore.md name this option: no fill can know a head, and the
-# default copies other parts of the photograph there (its border is 21.8 levels off, that of the smooth fill 15.9).
+# Here the hole is over two heads. For faces README names this option: no fill can know a head, and the default copies
+# other parts of the photograph there. (The border of the default is 21.8 levels off, that of the smooth fill 15.9.)
 FACES = {("flat", "plain"): ("--fill", "smooth")}
 SHORT = [("white-tears", "grain"), ("flat", "sepia")]
 
