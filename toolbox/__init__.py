@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from toolbox.masks.detectors import find_painted_shape
     from toolbox.models.published import weights_path
     from toolbox.models.weights import TrainedNetwork, load_network
+    from toolbox.utils.cancelling import check_cancelled
     from toolbox.utils.reuse import reuse
 
 __version__ = "0.2.0"
@@ -147,6 +148,7 @@ __all__ = [
     "WarningRecord",
     "WeightsSpec",
     "build",
+    "check_cancelled",
     "find_painted_shape",
     "hookimpl",
     "load_network",
@@ -163,6 +165,7 @@ __all__ = [
 _LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "toolbox.api")
 _LAZY["find_painted_shape"] = "toolbox.masks.detectors"
 _LAZY["weights_path"] = "toolbox.models.published"
+_LAZY["check_cancelled"] = "toolbox.utils.cancelling"
 _LAZY["reuse"] = "toolbox.utils.reuse"
 _LAZY["open_folder"] = "toolbox.data.folders"
 _LAZY |= dict.fromkeys(("TrainedNetwork", "load_network"), "toolbox.models.weights")

@@ -8,7 +8,8 @@ ToolboxError                exit 1   base class
 ├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
 ├── PluginError             exit 1   a plugin that failed
 ├── InstallationError       exit 1   something that this installation lacks (a library, a network)
-└── TrainingError           exit 1   a training run that failed
+├── TrainingError           exit 1   a training run that failed
+└── CancelledError          exit 1   work that was cancelled, see `toolbox.utils.cancelling`
 """
 
 from __future__ import annotations
@@ -90,6 +91,10 @@ class InstallationError(ToolboxError):
 
 class TrainingError(ToolboxError):
     """A training run that failed: memory ran out, or a value is NaN or infinite."""
+
+
+class CancelledError(ToolboxError):
+    """Work that was cancelled between its steps; nothing is wrong, and nothing was written."""
 
 
 def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolbox import check_cancelled
+
 MOVES = ((0, 1), (0, -1), (1, 0), (-1, 0))
 ITERATIONS = 150
 TOLERANCE = 1e-5
@@ -40,6 +42,7 @@ def blend(image: np.ndarray, lost: np.ndarray, sources: np.ndarray, start: np.nd
     direction, residual_power = step.copy(), (residual * step).sum(0)
     tolerance = TOLERANCE * np.maximum(residual_power, count)
     for _ in range(ITERATIONS):
+        check_cancelled()
         if (residual_power <= tolerance).all():
             break
         laplacian_of_direction = apply_laplacian(direction)

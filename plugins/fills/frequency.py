@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from toolbox import check_cancelled
 from toolbox.smooth_fill import fill_array, halve
 
 from .regions import FINE, Region, fill_regions
@@ -157,6 +158,7 @@ def _residual(
         known_neighbours = np.where(pending, sliding_window_view(known_blocks, (3, 3)).sum((2, 3)), -1)
         chosen = np.argwhere(known_neighbours >= min(known_neighbours.max(), 3))
         for start in range(0, len(chosen), BATCH):
+            check_cancelled()
             batch = chosen[start : start + BATCH]
             block_values = _extrapolate_blocks(
                 field, trust, batch * BLOCK + grid_start - (side - BLOCK) // 2, side, rounds

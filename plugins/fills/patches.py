@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from toolbox import check_cancelled
+
 RADIUS = 3
 SIDE = 2 * RADIUS + 1
 # The weight of a known pixel when patches are compared; that of a lost one is 1.
@@ -64,6 +66,7 @@ class Scale:
         targets = self.targets if rows is None else self.targets[rows]
         costs = np.empty(len(targets), np.float32)
         for start in range(0, len(targets), CHUNK):
+            check_cancelled()
             part = slice(start, start + CHUNK)
             differences = self.patches(targets[part])
             differences -= self.patches(sources[part])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolbox import check_cancelled
+
 from .costs import NEVER
 
 # Rounds with all labels, labels that each pixel keeps after them, rounds with these, and descents at the end.
@@ -63,6 +65,7 @@ def _rounds(
         edges.append((receiver, sender, cost))
     messages = np.zeros((4, count + 1, labels), np.float32)
     for number in range(2 * rounds):
+        check_cancelled()
         for direction, (receiver, sender, cost) in enumerate(edges):
             active = np.flatnonzero(colour[receiver] == number % 2)
             senders, receivers = sender[active], receiver[active]

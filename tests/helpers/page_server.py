@@ -13,6 +13,8 @@ from toolbox.hooks import catalog
 from toolbox.web.album import Album
 from toolbox.web.server import Service
 
+SECONDS = 600  # after which an answer is not waited for; a large photograph on a busy machine takes long
+
 
 @contextmanager
 def running(folder, **options):
@@ -52,7 +54,7 @@ def call(service, method, path, body=None, *, headers=None, token=None):
     sent = {"X-Toolbox-Token": service.token if token is None else token} | (headers or {})
     request = urllib.request.Request(url, data=body, method=method, headers=sent)
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=SECONDS) as response:
             status, kind, data = response.status, response.headers["content-type"] or "", response.read()
     except urllib.error.HTTPError as error:
         with error:

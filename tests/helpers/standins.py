@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,13 @@ def install(monkeypatch, restorer):
     importlib.import_module("toolbox.inference.arrays")
     monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda weights, **options: restorer)
     return restorer
+
+
+def hold(restorer):
+    """Let a stand-in wait in each call; return the gate that lets it go on."""
+    gate = threading.Event()
+    object.__setattr__(restorer, "before_call", lambda count: gate.wait(10))
+    return gate
 
 
 def run_restore(*arguments, code=0):

@@ -8,12 +8,13 @@ import random
 import numpy as np
 import pytest
 from page_server import add, call, restore, running, state, wait_until
-from standins import gray, run_restore
+from standins import gray, hold, run_restore
 
-from toolbox.errors import UsageError
+from toolbox.errors import OutputError, UsageError
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.masks.detectors import find_painted_shape
+from toolbox.utils import files
 from toolbox.web.album import Album
 from toolbox.web.server import Service
 
@@ -112,10 +113,7 @@ def test_a_photograph_that_fails_does_not_stop_the_next(service, restorer, photo
 
 
 def test_a_waiting_photograph_can_be_cancelled(service, restorer, photo):
-    import threading
-
-    gate = threading.Event()
-    object.__setattr__(restorer, "before_call", lambda count: gate.wait(60))
+    gate = hold(restorer)
     first, second = add(service, photo)["id"], add(service, photo)["id"]
     for photo_id in (first, second):
         call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")
@@ -125,6 +123,57 @@ def test_a_waiting_photograph_can_be_cancelled(service, restorer, photo):
     gate.set()
     wait_until(lambda: state(service, first) == "restored")
     assert len(restorer.calls) == 1
+
+
+def test_a_running_restoration_is_cancelled_and_leaves_the_photograph_as_it_was(service, restorer, photo):
+    photo_id = add(service, photo)["id"]
+    path = f"/api/photos/{photo_id}"
+    for before in (None, 1):
+        if before is not None:
+            assert restore(service, photo_id, saturation=before)["state"] == "restored"
+        entry, result = call(service, "GET", path), call(service, "GET", f"{path}/result")
+        gate = hold(restorer)
+        call(service, "POST", f"{path}/restore", b'{"saturation": 0.5}')
+        wait_until(lambda: state(service, photo_id) == "running")
+        assert call(service, "DELETE", f"{path}/restore")[1]["state"] == "running"
+        gate.set()
+        wait_until(lambda: state(service, photo_id) != "running")
+        assert (call(service, "GET", path), call(service, "GET", f"{path}/result")) == (entry, result)
+    # Asked for again while it ends, it is restored with the last settings.
+    gate = hold(restorer)
+    call(service, "POST", f"{path}/restore", b"{}")
+    wait_until(lambda: state(service, photo_id) == "running")
+    call(service, "DELETE", f"{path}/restore")
+    call(service, "POST", f"{path}/restore", b'{"saturation": 0.25}')
+    gate.set()
+    wait_until(lambda: state(service, photo_id) == "restored")
+    assert call(service, "GET", path)[1]["settings"] == {"saturation": 0.25}
+
+
+def test_a_photograph_that_is_closed_while_it_is_restored_leaves_no_file(service, restorer, photo, tmp_path):
+    gate = hold(restorer)
+    photo_id = add(service, photo)["id"]
+    call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")
+    wait_until(lambda: state(service, photo_id) == "running")
+    assert call(service, "DELETE", f"/api/photos/{photo_id}")[0] == 204
+    gate.set()
+    assert restore(service, add(service, photo)["id"])["state"] == "restored"
+    assert len(list((tmp_path / "album").iterdir())) == 1
+
+
+def test_a_full_disk_does_not_end_the_worker(service, photo, monkeypatch):
+    first, second = add(service, photo)["id"], add(service, photo)["id"]
+    write = files.write_bytes
+
+    def write_or_fail(path, data):
+        if first in str(path):
+            raise OutputError("No space left on the disk.")
+        write(path, data)
+
+    monkeypatch.setattr(files, "write_bytes", write_or_fail)
+    failed = restore(service, first)
+    assert (failed["state"], failed["reason"]) == ("failed", "No space left on the disk.")
+    assert restore(service, second)["state"] == "restored"
 
 
 def test_photographs_are_kept_over_a_restart(tmp_path, restorer, photo):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
-from standins import run_restore
+from standins import hold, run_restore
 from toolbox_plugins.damage.simulate import lay_damage
 
 from toolbox.color import integer_luma
@@ -68,6 +68,41 @@ def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restorati
     wait_for_text(page, "#guide", "Choose Restore again")
     page.click("#restore.main")
     wait_for_text(page, "#guide", "Then choose Repair, or save")
+
+
+def test_a_restoration_is_cancelled_with_the_keyboard_and_the_result_of_before_stays(page, restorer, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    gate = hold(restorer)
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.4), (0.6, 0.5)])
+    page.click("#restore")
+    page.locator("#cancel").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "cancel"
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#guide", "Cancelling")
+    gate.set()
+    wait_for_text(page, "#guide", "You see the result from before")
+    assert page.locator("#compare-row").is_visible() and page.locator("#save").is_visible()
+    assert page.evaluate("document.activeElement.id") == "restore"
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
+
+
+def test_an_album_is_cancelled_at_once(page, service, restorer, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        open_photo(page, photo(tmp_path, name))
+    gate = hold(restorer)
+    page.click("#restore-all")
+    first = service.album.entries()[0].id
+    with page.expect_response(lambda answer: answer.request.method == "DELETE" and first in answer.url):
+        page.click("#cancel-all")
+    gate.set()
+    page.locator("#cancel-all").wait_for(state="hidden")
+    assert page.locator("#photos li", has_text="✓").count() == 0 and len(restorer.calls) <= 1
+    wait_for_text(page, "#guide", "Then choose Restore.")
 
 
 def test_a_result_that_the_browser_cannot_show_says_so_and_is_saved(page, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from toolbox.color import INTEGER_LUMA_WEIGHTS
 from toolbox.guidance.alignment import reduce_to_scale, scaling, warp
 from toolbox.guidance.layer import Layer
+from toolbox.utils.cancelling import check_cancelled
 
 _STRIP_ROWS = 128
 NO_SOURCE = -1
@@ -64,6 +65,7 @@ def compose(gray: np.ndarray, lost: np.ndarray, placed: Sequence[Placed]) -> Com
     )
     ready = [_Enlarged.of(one, size) for one in placed]
     for start in range(0, size[0], _STRIP_ROWS):
+        check_cancelled()
         rows = slice(start, min(start + _STRIP_ROWS, size[0]))
         strongest = np.zeros((rows.stop - rows.start, size[1]), np.float32)
         hole = lost[rows]

@@ -19,6 +19,7 @@ from toolbox.guidance.layer import Layer, Target, make_layer, shows_the_scene
 from toolbox.guidance.matching import Features, find_features, find_homographies
 from toolbox.imaging import io
 from toolbox.imaging.sepia import measure_toning
+from toolbox.utils.cancelling import check_cancelled
 from toolbox.utils.files import printable
 
 # Photographs are aligned at this size at most, in pixels; colours and the alignment's correction are smooth.
@@ -161,6 +162,7 @@ def _layers(target: Target, features: Features, reference: Reference) -> list[La
     if damage is not None and damage.any():
         small_damage = cv2.resize(damage.astype(np.float32), small.shape[::-1], interpolation=cv2.INTER_AREA) > 0
     for homography in find_homographies(features, find_features(small, small_damage)):
+        check_cancelled()
         layer = make_layer(target, rgb, to_reference @ homography, damage)
         # A plane other than the main one is compared where the reference shows the main one too.
         if layer is None or not (layers or shows_the_scene(layer.agreement)):

@@ -14,6 +14,7 @@ import numpy as np
 from toolbox.color import INTEGER_LUMA_WEIGHTS
 from toolbox.imaging.area import shrink_levels
 from toolbox.imaging.color import exact_luma
+from toolbox.utils.cancelling import check_cancelled
 
 _STRIP_ROWS = 64
 _RADIUS = 1
@@ -45,6 +46,7 @@ def compose_rgb(target: np.ndarray, strips: Strips) -> np.ndarray:
     highest = np.float32(np.iinfo(target.dtype).max)
     red_weight, green_weight, blue_weight = (np.float32(weight) for weight in INTEGER_LUMA_WEIGHTS)
     for rows, differences in strips:
+        check_cancelled()
         luma = target[rows].astype(np.float32)
         red, blue = differences[..., 0] * highest, differences[..., 1] * highest
         green = (red_weight * red + blue_weight * blue) / green_weight

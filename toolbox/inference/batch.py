@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from toolbox.errors import DataError, OutputError, ToolboxError, named
+from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError, named
 from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.inference.photo import restore_photo
@@ -47,6 +47,9 @@ def restore_all(
         all_jobs: the photographs of all processes, so that no result replaces one of them; None: `jobs` are all.
         records: whose result each file in the output folder is; None: existing results are not checked.
         stop: called before each photograph; no more are restored once it returns True.
+
+    Raises:
+        CancelledError: the photograph in hand was cancelled, see `toolbox.utils.cancelling`.
     """
     originals = _find_originals(jobs if all_jobs is None else all_jobs, options)
     warnings: list[str] = []
@@ -58,6 +61,8 @@ def restore_all(
         warnings.clear()
         try:
             result = _restore_one(job, options, restorers, warnings, originals, records)
+        except CancelledError:
+            raise
         except ToolboxError as error:
             # Most messages open with the path of the photograph, which the result has already.
             reason = _without_path(files.printable_line(error), job.photo)

@@ -37,6 +37,7 @@ from toolbox.masks.sources import (
 from toolbox.prints.corrections import describe
 from toolbox.prints.sheet import cut_sheet
 from toolbox.utils import files
+from toolbox.utils.cancelling import check_cancelled
 
 if TYPE_CHECKING:
     from toolbox.guidance.reference import Reference
@@ -56,16 +57,19 @@ def restore_photo(
 
     Raises:
         DataError, OutputError: it can't be read, its mask can't, or its result can't be written.
+        CancelledError: see `toolbox.utils.cancelling`. Nothing was written then.
     """
     examined = _examine(job, options)
     if isinstance(examined, PhotoResult):
         return examined
+    check_cancelled()
     restored = _restore_sheet(job, options, restorers, warnings, examined)
     # Of a large photograph each array is hundreds of megabytes, so it is dropped before the result is encoded.
     before = examined.before
     del examined
     if isinstance(restored, PhotoResult):
         return restored
+    check_cancelled()
     return _write(job, options, restored, before)
 
 

@@ -19,6 +19,7 @@ from toolbox.errors import InstallationError
 from toolbox.inference.photo_view import PhotoView
 from toolbox.models.component_calls import require_finite
 from toolbox.models.forward import run_generator
+from toolbox.utils.cancelling import check_cancelled
 from toolbox.utils.limits import MIN_TILE
 from toolbox.utils.memory import is_out_of_memory
 
@@ -99,6 +100,7 @@ class TiledNetwork:
 
     @torch.inference_mode()
     def _forward(self, view: PhotoView) -> np.ndarray:
+        check_cancelled()
         tensors = view.to_tensors(self.multiple, self.device, _dtype(self.network))
         restored = run_generator(self.network, "none", *tensors)["restored"]
         require_finite(self.network, restored)

@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from toolbox.utils.cancelling import check_cancelled
+
 Value = TypeVar("Value")
 
 
@@ -63,7 +65,11 @@ def reuse(compute: Callable[[], np.ndarray], *inputs: np.ndarray | int | str) ->
     Args:
         compute: depends on `inputs` alone.
         inputs: everything that decides the result. Do not change the result: others get the same array.
+
+    Raises:
+        CancelledError: see `toolbox.utils.cancelling`.
     """
+    check_cancelled()
     results = _current.get()
     if results is None:
         return compute()

@@ -11,14 +11,14 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolbox.errors import DataError, ToolboxError, UsageError
+from toolbox.errors import DataError, OutputError, ToolboxError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_named
 from toolbox.imaging.pixels import shrink
@@ -136,6 +136,13 @@ class Album:
             del self._entries[photo_id]
         shutil.rmtree(self.folder / photo_id, ignore_errors=True)
 
+    def sweep(self, photo_id: str) -> None:
+        """Delete what was written for a photograph after it was closed."""
+        with self._lock:
+            is_open = photo_id in self._entries
+        if not is_open:
+            shutil.rmtree(self.folder / photo_id, ignore_errors=True)
+
     def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
         """Replace the mask by a PNG in which white is lost.
 
@@ -163,11 +170,16 @@ class Album:
             path.unlink()
 
     def update(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
-        """Change what is known of a photograph; one that was closed meanwhile stays closed."""
+        """Change what is known of a photograph; one that was closed meanwhile stays closed.
+
+        On a full disk, the change is kept in memory alone.
+        """
         with self._lock:
             entry = self._entries.get(photo_id)
             if entry is not None:
-                self._store(replace(entry, **changes))
+                self._entries[photo_id] = replace(entry, **changes)
+                with suppress(OutputError):
+                    self._store(self._entries[photo_id])
 
     def path(self, photo_id: str, name: str) -> Path:
         """Return the path of a file of a photograph, whether it exists or not; the server chooses `name`."""

@@ -7,17 +7,20 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolbox.errors import ToolboxError, UsageError, named
+from toolbox.errors import CancelledError, ToolboxError, UsageError, named
 from toolbox.inference.batch import restore_all
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files
-from toolbox.web.album import HINTS, Album
+from toolbox.utils.cancelling import cancellable
+from toolbox.web.album import HINTS, Album, PhotoEntry
 from toolbox.web.prints import correction_options
 
 MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
+# The fields of `PhotoEntry` that a restoration changes.
+OUTCOME = ("state", "reason", "notes", "origins", "settings")
 
 
 class Worker:
@@ -41,6 +44,10 @@ class Worker:
         self._repairing = repairing
         self._waiting: queue.Queue[str | None] = queue.Queue()
         self._asked: dict[str, dict[str, Any]] = {}
+        # What photographs that wait or are restored were before: a cancelled one becomes that again.
+        self._before: dict[str, dict[str, Any]] = {}
+        self._running: str | None = None
+        self._is_cancelled = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="restore", daemon=True)
         self._thread.start()
@@ -57,28 +64,35 @@ class Worker:
             KeyError: there is no such photograph.
             UsageError: too many photographs wait.
         """
-        self.album.entry(photo_id)
         with self._lock:
+            entry = self.album.entry(photo_id)
             is_waiting = photo_id in self._asked
             if not is_waiting and len(self._asked) >= MAX_WAITING:
                 raise UsageError(f"{MAX_WAITING} photographs wait to be restored. Try again later.")
+            self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
+            self._before.setdefault(photo_id, _outcome(entry))
             self._asked[photo_id] = dict(settings)
-        self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
         if not is_waiting:
             self._waiting.put(photo_id)
 
-    def cancel(self, photo_id: str) -> bool:
-        """Take a waiting photograph out of the queue; return whether it waited."""
+    def cancel(self, photo_id: str) -> None:
+        """Take a photograph out of the queue, or end its restoration after the step in hand.
+
+        It becomes what it was before: its last result stays.
+        """
         with self._lock:
             was_waiting = self._asked.pop(photo_id, None) is not None
-        if was_waiting:
-            self.album.update(photo_id, state="new")
-        return was_waiting
+            if photo_id == self._running:
+                self._is_cancelled = True
+            elif was_waiting:
+                self.album.update(photo_id, **self._before.pop(photo_id))
 
     def stop(self) -> None:
-        """End the thread after the photograph in hand."""
+        """End the thread after the step in hand; photographs that wait or are restored become what they were before."""
         with self._lock:
-            self._asked.clear()
+            unfinished = [*self._asked, *filter(None, [self._running])]
+        for photo_id in unfinished:
+            self.cancel(photo_id)
         self._waiting.put(None)
         self._thread.join()
 
@@ -86,12 +100,14 @@ class Worker:
         while (photo_id := self._waiting.get()) is not None:
             with self._lock:
                 settings = self._asked.pop(photo_id, None)
-            if settings is None:
-                continue  # cancelled
+                if settings is None:
+                    continue  # cancelled
+                self._running, self._is_cancelled = photo_id, False
             try:
-                self._restore(photo_id, settings)
-            except KeyError:
-                continue  # closed meanwhile
+                with cancellable(lambda: self._is_cancelled):
+                    self._restore(photo_id, settings)
+            except (CancelledError, KeyError):  # KeyError: closed meanwhile, or a guide was removed
+                self._finish(photo_id, **self._before[photo_id])
             except ToolboxError as error:
                 self._finish(photo_id, state="failed", reason=files.printable_line(error))
             except Exception as error:  # whatever happens, the next photograph has its turn
@@ -119,14 +135,20 @@ class Worker:
             reason=_replace(result.reason, names),
             notes=tuple(_replace(note, names) for note in (*needs_nothing, *result.notes)),
             origins=dict(result.origins),
+            settings=dict(settings),
         )
 
     def _finish(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
         """Record the outcome; a photograph that was asked for again meanwhile still waits."""
         with self._lock:
+            self._running = None
             if photo_id in self._asked:
-                changes["state"] = "waiting"
+                self._before[photo_id] |= changes
+                changes = {name: value for name, value in changes.items() if name != "settings"} | {"state": "waiting"}
+            else:
+                del self._before[photo_id]
             self.album.update(photo_id, **changes)
+        self.album.sweep(photo_id)
 
     def _names(self, photo_id: str, options: RestoreOptions) -> dict[str, str]:
         """Return what the page calls the files that messages name: no path of this machine is sent."""
@@ -136,6 +158,10 @@ class Worker:
         return {files.printable(path): name for path, name in named.items()} | {
             files.printable(self.album.path(photo_id, "")): ""
         }
+
+
+def _outcome(entry: PhotoEntry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in OUTCOME}
 
 
 def _replace(text: str, names: Mapping[str, str]) -> str:

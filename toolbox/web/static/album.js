@@ -56,7 +56,7 @@ export function showProgress(photos) {
   const busy = photos.filter(isBusy).length;
   asked = Math.max(asked, busy);
   const done = asked - busy;
-  $("progress").hidden = !busy;
+  $("progress").hidden = $("cancel-all").hidden = !busy;
   $("progress").value = done / (asked || 1);
   const minutes = done ? Math.ceil(((Date.now() - started) / done) * busy / 60000) : 0;
   $("progress-text").textContent = busy && done ? text("left", { done, total: asked, minutes }) : "";

@@ -46,7 +46,8 @@ export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" })
 export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
 export async function resultFile(id) {
   const response = await call(`${photo(id)}/result`);
-  return { blob: await response.blob(), type: response.headers.get("content-type") || "" };
+  const [type, tag] = ["content-type", "etag"].map((name) => response.headers.get(name) || "");
+  return { blob: await response.blob(), type, tag };
 }
 
 // Decode a picture without a change of its values.

@@ -47,9 +47,13 @@ async function setLanguage(language) {
 function listen() {
   const click = (id, work) => $(id).addEventListener("click", () => guarded(async () => work()));
   const change = (id, work) => $(id).addEventListener("change", () => guarded(async () => work()));
-  click("restore", () => { showStage(); return restoring.restore([state.id]); });
+  click("restore", () => {
+    showStage();
+    return isBusy(photo()) ? null : restoring.restore([state.id]);
+  });
   click("restore-all", () => restoring.restore(state.photos.map((item) => item.id)));
-  click("cancel", restoring.cancel);
+  click("cancel", () => restoring.cancel([state.id]));
+  click("cancel-all", restoring.cancelAll);
   click("clear", () => stage.clear(stage.marks));
   click("clear-strokes", () => stage.clear(stage.strokes));
   click("repair", () => { showStage(); return restoring.repair(); });

@@ -27,6 +27,7 @@ export function keep(work) {
 export function keepLayers(layers) {
   if (layers.includes(stage.marks)) {
     state.hasNewMarks = true;
+    state.isCancelled = false;
     keep(async (id) => api.setMask(id, await stage.maskPng()));
   }
   refresh();
@@ -66,7 +67,7 @@ export async function restore(ids) {
   refresh();
   try {
     await state.saved;
-    state.hasNewMarks = false;
+    state.hasNewMarks = state.isCancelled = false;
     album.begin(ids.length);
     for (const id of ids) {
       const item = state.photos.find((candidate) => candidate.id === id);
@@ -80,10 +81,17 @@ export async function restore(ids) {
   poll();
 }
 
-export async function cancel() {
-  replacePhoto(await api.cancel(state.id));
+// The server ends a restoration after the step in hand. The last photographs come first, so that none begins meanwhile.
+export async function cancel(ids) {
+  clearTimeout(again);
+  for (const id of ids) state.ending.add(id);
+  refresh();
+  for (const id of [...ids].reverse()) replacePhoto(await api.cancel(id));
   await update();
+  poll();
 }
+
+export const cancelAll = () => cancel(state.photos.filter(isBusy).map((item) => item.id));
 
 // Follow the photographs that wait or are restored.
 export function poll() {
@@ -103,9 +111,11 @@ async function update() {
   if (!album.showProgress(state.photos)) stopPolling();
   listPhotos();
   const now = photo();
+  for (const item of state.photos) if (item !== now && !isBusy(item)) state.ending.delete(item.id);
   if (!now) return;
-  refresh();
-  if (before && before.state !== now.state && !isBusy(now)) await showResult();
+  const hasEnded = !isBusy(now) && state.ending.delete(now.id);
+  if (hasEnded || (before && before.state !== now.state && !isBusy(now))) await showResult(hasEnded);
+  else refresh();
 }
 
 function stopPolling() {

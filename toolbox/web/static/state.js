@@ -8,8 +8,10 @@ export const state = {
   photos: [],
   id: null, // of the photograph that is shown
   hasNewMarks: false, // whether marks changed since it was restored
+  isCancelled: false, // whether its last restoration was cancelled, so that its result is an older one
   saved: Promise.resolve(), // fulfilled when the server has every change
   asked: new Set(), // the ids of photographs that the server is about to be asked to restore
+  ending: new Set(), // the ids of photographs whose restoration is being cancelled
 };
 
 export const photo = () => state.photos.find((item) => item.id === state.id);

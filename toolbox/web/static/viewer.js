@@ -15,6 +15,7 @@ const QUIET = 3; // seconds after which the page says how long a photograph take
 let busy = ""; // the photograph in hand and what happens to it
 let busySince = 0;
 let cannotShow = false; // whether the result has a format that browsers do not show
+let shownTag = ""; // what the server calls this version of the result
 
 export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
 
@@ -24,7 +25,7 @@ export async function show(id) {
   const hints = photo().has_hints ? api.bitmap(id, "hints") : null;
   const [picture, mask, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "mask"), hints]);
   if (!isShown(id)) return;
-  state.hasNewMarks = false;
+  state.hasNewMarks = state.isCancelled = false;
   $("drop").hidden = true;
   $("work").hidden = $("open").hidden = false;
   compare.clear();
@@ -42,7 +43,8 @@ export async function show(id) {
   listPhotos();
 }
 
-export async function showResult() {
+// `isCancelled`: the last restoration was cancelled, unless it ended before.
+export async function showResult(isCancelled = false) {
   const { id } = state;
   const result = photo().state === "restored" ? await api.resultFile(id) : null;
   // Browsers show no TIFF; such a result can be saved, but not compared.
@@ -52,6 +54,8 @@ export async function showResult() {
   const before = isCut ? await api.bitmap(id, "sheet") : null;
   if (!isShown(id)) return;
   cannotShow = Boolean(result) && !picture;
+  if (isCancelled) state.isCancelled = state.hasNewMarks = !result || result.tag === shownTag;
+  shownTag = result?.tag;
   if (picture && !compare.isOn()) {
     compare.moveTo(compare.START);
     $("show-mask").checked = false;
@@ -88,7 +92,10 @@ function guideDone() {
   return proposals.isFound() ? "guideFound" : "guideRestored";
 }
 
-const activity = (item) => (item.state === "waiting" ? "waiting" : "running");
+function activity(item) {
+  if (state.ending.has(item.id)) return "ending";
+  return item.state === "waiting" ? "waiting" : "running";
+}
 
 // What is going on, with the seconds after a while.
 function busyText(item) {
@@ -101,7 +108,7 @@ function busyText(item) {
 // The one thing to do next.
 function guide(item) {
   if (isBusy(item)) return text(activity(item) === "running" && item.lost ? "runningMarks" : activity(item));
-  if (state.hasNewMarks && item.state === "restored") return text("guideChanged");
+  if (state.hasNewMarks && item.state === "restored") return text(state.isCancelled ? "guideCancelled" : "guideChanged");
   if (item.state === "restored") return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
   if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
   if (item.state === "unchanged" && !state.hasNewMarks) return text("unchanged");
@@ -112,6 +119,7 @@ function guide(item) {
 export function refresh() {
   const item = photo();
   if (!item) return;
+  const focused = document.activeElement;
   $("facts").textContent = facts(item);
   $("guide").textContent = guide(item);
   $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
@@ -126,10 +134,13 @@ export function refresh() {
   $("repair").disabled = !proposals.count();
   $("repair").classList.toggle("main", !state.hasNewMarks);
   $("save").classList.toggle("main", !state.hasNewMarks && !canRepair);
-  $("restore").disabled = isBusy(item);
+  // A button that is disabled would lose the focus, and a keyboard its position.
+  $("restore").setAttribute("aria-disabled", isBusy(item));
   $("restore").hidden = isRestored && !state.hasNewMarks;
   $("restore").textContent = text(isRestored ? "restoreAgain" : "restore");
-  $("cancel").hidden = item.state !== "waiting";
+  $("cancel").hidden = !["waiting", "running"].includes(item.state);
+  $("cancel").setAttribute("aria-disabled", state.ending.has(item.id));
+  if (focused.closest("#next-step") && focused.hidden) $("next-step").querySelector(".main:not([hidden])").focus();
   $("busy").hidden = !isBusy(item);
   $("busy-text").textContent = isBusy(item) ? busyText(item) : "";
   $("sensitivity-row").hidden = !isRestored || proposals.isLooking();
