@@ -36,6 +36,7 @@ from benchmarks.common.color_samples import Development
 from benchmarks.common.color_stages import SCORE_SHARES, Settings, Stage, plan
 from benchmarks.common.color_state import State
 from benchmarks.common.photo_store import PhotoStore
+from benchmarks.common.same_options import require_same_options
 from benchmarks.common.scan_batch import degrade
 from benchmarks.common.schedule import rate_factor
 from toolbox.config import recipe
@@ -44,7 +45,7 @@ from toolbox.models.weight_file import WeightsHeader
 from toolbox.training.state import running_average
 from toolbox.utils import files
 
-FIGURES, STATE = "figures.jsonl", "state.safetensors"
+FIGURES, STATE, OPTIONS = "figures.jsonl", "state.safetensors", "options.json"
 WARM_UP = 80  # steps
 
 
@@ -87,7 +88,10 @@ def command(
 ) -> None:
     """Train on PACK, a file of `color-pack`, and write weights and figures to a folder."""
     deadline = time.monotonic() + 60 * stop_after
-    training = Training(Settings(**options), color_pack.read(pack), out, encoder)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = Settings(**options)
+    require_options_of(out, settings, {"PACK": pack, "--encoder": encoder, "--student": student})
+    training = Training(settings, color_pack.read(pack), out, encoder)
     if student is not None:
         training.take_student(student)
     for stage in plan(training.settings, only_score=student is not None):
@@ -96,12 +100,24 @@ def command(
             return
 
 
+def require_options_of(out: Path, settings: Settings, inputs: dict[str, Path | None]) -> None:
+    """Write the options to the folder of a new training; UsageError if it has files of a training with other ones."""
+    options: dict[str, Any] = {f"--{name.replace('_', '-')}": value for name, value in settings.fixed().items()}
+    options |= {f"{name} (SHA-256)": files.sha256(path) if path else "none" for name, path in inputs.items()}
+    path = out / OPTIONS
+    if path.is_file():
+        require_same_options(out, json.loads(path.read_text("utf-8")), options)
+    elif any(out.glob("*.safetensors")):
+        raise click.UsageError(f"{out} has weights of a training without {OPTIONS}; use another --out")
+    else:
+        files.write_json(path, options)
+
+
 class Training:
     """The photographs, the finished networks and the folder of a training."""
 
     def __init__(self, settings: Settings, packs: Any, out: Path, encoder: Path | None) -> None:
         """Bring the photographs to the device."""
-        out.mkdir(parents=True, exist_ok=True)
         self.settings, self.out, self.encoder = settings, out, encoder
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
@@ -111,14 +127,12 @@ class Training:
         self.development = Development(packs["development"], settings.size)
         self.teachers: list[nn.Module] = []
         self.student: nn.Module | None = None
-        self.facts = settings.fixed()
 
     def take_student(self, path: Path) -> None:
         """Take the network of the stage `student` from a weight file."""
         network = color_networks.build(self.settings.backbone, self.settings.width, None)
         weight_file.load_weights(path, network)
         self.student = network.eval().requires_grad_(False)
-        self.facts["student"] = files.sha256(path)
 
     def finish(self, stage: Stage, deadline: float, every: float) -> bool:
         """Do a stage, or load what it wrote; return False if the time was over before its end."""
@@ -175,7 +189,7 @@ class Training:
         if source is not None:
             network.load_state_dict(source.state_dict())
         average = running_average(network, settings.average)
-        state = State(network=network, average=average, optimizer=optimizer, stage=stage.name, facts=self.facts)
+        state = State(network=network, average=average, optimizer=optimizer, stage=stage.name)
         if is_saved:
             color_state.load(self.out / STATE, state)
             click.echo(f"continue {stage.name} from step {state.step}")

@@ -2,14 +2,17 @@
 
     python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575
 
-`DIR` gets the samples, which a second training reads again, and `average-fill.safetensors`. The loss is 1 - M of the
-hole, the structural similarity along rows that the score uses, plus a part of the mean absolute error. Photographs are
-those of the set `train`; every sixth sample is not trained on, and shows the progress.
+`DIR` gets the samples, which a second training with the same photographs, split, number and seed reads again, and
+`average-fill.safetensors`. The loss is 1 - M of the hole, the structural similarity along rows that the score uses,
+plus a part of the mean absolute error. Photographs are those of the set `train`; every sixth sample is not trained on,
+and shows the progress.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -24,8 +27,10 @@ from torch.nn.functional import avg_pool2d, silu
 from benchmarks import fill
 from benchmarks.common import holes
 from benchmarks.common.fill_holes import random_holes
+from benchmarks.common.same_options import require_same_options
 from benchmarks.common.schedule import rate_factor
 from toolbox.training.state import running_average
+from toolbox.utils import files
 
 SAMPLES, WEIGHTS = "samples.npz", "average-fill.safetensors"
 PLANES = 1 + len(WINDOWS) * len(ORIGINS)
@@ -57,20 +62,34 @@ def command(
     """Fill holes in photographs of the set `train` in PHOTOS, and train the weights on the truth."""
     out.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    if not (out / SAMPLES).is_file():
+    made_with = {
+        "PHOTOS": str(photos.resolve()),
+        "--split (SHA-256)": files.sha256(split),
+        "--samples": samples,
+        "--seed": seed,
+    }
+    parts = read_samples(out / SAMPLES, made_with)
+    if parts is None:
         paths = fill.chosen(photos, split, "train", 1 << 30, ())
-        made = [part for _ in range(samples) for part in make_parts(paths, random)]
+        parts = np.stack([part for _ in range(samples) for part in make_parts(paths, random)])
         temporary = out / f"part-{SAMPLES}"
-        np.savez(temporary, parts=np.stack(made))
+        np.savez(temporary, parts=parts, options=json.dumps(made_with))
         temporary.replace(out / SAMPLES)
-    else:
-        click.echo(f"the samples of {out / SAMPLES} are used again")
-    with np.load(out / SAMPLES) as stored:
-        parts = stored["parts"]
     is_held_out = np.arange(len(parts)) // PARTS % HELD_OUT == HELD_OUT - 1
     torch.manual_seed(seed)
     network = train(parts[~is_held_out], parts[is_held_out], steps, batch, rate, absolute, random)
     save_file(layers(network), out / WEIGHTS)
+
+
+def read_samples(path: Path, made_with: dict[str, Any]) -> np.ndarray | None:
+    """Return the parts of an earlier call, or None if there is no file; UsageError if its options were others."""
+    if not path.is_file():
+        return None
+    with np.load(path) as stored:
+        options = json.loads(str(stored["options"])) if "options" in stored else {}
+        require_same_options(path, options, made_with)
+        click.echo(f"the samples of {path} are used again")
+        return np.asarray(stored["parts"])
 
 
 def make_parts(paths: list[Path], random: np.random.Generator) -> list[np.ndarray]:

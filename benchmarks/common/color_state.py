@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -20,7 +19,7 @@ HEADER = "state"
 class State:
     """Network, running average, optimizer, the number of the next step, and the training time in seconds.
 
-    `stage` is the part of the training. `facts` are the options that must not change between sessions.
+    `stage` is the part of the training.
     """
 
     network: nn.Module
@@ -29,7 +28,6 @@ class State:
     step: int = 0
     seconds: float = 0.0
     stage: str = ""
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def save(path: Path, state: State) -> None:
@@ -40,24 +38,17 @@ def save(path: Path, state: State) -> None:
     for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    header = {HEADER: json.dumps({key: getattr(state, key) for key in ("step", "seconds", "stage", "facts")})}
+    header = {HEADER: json.dumps({key: getattr(state, key) for key in ("step", "seconds", "stage")})}
     temporary = path.with_suffix(".part")
     save_file(plain, temporary, metadata=header)
     temporary.replace(path)
 
 
 def load(path: Path, state: State) -> None:
-    """Load a saved state into `state`.
-
-    Raises:
-        ValueError: it was saved with other options; the message names the first one.
-    """
+    """Load a saved state into `state`."""
     with safe_open(path, framework="pt") as opened:
         header = json.loads(opened.metadata()[HEADER])
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a mapping
-    for name, value in state.facts.items():
-        if header["facts"].get(name) != value:
-            raise ValueError(f"{path.name} was trained with {name} = {header['facts'].get(name)}, not {value}")
     for part, module in (("network", state.network), ("average", state.average)):
         module.load_state_dict(_below(tensors, part))
     saved = state.optimizer.state_dict()

@@ -144,7 +144,7 @@ def test_a_training_stops_and_continues_to_its_end(tmp_path, pack, run_benchmark
     first = run_benchmark(*common, "--stop-after", 0)
     assert first.exit_code == 0 and "stopped in teacher-0; the same command continues" in first.output
     refused = run_benchmark(*common, "--vivid", 3)
-    assert refused.exit_code != 0 and "vivid = 2.0, not 3.0" in str(refused.exception)
+    assert refused.exit_code == 2 and "was made with --vivid 2.0, not 3.0; use that value" in refused.output
     second = run_benchmark(*common)
     assert second.exit_code == 0 and "continue teacher-0 from step 1" in second.output
     rows = [json.loads(line) for line in (tmp_path / "out" / "figures.jsonl").read_text("utf-8").splitlines()]
@@ -154,10 +154,16 @@ def test_a_training_stops_and_continues_to_its_end(tmp_path, pack, run_benchmark
         load_trained(tmp_path / "out" / f"{name}.safetensors", torch.device("cpu"))
     again = run_benchmark(*common)
     assert again.exit_code == 0 and again.output == ""
+    finished = run_benchmark(*common, "--student", tmp_path / "out" / "student.safetensors")
+    assert finished.exit_code == 2 and "was made with --student (SHA-256) none, not" in finished.output
     student = ("--student", tmp_path / "out" / "student.safetensors")
     only = run_benchmark("train-color", pack, *SMALL, "--out", tmp_path / "only", *student)
     assert only.exit_code == 0, only.output
-    assert sorted(path.name for path in (tmp_path / "only").iterdir()) == ["figures.jsonl", "score.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "only").iterdir()) == [
+        "figures.jsonl",
+        "options.json",
+        "score.safetensors",
+    ]
 
 
 def test_the_stages_take_all_the_minutes(module):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from toolbox_plugins.fills import weighting
 
 from benchmarks import train_fill
@@ -95,3 +96,19 @@ def test_the_bundle_computes_what_was_trained(tmp_path):
     expected = network(torch.from_numpy(stack.transpose(2, 0, 1).astype(np.float32))[None])[0, 0].detach().numpy() * 255
     found = weighting.weighted_mean(planes, luma, lost, weighting.load_layers(path))
     assert np.abs(found - expected).max() < 0.01
+
+
+def test_samples_of_other_options_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_fill, "make_parts", lambda paths, random: [np.ones((1, 2, 2), np.float16)])
+    monkeypatch.setattr(train_fill.fill, "chosen", lambda *arguments: [])
+    monkeypatch.setattr(train_fill, "train", lambda *arguments: Weighting())
+    split = tmp_path / "split.csv"
+    split.write_text("set")
+    call = [str(tmp_path), "--split", str(split), "--out", str(tmp_path / "out"), "--samples", "2"]
+    assert CliRunner().invoke(train_fill.command, call).exit_code == 0
+    again = CliRunner().invoke(train_fill.command, [*call, "--rate", "0.1"])
+    assert again.exit_code == 0 and "are used again" in again.output
+    refused = CliRunner().invoke(train_fill.command, [*call, "--seed", "3"])
+    assert refused.exit_code == 2 and "samples.npz was made with --seed 0, not 3; use that value" in refused.output
+    split.write_text("other")
+    assert "--split (SHA-256)" in CliRunner().invoke(train_fill.command, call).output

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from penalty_contexts import penalty_context
 from torch import nn
 
 from toolbox import LossSpec, MetricSpec, Params
@@ -19,7 +20,7 @@ from toolbox.errors import PluginError
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.hooks.protocols import PenaltyContext, Sample
+from toolbox.hooks.protocols import Sample
 from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpec, PenaltySpec
 from toolbox.models import component_calls as calls
 from toolbox.models.array_calls import DegradationCall, MetricCall
@@ -146,14 +147,7 @@ def test_an_adversarial_loss_and_a_penalty_that_return_what_they_must_not():
     with pytest.raises(AttributeError) as caught:
         calls.call_adversarial_generator(watch, object(), maps, None)
     assert blame.blamed(caught.value) is watch.entry
-    context = PenaltyContext(
-        discriminate=lambda picture: maps,
-        real=PICTURES,
-        fake=PICTURES,
-        real_maps=maps,
-        fake_maps=maps,
-        random=torch.Generator(),
-    )
+    context = penalty_context(lambda picture: maps, PICTURES, PICTURES)
     watch = Watch(entry=entry(PenaltySpec))
     assert "not a scalar" in message(calls.call_penalty, watch, lambda context: context.real.mean((1, 2, 3)), context)
 

@@ -6,12 +6,12 @@ import warnings
 
 import pytest
 import torch
+from penalty_contexts import penalty_context
 
 from toolbox import LossSpec, Params, PenaltySpec
 from toolbox.config.plan import BoundComponent
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models import component_calls as calls
 from toolbox.models.component_calls import Watch
 
@@ -52,16 +52,7 @@ def test_an_adversarial_loss_and_a_penalty_without_gradient():
     maps = [torch.ones(1, 1, 2, 2, requires_grad=True)]
     with pytest.warns(PluginWarning, match=MESSAGE):
         calls.call_adversarial_generator(watch_of(LossSpec, role="adversarial"), Adversarial(), maps, None)
-    context = PenaltyContext(
-        discriminate=lambda picture: maps,
-        real=PICTURE,
-        fake=PICTURE,
-        real_maps=maps,
-        fake_maps=maps,
-        random=torch.Generator(),
-        batch_start=0,
-        batch_total=1,
-    )
+    context = penalty_context(lambda picture: maps, PICTURE, PICTURE)
     with pytest.warns(PluginWarning, match=MESSAGE):
         calls.call_penalty(watch_of(PenaltySpec), lambda context: torch.zeros(()), context)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from penalty_contexts import penalty_context
 from toolbox_plugins.adversarial import plugin
 from toolbox_plugins.adversarial.lecam import LeCam
 from toolbox_plugins.adversarial.losses import (
@@ -20,8 +22,6 @@ from toolbox_plugins.adversarial.penalties import dragan, r1, r2
 from torch import nn
 from torch.autograd import gradcheck
 from torch.nn import functional as F
-
-from toolbox import PenaltyContext
 
 LOSSES = {
     "hinge": Hinge(),
@@ -44,17 +44,6 @@ def uniform(*shape, seed=0):
 
 def maps(*values):
     return [torch.tensor(value, dtype=torch.float64) for value in values]
-
-
-def penalty_context(discriminate, real, fake, seed=0):
-    return PenaltyContext(
-        discriminate=discriminate,
-        real=real,
-        fake=fake,
-        real_maps=discriminate(real),
-        fake_maps=discriminate(fake),
-        random=torch.Generator().manual_seed(seed),
-    )
 
 
 # Losses
@@ -179,7 +168,7 @@ def test_dragan_evaluates_near_real_pictures():
 
     real = uniform(64, 3, 8, 8)
     context = penalty_context(half_square, real, real)
-    context = PenaltyContext(**{**vars(context), "discriminate": record})
+    context = replace(context, discriminate=record)
     dragan(spread=0.5, target=1.0)(context)
     noise = (inputs[0] - real) / (0.5 * np.std(real.numpy(), ddof=1))
     # The noise is a u, with a and u from U(0, 1) and one a for each picture; the mean of a picture is about a / 2.
@@ -197,16 +186,7 @@ def test_dragan_of_flat_pictures_has_no_noise():
 def lecam_step(penalty, real, fake):
     real_map, fake_map = (torch.tensor(values, dtype=torch.float64, requires_grad=True) for values in (real, fake))
     pictures = torch.zeros(1, 3, 1, 1)
-    value = penalty(
-        PenaltyContext(
-            discriminate=half_square,
-            real=pictures,
-            fake=pictures,
-            real_maps=[real_map],
-            fake_maps=[fake_map],
-            random=torch.Generator(),
-        )
-    )
+    value = penalty(penalty_context(half_square, pictures, pictures, real_maps=[real_map], fake_maps=[fake_map]))
     value.backward()
     return value.item(), real_map.grad.tolist(), fake_map.grad.tolist()
 
@@ -227,13 +207,12 @@ def test_lecam_gives_all_maps_equal_weight():
     penalty = LeCam().double()
     pictures = torch.zeros(1, 3, 1, 1)
     value = penalty(
-        PenaltyContext(
-            discriminate=half_square,
-            real=pictures,
-            fake=pictures,
+        penalty_context(
+            half_square,
+            pictures,
+            pictures,
             real_maps=maps([1.0, 1.0, 1.0, 1.0], [3.0]),
             fake_maps=maps([0.0, 0.0, 0.0, 0.0], [-2.0]),
-            random=torch.Generator(),
         )
     )
     # R = 2, F = -1; r - F is 2 and 4, R - f is 2 and 4.

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from penalty_contexts import penalty_context
 from pydantic import ValidationError
 from toolbox_plugins.default import damage, plugin, ssim
 from toolbox_plugins.default.gradient_penalty import gradient_penalty
@@ -17,7 +18,7 @@ from toolbox_plugins.default.unet import InpaintingUNet
 from torch import nn
 from torch.autograd import gradcheck
 
-from toolbox import PenaltyContext, Sample
+from toolbox import Sample
 
 SSIM = {
     "per-channel": {},
@@ -29,17 +30,6 @@ SSIM = {
 
 def uniform(*shape, seed=0):
     return torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def penalty_context(discriminate, real, fake, seed=0):
-    return PenaltyContext(
-        discriminate=discriminate,
-        real=real,
-        fake=fake,
-        real_maps=[],
-        fake_maps=[],
-        random=torch.Generator().manual_seed(seed),
-    )
 
 
 def test_lsgan_by_hand():

@@ -9,13 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from penalty_contexts import penalty_context
 from skimage.metrics import structural_similarity
 from toolbox_plugins.default import plugin, ssim
 from toolbox_plugins.default.gradient_penalty import gradient_penalty
 from toolbox_plugins.default.patchgan import LsganPatch
 from toolbox_plugins.default.unet import InpaintingUNet
-
-from toolbox import PenaltyContext
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "published_step.npz"
 
@@ -89,13 +88,8 @@ def test_gradient_penalty(reference, discriminator, monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *size, generator: reference["gradient_penalty_alpha"].view(size))
     real, fake = reference["y"], reference["generator_output"]
     value = gradient_penalty(1.0)(
-        PenaltyContext(
-            discriminate=lambda picture: discriminator(picture, real, real[:, :1]),
-            real=real,
-            fake=fake,
-            real_maps=[],
-            fake_maps=[],
-            random=torch.Generator(),
+        penalty_context(
+            lambda picture: discriminator(picture, real, real[:, :1]), real, fake, real_maps=[], fake_maps=[]
         )
     )
     assert value.item() == pytest.approx(reference["gradient_penalty"].item(), rel=1e-5)

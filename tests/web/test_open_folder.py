@@ -65,3 +65,11 @@ def test_a_second_process_does_not_serve_the_same_album(tmp_path):
     with locks.hold_lock(tmp_path / LOCK):
         result = CliRunner().invoke(main, ["--no-plugins", "serve", "--no-browser", "--keep", str(tmp_path)])
     assert result.exit_code == 2 and "Another process serves the album in --keep" in result.stderr
+
+
+def test_a_folder_to_keep_that_can_not_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    result = CliRunner().invoke(
+        main, ["--no-plugins", "serve", "--no-browser", "--keep", str(tmp_path / "file" / "in")]
+    )
+    assert result.exit_code == 1 and "a part of its path is a file, not a folder" in result.stderr

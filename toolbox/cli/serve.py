@@ -12,6 +12,7 @@ import click
 
 from toolbox.cli.common import FilePath, load_catalog
 from toolbox.errors import UsageError
+from toolbox.utils import files, locks
 
 LOOPBACK = "127.0.0.1"
 LOCK = ".album.lock"
@@ -45,7 +46,7 @@ def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - t
     with ExitStack() as stack:
         keep = options["keep"]
         if keep is not None:
-            _require_folder(keep)
+            files.ensure_folder(keep)
             stack.enter_context(_only_process(keep))
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolbox-serve-")))
         album = Album(folder)
@@ -72,8 +73,6 @@ def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - t
 @contextmanager
 def _only_process(folder: Path) -> Iterator[None]:
     """Keep other processes from serving the album in `folder`: each would not see what the other one changes."""
-    from toolbox.utils import files, locks
-
     try:
         with locks.hold_lock(folder / LOCK, remove=True):
             yield
@@ -81,10 +80,3 @@ def _only_process(folder: Path) -> Iterator[None]:
         raise UsageError(
             f"Another process serves the album in --keep {files.printable(folder)}: end it, or choose another folder."
         ) from None
-
-
-def _require_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--keep {folder}: {error.strerror}.") from None

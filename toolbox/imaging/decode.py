@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.decode_16bit import alpha_of_color
 from toolbox.imaging.exif import Exif, raw_profile, read_exif
@@ -25,7 +26,7 @@ _UNSUPPORTED_TIFF = ("unknown pixel mode", "unknown data organization", "invalid
 # The segment of a JPEG file that lists further pictures (CIPA DC-007).
 _MULTI_PICTURE = b"MPF\0II*\0"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-_IPTC_TAG, _IPTC_RESOURCE = 33723, 0x0404
+_IPTC_RESOURCE = 0x0404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def _left_out(image: ImageFile.ImageFile, png: Png | None, xmp: bytes) -> tuple[
     """Return a note on each kind of metadata that a result does not get."""
     has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        has_iptc = _IPTC_TAG in image.tag_v2
+        has_iptc = Tag.IPTCNAA in image.tag_v2
     text = [keyword for keyword in png.text if keyword != _XMP_KEYWORD and "Raw profile" not in keyword] if png else []
     kinds = {"XMP": bool(xmp), "IPTC": bool(has_iptc), "PNG text": bool(text), "comment": "comment" in image.info}
     return tuple(f"{kind} left out" for kind, is_there in kinds.items() if is_there)

@@ -15,7 +15,6 @@ import numpy as np
 from PIL import ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
-from toolbox.imaging.exif import ORIENTATION
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png, check_stream
 from toolbox.imaging.tiff_open import is_float
@@ -144,14 +143,14 @@ def alpha_of_color(pixels: np.ndarray, color: tuple[int, ...]) -> np.ndarray:
 
 def _upright(data: bytes, tags: Any) -> bytes:  # noqa: ANN401 - a mapping of Pillow
     """Return a TIFF file that says it is upright: whether OpenCV turns it depends on OpenCV's version."""
-    orientation = tags.get(ORIENTATION, 1)
+    orientation = tags.get(Tag.Orientation, 1)
     if orientation == 1:
         return data
     order = "<" if data[:2] == b"II" else ">"
     count = "Q" if b"+" in data[2:4] else "I"  # BigTIFF counts in 64 bits
     # It should be a short number (3); some programs write a long one (4).
     for kind, code in ((3, "H"), (4, "I")):
-        entry = struct.pack(f"{order}HH{count}", ORIENTATION, kind, 1)
+        entry = struct.pack(f"{order}HH{count}", Tag.Orientation, kind, 1)
         value = data.find(entry) + len(entry)
         if value >= len(entry):
             number = struct.pack(f"{order}{code}", 1)

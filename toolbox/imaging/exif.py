@@ -8,16 +8,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from PIL import Image, ImageFile, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
-ORIENTATION = 274
-_EXIF, _GPS, _INTEROP = 34665, 34853, 40965  # directories: camera settings; GPS; interoperability
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
-_IMAGE_WIDTH, _IMAGE_HEIGHT = 256, 257
-_COLOR_SPACE, _PIXEL_WIDTH, _PIXEL_HEIGHT, _SRGB = 0xA001, 0xA002, 0xA003, 1
+_INCH, _SRGB = 2, 1  # values of Tag.ResolutionUnit and Tag.ColorSpace
+# Directories: the settings of the camera, GPS.
+_EXIF, _GPS = Tag.ExifOffset, Tag.GPSInfo
 # The directory of a TIFF file is its EXIF too. These tags describe the photograph, the others the file's layout.
-_PHOTO_TAGS = {270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, _EXIF, _GPS, *range(40091, 40096)}
+_PHOTO_TAGS = {
+    *(Tag.ImageDescription, Tag.Make, Tag.Model, Tag.XResolution, Tag.YResolution, Tag.ResolutionUnit, Tag.Software),
+    *(Tag.DateTime, Tag.Artist, Tag.Copyright, _EXIF, _GPS),
+    *(Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject),
+}
+_HASSELBLAD_RAW = 46275  # not in Pillow's table
 # Tags of other files that say where something is in the file: strips, tiles, thumbnails, further directories.
-_LAYOUT_TAGS = {273, 278, 279, 288, 289, *range(322, 326), 330, 513, 514, *range(519, 522), 46275, 50740}
+_LAYOUT_TAGS = {
+    *(Tag.StripOffsets, Tag.StripByteCounts, Tag.RowsPerStrip, Tag.FreeOffsets, Tag.FreeByteCounts),
+    *(Tag.TileWidth, Tag.TileLength, Tag.TileOffsets, Tag.TileByteCounts, Tag.SubIFDs),
+    *(Tag.JpegIFOffset, Tag.JpegIFByteCount, Tag.JpegQTables, Tag.JpegDCTables, Tag.JpegACTables),
+    *(_HASSELBLAD_RAW, Tag.DNGPrivateData),
+}
 _INCHES_PER_METRE = 0.0254
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
 _RAW_PROFILE = re.compile(rb"\s*\w+\s+(\d+)\s([0-9a-fA-F\s]*)")
@@ -60,17 +69,17 @@ def read_exif(
     orientation = 1
     try:
         exif = image.getexif() if is_tiff else _parse(data) if data else Image.Exif()
-        stated = exif.get(ORIENTATION, _orientation_of_xmp(xmp))
+        stated = exif.get(Tag.Orientation, _orientation_of_xmp(xmp))
         orientation = stated if stated in range(1, 9) else 1
         width, height = image.size
         # Pillow gives the size of a TIFF upright, and that of other formats as stored.
         size = (height, width) if orientation >= 5 and not is_tiff else (width, height)
         kept = Image.Exif()
         for tag in exif:
-            if tag != ORIENTATION and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
+            if tag != Tag.Orientation and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
                 kept[tag] = _value(exif, tag, size)
-        if resolution is not None and _X_RESOLUTION not in kept:
-            kept[_X_RESOLUTION], kept[_Y_RESOLUTION], kept[_RESOLUTION_UNIT] = (*resolution, _INCH)
+        if resolution is not None and Tag.XResolution not in kept:
+            kept[Tag.XResolution], kept[Tag.YResolution], kept[Tag.ResolutionUnit] = (*resolution, _INCH)
         return Exif(orientation=orientation, data=kept.tobytes() if len(kept) else None)
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
         return Exif(orientation=orientation, notes=("unreadable EXIF left out",))
@@ -94,8 +103,8 @@ def resolution_of(data: bytes | None) -> tuple[int, int] | None:
         return None
     try:
         exif = _parse(data)
-        unit = {2: _INCHES_PER_METRE, 3: 0.01}[exif.get(_RESOLUTION_UNIT, _INCH)]
-        horizontal, vertical = (round(float(exif[tag]) / unit) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        unit = {2: _INCHES_PER_METRE, 3: 0.01}[exif.get(Tag.ResolutionUnit, _INCH)]
+        horizontal, vertical = (round(float(exif[tag]) / unit) for tag in (Tag.XResolution, Tag.YResolution))
     except Exception:  # anything may have written it
         return None
     return (horizontal, vertical) if 0 < min(horizontal, vertical) <= max(horizontal, vertical) < 1 << 31 else None
@@ -128,22 +137,22 @@ def _value(exif: Image.Exif, tag: int, size: tuple[int, int] | None = None) -> o
         return _camera_settings(exif, size)
     if tag == _GPS:
         return {key: _as_read(value) for key, value in exif.get_ifd(tag).items()}
-    if size is not None and tag in (_IMAGE_WIDTH, _IMAGE_HEIGHT):
-        return size[tag - _IMAGE_WIDTH]
+    if size is not None and tag in (Tag.ImageWidth, Tag.ImageLength):
+        return size[tag - Tag.ImageWidth]
     return _as_read(exif[tag])
 
 
 def _camera_settings(exif: Image.Exif, size: tuple[int, int] | None) -> dict[int, object]:
     settings = {key: _as_read(value) for key, value in exif.get_ifd(_EXIF).items()}
     # The offset of the directory below is not valid in another file: write the directory itself, or nothing.
-    if settings.pop(_INTEROP, None) is not None:
+    if settings.pop(Tag.ExifInteroperabilityOffset, None) is not None:
         interop: dict[int, object] = {}
         with contextlib.suppress(Exception):  # anything may have written it
-            interop = {key: _as_read(value) for key, value in exif.get_ifd(_INTEROP).items()}
+            interop = {key: _as_read(value) for key, value in exif.get_ifd(Tag.ExifInteroperabilityOffset).items()}
         if interop:
-            settings[_INTEROP] = interop
+            settings[Tag.ExifInteroperabilityOffset] = interop
     if size is not None:
-        stated = {_PIXEL_WIDTH: size[0], _PIXEL_HEIGHT: size[1], _COLOR_SPACE: _SRGB}
+        stated = {Tag.ExifImageWidth: size[0], Tag.ExifImageHeight: size[1], Tag.ColorSpace: _SRGB}
         settings |= {key: value for key, value in stated.items() if key in settings}
     return settings
 
