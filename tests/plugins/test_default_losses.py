@@ -116,7 +116,11 @@ def test_penalty_of_a_linear_discriminator_by_hand():
 def test_penalty_draws_one_blend_of_real_and_fake_per_sample():
     blends = []
     real, fake = torch.zeros(3, 3, 4, 4, dtype=torch.float64), torch.ones(3, 3, 4, 4, dtype=torch.float64)
-    gradient_penalty(1.0)(penalty_context(lambda p: [blends.append(p.detach()) or p.square()], real, fake, seed=5))
+    gradient_penalty(1.0)(
+        penalty_context(
+            lambda p: [blends.append(p.detach()) or p.square()], real, fake, real_maps=[], fake_maps=[], seed=5
+        )
+    )
     alpha = torch.rand(3, 1, 1, 1, generator=torch.Generator().manual_seed(5)).double()
     torch.testing.assert_close(blends[0], (1 - alpha).expand(3, 3, 4, 4), rtol=0, atol=0)
 
