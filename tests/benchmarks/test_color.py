@@ -144,7 +144,7 @@ def test_a_training_stops_and_continues_to_its_end(tmp_path, pack, run_benchmark
     first = run_benchmark(*common, "--stop-after", 0)
     assert first.exit_code == 0 and "stopped in teacher-0; the same command continues" in first.output
     refused = run_benchmark(*common, "--vivid", 3)
-    assert refused.exit_code == 2 and "was made with --vivid 2.0, not 3.0; use that, or" in refused.output
+    assert refused.exit_code == 2 and "was made with --vivid 2.0, not 3.0; use that value" in refused.output
     second = run_benchmark(*common)
     assert second.exit_code == 0 and "continue teacher-0 from step 1" in second.output
     rows = [json.loads(line) for line in (tmp_path / "out" / "figures.jsonl").read_text("utf-8").splitlines()]

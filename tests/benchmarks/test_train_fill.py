@@ -109,6 +109,6 @@ def test_samples_of_other_options_are_refused(tmp_path, monkeypatch):
     again = CliRunner().invoke(train_fill.command, [*call, "--rate", "0.1"])
     assert again.exit_code == 0 and "are used again" in again.output
     refused = CliRunner().invoke(train_fill.command, [*call, "--seed", "3"])
-    assert refused.exit_code == 2 and "samples.npz was made with --seed 0, not 3; use that, or" in refused.output
+    assert refused.exit_code == 2 and "samples.npz was made with --seed 0, not 3; use that value" in refused.output
     split.write_text("other")
     assert "--split (SHA-256)" in CliRunner().invoke(train_fill.command, call).output
