@@ -45,6 +45,8 @@ SAVED_EVERY, LOGGED_EVERY = 120, 50
 WARM_UP, LEAST_RATE = 100, 0.01
 # The least number of samples in a pool before it is used.
 LEAST = 64
+# The most samples in the pools that were never drawn.
+ENOUGH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +89,14 @@ class Training:
         self.step = self.skipped = 0
 
     def receive(self, workers: Workers, *, timeout: float = 0.0, most: int = 8) -> int:
-        """Move samples of the processes into the pools; return how many portions there were."""
+        """Move samples of the processes into the pools; return how many portions there were.
+
+        None is taken while there are enough that were never drawn: on a slow device the processes wait, which saves
+        their time for the training.
+        """
         for number in range(most):
+            if sum(pool.received - pool.drawn for pool in self.pools.values()) >= ENOUGH:
+                return number
             portion = workers.receive(timeout if number == 0 else 0.0)
             if portion is None:
                 return number

@@ -58,6 +58,8 @@ _WEAR: tuple[tuple[_Draw, Kind, float, float], ...] = (
 )
 # The least contrast, as a fraction of 255.
 LOW = 0.02
+# Gaps in the label of a crease up to this part of the shorter side are damaged too: between its light and dark side.
+JOINED = 0.015
 
 
 def lay_wear(
@@ -84,6 +86,14 @@ def lay_wear(
         worn = np.clip(image + np.float32(255 * sign * contrast) * relief, 0, 255)
         change = cv2.blur(np.abs(worn - image), (3, 3))
         is_damaged = (np.abs(relief) >= MIN_RELIEF) & (change >= np.maximum(MIN_CHANGE, MIN_CONTRAST * texture))
+        if draw in (draw_crease, draw_cross_folds):
+            is_damaged = _join(is_damaged, JOINED * side)
         labels[is_damaged] = KINDS.index(kind) + 1
         image = worn
     return np.rint(image).astype(np.uint8), labels
+
+
+def _join(mask: np.ndarray, gap: float) -> np.ndarray:
+    """Return a mask (H, W) bool without gaps of up to so many pixels."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * math.ceil(gap / 2) + 1,) * 2)
+    return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel) > 0)

@@ -11,6 +11,8 @@ import torch
 from click.testing import CliRunner
 from pictures import smooth
 from safetensors.torch import load_file
+from toolbox_plugins.damage import wear
+from toolbox_plugins.damage.kinds import KINDS
 from toolbox_plugins.damage.structures import DRAWERS
 from toolbox_plugins.damage.tracer import trace_half
 from toolbox_plugins.damage.wear import MIN_CHANGE, lay_wear
@@ -62,6 +64,32 @@ def test_wear_is_labelled_where_it_changes_the_photograph():
         labelled += len(change) > 0
         assert not len(change) or np.median(change) >= MIN_CHANGE - 1
     assert labelled > 6
+
+
+def test_the_label_of_a_crease_joins_its_light_and_its_dark_side(monkeypatch):
+    def draw_crease(size, side, random):
+        relief = np.zeros(size, np.float32)
+        relief[30:33], relief[35:38] = 1, -1
+        return relief
+
+    monkeypatch.setattr(wear, "draw_crease", draw_crease)
+    monkeypatch.setattr(wear, "_WEAR", ((draw_crease, "fold", 1.0, 0.35),) * 3)
+    gray = np.full((128, 128), 128, np.uint8)
+    worn, labels = lay_wear(gray, np.random.default_rng(1))
+    assert (worn[33:35] == 128).all() and (labels[30:38] == KINDS.index("fold") + 1).all()
+    assert not labels[:29].any() and not labels[39:].any()
+
+
+def test_no_samples_are_taken_while_enough_were_never_drawn():
+    class Endless:
+        def receive(self, timeout=0.0):
+            return np.zeros((PORTION, 2, 256, 256), np.uint8)
+
+    training = train_damage.Training.__new__(train_damage.Training)
+    training.pools = {256: Pool(256, 2 * PORTION, torch.device("cpu"))}
+    assert training.receive(Endless(), most=1000) == train_damage.ENOUGH // PORTION
+    training.pools[256].drawn += PORTION
+    assert training.receive(Endless(), most=1000) == 1
 
 
 @pytest.mark.parametrize("draw", dict.fromkeys(DRAWERS), ids=lambda draw: draw.__name__)
