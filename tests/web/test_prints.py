@@ -1,4 +1,4 @@
-"""Prints set right in the page: the same bytes as with the command, and the cut print to compare with."""
+"""Corrected prints in the page: the same bytes as with the command, and the cut print to compare with."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--picture",
     type=FilePath(),
     metavar="FILE",
-    help="With --photo, also write this PNG: the photo with the outline of the sheet, and the print set right.",
+    help="With --photo, also write this PNG: the photo with the outline of the sheet, and the corrected print.",
 )
 @click.option("--device", help="The device for the step.")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")

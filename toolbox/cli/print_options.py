@@ -1,4 +1,4 @@
-"""The options of `toolbox restore` that set a print right: crop, evenness, contrast, cast."""
+"""The options of `toolbox restore` that correct a print: crop, evenness, contrast, cast."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class RestoreOptions:
         mask_options: how its lost region is marked.
         keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
         keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
-        corrections: how a print is set right first; they change known pixels.
+        corrections: how a print is corrected first; they change known pixels.
         auto: the names of the corrections that each photograph's diagnosis decides; None: none, and a colour photograph
             that needs nothing is not copied.
         before_after: whether a before-and-after picture is written too.
