@@ -205,7 +205,7 @@ _RENAMED = {"Judgement": "PenaltyContext"}
 
 
 def __getattr__(name: str) -> object:
-    """Return a name that is imported late; or a renamed name's new object, with a DeprecationWarning."""
+    """Return an attribute that is imported at its first use; for an old name, the new object, with a warning."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     if name in _RENAMED:

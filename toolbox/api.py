@@ -116,7 +116,7 @@ def train(
         out: the folder of a new run; None for ``runs/<date>-<recipe>-<n>``.
         resume: the run to continue: a `Run` or its folder.
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
-        observers: objects that are told of each step and validation, besides those that the recipe names; see
+        observers: objects that are called at each step and validation, besides those that the recipe names; see
             `toolbox.Observer`.
         console: where it prints lines and draws progress bars; None for the terminal or the notebook.
 
@@ -223,7 +223,7 @@ def score(
 
     Raises:
         UsageError, DataError: as `toolbox.evaluation.score_files.score_files`, and `score_weights` in that folder.
-        TypeError: an option that does not exist, or one of another form; a list of pictures.
+        TypeError: an option that does not exist, or one that is not used in this form of the call; a list of pictures.
         ValueError: pictures of different shapes.
     """
     lpips_file = None if lpips is None else Path(lpips)
@@ -237,7 +237,7 @@ def score(
     if not isinstance(restored, np.ndarray | Image.Image):
         if not isinstance(restored, str | PathLike):
             kind = type(restored).__name__
-            raise TypeError(f"score() takes one picture, or the folders of several, not a {kind}; score each by itself")
+            raise TypeError(f"score() takes one picture, or the folders of several, not a {kind}; score each one alone")
         mask_folder, input_folder = (None if folder is None else Path(folder) for folder in (masks, inputs))
         extra = build_extra_figures(catalogs.load(), lpips_file)
         return score_files(Path(restored), Path(truth), masks=mask_folder, inputs=input_folder, extra=extra)

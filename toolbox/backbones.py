@@ -101,7 +101,7 @@ def examine(name: str, inputs: int = 3) -> Backbone:
             text = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"backbone '{name}' does not take pictures of any size: {text}") from error
     if tuple(values.shape[1] for values in maps) != backbone.channels:
-        raise ValueError(f"backbone '{name}' gives other feature maps than timm says of it")
+        raise ValueError(f"backbone '{name}' gives other feature maps than timm's description of it")
     return backbone
 
 
@@ -136,12 +136,13 @@ def read(name: str, path: Path) -> dict[str, Tensor]:
     with torch.device("meta"):
         known = {_canonical_key(key) for key in timm.create_model(name).state_dict()}
     parts = {_first_word(key) for key in known}
-    # Keys of other parts, as the head of another task, are allowed. More keys of a known part mean another network.
+    # Keys of other parts, such as the head of another task, are allowed. More keys of a known part mean another
+    # network.
     foreign = [
         key for key in tensors if (canonical := _canonical_key(key)) not in known and _first_word(canonical) in parts
     ]
     if foreign:
-        raise ValueError(f"{path} is not of '{name}': it has {len(foreign)} tensors more, as {foreign[0]}")
+        raise ValueError(f"{path} is not of '{name}': it has {len(foreign)} additional tensors, such as {foreign[0]}")
     return tensors
 
 
@@ -189,7 +190,7 @@ def fetch(name: str) -> Path:
     except OSError:
         pass  # not in the cache
     try:
-        # First one request without retries: without a network, a download would retry for minutes.
+        # First one request without retries: without an internet connection, a download would retry for minutes.
         hub.get_hf_file_metadata(hub.hf_hub_url(config.hf_hub_id, HUB_FILE), timeout=10)
         return Path(hub.hf_hub_download(config.hf_hub_id, HUB_FILE))
     except Exception as error:  # the hub's HTTP library raises many types

@@ -7,7 +7,7 @@ ToolboxError                exit 1   base class
 ├── OutputError             exit 1   a result that can't be written
 ├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
 ├── PluginError             exit 1   a plugin that failed
-├── InstallationError       exit 1   something that this installation lacks (a library, a network)
+├── InstallationError       exit 1   something that this installation lacks (a library, a connection)
 ├── TrainingError           exit 1   a training run that failed
 └── CancelledError          exit 1   work that was cancelled, see `toolbox.utils.cancelling`
 """
@@ -86,7 +86,7 @@ class PluginError(ToolboxError):
 
 
 class InstallationError(ToolboxError):
-    """Something that this installation lacks: a library, versions that fit together, a network."""
+    """Something that this installation lacks: a library, versions that fit together, an internet connection."""
 
 
 class TrainingError(ToolboxError):

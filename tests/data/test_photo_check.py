@@ -89,7 +89,7 @@ def test_swapped_folders_are_named(competition):
     (competition / "train_input").rename(competition / "train_gt")
     (competition / "other").rename(competition / "train_input")
     assert set(kinds(competition).values()) == {"swapped"}
-    assert "seem to be in each other's place" in invoke_error("run", "--data", competition, code=1)
+    assert "seem to be exchanged" in invoke_error("run", "--data", competition, code=1)
 
 
 @pytest.mark.parametrize(("count", "text"), [(6, "All 6 truths"), (2, "2 of 6 truths")])

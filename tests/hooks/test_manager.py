@@ -1,4 +1,4 @@
-"""Plugins that break: each is set aside whole, with its cause, and everything else works."""
+"""Plugins that fail: each is left out as a whole, with its cause, and everything else works."""
 
 from __future__ import annotations
 

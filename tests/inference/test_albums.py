@@ -213,7 +213,7 @@ def test_a_dry_run_prints_json(album, restore, stand_in):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--tolerance", 3], "--tolerance needs a colour; add one, as --color '#ffffff'."),
+        (["--tolerance", 3], "--tolerance needs a colour; add one, for example --color '#ffffff'."),
         (
             ["--color", "#fff"],
             "--color #fff is not a colour; write it as '#ffffff', red, green and blue from 00 to ff.",

@@ -218,7 +218,7 @@ def test_a_preview_does_not_replace_an_original(restore):
 
 
 def test_mask_means_needs_a_mask_file(restore):
-    assert "--mask-means needs a mask file; add one, as --mask mask.png." in restore("--mask-means", "white", code=2)[0]
+    assert "a mask file; add one, for example --mask mask.png." in restore("--mask-means", "white", code=2)[0]
 
 
 def test_score_reads_masks_in_the_same_way(tmp_path):

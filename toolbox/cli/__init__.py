@@ -150,7 +150,7 @@ def _show_warning(show: Callable[..., None]) -> Callable[..., None]:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="toolbox")
 @click.option("--no-plugins", is_flag=True, help="Load only the plugins that ship with toolbox.")
-@click.option("--traceback", is_flag=True, help="Also print the Python traceback of an error. It may stand anywhere.")
+@click.option("--traceback", is_flag=True, help="Also print the traceback of an error; accepted at any position.")
 @click.pass_context
 def main(context: click.Context, no_plugins: bool, traceback: bool) -> None:
     """Restore damaged or gray photographs, and train the networks that restore them.

@@ -32,7 +32,7 @@ def damage_params(
         "weights": weights,
     }
     if given["kinds"] == []:
-        raise UsageError("--kinds names no kind of damage; name some, as --kinds scratch,dust, or leave it out.")
+        raise UsageError("--kinds names no kind of damage; name some, such as --kinds scratch,dust, or leave it out.")
     params: dict[str, object] = {name: value for name, value in given.items() if value is not None}
     if not is_on:
         if params:

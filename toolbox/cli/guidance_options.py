@@ -37,7 +37,7 @@ guidance_options = option_group(
         "--palette",
         type=FilePath(),
         metavar="PHOTO",
-        help="A photo of another scene, in colour. What looks alike in the photo, as sky or grass, takes its colours.",
+        help="A photo of another scene, in colour. What looks alike in the photo, such as sky, gets its colours.",
     ),
     click.option(
         "--variants",

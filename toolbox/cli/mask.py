@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from toolbox.masks.detectors import LoadedDetector
 
 LOCK = ".masks.lock"
-# The arguments that say nothing of what is found; masks of different other options are different.
+# The arguments that do not affect what is found. If any other option differs, the masks differ.
 OUTPUT = ("photo", "out", "probabilities", "overwrite", "as_json")
 
 
@@ -126,7 +126,7 @@ def _flags(context: click.Context) -> dict[str, str]:
 
 
 def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path], Path]:
-    """Return the photographs that PHOTO stands for, and the folder that their paths are below."""
+    """Return the photographs that PHOTO names, and the folder that their paths are relative to."""
     from toolbox.inference.output_paths import REPORTS, require_separate_folder
     from toolbox.inference.photo_search import find_photos
     from toolbox.utils import files

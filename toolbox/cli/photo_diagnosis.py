@@ -63,7 +63,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
         for subject, sentence in words.describe_diagnosis(diagnosis):
             click.echo(f"  {subject}: {sentence}")
         needs_nothing = diagnosis.kind == "colour" and not options
-        click.echo("  it needs nothing for certain" if needs_nothing else f"  command: {command}")
+        click.echo("  it needs no correction for certain" if needs_nothing else f"  command: {command}")
     if picture is not None:
         files.ensure_folder(picture.parent)
         io.write_png(picture, side_by_side(words.draw_diagnosis(rgb, diagnosis)))

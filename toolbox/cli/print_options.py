@@ -20,7 +20,7 @@ print_options = option_group(
         "--cast",
         type=_STRENGTH,
         metavar="0..1",
-        help="Take away yellowing or a cast, by this strength. Changes known colours.",
+        help="Remove yellowing or a cast, by this strength. Changes known colours.",
     ),
     click.option(
         "--evenness",

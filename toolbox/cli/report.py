@@ -16,7 +16,7 @@ from toolbox.utils import files
 def command(folder: Path) -> None:
     """Write report.html into FOLDER: a run folder, or a folder of results with report.json.
 
-    The file has everything in it and loads nothing from elsewhere. For a run: scores, curves of all terms, previews,
+    The file is complete and loads nothing from elsewhere. For a run: scores, curves of all terms, previews,
     recipe and environment. For an album: each photo before and after, and the failures.
     """
     from toolbox.reports import album_report, run_files, run_report

@@ -97,8 +97,8 @@ class Batch:
     show_default=True,
     help="What is lost in a mask file. auto: white, or what its transparency shows.",
 )
-@click.option("--allow-large", is_flag=True, help="Take a mask that looks inverted or marks more than 60 %.")
-@click.option("--color", help="Treat this colour as lost, as '#ffffff'.")
+@click.option("--allow-large", is_flag=True, help="Accept a mask that looks inverted or marks more than 60 %.")
+@click.option("--color", help="Treat this colour as lost, for example '#ffffff'.")
 @click.option(
     "--tolerance",
     type=click.IntRange(0, 255),
@@ -207,7 +207,7 @@ def _restore(
     with stop_on_signals("this photo") as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
-        # torch's modules stay until the end. To look for garbage among them takes as long as a small photograph.
+        # torch's modules stay until the end. A garbage collection over them takes as long as a small photograph.
         gc.freeze()
         if options.mask_options.searches:
             options = _with_detector(arguments, options, catalog)

@@ -66,7 +66,7 @@ class Arguments:
     as_json: bool
 
 
-# These say where results go, which files are written beside them, or on which machine: not what a result looks like.
+# These choose where results go, which files are written beside them, or the device, but not what a result looks like.
 _NO_RESULT_FLAGS = {
     *("photos", "out", "device", "format", "before_after", "provenance", "variants", "preview", "archive", "report"),
     *("overwrite", "dry_run", "max_pixels", "allow_large", "as_json"),
@@ -116,12 +116,12 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
     from toolbox.masks.sources import MaskOptions, parse_color
 
     if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
-        raise UsageError("--tolerance needs a colour; add one, as --color '#ffffff'.")
+        raise UsageError("--tolerance needs a colour; add one, for example --color '#ffffff'.")
     is_file = arguments.mask not in ("auto", "none")
     if arguments.detector is not None and (arguments.mask != "auto" or arguments.color is not None):
         raise UsageError("--detector finds the lost region, which --mask or --color already says; leave one out.")
     if arguments.mask_means != "auto" and not is_file:
-        raise UsageError("--mask-means needs a mask file; add one, as --mask mask.png.")
+        raise UsageError("--mask-means needs a mask file; add one, for example --mask mask.png.")
     if is_file:
         _check_mask_path(arguments, count)
     return MaskOptions(

@@ -119,5 +119,5 @@ def warn_of_lossy_formats(jobs: Sequence[Job], console: Console) -> None:
     formats = {format_of_path(job.target) for job in jobs} - {None}
     if any(row.is_lossy for row in formats if row):
         console.print_line(
-            "--format keep: JPEG and WebP are encoded again, which loses a little. Without it nothing is lost."
+            "--format keep: JPEG and WebP are encoded again, which loses a little. The default loses nothing."
         )

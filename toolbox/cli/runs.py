@@ -1,4 +1,4 @@
-"""`toolbox runs`: list the runs in a folder, and delete what nothing needs of them."""
+"""`toolbox runs`: list the runs in a folder, and delete the files that they no longer need."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     if context.invoked_subcommand is not None:
         if folder != DEFAULT:
             name = context.invoked_subcommand
-            raise UsageError(f"The folder stands behind the command: toolbox runs {name} {files.printable(folder)}")
+            raise UsageError(f"The folder comes after the command: toolbox runs {name} {files.printable(folder)}")
         return
     from toolbox.evaluation.metrics import format_figure
     from toolbox.reports.run_files import is_run, read_run
@@ -90,7 +90,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
 @click.option("--yes", is_flag=True, help="Delete without a question.")
 @as_json
 def clean(folder: Path, yes: bool, as_json: bool) -> None:
-    """Free disk space: list what nothing needs of the run FOLDER, or of the runs in it, ask, and delete it.
+    """Free disk space: list what the run FOLDER, or the runs in it, no longer need, ask, and delete it.
 
     These are old checkpoints, but neither the newest nor that of the best weights; previews that the report does not
     show; and temporary files of processes that have ended. A run that is training is left out.

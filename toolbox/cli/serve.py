@@ -20,7 +20,7 @@ LOCK = ".album.lock"
 
 @click.command("serve")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 takes a free one."
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port; 0 chooses a free one."
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address; another than 127.0.0.1 opens it to others.")
 @click.option("--no-browser", is_flag=True, help="Only print the link.")

@@ -45,7 +45,7 @@ def command(
 ) -> None:
     """Train RECIPE with every combination of the values of --over and every seed, then compare the runs.
 
-    The same command continues a sweep that was stopped: finished runs stay, and the run in hand is resumed.
+    The same command continues a sweep that was stopped: finished runs stay, and the interrupted run is resumed.
     """
     from toolbox.config import recipe
 
@@ -111,7 +111,7 @@ def _read_range(text: str) -> list[str]:
 def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None) -> None:
     """Raise UsageError if the recipe has faults, or if the run in `folder` has another recipe or other photographs.
 
-    Photographs that were moved are no other photographs: the folder of before does not exist any more.
+    Photographs that were only moved are accepted: then the earlier folder does not exist any more.
     """
     from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run

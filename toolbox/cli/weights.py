@@ -114,7 +114,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
     type=click.FloatRange(0, 2),
     default=0.65,
     show_default=True,
-    help="Least colourfulness of the results, divided by that of the photographs.",
+    help="Minimum colourfulness of the results, as a fraction of that of the photographs.",
 )
 @click.option("-o", "--output", "file", type=FilePath(), required=True, help="The file to write.")
 @click.pass_context

@@ -62,7 +62,7 @@ def _step_faults(components: Components, step: StepSpec) -> Iterator[Fault]:
         yield Fault(location="penalties", message="need a [discriminator]; add one, or remove the penalties")
     (generator,) = components["generator"]
     if not cast(GeneratorSpec, generator.spec).restores:
-        message = f"'{generator.spec.name}' restores no pictures, so it needs a step for that, as 'segmentation'"
+        message = f"'{generator.spec.name}' restores no pictures, so it needs a step for that, such as 'segmentation'"
         yield Fault(location="generator", message=message)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe says of a component besides its params: weight, number of warm-up steps and so on.
+"""The options that a recipe sets for a component besides its params: weight, number of warm-up steps and so on.
 
 A component's table in a recipe holds the component's own params and the options of its kind, side by side.
 """

@@ -36,7 +36,7 @@ def explain_validation_error(
         error: the error that validating `model` raised.
         model: the class that was validated.
         location: the dotted key of the table in the recipe; empty for the whole recipe.
-        owner: what the keys belong to, as "loss 'ssim'".
+        owner: what the keys belong to, such as "loss 'ssim'".
     """
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]

@@ -1,4 +1,4 @@
-"""The plan: a recipe after binding (`toolbox.config.binding`), with every name looked up and every value typed."""
+"""The plan: a recipe after `toolbox.config.binding`. Every name is looked up, and every value has its type."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BoundComponent:
         label: its key in the recipe, unique in its table.
         entry: its spec and where it comes from.
         params: its params.
-        options: what the recipe says of it besides its params: weight and so on.
+        options: what the recipe sets for it besides its params: weight and so on.
         children: the components among its params, by the name of the field.
         attached: the components that have a table of their own in its table, by kind: a network's optimizer and
             schedule.

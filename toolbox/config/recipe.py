@@ -21,7 +21,8 @@ Tree = dict[str, Any]
 
 # The table that each key of the `sample` table overrides when a run uses the sample photographs.
 SAMPLE_KEYS = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
-# Old names of settings, by table, and their new names. Old recipes, run folders and weight files are read as the new.
+# Old names of settings, by table, and their new names. Old recipes, run folders and weight files are read with the new
+# names.
 RENAMED_KEYS = {("restoring", "fill"): "network_fill_size"}
 # Tables inside a component's table that name a component too, and the keys in them that are not its params.
 NAMED_TABLES = {"optimizer": RESERVED_IN_OPTIMIZERS, "schedule": RESERVED_IN_SCHEDULES}

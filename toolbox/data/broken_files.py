@@ -61,18 +61,18 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
 
 
 def check_pairing(source: Source) -> list[str]:
-    """Check a sample of the photographs, spread over the folder, and return a line for each kind of doubt.
+    """Check a sample of the photographs, spread over the folder, and return a warning line for each kind of problem.
 
     Raises:
-        DataError: pairs that show different photographs, or folders in each other's place.
+        DataError: pairs that show different photographs, or exchanged folders.
     """
     items, count = source.items, min(len(source.items), SAMPLE)
     found = examine([items[index * len(items) // count] for index in range(count)])
     wrong = [one for one in found if one.kind in ("swapped", "unrelated")]
     if wrong and len(wrong) > count / 2 and all(one.kind == "swapped" for one in wrong):
         raise DataError(
-            f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ seem to be "
-            "in each other's place; rename them."
+            f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ "
+            "seem to be exchanged; rename them."
         )
     if wrong:
         listed = "; ".join(f"{one.item.name}: {one.reason}" for one in wrong[:NAMES_IN_ERROR])
@@ -87,7 +87,7 @@ def check_pairing(source: Source) -> list[str]:
         return []
     amount = f"All {gray}" if gray == count else f"{gray} of {count}"
     photos = "truths" if source.kind == "pairs" else "photographs"
-    return [f"warning: {amount} {photos} that were checked are gray. The network learns from them to add no colours."]
+    return [f"warning: {amount} {photos} that were checked are gray. From these, the network learns to add no colours."]
 
 
 def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:
@@ -122,7 +122,7 @@ def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: 
 
 
 def _require_readable_tests(tests: Sequence[Item]) -> None:
-    """Raise DataError if a test photograph is not a complete image file, before a long training ends at it."""
+    """Raise DataError if a test photograph is not a complete image file, before a long training ends with it."""
     for item in tests:
         path = item.input or item.truth
         assert path is not None

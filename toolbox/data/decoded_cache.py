@@ -75,7 +75,7 @@ class DecodedCache:
         try:
             path = self._entry_path([self.digest(source) for source in sources], preprocessing)
         except (OSError, DataError):
-            return make()  # its error message is the better one
+            return make()  # its error message is better
         stored = self._read(path)
         if stored is not None:
             return stored

@@ -1,4 +1,4 @@
-"""What a data folder has besides the photographs of a run."""
+"""The files in a data folder that a run does not use."""
 
 from __future__ import annotations
 

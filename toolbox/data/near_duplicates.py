@@ -190,7 +190,7 @@ def _hamming_distance(words: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.nda
 
 def _common_translation(first: np.ndarray, second: np.ndarray, shifts: np.ndarray) -> np.ndarray | None:
     """Return the translation (x, y) with the most votes, None if too few different corners vote for it."""
-    shifts = shifts[:512]  # a few hundred votes decide; more only take time
+    shifts = shifts[:512]  # a few hundred votes are enough
     near = (np.abs(shifts[:, None] - shifts[None]) <= VOTE_TOLERANCE).all(axis=2)
     agreeing = np.flatnonzero(near[near.sum(axis=1).argmax()])
     corner_count = min(len(np.unique(first[agreeing])), len(np.unique(second[agreeing])))

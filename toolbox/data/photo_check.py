@@ -1,6 +1,6 @@
 """A check of photographs: can they be read, are pairs of one size, does the truth show the same in colour.
 
-A network trains on wrong pairs without an error: a shuffled truth, folders in each other's place, truths in gray.
+A network trains on wrong pairs without an error: shuffled truths, exchanged folders, truths in gray.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
 def _judge(found: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> Examination:
     """Return the finding with its kind, for a pair among others."""
     if pair.input_in_colour and not found.in_colour:
-        reason = "the input is in colour and the truth is gray: they are in each other's place"
+        reason = "the input is in colour and the truth is gray: they are exchanged"
         return replace(found, kind="swapped", reason=reason)
     partner = _partner(found.item, pair, pairs)
     if pair.correlation >= MAX_UNRELATED and not partner:

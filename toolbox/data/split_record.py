@@ -1,4 +1,4 @@
-"""The split of a run, recorded in its folder, so that a resumed run keeps it whatever happens to the photographs."""
+"""The split of a run, recorded in its folder, so that a resumed run keeps it even if the photographs have changed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def open_split(
     validation_items: Sequence[Item] = (),
     cached: bool = True,
 ) -> DataSplit:
-    """Return the split of a new run, or the one that a run has recorded, adapted to the photographs of today.
+    """Return the split of a new run, or the one that a run has recorded, adapted to the present photographs.
 
     Args:
         items: photographs with a truth, sorted by name.
@@ -196,7 +196,7 @@ def _finder(record: SplitRecord) -> Callable[[str, str], tuple[str, int] | None]
 def _add_new(parts: dict[str, list[int]], new: list[int], labels: Sequence[int], settings: Split) -> None:
     """Add new photographs to the parts."""
     validation_scenes = {labels[index] for index in parts["validation"]}
-    if not validation_scenes and len(new) > 1:  # other photographs altogether
+    if not validation_scenes and len(new) > 1:  # all photographs are new
         train, validation = split.draw_split([labels[index] for index in new], settings)
         parts["validation"] += [new[index] for index in validation][: settings.validation_limit or None]
         new = [new[index] for index in train]

@@ -66,7 +66,7 @@ def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
     names = f" ({files.listed(gray, LISTED)})" if gray else ""
     detail = f"{len(gray)} of {len(found)} {kind} are gray{names}"
     if gray:
-        detail += "; the network learns from them to add no colours"
+        detail += "; from these, the network learns to add no colours"
     yield Finding(what="colour", ok=len(gray) <= len(found) / 2, detail=detail)
 
 

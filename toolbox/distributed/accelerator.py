@@ -64,7 +64,7 @@ def make_accelerator(device: str | None = None, precision: str = "fp32", *, dist
         raise UsageError(f"{processes} processes were started, but this command runs in one. Use `toolbox run`.")
     if processes > 1:
         _require_one_gpu_each(device)
-    # Without a GPU several processes meet on the CPU.
+    # Without a GPU, several processes all use the CPU.
     chosen = pick_device("cpu" if processes > 1 and device is None and not torch.cuda.is_available() else device)
     _require_precision(precision, chosen)
     if processes > 1 and not dist.is_initialized():

@@ -64,7 +64,7 @@ def require_row_each(batch_size: int) -> None:
 
 
 def barrier() -> None:
-    """Wait until every process has come here."""
+    """Wait until every process has called this."""
     if world_size() > 1:
         dist.barrier(device_ids=[torch.cuda.current_device()] if dist.get_backend() == "nccl" else None)
 
@@ -165,7 +165,7 @@ def on_main_process(function: Callable[[], Any]) -> Any:  # noqa: ANN401 - any J
 
 
 def same_error_on_every_rank(error: ToolboxError) -> BaseException:
-    """Return what to raise for an error that all processes meet: the main process reports it, the others exit."""
+    """Return the exception to raise for an error of all processes: the main process reports it, the others exit."""
     return error if is_main_process() else SystemExit(error.exit_code)
 
 

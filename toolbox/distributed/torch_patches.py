@@ -94,7 +94,7 @@ def copied_running_statistics(network: nn.Module) -> Iterator[None]:
 
 
 def skip_update_if(optimizer: Optimizer, flag: Tensor) -> None:
-    """Have the next steps of a fused optimizer change nothing if `flag`, a scalar on the device, is not 0.
+    """Make the next steps of a fused optimizer change nothing if `flag`, a scalar on the device, is not 0.
 
     The host does not wait for the device to learn the flag.
     """
@@ -112,7 +112,7 @@ def step_schedule(schedule: LRScheduler) -> None:
 def replay_schedule(schedule: LRScheduler, count: int, step_count: int) -> None:
     """Set a schedule to the state after `count` of its steps; its optimizer must have the initial learning rates.
 
-    The schedule is stepped one by one, as in a run: a rate computed in one go differs in its last bits.
+    The schedule is stepped one by one, as in a run: a rate that is computed directly differs in its last bits.
     `step_count` is torch's own counter in the saved schedule.
     """
     start = {"last_epoch": 0, "_last_lr": list(schedule.base_lrs)}

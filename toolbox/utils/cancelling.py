@@ -26,7 +26,7 @@ def cancellable(is_cancelled: Callable[[], bool]) -> Iterator[None]:
 
 
 def check_cancelled() -> None:
-    """Raise CancelledError if the work in hand is cancelled. A call takes less than a microsecond."""
+    """Raise CancelledError if the current work is cancelled. A call takes less than a microsecond."""
     is_cancelled = _current.get()
     if is_cancelled is not None and is_cancelled():
         raise CancelledError("The work was cancelled.")

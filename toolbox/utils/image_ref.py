@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class ImageRef(Protocol):
-    """One encoded image (PNG, JPEG, TIFF, …), wherever it lies. A `pathlib.Path` may stand in its place."""
+    """One encoded image (PNG, JPEG, TIFF, …), wherever it is stored. A `pathlib.Path` may be used instead."""
 
     @property
     def name(self) -> str:
@@ -19,10 +19,10 @@ class ImageRef(Protocol):
     def identity(self) -> str:
         """Return a text that is the same as long as the bytes are, also in a later process, and cheap to compute.
 
-        The cache of decoded photographs rests on it.
+        The cache of decoded photographs relies on it.
         """
 
 
 def location(image: Path | ImageRef) -> str:
-    """Return where an image lies, for messages."""
+    """Return where an image is stored, for messages."""
     return str(image) if isinstance(image, Path) else image.name

@@ -1,4 +1,4 @@
-"""What a launcher, as torchrun, sets in the environment: the rank of this process and the number of processes."""
+"""What a launcher, such as torchrun, sets in the environment: the rank of this process and the number of processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from toolbox.errors import UsageError
 
 
 def launcher_number(name: str, default: str) -> int:
-    """Return a number that a launcher sets, as RANK; an empty value counts as not set.
+    """Return a number that a launcher sets, such as RANK; an empty value counts as not set.
 
     Raises:
         UsageError: it is not a whole number from 0.

@@ -22,7 +22,7 @@ def hold_lock(path: Path, *, wait_seconds: float = 0.0, remove: bool = False) ->
 
     Args:
         path: the lock file.
-        wait_seconds: how long another process is waited for.
+        wait_seconds: how long to wait for another process.
         remove: whether the lock file is deleted at the end, for a folder in which users look at the files.
 
     Raises:

@@ -40,7 +40,7 @@ def _temporary_cache() -> Path:
 
 
 def _user_dir(variable: str, windows_variable: str, xdg_variable: str, default: str) -> Path | None:
-    """Return the folder of a variable of ours, of the system, or below the home; None if there is no home."""
+    """Return the folder that our variable or the system's names, or one below the home folder; None without one."""
     own = os.environ.get(variable)
     if own:
         return Path(own)

@@ -1,4 +1,6 @@
-"""Reuse results of functions of arrays, where somebody changes one thing and asks again. Plugins use `toolbox.reuse`.
+"""Reuse results of functions of arrays, if a user changes one thing and repeats the request.
+
+Plugins use `toolbox.reuse`.
 
 A filler calls `reuse` for each part of its work. Outside a `reusing` block, this only calls the function. The page of
 `toolbox serve` fills inside such a block, so that a change of one mark does not fill all other holes again.
@@ -60,11 +62,11 @@ def reusing(results: Recent[np.ndarray]) -> Iterator[None]:
 
 
 def reuse(compute: Callable[[], np.ndarray], *inputs: np.ndarray | int | str) -> np.ndarray:
-    """Return the array that `compute` returns, or what it returned before for equal inputs in a `reusing` block.
+    """Return the array that `compute` returns; in a `reusing` block, that of an earlier call with equal inputs.
 
     Args:
         compute: depends on `inputs` alone.
-        inputs: everything that decides the result. Do not change the result: others get the same array.
+        inputs: everything that decides the result. Do not change the result: other callers get the same array.
 
     Raises:
         CancelledError: see `toolbox.utils.cancelling`.

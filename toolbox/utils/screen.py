@@ -1,4 +1,4 @@
-"""Print lines on stdout and stderr so that a screen that fails never ends the work.
+"""Print lines on stdout and stderr so that an error of the terminal never ends the work.
 
 The reader of a pipe may have closed it, the disk of a redirected output may be full, its encoding may lack a letter.
 """
@@ -12,7 +12,7 @@ from typing import TextIO
 
 import click
 
-# What went wrong with stdout or stderr first, in this process.
+# The first failure of stdout or stderr in this process.
 _failures: list[OSError] = []
 
 
@@ -59,7 +59,7 @@ def take_failure() -> OSError | None:
 
 
 def _silence(stream: object) -> None:
-    """Send what is written to a stream nowhere, so that Python does not fail on it at its end either."""
+    """Discard what is written to a stream, so that Python does not fail on it at exit either."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())  # type: ignore[attr-defined]

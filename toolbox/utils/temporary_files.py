@@ -1,4 +1,4 @@
-"""Temporary files and folders beside a target, and those that dead processes left.
+"""Temporary files and folders beside a target, and those that processes left when they were killed.
 
 They are called ``.NAME.HOST-PID.tmp``, so that another process can tell whether their process is still there.
 """
@@ -48,7 +48,7 @@ def use_temporary(path: Path) -> Iterator[None]:
 
 
 def remove_stale(folder: str | Path) -> list[Path]:
-    """Delete temporary files that dead processes left in `folder`.
+    """Delete temporary files in `folder` whose processes have ended.
 
     Those of other machines are deleted when they are older than a day.
 

@@ -27,7 +27,7 @@ def read_text(path: str | Path) -> str:
         ValueError: it is no plain file, or not text in these encodings; the message says so in one line.
     """
     mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe that nobody writes into would be waited for
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a pipe that nobody writes to would wait forever
         raise ValueError("it is not a plain file")
     data = Path(path).read_bytes()
     encoding = next((name for mark, name in _BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")

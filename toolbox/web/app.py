@@ -185,7 +185,7 @@ class _Api:
         return _send(self.album.entry(_photo_id(request)), status=202)
 
     async def cancel(self, request: Request) -> Response:
-        """Take a photograph out of the queue, or end its restoration after the step in hand."""
+        """Take a photograph out of the queue, or end its restoration after the current step."""
         self.worker.cancel(_photo_id(request))
         return _send(self.album.entry(_photo_id(request)))
 

@@ -1,4 +1,4 @@
-"""Set the print in an open photograph right, as the options `--contrast`, `--crop print` and `--auto` do."""
+"""Correct the print in an open photograph, as the options `--contrast`, `--crop print` and `--auto` do."""
 
 from __future__ import annotations
 

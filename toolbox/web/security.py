@@ -1,4 +1,4 @@
-"""What keeps other pages and other machines out: the token, the Host and Origin headers, the content policy."""
+"""The protection against other pages and other machines: the token, the Host and Origin headers, the content policy."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Service:
             is_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
             remedy = "Choose another port, or 0 for a free one." if is_port else HOST_REMEDY
             raise UsageError(f"--host {self.host} --port {self.port}: {error.strerror}. {remedy}") from None
-        # A browser that is quicker than the start of the server waits, instead of being refused.
+        # If the browser connects before the server answers, it waits instead of being refused.
         self._socket.listen()
         self.port = self._socket.getsockname()[1]
 
