@@ -1,4 +1,4 @@
-"""How far each pixel of a reference that was laid over the target can be believed, by the luma that is known of both.
+"""How reliable each pixel of an aligned reference is, by the luma that is known of both photographs.
 
 Three tests, all of which a pixel must pass:
 
@@ -21,7 +21,7 @@ from toolbox.guidance.fields import blur, ramp, weighted_blur
 _NEAR = 3.0
 _NOISE = (2.0 / 255, 7.0 / 255)  # least and most deviation that is taken for noise
 _SHIFT = 0.35  # pixels that are no disagreement
-_TEXTURE_SHARE = 0.08  # of the variance of a texture that may differ
+_TEXTURE_SHARE = 0.08  # fraction of the variance of a texture that may differ
 _RESIDUAL = (1.0, 3.0)  # times what is allowed: believed below, not believed above
 _CORRELATION = (0.55, 0.8)
 _CONTRAST = 2.0  # times the noise: the deviation of luma at which surroundings count as textured

@@ -156,7 +156,7 @@ def align(luma: np.ndarray, lost: np.ndarray, rgb: np.ndarray, homography: np.nd
 def match_exposure(reference: np.ndarray, luma: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the reference's luma (h, w) with the local brightness and contrast of the target's where both are known.
 
-    Over surroundings of an eighth of the picture: a shadow, a vignette or a fading, and not a thing of its own.
+    The surroundings are an eighth of the picture: this corrects a shadow, a vignette or fading, not a single object.
     """
     gain, offset = exposure_fields(reference, luma, weight)
     return gain * reference + offset
@@ -185,7 +185,7 @@ def _flow(
     error = there + _sample(back, there)
     returns = np.exp(-(error**2).sum(2))
     before, after = (blur((values - shown) ** 2, 2.0) for values in (matched, _sample(matched, there)))
-    # What fits already stays where it is: noise makes a flow of its own.
+    # Pixels that fit already are not moved: noise alone causes some flow.
     stays = before <= np.maximum(1.3 * after, (2 / 255) ** 2)
     there[stays] = 0
     # What is known in the whole surroundings of a pixel.

@@ -1,7 +1,7 @@
-"""Strokes of colour, spread over what is of like tone and texture around them, up to its edges.
+"""Strokes of colour, spread over the area of similar tone and texture around them, up to its edges.
 
 The luma says where edges are. A stroke's strength spreads from pixel to pixel, less across an edge, and fades with the
-distance; its colour spreads in the same way. A pixel takes the colour as far as the strength reaches it.
+distance; its colour spreads in the same way. The strength at a pixel decides how much of the colour it gets.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def make_layer(
 
 
 def shows_the_scene(agreement: Agreement) -> bool:
-    """Say whether a reference shows the target's scene at all, so that its pixels can be believed one by one."""
+    """Return whether a reference shows the target's scene at all; only then is each pixel tested."""
     return agreement.share >= MIN_SHARE and agreement.agreed >= MIN_AGREED and agreement.correlation >= MIN_CORRELATION
 
 

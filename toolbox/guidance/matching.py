@@ -1,8 +1,9 @@
 """Local features of two photographs, and the homographies that they agree on.
 
 SIFT (Lowe 2004) with square roots of the normalised descriptors (Arandjelovic and Zisserman 2012), Lowe's ratio test
-in both directions, and RANSAC. A scene with several planes gives several homographies. How many features agree says
-little: repeated structure of unrelated photographs agrees too. So nothing here decides whether photographs match.
+in both directions, and RANSAC. A scene with several planes gives several homographies. The number of features that
+agree is not enough to decide: repeated structure of unrelated photographs agrees too. So nothing here decides whether
+photographs match.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def find_homographies(one: Features, other: Features, planes: int = MAX_PLANES) 
             break
         found.append(homography)
         moved = cv2.perspectiveTransform(a[:, None], homography)[:, 0]
-        # What lies near to where the homography puts it belongs to its plane, and is left to the dense correction.
+        # Features near the positions that the homography gives belong to its plane; the dense correction aligns them.
         rest = np.hypot(*(moved - b).T) > 2 * MAX_ERROR
         a, b = a[rest & ~agreed], b[rest & ~agreed]
     return found

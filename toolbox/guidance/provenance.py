@@ -21,7 +21,7 @@ class Origin(IntEnum):
     COLOUR_FROM_PALETTE = 6
 
 
-# RGB of each origin in the picture: they differ in lightness too, for people who do not see all colours.
+# RGB of each origin in the picture: they differ in lightness too, for colour-blind people.
 COLOURS = {
     Origin.KNOWN: (255, 255, 255),
     Origin.COLOUR_FROM_NETWORK: (190, 190, 190),

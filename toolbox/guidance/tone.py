@@ -1,7 +1,7 @@
 """How the tones of a reference photograph become those of the target: exposure, contrast, white balance.
 
 Only the luma of the target is known. It still says something of each channel of the reference, because luma is a
-weighted sum of the channels: a reference with too much red is too bright where it is red.
+weighted sum of the channels: a reference with too much red is too bright in red parts.
 """
 
 from __future__ import annotations
@@ -110,6 +110,6 @@ def _fit_gains(x: np.ndarray, y: np.ndarray, w: np.ndarray, gamma: float) -> Ton
 
 
 def _error(residual: np.ndarray, w: np.ndarray) -> float:
-    """Return a robust root mean square: what is far off (people who moved) hardly counts."""
+    """Return a robust root mean square: large differences (people who moved) hardly count."""
     scale = 0.05
     return float(np.sqrt((w * (residual**2 / (1 + (residual / scale) ** 2))).sum() / w.sum()))

@@ -82,7 +82,7 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
 
 
 def ends_program(error: BaseException, entry: Entry) -> PluginError:
-    """Return the error for a component that raised SystemExit, or another error that no program is to handle."""
+    """Return the error for a component that raised SystemExit, or another error that programs should not handle."""
     return PluginError(
         f"{title(entry)} ends the program ({named(error)}) ({position(error, entry)}); raise an Exception instead. "
         f"Expected: {contract(entry)}. {HINT}"
@@ -144,7 +144,7 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
     Args:
         entry: the component's entry; None for a function without one.
         function: what was called; its position in its file is named.
-        fault: what it did, as "returned a dict".
+        fault: what it did, such as "returned a dict".
     """
     if entry is None:
         return WrongResultError(f"It {fault}")

@@ -29,7 +29,7 @@ VARIABLES = (
 
 
 class PluginWarning(UserWarning):
-    """A plugin did something that it should not; the program put it right and goes on."""
+    """A plugin did something that it should not; the program corrected it and continues."""
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class Kind:
     """One kind of thing that plugins supply.
 
     Attributes:
-        name: the word for one of them, as "loss".
-        plural: the word for several, as "losses".
+        name: the word for one of them, such as "loss".
+        plural: the word for several, such as "losses".
         hook: the hook that returns them as a list of specs.
         spec: the class of these specs.
         table: the recipe table that holds them; empty if there is none.

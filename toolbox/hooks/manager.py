@@ -251,7 +251,7 @@ def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
 
 
 def _similar_hook(name: str, hooks: list[str]) -> str:
-    """Return a hint at the hook that a name is a slip of; empty if none is near. The common prefix doesn't count."""
+    """Return a hint with the hook that a misspelled name probably means; empty if none is similar, prefix aside."""
     prefix = f"{PROJECT}_"
     hint = did_you_mean(name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in hooks], cutoff=0.75)
     return hint.replace("'", f"'{prefix}", 1)

@@ -1,4 +1,4 @@
-"""What an observer of a run is told: frozen records without tensors, and the methods that get them."""
+"""What an observer of a run gets: frozen records without tensors, and the methods that get them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RunStarted:
         folder: the run folder.
         name: the name of the recipe.
         recipe: the bound recipe, TOML with every value.
-        device: the device, as "cpu" or "cuda:0".
+        device: the device, such as "cpu" or "cuda:0".
         step: the number of steps taken before; above 0 if the run is continued.
         steps: the number of steps of the whole run, if nothing ends it earlier.
         epochs: the number of epochs of the whole run.
@@ -78,7 +78,7 @@ class WarningRecord:
     Attributes:
         step: the number of the last step before it, from 0.
         epoch: its epoch, from 0.
-        cause: a short name, as "overfitting".
+        cause: a short name, such as "overfitting".
         line: the warning in one line.
     """
 

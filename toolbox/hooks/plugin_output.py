@@ -29,7 +29,7 @@ def native_stdout_discarded() -> Iterator[None]:
 
 @contextmanager
 def _descriptor_of_stdout(target: int) -> Iterator[None]:
-    """Let the file descriptor of stdout lead to another one."""
+    """Redirect the file descriptor of stdout to another one."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     try:

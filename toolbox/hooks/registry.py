@@ -80,7 +80,7 @@ class Registries:
     Attributes:
         shipped: `registry.toml`.
         user: the user's registry; empty if it can't be read.
-        user_fault: why the user's registry can't be read; empty if it can. The program goes on without it.
+        user_fault: why the user's registry can't be read; empty if it can. The program continues without it.
         disabled_by_environment: the plugins that TOOLBOX_DISABLE names.
     """
 

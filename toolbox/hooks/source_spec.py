@@ -35,7 +35,7 @@ class Source:
     """The photographs of a run.
 
     Attributes:
-        kind: a word for its layout in messages, as "pairs" (damaged inputs with their truths) or "photos" (colour
+        kind: a word for its layout in messages, such as "pairs" (damaged inputs with their truths) or "photos" (colour
             photographs to be damaged).
         items: the photographs for training and validation, sorted by name; each has a truth.
         tests: the photographs to restore at the end of the run, sorted by name.

@@ -103,7 +103,7 @@ class GeneratorSpec(ComponentSpec):
     Attributes:
         auxiliary: the names of its auxiliary outputs, or a function that returns them for given params. A loss uses one
             with ``on = "name"``.
-        restores: False for a network that does not restore pictures, as one for segmentation: it returns a tensor
+        restores: False for a network that does not restore pictures, such as one for segmentation: it returns a tensor
             (B, C, h, w) whose meaning it agrees on with the training step.
     """
 
@@ -152,7 +152,7 @@ class DegradationSpec(ComponentSpec):
     Attributes:
         role: "damage" makes a damaged image from an undamaged photograph, in training and validation; "augment"
             varies training samples of every kind, also those that are damaged already.
-        kinds: the kinds of damage that it labels, as ("scratch", "stain"); only with the role "damage".
+        kinds: the kinds of damage that it labels, such as ("scratch", "stain"); only with the role "damage".
     """
 
     kind = "degradation"
@@ -176,11 +176,11 @@ class DetectorSpec(ComponentSpec):
     """A detector; see `toolbox.hooks.protocols.Detector`.
 
     Attributes:
-        kinds: the kinds of damage for which it gives probabilities, as ("scratch", "stain").
+        kinds: the kinds of damage for which it gives probabilities, such as ("scratch", "stain").
         gray_only: whether what it finds counts only in a photograph that is gray or toned elsewhere. In a colour
             photograph, a flat shape is usually a part of the picture.
-        translucent: those of `kinds` under which the picture still shows, as ("stain",). `toolbox restore --repair`
-            corrects their level and tint, and fills them only where no detail is left.
+        translucent: those of `kinds` under which the picture still shows, such as ("stain",). `toolbox restore
+            --repair` corrects their level and tint, and fills them only where no detail is left.
     """
 
     kind = "detector"
@@ -232,8 +232,8 @@ class MetricSpec(ComponentSpec):
 
     Attributes:
         better: whether a higher or a lower value is better.
-        needs_truth: False for a metric that does not compare with the truth, as colourfulness; then the truth need not
-            have the best value.
+        needs_truth: False for a metric that does not compare with the truth, such as colourfulness; then the truth need
+            not have the best value.
     """
 
     kind = "metric"

@@ -116,7 +116,8 @@ def _xmp(image: ImageFile.ImageFile, png: Png | None) -> bytes:
 def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, float] | None:
     if png:
         return tuple(0.0254 * value for value in png.resolution) if png.resolution else None  # type: ignore[return-value]
-    # A TIFF has the resolution in its tags. Programs write any into a BMP. A JPEG of unit 0 has the pixels' shape only.
+    # A TIFF has the resolution in its tags. In a BMP, programs write arbitrary values. A JPEG of unit 0 has the pixels'
+    # shape only.
     if image.format in ("TIFF", "BMP", "DIB") or image.info.get("jfif_unit") == 0:
         return None
     horizontal, vertical = image.info.get("dpi", (0, 0))
@@ -155,7 +156,7 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
             orientation = 1
         pixels, alpha = _decode_8bit(opened, notes)
     if alpha is not None and not alpha.any():
-        # A field that no program filled: the picture is opaque, and browsers and viewers show it so.
+        # No program filled this field: the picture is opaque, and browsers and viewers show it like that.
         alpha = None
         notes.append("alpha of zeros ignored")
     if orientation != 1:

@@ -131,7 +131,7 @@ def _orientation_of_xmp(xmp: bytes) -> int:
 def _value(exif: Image.Exif, tag: int, size: tuple[int, int] | None = None) -> object:
     """Return the value of a tag, or the directory below it, so that Pillow writes the bytes that it read.
 
-    With a `size` (width and height), tags that state one state this.
+    With a `size` (width and height), tags that state a size get this one.
     """
     if tag == _EXIF:
         return _camera_settings(exif, size)

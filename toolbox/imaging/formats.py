@@ -38,7 +38,7 @@ class ImageFormat:
     """An image format.
 
     Attributes:
-        name: the name in Pillow, as "PNG".
+        name: the name in Pillow, such as "PNG".
         suffixes: of its files, in lower case. Files with them are found in folders.
         magic: matches the first bytes of its files.
         opener: Pillow's class for it, called with a stream. `Image.open` would try every format that it knows.
@@ -156,13 +156,13 @@ def format_of_path(path: Path) -> ImageFormat | None:
 
 
 def missing_decoder(suffix: str) -> str:
-    """Return what must be installed to decode files with a suffix, as ".heic"; empty if nothing would help."""
+    """Return what must be installed to decode files with a suffix, such as ".heic"; empty if nothing would help."""
     row = _BY_SUFFIX.get(suffix)
     return row.decoder if row and not row.has_decoder() else ""
 
 
 def format_named(name: str) -> ImageFormat:
-    """Return the format of a name, as "PNG"; raise KeyError if it is not in the table."""
+    """Return the format of a name, such as "PNG"; raise KeyError if it is not in the table."""
     return {row.name: row for row in FORMATS}[name]
 
 

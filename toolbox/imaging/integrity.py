@@ -15,7 +15,7 @@ from PIL.ExifTags import Base as Tag
 # A JPEG marker is any 0xFF pair except a stuffed zero, a fill byte, and the restarts inside a scan.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
-# Progressive files have about ten scans. Thousands of empty ones are an attack on the reader's time.
+# Progressive files have about ten scans. Thousands of empty ones would take a reader very long: an attack.
 _MAX_JPEG_SCANS = 100
 # Values of SampleFormat: signed; complex, signed or floating-point.
 _SIGNED_OR_COMPLEX = {2, 5, 6}
@@ -32,8 +32,8 @@ class BrokenFileError(Exception):
 def check_jpeg(data: bytes) -> None:
     """Follow the segments of a JPEG file to its end marker.
 
-    End markers inside a segment, as of an EXIF thumbnail, do not count, so a cut at any byte is detected. What
-    follows the end (a second picture, a phone's video) is not checked.
+    End markers inside a segment, such as those of an EXIF thumbnail, do not count, so a cut at any byte is detected.
+    What follows the end (a second picture, a phone's video) is not checked.
 
     Raises:
         BrokenFileError: the end marker is missing, or there are too many scans.

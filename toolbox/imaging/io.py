@@ -1,6 +1,6 @@
 """Read and write image files: bytes in, uint8 or uint16 pixels out. All other modules use this one.
 
-A file may come from anyone. It is checked before it is decoded (format, completeness, size), decoded from memory,
+A file may be malicious. It is checked before it is decoded (format, completeness, size), decoded from memory,
 converted to sRGB and turned upright. Whatever fails is a DataError of one line that opens with the file's name.
 """
 
@@ -41,10 +41,10 @@ class Photo:
 
     Attributes:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, the full range of the type.
-        format: the name of its format in `toolbox.imaging.formats`, as "PNG".
+        format: the name of its format in `toolbox.imaging.formats`, such as "PNG".
         alpha: (H, W) of the same type, 0 where it is transparent; None if the file has no transparency.
         exif: EXIF for the result (it opens with ``Exif``), without orientation and thumbnail.
-        notes: what was changed, as "orientation applied".
+        notes: what was changed, such as "orientation applied".
     """
 
     pixels: np.ndarray
@@ -170,8 +170,8 @@ def subfolder_hint(folder: Path) -> str:
 def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:
     """Return the image files directly in `folder`, as `find_images` does, and the other files that may be pictures.
 
-    Notes are no pictures: text, tables and the like. A link that leads nowhere and a pipe count as files, so that the
-    one who reads them says what is wrong.
+    Notes are no pictures: text, tables and the like. A broken link and a pipe count as files, so that reading them
+    reports what is wrong.
 
     Raises:
         DataError: the folder does not exist or can't be read.
@@ -192,7 +192,7 @@ def encode(
 
     Args:
         pixels: the picture; 16 bits are rounded to 8 for a format that has no more.
-        format_name: the name of a format that has an encoder, as "PNG".
+        format_name: the name of a format that has an encoder, such as "PNG".
         exif: as in `Photo`.
         xmp: an XMP packet, see `toolbox.imaging.xmp`.
 

@@ -24,7 +24,7 @@ _MAX_EXCEPTIONS = 0.001
 _COLOR_RANGE = 32
 # Strokes cover at most this fraction of the picture; the other reading would mark more than MAX_LOST as lost.
 _MAX_STROKES = 0.4
-# Lighter than this is not black, as JPEG leaves it.
+# Lighter pixels are not black; JPEG changes black by up to this.
 _BLACK = 8
 # In 250 photographs of shared/photos at least 0.25 of the pixels are outside the two most common sixteenths of the
 # gray levels. In a mask nearly all pixels are in two of them.
@@ -81,7 +81,7 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
         return white
     low, high = int(alpha.min()), int(alpha.max())
     readings = {
-        # Half-transparent strokes, as of a soft brush, are painted too.
+        # Half-transparent strokes, such as those of a soft brush, are painted too.
         "painted": 4 * (alpha.astype(int) - low) >= high - low,
         "transparent": 2 * (alpha.astype(int) - low) < high - low,
     }

@@ -77,7 +77,7 @@ def restore(
             detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
         hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
-        palette: a photograph of another scene, whose colours what looks alike takes; a path, a PIL image or an array.
+        palette: a photograph of another scene; parts that look alike get its colours; a path, a PIL image or an array.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
@@ -85,7 +85,7 @@ def restore(
         post: the name of a post-processor, or several names, in order; None: as in the recipe. A restorer has its own.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         contrast: how far the contrast of a faded print is restored, 0 (not at all) to 1.
-        cast: how far yellowing or a cast is taken away, 0 to 1.
+        cast: how far yellowing or a cast is removed, 0 to 1.
         evenness: how far a vignette or a shadow over the sheet is evened out, 0 to 1.
         crop: "print" cuts out the sheet of a print that was photographed on a table; the result is then smaller.
         auto: whether a diagnosis decides about `crop`, `contrast` and `cast`, as far as they are not given.
@@ -98,7 +98,7 @@ def restore(
     Raises:
         DataError: a file that can't be read, or a mask of another size.
         UsageError: an option that is not valid; WeightsError: weights that can't be used.
-        TypeError, ValueError: a photograph or a mask of another form, an array of another type or shape.
+        TypeError, ValueError: a photograph or a mask that is none of these, an array of another type or shape.
     """
     if keep not in ("auto", *KEEP_MODES):
         raise UsageError(f"keep is '{keep}'; it must be auto or one of {', '.join(KEEP_MODES)}.")

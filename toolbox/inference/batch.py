@@ -45,11 +45,12 @@ def restore_all(
         restorer: its `keep` and `warn` are replaced. None: `options` ask for previews only.
         options: how they are restored.
         all_jobs: the photographs of all processes, so that no result replaces one of them; None: `jobs` are all.
-        records: whose result each file in the output folder is; None: existing results are not checked.
+        records: the photograph that each file in the output folder is made from; None: existing results are not
+            checked.
         stop: called before each photograph; no more are restored once it returns True.
 
     Raises:
-        CancelledError: the photograph in hand was cancelled, see `toolbox.utils.cancelling`.
+        CancelledError: the current photograph was cancelled, see `toolbox.utils.cancelling`.
     """
     originals = _find_originals(jobs if all_jobs is None else all_jobs, options)
     warnings: list[str] = []
@@ -70,7 +71,7 @@ def restore_all(
         except OSError as error:
             reason = _without_path(files.describe_os_error(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
-        except Exception as error:  # decoders and devices raise many types, and the other photographs must go on
+        except Exception as error:  # decoders and devices raise many types, and the batch must continue
             result = photo_result(job, status="failed", reason=files.printable(named(error)))
         yield replace(result, seconds=round(time.monotonic() - started, 3))
 

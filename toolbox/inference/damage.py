@@ -1,4 +1,4 @@
-"""Find the damage of a print, and lift what lets the picture show; the rest is left to the filler."""
+"""Find the damage of a print, and lift the stains under which the picture shows; the filler does the rest."""
 
 from __future__ import annotations
 

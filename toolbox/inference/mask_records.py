@@ -1,4 +1,4 @@
-"""Of which photograph each mask of `toolbox mask` is, and what found it, so that none passes for another."""
+"""The photograph and the options of each mask of `toolbox mask`, so that no mask is used for another photograph."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class MaskRecords:
     def require_own(self, mask: Path, photo: Path) -> None:
         """Raise OutputError if an existing mask is not that of this photograph and these options.
 
-        A mask without a record, as one that was drawn by hand, is accepted if it has the size of the photograph.
+        A mask without a record, such as one that was drawn by hand, is accepted if it has the size of the photograph.
         """
         remedy = "replace it with --overwrite, or choose another folder with -o"
         record = self.records.get(self._key(mask))

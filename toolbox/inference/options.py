@@ -27,7 +27,7 @@ class RestoreOptions:
     Attributes:
         mask_options: how its lost region is marked.
         keep: what of it is not changed; "auto": the luma of a gray or toned one, all known pixels of a colour one.
-        keep_tone: whether a toned photograph, as a sepia print, gets its own tone instead of colours.
+        keep_tone: whether a toned photograph, such as a sepia print, gets its own tone instead of colours.
         corrections: how a print is corrected first; they change known pixels.
         auto: the names of the corrections that each photograph's diagnosis decides; None: none, and a colour photograph
             that needs nothing is not copied.
@@ -35,7 +35,7 @@ class RestoreOptions:
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
         hints: the file with strokes of colour for the photograph, or None.
-        palette: the file of a photograph of another scene, whose colours what looks alike takes, or None. A photograph
+        palette: the file of a photograph of another scene, or None; parts that look alike get its colours. A photograph
             that keeps its colours does not use it.
         provenance: whether a picture of where each pixel comes from is written.
         variants: how many plausible colourings are written too, 2 to 8; 0: none.
@@ -81,7 +81,8 @@ class PhotoResult:
         kind: "gray", "toned" or "colour"; empty if it was not measured.
         lost: the fraction of its pixels that was lost.
         notes: what else was changed.
-        origins: the fraction of its pixels from each source, as "colour from reference"; empty if nothing was restored.
+        origins: the fraction of its pixels from each source, such as "colour from reference"; empty if nothing was
+            restored.
         references: the fraction of its pixels from each reference.
         seconds: the time that it took.
     """

@@ -1,4 +1,4 @@
-"""Colours from a photograph of another scene: each part of the target takes those of what looks alike in it.
+"""Colours from a photograph of another scene: each part of the target gets those of a part that looks alike.
 
 The network's classes of colours say what looks alike: two skies have like distributions, a sky and a lawn do not. They
 also say which colours are possible. So a part without a good match, or whose match has a colour that the network does

@@ -1,4 +1,4 @@
-"""Set the print in a photograph right before it is restored: cut it out, then correct its tones."""
+"""Correct the print in a photograph before it is restored: cut it out, then correct its tones."""
 
 from __future__ import annotations
 

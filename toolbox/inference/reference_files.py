@@ -36,7 +36,7 @@ def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.MAX_PIXELS) -> Iterator[Reference]:
-    """Yield the references of a photograph, which is no reference of itself.
+    """Yield the references of a photograph. A photograph is not a reference of itself.
 
     Raises:
         DataError: the only reference can't be read. Among several, a file that can't be read is skipped.

@@ -20,7 +20,7 @@ from toolbox.utils.reuse import Recent, digest, reusing
 MAX_NETWORK_BYTES = 16 << 20
 # A filled photograph has its full size. Only the last one is of use.
 MAX_FILLED = 1
-# Of the fills of single holes, for fillers that use `toolbox.reuse`. 12 megapixels of gray that are lost fit in.
+# Of the fills of single holes, for fillers that use `toolbox.reuse`. Holes of 12 megapixels of gray fit in.
 MAX_HOLE_BYTES = 64 << 20
 
 Outputs = tuple[Tensor, Mapping[str, Tensor]]
@@ -37,7 +37,7 @@ class RememberingNetwork(nn.Module):
         share_watch(self, network)
         self.train(network.training)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the network has, as `centres`
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what the network has, such as `centres`
         """Return an attribute of the wrapped network."""
         try:
             return super().__getattr__(name)

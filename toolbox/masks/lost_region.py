@@ -265,7 +265,7 @@ def _is_painted(shape: Shape, pixels: int) -> bool:
     if area < MIN_SHAPE_AREA or shape.leak > (0.35 if area > SMALL_SHAPE_AREA else 0.15):
         return False
     if shape.kind in EXACT_KINDS:
-        # Nature has no exact rectangles and circles. The fainter the edge, the longer it must be.
+        # Photographs of scenes have no exact rectangles and circles. The fainter the edge, the longer it must be.
         if shape.contrast < 4:
             is_firm = shape.contrast * shape.perimeter * (1 - shape.leak) ** 4 > MIN_FAINT_EDGE
             return is_firm and shape.drift < 0.3 and (shape.contrast >= 2 or shape.kind == "circle")

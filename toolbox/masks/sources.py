@@ -54,7 +54,7 @@ class MaskOptions:
         repair: finds damage that is lost too, whatever else marks the lost region; None: no damage is looked for.
         grow: by how many pixels the lost region is widened.
         meaning: which pixels of a mask file are lost; see `toolbox.imaging.mask_meaning`.
-        allow_large: whether a mask is taken that looks inverted or marks more than `MAX_LOST` of the photograph.
+        allow_large: whether a mask is accepted that looks inverted or marks more than `MAX_LOST` of the photograph.
         max_pixels: a larger mask file is refused.
     """
 

@@ -32,7 +32,7 @@ class Corrections:
         crop: "print" cuts out the sheet of a print on a table and straightens it.
         evenness: how far uneven light is evened out, 0 to 1.
         contrast: how far a faded contrast is restored, 0 to 1.
-        cast: how far yellowing or a cast is taken away, 0 to 1.
+        cast: how far yellowing or a cast is removed, 0 to 1.
     """
 
     crop: Crop = "none"
@@ -70,7 +70,7 @@ def chosen_corrections(
 
     Args:
         auto: whether a diagnosis decides what is None.
-        crop: as in `Corrections`; None: not chosen. So are the others.
+        crop: as in `Corrections`; None: not chosen. The same holds for the others.
         evenness: as in `Corrections`. No diagnosis decides it.
         contrast: as in `Corrections`.
         cast: as in `Corrections`.

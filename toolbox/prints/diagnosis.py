@@ -40,7 +40,8 @@ class Diagnosis:
         is_faded: whether it is faded for certain.
         cast: the chroma of its shadows in L*a*b*, 0 for a gray or toned print.
         has_cast: whether its dyes have faded differently for certain.
-        darker_corners: by which fraction the corners are darker than the lightest part; it may be the scene's light.
+        darker_corners: by which fraction the corners are darker than the lightest part; the light of the scene can be
+            the cause.
         damage: the fraction of the pixels with each kind of damage that a detector found.
     """
 

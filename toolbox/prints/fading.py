@@ -1,7 +1,7 @@
 """Tell a faded print from a photograph of fog, snow or a pale wall, by its shadows.
 
-In both, nothing is dark. But in a faded print the shadows end abruptly: what was black is now a level that many pixels
-have. In fog, few pixels are the darkest.
+In both, no pixel is dark. But in a faded print, many pixels have nearly the darkest level, because everything that was
+black has the same pale level now. In fog, few pixels have the darkest level.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DARKEST = 0.02
 # simulated from 297 of them, with and without grain. The factors are of the logarithms of: shadows, shadows of the
 # darkest channel, range, and the distance of both shadows from the darkest pixels.
 _FACTORS, _OFFSET = np.array([3.6, 2.0, -2.5, -1.3, -1.0]), -6.1
-# A colour photograph is mostly sound. A gray or toned one is mostly an old print, and is changed in any case.
+# Most colour photographs are sound. Most gray or toned ones are old prints, and are changed in any case.
 _MIN_COLOR_SCORE, _MIN_GRAY_SCORE = 3.25, 1.4
 
 

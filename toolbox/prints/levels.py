@@ -1,8 +1,8 @@
 """Contrast and casts: tables that map each level of each channel.
 
-A faded print is lighter in its shadows and darker in its lights, and its dyes fade by different amounts. The shadows
-and the lights of the picture, as robust percentiles, are moved back: of all channels together (contrast), and of each
-channel towards neutral (cast).
+A faded print is lighter in its shadows and darker in its highlights, and its dyes fade by different amounts. The
+shadows and the highlights of the picture, as robust percentiles, are moved back: of all channels together (contrast),
+and of each channel towards neutral (cast).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from toolbox.color import LUMA_WEIGHTS, integer_luma
 from toolbox.imaging.sepia import Toning, tone_table
 from toolbox.prints.working_copy import WorkingCopy
 
-# Percentiles of shadows and lights, and the levels of 255 to which the contrast brings them. Chosen on the development
-# photographs with simulated fading, docs/prints.md.
+# Percentiles of shadows and highlights, and the levels of 255 to which the contrast brings them. Chosen on the
+# development photographs with simulated fading, docs/prints.md.
 SHADOW, LIGHT = 0.5, 99.5
 SHADOW_LEVEL, LIGHT_LEVEL = 12.0, 230.0
 # The largest factor of the contrast: more only shows grain.
 _MAX_GAIN = 4.0
 # The largest factor of a channel's contrast beside that of the others.
 _MAX_CHANNEL_GAIN = 2.5
-# How much of the colour of shadows, lights and the least colourful pixels is taken away. A part of it belongs to the
+# How much of the colour of shadows, highlights and the least colourful pixels is removed. A part of it belongs to the
 # scene.
 _SHADOW_SHARE, _LIGHT_SHARE, _MIDDLE_SHARE = 1.0, 0.85, 0.6
 _LEAST_COLORFUL = 40
@@ -34,7 +34,7 @@ _STRIP_ROWS = 256
 
 
 def tone_points(copy: WorkingCopy, percentiles: Sequence[float] = (SHADOW, LIGHT)) -> np.ndarray:
-    """Return shadows and lights, or other percentiles, (2, 4): of red, green, blue and luma, in levels of 255."""
+    """Return shadows and highlights, or other percentiles, (2, 4): of red, green, blue and luma, in levels of 255."""
     smooth = cv2.blur(copy.values, (3, 3))[copy.measured]
     channels = np.column_stack([smooth, smooth @ np.array(LUMA_WEIGHTS, np.float32)])
     return np.percentile(channels, percentiles, axis=0)
@@ -43,7 +43,7 @@ def tone_points(copy: WorkingCopy, percentiles: Sequence[float] = (SHADOW, LIGHT
 def contrast_curve(copy: WorkingCopy, strength: float) -> tuple[float, float]:
     """Return (offset, gain) of ``offset + gain * level``, in levels of 255, which restores the contrast.
 
-    The curve never lowers the contrast: shadows only become darker, lights only lighter.
+    The curve never lowers the contrast: shadows only become darker, highlights only lighter.
 
     Args:
         copy: the photograph.
@@ -54,14 +54,14 @@ def contrast_curve(copy: WorkingCopy, strength: float) -> tuple[float, float]:
     gain = (bright - dark) / max(light - shadow, 1e-3)
     offset = dark - gain * shadow
     if gain > _MAX_GAIN:
-        # The middle stays where it is, as far as shadows and lights stay in the range.
+        # The middle stays where it is, as far as shadows and highlights stay in the range.
         gain = _MAX_GAIN
         offset = float(np.clip((1 - gain) * (shadow + light) / 2, dark - gain * shadow, bright - gain * light))
     return strength * offset, 1 + strength * (gain - 1)
 
 
 def cast_curves(copy: WorkingCopy, strength: float) -> np.ndarray:
-    """Return (3, 3): offset, gain and gamma of each channel, which take a cast away.
+    """Return (3, 3): offset, gain and gamma of each channel, which remove a cast.
 
     A level x of 0 to 1 becomes ``(offset + gain * x) ** gamma``, clipped to 0 to 1 before.
 

@@ -1,6 +1,7 @@
 """Find the sheet of a print that was photographed on a table, and cut it out: a quadrilateral, and its homography.
 
-What is unlike the table, as the margin of the photograph shows it, is the sheet. Its four sides are then moved to the
+The margin of the photograph shows the table. Pixels of other colours are the sheet. Its four sides are then moved to
+the
 outermost straight edges near them, and tested: each must be an edge for most of its length.
 """
 

@@ -1,4 +1,4 @@
-"""Lift stains: under a stain that lets the picture show, correct the level and the tint, and keep the detail."""
+"""Lift stains: where the picture shows under a stain, correct the level and the tint, and keep the detail."""
 
 from __future__ import annotations
 

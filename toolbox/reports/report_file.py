@@ -1,4 +1,4 @@
-"""The observer that writes report.html again while a run goes on."""
+"""The observer that writes report.html again and again during a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ReportFile:
     """Writes the report of a run after its epochs and at its end.
 
     After a report that took t seconds, the next one is written t / `MAX_FRACTION` seconds later at the earliest, except
-    the last one. So the time of long runs with short epochs does not go into reports.
+    the last one. So long runs with short epochs do not spend their time on reports.
     """
 
     def __init__(self, folder: Path) -> None:

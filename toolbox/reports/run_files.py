@@ -1,4 +1,4 @@
-"""What the files of a run folder tell, read for reports and comparisons."""
+"""The content of the files of a run folder, read for reports and comparisons."""
 
 from __future__ import annotations
 

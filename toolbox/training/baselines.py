@@ -1,6 +1,6 @@
 """The figures that a run is compared with: the pixel loss before it, methods without training, its best weights.
 
-They are measured once, and again when a resumed run has changed what they depend on.
+They are measured once, and again if a resumed run has changed what they depend on.
 """
 
 from __future__ import annotations

@@ -166,7 +166,7 @@ def find_damage(saved: Path) -> str | None:
 def rename_damaged(folder: Path) -> None:
     """Rename the damaged checkpoints that are newer than the newest undamaged one, so that they are ignored.
 
-    They are not deleted: a file on a disk that is offline today may be readable tomorrow.
+    They are not deleted: a file on a disk that is offline now may be readable later.
 
     Raises:
         OutputError: one can't be renamed.

@@ -1,4 +1,4 @@
-"""Find and delete the files of a run that nothing needs any more: old checkpoints, hidden previews, temporary files."""
+"""Find and delete files of a run that are not needed any more: old checkpoints, hidden previews, temporary files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHECKPOINT_FILE = re.compile(r"[\w-]+\.safetensors|state\.json|manifest\.json")
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """A file or folder that nothing needs.
+    """A file or folder that is not needed any more.
 
     Attributes:
         path: the file or folder.
@@ -105,7 +105,7 @@ def _checkpoint_files(path: Path) -> tuple[Path, ...] | None:
         known = {MANIFEST, *json.loads((path / MANIFEST).read_text("utf-8"))["sha256"]}
     except (OSError, ValueError, KeyError, TypeError):
         known = None
-    # Without its manifest a checkpoint is not one any more, so an interrupted deletion leaves none that is half there.
+    # Without its manifest a checkpoint is not one any more, so an interrupted deletion leaves no incomplete checkpoint.
     members = sorted(path.iterdir(), key=lambda member: member.name != MANIFEST)
     for member in members:
         is_known = _CHECKPOINT_FILE.fullmatch(member.name) and (known is None or member.name in known)
@@ -138,7 +138,7 @@ def _delete(item: Leftover) -> int:
         for member in item.members:
             member.unlink(missing_ok=True)
         if item.path.is_dir() and not item.path.is_symlink():
-            # rmdir takes no folder that has got other files meanwhile.
+            # rmdir fails for a folder that has got other files meanwhile.
             for folder in [*sorted(item.path.rglob("*"), reverse=True), item.path]:
                 folder.rmdir()
     except OSError as error:

@@ -51,7 +51,7 @@ class TrainingRun:
         validation_samples: the validation samples.
         metrics: the recipe's metrics by label.
         monitor: gives the warnings about the run.
-        observers: are told what happens; none but in the main process.
+        observers: are called at each event; only the main process has any.
         started: the time, by `time.monotonic`, at which the run would have started without interruptions.
         table: the table of the epochs on the screen.
     """
@@ -140,19 +140,19 @@ class TrainingRun:
         return 0 < self.plan.settings.validation.patience <= stale
 
     def log_step(self, record: StepRecord) -> None:
-        """Tell the observers of a step, in the main process, and give the warnings that it causes."""
+        """Call the observers with a step, in the main process, and give the warnings that it causes."""
         if collectives.is_main_process():
             self.observers.tell("on_step", record)
             self._warn(record.step, record.epoch, {"step": record.step, **record.terms})
 
     def log_validation(self, record: ValidationRecord) -> None:
-        """Tell the observers of a validation, in the main process, and give the warnings that it causes."""
+        """Call the observers with a validation, in the main process, and give the warnings that it causes."""
         if collectives.is_main_process():
             self.observers.tell("on_validation", record)
             self._warn(record.step, record.epoch, {"step": record.step, "validation": {"loss": record.loss}})
 
     def log_epoch(self, record: Mapping[str, Any]) -> None:
-        """Tell the metrics file of the steps of an epoch, in the main process, and give the warnings they cause."""
+        """Write the means of an epoch to the metrics file, in the main process, and give the warnings they cause."""
         if collectives.is_main_process():
             self.observers.tell("write_epoch", record)
             self._warn(record["step"], record["epoch"], record)

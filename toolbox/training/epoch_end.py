@@ -58,7 +58,7 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
     validation = None
     if is_last or epoch % settings.validation.every == 0:
         if not progress.pending:
-            # A validation calls metrics, which may fail in any way: nothing trained is lost by that.
+            # A validation calls metrics, which may fail in any way; with this checkpoint, no training is lost.
             save_progress(run, replace(progress, pending=True))
         validation, progress = _validate(run, replace(progress, pending=False), epoch)
     if epoch == 1:

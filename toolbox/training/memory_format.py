@@ -43,7 +43,7 @@ MAX_PIXELS = MAX_SIDE**2  # of all pictures of a measurement on a CPU, so that i
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryFormatChoice:
-    """A memory layout and what it rests on.
+    """A memory layout and the measurement behind it.
 
     Attributes:
         name: a key of `MEMORY_FORMATS`.

@@ -1,4 +1,4 @@
-"""Tell the observers of a run what happens. One that raises an error is reported once and told nothing more."""
+"""Call the observers of a run. One that raises an error is reported once and not called again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run is given and what it returns."""
+"""The inputs and the result of a run."""
 
 from __future__ import annotations
 

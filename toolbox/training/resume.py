@@ -35,7 +35,7 @@ def newest_checkpoint(folder: Path, console: Console) -> str | None:
     if saved is None and summary is not None and summary.best is not None:
         console.print_line(
             f"warning: {files.printable(folder / run_dir.CHECKPOINTS)} has no usable checkpoint, so the training "
-            f"begins again at step 0. The best weights of before, of step {summary.best.step}, are kept until a "
+            f"begins again at step 0. The earlier best weights, of step {summary.best.step}, are kept until a "
             "validation gives a better score."
         )
     return None if saved is None else str(saved)

@@ -212,7 +212,7 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
 
 
 def _mark_unfinished(folder: Path) -> None:
-    """Record that a finished run goes on, before its first step: this process may be killed."""
+    """Record that a finished run is continued, before its first step: this process may be killed."""
     summary = run_records.read_summary(folder)
     if summary is not None and summary.loss_after is not None:
         run_records.write_summary(folder, replace(summary, loss_after=None))
@@ -221,7 +221,7 @@ def _mark_unfinished(folder: Path) -> None:
 def _summary(folder: Path) -> RunSummary:
     summary = run_records.read_summary(folder)
     if summary is None:
-        raise TrainingError(f"{folder / run_records.SUMMARY} was deleted or damaged while the run was going on.")
+        raise TrainingError(f"{folder / run_records.SUMMARY} was deleted or damaged during the run.")
     return summary
 
 

@@ -133,7 +133,7 @@ class TrainState:
         return modules
 
     def buffers(self) -> Iterator[Tensor]:
-        """Yield the values that modules learn without gradients (running statistics), except in the average."""
+        """Yield the values that modules update without gradients (running statistics), except in the average."""
         for name, module in self.modules().items():
             if name != "average":
                 yield from module.buffers()

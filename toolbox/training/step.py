@@ -114,7 +114,7 @@ def take_step(
         random: the random numbers of the step.
         mark: called with the name of each part of the step, for measuring.
         has_failed: a scalar on the device that becomes 1 if a term or a gradient is not finite. While it is 1 no step
-            changes anything: the host reads of the failure when the next step is already running.
+            changes anything: the host reads that it failed when the next step is already running.
         training_step: computes the gradients and records the terms; None for that of `state`.
 
     Returns:
@@ -162,7 +162,7 @@ def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finit
         text = next(iter(str(error).splitlines()), "") or f"it raised {type(error).__name__}."
         raise UsageError(
             f"generator.optimizer can't update the shards of the generator: {text} Set training.shard=false, or use an "
-            "optimizer that takes sharded weights, as adamw."
+            "optimizer that takes sharded weights, such as adamw."
         ) from error
 
 

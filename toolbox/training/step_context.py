@@ -102,7 +102,7 @@ class StepContext:
         add_term(self.terms, name, value, batch)
 
     def gradients_complete(self, name: str) -> None:
-        """Start to sum the gradients of a network over the processes while the step goes on; it need not be called."""
+        """Start to sum the gradients of a network over the processes during the step. The call is optional."""
         # Sharded gradients have been summed when they were scattered.
         gradients = collectives.replicated(self.state.networks()[name].gradients())
         self.gradient_sums[name] = collectives.all_reduce_sum(gradients)
