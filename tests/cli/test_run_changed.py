@@ -192,7 +192,7 @@ def test_a_run_that_has_lost_all_checkpoints_says_that_it_begins_again(folder):
     step = run_records.read_summary(folder).best.step
     output = run("--resume", folder, "--epochs", 1, "--steps", 1).output
     assert "has no usable checkpoint, so the training begins again at step 0" in output
-    assert f"The best weights of before, of step {step}, are kept" in output
+    assert f"The earlier best weights, of step {step}, are kept" in output
 
 
 def test_a_size_that_is_refused_changes_nothing(folder):
