@@ -33,7 +33,7 @@ from benchmarks import photo_split
 from toolbox.color import integer_luma
 from toolbox.evaluation.metrics import score
 from toolbox.guidance.alignment import warp
-from toolbox.guidance.hints import spread_hints
+from toolbox.guidance.hints import find_strokes, spread_strokes
 from toolbox.guidance.photo_index import PhotoIndex
 from toolbox.guidance.provenance import Origin
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
@@ -149,7 +149,7 @@ def measure_hints(photos: list[np.ndarray], weights: str) -> None:
         hints = draw_strokes(truth, restored)
         hinted = restored
         if hints.any():
-            colors, weight = spread_hints(luma, hints).rows(slice(0, len(luma)))
+            colors, weight = spread_strokes(luma, find_strokes(hints)).rows(slice(0, len(luma)))
             mixed = colors + (1 - weight) * red_blue_differences(restored.astype(np.float32) / 255)
             hinted = compose_rgb(luma, [(slice(0, len(luma)), mixed)])
         rows.append([np.linalg.norm(chroma(x) - chroma(truth), axis=2).mean() for x in (restored, hinted)])

@@ -6,8 +6,9 @@
 the first result of a photograph in the page: from the request to the last byte of the result. The others are changes:
 the layer is sent, the photograph restored, the result fetched. ``mask`` marks one more scratch far from the hole,
 ``near`` one in the surroundings that the hole is filled from, so that it must be filled again; ``hint`` draws a stroke
-of colour. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that nothing
-is remembered from the round before.
+of colour. ``shown`` draws another one, up to the small picture whose colours the page lays over the last result; the
+result follows it. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that
+nothing is remembered from the round before. With ``--whole``, the photograph has no hole, and ``near`` is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import cv2
 import numpy as np
 
 from benchmarks.common import timing
-from benchmarks.restoring import make_damaged_photo
+from benchmarks.restoring import make_damaged_photo, make_photo
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference.batch import restore_all
@@ -73,6 +74,11 @@ class Page:
         self._call("PUT", f"/api/photos/{self.id}/{layer}", png)
         self.restore()
 
+    def show(self, png: bytes) -> None:
+        """Send strokes of colour, and fetch the small picture with their colours."""
+        self._call("PUT", f"/api/photos/{self.id}/hints", png)
+        self._call("POST", f"/api/photos/{self.id}/quick", b"{}")
+
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         url = f"http://127.0.0.1:{self._service.port}{path}"
         headers = {"X-Toolbox-Token": self._service.token}
@@ -99,11 +105,13 @@ def serving(folder: Path) -> Iterator[Service]:
         thread.join()
 
 
-def stroke(size: tuple[int, ...]) -> bytes:
-    """Return a stroke of colour as PNG, transparent elsewhere."""
+def stroke(size: tuple[int, ...], *, count: int = 1) -> bytes:
+    """Return strokes of colour as PNG, transparent elsewhere."""
     height, width = size
     layer = np.zeros((height, width, 4), np.uint8)
-    layer[height * 3 // 4 : height * 3 // 4 + 8, width // 8 : width // 4] = (40, 60, 190, 255)
+    for number in range(count):
+        row = height * 3 // 4 - number * height // 8
+        layer[row : row + 8, width // 8 : width // 4] = (40, 60, 190, 255)
     return _png(layer)
 
 
@@ -120,11 +128,14 @@ def _png(pixels: np.ndarray) -> bytes:
     return cv2.imencode(".png", pixels)[1].tobytes()
 
 
-def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
+def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> dict[str, Any]:
     """Return the seconds of each variant in each round, by both clocks, and their ratios to the command."""
-    wall: dict[str, list[float]] = {name: [] for name in ("command", "open", "first", "mask", "near", "hint")}
+    names = ["command", "open", "first", "hint", "shown", "mask", *([] if is_whole else ["near"])]
+    wall: dict[str, list[float]] = {name: [] for name in names}
     cpu: dict[str, list[float]] = {name: [] for name in wall}
     photo, mask = make_damaged_photo(height, width)
+    if is_whole:
+        photo, mask = make_photo(height, width), np.zeros_like(mask)
     with tempfile.TemporaryDirectory() as name, serving(Path(name) / "album") as service:
         restorer = load_restorer(WEIGHTS, device="cpu", fill=FILL)
         for number in range(-1, rounds):
@@ -134,11 +145,13 @@ def measure(height: int, width: int, rounds: int) -> dict[str, Any]:
                 "command": lambda page=page: _command(page.photo, restorer, Path(name) / "out"),
                 "open": page.open,
                 "first": page.restore,
+                "hint": lambda page=page: page.draw("hints", stroke(page.size)),
+                "shown": lambda page=page: page.show(stroke(page.size, count=2)),
                 "mask": lambda page=page: page.draw("mask", marks(mask, is_near=False)),
                 "near": lambda page=page: page.draw("mask", marks(mask, is_near=True)),
-                "hint": lambda page=page: page.draw("hints", stroke(page.size)),
             }
-            for step, work in steps.items():
+            for step in names:
+                work = steps[step]
                 start = time.perf_counter(), time.process_time()
                 work()
                 if number >= 0:  # the round before is the warm-up
@@ -161,10 +174,11 @@ def _command(photo: Path, restorer: Restorer, folder: Path) -> None:
 @click.option("--height", type=int, default=1200, show_default=True, help="Height of the photograph in pixels.")
 @click.option("--width", type=int, default=1600, show_default=True, help="Width of the photograph in pixels.")
 @click.option("--rounds", type=int, default=5, show_default=True)
+@click.option("--whole", is_flag=True, help="Measure a photograph without a hole.")
 @timing.json_option
 @timing.quick_option
-def command(height: int, width: int, rounds: int, path: Path | None, quick: bool) -> None:
+def command(height: int, width: int, rounds: int, whole: bool, path: Path | None, quick: bool) -> None:
     """How fast the page of `toolbox serve` answers, against `toolbox restore` of the same photograph."""
     if quick:
         height, width, rounds = 96, 128, 1
-    timing.report(measure(height, width, rounds), path)
+    timing.report(measure(height, width, rounds, is_whole=whole), path)

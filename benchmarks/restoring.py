@@ -33,10 +33,15 @@ CHANNELS = 64
 LOST = 255
 
 
+def make_photo(height: int, width: int) -> np.ndarray:
+    """Return a gray sample photograph of this size."""
+    photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
 def make_damaged_photo(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a gray sample photograph of this size, and its mask: a square of a quarter of the shorter side."""
-    photo = integer_luma(io.read_rgb(io.find_images(sample.folder() / "photos")[0]))
-    photo = cv2.resize(photo, (width, height), interpolation=cv2.INTER_CUBIC)
+    photo = make_photo(height, width)
     side = min(height, width) // 4
     mask = np.zeros(photo.shape, bool)
     mask[side : 2 * side, side : 2 * side] = True

@@ -42,6 +42,7 @@ RESOURCES = (
     "sheet",
     "variants/2",
     "variants/-1",
+    "quick",
     "provenance",
     "result",
     "restore",

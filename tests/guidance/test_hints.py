@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from toolbox.guidance.diffusion import solve
-from toolbox.guidance.hints import check_hints, spread_hints
+from toolbox.guidance.hints import check_hints, find_strokes, spread_strokes
 
 RED = (200, 40, 40)
 BLUE = (40, 60, 200)
@@ -31,7 +31,7 @@ def strokes(*boxes, size=OBJECT.shape, dtype=np.uint8):
 
 def spread(luma, hints):
     """Return R - Y times weight, and the weight, (H, W) each."""
-    differences, weight = spread_hints(luma, hints).rows(slice(0, len(luma)))
+    differences, weight = spread_strokes(luma, find_strokes(hints)).rows(slice(0, len(luma)))
     return differences[..., 0], weight[..., 0]
 
 

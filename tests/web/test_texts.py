@@ -74,7 +74,7 @@ def messages_of_references():
     yield from apply_reference(target, lost, references).notes
     yield from apply_reference(target, hole, references[1:]).notes
     empty = np.zeros((4, 4), bool)
-    guide = Guide(mask=empty, result=None, found=empty, hints=None, hinted=empty, palette=abs, matched=empty)
+    guide = Guide(mask=empty, result=None, found=empty, strokes=None, hinted=empty, palette=abs, matched=empty)
     yield from guide.notes
     yield f"ValueError: {message_of(make_palette, gray_to_rgb(gray()), abs)}"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from toolbox.guidance import provenance
 from toolbox.guidance.color_layer import ColorLayer
-from toolbox.guidance.hints import check_hints, spread_hints
+from toolbox.guidance.hints import Strokes, check_hints, find_strokes, spread_strokes
 from toolbox.guidance.reference import Reference, ReferenceResult, apply_reference
 from toolbox.imaging.chroma_upsampling import Strips
 from toolbox.imaging.pixels import as_rgb
@@ -33,7 +33,7 @@ class Guide:
         mask: (H, W) bool, the lost region.
         result: what the references show, aligned and tested; None: there is no reference.
         found: (H, W) bool, the lost pixels that are taken from a reference.
-        hints: (H, W, 4) RGBA, strokes of colour; None: there are none.
+        strokes: strokes of colour; None: there are none.
         hinted: (H, W) bool, where strokes decide the colour. `mix` sets it.
         palette: the palette of another scene; None: there is none.
         matched: (H, W) bool, where the palette decides the colour. `mix` sets it.
@@ -42,7 +42,7 @@ class Guide:
     mask: np.ndarray
     result: ReferenceResult | None
     found: np.ndarray
-    hints: np.ndarray | None
+    strokes: Strokes | None
     hinted: np.ndarray
     palette: PaletteLayer | None
     matched: np.ndarray
@@ -54,7 +54,7 @@ class Guide:
             strips: rows, and R - Y and B - Y of the network, (h, W, 2).
             luma: (H, W) uint8 or uint16, with the lost region filled.
         """
-        hints = None if self.hints is None else spread_hints(luma, self.hints)
+        hints = None if self.strokes is None else spread_strokes(luma, self.strokes)
         palette = None if self.palette is None else self.palette(luma)
         for rows, differences in strips:
             if palette is not None:
@@ -113,7 +113,7 @@ def make_guide(
         mask=mask,
         result=result,
         found=found,
-        hints=hints,
+        strokes=None if hints is None else find_strokes(hints),
         hinted=nowhere.copy(),
         palette=palette,
         matched=nowhere.copy(),

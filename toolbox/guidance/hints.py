@@ -6,6 +6,8 @@ distance; its colour spreads in the same way. The strength at a pixel decides ho
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -27,14 +29,27 @@ _TONE = (0.3, 0.15)  # luma apart from that under the strokes: no hint at the fi
 _STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
 
 
-def spread_hints(luma: np.ndarray, hints: np.ndarray) -> ColorLayer:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Strokes:
+    """Strokes of colour at the size at which they are spread.
+
+    Attributes:
+        color: (h, w, 2) float32, R - Y and B - Y of the strokes; 0 elsewhere.
+        coverage: (h, w) float32, the fraction of a pixel that strokes cover.
+    """
+
+    color: np.ndarray
+    coverage: np.ndarray
+
+
+def spread_strokes(luma: np.ndarray, strokes: Strokes) -> ColorLayer:
     """Return the colours of strokes, spread over a photograph.
 
     Args:
-        luma: (H, W) uint8 or uint16, of the photograph.
-        hints: (H, W, 4) RGBA uint8 or uint16; opaque where there is a stroke. See `check_hints`.
+        luma: (H, W) uint8 or uint16, of the photograph, or of a smaller copy of at least the size of the strokes.
+        strokes: see `find_strokes`.
     """
-    color, coverage = _strokes(hints, _working_size(luma.shape))
+    color, coverage = strokes.color, strokes.coverage
     size = coverage.shape[::-1]
     small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.iinfo(luma.dtype).max
     right, down = _links(small)
@@ -63,21 +78,22 @@ def opaque(hints: np.ndarray) -> np.ndarray:
     return hints[..., 3] >= (np.iinfo(hints.dtype).max + 1) // 2
 
 
-def _working_size(size: tuple[int, ...]) -> tuple[int, int]:
+def working_size(size: tuple[int, ...]) -> tuple[int, int]:
+    """Return the height and width at which strokes in a photograph of that height and width are spread."""
     scale = min(1.0, (WORKING_PIXELS / (size[0] * size[1])) ** 0.5)
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _strokes(hints: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return R - Y and B - Y of the strokes (h, w, 2) and which fraction of a pixel they cover (h, w)."""
+def find_strokes(hints: np.ndarray) -> Strokes:
+    """Return the strokes of a layer of hints (H, W, 4) RGBA, uint8 or uint16; see `check_hints`."""
     strokes = opaque(hints)
     top = np.float32(np.iinfo(hints.dtype).max)
     values = np.zeros((*strokes.shape, 3), np.float32)
     values[strokes, :2] = red_blue_differences(hints[strokes][None, :, :3] / top)[0]
     values[strokes, 2] = 1
-    small = cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA)
+    small = cv2.resize(values, working_size(strokes.shape)[::-1], interpolation=cv2.INTER_AREA)
     coverage = small[..., 2]
-    return small[..., :2] / np.maximum(coverage, 1e-6)[..., None], coverage
+    return Strokes(color=small[..., :2] / np.maximum(coverage, 1e-6)[..., None], coverage=coverage)
 
 
 def _links(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -147,7 +147,7 @@ class Restorer:
         palette: np.ndarray | None = None,
     ) -> Restoration:
         """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`, but arrays."""
-        return self._restore(*self._prepare(image, mask, reference, hints, palette))
+        return self.restore_prepared(*self.prepare(image, mask, reference, hints, palette))
 
     def variants(
         self,
@@ -166,17 +166,18 @@ class Restorer:
         Raises:
             ValueError: as `__call__`; another count; keep is not "luma"; the network predicts no classes of colours.
         """
-        restorers, prepared = vary(self, count), self._prepare(image, mask, reference, hints, palette)
-        return (restorer._restore(*prepared) for restorer in restorers)
+        restorers, prepared = vary(self, count), self.prepare(image, mask, reference, hints, palette)
+        return (restorer.restore_prepared(*prepared) for restorer in restorers)
 
-    def _prepare(
+    def prepare(
         self,
         image: np.ndarray,
-        mask: np.ndarray | None,
-        reference: References | None,
-        hints: np.ndarray | None,
-        palette: np.ndarray | None,
+        mask: np.ndarray | None = None,
+        reference: References | None = None,
+        hints: np.ndarray | None = None,
+        palette: np.ndarray | None = None,
     ) -> tuple[PhotoView, Guide | None]:
+        """Return what `restore_prepared` takes: the photograph with its mask, and what guides it; see `restore`."""
         view = make_view(*(find_holes(image, self.detector, self.repair) if mask is None else (image, mask)))
         if reference is None and hints is None and palette is None:
             return view, None
@@ -185,7 +186,8 @@ class Restorer:
         layer = None if palette is None else palette_layer(palette, self.color_predictor)
         return view, make_guide(luma, view.mask, reference, hints, layer)
 
-    def _restore(self, view: PhotoView, guide: Guide | None) -> Restoration:
+    def restore_prepared(self, view: PhotoView, guide: Guide | None) -> Restoration:
+        """Restore what `prepare` returns. A guide serves for one photograph at a time: it is changed."""
         if guide is None:
             restoration = Restoration(pixels=self._run(view), origin=plain_origin(view, self.keep))
         else:

@@ -23,9 +23,9 @@ from toolbox.web import guides, prints
 from toolbox.web.album import Album, PhotoEntry
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
+from toolbox.web.quick_colors import QuickColors
 from toolbox.web.security import Guard
 from toolbox.web.settings import Offer, Range, read_settings
-from toolbox.web.variants import Variants
 from toolbox.web.worker import Worker
 
 STATIC = Path(__file__).parent / "static"
@@ -40,7 +40,7 @@ def make_app(
     worker: Worker,
     palette: Palette,
     proposals: Proposals,
-    variants: Variants,
+    quick: QuickColors,
     *,
     token: str,
     hosts: list[str],
@@ -53,12 +53,12 @@ def make_app(
         worker: restores them.
         palette: offers colours for strokes.
         proposals: finds damage.
-        variants: gives small pictures of other colourings.
+        quick: colours the last result at a small size.
         token: what each call of the API must send.
         hosts: the values of the Host header that are answered.
         offer: the settings that the page offers.
     """
-    api = _Api(album, worker, palette, proposals, variants, offer)
+    api = _Api(album, worker, palette, proposals, quick, offer)
     photo = "/api/photos/{photo_id:str}"
     routes = [
         Route("/", _page),
@@ -72,7 +72,7 @@ def make_app(
         Route(photo + "/mask", _picture(album.mask)),
         Route(photo + "/mask", _change(proposals.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
-        Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
+        Route(photo + "/hints", _change(quick.set_hints), methods=["PUT"]),
         Route(photo + "/hints", _change(partial(guides.remove_hints, album)), methods=["DELETE"]),
         Route(photo + "/reference", _picture(album.reference_view)),
         Route(photo + "/reference", _change(partial(guides.set_reference, album), "name"), methods=["PUT"]),
@@ -81,6 +81,7 @@ def make_app(
         Route(photo + "/damage", api.damage),
         Route(photo + "/damage", _change(proposals.set_repaired), methods=["PUT"]),
         Route(photo + "/sheet", api.sheet),
+        Route(photo + "/quick", api.quick_colors, methods=["POST"]),
         Route(photo + "/variants/{number:int}", api.variant),
         Route(photo + "/provenance", _picture(album.provenance)),
         Route(photo + "/result", api.result),
@@ -106,14 +107,14 @@ class _Api:
         worker: Worker,
         palette: Palette,
         proposals: Proposals,
-        variants: Variants,
+        quick: QuickColors,
         offer: Offer,
     ) -> None:
         self.album = album
         self.worker = worker
         self.palette = palette
         self.proposals = proposals
-        self.variants = variants
+        self.quick = quick
         self.offer = offer
 
     async def choices(self, request: Request) -> Response:
@@ -163,7 +164,13 @@ class _Api:
     async def variant(self, request: Request) -> Response:
         """Send a small picture of a colouring."""
         number = request.path_params["number"]
-        data = await anyio.to_thread.run_sync(self.variants.picture, _photo_id(request), number)
+        data = await anyio.to_thread.run_sync(self.quick.variant, _photo_id(request), number)
+        return Response(data, media_type="image/png")
+
+    async def quick_colors(self, request: Request) -> Response:
+        """Send the last result with the colours of other settings, at a small size."""
+        settings = await self._settings(request)
+        data = await anyio.to_thread.run_sync(self.quick.picture, _photo_id(request), settings)
         return Response(data, media_type="image/png")
 
     async def sheet(self, request: Request) -> Response:
@@ -177,17 +184,19 @@ class _Api:
 
     async def restore(self, request: Request) -> Response:
         """Put a photograph into the queue."""
-        try:
-            settings = read_settings(await _body(request, MAX_SETTINGS_BYTES), self.offer)
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None
-        self.worker.restore(_photo_id(request), settings)
+        self.worker.restore(_photo_id(request), await self._settings(request))
         return _send(self.album.entry(_photo_id(request)), status=202)
 
     async def cancel(self, request: Request) -> Response:
         """Take a photograph out of the queue, or end its restoration after the current step."""
         self.worker.cancel(_photo_id(request))
         return _send(self.album.entry(_photo_id(request)))
+
+    async def _settings(self, request: Request) -> dict[str, Any]:
+        try:
+            return read_settings(await _body(request, MAX_SETTINGS_BYTES), self.offer)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
 
 
 async def _page(request: Request) -> Response:

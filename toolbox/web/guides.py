@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_named, format_of_content
 from toolbox.imaging.pixels import shrink
@@ -10,8 +12,8 @@ from toolbox.utils import files
 from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, SMALL_SIDE, Album, PhotoEntry, clean_name
 
 
-def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
-    """Replace the strokes of colour of a photograph by a PNG that is transparent elsewhere.
+def set_hints(album: Album, photo_id: str, data: bytes) -> np.ndarray:
+    """Replace the strokes of colour of a photograph by a PNG that is transparent elsewhere; return them, (H, W, 4).
 
     Raises:
         DataError: it is no image, has another size than the photograph, or no stroke.
@@ -25,7 +27,7 @@ def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
     else:
         io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
     album.update(photo_id, has_hints=True)
-    return album.entry(photo_id)
+    return hints
 
 
 def remove_hints(album: Album, photo_id: str) -> PhotoEntry:

@@ -30,8 +30,8 @@ from toolbox.web.album import Album
 from toolbox.web.app import make_app
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
+from toolbox.web.quick_colors import QuickColors
 from toolbox.web.settings import Choice, Range
-from toolbox.web.variants import Variants
 from toolbox.web.worker import Worker
 
 if TYPE_CHECKING:
@@ -99,14 +99,14 @@ class Service:
         assert self._socket is not None and self._restorer is not None
         proposals = Proposals(self.album, self.catalog)
         worker = Worker(self.album, self.restorer, proposals.repairing)
-        variants = Variants(self.album, self._restorer, self._networks)
+        quick = QuickColors(self.album, self._restorer, self._networks)
         names = {self.host, LOOPBACK, "localhost", "[::1]"} | (set() if self.host == LOOPBACK else _own_names())
         app = make_app(
             self.album,
             worker,
             Palette(self.album, self._restorer),
             proposals,
-            variants,
+            quick,
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
             offer={
@@ -115,7 +115,7 @@ class Service:
                 "saturation": Range(low=0, high=MAX_SATURATION),
                 "fill": Choice(values=self._fills),
                 "second": Choice(values=["scene", "colours"]),
-                **({"variant": Choice(values=variants.numbers)} if variants.numbers else {}),
+                **({"variant": Choice(values=quick.numbers)} if quick.numbers else {}),
                 **prints.OFFER,
             },
         )

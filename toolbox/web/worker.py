@@ -53,7 +53,7 @@ class Worker:
         self._thread.start()
 
     def restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
-        """Restore a photograph when its turn comes; if it waits already, with these settings instead.
+        """Restore a photograph when its turn comes; if it waits already or is restored, with these settings instead.
 
         Args:
             photo_id: the photograph.
@@ -72,6 +72,8 @@ class Worker:
             self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
             self._before.setdefault(photo_id, _outcome(entry))
             self._asked[photo_id] = dict(settings)
+            # The result of the restoration in hand would be of earlier settings or guides.
+            self._is_cancelled |= photo_id == self._running
         if not is_waiting:
             self._waiting.put(photo_id)
 

@@ -13,6 +13,7 @@ const POLL = 200; // milliseconds
 const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
 let polling = null;
 let again = null;
+let changes = 0; // of colours, since the page was opened
 
 // Each change is kept by the server at once, so that a reload loses nothing. `work` gets the id of the photograph.
 export function keep(work) {
@@ -39,15 +40,30 @@ export function keepLayers(layers) {
   restoreAgain();
 }
 
-// Colours change quickly, so the result follows them. Marks need the Restore button: filling takes longer.
+// Colours change quickly, so the result follows them: at once at a small size, and then in full. Marks need the Restore
+// button: filling takes longer.
 export function restoreAgain() {
   if (photo().state === "new") return;
   const { id } = state;
   clearTimeout(again);
-  again = setTimeout(() => guarded(async () => {
+  changes += 1;
+  const change = changes;
+  const isLast = () => change === changes && isShown(id);
+  guarded(async () => {
     await state.saved;
-    if (isShown(id)) await restore([id]);
-  }), PAUSE);
+    if (isLast()) await showColours(id, isLast);
+    if (isLast()) again = setTimeout(() => guarded(() => restore([id])), PAUSE);
+  });
+}
+
+async function showColours(id, isLast) {
+  if (stage.hasCut || stage.restored.hidden || !photo().origins["colour from network"]) return;
+  try {
+    const picture = await api.decode(await api.quick(id, panel.settings(photo())));
+    if (isLast()) stage.tint(picture);
+  } catch (error) {
+    if (!error.status) throw error; // the full result says what is wrong
+  }
 }
 
 // Mark the damage that was proposed, and restore the photograph with it. The server is told its kinds, because stains
@@ -63,6 +79,7 @@ export function repair() {
 
 export async function restore(ids) {
   clearTimeout(again);
+  changes += 1;
   state.asked = new Set(ids);
   refresh();
   try {
@@ -84,6 +101,7 @@ export async function restore(ids) {
 // The server ends a restoration after the step in hand. The last photographs come first, so that none begins meanwhile.
 export async function cancel(ids) {
   clearTimeout(again);
+  changes += 1;
   for (const id of ids) state.ending.add(id);
   refresh();
   for (const id of [...ids].reverse()) replacePhoto(await api.cancel(id));

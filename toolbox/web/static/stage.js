@@ -73,6 +73,14 @@ class Stage {
   // What the line between before and after divides.
   get compared() { return this.isCut ? this.before : this.photo; }
 
+  // Lay the colours of a small picture over the result, whose light and dark stay.
+  tint(picture) {
+    const context = this.restored.getContext("2d");
+    context.globalCompositeOperation = "color";
+    context.drawImage(picture, 0, 0, this.restored.width, this.restored.height);
+    context.globalCompositeOperation = "source-over";
+  }
+
   showCut() {
     const before = this.sheet.className;
     this.sheet.className = this.isCut ? "cut" : this.hasCut ? "whole" : "";
