@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from toolbox.errors import ToolboxError
+from toolbox.utils import files, screen
+
 
 class Benchmarks(click.Group):
     """The benchmarks, imported only when they run."""
@@ -21,6 +24,17 @@ class Benchmarks(click.Group):
         if name not in self.list_commands(context):
             return None
         return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").command
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the benchmark; print an error of its inputs as one line on stderr, with the exit code of `toolbox`."""
+        try:
+            return super().invoke(context)
+        except ToolboxError as error:
+            line, code = str(error), error.exit_code
+        except OSError as error:
+            line, code = files.describe_os_error(error), 1
+        screen.echo(f"benchmarks: {line}", err=True)
+        context.exit(code)
 
 
 @click.group(cls=Benchmarks)

@@ -14,11 +14,13 @@ from pathlib import Path
 import click
 import cv2
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from benchmarks import photo_split
+from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.utils import files
 
 HEADER = "pack"
 
@@ -33,7 +35,9 @@ class Pack:
 
 @click.command("color-pack")
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The safetensors file to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The safetensors file to write."
+)
 @click.option("--side", default=256, show_default=True, help="Short side in pixels; 144 fits into 40 MiB.")
 @click.option("--quality", default=75, show_default=True, help="Quality of the WebP data.")
 @click.option(
@@ -79,13 +83,18 @@ def decode(data: np.ndarray) -> np.ndarray:
 
 
 def read(path: Path) -> Mapping[str, Pack]:
-    """Read and decode the packs `train` and `development` of a file."""
+    """Read and decode the packs `train` and `development` of a file; DataError if it is no file of `color-pack`."""
     packs = {}
-    with safe_open(path, framework="numpy") as opened:
-        facts = json.loads(opened.metadata()[HEADER])
-        for name, pack_facts in facts.items():
-            ends, data = opened.get_tensor(f"{name}.ends"), opened.get_tensor(f"{name}.data")
-            with ThreadPoolExecutor() as pool:
-                photos = tuple(pool.map(decode, np.split(data, ends[:-1])))
-            packs[name] = Pack(photos=photos, categories=tuple(pack_facts["categories"]))
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            facts = json.loads((opened.metadata() or {})[HEADER])
+            for name in ("train", "development"):
+                ends, data = opened.get_tensor(f"{name}.ends"), opened.get_tensor(f"{name}.data")
+                with ThreadPoolExecutor() as pool:
+                    photos = tuple(pool.map(decode, np.split(data, ends[:-1])))
+                packs[name] = Pack(photos=photos, categories=tuple(facts[name]["categories"]))
+    except (SafetensorError, KeyError, ValueError, TypeError, cv2.error) as error:
+        raise DataError(
+            f"{files.printable(path)} is no whole file of `color-pack`: {files.printable_line(error)}"
+        ) from error
     return packs

@@ -25,6 +25,7 @@ from toolbox_plugins.fills.texture import texture
 
 from benchmarks import photo_split
 from benchmarks.common import holes, timing
+from toolbox.errors import UsageError
 from toolbox.evaluation.lpips import Lpips
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -62,9 +63,15 @@ def seed_of(name: str) -> int:
 
 
 def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, ...]) -> list[Path]:
-    """Return `count` photographs of a part of the split, the larger ones first, each kind in the order of its seeds."""
+    """Return `count` photographs of a part of the split, the larger ones first, each kind in the order of its seeds.
+
+    Raises:
+        UsageError: the split has no photograph of this part.
+    """
     files = [row["file"] for row in photo_split.read(split, part) if Path(row["file"]).name not in leave]
     files.sort(key=lambda name: (name.startswith("free/"), seed_of(Path(name).name)))
+    if not files:
+        raise UsageError(f"{split} has no photograph of the set {part!r} (columns file and set)")
     return [photos / name for name in files[:count]]
 
 

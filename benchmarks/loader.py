@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.common import timing
 from toolbox.data import decoded_cache, folders, loader, preprocessing, sample
+from toolbox.errors import DataError
 from toolbox.imaging import io
 
 PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "photos" / "train"
@@ -72,6 +73,8 @@ class BatchDataset(Dataset):
 def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folders.Item, ...]:
     """Write `count` pairs as in the competition, from random square crops of photographs; return the pairs."""
     files = io.find_images(photos)
+    if not files:
+        raise DataError(f"{photos} has no photographs that toolbox reads")
 
     def make_pair(number: int) -> None:
         random = np.random.default_rng(number)

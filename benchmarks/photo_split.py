@@ -24,6 +24,7 @@ from typing import TypeVar
 import click
 
 from benchmarks.common import near_duplicates
+from toolbox.errors import DataError
 from toolbox.imaging import io
 
 T = TypeVar("T")
@@ -161,9 +162,16 @@ def write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
 
 
 def read(path: Path = FILE, part: str | None = None) -> list[dict[str, str]]:
-    """Return the rows of a split, or those of one of `SETS`."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if part in (None, row["set"])]
+    """Return the rows of a split, or those of one of `SETS`.
+
+    Raises:
+        DataError: the file is no table with the columns `file` and `set`.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [row for row in csv.DictReader(file) if row["file"] and part in (None, row["set"])]
+    except (KeyError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} is no table with the columns file and set: {error}") from error
 
 
 def spread(items: Sequence[T], count: int | None) -> Sequence[T]:

@@ -17,6 +17,7 @@ from toolbox_plugins.default.lost_region import damage
 
 from benchmarks.common import timing
 from toolbox.data import preprocessing, sample
+from toolbox.errors import DataError
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
 
@@ -42,6 +43,8 @@ def formula(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> tuple[
 def make_triples(photos: Path, count: int, size: int) -> list[Triple]:
     """Return restored, truth and mask of `count` photographs; restored is a JPEG of the truth with shifted colours."""
     files = io.find_images(photos)
+    if not files:
+        raise DataError(f"{photos} has no photographs that toolbox reads")
     triples = []
     for number in range(count):
         random = np.random.default_rng(number)

@@ -23,7 +23,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from toolbox_plugins.damage.artefacts import read_artefacts
 from toolbox_plugins.damage.kinds import KINDS
 from toolbox_plugins.damage.network import DamageNet
@@ -33,6 +33,7 @@ from benchmarks.common.damage_batches import Pool, halve_labels, objective, prep
 from benchmarks.common.damage_samples import PORTION, SIZES, Workers, development_samples, read_photographs
 from benchmarks.common.schedule import rate_factor
 from toolbox import weights_path
+from toolbox.models import weight_file
 from toolbox.training.state import running_average
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -275,7 +276,7 @@ def command(out: Path, shared: Path, init: Path | None, **options: Any) -> None:
             development=development_samples(
                 read_photographs(shared / "photos", "development"), measured, settings.measured
             ),
-            weights=load_file(init or weights_path("print-damage")),
+            weights=weight_file.read_file(init or weights_path("print-damage")),
             out=out,
             end=end,
             log=logger(out / LOG),

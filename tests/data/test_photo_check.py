@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from commands import invoke, invoke_error
 from runs import run
 
 from toolbox.data import broken_files, folders, photo_check
+from toolbox.data.left_out import describe_left_out
+from toolbox.diagnostics.data_folder import inspect_folder
 from toolbox.errors import DataError
 from toolbox.imaging import io
 
@@ -239,3 +242,27 @@ def test_a_table_without_rows_is_refused(competition, name, content):
     (competition / name).write_text(content, "utf-8")
     with pytest.raises(DataError, match=f"{name} has no rows below its header"):
         folders.open_folder(competition)
+
+
+def test_inputs_that_equal_their_truths_are_named(competition):
+    chosen = names(competition)[:4]
+    for name in chosen:
+        shutil.copy(competition / "train_gt" / name, competition / "train_input" / name)
+    (line,) = broken_files.check_pairing(folders.open_folder(competition))
+    assert line.startswith("warning: 4 of 6 inputs that were checked equal their truths.")
+    (finding,) = (one for one in inspect_folder(competition) if one.what == "copies")
+    assert not finding.ok and chosen[0] in finding.detail
+
+
+def test_pairs_by_absolute_paths_are_not_left_out(competition, tmp_path, monkeypatch):
+    """The table may name the files by another way to the same folders: absolute, or through a parent folder."""
+    root = competition.resolve()
+    rows = [
+        (root / "train_input" / name, root / "train_input" / ".." / "train_gt" / name) for name in names(competition)
+    ]
+    lines = ["input_image_path,gt_image_path", *(f"{first},{second}" for first, second in rows)]
+    (competition / "train.csv").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.chdir(competition.parent)
+    source = folders.open_folder(Path(competition.name))
+    assert describe_left_out(source) == ""
+    assert "left out" not in {finding.what for finding in inspect_folder(Path(competition.name))}

@@ -82,12 +82,17 @@ def check_pairing(source: Source) -> list[str]:
             "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
             f"{source.folder}"
         )
-    gray = sum(not one.in_colour for one in found)
-    if not gray:
-        return []
-    amount = f"All {gray}" if gray == count else f"{gray} of {count}"
+    gray, copies = sum(not one.in_colour for one in found), sum(one.is_copy for one in found)
     photos = "truths" if source.kind == "pairs" else "photographs"
-    return [f"warning: {amount} {photos} that were checked are gray. From these, the network learns to add no colours."]
+    doubts = [
+        (gray, f"{photos} that were checked are gray. From these, the network learns to add no colours."),
+        (copies, "inputs that were checked equal their truths. From these, the network learns to change nothing."),
+    ]
+    return [
+        f"warning: {f'All {number}' if number == count else f'{number} of {count}'} {doubt}"
+        for number, doubt in doubts
+        if number
+    ]
 
 
 def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -19,8 +20,19 @@ def describe_left_out(source: Source) -> str:
     if source.folder is None or source.kind == "sample":
         return ""
     folders = [source.folder / name for name in PAIR_FOLDERS] if source.kind == "pairs" else [source.folder]
-    used = {path for item in (*source.items, *source.tests) for path in item.images}
-    return describe_unused([folder for folder in folders if folder.is_dir()], used)
+    return describe_unused([folder for folder in folders if folder.is_dir()], used_files(source))
+
+
+def used_files(source: Source) -> set[object]:
+    """Return the images of a source; a path of its table that leads into its folders by a detour is as they list it."""
+    images = {image for item in (*source.items, *source.tests) for image in item.images}
+    if source.kind != "pairs" or source.folder is None:
+        return set(images)
+    listed = {os.path.realpath(source.folder / name): source.folder / name for name in PAIR_FOLDERS}
+    paths = [image for image in images if isinstance(image, Path)]
+    parents = {parent: listed.get(os.path.realpath(parent)) for parent in {path.parent for path in paths}}
+    as_listed = (parents[path.parent] or path.parent for path in paths)
+    return images | {parent / path.name for parent, path in zip(as_listed, paths, strict=True)}
 
 
 def describe_unused(folders: list[Path], used: Collection[object]) -> str:

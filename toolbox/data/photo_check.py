@@ -44,6 +44,7 @@ class Examination:
         reason: the same in words.
         size: width and height in pixels of the truth, or of the input if there is no truth; None if unreadable.
         in_colour: whether the truth has colours.
+        is_copy: whether the input equals the truth in every pixel, so that nothing is to be learned.
     """
 
     item: Item
@@ -51,6 +52,7 @@ class Examination:
     reason: str = ""
     size: tuple[int, int] | None = None
     in_colour: bool = True
+    is_copy: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def _look(item: Item) -> tuple[Examination, _Pair | None]:
     if photos[0].shape != photo.shape:
         sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(item.images, photos, strict=True)]
         return replace(found, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
-    return found, _compare(*photos)
+    return replace(found, is_copy=np.array_equal(photos[0], photo)), _compare(*photos)
 
 
 def _label(image: Path | ImageRef) -> str:

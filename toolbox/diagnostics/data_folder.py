@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from toolbox.config.settings import Split
-from toolbox.data import folders, split
+from toolbox.data import folders, left_out, split
 from toolbox.data.folders import Item, Source
 from toolbox.data.photo_check import Examination, examine
 from toolbox.diagnostics.environment import Finding
@@ -35,6 +35,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         Finding(what="pairing", ok=True, detail=detail),
         *_sizes(found),
         *_gray(source, found),
+        *_copies(found),
         *_scenes(usable),
         *_not_used(source),
     ]
@@ -70,6 +71,16 @@ def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
     yield Finding(what="colour", ok=len(gray) <= len(found) / 2, detail=detail)
 
 
+def _copies(found: Sequence[Examination]) -> Iterator[Finding]:
+    copies = [one.item.name for one in found if one.is_copy]
+    if copies:
+        detail = (
+            f"{len(copies)} of {len(found)} inputs equal their truths ({files.listed(copies, LISTED)}); the network "
+        )
+        detail += "learns from them to change nothing"
+        yield Finding(what="copies", ok=len(copies) <= len(found) / 2, detail=detail)
+
+
 def _scenes(items: Sequence[Item]) -> Iterator[Finding]:
     if len(items) < 2:
         return
@@ -88,7 +99,7 @@ def _not_used(source: Source) -> Iterator[Finding]:
     """Yield a finding for the files and folders that a run passes over."""
     assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
-    used = {path for item in (*source.items, *source.tests) for path in item.images}
+    used = left_out.used_files(source)
     reasons: Counter[str] = Counter()
     for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
         images = set(io.find_images(folder))
