@@ -70,6 +70,14 @@ def test_an_opaque_stain_and_other_damage_are_left_to_fill(offset, keep):
     assert np.array_equal(same, image) and np.array_equal(left, mask | scratch)
 
 
+@pytest.mark.parametrize(("contrast", "is_filled"), [(0.4, True), (1.0, False)])
+def test_a_stain_with_more_detail_than_around_is_left_to_fill_in_a_calm_picture(contrast, is_filled):
+    truth = 128 + contrast * (picture(200, 260).astype(np.float32) - 128)
+    image, mask = stained(truth, (-40, -40, -40), 1.9), disc(truth.shape, 4)
+    result, left = lift_stains(image, mask, mask)
+    assert np.array_equal(result, image) == is_filled and np.array_equal(left, mask) == is_filled
+
+
 @pytest.mark.parametrize("size", [(1, 400), (3, 400), (400, 2)])
 def test_a_stain_in_a_narrow_picture_is_lifted_or_left(size):
     image, mask = np.full(size, 90, np.uint8), np.ones(size, bool)

@@ -24,6 +24,8 @@ RIM = 2
 SMOOTHING = 0.5
 # Fine contrast inside over that outside: with less the stain is opaque, with more the detail is that of the stain.
 MIN_DETAIL, MAX_DETAIL = 0.15, 2.5
+# Where the picture around a stain varies by less than these levels of 255, as in a sky, this detail is that of the stain.
+CALM, MAX_CALM_DETAIL = 12.0, 1.4
 # With less than this it is a stain in any case.
 MIN_SOUND_DETAIL = 0.5
 # A stain that is mostly as bright or as dark as this, in levels of 255, is opaque.
@@ -78,7 +80,7 @@ def lift_stains(pixels: np.ndarray, stains: np.ndarray, damage: np.ndarray) -> t
         detail = _detail_ratio(stain)
         if detail >= MIN_SOUND_DETAIL and _is_sound(stain):
             left[box] &= ~inside
-        elif MIN_DETAIL <= detail <= MAX_DETAIL and not _is_clipped(stain):
+        elif MIN_DETAIL <= detail <= _most_detail(stain) and not _is_clipped(stain):
             core = inside & _enlarge(stain.depth > RIM, inside.shape)
             _subtract(result[box], _correction(stain), core)
             left[box] &= ~core
@@ -127,6 +129,11 @@ def _correction(stain: _Stain) -> np.ndarray:
     variance /= np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-6)
     factor = np.maximum(0, 1 - np.float32(_natural_variance(stain)) / np.maximum(variance, 1e-6))
     return offset + factor[..., None] * rest
+
+
+def _most_detail(stain: _Stain) -> float:
+    """Return the greatest `_detail_ratio` at which the detail is that of the picture."""
+    return MAX_CALM_DETAIL if _natural_variance(stain) < CALM**2 else MAX_DETAIL
 
 
 def _natural_variance(stain: _Stain) -> float:
