@@ -24,7 +24,7 @@ RIM = 2
 SMOOTHING = 0.5
 # Fine contrast inside over that outside: with less the stain is opaque, with more the detail is that of the stain.
 MIN_DETAIL, MAX_DETAIL = 0.15, 2.5
-# Where the picture around a stain varies by less than these levels of 255, as in a sky, this detail is that of the stain.
+# Where the picture around a stain varies by less than these levels of 255, as in a sky, more than this is the stain's.
 CALM, MAX_CALM_DETAIL = 12.0, 1.4
 # With less than this it is a stain in any case.
 MIN_SOUND_DETAIL = 0.5
