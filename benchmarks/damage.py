@@ -4,7 +4,7 @@
 
 - ``simulated``: each photograph, its central square at 512x512, with damage of one group of kinds: precision, recall
   and F1 of the pixels, 2 pixels tolerance, over all pixels of a group. Artefacts are those that were never trained on.
-- ``sound``: photographs without damage, and every fifth with a drawn look-alike: what is marked all the same.
+- ``sound``: photographs without damage, and every fifth with a drawn look-alike: what is marked nevertheless.
 - ``prints``: real prints, labelled by hand in `print_damage.json`.
 - ``repair``: LPIPS of the repaired photographs to the truth, divided by that of the damaged ones, in luma.
 - ``cost``: the time of `--repair` over that without it at 2 megapixels, and the memory at 24 megapixels.

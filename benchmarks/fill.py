@@ -1,4 +1,4 @@
-"""Fills against each other: how near to the truth, how natural, how visible the seam, how fast, how much memory.
+"""Compare fills: distance to the truth, LPIPS, visibility of the seam, time, memory.
 
 Photographs are damaged by seeds of their own with the competition's shapes, brush strokes and scratches, and filled in
 luma. LPIPS is that of the crop around the hole, the rest of it the truth.
@@ -187,7 +187,7 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--part", default="test", show_default=True, help="The part of the split to fill.")
 @click.option("--count", default=100, show_default=True, help="Photographs of it.")
 @click.option("--most", default=512, show_default=True, help="Their middle is taken, so many pixels a side at most.")
-@click.option("--leave", multiple=True, help="The name of a photograph to leave out, as one that was looked at.")
+@click.option("--leave", multiple=True, help="The name of a photograph to leave out, such as one that was looked at.")
 @click.option("--pairs", "folder", type=click.Path(path_type=Path), help="A folder with truth/ and masks/ instead.")
 @click.option("--kinds", default="shape,brush,shape,scratch", show_default=True, help="Kinds of holes, in turn.")
 @click.option("--fills", "names", default=",".join(FILLS), show_default=True, help="Fills beside OpenCV's Telea.")

@@ -4,7 +4,7 @@
 
 Every pair is restored as `toolbox restore` does, with the mask of the pair. The pairs are ranked by the competition's
 score of the result (docs/score.md). Three pictures are written, gallery-best.jpg, gallery-middle.jpg and
-gallery-worst.jpg, each with a row for each of three pairs: input, result, truth. Nobody chooses.
+gallery-worst.jpg, each with a row for each of three pairs: input, result, truth. Nothing is chosen by hand.
 
 The JSON and a Markdown table have the figures of every pair, the best first.
 """

@@ -230,7 +230,7 @@ def measure_index(paths: list[Path]) -> None:
 @click.option(
     "--set", "part", type=click.Choice(["development", "test", "train"]), default="development", show_default=True
 )
-@click.option("--folder", default="", help="Only photographs of this folder, as train/.")
+@click.option("--folder", default="", help="Only photographs of this folder, such as train/.")
 @click.option(
     "--count", type=click.IntRange(2), default=45, show_default=True, help="Photographs, spread over the set."
 )

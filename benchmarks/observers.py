@@ -37,7 +37,7 @@ TURN = 4
 
 
 class Turns:
-    """An observer that lets trackers have the steps in turns, and takes the CPU time of each step. It is the first."""
+    """The first observer: it passes steps to one tracker at a time, in turns, and measures their CPU time."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = ["none", *names]
@@ -76,7 +76,7 @@ def _trimmed_mean(times: Sequence[float]) -> float:
 
 
 class Timed:
-    """An observer that takes the time of the calls of another one, which with `turns` gets the steps of some turns."""
+    """An observer that times the calls of another one. With `turns`, that one gets only the steps of its turns."""
 
     def __init__(self, observer: object, name: str = "", turns: Turns | None = None) -> None:
         self.observer = observer
@@ -102,7 +102,7 @@ class Timed:
         return call
 
     def figures(self, total: float) -> dict[str, Any]:
-        """Return what the calls cost a run that took `total` seconds, with each step as if it were of its turns."""
+        """Return the cost of the calls in a run of `total` seconds, as if all steps had been those of its turns."""
         all_steps = len(self.turns.names) if self.turns else 1
         loop = sum(
             seconds * (all_steps if name == "on_step" else 1)

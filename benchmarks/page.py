@@ -178,7 +178,7 @@ def _command(photo: Path, restorer: Restorer, folder: Path) -> None:
 @timing.json_option
 @timing.quick_option
 def command(height: int, width: int, rounds: int, whole: bool, path: Path | None, quick: bool) -> None:
-    """How fast the page of `toolbox serve` answers, against `toolbox restore` of the same photograph."""
+    """Measure how fast the page of `toolbox serve` answers, compared with `toolbox restore` of the same photograph."""
     if quick:
         height, width, rounds = 96, 128, 1
     timing.report(measure(height, width, rounds, is_whole=whole), path)

@@ -153,7 +153,7 @@ def measure(
 @click.option("--device", help="The device.  [default: the best available]")
 @click.option("--bound/--no-bound", "with_bound", default=True, help="Measure operations and convolution rates too.")
 @click.option(
-    "--set", "our_overrides", multiple=True, help="Change a setting of our recipe, as training.recompute=true."
+    "--set", "our_overrides", multiple=True, help="Change a setting of our recipe, such as training.recompute=true."
 )
 @timing.quick_option
 @timing.json_option

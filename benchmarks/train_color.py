@@ -56,7 +56,9 @@ WARM_UP = 80  # steps
     "--encoder", type=click.Path(exists=True, path_type=Path), help="Initial weights of the encoder, safetensors."
 )
 @click.option(
-    "--student", type=click.Path(exists=True, path_type=Path), help="Weights: only the stage `score`, from these."
+    "--student",
+    type=click.Path(exists=True, path_type=Path),
+    help="Weights to start from; then only the stage `score` is done.",
 )
 @click.option("--minutes", default=9.0, show_default=True, help="Time of the whole training.")
 @click.option("--stop-after", default=math.inf, help="Stop after this many minutes; the same command continues.")

@@ -190,7 +190,7 @@ def train(
         development: damaged and sound squares to measure on, see `development_samples`.
         weights: initial weights of the network.
         out: the folder.
-        end: when everything has ended.
+        end: the time at which the training must have ended.
         log: is called with figures.
     """
     training = Training(settings, weights, log)

@@ -1,4 +1,4 @@
-"""What the colour network minimises: true colours, the mean of teachers, or the score's histogram of hues."""
+"""The losses of the colour network: to true colours, to the mean of teachers, and on the score's histogram of hues."""
 
 from __future__ import annotations
 

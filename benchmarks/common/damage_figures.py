@@ -1,4 +1,4 @@
-"""Damage that was found against damage that is there: precision, recall and F1 of pixels, with a tolerance."""
+"""The damage that was found, compared with the true damage: precision, recall and F1 of pixels, with a tolerance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Pixels: found and right, found, there and found, there."""
+    """Numbers of pixels: found and right, found, damaged and found, damaged."""
 
     right: int = 0
     found: int = 0

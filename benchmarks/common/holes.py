@@ -1,4 +1,4 @@
-"""Holes drawn by a seed, and what a filled one is judged by."""
+"""Holes that are drawn by a seed, and the figures of a filled hole."""
 
 from __future__ import annotations
 

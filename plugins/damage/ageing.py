@@ -47,7 +47,7 @@ def scan(gray: np.ndarray, random: Generator) -> np.ndarray:
 def rescan(gray: np.ndarray, random: Generator) -> np.ndarray:
     """Return the print (H, W) uint8 as a poor copy of it: soft, with a halftone screen or grain, and mottled shadows.
 
-    It is for training only. Mottled shadows (silvering) have no label: to fill them destroys more than it mends.
+    It is for training only. Mottled shadows (silvering) have no label: filling them would destroy more than it repairs.
     """
     image: np.ndarray = gray.astype(np.float32)
     height, width = gray.shape

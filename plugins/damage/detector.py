@@ -22,7 +22,7 @@ from .network import MULTIPLE, DamageNet, fold_norms
 from .selection import select
 from .tracer import trace_half
 
-# A larger photograph is made smaller first: the network has learned from photographs of this size, and damage that
+# A larger photograph is made smaller first: the network was trained on photographs of this size, and damage that
 # matters is wider than a pixel there. See docs/damage.md for what is lost by it.
 MAX_PIXELS = 600_000
 

@@ -1,4 +1,4 @@
-"""Draw what looks like damage and is none: wires, lines, bars, text, stamps, borders, perforations, rain, stars."""
+"""Draw things that look like damage: wires, lines, bars, text, stamps, borders, perforations, rain, stars."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ ENCODER = "tf_efficientnet_lite0"
 class DamageNet(nn.Module):
     """Scores of the classes at half the size: undamaged, and each kind of damage.
 
-    The encoder is the first five stages of an EfficientNet-Lite; its deeper half would see more than damage needs.
+    The encoder is the first five stages of an EfficientNet-Lite; the deeper half is not needed to find damage.
     """
 
     def __init__(self, *, pretrained: bool = False, weights: str | None = None) -> None:

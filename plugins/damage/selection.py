@@ -33,7 +33,7 @@ CERTAIN = (
     Certainty(("stain",), peak=0.68, mean=THRESHOLD),
     Certainty(("tear",), peak=0.985, mean=THRESHOLD),
 )
-# Where a photograph has a certain group, it is an old print, and these peaks suffice for its other groups.
+# A photograph with a certain group is taken to be an old print, and these peaks are enough for its other groups.
 LIKELY = {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
 # unless the mean probability of damage in it reaches `SOLID`.

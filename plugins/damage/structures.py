@@ -1,4 +1,4 @@
-"""Draw structures of scenes that look like faint or broad damage and are none: poles, bars, hair, cloud rims, tiles.
+"""Draw structures of scenes that look like faint or broad damage but are not: poles, bars, hair, cloud rims, tiles.
 
 They are for training; `lookalikes` has those by which the detector is measured too.
 """

@@ -34,7 +34,7 @@ def match_grain(restored: np.ndarray, mask: np.ndarray, strength: float, seed: i
     known_deviation, filled_deviation = (NORMAL * float(np.median(detail[region])) for region in (ring, mask))
     missing_deviation = np.sqrt(max(known_deviation**2 - filled_deviation**2, 0))
     noise = np.random.default_rng(seed).normal(0, 1, mask.shape).astype(np.float32)
-    # What the blur takes from this noise is measured in the same way, so that the result has the grain of the known.
+    # The noise is measured in the same way, after the blur, so that the result has the grain of the known pixels.
     noise_deviation = NORMAL * float(np.median(np.abs(noise - cv2.GaussianBlur(noise, (0, 0), SIGMA))))
     highest = np.iinfo(restored.dtype).max
     grained = restored + (strength * missing_deviation / max(noise_deviation, 1e-6)) * noise[..., None]

@@ -1,4 +1,4 @@
-"""What a recipe's settings cost on this machine: pictures per second, the parts of a step, the peak memory."""
+"""The cost of a recipe's settings on this machine: pictures per second, the parts of a step, the peak memory."""
 
 from __future__ import annotations
 

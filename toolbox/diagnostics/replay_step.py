@@ -1,4 +1,4 @@
-"""Replay a training step with values that are not finite: is it the same, and where do they start."""
+"""Replay a training step with values that are not finite: is the result the same, and where do they start?"""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def call_metric(
     mask: np.ndarray,
     failures: dict[str, str],
 ) -> float | None:
-    """Return the figure of one metric; if it fails, add the reason to `failures` and call it no more."""
+    """Return the figure of one metric; if it fails, add the reason to `failures` and do not call it again."""
     if label in failures:
         return None
     try:

@@ -17,7 +17,7 @@ from toolbox.hooks.protocols import Sample
 from toolbox.hooks.specs import DegradationSpec
 
 # The number of calls of each component that are watched: whether they write into their inputs, or change the process.
-# Some of them hold what happens by chance, and all calls would cost time.
+# Several calls, because some faults happen only by chance; watching all calls would cost time.
 COMPARED_CALLS = 16
 
 

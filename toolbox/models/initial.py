@@ -77,7 +77,7 @@ def fit_weights(stored: StoredWeights, network: nn.Module) -> Fit:
 
 
 def describe_fit(name: str, init: str, stored: StoredWeights, fit: Fit, plan: Plan) -> str:
-    """Return one line on what fits and what does not, as "width is 16 here and 8 there".
+    """Return one line on what fits and what does not, such as "width is 16 here and 8 there".
 
     Args:
         name: the network, "generator" or "discriminator".
@@ -95,8 +95,8 @@ def describe_fit(name: str, init: str, stored: StoredWeights, fit: Fit, plan: Pl
         return f"{start}all {total} tensors fit."
     differences = setting_differences(_table(stored, name), plan.tree().get(name, {}))
     if not differences:
-        reasons = [f"{len(fit.missing)} are missing there, as {fit.missing[0]}"] if fit.missing else []
-        reasons += [f"{len(fit.reshaped)} have another shape, as {fit.reshaped[0]}"] if fit.reshaped else []
+        reasons = [f"{len(fit.missing)} are missing there, such as {fit.missing[0]}"] if fit.missing else []
+        reasons += [f"{len(fit.reshaped)} have another shape, such as {fit.reshaped[0]}"] if fit.reshaped else []
         differences = [*reasons, *([f"{fit.extra} of the file are not used"] if fit.extra else [])]
     words = "; ".join(differences[:SETTINGS_SHOWN])
     more = f"; and {len(differences) - SETTINGS_SHOWN} more" if len(differences) > SETTINGS_SHOWN else ""

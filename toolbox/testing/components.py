@@ -89,7 +89,7 @@ def check_component(
 
     Returns:
         The outcomes. If the component can't be built because params are missing, or because this installation lacks
-        something (a package, the network), the check "build" is noted.
+        something (a package, an internet connection), the check "build" is noted.
     """
     if isinstance(entry, Spec):
         entry = Entry(kind=entry.kind, spec=entry, plugin="under test", distribution="", version="")

@@ -81,7 +81,7 @@ def check_loading(record: PluginRecord) -> Check:
 
 
 def check_light_import(source: str) -> Check:
-    """Check that importing a plugin and calling its hooks imports no heavy package, as torch.
+    """Check that importing a plugin and calling its hooks imports no heavy package, such as torch.
 
     Args:
         source: a module's name, an entry point's value (``module:object``), or the path of a Python file.

@@ -1,1 +1,1 @@
-"""The weights that ship, each with a card: trained on what, by which command, how good."""
+"""The weights that ship, each with a card: training data, command, figures."""
