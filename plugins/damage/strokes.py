@@ -31,7 +31,7 @@ def fill_polygon(size: tuple[int, int], points: np.ndarray) -> np.ndarray:
 
 
 def stamp_polygon(alpha: np.ndarray, points: np.ndarray) -> None:
-    """Draw a small polygon with vertices (n, 2) into `alpha` (H, W) float32, where it is stronger than what is there."""
+    """Draw a small polygon with vertices (n, 2) into `alpha` (H, W) float32, where it is stronger than before."""
     low = np.maximum(0, np.floor(points.min(0)).astype(int) - 1)
     right, bottom = np.ceil(points.max(0)).astype(int) + 2
     window = alpha[low[1] : max(0, bottom), low[0] : max(0, right)]

@@ -132,13 +132,13 @@ def cover_all_pixels(
     """Return offsets (K, 2) that copy every lost pixel at `y`, `x`, their sources (n, K), and which are allowed."""
     usable = np.flatnonzero(scale.usable.ravel())
 
-    def reach(shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def sources_by(shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         down, across = y[:, None] + shifts[:, 0], x[:, None] + shifts[:, 1]
         inside = (down >= 0) & (down < scale.height) & (across >= 0) & (across < scale.width)
         indices = np.where(inside, down * scale.width + across, 0)
         return indices, inside & scale.usable.ravel()[indices]
 
-    indices, allowed = reach(shifts)
+    indices, allowed = sources_by(shifts)
     for attempt in range(200):
         uncovered = np.flatnonzero(allowed.sum(1) < (3 if attempt < 40 else 1))
         if not len(uncovered):
@@ -147,7 +147,7 @@ def cover_all_pixels(
         rows, columns = np.divmod(usable[random.integers(len(usable), size=200)], scale.width)
         nearby = np.argsort(np.hypot(rows - y[pixel], columns - x[pixel]), kind="stable")[random.integers(20)]
         new_offset = np.array([[rows[nearby] - y[pixel], columns[nearby] - x[pixel]]])
-        new_indices, new_allowed = reach(new_offset)
+        new_indices, new_allowed = sources_by(new_offset)
         shifts = np.concatenate([shifts, new_offset])
         indices, allowed = (
             np.concatenate([indices, new_indices], axis=1),

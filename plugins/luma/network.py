@@ -65,7 +65,7 @@ class LumaUNet(nn.Module):
             ValueError: the backbone has other strides.
         """
         super().__init__()
-        demand_strides(backbone)
+        require_strides(backbone)
         two, four, eight, sixteen, deep = backbone.channels
         self.encoder = backbone.network.requires_grad_(not frozen)
         self.frozen = frozen
@@ -167,7 +167,7 @@ class LumaUNet(nn.Module):
         return self.classes(x), x, two
 
 
-def demand_strides(backbone: Backbone) -> None:
+def require_strides(backbone: Backbone) -> None:
     """Raise ValueError if the strides of the backbone's feature maps are not those that the decoders need."""
     if backbone.strides != STRIDES:
         raise ValueError(f"the backbone has strides {list(backbone.strides)}, but luma-unet needs {list(STRIDES)}")

@@ -101,9 +101,9 @@ def check_luma_unet(params: LumaUNetParams) -> None:
     """Raise ValueError if the backbone is unknown or has other strides or a fixed size, or the file is missing."""
     from toolbox.backbones import examine
 
-    from .network import demand_strides
+    from .network import require_strides
 
-    demand_strides(examine(params.backbone, input_channels(params)))
+    require_strides(examine(params.backbone, input_channels(params)))
     if params.weights is not None and not Path(params.weights).is_file():
         raise ValueError(f"there is no file {params.weights}; set weights to the path of a safetensors file")
 

@@ -25,7 +25,7 @@ from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpe
 from toolbox.models import component_calls as calls
 from toolbox.models.array_calls import DegradationCall, MetricCall
 from toolbox.models.build import build_component
-from toolbox.models.component_calls import Watch
+from toolbox.models.component_calls import WatchedComponent
 from toolbox.models.forward import run_generator
 from toolbox.training.state import LossTerm
 from toolbox.training.step_context import reconstruction_loss
@@ -125,13 +125,13 @@ LOSSES = {
 @pytest.mark.parametrize("fault", LOSSES)
 def test_a_loss_that_returns_or_writes_what_it_must_not(fault):
     function, words = LOSSES[fault]
-    watch = Watch(entry=entry(LossSpec))
+    watch = WatchedComponent(entry=entry(LossSpec))
     assert words in message(calls.call_loss, watch, function, PICTURES.clone(), PICTURES.flip(0), MASK.clone())
 
 
 def test_an_adversarial_loss_and_a_penalty_that_return_what_they_must_not():
     maps = [PICTURES[:, :1].clone()]
-    watch = Watch(entry=entry(LossSpec, role="adversarial"))
+    watch = WatchedComponent(entry=entry(LossSpec, role="adversarial"))
 
     class Game:
         def generator(self, fake, real):
@@ -148,7 +148,7 @@ def test_an_adversarial_loss_and_a_penalty_that_return_what_they_must_not():
         calls.call_adversarial_generator(watch, object(), maps, None)
     assert blame.blamed(caught.value) is watch.entry
     context = penalty_context(lambda picture: maps, PICTURES, PICTURES)
-    watch = Watch(entry=entry(PenaltySpec))
+    watch = WatchedComponent(entry=entry(PenaltySpec))
     assert "not a scalar" in message(calls.call_penalty, watch, lambda context: context.real.mean((1, 2, 3)), context)
 
 
@@ -209,7 +209,7 @@ def test_an_error_keeps_its_type_and_is_explained_in_one_line():
     def fail(*inputs):
         raise KeyError("no\nluck")
 
-    watch = Watch(entry=entry(LossSpec))
+    watch = WatchedComponent(entry=entry(LossSpec))
     with pytest.raises(KeyError) as caught:
         calls.call_loss(watch, fail, PICTURES, PICTURES, MASK)
     line = str(blame.explain(caught.value))
@@ -290,7 +290,7 @@ def test_a_component_that_ends_the_program_is_named(error):
     with pytest.raises(
         PluginError, match=r"'rigged' of the plugin 'stranger' ends the program \(\w+: .+test_blame.py:"
     ):
-        calls.call_loss(Watch(entry=entry(LossSpec)), end, PICTURES, PICTURES, MASK)
+        calls.call_loss(WatchedComponent(entry=entry(LossSpec)), end, PICTURES, PICTURES, MASK)
     built = replace(entry(LossSpec), spec=LossSpec(name="rigged", summary="x", build=end))
     bound = BoundComponent(label="rigged", entry=built, params=Params(), options={})
     with pytest.raises(PluginError, match="'rigged' of the plugin 'stranger' ends the program"):
@@ -314,5 +314,5 @@ def test_what_the_first_call_changes_of_the_process_is_put_back_and_named(settin
 
     before = os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled()
     with pytest.warns(PluginWarning, match=f"'stranger' changed {setting} in a call, which was put back"):
-        calls.call_loss(Watch(entry=entry(LossSpec)), loss, PICTURES, PICTURES, MASK)
+        calls.call_loss(WatchedComponent(entry=entry(LossSpec)), loss, PICTURES, PICTURES, MASK)
     assert before == (os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled())

@@ -13,7 +13,7 @@ from toolbox.config.plan import BoundComponent
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import component_calls as calls
-from toolbox.models.component_calls import Watch
+from toolbox.models.component_calls import WatchedComponent
 
 PICTURE = torch.full((1, 3, 8, 8), 0.5)
 MASK = torch.zeros(1, 1, 8, 8)
@@ -22,7 +22,7 @@ MESSAGE = "'rigged' of the plugin 'stranger' returned a value without gradient, 
 
 def watch_of(spec_class, **facts):
     spec = spec_class(name="rigged", summary="x", build=lambda params: None, **facts)
-    return Watch(entry=Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version=""))
+    return WatchedComponent(entry=Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version=""))
 
 
 def call_loss(watch, function, requires_grad=True):
@@ -70,5 +70,5 @@ def test_no_gradient_on_purpose_and_good_losses_give_no_warning():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        call_loss(Watch(entry=entry, trains=not outer.detach_param), detached)
+        call_loss(WatchedComponent(entry=entry, trains=not outer.detach_param), detached)
         call_loss(watch_of(LossSpec), lambda restored, truth, mask: (restored - truth).square().mean())

@@ -35,13 +35,13 @@ class Agreement:
     Attributes:
         belief: (h, w) float32 in [0, 1]; 0 where the reference has no pixel.
         share: of the textured surroundings where both are known, those that agree, in [0, 1].
-        agreed: the same as a share of the whole target, in [0, 1].
-        correlation: of the luma of both, detail and shade alike, where both are known.
+        target_share: the same as a share of the whole target, in [0, 1].
+        correlation: of the luma of both, detail and shading alike, where both are known.
     """
 
     belief: np.ndarray
     share: float
-    agreed: float
+    target_share: float
     correlation: float
 
 
@@ -75,20 +75,20 @@ def compare(luma: np.ndarray, reference: np.ndarray, known: np.ndarray, stretch:
     shared = np.maximum(cov, 0) / (np.maximum(var_l, var_r) + noise**2)
     strength = np.maximum(var_l, var_r)
     strength = weight * strength / (strength + (_CONTRAST * noise) ** 2)
-    alike = strength * ramp(shared, *_CORRELATION) * luma_agrees
-    unlike = weight * (1 - luma_agrees)
-    evidence = alike + unlike
+    supporting = strength * ramp(shared, *_CORRELATION) * luma_agrees
+    opposing = weight * (1 - luma_agrees)
+    evidence = supporting + opposing
     total = float(evidence.sum())
     if total < 1:
-        return Agreement(belief=np.zeros_like(luma), share=0.0, agreed=0.0, correlation=0.0)
-    support = weighted_blur(alike / np.maximum(evidence, 1e-6), evidence, 3 * _NEAR)
+        return Agreement(belief=np.zeros_like(luma), share=0.0, target_share=0.0, correlation=0.0)
+    support = weighted_blur(supporting / np.maximum(evidence, 1e-6), evidence, 3 * _NEAR)
     belief = luma_agrees * ramp(support, *_SUPPORT) * ramp(stretch, 0.25, 0.1) * weight
     values_l, values_r = luma[known].astype(np.float64), reference[known].astype(np.float64)
     spread = values_l.std() * values_r.std()
     return Agreement(
         belief=belief.astype(np.float32),
-        share=float(alike.sum()) / total,
-        agreed=float(alike.mean()),
+        share=float(supporting.sum()) / total,
+        target_share=float(supporting.mean()),
         correlation=float(np.mean((values_l - values_l.mean()) * (values_r - values_r.mean())) / spread)
         if spread > 0
         else 0.0,

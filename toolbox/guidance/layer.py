@@ -16,7 +16,7 @@ from toolbox.guidance.tone import Tone
 # A photograph of the same scene: of the evidence, the share that speaks for it; of the target, the share with
 # texture that agrees; the correlation of luma. Chosen on development photographs (docs/restore.md has the figures).
 MIN_SHARE = 0.5
-MIN_AGREED = 0.02
+MIN_TARGET_SHARE = 0.02
 MIN_CORRELATION = 0.6
 _HOLE_BELIEF = (0.55, 0.85)
 _HOLE_STRETCH = (0.15, 0.05)
@@ -115,7 +115,11 @@ def make_layer(
 
 def shows_the_scene(agreement: Agreement) -> bool:
     """Return whether a reference shows the target's scene at all; only then is each pixel tested."""
-    return agreement.share >= MIN_SHARE and agreement.agreed >= MIN_AGREED and agreement.correlation >= MIN_CORRELATION
+    return (
+        agreement.share >= MIN_SHARE
+        and agreement.target_share >= MIN_TARGET_SHARE
+        and agreement.correlation >= MIN_CORRELATION
+    )
 
 
 def _hole_belief(belief: np.ndarray, valid: np.ndarray, lost: np.ndarray, stretch: np.ndarray) -> np.ndarray:

@@ -100,14 +100,14 @@ def find_homographies(one: Features, other: Features, planes: int = MAX_PLANES) 
         homography, inliers = cv2.findHomography(a, b, cv2.RANSAC, MAX_ERROR, maxIters=4000, confidence=0.999)
         if homography is None or inliers.sum() < MIN_INLIERS:
             break
-        agreed = inliers[:, 0] > 0
-        if not is_plausible(homography, a[agreed]):
+        is_inlier = inliers[:, 0] > 0
+        if not is_plausible(homography, a[is_inlier]):
             break
         found.append(homography)
         moved = cv2.perspectiveTransform(a[:, None], homography)[:, 0]
         # Features near the positions that the homography gives belong to its plane; the dense correction aligns them.
         rest = np.hypot(*(moved - b).T) > 2 * MAX_ERROR
-        a, b = a[rest & ~agreed], b[rest & ~agreed]
+        a, b = a[rest & ~is_inlier], b[rest & ~is_inlier]
     return found
 
 

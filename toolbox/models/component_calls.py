@@ -21,13 +21,13 @@ from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
 
-# The attribute of a network that has its `Watch`.
+# The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
 Inputs = Mapping[str, Tensor]
 
 
 @dataclass(kw_only=True)
-class Watch:
+class WatchedComponent:
     """The component whose calls are checked.
 
     Attributes:
@@ -40,14 +40,14 @@ class Watch:
     calls: int = 0
     trains: bool = True
 
-    def __deepcopy__(self, memo: object) -> Watch:
+    def __deepcopy__(self, memo: object) -> WatchedComponent:
         """Return the watch itself, so that the copy of a network keeps it."""
         return self
 
 
 def attach(network: nn.Module, entry: Entry) -> None:
     """Remember which component a network is."""
-    network.__dict__[ATTRIBUTE] = Watch(entry=entry)
+    network.__dict__[ATTRIBUTE] = WatchedComponent(entry=entry)
 
 
 def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
@@ -56,10 +56,10 @@ def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
         wrapper.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
 
 
-def watch_of(network: object) -> Watch:
+def watch_of(network: object) -> WatchedComponent:
     """Return the watch of a network; an empty one if it has none."""
     watch = getattr(network, ATTRIBUTE, None)
-    return watch if isinstance(watch, Watch) else Watch(calls=1)
+    return watch if isinstance(watch, WatchedComponent) else WatchedComponent(calls=1)
 
 
 def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -108,7 +108,9 @@ def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tens
     return list(maps)
 
 
-def call_loss(watch: Watch, loss: Callable[..., Any], restored: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+def call_loss(
+    watch: WatchedComponent, loss: Callable[..., Any], restored: Tensor, truth: Tensor, mask: Tensor
+) -> Tensor:
     """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
@@ -117,7 +119,7 @@ def call_loss(watch: Watch, loss: Callable[..., Any], restored: Tensor, truth: T
 
 
 def call_adversarial_generator(
-    watch: Watch,
+    watch: WatchedComponent,
     loss: Any,  # noqa: ANN401
     fake: list[Tensor],
     real: list[Tensor] | None,
@@ -131,7 +133,7 @@ def call_adversarial_generator(
 
 
 def call_adversarial_discriminator(
-    watch: Watch,
+    watch: WatchedComponent,
     loss: Any,  # noqa: ANN401
     fake: list[Tensor],
     real: list[Tensor],
@@ -144,7 +146,7 @@ def call_adversarial_discriminator(
     return _scalar(watch, function, pair[0]), _scalar(watch, function, pair[1])
 
 
-def call_penalty(watch: Watch, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
+def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
     """Return the value of a penalty, a scalar; errors as `call_generator`."""
     inputs = {"context.real": context.real, "context.fake": context.fake}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
@@ -162,7 +164,7 @@ def describe(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def _call(watch: Watch, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
+def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
     """Call a component; WrongResultError if one of `inputs`, by their names, is changed afterwards."""
     watch.calls += 1
     is_first = watch.calls == 1
@@ -181,14 +183,14 @@ def _are_equal(value: Tensor, copy: Tensor) -> bool:
     return torch.allclose(value.detach(), copy, rtol=0, atol=0, equal_nan=True)
 
 
-def _scalar(watch: Watch, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned
+def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned
     if isinstance(value, Tensor) and value.dim() == 0 and value.is_floating_point():
         return value
     remedy = "; take the mean" if isinstance(value, Tensor) and value.dim() else ""
     raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
 
 
-def _warn_without_gradient(watch: Watch, value: Tensor, inputs: Sequence[Tensor]) -> None:
+def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Sequence[Tensor]) -> None:
     """Warn once if a value has no gradient though its inputs have one: the component would train nothing."""
     if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
         return

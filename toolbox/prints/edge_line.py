@@ -14,14 +14,14 @@ _CLEAR_PEAK = 0.35
 _OUTER_VOTES = 0.8
 
 
-def edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float) -> tuple[np.ndarray, float]:
+def edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, max_shift: float) -> tuple[np.ndarray, float]:
     """Return the line (3,) along the edge near a side, and the fraction of the side at which there is this edge.
 
     Args:
         lab: the photograph, (h, w, 3) float32, in L*a*b*.
         start: (2,) x and y of one end of the side.
         end: (2,) its other end; what is to the right of the way there is inside.
-        reach: how far the edge may be from the side, in pixels.
+        max_shift: how far the edge may be from the side, in pixels.
 
     Returns:
         (a, b, c) of ``a x + b y + c = 0``, and the fraction, 0 to 1.
@@ -29,7 +29,7 @@ def edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, reach: float)
     along = (end - start) / max(np.linalg.norm(end - start), 1e-9)
     normal = np.array([-along[1], along[0]])
     shares = np.linspace(0.04, 0.96, _SAMPLES)[:, None, None]
-    steps = np.arange(-reach - 3, reach + 3.01, 0.5)
+    steps = np.arange(-max_shift - 3, max_shift + 3.01, 0.5)
     points = start + shares * (end - start) + steps[None, :, None] * normal
     values = cv2.remap(
         lab,

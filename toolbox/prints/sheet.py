@@ -22,8 +22,8 @@ _TABLE_MARGIN = 0.025
 _TABLE_COLORS = 6
 # A colour with a smaller fraction of the margin may be a corner of the sheet, which reaches into the margin.
 _MIN_COLOR_SHARE = 0.05
-# A pixel is unlike the table if its distance in L*a*b* to all its colours is over the margin's own percentile, and over
-# this distance.
+# A pixel differs from the table if its distance in L*a*b* to all its colours is over the margin's own percentile, and
+# over this distance.
 _TABLE_PERCENTILE = 97
 _MIN_DISTANCES = (7.0, 12.0, 20.0, 32.0)
 # The sheet, as a fraction of the photograph.
@@ -148,17 +148,17 @@ def _surroundings(distance: np.ndarray, corners: np.ndarray) -> float:
     return float((distance[outside] < _NEAR_TABLE).mean()) if outside.any() else 0.0
 
 
-def _first_corners(unlike: np.ndarray) -> np.ndarray | None:
+def _first_corners(is_sheet: np.ndarray) -> np.ndarray | None:
     """Return the corners of the quadrilateral around the largest region, (4, 2); None if it is not one."""
-    side = max(3, round(0.012 * max(unlike.shape)) | 1)
+    side = max(3, round(0.012 * max(is_sheet.shape)) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    closed = cv2.morphologyEx(unlike.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    closed = cv2.morphologyEx(is_sheet.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel)
     contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return None
     hull = cv2.convexHull(max(contours, key=cv2.contourArea))
-    share = cv2.contourArea(hull) / unlike.size
+    share = cv2.contourArea(hull) / is_sheet.size
     if not _MIN_AREA <= share <= _MAX_AREA:
         return None
     length = cv2.arcLength(hull, True)

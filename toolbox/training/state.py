@@ -21,7 +21,7 @@ from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
-from toolbox.models.component_calls import Watch
+from toolbox.models.component_calls import WatchedComponent
 from toolbox.models.weight_file import saved_state
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.training.optim import NetworkState, build_network_state
@@ -49,7 +49,7 @@ class LossTerm:
     adversarial: bool
     sees_real: bool
     call: Any
-    watch: Watch = field(default_factory=Watch)
+    watch: WatchedComponent = field(default_factory=WatchedComponent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class PenaltyTerm:
     weight: float
     every: int
     call: Any
-    watch: Watch = field(default_factory=Watch)
+    watch: WatchedComponent = field(default_factory=WatchedComponent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class TrainState:
     memory_format: str = "channels-last"
     plugins: Mapping[str, str] = field(default_factory=dict)
     step: Callable[[Any, Batch], None] | None = None
-    step_watch: Watch = field(default_factory=Watch)
+    step_watch: WatchedComponent = field(default_factory=WatchedComponent)
     restores: bool = True
     kinds: tuple[str, ...] = ()
 
@@ -194,7 +194,7 @@ def build_state(
         keep=plan.settings.keep,
         plugins=plugin_versions(plan),
         step=_build_term(plan.components["step"][0], accelerator, dtype),
-        step_watch=Watch(entry=plan.components["step"][0].entry),
+        step_watch=WatchedComponent(entry=plan.components["step"][0].entry),
         restores=plan.step.restores,
         kinds=plan.kinds,
     )
@@ -274,11 +274,11 @@ def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
         adversarial=spec.role == "adversarial",
         sees_real=spec.sees_real,
         call=call,
-        watch=Watch(entry=bound.entry, trains=not bound.detach_param),
+        watch=WatchedComponent(entry=bound.entry, trains=not bound.detach_param),
     )
 
 
 def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
-    watch = Watch(entry=bound.entry, trains=not bound.detach_param)
+    watch = WatchedComponent(entry=bound.entry, trains=not bound.detach_param)
     return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call, watch=watch)

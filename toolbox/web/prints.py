@@ -10,11 +10,11 @@ from toolbox.imaging.encode import encode_png
 from toolbox.inference.print_correction import find_corners
 from toolbox.prints.corrections import chosen_corrections, crop_photo
 from toolbox.web.album import Album
-from toolbox.web.settings import Choice, Range
+from toolbox.web.settings import AllowedValues, Range
 
-OFFER: Mapping[str, Range | Choice] = {
-    "auto": Choice(values=[False, True]),
-    "crop": Choice(values=["none", "print"]),
+OFFER: Mapping[str, Range | AllowedValues] = {
+    "auto": AllowedValues(values=[False, True]),
+    "crop": AllowedValues(values=["none", "print"]),
     **{name: Range(low=0, high=1) for name in ("evenness", "contrast", "cast")},
 }
 

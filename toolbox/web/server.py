@@ -31,7 +31,7 @@ from toolbox.web.app import make_app
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.quick_colors import QuickColors
-from toolbox.web.settings import Choice, Range
+from toolbox.web.settings import AllowedValues, Range
 from toolbox.web.worker import Worker
 
 if TYPE_CHECKING:
@@ -110,12 +110,12 @@ class Service:
             token=self.token,
             hosts=[f"{name}:{self.port}" for name in names],
             offer={
-                "keep": Choice(values=["auto", "luma"]),
-                "keep_tone": Choice(values=[False, True]),
+                "keep": AllowedValues(values=["auto", "luma"]),
+                "keep_tone": AllowedValues(values=[False, True]),
                 "saturation": Range(low=0, high=MAX_SATURATION),
-                "fill": Choice(values=self._fills),
-                "second": Choice(values=["scene", "colours"]),
-                **({"variant": Choice(values=quick.numbers)} if quick.numbers else {}),
+                "fill": AllowedValues(values=self._fills),
+                "second": AllowedValues(values=["scene", "colours"]),
+                **({"variant": AllowedValues(values=quick.numbers)} if quick.numbers else {}),
                 **prints.OFFER,
             },
         )

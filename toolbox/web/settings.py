@@ -21,7 +21,7 @@ class Range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class AllowedValues:
     """A setting that is one of a few values."""
 
     values: Sequence[Any]
@@ -31,7 +31,7 @@ class Choice:
         return any(type(value) is type(one) and value == one for one in self.values)
 
 
-Offer = Mapping[str, Range | Choice]
+Offer = Mapping[str, Range | AllowedValues]
 
 
 def read_settings(data: bytes, offer: Offer) -> dict[str, Any]:
