@@ -291,5 +291,5 @@ def test_what_opens_pickles_or_runs_text_is_seen(text):
         "importlib.import_module(name)",
     ],
 )
-def test_what_only_looks_like_it_is_not(text):
+def test_safe_calls_with_similar_names_are_allowed(text):
     assert not forbidden(text)

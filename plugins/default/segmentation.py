@@ -124,7 +124,7 @@ class Segmentation:
 def labels_of(batch: Batch) -> Tensor:
     """Return the labels of a batch; ValueError if it has none."""
     if batch.labels is None:
-        raise ValueError("a photograph has no labels of damage, as one that is damaged already")
+        raise ValueError("a photograph has no labels of damage; one that is damaged already has none")
     return batch.labels
 
 

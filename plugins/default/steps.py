@@ -26,7 +26,7 @@ class SegmentationParams(Params):
         0.0,
         ge=0,
         le=10,
-        description="Focal loss: the larger, the less count pixels that are found already; 0: as usual.",
+        description="Exponent of the focal loss: a larger one weakens pixels that are found already; 0: none.",
     )
     dice: float = Field(1.0, ge=0, le=1000, description="Weight of the Dice loss, which ignores how rare a kind is.")
     dice_smoothing: float = Field(

@@ -25,19 +25,21 @@ class TorchParams(Params):
     )
     lr: float = Field(1e-4, gt=0, description="Learning rate.")
     options: dict[str, bool | int | float | list[float]] = Field(
-        {}, description="Further arguments of the class, as momentum, weight_decay or betas."
+        {}, description="Further arguments of the class, such as momentum, weight_decay or betas."
     )
 
 
 class TimmParams(Params):
     """Params of `timm-optimizer`."""
 
-    kind: str = Field("lion", description="Its name in timm.optim.list_optimizers(), as lion, adopt, lamb or nadamw.")
+    kind: str = Field(
+        "lion", description="Its name in timm.optim.list_optimizers(), such as lion, adopt or nadamw."
+    )
     lr: float = Field(1e-4, gt=0, description="Learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay, of the kind that the optimizer has.")
     decay_all: bool = Field(False, description="Apply the weight decay to biases and the weights of norms too.")
     options: dict[str, bool | int | float | list[float]] = Field(
-        {}, description="Further arguments of the optimizer, as momentum or betas."
+        {}, description="Further arguments of the optimizer, such as momentum or betas."
     )
 
 

@@ -15,13 +15,13 @@ def find_photos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def make_source(images: Mapping[str, ImageRef], place: str) -> Source:
+def make_source(images: Mapping[str, ImageRef], archive: str) -> Source:
     """Return the photographs of an archive.
 
     Args:
         images: the images by their names in the archive: ``KEY.input.png`` and ``KEY.truth.png`` for a pair,
             ``KEY.png`` for an undamaged photograph, ``KEY.test.png`` for a photograph to restore. KEY has no dot.
-        place: the archive, for messages.
+        archive: the archive, for messages.
 
     Raises:
         ValueError: there is nothing to train on, an input without a truth (or the reverse), or a key twice.
@@ -31,7 +31,7 @@ def make_source(images: Mapping[str, ImageRef], place: str) -> Source:
         key, _, extension = PurePosixPath(name).name.partition(".")
         part = extension.rpartition(".")[0] or "truth"
         if part in parts.setdefault(key, {}):
-            raise ValueError(f"{place} has two images for the {part} of {key}; names must be unique")
+            raise ValueError(f"{archive} has two images for the {part} of {key}; names must be unique")
         parts[key][part] = image
     items, tests = [], []
     for key in sorted(parts):
@@ -40,9 +40,9 @@ def make_source(images: Mapping[str, ImageRef], place: str) -> Source:
             tests.append(Item(name=f"{key}.png", input=found["test"]))
             continue
         if "truth" not in found:
-            raise ValueError(f"{place}: {key} has no truth; add {key}.truth.png")
+            raise ValueError(f"{archive}: {key} has no truth; add {key}.truth.png")
         items.append(Item(name=f"{key}.png", input=found.get("input"), truth=found["truth"]))
     if not items:
-        raise ValueError(f"{place} contains no photographs")
+        raise ValueError(f"{archive} contains no photographs")
     kind = "pairs" if any(item.input is not None for item in items) else "photos"
     return Source(kind=kind, items=tuple(items), tests=tuple(tests))

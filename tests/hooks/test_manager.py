@@ -46,7 +46,7 @@ def add(home, tmp_path, source, name="stranger"):
         lines.write(f'[[files]]\nname = "{name}"\nfile = {json.dumps(str(path))}\n')
 
 
-def test_a_good_plugin_stands_beside_ours(tmp_path):
+def test_a_good_plugin_is_loaded_beside_the_bundles(tmp_path):
     loaded = load(tmp_path, GOOD.format(loss="fancy"))
     assert loaded.find("loss", "fancy").plugin == "a"
     assert record(loaded, "a").components == [("loss", "fancy")]
@@ -59,7 +59,7 @@ def test_a_file_that_imports_a_file_beside_it_is_not_told_to_install_that(tmp_pa
 
 
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=list(BROKEN))
-def test_a_broken_plugin_is_set_aside_whole(tmp_path, source, cause):
+def test_a_broken_plugin_is_left_out_as_a_whole(tmp_path, source, cause):
     modules = set(sys.modules)
     loaded = load(tmp_path, source, GOOD.format(loss="fancy"))
     broken = record(loaded, "a")
@@ -151,7 +151,7 @@ def test_plugins_shows_a_line_for_each_and_strict_fails(home, tmp_path):
     assert {row["name"]: row["status"] for row in listed}["stranger"] == "failed"
 
 
-def test_without_plugins_nobody_elses_is_loaded(home, tmp_path):
+def test_without_plugins_only_the_bundles_are_loaded(home, tmp_path):
     add(home, tmp_path, "raise AssertionError('imported')")
     result = CliRunner().invoke(main, ["--no-plugins", "plugins", "--strict"])
     assert result.exit_code == 0

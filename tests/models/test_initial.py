@@ -98,7 +98,7 @@ def test_a_checkpoint_is_exported_and_restores(trained, tmp_path):
     assert np.array_equal(io.read_rgb(tmp_path / "out" / "photo.png"), results[0])
 
 
-def test_a_damaged_or_lonely_checkpoint_is_named(trained, tmp_path):
+def test_a_damaged_checkpoint_or_one_without_its_run_is_named(trained, tmp_path):
     _, folder = trained
     copy = shutil.copytree(folder, tmp_path / "run")
     checkpoint = newest_checkpoint(copy)

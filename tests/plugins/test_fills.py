@@ -56,7 +56,7 @@ def test_any_hole_is_filled_and_what_is_known_stays(fill, case, seed):
 
 @every
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (40, 30), (5, 3, 3), (1, 200)])
-def test_an_image_lost_whole_is_black(fill, shape):
+def test_an_image_that_is_lost_completely_is_black(fill, shape):
     image = np.full(shape, 200, np.uint8)
     assert not fill(image, np.ones(shape[:2], bool)).any()
 

@@ -48,7 +48,7 @@ def test_a_sound_component_passes_every_check(name):
 
 
 @pytest.mark.parametrize("rig", BROKEN, ids=lambda rig: f"{rig.spec.kind}: {rig.what}")
-def test_a_broken_promise_fails_its_check(rig):
+def test_a_broken_contract_fails_its_check(rig):
     checks = checks_of(rig.spec)
     assert {name for name, check in checks.items() if check.status == "failed"} == {rig.check, *rig.also}
     assert rig.words in checks[rig.check].detail

@@ -100,7 +100,7 @@ def test_files_that_are_not_the_runs_own_stay(tmp_path):
     assert gone and all("step-00000030" in path.parts for path in gone)
 
 
-def test_previews_that_the_report_does_not_show_go(tmp_path):
+def test_previews_that_the_report_does_not_show_are_deleted(tmp_path):
     run = write_run(tmp_path / "run", steps=(10,), previews=MAX_PREVIEWS + 7)
     (run / "previews" / "mine.txt").write_text("mine")
     assert len(cleanup.find_leftovers(run)) == 7
@@ -110,7 +110,7 @@ def test_previews_that_the_report_does_not_show_go(tmp_path):
     assert not cleanup.find_leftovers(run)
 
 
-def test_temporary_files_of_dead_processes_go(tmp_path):
+def test_temporary_files_of_ended_processes_are_deleted(tmp_path):
     run = write_run(tmp_path / "run", steps=(10,))
     dead = temporary_files.temporary_path(run / "checkpoints" / "step-00000020", pid=dead_process())
     (dead / "sub").mkdir(parents=True)

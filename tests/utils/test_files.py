@@ -55,7 +55,7 @@ def test_what_is_written_is_there_and_nothing_beside_it(tmp_path):
     ],
 )
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_failure_leaves_the_old_file_and_no_aside(tmp_path, monkeypatch, number, words, step):
+def test_a_failure_leaves_the_old_file_and_no_temporary_file(tmp_path, monkeypatch, number, words, step):
     path = tmp_path / "photo.png"
     files.write_bytes(path, b"old")
     failing(monkeypatch, step, number)
@@ -67,7 +67,7 @@ def test_a_failure_leaves_the_old_file_and_no_aside(tmp_path, monkeypatch, numbe
     assert path.read_bytes() == b"old" and names(tmp_path) == ["photo.png"]
 
 
-def test_an_interruption_leaves_no_aside(tmp_path, monkeypatch):
+def test_an_interruption_leaves_no_temporary_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         files.write_bytes(tmp_path / "a", b"x")
@@ -156,7 +156,7 @@ def test_ensure_folder(tmp_path, monkeypatch):
         files.ensure_folder(tmp_path / "a")
 
 
-def test_only_what_the_dead_left_is_removed(tmp_path):
+def test_only_files_of_ended_processes_are_removed(tmp_path):
     gone, other = dead_pid(), "0123abcd"
 
     def aside(name, **whose):

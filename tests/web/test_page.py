@@ -70,7 +70,7 @@ def test_a_drag_of_the_line_compares_and_changed_marks_ask_for_another_restorati
     wait_for_text(page, "#guide", "Then choose Repair, or save")
 
 
-def test_a_restoration_is_cancelled_with_the_keyboard_and_the_result_of_before_stays(page, restorer, tmp_path):
+def test_a_restoration_is_cancelled_with_the_keyboard_and_the_earlier_result_stays(page, restorer, tmp_path):
     open_photo(page, photo(tmp_path))
     page.click("#restore")
     page.wait_for_selector("#compare-row:not([hidden])")

@@ -33,7 +33,7 @@ def result(service, photo_id):
     ],
     ids=["by hand", "auto"],
 )
-def test_a_print_is_set_right_with_the_bytes_of_the_command(service, tmp_path, settings, options):
+def test_a_print_is_corrected_to_the_bytes_of_the_command(service, tmp_path, settings, options):
     path = table_photo(tmp_path)
     photo_id = add(service, path)["id"]
     entry = restore(service, photo_id, **settings)
