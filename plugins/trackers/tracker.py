@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from toolbox import EpochRecord, Observer, RunEnded, RunStarted, StepRecord, ValidationRecord, WarningRecord
 
-# In the run folder: what a tracker calls this run, so that a continued run goes on in the same place.
+# In the run folder: what a tracker calls this run, so that a resumed run continues at the same place.
 IDS = "trackers.json"
 
 

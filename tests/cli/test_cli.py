@@ -349,10 +349,10 @@ def test_mask_writes_the_lost_region_of_a_folder_and_goes_on_past_bad_files(tmp_
         assert found[mask].all()
         assert (found & ~mask).mean() <= 0.001
     assert "own folder" in line(call("mask", "in", "-o", "in", code=2))
-    # A mask may have been mended by hand.
-    mended = tmp_path / "out" / f"{next(iter(truths))}.png"
-    io.write_png(mended, np.zeros((4, 4), np.uint8))
+    # A mask may have been corrected by hand.
+    corrected = tmp_path / "out" / f"{next(iter(truths))}.png"
+    io.write_png(corrected, np.zeros((4, 4), np.uint8))
     assert "there already" in call("mask", "in", "-o", "out", code=3).stdout
-    assert io.read_gray(mended).shape == (4, 4)
+    assert io.read_gray(corrected).shape == (4, 4)
     call("mask", "in", "-o", "out", "--overwrite", code=3)
-    assert io.read_gray(mended).shape != (4, 4)
+    assert io.read_gray(corrected).shape != (4, 4)

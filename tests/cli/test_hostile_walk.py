@@ -96,7 +96,7 @@ def require_message(arguments, result):
     assert result.exit_code in (0, 1, 2, 3), arguments
     assert "Traceback" not in result.output, arguments
     if result.exit_code:
-        assert result.output.strip(), f"{arguments} fails without a word"
+        assert result.output.strip(), f"{arguments} fails silently"
 
 
 def run(arguments, **options):

@@ -202,7 +202,7 @@ def test_a_preview_restores_nothing(restore, monkeypatch):
     assert np.array_equal(io.read_rgb("out/a.png.preview.png"), expected)
     assert sorted(path.name for path in Path("out").iterdir()) == ["a.png.preview.png", "report.json"]
     assert read_report(Path("out"))["preview"] == 1
-    # What would be refused is shown all the same.
+    # What would be refused is shown nevertheless.
     io.write_png("m.png", 255 - strokes())
     output, _ = restore("--preview", "--mask", "m.png")
     assert f"({100 * (strokes() == 0).mean():.1f} % lost; not restored: m.png looks inverted" in output

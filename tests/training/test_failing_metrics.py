@@ -1,4 +1,4 @@
-"""Metrics that fail in a validation: they cost no training, and the run goes on without them."""
+"""Metrics that fail in a validation: no training is lost, and the run continues without them."""
 
 from __future__ import annotations
 

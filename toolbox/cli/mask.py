@@ -98,7 +98,7 @@ def command(
 
 
 def _save(owners: MaskRecords) -> OutputError | None:
-    """Save the records; return the error if they can't be written, so that the results are printed all the same."""
+    """Save the records; return the error if they can't be written, so that the results are printed nevertheless."""
     try:
         owners.save()
     except OutputError as error:

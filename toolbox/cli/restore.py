@@ -242,7 +242,7 @@ def _restore(
 
 
 def _write_records(path: Path, report: dict[str, Any], records: ResultRecords) -> OutputError | None:
-    """Write the report; return the error if it can't be written, so that the summary is printed all the same."""
+    """Write the report; return the error if it can't be written, so that the summary is printed nevertheless."""
     from toolbox.utils import files
 
     try:

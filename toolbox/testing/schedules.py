@@ -103,4 +103,4 @@ def check_longer_run(subject: Subject) -> str:
     except ValueError as error:
         reason = one_line(error)
         return Note(f"it ends after {count} {word}s, so a run can't be resumed with a shorter length: {reason}")
-    return "goes on after the end of the run"
+    return "continues after the end of the run"

@@ -45,7 +45,7 @@ def _user_dir(variable: str, windows_variable: str, xdg_variable: str, default: 
     if own:
         return Path(own)
     parent = os.environ.get(windows_variable if os.name == "nt" else xdg_variable, "")
-    # A relative path would depend on the working folder, from which no configuration is read unasked.
+    # A relative path would depend on the working folder, from which no configuration is read automatically.
     if os.path.isabs(parent):
         return Path(parent) / "toolbox"
     home = os.path.expanduser("~")

@@ -72,13 +72,13 @@ class Worker:
             self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
             self._before.setdefault(photo_id, _outcome(entry))
             self._asked[photo_id] = dict(settings)
-            # The result of the restoration in hand would be of earlier settings or guides.
+            # The result of the current restoration would be of earlier settings or guides.
             self._is_cancelled |= photo_id == self._running
         if not is_waiting:
             self._waiting.put(photo_id)
 
     def cancel(self, photo_id: str) -> None:
-        """Take a photograph out of the queue, or end its restoration after the step in hand.
+        """Take a photograph out of the queue, or end its restoration after the current step.
 
         It becomes what it was before: its last result stays.
         """
@@ -90,7 +90,7 @@ class Worker:
                 self.album.update(photo_id, **self._before.pop(photo_id))
 
     def stop(self) -> None:
-        """End the thread after the step in hand; photographs that wait or are restored become what they were before."""
+        """End the thread after the current step; photographs that wait or are restored become what they were before."""
         with self._lock:
             unfinished = [*self._asked, *filter(None, [self._running])]
         for photo_id in unfinished:

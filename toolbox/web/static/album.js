@@ -7,7 +7,7 @@ import { text } from "./texts.js";
 const MARKS = { restored: "✓ ", failed: "! ", running: "… ", waiting: "… " };
 const rows = new Map(); // the rows of the list, by the ids of their photographs
 let started = 0;
-let asked = 0; // photographs of the batch in hand
+let asked = 0; // photographs of the current batch
 
 // List the photographs; `open` is called with the id of the one that is chosen.
 export function list(photos, current, open) {

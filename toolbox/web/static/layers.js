@@ -7,7 +7,7 @@ export class Layer {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { willReadFrequently: true });
-    // The layer before the stroke in hand, so that a step keeps the pixels of its stroke only.
+    // The layer before the current stroke, so that a step keeps the pixels of its stroke only.
     this.saved = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   }
 

@@ -98,7 +98,7 @@ export async function restore(ids) {
   poll();
 }
 
-// The server ends a restoration after the step in hand. The last photographs come first, so that none begins meanwhile.
+// The server ends a restoration after the current step. The last photographs come first, so that none begins meanwhile.
 export async function cancel(ids) {
   clearTimeout(again);
   changes += 1;

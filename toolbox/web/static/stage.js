@@ -32,7 +32,7 @@ class Stage {
     this.size = 24;
     this.scale = 1;
     this.x = this.y = 0;
-    this.path = null; // of the stroke in hand
+    this.path = null; // of the current stroke
     this.key = null; // the brush of the keyboard, in pixels of the photograph
     new Input(this);
   }

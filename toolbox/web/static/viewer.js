@@ -12,7 +12,7 @@ import * as tools from "./tools.js";
 import * as variants from "./variants.js";
 
 const QUIET = 3; // seconds after which the page says how long a photograph takes
-let busy = ""; // the photograph in hand and what happens to it
+let busy = ""; // the current photograph and what happens to it
 let busySince = 0;
 let cannotShow = false; // whether the result has a format that browsers do not show
 let shownTag = ""; // what the server calls this version of the result
