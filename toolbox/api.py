@@ -152,7 +152,7 @@ def train(
 
 
 def build(kind: str, name: str, /, **params: Any) -> Any:  # noqa: ANN401 - every kind of component
-    """Build one component, as ``build("generator", "timm-unet", backbone="resnet18")``.
+    """Build one component, for example ``build("generator", "timm-unet", backbone="resnet18")``.
 
     Args:
         kind: "generator", "loss", "metric" and so on; `toolbox list` has all kinds.

@@ -214,7 +214,7 @@ def _create_with_timm(name: str, choices: tuple[dict[str, Any], ...], **options:
 
 
 def _without_tag(name: str) -> str:
-    """Return a name of timm without the tag of its weights, as "resnet18" of "resnet18.a1_in1k"."""
+    """Return a name of timm without the tag of its weights: "resnet18" for "resnet18.a1_in1k"."""
     return name.partition(".")[0]
 
 
@@ -224,5 +224,5 @@ def _canonical_key(key: str) -> str:
 
 
 def _first_word(key: str) -> str:
-    """Return the first word of a canonical key, as "blocks"."""
+    """Return the first word of a canonical key, such as "blocks"."""
     return "".join(itertools.takewhile(lambda letter: letter != "_" and not letter.isdigit(), key))

@@ -25,7 +25,7 @@ def one_line(error: object) -> str:
 
 
 def named(error: BaseException) -> str:
-    """Return the type and the text of an error in one line, as ``ValueError: too small``; without a text, the type."""
+    """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type."""
     text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -47,7 +47,7 @@ class Fault:
     """One fault of a recipe.
 
     Attributes:
-        location: the dotted key in the recipe, as ``generator.optimizer.lr``; empty for the whole recipe.
+        location: the dotted key in the recipe, such as ``generator.optimizer.lr``; empty for the whole recipe.
         message: what is wrong and what to do.
     """
 
@@ -107,7 +107,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], see: str = "") ->
     """Return the message for an unknown name.
 
     Args:
-        kind: what the name should be, as "loss".
+        kind: what the name should be, such as "loss".
         name: the unknown name.
         choices: all known names.
         see: a command that lists them, or an empty string.

@@ -32,9 +32,7 @@ class TorchParams(Params):
 class TimmParams(Params):
     """Params of `timm-optimizer`."""
 
-    kind: str = Field(
-        "lion", description="Its name in timm.optim.list_optimizers(), such as lion, adopt or nadamw."
-    )
+    kind: str = Field("lion", description="Its name in timm.optim.list_optimizers(), such as lion, adopt or nadamw.")
     lr: float = Field(1e-4, gt=0, description="Learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay, of the kind that the optimizer has.")
     decay_all: bool = Field(False, description="Apply the weight decay to biases and the weights of norms too.")

@@ -56,7 +56,7 @@ class Recipe:
         return read(str(reference), lambda name: catalog.load().recipe(name).path)
 
     def set(self, key: str, value: object) -> Recipe:
-        """Return the recipe with one setting changed, as ``recipe.set("generator.optimizer.lr", 2e-4)``.
+        """Return the recipe with one setting changed: ``recipe.set("generator.optimizer.lr", 2e-4)``.
 
         Args:
             key: the dotted key of the setting. A table as the value changes several settings at once.

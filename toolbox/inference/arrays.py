@@ -70,7 +70,7 @@ def restore(
             weights again.
         keep: what stays unchanged; "auto": the luma of a gray photo, all known pixels of a colour one.
         tone: give a sepia photo colours, or keep its tone.
-        color: the colour of what is lost, as "#ffffff".
+        color: the colour of what is lost, such as "#ffffff".
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         repair: whether scratches, folds, dust, stains and torn parts are found and filled too; or the params of the

@@ -118,7 +118,7 @@ class Restorer:
             hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
                 of like tone and texture around it, up to its edges. Only with keep = "luma".
             palette: a photograph of another scene, as `image`, in colour. What looks alike in the image takes its
-                colours. Only with keep = "luma", and with weights that predict classes of colours, as "luma".
+                colours. Only with keep = "luma", and with weights that predict classes of colours, such as "luma".
             saturation: factor of the predicted colours in this call; None: that of the restorer.
 
         Returns:

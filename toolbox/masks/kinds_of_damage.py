@@ -58,7 +58,7 @@ def shares(detection: Detection) -> dict[str, float]:
 
 
 def describe(fractions: Mapping[str, float]) -> str:
-    """Return the shares in words, the largest first, as "damage: scratch 0.82 %, dust 0.05 %"."""
+    """Return the shares in words, the largest first, such as "damage: scratch 0.82 %, dust 0.05 %"."""
     ordered = sorted(fractions.items(), key=lambda item: -item[1])
     return "damage: " + (", ".join(f"{kind} {100 * share:.2f} %" for kind, share in ordered) or "none found")
 

@@ -133,7 +133,7 @@ def _previews(folder: Path) -> list[str]:
 
 
 def _caption(path: Path) -> str:
-    """Return the caption of a preview file, as "epoch 12"."""
+    """Return the caption of a preview file, such as "epoch 12"."""
     word, _, number = path.stem.partition("-")
     return f"{word} {int(number)}" if number.isdigit() else path.stem
 

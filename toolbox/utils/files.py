@@ -41,7 +41,7 @@ def require_readable(path: Path, option: str = "", kind: str = "file or folder")
 
     Args:
         path: the file or folder.
-        option: the option or argument that named it, as "--mask"; empty for none.
+        option: the option or argument that named it, such as "--mask"; empty for none.
         kind: what it should be, for the message.
     """
     name = f"{option} {printable(path)}".strip()

@@ -29,7 +29,7 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
     signals, nothing is recorded.
 
     Args:
-        after: what will be completed before the program stops, for the message, as "this photo".
+        after: what will be completed before the program stops, for the message, such as "this photo".
 
     Yields:
         The request, which the loop must check.

@@ -54,7 +54,7 @@ class PhotoEntry:
         state: "new", "waiting", "running", "restored", "unchanged" or "failed".
         reason: why it failed or was left unchanged.
         notes: what else was changed when it was restored.
-        origins: the fraction of its pixels from each source, as "colour from hint", when it was restored.
+        origins: the fraction of its pixels from each source, such as "colour from hint", when it was restored.
         settings: the settings of its last restoration.
         has_hints: whether it has strokes of colour.
         reference: the name of its reference photograph, for display only; empty if it has none.

@@ -33,7 +33,7 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: Iterable[str]) -> None:
-        """Guard `app`; `hosts` are the values of the Host header that are answered, as "127.0.0.1:8000"."""
+        """Guard `app`; `hosts` are the values of the Host header that are answered, such as "127.0.0.1:8000"."""
         self.app = app
         self.token = token
         self.hosts = frozenset(host.lower() for host in hosts)
