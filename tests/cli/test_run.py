@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 from runs import TINY, newest_checkpoint, records, run, steps
 
+from toolbox import Recipe, train
 from toolbox.cli import main
 from toolbox.data import sample
+from toolbox.errors import UsageError
 from toolbox.evaluation import metrics
 from toolbox.imaging import io
 from toolbox.models import weight_file
@@ -126,6 +128,20 @@ def test_running_out_of_memory_is_one_line_with_a_remedy(tmp_path, photos, monke
 def test_a_size_that_does_not_fit_the_networks_is_one_line(tmp_path, photos):
     result = run("--data", photos, "--out", tmp_path / "out", "--size", 20, code=2)
     assert "don't work at 20 pixels" in result.stderr and "Try another --size" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_new_run_that_is_refused_leaves_other_files(tmp_path, photos):
+    out = tmp_path / "out"
+
+    class Notes:
+        def on_start(self, _):
+            (out / "notes.txt").write_text("mine", "utf-8")
+
+    with pytest.raises(UsageError, match="don't work at 20 pixels"):
+        recipe = Recipe.load("default").set("data.size", 20).set("generator.width", 4).set("discriminator.width", 4)
+        train(recipe, data=photos, out=out, device="cpu", observers=[Notes()])
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
 def test_a_run_without_improvement_ends_and_keeps_the_best_weights(tmp_path, photos):

@@ -60,6 +60,21 @@ def test_another_size_is_measured_again(folder):
     assert "Measured again" not in run("--resume", folder).output
 
 
+def test_another_precision_is_measured_again(folder):
+    output = run("--resume", folder, "--precision", "bf16").output
+    assert "Measured again, because training.precision changed: baselines, best weights." in output
+    assert run_records.read_summary(folder).measured_on["training.precision"] == "bf16"
+
+
+def test_a_condition_that_an_earlier_version_did_not_record_is_not_a_change(folder):
+    path = folder / "summary.json"
+    summary = json.loads(path.read_text("utf-8"))
+    del summary["measured_on"]["training.precision"]
+    path.write_text(json.dumps(summary), "utf-8")
+    manifest = newest_checkpoint(folder) / "manifest.json"
+    assert "Measured again" not in run("--resume", folder).output and manifest.is_file()
+
+
 def test_a_missing_photograph_is_named_and_the_split_is_kept(folder):
     train, validation = part(folder, "train"), part(folder, "validation")
     before = run_records.read_summary(folder)

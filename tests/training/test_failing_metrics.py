@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -41,6 +42,8 @@ FAILURES = {
     "raises": (fail, "raised ZeroDivisionError: float division by zero"),
     "raises on the second photograph": (fail_on_the_second(), "raised IndexError"),
     "is not a number": (lambda a, b, m: math.nan, "returned nan"),
+    "is too large": (lambda a, b, m: 10**400, "returned a int too large for a float"),
+    "is a fraction that is too large": (lambda a, b, m: Fraction(10**400), "returned a Fraction too large"),
     "returns an array": (lambda a, b, m: a.mean((0, 1)), "returned a float64 array [3]"),
     "writes into the photograph": (lambda a, b, m: a.fill(0), "writes into `restored`"),
 }

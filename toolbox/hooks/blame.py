@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 # The attribute of an error that has the entry of the component which raised it.
 ATTRIBUTE = "_toolbox_entry"
+# The attribute of an error that has the position of the function which was called.
+DEFINITION = "_toolbox_definition"
 HINT = "For the traceback add --traceback."
 # What a component of a kind, or of a role of a kind, must do.
 CONTRACTS = {
@@ -69,7 +71,7 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
     try:
         return function(*args, **kwargs)
     except Exception as error:
-        blame(error, entry)
+        blame(error, entry, function)
         raise
     except (KeyboardInterrupt, GeneratorExit):
         raise
@@ -89,10 +91,14 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
     )
 
 
-def blame(error: Exception, entry: Entry | None) -> None:
-    """Let an error carry the entry of the component that raised it, unless it carries one."""
-    if entry is not None and not isinstance(error, ToolboxError) and not hasattr(error, ATTRIBUTE):
-        setattr(error, ATTRIBUTE, entry)
+def blame(error: Exception, entry: Entry | None, function: object = None) -> None:
+    """Let an error carry the entry of the component that raised it, and the place of its function, unless it has one."""
+    if entry is None or isinstance(error, ToolboxError) or hasattr(error, ATTRIBUTE):
+        return
+    setattr(error, ATTRIBUTE, entry)
+    code = _code(function)
+    if code is not None and _is_of(entry, code.co_filename):
+        setattr(error, DEFINITION, f"{code.co_filename}:{code.co_firstlineno}")
 
 
 def blamed(error: BaseException) -> Entry | None:
@@ -154,10 +160,16 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
 
 
 def position(error: BaseException, entry: Entry) -> str:
-    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost."""
+    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost.
+
+    A function of the plugin that can't be called with its arguments was never entered; then it is where it is defined.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_of(entry, frame.filename)] or list(frames)
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else "no position"
+    own = [frame for frame in frames if _is_of(entry, frame.filename)]
+    if not own and hasattr(error, DEFINITION):
+        return str(getattr(error, DEFINITION))
+    found = own or list(frames)
+    return f"{found[-1].filename}:{found[-1].lineno}" if found else "no position"
 
 
 def title(entry: Entry) -> str:

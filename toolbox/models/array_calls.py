@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -15,6 +14,7 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.protocols import Sample
 from toolbox.hooks.specs import DegradationSpec
+from toolbox.utils.json_values import is_finite
 
 # The number of calls of each component that are watched: whether they write into their inputs, or change the process.
 # Several calls, because some faults happen only by chance; watching all calls would cost time.
@@ -129,8 +129,9 @@ class MetricCall(ArrayCall):
             return None
         if not isinstance(value, Real | np.number) or isinstance(value, bool | complex):
             raise self._wrong(f"returned {_describe(value)}; return float(…) or None")
-        if not math.isfinite(value):
-            raise self._wrong(f"returned {value}; return None where the figure is not defined")
+        if not is_finite(value):
+            text = value if isinstance(value, float | np.floating) else f"{_describe(value)} too large for a float"
+            raise self._wrong(f"returned {text}; return None where the figure is not defined")
         return float(value)
 
 

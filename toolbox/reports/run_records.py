@@ -14,6 +14,7 @@ from typing import Any
 from toolbox.evaluation.metrics import Score
 from toolbox.utils import files
 
+REPORT = "report.html"
 RUN_INFO = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"  # a record for each step, validation and warning

@@ -20,10 +20,9 @@ from toolbox.reports.page import (
     table,
 )
 from toolbox.reports.run_files import RECIPE, RunFiles, read_run
-from toolbox.reports.run_records import PREVIEWS
+from toolbox.reports.run_records import PREVIEWS, REPORT
 from toolbox.utils import files
 
-REPORT = "report.html"
 # The long side of a preview picture in pixels: three pictures beside each other.
 PREVIEW_SIDE = 768
 # More previews than this would make the file large; the first, the last and some between are shown.

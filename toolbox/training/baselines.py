@@ -73,6 +73,7 @@ def validation_conditions(run: TrainingRun) -> dict[str, Any]:
     return {
         PHOTOS: _digest(photos),
         "data.size": tree["data"]["size"],
+        "training.precision": tree["training"]["precision"],
         "seed": tree["seed"],
         "keep": tree["keep"],
         "degradations": _digest(tree.get("degradations")),
@@ -103,11 +104,13 @@ def loss_before_training(run: TrainingRun, batch: Batch) -> float:
 
 
 def _changed(run: TrainingRun, recorded: Mapping[str, Any], conditions: Mapping[str, Any]) -> list[str]:
-    """Return the conditions that have changed. Version 0.1 did not record them; then the changed settings decide."""
-    if recorded:
-        return [name for name, value in conditions.items() if recorded.get(name) != value]
+    """Return the conditions that have changed. For those that an earlier version did not record, settings decide."""
+
+    def is_set(name: str) -> bool:
+        return any(key == name or key.startswith(f"{name}.") for key in run.options.changes)
+
     return [
-        name for name in conditions if any(key == name or key.startswith(f"{name}.") for key in run.options.changes)
+        name for name, value in conditions.items() if (recorded[name] != value if name in recorded else is_set(name))
     ]
 
 

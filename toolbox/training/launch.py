@@ -18,7 +18,7 @@ from toolbox.data.sources import open_source, open_validation
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
-from toolbox.errors import DataError, UsageError
+from toolbox.errors import DataError, ToolboxError, TrainingError, UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.models.initial import find_initial
@@ -107,7 +107,10 @@ class PreparedRun:
         ]
 
     def start(self, console: Console) -> RunResult:
-        """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`."""
+        """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`.
+
+        A new run that is refused before it has measured anything leaves no folder.
+        """
         request = self.request
         with ExitStack() as stack:
             lock = run_dir.lock_run_dir(self.folder, new=request.resume is None)
@@ -125,7 +128,14 @@ class PreparedRun:
                 changes=self.changes,
                 observers=request.observers,
             )
-            result = run.train(self.plan, options, console)
+            try:
+                result = run.train(self.plan, options, console)
+            except TrainingError:  # its remedy may be to continue the run
+                raise
+            except ToolboxError:
+                if request.resume is None and collectives.is_main_process():
+                    run_dir.discard_run_dir(self.folder)
+                raise
         return replace(result, signal=stopped.signal)
 
     def _write_start(self) -> None:

@@ -14,8 +14,7 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.observing import RunEnded, RunStarted
 from toolbox.models.build import build_component
 from toolbox.reports.report_file import ReportFile
-from toolbox.reports.run_records import METRICS
-from toolbox.reports.run_report import REPORT
+from toolbox.reports.run_records import METRICS, REPORT
 from toolbox.training.metric_log import MetricsFile
 from toolbox.training.options import RunOptions
 

@@ -171,6 +171,21 @@ def start_run_dir(
     write_run_info(folder, info)
 
 
+def discard_run_dir(folder: Path) -> None:
+    """Delete what a new run has written if it was refused before its first figures; other files stay.
+
+    The same command can then be given again, corrected, with the same folder.
+    """
+    if (folder / run_records.SUMMARY).exists():
+        return
+    with contextlib.suppress(OSError):
+        for name in (RECIPE, run_records.RUN_INFO, SPLIT, SKIPPED, METRICS, run_records.REPORT, LOCK):
+            (folder / name).unlink(missing_ok=True)
+    for subfolder in (folder / CHECKPOINTS, folder / PREVIEWS, folder):
+        with contextlib.suppress(OSError):  # it has other files
+            subfolder.rmdir()
+
+
 def continue_run_dir(
     folder: Path,
     plan: Plan,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from numbers import Real
@@ -20,6 +19,7 @@ from toolbox.hooks.protocols import ValidatingStep
 from toolbox.models.component_calls import describe
 from toolbox.training.state import TrainState
 from toolbox.training.validation_result import NO_SCORE, Row, ValidationResult, gather_in_order, photo_numbers
+from toolbox.utils.json_values import is_finite
 
 
 @torch.no_grad()
@@ -74,6 +74,7 @@ def _require_figures(figures: Any) -> dict[str, float | None]:  # noqa: ANN401 -
     if not isinstance(figures, Mapping) or figures.get("loss") is None:
         raise PluginError("The training step's figures returned no dict with a 'loss'. See docs/hooks/steps.md.")
     for name, value in figures.items():
-        if value is not None and (not isinstance(value, Real) or not math.isfinite(value)):
-            raise PluginError(f"The training step's figures returned {value!r} as '{name}'; return a float, or None.")
+        if value is not None and (not isinstance(value, Real) or not is_finite(value)):
+            text = value if isinstance(value, float) else describe(value)
+            raise PluginError(f"The training step's figures returned {text} as '{name}'; return a float, or None.")
     return {name: None if value is None else float(value) for name, value in figures.items()}

@@ -1,10 +1,19 @@
-"""Values for JSON."""
+"""Values for JSON, and what a float can hold."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
+
+
+def is_finite(value: Real | float) -> bool:
+    """Return whether a number is finite as a float; a whole number or a fraction may be too large for one."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
