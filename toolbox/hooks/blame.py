@@ -92,7 +92,7 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
 
 
 def blame(error: Exception, entry: Entry | None, function: object = None) -> None:
-    """Let an error carry the entry of the component that raised it, and the place of its function, unless it has one."""
+    """Let an error carry the entry of the component that raised it, and the position of its function, once."""
     if entry is None or isinstance(error, ToolboxError) or hasattr(error, ATTRIBUTE):
         return
     setattr(error, ATTRIBUTE, entry)

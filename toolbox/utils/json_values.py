@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 
-def is_finite(value: Real | float) -> bool:
+def is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type
     """Return whether a number is finite as a float; a whole number or a fraction may be too large for one."""
     try:
         return math.isfinite(value)
