@@ -102,7 +102,7 @@ def test_an_album_is_cancelled_at_once(page, service, restorer, tmp_path):
     gate.set()
     page.locator("#cancel-all").wait_for(state="hidden")
     assert page.locator("#photos li", has_text="✓").count() == 0 and len(restorer.calls) <= 1
-    wait_for_text(page, "#guide", "Then choose Restore.")
+    wait_for_text(page, "#guide", "Cancelled. No missing part was found.")
 
 
 def test_a_result_that_the_browser_cannot_show_says_so_and_is_saved(page, tmp_path):

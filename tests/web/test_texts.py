@@ -29,7 +29,7 @@ from toolbox.utils import files
 from toolbox.web import album, app, worker
 
 TEXTS = Path(app.STATIC) / "texts"
-SIDE = 160  # of made-up scenes, in pixels
+SIDE = 80  # of made-up scenes, in pixels
 
 
 def texts(language):
@@ -68,7 +68,7 @@ def messages_of_references():
     toned = (plane[..., None] * np.array([1, 0.85, 0.62])).astype(np.uint8)
     lost = np.zeros(target.shape, bool)
     hole = lost.copy()
-    hole[70:80, 70:80] = True
+    hole[35:45, 35:45] = True
     views = [("a.jpg", scene(3, SIDE)), ("b.jpg", gray_to_rgb(plane)), ("c.jpg", toned)]
     references = [Reference(name=name, rgb=pixels) for name, pixels in views]
     yield from apply_reference(target, lost, references).notes

@@ -52,8 +52,8 @@ function listen() {
     return isBusy(photo()) ? null : restoring.restore([state.id]);
   });
   click("restore-all", () => restoring.restore(state.photos.map((item) => item.id)));
-  click("cancel", () => restoring.cancel([state.id]));
-  click("cancel-all", restoring.cancelAll);
+  click("cancel", () => restoring.cancel([photo()]));
+  click("cancel-all", () => restoring.cancel(state.photos));
   click("clear", () => stage.clear(stage.marks));
   click("clear-strokes", () => stage.clear(stage.strokes));
   click("repair", () => { showStage(); return restoring.repair(); });

@@ -99,9 +99,10 @@ export async function restore(ids) {
 }
 
 // The server ends a restoration after the current step. The last photographs come first, so that none begins meanwhile.
-export async function cancel(ids) {
+export async function cancel(photos) {
   clearTimeout(again);
   changes += 1;
+  const ids = photos.filter(isBusy).map((item) => item.id);
   for (const id of ids) state.ending.add(id);
   refresh();
   for (const id of [...ids].reverse()) replacePhoto(await api.cancel(id));
@@ -109,7 +110,6 @@ export async function cancel(ids) {
   poll();
 }
 
-export const cancelAll = () => cancel(state.photos.filter(isBusy).map((item) => item.id));
 
 // Follow the photographs that wait or are restored.
 export function poll() {

@@ -112,8 +112,8 @@ function guide(item) {
   if (item.state === "restored") return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
   if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
   if (item.state === "unchanged" && !state.hasNewMarks) return text("unchanged");
-  if (item.lost) return text("guideMarked");
-  return text(item.kind === "colour" ? "guideColour" : "guideUnmarked");
+  const unmarked = item.kind === "colour" ? "guideColour" : "guideUnmarked";
+  return [state.isCancelled && text("cancelled"), text(item.lost ? "guideMarked" : unmarked)].filter(Boolean).join(" ");
 }
 
 export function refresh() {
