@@ -266,3 +266,9 @@ def test_pairs_by_absolute_paths_are_not_left_out(competition, tmp_path, monkeyp
     source = folders.open_folder(Path(competition.name))
     assert describe_left_out(source) == ""
     assert "left out" not in {finding.what for finding in inspect_folder(Path(competition.name))}
+
+
+def test_a_name_in_the_table_is_printed_in_one_line(competition):
+    (competition / "train.csv").write_text('input_image_path\n"train_input/a\x1b[31m\nb.png"\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"names train_input/a\\x1b\[31m\\nb.png, which is not in"):
+        folders.open_folder(competition)

@@ -16,7 +16,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
 from toolbox.imaging.io import find_images, subfolder_hint
-from toolbox.utils import text_files
+from toolbox.utils import files, text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
@@ -158,4 +158,4 @@ def _file_of(table: Path, text: str | None, folder: Path) -> Path:
     for name in (text or "", name_in_table, name_in_table.replace("\\", "/")):
         if name and (folder / name).is_file():
             return folder / name
-    raise DataError(f"{table} names {text}, which is not in {folder}.")
+    raise DataError(f"{table} names {files.printable(text or 'nothing')}, which is not in {folder}.")

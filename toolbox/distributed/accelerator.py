@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from toolbox.distributed.torch_patches import skip_update_if
 from toolbox.errors import UsageError
 from toolbox.utils.devices import launched_process_count, pick_device
-from toolbox.utils.launcher import launcher_number
+from toolbox.utils.launcher import launcher_number, require_rank
 
 # Other ranks may wait while the main process restores a folder of photographs. A launcher ends all processes when one
 # of them ends, so nothing depends on a short timeout.
@@ -155,6 +155,7 @@ def _require_one_gpu_each(device: str | None) -> None:
 
 def _join_process_group(device: torch.device) -> None:
     """Set up communication between the processes: NCCL between GPUs, gloo between CPUs."""
+    require_rank()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     elif "OMP_NUM_THREADS" not in os.environ:

@@ -14,7 +14,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.imaging.formats import format_of_path
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.utils import files
-from toolbox.utils.launcher import launcher_number
+from toolbox.utils.launcher import launcher_number, require_rank
 from toolbox.utils.limits import MAX_VARIANTS
 
 REPORTS = "report*.json"
@@ -98,12 +98,9 @@ def jobs_of_rank(jobs: list[Job]) -> tuple[list[Job], int | None]:
     Raises:
         UsageError: these are not numbers, or the rank is too large.
     """
-    world_size = launcher_number("WORLD_SIZE", "1")
-    if world_size < 2:
+    if launcher_number("WORLD_SIZE", "1") < 2:
         return jobs, None
-    rank = launcher_number("RANK", "")
-    if rank >= world_size:
-        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world_size}; ranks count from 0.")
+    rank, world_size = require_rank()
     return jobs[rank::world_size], rank
 
 

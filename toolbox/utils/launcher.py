@@ -19,6 +19,18 @@ def launcher_number(name: str, default: str) -> int:
     return int(text)
 
 
+def require_rank() -> tuple[int, int]:
+    """Return the rank of this process, and the number of processes, of a launcher that has started several.
+
+    Raises:
+        UsageError: these are not numbers, or the rank is too large; the processes would wait for each other for ever.
+    """
+    rank, world_size = launcher_number("RANK", ""), launcher_number("WORLD_SIZE", "1")
+    if rank >= world_size:
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world_size}; ranks count from 0.")
+    return rank, world_size
+
+
 def is_main_process() -> bool:
     """Return whether this is the only process, or the one with rank 0 of those that a launcher started."""
     return (os.environ.get("RANK") or "0") == "0"
