@@ -10,6 +10,7 @@ from penalty_contexts import penalty_context
 
 from toolbox import LossSpec, Params, PenaltySpec
 from toolbox.config.plan import BoundComponent
+from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import component_calls as calls
@@ -72,3 +73,40 @@ def test_no_gradient_on_purpose_and_good_losses_give_no_warning():
         warnings.simplefilter("error")
         call_loss(WatchedComponent(entry=entry, trains=not outer.detach_param), detached)
         call_loss(watch_of(LossSpec), lambda restored, truth, mask: (restored - truth).square().mean())
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_loss_that_calls_backward_itself_is_refused(keep):
+    """It would add its gradient twice, or end the step's own backward pass with an error of torch without a name."""
+
+    def loss(restored, truth, mask):
+        value = (restored - truth).square().mean()
+        value.backward(retain_graph=keep)
+        return value
+
+    network = torch.nn.Conv2d(3, 3, 1)
+    with pytest.raises(WrongResultError, match=r"'rigged' of the plugin 'stranger' \(.*\) calls backward\(\) itself"):
+        calls.call_loss(watch_of(LossSpec), loss, network(PICTURE), PICTURE, MASK)
+
+
+def test_a_loss_that_takes_a_gradient_is_no_fault():
+    def loss(restored, truth, mask):
+        value = (restored - truth).square().mean()
+        gradients = torch.autograd.grad(value, [restored, network.weight], create_graph=True)
+        return value + sum(gradient.square().mean() for gradient in gradients)
+
+    network = torch.nn.Conv2d(3, 3, 1)
+    calls.call_loss(watch_of(LossSpec), loss, network(PICTURE), PICTURE, MASK).backward()
+    assert network.weight.grad is not None and network.bias.grad is not None
+
+
+def test_a_penalty_that_calls_backward_itself_is_refused():
+    def penalty(context):
+        value = context.real_maps[0].square().mean()
+        value.backward(retain_graph=True)
+        return value
+
+    network = torch.nn.Conv2d(3, 1, 1)
+    context = penalty_context(lambda picture: [network(picture)], PICTURE, PICTURE)
+    with pytest.raises(WrongResultError, match=r"calls backward\(\) itself"):
+        calls.call_penalty(watch_of(PenaltySpec), penalty, context)

@@ -8,7 +8,8 @@ it changes of the process.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,7 +149,8 @@ def call_adversarial_discriminator(
 
 def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
     """Return the value of a penalty, a scalar; errors as `call_generator`."""
-    inputs = {"context.real": context.real, "context.fake": context.fake}
+    maps = _named(**{"context.real_maps": context.real_maps})
+    inputs = {"context.real": context.real, "context.fake": context.fake, **maps}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
     _warn_without_gradient(watch, value, context.real_maps)
     return value
@@ -165,18 +167,53 @@ def describe(value: object) -> str:
 
 
 def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
-    """Call a component; WrongResultError if one of `inputs`, by their names, is changed afterwards."""
+    """Call a component; WrongResultError if it changes one of `inputs`, by their names, or the gradients of weights."""
     watch.calls += 1
     is_first = watch.calls == 1
     # A write in place increases a tensor's version; tensors made in inference mode have none.
     versions = [None if value.is_inference() else value._version for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
-    result = call_watched(watch.entry, is_first, function, *arguments)
+    with _watched_gradients(inputs.values() if is_first else ()) as changed:
+        result = call_watched(watch.entry, is_first, function, *arguments)
+    if changed:
+        fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
+        raise blame.wrong_result(watch.entry, function, fault)
     for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
         is_changed = version is not None and value._version != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):
             raise blame.wrong_result(watch.entry, function, f"writes into `{name}`, its input; work on a copy")
     return result
+
+
+@contextmanager
+def _watched_gradients(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
+    """Yield a list that gets an entry for each backward pass through the graphs of `tensors` to a weight.
+
+    `torch.autograd.grad`, which changes no gradients, adds none.
+    """
+    passes: list[bool] = []
+    nodes = [_accumulating_node(tensor) for tensor in tensors]
+    handles = [node.register_prehook(lambda _: passes.append(True)) for node in nodes if node is not None]
+    try:
+        yield passes
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _accumulating_node(tensor: Tensor) -> Any:  # noqa: ANN401 - torch gives the class of these nodes no name
+    """Return a node in a tensor's graph that adds to the gradient of a weight; None if there is none."""
+    seen: set[object] = set()
+    stack = [tensor.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        if hasattr(node, "variable"):
+            return node
+        seen.add(node)
+        stack += [following for following, _ in node.next_functions]
+    return None
 
 
 def _are_equal(value: Tensor, copy: Tensor) -> bool:
