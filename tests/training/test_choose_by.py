@@ -17,7 +17,7 @@ from toolbox.evaluation.metrics import Score
 from toolbox.hooks import catalog
 from toolbox.models.weight_file import read_header
 from toolbox.testing import check_component
-from toolbox.training.epoch_end import ranking_figure
+from toolbox.training.epoch_end import LOWEST_RANK, ranking_figure
 from toolbox.training.validation_result import ValidationResult
 
 RESULT = ValidationResult(loss=3.0, score=Score(S=0.1, M=0.2, C=0.3, score=0.4), metrics={"psnr": 20.0, "none": None})
@@ -41,24 +41,25 @@ def test_the_figure_is_higher_for_better_weights(installed):
     assert ranking_figure(plan_with(installed, "psnr"), RESULT) == 20.0
     without_score = replace(RESULT, score=Score(S=0.1, M=None, C=0.3, score=None))
     assert ranking_figure(plan_with(installed, "score"), without_score) == -3.0
-    assert ranking_figure(plan_with(installed, "none", none={"name": "psnr"}), RESULT) == -math.inf
+    assert ranking_figure(plan_with(installed, "none", none={"name": "psnr"}), RESULT) == LOWEST_RANK
+    endless = replace(RESULT, loss=math.inf)
+    assert ranking_figure(plan_with(installed, "loss"), endless) == LOWEST_RANK
+
+
+def install_metric(monkeypatch, name, measure, better):
+    """Add a metric to the catalog that the next commands load."""
+    spec = toolbox.MetricSpec(name=name, summary="x", build=lambda params: measure, better=better, reference="a test")
+    loaded = catalog.load(third_party=False)
+    loaded.components["metric"][name] = catalog.Entry(
+        kind="metric", spec=spec, plugin="test", distribution="", version=""
+    )
+    monkeypatch.setattr(catalog, "load", lambda third_party=True: loaded)
 
 
 def test_a_lower_metric_chooses_and_patience_follows_it(tmp_path, photos, monkeypatch):
     """The metric grows with each validation; lower is better, so the first weights stay the best."""
-    spec = toolbox.MetricSpec(
-        name="growing",
-        summary="A number that grows with each call",
-        build=lambda params: lambda restored, truth, mask: float(next(numbers)),
-        better="lower",
-        reference="a test",
-    )
     numbers = iter(range(1000))
-    loaded = catalog.load(third_party=False)
-    loaded.components["metric"]["growing"] = catalog.Entry(
-        kind="metric", spec=spec, plugin="test", distribution="", version=""
-    )
-    monkeypatch.setattr(catalog, "load", lambda third_party=True: loaded)
+    install_metric(monkeypatch, "growing", lambda restored, truth, mask: float(next(numbers)), "lower")
     out = tmp_path / "out"
     chosen = ["--set", "metrics.growing.enabled=true", "--set", "validation.choose_by=growing"]
     output = run(
@@ -70,6 +71,16 @@ def test_a_lower_metric_chooses_and_patience_follows_it(tmp_path, photos, monkey
     assert len(validations) == 3
     header = read_header(out / "best.safetensors")
     assert header.step == validations[0]["step"] + 1 and header.ranking == -validations[0]["validation"]["growing"]
+
+
+def test_a_metric_that_is_never_defined_costs_no_training(tmp_path, photos, monkeypatch):
+    install_metric(monkeypatch, "undefined", lambda restored, truth, mask: None, "higher")
+    out = tmp_path / "out"
+    chosen = ["--set", "metrics.undefined.enabled=true", "--set", "validation.choose_by=undefined"]
+    output = run("--data", photos, "--out", out, "--size", 32, "--batch", 4, "--epochs", 1, *chosen).output
+    assert "warning: 'undefined' chooses the best weights and is not defined in this validation" in output
+    assert read_header(out / "best.safetensors").ranking == LOWEST_RANK
+    assert "The run is finished" in run("--resume", out).output
 
 
 def test_colorfulness_needs_no_truth(installed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from toolbox.utils import files
 
 # Keys of the generator's table that say how it is trained, not what it computes.
 TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
+# The figure of what is not defined: JSON, in checkpoints and headers of weights, has no infinity.
+LOWEST_RANK = -sys.float_info.max
 
 
 def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = False) -> Progress:
@@ -136,6 +139,11 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
         )
     )
     figure = ranking_figure(run.plan, result)
+    if figure == LOWEST_RANK:
+        choose_by = run.plan.settings.validation.choose_by
+        run.console.print_line(
+            f"warning: '{choose_by}' chooses the best weights and is not defined in this validation, which ranks last."
+        )
     progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
     if progress.best is None or figure > progress.best:
         progress = replace(progress, best=figure, best_step=progress.step, stale=0)
@@ -146,9 +154,14 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
 def ranking_figure(plan: Plan, result: ValidationResult) -> float:
     """Return the number by which weights are ranked; higher is better.
 
-    By default it is the score, or without one minus the loss; see `validation.choose_by`. A metric that is not defined
-    ranks last.
+    By default it is the score, or without one minus the loss; see `validation.choose_by`. What is not defined or not
+    finite ranks last.
     """
+    figure = _ranked_figure(plan, result)
+    return figure if figure is not None and math.isfinite(figure) else LOWEST_RANK
+
+
+def _ranked_figure(plan: Plan, result: ValidationResult) -> float | None:
     choose_by = plan.settings.validation.choose_by
     if choose_by == "loss" or (choose_by == "score" and result.score.score is None):
         return -result.loss
@@ -157,7 +170,7 @@ def ranking_figure(plan: Plan, result: ValidationResult) -> float:
         return result.score.score
     value = result.metrics.get(choose_by)  # a metric that failed is left out
     if value is None:
-        return -math.inf
+        return None
     metric = next((bound for bound in plan.metrics if bound.label == choose_by), None)
     if metric is None:  # a figure of the training step
         return value
