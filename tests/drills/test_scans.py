@@ -29,9 +29,10 @@ KINDS = {
 }
 LOOKS = ("plain", "grain", "sepia", "faded")
 CASES = [(kind, look) for kind in KINDS for look in LOOKS]
-# Here the hole is over two heads. For faces README names this option: no fill can know a head, and the default copies
-# other parts of the photograph there. (The border of the default is 21.8 levels off, that of the smooth fill 15.9.)
-FACES = {("flat", "plain"): ("--fill", "smooth")}
+# These holes cover faces. For faces README names this option: no fill can know a head, and the default copies other
+# parts of the photograph there. (With "plain", the border of the default is 21.8 levels off, that of the smooth fill
+# 15.9. With "grain", both are 15 levels off.)
+FACES = {("flat", "plain"): ("--fill", "smooth"), ("flat", "grain"): ("--fill", "smooth")}
 SHORT = [("white-tears", "grain"), ("flat", "sepia")]
 
 
