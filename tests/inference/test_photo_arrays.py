@@ -35,3 +35,9 @@ def test_a_pil_image_is_upright_and_keeps_16_bits_as_its_file_does(tmp_path):
 def test_a_path_that_cant_be_read_is_one_line(tmp_path):
     with pytest.raises(DataError, match="does not exist: check the path"):
         photo_array(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("value", [None, b"x", [[1, 2], [3, 4]], 3])
+def test_what_is_no_photograph_is_one_line(value):
+    with pytest.raises(TypeError, match="a photo is a path, a PIL image or a NumPy array, not a "):
+        photo_array(value)

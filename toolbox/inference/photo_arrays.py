@@ -20,8 +20,9 @@ def photo_array(photo: PhotoLike) -> np.ndarray:
 
     Raises:
         DataError: the file of a path can't be read.
+        TypeError: it is something else.
     """
-    return as_photo(photo).pixels if isinstance(photo, str | PathLike | Image.Image) else drop_single_channel(photo)
+    return drop_single_channel(photo) if isinstance(photo, np.ndarray) else as_photo(photo).pixels
 
 
 def drop_single_channel(array: np.ndarray) -> np.ndarray:
