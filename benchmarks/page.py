@@ -8,7 +8,8 @@ the layer is sent, the photograph restored, the result fetched. ``mask`` marks o
 ``near`` one in the surroundings that the hole is filled from, so that it must be filled again; ``hint`` draws a stroke
 of colour. ``shown`` draws another one, up to the small picture whose colours the page lays over the last result; the
 result follows it. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that
-nothing is remembered from the round before. With ``--whole``, the photograph has no hole, and ``near`` is left out.
+nothing is remembered from the round before. With ``--whole``, the photograph has no hole, and there is no ``mask`` and
+no ``near``.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> dict[str, Any]:
     """Return the seconds of each variant in each round, by both clocks, and their ratios to the command."""
-    names = ["command", "open", "first", "hint", "shown", "mask", *([] if is_whole else ["near"])]
+    names = ["command", "open", "first", "hint", "shown", *([] if is_whole else ["mask", "near"])]
     wall: dict[str, list[float]] = {name: [] for name in names}
     cpu: dict[str, list[float]] = {name: [] for name in wall}
     photo, mask = make_damaged_photo(height, width)
