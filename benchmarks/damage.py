@@ -214,13 +214,11 @@ def measure_cost(photo: Path, rounds: int = 3) -> dict[str, Any]:
     gray = integer_luma(io.read_rgb(photo))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        large = cv2.resize(gray, (6000, 4000), interpolation=cv2.INTER_CUBIC)
-        cv2.line(large, (500, 300), (5200, 3500), 250, 9)
-        io.write_png(folder / "large.png", large)
+        small = cv2.resize(gray, (1632, 1225), interpolation=cv2.INTER_CUBIC)
+        image, _ = lay_damage(small, np.random.default_rng(2), kinds=("scratch", "dust", "stain"))
+        io.write_png(folder / "large.png", cv2.resize(image, (6000, 4000), interpolation=cv2.INTER_CUBIC))
         # Before anything else: the peak of a child is at least the memory of its parent.
         _, peak = run_restore(folder / "large.png", folder / "large", "--repair")
-        small = cv2.resize(gray, (1632, 1225), interpolation=cv2.INTER_CUBIC)
-        image, _ = lay_damage(small, np.random.default_rng(2), kinds=("scratch", "dust"))
         io.write_png(folder / "photo.png", image)
         variants = {name: tuple(word for word in [name] if word != "plain") for name in ("plain", "--repair")}
         commands = timing.time_alternately(
