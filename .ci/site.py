@@ -18,6 +18,7 @@ PAGES = {
     "toolbox/models/shipped/luma.md": "weights-luma.md",
     "toolbox/models/shipped/luma-score.md": "weights-luma-score.md",
     "toolbox/models/shipped/average-fill.md": "weights-average-fill.md",
+    "toolbox/models/shipped/expected-hues.md": "weights-expected-hues.md",
     "toolbox/models/shipped/luma-photos.csv": "luma-photos.csv",
     "toolbox/models/shipped/CC-BY-SA-4.0.txt": "CC-BY-SA-4.0.txt",
     "toolbox/data/sample/LICENCES.md": "sample-licences.md",

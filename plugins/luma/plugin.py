@@ -14,12 +14,15 @@ from toolbox import (
     GeneratorSpec,
     LossSpec,
     Params,
+    Postprocessor,
+    PostprocessorSpec,
     RecipeSpec,
     ReconstructionLoss,
     hookimpl,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
 TOOLBOX_API = 1
@@ -97,6 +100,14 @@ class WhiteBalanceParams(Params):
     spread: float = Field(0.1, ge=0, le=1, description="Standard deviation of the logarithm of both factors.")
 
 
+class ExpectedHuesParams(Params):
+    """Params of `expected-hues`."""
+
+    strength: float = Field(
+        1.25, ge=0.6, le=4, description="Largest change of a colour, in levels of Cb and Cr; 1.25 is not visible."
+    )
+
+
 def check_luma_unet(params: LumaUNetParams) -> None:
     """Raise ValueError if the backbone is unknown or has other strides or a fixed size, or the file is missing."""
     from toolbox.backbones import examine
@@ -152,6 +163,18 @@ def build_imperfect_fill(params: ImperfectFillParams) -> Degradation:
     from .imperfect_fill import imperfect_fill
 
     return imperfect_fill(params.share)
+
+
+def build_expected_hues(params: ExpectedHuesParams) -> Postprocessor:
+    """Build the post-processor for the hue histogram."""
+    from .expected_hues import HueMap, expected_hues, is_gray
+
+    hue_map = HueMap.load()
+
+    def process(restored: np.ndarray, original: np.ndarray, mask: np.ndarray, /) -> np.ndarray:
+        return expected_hues(restored, hue_map, params.strength) if is_gray(original) else restored.copy()
+
+    return process
 
 
 @hookimpl
@@ -212,6 +235,21 @@ def toolbox_degradations() -> list[DegradationSpec]:
             build=build_white_balance,
             reference="Afifi and Brown, What Else Can Fool Deep Learning?, ICCV 2019 (white balance as augmentation)",
         ),
+    ]
+
+
+@hookimpl
+def toolbox_postprocessors() -> list[PostprocessorSpec]:
+    """Return the post-processor."""
+    return [
+        PostprocessorSpec(
+            name="expected-hues",
+            summary="Changes colours by about one level towards the expected hue histogram, for the score; keeps luma",
+            params=ExpectedHuesParams,
+            build=build_expected_hues,
+            changes_known=True,
+            reference="Deming and Stephan, Annals of Mathematical Statistics 11 (1940), for the fit to the histogram",
+        )
     ]
 
 
