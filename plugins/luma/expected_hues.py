@@ -110,9 +110,9 @@ def expected_hues(restored: np.ndarray, hue_map: HueMap, strength: float, seed: 
     pixels = restored.reshape(-1, 3)
     sample = pixels[random.integers(0, len(pixels), min(len(pixels), SAMPLE))]
     of_hues = fit_weights(sample, changes, hue_map.histogram(restored))
-    noise = cv2.GaussianBlur(random.standard_normal(restored.shape[:2], np.float32), (0, 0), BLUR)
     # The blur of white noise of variance 1 has the standard deviation 1 / (2 sqrt(pi) BLUR).
-    noise *= 2 * math.sqrt(math.pi) * BLUR
+    white = random.standard_normal(restored.shape[:2], np.float32) * np.float32(2 * math.sqrt(math.pi) * BLUR)
+    noise = cv2.GaussianBlur(white, (0, 0), BLUR)
     result = np.empty_like(restored)
     for start in range(0, len(restored), ROWS):
         rows = slice(start, start + ROWS)
