@@ -96,8 +96,10 @@ def test_after_a_kill_while_saving_the_newest_complete_state_is_found(tmp_path, 
     chance = random.Random(count)
     folder = tmp_path / run_dir.CHECKPOINTS
     run_dir.prepare_run_dir(tmp_path)
-    step, interrupted_saves, best, longest = 0, 0, None, 0.12
-    for _ in range(count):
+    step, interrupted_saves, best, longest, kills = 0, 0, None, 0.12, 0
+    # On a busy machine, a few kills may miss every save, or prevent every save: then there are more of them.
+    while kills < count or (kills < 20 * count and not (step and interrupted_saves)):
+        kills += 1
         child = start_saving(built, folder, step + 1)
         time.sleep(chance.uniform(0.005, longest))
         os.kill(child, signal.SIGKILL)
