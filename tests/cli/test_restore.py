@@ -101,6 +101,12 @@ def test_results_are_written_into_a_submission(tmp_path, gray, restore):
     assert not (tmp_path / "out" / "three.tif").exists() and not (tmp_path / "new.zip").exists()
 
 
+def test_a_folder_that_takes_no_submission_is_refused_before_the_work(tmp_path, gray, restore):
+    words = [gray[0].parent, "-o", tmp_path / "out", "--zip", gray[0] / "new.zip"]
+    assert "a part of its path is a file" in restore(*words, code=1).stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_submission_needs_every_photograph(tmp_path, gray, restore):
     write_png(gray[0].with_name("colour.png"), truth(1))
     words = [gray[0].parent, "-o", tmp_path / "out", "--zip", tmp_path / "new.zip"]

@@ -29,8 +29,11 @@ def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
             )
     if arguments.archive is not None:
         from toolbox.evaluation import submission
+        from toolbox.utils import files
 
         submission.submission_members({job.photo: job.target for job in jobs.all}, arguments.archive)
+        if not arguments.dry_run:
+            files.ensure_folder(arguments.archive.parent)
 
 
 def write_zip(arguments: Arguments, jobs: Jobs, results: Sequence[PhotoResult], console: Console) -> None:

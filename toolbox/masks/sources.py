@@ -139,9 +139,9 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
     if share == 1:
         raise RefusedMaskError("all of it counts as lost, so there is nothing to restore it from", {"lost": mask})
     if share > MAX_LOST and not options.allow_large:
+        hint = "" if options.path is None else ": a mask is white where the photo is lost"
         raise RefusedMaskError(
-            f"{100 * share:.1f} % counts as lost, more than {MAX_LOST:.0%}: a mask is white where the photo is lost. "
-            "If this is right, add --allow-large",
+            f"{100 * share:.1f} % counts as lost, more than {MAX_LOST:.0%}{hint}. If this is right, add --allow-large",
             {"lost": mask},
         )
 

@@ -48,15 +48,15 @@ def require_readable(path: Path, option: str = "", kind: str = "file or folder")
     try:
         os.stat(path)
     except PermissionError as error:
-        raise UsageError(f"{name} can't be read: no permission") from error
+        raise UsageError(f"{name} can't be read: no permission.") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{name}: there is no such {kind}.") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise UsageError(f"{name}: there is no such {kind}.") from error
-        raise UsageError(f"{name} can't be read: {printable(error.strerror or str(error))}") from error
+        raise UsageError(f"{name} can't be read: {printable(error.strerror or str(error))}.") from error
     except ValueError as error:  # a zero byte in the path
-        raise UsageError(f"{name} is not a path: {error}") from error
+        raise UsageError(f"{name} is not a path: {error}.") from error
 
 
 def folder_name(folder: Path) -> str:
