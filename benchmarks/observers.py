@@ -12,9 +12,11 @@ steps, or none does, and the CPU time of a step in the turns of each is compared
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -136,7 +138,8 @@ def command(epochs: int, width: int, quick: bool, path: Path | None) -> None:
             spec = catalog.load(third_party=False).find("observer", name).spec
             observers[name] = Timed(spec.build(spec.params()), name, turns)  # type: ignore[attr-defined]
         start = time.perf_counter()
-        toolbox.train(recipe, out=out, observers=[turns, *observers.values()])
+        with contextlib.redirect_stdout(sys.stderr):  # the output of the run; the figures alone go to stdout
+            toolbox.train(recipe, out=out, observers=[turns, *observers.values()])
         total = time.perf_counter() - start
     rows = {name: timed.figures(total) for name, timed in observers.items()}
     three = sum(rows[name]["loop"] for name in THREE if name in rows)

@@ -22,6 +22,7 @@ from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.inference.color_classes import ColorPredictor
 from toolbox.inference.guided import Restoration
+from toolbox.inference.photo_view import make_view
 
 FILL = 100
 
@@ -58,6 +59,14 @@ class StandIn:
     def restore(self, image, mask, **guidance):
         """Return the result as a restorer does, without a record of where pixels come from."""
         return Restoration(pixels=self(image, mask), origin=np.zeros(mask.shape, np.uint8))
+
+    def prepare(self, image, mask, **guidance):
+        """Return the photograph with its mask, and no guide."""
+        return make_view(image, mask), None
+
+    def restore_prepared(self, view, guide):
+        """Return the result as `restore`."""
+        return self.restore(view.image, view.mask)
 
 
 def install_stand_in(monkeypatch):
