@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from toolbox_plugins.luma.classes import COUNT
 from toolbox_plugins.luma.expected_hues import BINS, HueMap, class_shares, hues
 
@@ -24,6 +24,7 @@ from toolbox.color import integer_luma
 from toolbox.imaging import io
 from toolbox.inference.loading import load_restorer
 from toolbox.inference.restorer import Restorer
+from toolbox.utils import files
 
 
 @click.command("fit-hues")
@@ -31,22 +32,27 @@ from toolbox.inference.restorer import Restorer
 @click.option(
     "--photos", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the split photographs."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Write the map to this safetensors file.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Write the map to this safetensors file.",
+)
 @click.option("--ridge", default=3.0, show_default=True, help="Penalty of the squared weights.")
 @click.option("--every", default=1, show_default=True, help="Use every n-th photograph.")
 @timing.quick_option
 @timing.json_option
 def command(weights: str, photos: Path, out: Path, ridge: float, every: int, quick: bool, path: Path | None) -> None:
     """Fit the map to results of WEIGHTS, and measure it on the development photographs."""
+    files.ensure_folder(out.parent)
     restorer = load_restorer(weights, device="cpu", post="none")
     rows, histograms = {}, {}
     for part in ("train", "development"):
         chosen = photo_split.read(part=part)[: 3 if quick else None : every]
         rows[part], histograms[part] = measure(restorer, [photos / row["file"] for row in chosen])
     hue_map = fit(rows["train"], histograms["train"], ridge)
-    save_file(tensors(hue_map), out)
-    predicted = (rows["development"] @ hue_map.weight + hue_map.bias).clip(0)
-    pairs = zip(predicted, histograms["development"], strict=True)
+    files.write_bytes(out, save(tensors(hue_map)))
+    pairs = zip(hue_map.predict(rows["development"]), histograms["development"], strict=True)
     correlation = float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
     timing.report({"weights": weights, "photographs": len(rows["train"]), "correlation": correlation}, path)
 

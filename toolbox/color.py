@@ -72,6 +72,11 @@ def array_cbcr(rgb: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.stack([(rgb[..., 2] - y) / CB_RANGE, (rgb[..., 0] - y) / CR_RANGE], axis=-1)
 
 
+def is_gray(image: np.ndarray) -> bool:
+    """Return whether an image, (H, W) or RGB (H, W, 3), has one channel or three equal ones."""
+    return image.ndim == 2 or all(np.array_equal(image[..., 0], image[..., index]) for index in (1, 2))
+
+
 def integer_luma(rgb: np.ndarray) -> np.ndarray:
     """Return the luma (H, W) of uint8 or uint16 RGB (H, W, 3), of the same type.
 

@@ -89,10 +89,9 @@ class HueMap:
         tensors = load_file(weights_path(WEIGHTS))
         return cls(weight=tensors["weight"].astype(np.float32), bias=tensors["bias"].astype(np.float32))
 
-    def histogram(self, restored: np.ndarray) -> np.ndarray:
-        """Return the expected histogram, (180,) with sum 1, for RGB (H, W, 3) uint8."""
-        expected = (class_shares(restored) @ self.weight + self.bias).clip(0)
-        return expected / max(float(expected.sum()), FLOOR)
+    def predict(self, colors: np.ndarray) -> np.ndarray:
+        """Return the expected histogram, (..., 180), for shares of the colour classes, (..., COUNT)."""
+        return (colors @ self.weight + self.bias).clip(0)
 
 
 def expected_hues(restored: np.ndarray, hue_map: HueMap, strength: float, seed: int = 0) -> np.ndarray:
@@ -109,7 +108,8 @@ def expected_hues(restored: np.ndarray, hue_map: HueMap, strength: float, seed: 
     random, changes = np.random.default_rng(seed), Changes.up_to(strength)
     pixels = restored.reshape(-1, 3)
     sample = pixels[random.integers(0, len(pixels), min(len(pixels), SAMPLE))]
-    of_hues = fit_weights(sample, changes, hue_map.histogram(restored))
+    histogram = hue_map.predict(class_shares(restored))
+    of_hues = fit_weights(sample, changes, histogram / max(float(histogram.sum()), FLOOR))
     # The blur of white noise of variance 1 has the standard deviation 1 / (2 sqrt(pi) BLUR).
     white = random.standard_normal(restored.shape[:2], np.float32) * np.float32(2 * math.sqrt(math.pi) * BLUR)
     noise = cv2.GaussianBlur(white, (0, 0), BLUR)
@@ -120,14 +120,6 @@ def expected_hues(restored: np.ndarray, hue_map: HueMap, strength: float, seed: 
         chosen = choose(restored[rows].reshape(-1, 3), changes, of_hues, chance)
         result[rows] = chosen.reshape(-1, *restored.shape[1:])
     return result
-
-
-def is_gray(photograph: np.ndarray) -> bool:
-    """Return whether a photograph, (H, W) or RGB (H, W, 3), has no colours of its own."""
-    if photograph.ndim == 2:
-        return True
-    red, green, blue = np.moveaxis(photograph, -1, 0)
-    return bool(np.array_equal(red, green) and np.array_equal(red, blue))
 
 
 def fit_weights(pixels: np.ndarray, changes: Changes, histogram: np.ndarray) -> np.ndarray:

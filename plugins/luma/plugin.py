@@ -167,7 +167,9 @@ def build_imperfect_fill(params: ImperfectFillParams) -> Degradation:
 
 def build_expected_hues(params: ExpectedHuesParams) -> Postprocessor:
     """Build the post-processor for the hue histogram."""
-    from .expected_hues import HueMap, expected_hues, is_gray
+    from toolbox.color import is_gray
+
+    from .expected_hues import HueMap, expected_hues
 
     hue_map = HueMap.load()
 

@@ -44,6 +44,10 @@ def inputs(tmp_path, monkeypatch):
         ("color-pack empty --out pack.safetensors", "does not exist"),
         ("color-pack empty --out empty", "is a directory"),
         ("score --photos empty --quick", "empty has no photographs"),
+        ("fit-hues luma-score --photos empty --out map.safetensors", "does not exist"),
+        ("fit-hues luma-scor --photos empty --out map.safetensors", "luma-score"),
+        ("fit-hues luma-score --photos empty --out empty", "is a directory"),
+        ("fit-hues luma-score --photos empty --out noise/map.safetensors", "a part of its path is a file"),
     ],
 )
 def test_a_wrong_input_is_one_line(benchmarks, inputs, command, words):

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from toolbox_plugins.luma.classes import COUNT
-from toolbox_plugins.luma.expected_hues import BINS, HueMap, expected_hues, hues, is_gray
+from toolbox_plugins.luma.expected_hues import BINS, HueMap, expected_hues, hues
 
 from toolbox import load_restorer
-from toolbox.color import array_cbcr, array_luma, integer_luma
+from toolbox.color import array_cbcr, array_luma, integer_luma, is_gray
 from toolbox.data import sample
 from toolbox.imaging import io
 

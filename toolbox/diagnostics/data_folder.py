@@ -74,10 +74,8 @@ def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
 def _copies(found: Sequence[Examination]) -> Iterator[Finding]:
     copies = [one.item.name for one in found if one.is_copy]
     if copies:
-        detail = (
-            f"{len(copies)} of {len(found)} inputs equal their truths ({files.listed(copies, LISTED)}); the network "
-        )
-        detail += "learns from them to change nothing"
+        detail = f"{len(copies)} of {len(found)} inputs equal their truths ({files.listed(copies, LISTED)})"
+        detail += "; from these, the network learns to change nothing"
         yield Finding(what="copies", ok=len(copies) <= len(found) / 2, detail=detail)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from toolbox.color import array_cbcr, array_luma, color_differences
+from toolbox.color import array_cbcr, array_luma, color_differences, is_gray
 
 # Chroma in levels of 255, at the 99th percentile of the pixels. Measured; figures in docs/restore.md.
 # A gray photograph has at most this chroma: noise and JPEG leave some.
@@ -55,7 +55,7 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     One that is gray or toned apart from its margins, and from marks of at most 12 % of the rest, counts as such.
     A larger photograph is measured at a reduced size, below 1,024 px a side.
     """
-    if np.array_equal(rgb[..., 0], rgb[..., 1]) and np.array_equal(rgb[..., 0], rgb[..., 2]):
+    if is_gray(rgb):
         return Toning(kind="gray", curve=np.zeros((256, 2)))
     step = max(1, max(rgb.shape[:2]) // _WORKING_SIDE)
     small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
@@ -74,8 +74,8 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     found = _classify(luma, chroma, inner)
     if found.kind != "colour":
         return found
-    for is_gray in (True, False):
-        curve = np.zeros((256, 2)) if is_gray else _robust_curve(luma, chroma, inner)
+    for as_gray in (True, False):
+        curve = np.zeros((256, 2)) if as_gray else _robust_curve(luma, chroma, inner)
         rest = _without_marks(luma, chroma, inner, curve)
         if rest.any() and (found := _classify(luma, chroma, rest)).kind != "colour":
             return found

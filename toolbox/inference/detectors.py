@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from toolbox.color import is_gray
 from toolbox.config.binding import bind_component
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import UsageError, unknown_name
@@ -92,7 +93,7 @@ def default_mask(image: np.ndarray, detector: LoadedDetector | None = None) -> n
 
 def image_to_search(image: np.ndarray) -> np.ndarray:
     """Return an image (H, W) or (H, W, 3), uint8 or uint16, as a detector takes it: 8 bits, and one channel of gray."""
-    if image.ndim == 3 and all((image[..., index] == image[..., 0]).all() for index in (1, 2)):
+    if image.ndim == 3 and is_gray(image):
         image = image[..., 0]
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)

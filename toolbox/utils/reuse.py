@@ -48,6 +48,24 @@ class Recent(Generic[Value]):
                 self._values.popitem(last=False)
 
 
+class Latest(Generic[Value]):
+    """The value that was made last, with the key of what it was made from; not for several threads at once."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._kept: tuple[object, Value] | None = None
+
+    def get(self, key: object, make: Callable[[], Value]) -> Value:
+        """Return the value if its key is `key`; otherwise make a new one and keep it."""
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, make())
+        return self._kept[1]
+
+    def put(self, key: object, value: Value) -> None:
+        """Keep a value."""
+        self._kept = (key, value)
+
+
 _current: ContextVar[Recent[np.ndarray] | None] = ContextVar("_current", default=None)
 
 

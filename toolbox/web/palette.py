@@ -7,6 +7,7 @@ import threading
 from toolbox.imaging import io
 from toolbox.inference.likely_colors import ColorField, color_field
 from toolbox.inference.restorer import Restorer
+from toolbox.utils.reuse import Latest
 from toolbox.web.album import Album
 
 
@@ -18,8 +19,7 @@ class Palette:
         self._album = album
         self._restorer = restorer
         self._lock = threading.Lock()
-        self._key: tuple[str, int] | None = None
-        self._field: ColorField | None = None
+        self._field: Latest[ColorField] = Latest()
 
     def colors(self, photo_id: str, x: float, y: float) -> list[str]:
         """Return the likeliest colours as "#rrggbb", the expected one first.
@@ -31,10 +31,11 @@ class Palette:
         """
         mask_path = self._album.mask(photo_id)
         key = (photo_id, mask_path.stat().st_mtime_ns)
+
+        def make() -> ColorField:
+            gray = io.read_gray(self._album.view(photo_id), max_pixels=self._album.max_pixels)
+            mask = io.read_mask(mask_path, meaning="white", max_pixels=self._album.max_pixels)
+            return color_field(self._restorer, gray, mask)
+
         with self._lock:
-            if self._key != key or self._field is None:
-                gray = io.read_gray(self._album.view(photo_id), max_pixels=self._album.max_pixels)
-                mask = io.read_mask(mask_path, meaning="white", max_pixels=self._album.max_pixels)
-                self._field = color_field(self._restorer, gray, mask)
-                self._key = key
-            return self._field.at(x, y)
+            return self._field.get(key, make).at(x, y)

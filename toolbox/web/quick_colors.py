@@ -20,7 +20,7 @@ from toolbox.inference.hint_files import read_hints
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.restorer import Restorer
-from toolbox.utils.reuse import digest
+from toolbox.utils.reuse import Latest, digest
 from toolbox.web import guides
 from toolbox.web.album import SMALL_SIDE, Album, PhotoEntry
 
@@ -37,10 +37,9 @@ class QuickColors:
         self._restorer = replace(restorer, keep="luma", filler=None)
         self._networks = networks
         self._lock = threading.Lock()
-        # What is kept, with the key of what it was made from.
-        self._result: tuple[object, PhotoView] | None = None
-        self._guide: tuple[object, Guide | None] | None = None
-        self._strokes: tuple[object, Strokes] | None = None
+        self._result: Latest[PhotoView] = Latest()
+        self._guide: Latest[Guide | None] = Latest()
+        self._strokes: Latest[Strokes] = Latest()
 
     @property
     def numbers(self) -> list[int]:
@@ -76,18 +75,19 @@ class QuickColors:
         """Replace the strokes of colour, as `guides.set_hints`, and keep them."""
         strokes = find_strokes(guides.set_hints(self._album, photo_id, data))
         with self._lock:
-            self._strokes = (self._strokes_key(photo_id), strokes)
+            self._strokes.put(self._strokes_key(photo_id), strokes)
         return self._album.entry(photo_id)
 
     def _view(self, photo_id: str) -> PhotoView:
         """Return the luma of the last result at the small size."""
         path = self._album.result(photo_id)
-        key = (photo_id, path.stat().st_mtime_ns)
-        if self._result is None or self._result[0] != key:
+
+        def make() -> PhotoView:
             gray = integer_luma(io.to_rgb8(io.read(path, max_pixels=self._album.max_pixels)))
             view = make_view(gray, np.zeros(gray.shape, bool))
-            self._result = (key, view.resize(*working_size(view.size)))
-        return self._result[1]
+            return view.resize(*working_size(view.size))
+
+        return self._result.get((photo_id, path.stat().st_mtime_ns), make)
 
     def _guided(self, photo_id: str, view: PhotoView, second: str) -> Guide | None:
         """Return what guides the colours; a second photograph is compared only once."""
@@ -95,14 +95,15 @@ class QuickColors:
         options = self._album.options(photo_id, second=second)
         paths = [*options.references, *filter(None, [options.palette])]
         key = (digest(view.image), second, [(path, path.stat().st_mtime_ns) for path in paths])
-        if self._guide is None or self._guide[0] != key:
+
+        def make() -> Guide | None:
             limit = self._album.max_pixels
             references = read_references(options.references, self._album.job(photo_id).photo, max_pixels=limit)
             palette = None if options.palette is None else read_palette(options.palette, max_pixels=limit)
             reference = references if options.references else None
-            _, guide = self._restorer.prepare(view.image, view.mask, reference=reference, palette=palette)
-            self._guide = (key, guide)
-        guide = self._guide[1]
+            return self._restorer.prepare(view.image, view.mask, reference=reference, palette=palette)[1]
+
+        guide = self._guide.get(key, make)
         return guide if strokes is None else replace(guide or make_guide(view.image, view.mask), strokes=strokes)
 
     def _strokes_for(self, photo_id: str, view: PhotoView) -> Strokes | None:
@@ -111,11 +112,11 @@ class QuickColors:
         size = (entry.height, entry.width)
         if not entry.has_hints or working_size(size) != view.size:
             return None
-        key = self._strokes_key(photo_id)
-        if self._strokes is None or self._strokes[0] != key:
-            hints = read_hints(self._album.hints(photo_id), size, max_pixels=self._album.max_pixels)
-            self._strokes = (key, find_strokes(hints))
-        return self._strokes[1]
+
+        def make() -> Strokes:
+            return find_strokes(read_hints(self._album.hints(photo_id), size, max_pixels=self._album.max_pixels))
+
+        return self._strokes.get(self._strokes_key(photo_id), make)
 
     def _strokes_key(self, photo_id: str) -> object:
         return photo_id, self._album.hints(photo_id).stat().st_mtime_ns

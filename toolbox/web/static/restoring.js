@@ -110,7 +110,6 @@ export async function cancel(photos) {
   poll();
 }
 
-
 // Follow the photographs that wait or are restored.
 export function poll() {
   if (polling) return;
