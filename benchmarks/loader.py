@@ -109,7 +109,7 @@ def temporary_cache(folder: Path) -> Iterator[decoded_cache.Cache]:
 )
 @click.option("--count", default=1000, show_default=True, help="Number of pairs.")
 @click.option("--size", default=512, show_default=True, help="Side of the pairs in pixels.")
-@click.option("--rounds", default=3, show_default=True, help="Epochs of each, alternately.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Epochs of each, alternately.")
 @click.option(
     "--workers", default=2, show_default=True, help="Threads of our loader; the published one has 4 processes."
 )

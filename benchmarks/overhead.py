@@ -145,7 +145,7 @@ def measure(plan: Plan, rounds: int, device: str | None) -> dict[str, Any]:
 
 
 @click.command("overhead")
-@click.option("--rounds", default=61, show_default=True, help="Steps of each, alternately.")
+@click.option("--rounds", type=click.IntRange(1), default=61, show_default=True, help="Steps of each, alternately.")
 @click.option("--device", help="The device.  [default: the best available]")
 @timing.quick_option
 @timing.json_option

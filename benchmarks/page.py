@@ -172,9 +172,13 @@ def _command(photo: Path, restorer: Restorer, folder: Path) -> None:
 
 
 @click.command("page")
-@click.option("--height", type=int, default=1200, show_default=True, help="Height of the photograph in pixels.")
-@click.option("--width", type=int, default=1600, show_default=True, help="Width of the photograph in pixels.")
-@click.option("--rounds", type=int, default=5, show_default=True)
+@click.option(
+    "--height", type=click.IntRange(32), default=1200, show_default=True, help="Height of the photograph in pixels."
+)
+@click.option(
+    "--width", type=click.IntRange(32), default=1600, show_default=True, help="Width of the photograph in pixels."
+)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--whole", is_flag=True, help="Measure a photograph without a hole.")
 @timing.json_option
 @timing.quick_option

@@ -80,7 +80,7 @@ def measure_command(height: int, width: int) -> dict[str, Any]:
 
 @click.command("restoring")
 @click.option("--size", default=512, show_default=True, help="Side of the small photograph in pixels.")
-@click.option("--rounds", default=7, show_default=True, help="Calls of each, alternately.")
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Calls of each, alternately.")
 @timing.quick_option
 @timing.json_option
 def command(size: int, rounds: int, quick: bool, path: Path | None) -> None:

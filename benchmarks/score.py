@@ -62,7 +62,7 @@ def make_triples(photos: Path, count: int, size: int) -> list[Triple]:
 )
 @click.option("--count", default=100, show_default=True, help="Number of photographs.")
 @click.option("--size", default=512, show_default=True, help="Side of the photographs in pixels.")
-@click.option("--rounds", default=5, show_default=True, help="Calls of each, alternately.")
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Calls of each, alternately.")
 @timing.quick_option
 @timing.json_option
 def command(photos: Path | None, count: int, size: int, rounds: int, quick: bool, path: Path | None) -> None:

@@ -213,7 +213,9 @@ def measure(
 @click.command("two-stage")
 @click.option("--size", default=128, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--batch", default=8, show_default=True, help="Pictures in a step.")
-@click.option("--rounds", default=11, show_default=True, help="Steps of each loop, alternately.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=11, show_default=True, help="Steps of each loop, alternately."
+)
 @click.option("--device", help="The device.  [default: the best available]")
 @click.option("--precision", default="fp32", show_default=True, help="Precision of our loop; Lightning uses float32.")
 @timing.quick_option

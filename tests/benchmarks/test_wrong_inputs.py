@@ -44,6 +44,8 @@ def inputs(tmp_path, monkeypatch):
         ("color-pack empty --out pack.safetensors", "does not exist"),
         ("color-pack empty --out empty", "is a directory"),
         ("score --photos empty --quick", "empty has no photographs"),
+        ("page --height 0", "0 is not in the range"),
+        ("restoring --rounds 0", "0 is not in the range"),
         ("fit-hues luma-score --photos empty --out map.safetensors", "does not exist"),
         ("fit-hues luma-scor --photos empty --out map.safetensors", "luma-score"),
         ("fit-hues luma-score --photos empty --out empty", "is a directory"),
