@@ -139,7 +139,7 @@ def _send(item: np.ndarray | str, portions: Any, stopped: Any) -> None:
 
 @dataclass(kw_only=True)
 class Workers:
-    """Processes that make samples. They share the photographs with this process, as it forks them."""
+    """Processes that make samples. Each has a copy of the photographs."""
 
     photographs: Sequence[np.ndarray]
     artefacts: Artefacts | None
@@ -149,8 +149,9 @@ class Workers:
     _processes: list[Any] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the processes; call it before the accelerator is used, for a fork does not copy its state."""
-        context = multiprocessing.get_context("fork")
+        """Start the processes."""
+        # A forked process would wait for ever for the threads of OpenCV that its parent had.
+        context = multiprocessing.get_context("spawn")
         self._portions, self._stopped = context.Queue(maxsize=8 * self.count), context.Event()
         for number in range(self.count):
             arguments = (self.seed * 1000 + number, self.photographs, self.artefacts, self._portions, self._stopped)

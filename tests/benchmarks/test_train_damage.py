@@ -130,15 +130,16 @@ def test_the_objective_is_lower_for_the_right_labels():
     assert objective(right, labels) < 0.2 < objective(-right, labels)
 
 
-def test_a_process_sends_samples_and_its_errors():
+def test_a_process_sends_samples_and_its_errors_after_opencv_has_used_threads():
+    cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (31, 31), 3)
     workers = Workers(photographs=[photo()], artefacts=None, count=1)
     broken = Workers(photographs=[], artefacts=None, count=1)
     for each in (workers, broken):
         each.start()
     try:
-        portion = workers.receive(timeout=60)
+        portion = workers.receive(timeout=120)
         assert portion is not None and portion.shape[0] == PORTION and portion.shape[-1] in SIZES
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not broken.errors and time.monotonic() < end:
             assert broken.receive(timeout=0.1) is None
         assert "Traceback" in broken.errors[0] and not workers.errors
