@@ -11,6 +11,7 @@ from pictures import scene, smooth
 from PIL import Image
 
 from toolbox.errors import OutputError
+from toolbox.imaging.encode import encode_indexed_png
 from toolbox.imaging.io import decode, encode
 
 
@@ -104,3 +105,11 @@ def test_exif_that_does_not_fit_is_left_out_with_a_note():
 def test_a_size_that_a_format_cannot_hold_is_refused():
     with pytest.raises(OutputError, match=r"^20000x1 can't be written as WEBP: "):
         encode(np.zeros((1, 20_000, 3), np.uint8), "WEBP")
+
+
+def test_an_indexed_png_has_the_colours_of_its_palette():
+    indices = np.random.default_rng(0).integers(0, 3, (5, 7)).astype(np.uint8)
+    colors = np.array([(255, 255, 255), (213, 94, 0), (0, 90, 140)], np.uint8)
+    data = encode_indexed_png(indices, [tuple(color) for color in colors])
+    assert (decode(data, "x").pixels == colors[indices]).all()
+    assert (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) == colors[indices][..., ::-1]).all()

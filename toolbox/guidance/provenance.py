@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from toolbox.imaging.encode import encode_indexed_png
 from toolbox.imaging.xmp import DigitalSourceType
 
 
@@ -44,9 +45,9 @@ def without_guide(mask: np.ndarray, *, colours: bool = True) -> np.ndarray:
     return np.where(mask, np.uint8(Origin.FILLED), np.uint8(known))
 
 
-def draw(origin: np.ndarray) -> np.ndarray:
-    """Return a picture (H, W, 3) uint8 of origins (H, W) uint8: one flat colour each, see `COLOURS`."""
-    return np.array([COLOURS[kind] for kind in Origin], np.uint8)[origin]
+def encode_picture(origin: np.ndarray) -> bytes:
+    """Return a PNG of origins (H, W) uint8: one flat colour each, see `COLOURS`."""
+    return encode_indexed_png(origin, [COLOURS[kind] for kind in Origin])
 
 
 def fractions(origin: np.ndarray) -> dict[str, float]:

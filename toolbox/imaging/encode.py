@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -60,6 +61,20 @@ def encode_png(
     if xmp is not None:
         chunks += _png_chunk(b"iTXt", _PNG_XMP_KEYWORD + xmp)
     return data[:_PNG_HEADER_END] + chunks + data[_PNG_HEADER_END:]
+
+
+def encode_indexed_png(indices: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> bytes:
+    """Encode a picture of a few flat colours as PNG with a palette.
+
+    Args:
+        indices: (H, W) uint8, the number of each pixel's colour.
+        colors: the colours as RGB, at most 256.
+    """
+    image = Image.fromarray(indices)
+    image.putpalette(bytes(np.array(colors, np.uint8)))
+    stream = io.BytesIO()
+    image.save(stream, "PNG", compress_level=_PNG_LEVEL)
+    return stream.getvalue()
 
 
 def encode_png_photo(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:

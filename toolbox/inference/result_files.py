@@ -24,7 +24,7 @@ def write_outputs(
     """Write the result and, if asked for, the picture of its provenance; return what the format cannot hold."""
     if options.provenance:
         files.ensure_folder(job.provenance.parent)
-        io.write_png(job.provenance, provenance.draw(restored.origin))
+        files.write_bytes(job.provenance, provenance.encode_picture(restored.origin))
     if job.target.exists() and not options.overwrite:
         return ("pictures beside the result written; the result is there already",)
     xmp = None
