@@ -1,6 +1,6 @@
 """toolbox restores photographs and trains the restorers that do it.
 
-This is the public face: everything that a plugin author needs comes from here,
+This is the public interface: everything that a plugin author needs comes from here,
 
     from toolbox import Field, LossSpec, Params, hookimpl
 

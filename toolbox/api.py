@@ -118,7 +118,7 @@ def train(
         device: "cpu", "cuda", "cuda:1", "mps"; None for the best available.
         observers: objects that are called at each step and validation, besides those that the recipe names; see
             `toolbox.Observer`.
-        console: where it prints lines and draws progress bars; None for the terminal or the notebook.
+        console: prints lines and draws progress bars; None for the terminal or the notebook.
 
     Raises:
         ToolboxError: with one message; files written before stay valid, and the run can be resumed.
@@ -216,7 +216,7 @@ def score(
         masks: (H, W) bool, True where the photograph was lost, or a PIL image, white there; or the folder of masks. M
             and the score need it.
         inputs: the folder of damaged inputs, instead of masks.
-        data: score weights on the photographs of this folder, which is like that of `train`.
+        data: score weights on the photographs of this folder, which has the layout of the data folder of `train`.
         lpips: the file with the weights of LPIPS, for files and weights.
         options: with `data`, `fill`, `seed`, `size`, `device`, `held_out`; see
             `toolbox.evaluation.score_weights.ScoreOptions`.

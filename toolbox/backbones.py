@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from toolbox.models import efficientnet_lite
 
 HUB_FILE = "model.safetensors"
-# Two sides without a common odd factor: a backbone that takes both has no fixed size.
+# Two sides in pixels without a common odd factor: a backbone that takes both takes any size.
 PROBE_SIZE = (384, 256)
 # What makes a backbone of a fixed size take any size. Each family of timm has one of these options.
 ANY_SIZE_OPTIONS: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False}, {})
@@ -88,7 +88,7 @@ def features(network: nn.Module, picture: Tensor) -> list[Tensor]:
 
 
 def examine(name: str, inputs: int = 3) -> Backbone:
-    """Build the backbone without memory and call it once.
+    """Build the backbone without memory for its weights, and call it once.
 
     Raises:
         ValueError: as `create`; or it does not take pictures of any size.
@@ -101,7 +101,7 @@ def examine(name: str, inputs: int = 3) -> Backbone:
             text = " ".join(str(error).split()) or type(error).__name__
             raise ValueError(f"backbone '{name}' does not take pictures of any size: {text}") from error
     if tuple(values.shape[1] for values in maps) != backbone.channels:
-        raise ValueError(f"backbone '{name}' gives other feature maps than timm's description of it")
+        raise ValueError(f"backbone '{name}' gives feature maps that do not match timm's description of it")
     return backbone
 
 
@@ -149,8 +149,8 @@ def read(name: str, path: Path) -> dict[str, Tensor]:
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Copy `tensors` into `network`; all tensors of the network must be among them.
 
-    A convolution with one input channel more than in the file takes the mask there. The weights of that channel become
-    0, so that the network starts as it was trained.
+    A convolution may have one input channel more than in the file, for the mask. The weights of that channel become 0,
+    so that the network starts as it was trained.
 
     Raises:
         ValueError: a tensor is missing or has another shape; the message names `origin` and the first such tensor.
@@ -160,7 +160,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None
     for key, current in network.state_dict().items():
         value = by_key.get(_canonical_key(key))
         if value is None:
-            # Not every library writes this counter; training counts on from 0.
+            # Not every library writes this counter. It then starts at 0.
             faults += [] if key.endswith("num_batches_tracked") else [f"{key} is missing"]
             continue
         if value.ndim == 4 and current.ndim == 4 and current.shape[1] == value.shape[1] + 1:

@@ -83,7 +83,7 @@ def integer_luma(rgb: np.ndarray) -> np.ndarray:
     It is (19595 R + 38470 G + 7471 B + 32768) >> 16. On uint8 that is Pillow's ``convert("L")`` to the last bit.
     """
     y = np.empty(rgb.shape[:2], rgb.dtype)
-    # By strips, since both ways take several times the memory of the picture.
+    # In strips, because both computations need several times the memory of the picture.
     for start in range(0, len(rgb), _STRIP_ROWS):
         rows = slice(start, start + _STRIP_ROWS)
         if rgb.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""All errors that a user can read. Only the command line turns them into output and an exit code.
+"""All errors that a user can see. Only the command line turns them into output and an exit code.
 
 ToolboxError                exit 1   base class
 ├── UsageError              exit 2   a wrong command: an option, a name, a path

@@ -1,4 +1,4 @@
-"""What the author of a training step works with. docs/hooks/steps.md describes it."""
+"""The types and functions for code of a training step. docs/hooks/steps.md describes it."""
 
 from __future__ import annotations
 

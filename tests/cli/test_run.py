@@ -148,7 +148,10 @@ def test_a_rank_outside_of_the_processes_is_refused_at_once(photos, monkeypatch)
     """The processes would wait for each other until the time limit of the process group."""
     for name, value in {"RANK": "5", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert "RANK is 5 and WORLD_SIZE 2; ranks count from 0." in run("--data", photos, "--dry-run", code=2).stderr
+    assert (
+        "RANK is 5 and WORLD_SIZE is 2; RANK must be from 0 to WORLD_SIZE - 1."
+        in run("--data", photos, "--dry-run", code=2).stderr
+    )
 
 
 def test_a_run_without_improvement_ends_and_keeps_the_best_weights(tmp_path, photos):

@@ -49,7 +49,7 @@ def test_another_size_is_measured_again(folder):
     before = run_records.read_summary(folder)
     output = run("--resume", folder, "--size", 48).output
     assert "Changed settings: data.size 32, now 48." in output
-    assert "Measured again, because data.size changed: baselines, best weights." in output
+    assert "The baselines and the best weights are measured again, because data.size changed." in output
     assert "after step 4, " in output and "before the first step" not in output
     after = run_records.read_summary(folder)
     assert after.baselines != before.baselines and after.loss_before_step == 4
@@ -62,7 +62,7 @@ def test_another_size_is_measured_again(folder):
 
 def test_another_precision_is_measured_again(folder):
     output = run("--resume", folder, "--precision", "bf16").output
-    assert "Measured again, because training.precision changed: baselines, best weights." in output
+    assert "The baselines and the best weights are measured again, because training.precision changed." in output
     assert run_records.read_summary(folder).measured_on["training.precision"] == "bf16"
 
 
@@ -227,7 +227,7 @@ def test_a_dry_run_refuses_a_size_that_does_not_fit_the_networks(folder):
 def test_an_empty_recipe_of_a_run_says_what_to_do(folder, tmp_path):
     (folder / "recipe.toml").write_bytes(b"")
     output = run("--resume", folder, code=2).stderr
-    assert f"{folder / 'recipe.toml'} is empty or cut" in output and f"generator.init={folder}" in output
+    assert f"{folder / 'recipe.toml'} is empty or incomplete" in output and f"generator.init={folder}" in output
     options = ["--data", tmp_path / "photos", "--out", tmp_path / "new", "--size", 32, "--steps", 1]
     run(*options, "--set", f"generator.init={folder}", "--dry-run")  # the remedy is accepted
 

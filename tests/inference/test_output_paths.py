@@ -174,9 +174,13 @@ def test_processes_share_the_photographs(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("world_size", "rank", "message"),
     [
-        ("2", None, "RANK is ''; a launcher sets RANK from 0 and WORLD_SIZE, or neither is set."),
-        ("two", "0", "WORLD_SIZE is 'two'; a launcher"),
-        ("2", "2", "RANK is 2 and WORLD_SIZE 2; ranks count from 0."),
+        (
+            "2",
+            None,
+            "RANK is '', which is not a whole number of at least 0. Without a launcher, unset RANK and WORLD_SIZE.",
+        ),
+        ("two", "0", "WORLD_SIZE is 'two', which is not a whole number"),
+        ("2", "2", "RANK is 2 and WORLD_SIZE is 2; RANK must be from 0 to WORLD_SIZE - 1."),
     ],
 )
 def test_an_invalid_rank_is_refused(monkeypatch, world_size, rank, message):

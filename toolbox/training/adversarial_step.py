@@ -1,7 +1,7 @@
 """The adversarial training step, as published: the generator first, then the discriminator.
 
-The generator trains against the discriminator as it stands, and the discriminator then on the same restored pictures,
-which it sees once. Its weights do not change between the two halves of the step, so both differentiate the same maps.
+Both use the same restored pictures, and the discriminator is called on them only once: its weights do not change within
+a step, so the gradients of both networks are computed from the same maps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolbox.training.step_metrics import Terms, discriminator_stats
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialPass:
-    """The discriminator's view of a batch.
+    """The discriminator's maps of a batch.
 
     Attributes:
         batch: the pictures.
@@ -92,7 +92,7 @@ def _backward_generator(context: StepContext, outputs: Terms, adversarial: Adver
     if reconstruction_total.requires_grad:
         roots.append((context.scaled(reconstruction_total, batch), None))
     if adversarial_total.requires_grad:
-        # Only as far as the restored pictures and the weights of losses: the discriminator's own gradients come from
+        # The gradients stop at the restored pictures and at the weights of losses: those of the discriminator come from
         # its own losses. The graph of the maps is kept for them.
         inputs = [adversarial.fake, *context.loss_weights(adversarial=True)]
         context.backward(adversarial_total, batch, inputs=inputs, retain_graph=True)
@@ -118,7 +118,7 @@ def _backward_discriminator(context: StepContext, network: nn.Module, adversaria
     context.record("d.fake", on_fake, batch)
     total = on_real + on_fake
     penalty_context = PenaltyContext(
-        # Without autocast: a penalty differentiates twice, which half precision is too coarse for.
+        # Without autocast: a penalty differentiates twice, and half precision is not accurate enough for that.
         discriminate=lambda picture: discriminate(network, picture, batch),
         real=batch.truth,
         fake=adversarial.fake.detach(),

@@ -45,7 +45,9 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
     if progress.step and recorded is None:
         run.console.print_line(f"{run_records.SUMMARY} is missing or damaged. Its figures are measured again.")
     if changed:
-        run.console.print_line(f"Measured again, because {' and '.join(changed)} changed: baselines, best weights.")
+        run.console.print_line(
+            f"The baselines and the best weights are measured again, because {' and '.join(changed)} changed."
+        )
     if recorded is None or changed:
         loss_before = loss_before_training(run, next(run.validation_batches()))
         baselines = validate.baseline_scores(run.validation_batches()) if run.state.restores else {}

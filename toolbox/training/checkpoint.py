@@ -205,8 +205,7 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
     """Load an undamaged checkpoint into `state` and return the position of the run.
 
     Raises:
-        WeightsError: the checkpoint does not fit.
-        UsageError: its optimizer state is of another kind.
+        WeightsError: the checkpoint does not fit. UsageError: its optimizer state is of another kind of optimizer.
     """
     for name, module in state.modules().items():
         path = saved / f"{name}.safetensors"
@@ -245,7 +244,7 @@ def load_initial(plan: Plan, initial: Mapping[str, StoredWeights], state: TrainS
         state: the networks, which may be sharded.
 
     Raises:
-        WeightsError: weights can't be read, or nothing of them fits.
+        WeightsError: weights can't be read, or none of them fit.
     """
     lines = []
     for name, stored in initial.items():

@@ -41,8 +41,8 @@ def find_leftovers(folder: Path) -> list[Leftover]:
     """Return what can be deleted of the run in `folder`.
 
     Resuming needs the newest undamaged checkpoint; the one of the best weights stays too, and all of them if none is
-    undamaged. The report needs the previews that it shows. A folder that holds other files than those of a checkpoint,
-    a link, and everything below one are left.
+    undamaged. The report needs the previews that it shows. Links, what is below them, and folders that hold other files
+    than those of a checkpoint are never listed.
     """
     found = [*_checkpoints(folder / run_dir.CHECKPOINTS, folder), *_previews(folder / run_dir.PREVIEWS)]
     for subfolder in (folder, folder / run_dir.CHECKPOINTS, folder / run_dir.PREVIEWS, folder / run_dir.SUBMISSIONS):
@@ -65,7 +65,7 @@ def is_busy(folder: Path) -> bool:
 
 
 def delete_leftovers(folder: Path, chosen: Sequence[Leftover]) -> int:
-    """Delete these leftovers of the run in `folder` that still are leftovers; return how many bytes that freed.
+    """Delete those of the `chosen` files of the run in `folder` that are still not needed; return the freed bytes.
 
     Raises:
         OutputError: a process trains in the folder, or a file can't be deleted. What was deleted before stays deleted.
@@ -138,7 +138,7 @@ def _delete(item: Leftover) -> int:
         for member in item.members:
             member.unlink(missing_ok=True)
         if item.path.is_dir() and not item.path.is_symlink():
-            # rmdir fails for a folder that has got other files meanwhile.
+            # rmdir fails if other files were added to the folder meanwhile.
             for folder in [*sorted(item.path.rglob("*"), reverse=True), item.path]:
                 folder.rmdir()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Everything about a run that does not change while it trains, and what it derives from that."""
+"""Everything about a run that does not change while it trains, and what is computed from it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TrainingRun:
 
     Attributes:
         plan: the bound recipe.
-        options: what the run was given besides the plan.
+        options: the inputs of the run besides the plan.
         console: where it prints.
         accelerator: the device, the precision and the process group.
         state: everything that trains.
@@ -51,7 +51,7 @@ class TrainingRun:
         validation_samples: the validation samples.
         metrics: the recipe's metrics by label.
         monitor: gives the warnings about the run.
-        observers: are called at each event; only the main process has any.
+        observers: called at each event; only the main process has any.
         started: the time, by `time.monotonic`, at which the run would have started without interruptions.
         table: the table of the epochs on the screen.
     """
@@ -140,19 +140,19 @@ class TrainingRun:
         return 0 < self.plan.settings.validation.patience <= stale
 
     def log_step(self, record: StepRecord) -> None:
-        """Call the observers with a step, in the main process, and give the warnings that it causes."""
+        """Call the observers with a step, in the main process, and print the warnings that it causes."""
         if collectives.is_main_process():
             self.observers.tell("on_step", record)
             self._warn(record.step, record.epoch, {"step": record.step, **record.terms})
 
     def log_validation(self, record: ValidationRecord) -> None:
-        """Call the observers with a validation, in the main process, and give the warnings that it causes."""
+        """Call the observers with a validation, in the main process, and print the warnings that it causes."""
         if collectives.is_main_process():
             self.observers.tell("on_validation", record)
             self._warn(record.step, record.epoch, {"step": record.step, "validation": {"loss": record.loss}})
 
     def log_epoch(self, record: Mapping[str, Any]) -> None:
-        """Write the means of an epoch to the metrics file, in the main process, and give the warnings they cause."""
+        """Write the means of an epoch to the metrics file, in the main process, and print the warnings they cause."""
         if collectives.is_main_process():
             self.observers.tell("write_epoch", record)
             self._warn(record["step"], record["epoch"], record)
@@ -169,7 +169,7 @@ class TrainingRun:
                 run_records.write_summary(folder, replace(summary, warnings=warnings))
 
     def report_luma_mismatches(self) -> None:
-        """Print how many pairs are not like the competition's. All processes call it."""
+        """Print in how many pairs the input is not the luma of the truth. All processes call it."""
         mismatches = self.train_samples.luma_mismatches | self.validation_samples.luma_mismatches
         names = {name for names in collectives.gather_objects(sorted(mismatches)) for name in names}
         if names:
@@ -183,12 +183,12 @@ class TrainingRun:
         return time.monotonic() - self.started
 
     def is_past_time_limit(self) -> bool:
-        """Return whether the recipe's minutes are over by this process's clock."""
+        """Return whether the recipe's time limit has passed by this process's clock."""
         minutes = self.plan.settings.training.minutes
         return minutes is not None and self.elapsed_seconds() >= 60 * minutes
 
     def is_time_up(self) -> bool:
-        """Return whether the recipe's minutes are over by the main process's clock. All processes call it."""
+        """Return whether the recipe's time limit has passed by the main process's clock. All processes call it."""
         return collectives.any_rank(collectives.is_main_process() and self.is_past_time_limit())
 
     def is_stopped(self) -> bool:

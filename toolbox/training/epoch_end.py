@@ -31,7 +31,8 @@ from toolbox.utils import files
 
 # Keys of the generator's table that say how it is trained, not what it computes.
 TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
-# The figure of what is not defined: JSON, in checkpoints and headers of weights, has no infinity.
+# The figure of weights whose metric is not defined. It is finite because JSON, in checkpoints and headers of weights,
+# has no infinity.
 LOWEST_RANK = -sys.float_info.max
 
 
@@ -154,8 +155,8 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
 def ranking_figure(plan: Plan, result: ValidationResult) -> float:
     """Return the number by which weights are ranked; higher is better.
 
-    By default it is the score, or without one minus the loss; see `validation.choose_by`. What is not defined or not
-    finite ranks last.
+    By default it is the score; without a score, the negative loss. See `validation.choose_by`. What is not defined or
+    not finite ranks last.
     """
     figure = _ranked_figure(plan, result)
     return figure if figure is not None and math.isfinite(figure) else LOWEST_RANK
@@ -191,8 +192,8 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
 def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure: float) -> None:
     """Write the evaluated generator as the best weights, of this step and figure, and record them in the summary."""
     folder = run.options.folder
-    # Whoever uses the weights needs neither the observers of the run nor, unless it says that the network restores no
-    # pictures, its training step.
+    # Using the weights needs no observers. It needs the training step only if that says that the network restores no
+    # pictures.
     omitted = {"observer": (), "step": ()} if run.state.restores else {"observer": ()}
     plan = replace(run.plan, components={**run.plan.components, **omitted})
     header = WeightsHeader(

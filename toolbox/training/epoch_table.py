@@ -23,7 +23,7 @@ class EpochTable:
     """Counts the pictures and the seconds of an epoch, and the rows since the last header.
 
     Attributes:
-        images: the pictures that this process group has trained on in this session and epoch.
+        images: the pictures that all processes together have trained on in this session and epoch.
         seconds: the time that this took.
         rows: the rows printed so far.
     """

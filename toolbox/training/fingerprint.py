@@ -1,4 +1,7 @@
-"""The environment that the bits of a run depend on, besides its recipe, seed and photographs. Checkpoints record it."""
+"""The environment that the exact bits of a run depend on, besides its recipe, seed and photographs.
+
+Checkpoints record it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 # The packages that compute pictures, networks or their updates. The number of data workers changes no bit.
 PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "pillow")
-# Recorded by version 0.1. It is no longer used, and runs continue to the same bits without it.
+# Recorded by version 0.1. It is no longer used, and does not change the bits of a continued run.
 RETIRED_PACKAGES = {"accelerate"}
 # Version 0.1 recorded no memory layout, because it had only this one.
 OLD_MEMORY_FORMAT = "channels-last"
@@ -71,7 +74,7 @@ def _code_digest(module: str) -> str:
 
 
 def read_fingerprint(saved: Path) -> Fingerprint:
-    """Return the environment in which a checkpoint was written; empty for one from before it was recorded."""
+    """Return the environment in which a checkpoint was written; empty if it was not recorded yet."""
     state: dict[str, Any] = json.loads((saved / "state.json").read_text("utf-8"))
     return with_current_names(state.get("conditions", {}))
 

@@ -36,11 +36,12 @@ SAMPLE_LINE = (
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a run is asked to do.
+    """The inputs of a new run, or of a run to continue.
 
     Attributes:
         catalog: the components.
-        recipe: the recipe of a new run; None to continue a run with its own recipe. Otherwise it replaces that one.
+        recipe: the recipe of a new run; None to continue a run with its own recipe. With `resume`, a recipe replaces
+            that of the run.
         data: the data folder; None for the sample photographs, or, with `resume`, for the data of that run.
         out: the folder for a new run, None to choose one.
         resume: the run folder to continue, None for a new run.
@@ -64,7 +65,7 @@ class PreparedRun:
     """A run that can start.
 
     Attributes:
-        request: what it was made from.
+        request: the inputs that it was made from.
         plan: the bound recipe.
         data: the data folder, None for the sample photographs.
         source: the photographs.
@@ -130,7 +131,7 @@ class PreparedRun:
             )
             try:
                 result = run.train(self.plan, options, console)
-            except TrainingError:  # its remedy may be to continue the run
+            except TrainingError:  # its message may tell the user to continue the run, which needs the folder
                 raise
             except ToolboxError:
                 if request.resume is None and collectives.is_main_process():
@@ -215,16 +216,16 @@ def require_labels(plan: Plan, items: Sequence[Item]) -> None:
     damaged = next((item.name for item in items if item.input is not None), None)
     if plan.step.uses_labels and damaged is not None:
         raise DataError(
-            f"{damaged} has a damaged input, and its damage has no labels, which the step '{plan.step.name}' trains "
-            "on. Give a folder of undamaged photographs."
+            f"{damaged} has a damaged input without labels of its damage, and the step '{plan.step.name}' trains on "
+            "these labels. Give a folder of undamaged photographs."
         )
 
 
 def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -> PreparedRun:
-    """Bind and check the recipe, open the photographs, split them, choose folder and device; print all this.
+    """Bind and check the recipe, open the photographs, split them, choose folder and device; print an outline.
 
     Args:
-        request: what the run is asked to do.
+        request: the inputs of the run.
         console: gets the warnings of the plan, and the outline of the run.
         create: create a folder that is named here, so that no other process chooses it too. Otherwise nothing is
             written.
@@ -252,7 +253,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         lambda: broken_files.check_photos(source, skip=request.skip_broken, skipped=known, report=console.print_line)
     )
     source = broken_files.leave_out(source, skipped)
-    with collectives.local_main_process_first():  # the others find the scenes in the cache
+    with collectives.local_main_process_first():  # the other processes read the scenes from the cache
         settings, cached = plan.settings.split, plan.settings.data.cache
         extra = open_validation(plan)
         recorded = None if request.resume is None else request.resume / run_dir.SPLIT

@@ -35,10 +35,10 @@ from toolbox.utils.paths import cache_dir
 
 FORMAT_VERSION = 1  # raised when the measurement changes, so that old choices are not used
 DEFAULT = "channels-last"
-MARGIN = 0.03  # by which contiguous must be faster, so that noise does not decide between equal layouts
+MARGIN = 0.03  # the factor by which contiguous must be faster, so that noise does not decide between equal layouts
 ROUNDS = 3
 MAX_SIDE = 128  # pixels; larger pictures are measured at this size on a CPU, where the ratio is much the same
-MAX_PIXELS = MAX_SIDE**2  # of all pictures of a measurement on a CPU, so that it takes a few seconds
+MAX_PIXELS = MAX_SIDE**2  # pixels of all pictures of a measurement on a CPU together, so that it takes a few seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def measure_memory_formats(state: TrainState, accelerator: Accelerator, batch_si
     modes = [module.training for module in modules]
     seconds: dict[str, float] = {}
     for number in range(ROUNDS):
-        # Alternately in either order, so that both are disturbed alike.
+        # The order alternates, so that other programs disturb both layouts equally.
         for name in list(MEMORY_FORMATS)[:: 1 if number % 2 == 0 else -1]:
             set_memory_format(state, name)
             image = pictures.contiguous(memory_format=MEMORY_FORMATS[name])

@@ -1,4 +1,4 @@
-"""A step with values that are not finite: the folder that it leaves, with everything that is needed to replay it."""
+"""Write and read the folder of a step with values that are not finite: everything that is needed to replay the step."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class NamedObserver:
         label: its key in the recipe, or its type for one that `toolbox.train` was given.
         observer: the observer itself.
         entry: its entry in the catalog; None if it was not named by the recipe.
-        is_required: whether an error of it ends the run: later commands read what it writes.
+        is_required: whether an error of it ends the run, because later commands read what it writes.
     """
 
     label: str

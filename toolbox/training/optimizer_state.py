@@ -42,8 +42,8 @@ def load_optimizer_state(
         trained: the network with its new optimizer and schedule.
         tensors: the tensors that `split_state` returned.
         rest: the JSON values that `split_state` returned.
-        ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step". None counts as the saved
-            schedule did; its cadence must then be that of `trained`.
+        ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step". With None, the counts of
+            the saved schedule are used, whose cadence must be that of `trained`.
 
     Raises:
         UsageError: the state belongs to another kind of optimizer, or the schedule is too short.

@@ -37,7 +37,7 @@ class RunOptions:
         split: which of them are for training and which for validation.
         folder: the run folder, created by `toolbox.training.run_dir.start_run_dir`.
         device: see `toolbox.distributed.accelerator.make_accelerator`.
-        should_stop: asked after every step; True ends the run with a checkpoint.
+        should_stop: called after every step; if it returns True, the run ends with a checkpoint.
         initial: the weights that networks of a new run start from, by "generator" and "discriminator".
         plan_changed: whether the plan differs from the recipe in the folder. The folder's recipe is replaced once the
             networks work with it.

@@ -83,7 +83,7 @@ def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
 
 
 def _require_limits(run: TrainingRun, progress: Progress) -> None:
-    """Raise UsageError if a changed limit is below what the run has done: fewer steps can't be taken back."""
+    """Raise UsageError if a changed limit is below what the run has done: steps can't be undone."""
     changed, limits = run.options.changes, run.plan.settings.training
     done = progress.epoch + (progress.batch > 0)
     faults = []

@@ -1,6 +1,6 @@
 """A training run from its start to its submission.
 
-Several processes go through it together, each with its rows of every batch; the main process writes all files.
+Several processes run the same code, each with its rows of every batch; the main process writes all files.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     accelerator = make_accelerator(options.device, plan.settings.training.precision, distributed=True)
     newest = collectives.on_main_process(lambda: resume.newest_checkpoint(options.folder, console))
     saved = None if newest is None else Path(newest)
-    # What the first process of a machine downloads or decodes, the others find in the cache.
+    # The first process of a machine downloads and decodes; the others then read its results from the cache.
     with collectives.local_main_process_first():
         run = _set_up(plan, options, console, accelerator, from_checkpoint=saved is not None)
         run.fill_decoded_cache()
@@ -74,7 +74,7 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     run = replace(run, started=run.started - progress.seconds)
     run.observers.tell("on_start", started(plan, options, accelerator.device, progress.step, run.total_steps(progress)))
     try:
-        result = _take_run(run, progress)
+        result = _train_and_submit(run, progress)
     except BaseException as error:
         run.observers.tell("on_end", failed(error))
         raise
@@ -82,7 +82,7 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     return result
 
 
-def _take_run(run: TrainingRun, progress: Progress) -> RunResult:
+def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
     options = run.options
     # 2. Score the baselines before the first step. Changed settings are recorded now that the networks work with them.
     progress = score_baselines(run, progress)
@@ -172,7 +172,10 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
 
 
 def _is_over(run: TrainingRun, progress: Progress, total: int) -> bool:
-    """Return whether no step is left. However short the time limit, one step is taken. All processes call it."""
+    """Return whether no step is left.
+
+    At least one step is taken, even if the time limit is shorter. All processes call it.
+    """
     is_time_up = progress.step > 0 and run.is_time_up()
     return progress.step >= total or is_time_up or run.is_out_of_patience(progress.stale)
 

@@ -41,7 +41,9 @@ PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "numpy", "opencv-pytho
 
 
 def choose_run_dir(out: Path | None, name: str, *, create: bool = True) -> Path:
-    """Return a folder for a new run: `out`, or ``runs/<date>-<name>-<n>``, which no other process gets if created.
+    """Return a folder for a new run: `out`, or ``runs/<date>-<name>-<n>``.
+
+    With `create`, the folder is made, so that no other run gets it.
 
     Raises:
         UsageError: `out` exists and is not an empty folder.
@@ -271,14 +273,15 @@ def read_recipe(folder: Path) -> Recipe:
     """Return the recipe that a run was bound from, with every setting.
 
     Raises:
-        UsageError: `folder` is not a run folder, or its recipe was cut.
+        UsageError: `folder` is not a run folder, or its recipe is incomplete.
         RecipeError: its recipe is not valid TOML.
     """
     require_run_dir(folder)
     recipe = Recipe.load(folder / RECIPE)
     if "generator" not in recipe.tree:
         raise UsageError(
-            f"{files.printable(folder / RECIPE)} is empty or cut: the recipe of a run has every setting. Restore "
-            f"it from a backup, or start a new run from its weights: --set generator.init={files.printable(folder)}"
+            f"{files.printable(folder / RECIPE)} is empty or incomplete: the recipe of a run has every setting. "
+            f"Restore it from a backup, or start a new run from its weights: --set "
+            f"generator.init={files.printable(folder)}"
         )
     return replace(recipe, name=read_run_info(folder).recipe or folder.name)

@@ -48,8 +48,9 @@ def take_steps(
         accelerator: the device, the precision and the process group.
         seed: the run's seed. Each step draws from (seed, step) only, so that a resumed run draws the same numbers.
         first: the number of the first step.
-        should_stop: asked after every step. If it returns True, the loop ends and every step taken is recorded. Among
-            several processes one True is enough. The others read it with the record, so all take one step more.
+        should_stop: called after every step. If it returns True, the loop ends and every step taken is recorded. Of
+            several processes, one True is enough: the other processes read it with the next record, so all take one
+            step more.
         training_step: computes the gradients and records the terms; None for that of `state`.
 
     Raises:

@@ -37,7 +37,7 @@ class ValidationResult:
         metrics: the recipe's metrics by label, means over the photographs for which they are defined; or, if no
             pictures are restored, the figures of the training step.
         previews: the first photographs of those that this process has restored.
-        failures: why metrics have no figure, by label: they raised an error, or returned what they must not.
+        failures: why metrics have no figure, by label: they raised an error, or returned a wrong type.
     """
 
     loss: float

@@ -1,7 +1,7 @@
 """Cancel long work from another thread, between its steps. Plugins use `toolbox.check_cancelled`.
 
-Work that takes long calls `check_cancelled` between its steps. Outside a `cancellable` block, this does nothing. The
-page of `toolbox serve` restores inside such a block, so that a person can cancel a restoration.
+Code that runs for a long time calls `check_cancelled` between its steps. Outside a `cancellable` block, this does
+nothing. The page of `toolbox serve` restores inside such a block, so that a person can cancel a restoration.
 """
 
 from __future__ import annotations

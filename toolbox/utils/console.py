@@ -49,7 +49,7 @@ class Console:
 
     @contextmanager
     def progress_bar(self, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-        """Show a progress bar with the remaining time, below the one that is shown already.
+        """Show a progress bar with the remaining time, below a bar that is already shown.
 
         Yields:
             A function that advances the bar by one.
@@ -81,7 +81,7 @@ def progress_lines(
     """Print a line with the position and the remaining time every `LINE_SECONDS`, also while nothing advances.
 
     Yields:
-        A function that counts one more.
+        A function that adds one to the position.
     """
     started = time.monotonic()
     count, ended = done, threading.Event()

@@ -15,8 +15,8 @@ def pick_device(device: str | None = None) -> torch.device:
     """Return the device that this process computes on.
 
     Args:
-        device: "cpu", "cuda", "cuda:1", "mps"; None or "cuda" picks by itself: of several processes on one machine,
-            each gets its own GPU.
+        device: "cpu", "cuda", "cuda:1", "mps"; None for the best available device. With None or "cuda", each process on
+            a machine gets its own GPU.
 
     Raises:
         UsageError: this machine does not have the device.

@@ -28,7 +28,7 @@ def printable(path: str | Path) -> str:
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return one line on an error of the system: the path, if it names one, and the cause."""
+    """Return one line about an error of the system: the path, if the error has one, and the cause."""
     cause = printable(error.strerror or str(error) or type(error).__name__)
     if isinstance(error, PermissionError):
         cause = "no permission"
@@ -37,7 +37,7 @@ def describe_os_error(error: OSError) -> str:
 
 
 def require_readable(path: Path, option: str = "", kind: str = "file or folder") -> None:
-    """Raise UsageError if a file or folder that the user named does not exist or can't be looked at.
+    """Raise UsageError if a file or folder that the user named does not exist or can't be accessed.
 
     Args:
         path: the file or folder.
@@ -60,12 +60,12 @@ def require_readable(path: Path, option: str = "", kind: str = "file or folder")
 
 
 def folder_name(folder: Path) -> str:
-    """Return the name of a folder, printable; that of ``.`` and of a link is the name of the real folder."""
+    """Return the printable name of a folder; for ``.`` and for a link, the name of the real folder."""
     return printable(os.path.basename(os.path.realpath(folder)))
 
 
 def require_folder(path: Path, option: str = "") -> None:
-    """Raise UsageError if a folder that the user named does not exist or can't be looked at; see `require_readable`."""
+    """Raise UsageError if a folder that the user named does not exist or can't be accessed; see `require_readable`."""
     require_readable(path, option, "folder")
     if not os.path.isdir(path):
         raise UsageError(f"{option} {printable(path)}: there is no such folder.".strip())
@@ -99,7 +99,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, obj: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
-    """Write `obj` to `path` as JSON, keys in their order; raises OutputError, also for NaN, which JSON lacks."""
+    """Write `obj` to `path` as JSON, keys in their order; raises OutputError, also for NaN, which is not valid JSON."""
     try:
         text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:

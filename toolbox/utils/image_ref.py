@@ -17,9 +17,9 @@ class ImageRef(Protocol):
         """Return the bytes of the image file. Several threads call it at the same time."""
 
     def identity(self) -> str:
-        """Return a text that is the same as long as the bytes are, also in a later process, and cheap to compute.
+        """Return a text that changes whenever the bytes change, and only then; in later processes too.
 
-        The cache of decoded photographs relies on it.
+        It must be cheap to compute. The cache of decoded photographs relies on it.
         """
 
 

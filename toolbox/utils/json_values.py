@@ -1,4 +1,4 @@
-"""Values for JSON, and what a float can hold."""
+"""Numbers that a float and JSON can represent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type
-    """Return whether a number is finite as a float; a whole number or a fraction may be too large for one."""
+    """Return whether a number is finite as a float; an int or a Fraction may be too large."""
     try:
         return math.isfinite(value)
     except OverflowError:

@@ -11,23 +11,27 @@ def launcher_number(name: str, default: str) -> int:
     """Return a number that a launcher sets, such as RANK; an empty value counts as not set.
 
     Raises:
-        UsageError: it is not a whole number from 0.
+        UsageError: it is not a whole number of at least 0.
     """
     text = os.environ.get(name) or default
     if not (text.isascii() and text.isdecimal()):
-        raise UsageError(f"{name} is '{text}'; a launcher sets RANK from 0 and WORLD_SIZE, or neither is set.")
+        raise UsageError(
+            f"{name} is '{text}', which is not a whole number of at least 0. Without a launcher, "
+            "unset RANK and WORLD_SIZE."
+        )
     return int(text)
 
 
 def require_rank() -> tuple[int, int]:
-    """Return the rank of this process, and the number of processes, of a launcher that has started several.
+    """Return the rank of this process and the number of processes that the launcher has started.
 
     Raises:
-        UsageError: these are not numbers, or the rank is too large; the processes would wait for each other for ever.
+        UsageError: these are not numbers, or the rank is too large, so that the processes would wait for each other for
+            ever.
     """
     rank, world_size = launcher_number("RANK", ""), launcher_number("WORLD_SIZE", "1")
     if rank >= world_size:
-        raise UsageError(f"RANK is {rank} and WORLD_SIZE {world_size}; ranks count from 0.")
+        raise UsageError(f"RANK is {rank} and WORLD_SIZE is {world_size}; RANK must be from 0 to WORLD_SIZE - 1.")
     return rank, world_size
 
 

@@ -45,6 +45,6 @@ def hold_lock(path: Path, *, wait_seconds: float = 0.0, remove: bool = False) ->
         yield
     finally:
         if remove:
-            with contextlib.suppress(OSError):  # Windows deletes no open file
+            with contextlib.suppress(OSError):  # Windows can't delete an open file
                 path.unlink()
         lock.release()

@@ -1,4 +1,4 @@
-"""Reuse results of functions of arrays, if a user changes one thing and repeats the request.
+"""Reuse the results of functions of arrays when a user changes one thing and repeats the request.
 
 Plugins use `toolbox.reuse`.
 
@@ -84,7 +84,7 @@ def reuse(compute: Callable[[], np.ndarray], *inputs: np.ndarray | int | str) ->
 
     Args:
         compute: depends on `inputs` alone.
-        inputs: everything that decides the result. Do not change the result: other callers get the same array.
+        inputs: everything that the result depends on. Do not change the result: other callers get the same array.
 
     Raises:
         CancelledError: see `toolbox.utils.cancelling`.
@@ -102,7 +102,7 @@ def reuse(compute: Callable[[], np.ndarray], *inputs: np.ndarray | int | str) ->
 
 
 def digest(*inputs: np.ndarray | int | str) -> str:
-    """Return a key that differs for other values, shapes or types."""
+    """Return a key that is different for different values, shapes or types."""
     result = hashlib.blake2b(digest_size=16)
     for value in inputs:
         if isinstance(value, np.ndarray):

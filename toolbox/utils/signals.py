@@ -51,7 +51,7 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
             echo(f"Stopping after {after}.{hint}", err=True)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # A closed terminal. `nohup` has the program ignore it.
+    # The system sends SIGHUP when the terminal is closed. `nohup` makes the program ignore it.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         numbers.append(signal.SIGHUP)
     old_handlers = {number: signal.signal(number, record) for number in numbers}

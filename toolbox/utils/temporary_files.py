@@ -1,6 +1,6 @@
 """Temporary files and folders beside a target, and those that processes left when they were killed.
 
-They are called ``.NAME.HOST-PID.tmp``, so that another process can tell whether their process is still there.
+Their names are ``.NAME.HOST-PID.tmp``, so that another process can tell whether the process that made them still runs.
 """
 
 from __future__ import annotations
