@@ -75,10 +75,10 @@ def simulate(
 
 def finish(gray: np.ndarray, mask: np.ndarray, result: ReferenceResult) -> np.ndarray:
     """Return the picture of a reference, completed by OpenCV's Telea and by gray."""
-    belief = result.luma_belief
+    confidence = result.luma_confidence
     telea = cv2.inpaint(gray, mask.view(np.uint8), 3, cv2.INPAINT_TELEA)
-    luma = np.rint(np.where(mask, belief * result.luma + (1 - belief) * telea, gray)).astype(np.uint8)
-    return compose_rgb(luma, [(slice(0, len(luma)), result.belief[..., None] * result.differences)])
+    luma = np.rint(np.where(mask, confidence * result.luma + (1 - confidence) * telea, gray)).astype(np.uint8)
+    return compose_rgb(luma, [(slice(0, len(luma)), result.confidence[..., None] * result.differences)])
 
 
 def measure_references(photos: list[np.ndarray]) -> None:

@@ -58,20 +58,20 @@ def test_a_mirrored_homography_is_refused():
 def test_colours_and_the_hole_come_from_the_reference(truth, gamma, gain, quality):
     result = apply(damaged(truth), second_photo(truth, gamma=gamma, gain=gain, quality=quality))
     inner = slice(30, -30)
-    assert result.belief[inner, inner].mean() > 0.9
-    assert result.luma_belief[HOLE].mean() > 0.9
-    assert not result.luma_belief[~HOLE].any()
+    assert result.confidence[inner, inner].mean() > 0.9
+    assert result.luma_confidence[HOLE].mean() > 0.9
+    assert not result.luma_confidence[~HOLE].any()
     assert mean_error(result.luma, integer_luma(truth), HOLE) < 9
     restored = compose_rgb(integer_luma(truth), [(slice(0, SIDE), result.differences)])
-    believed = result.belief > 0.9
-    gray_error = mean_error(np.repeat(integer_luma(truth)[..., None], 3, axis=2), truth, believed)
-    assert mean_error(restored, truth, believed) < 0.3 * gray_error
+    trusted = result.confidence > 0.9
+    gray_error = mean_error(np.repeat(integer_luma(truth)[..., None], 3, axis=2), truth, trusted)
+    assert mean_error(restored, truth, trusted) < 0.3 * gray_error
 
 
 def test_a_copy_is_taken_as_it_is(truth):
     result = apply(damaged(truth), truth)
     assert np.array_equal(result.luma, integer_luma(truth))
-    assert result.belief.min() > 0.99
+    assert result.confidence.min() > 0.99
 
 
 def test_16_bits(truth):
@@ -90,12 +90,12 @@ def test_another_scene_changes_no_pixel(truth, seed):
     assert "same scene" in result.notes[0]
 
 
-def test_what_moved_is_not_believed(truth):
+def test_what_moved_has_no_confidence(truth):
     reference = truth.copy()
     reference[40:90, 200:260] = scene(7)[40:90, 200:260]
-    belief = apply(damaged(truth), second_photo(reference, angle=0, shift=(0, 0), quality=90)).belief
-    assert belief[50:80, 210:250].mean() < 0.1
-    assert belief[200:300, 20:120].mean() > 0.9
+    confidence = apply(damaged(truth), second_photo(reference, angle=0, shift=(0, 0), quality=90)).confidence
+    assert confidence[50:80, 210:250].mean() < 0.1
+    assert confidence[200:300, 20:120].mean() > 0.9
 
 
 def test_damage_of_the_reference_is_not_copied(truth):
@@ -103,15 +103,15 @@ def test_damage_of_the_reference_is_not_copied(truth):
     damage = square_hole(SIDE, 125, 160)
     reference[damage] = 99
     result = apply(damaged(truth), reference, damage=damage)
-    assert not result.luma_belief[damage & HOLE].any()
-    assert not result.belief[damage].any()
-    assert result.luma_belief[165:178, 165:178].min() > 0.9
+    assert not result.luma_confidence[damage & HOLE].any()
+    assert not result.confidence[damage].any()
+    assert result.luma_confidence[165:178, 165:178].min() > 0.9
 
 
 def test_a_gray_reference_fills_and_gives_no_colours(truth):
     gray = integer_luma(truth)
     result = apply(damaged(truth), np.repeat(gray[..., None], 3, axis=2))
-    assert not result.belief.any()
+    assert not result.confidence.any()
     assert np.array_equal(result.luma[HOLE], gray[HOLE])
     assert "is gray" in result.notes[0]
 
@@ -125,7 +125,7 @@ def test_several_references_complete_each_other(truth):
     left, right = truth[:, :200], truth[:, 120:]
     guide = make_guide(damaged(truth), HOLE, [left, right])
     assert guide.found[HOLE].mean() > 0.9
-    assert guide.result.belief.mean() > 0.9
+    assert guide.result.confidence.mean() > 0.9
     assert [name for name, _ in guide.result.used] == ["reference 1", "reference 2"]
 
 

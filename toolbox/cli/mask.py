@@ -170,7 +170,7 @@ def _write_mask(
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
     try:
         if os.path.lexists(target) and not overwrite:
-            owners.require_own(target, path)
+            owners.require_same_origin(target, path)
             if not as_json:
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}

@@ -55,7 +55,7 @@ def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
     """Return why an existing result does not count as the result of this photograph; empty if it does."""
     if job.target.exists() and not options.overwrite and not options.preview:
         try:
-            records.require_own(job)
+            records.require_same_origin(job)
         except ToolboxError as error:
             return str(error)
     return ""

@@ -1,8 +1,8 @@
-"""Lay a reference over the target: a homography, then a smooth dense correction found on luma.
+"""Align a reference with the target: by a homography, then by a smooth dense correction that is found on luma.
 
 A correction moves each pixel of the target before the homography is applied: reference = homography(x + correction).
-It comes from dense optical flow (DIS, Kroeger et al. 2016), smoothed by how far the flow can be trusted, so it follows
-the lens, the paper and the relief of the scene, and not what moved.
+It comes from dense optical flow (DIS, Kroeger et al. 2016), and is smoothed with the confidence in the flow as weight.
+So it follows the lens, the paper and the relief of the scene, and not objects that moved.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Alignment:
     Attributes:
         homography: (3, 3) from the target's pixels to the reference's.
         correction: (h, w, 2) float32, x and y in pixels of the target, added before the homography is applied.
-        tone: of the reference, to that of the target.
-        stretch: (h, w) float32, how far the correction changes from pixel to pixel.
+        tone: maps the tones of the reference to those of the target. stretch: (h, w) float32, how far the correction
+            changes from pixel to pixel.
     """
 
     homography: np.ndarray
@@ -42,7 +42,7 @@ class Alignment:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Warped:
-    """The reference laid over the target.
+    """The reference at the pixels of the target.
 
     Attributes:
         rgb: (h, w, 3) float32 in [0, 1].
@@ -54,7 +54,7 @@ class Warped:
 
 
 def warp(rgb: np.ndarray, homography: np.ndarray, correction: np.ndarray, rows: slice | None = None) -> Warped:
-    """Return the reference's pixels at the places of the target's.
+    """Return the reference's pixels at the positions of the target's.
 
     Args:
         rgb: (H, W, 3) the reference, uint8, uint16 or float32 in [0, 1].
@@ -123,7 +123,7 @@ def scaling(size: tuple[int, ...], to: tuple[int, ...]) -> np.ndarray:
 
 
 def align(luma: np.ndarray, lost: np.ndarray, rgb: np.ndarray, homography: np.ndarray) -> Alignment | None:
-    """Return the alignment of a reference that begins from a homography; None if they hardly overlap.
+    """Return the alignment of a reference, refined from a homography; None if the photographs hardly overlap.
 
     Args:
         luma: (h, w) float32 in [0, 1], the target at the size at which photographs are aligned.
@@ -176,19 +176,19 @@ def exposure_fields(reference: np.ndarray, luma: np.ndarray, weight: np.ndarray)
 def _flow(
     method: cv2.DISOpticalFlow, luma: np.ndarray, matched: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flow (h, w, 2) from the target to the reference, and how far it can be trusted (h, w)."""
+    """Return the flow (h, w, 2) from the target to the reference, and the confidence in it (h, w)."""
     shown = np.where(known > 0, luma, matched)  # no flow where only one of them is known
     one, other = ((255 * values).clip(0, 255).astype(np.uint8) for values in (shown, matched))
     start = np.zeros((*luma.shape, 2), np.float32)
     there, back = method.calc(one, other, start.copy()), method.calc(other, one, start)
-    # A flow that does not lead back is wrong.
+    # Where the flow there and the flow back do not cancel, they are wrong.
     error = there + _sample(back, there)
     returns = np.exp(-(error**2).sum(2))
     before, after = (blur((values - shown) ** 2, 2.0) for values in (matched, _sample(matched, there)))
     # Pixels that fit already are not moved: noise alone causes some flow.
     stays = before <= np.maximum(1.3 * after, (2 / 255) ** 2)
     there[stays] = 0
-    # What is known in the whole surroundings of a pixel.
+    # Only pixels whose whole surroundings are known count.
     inside = cv2.erode(known, np.ones((9, 9), np.uint8))
     corner = _corner_strength(shown)
     trust = inside * np.where(stays, 1, returns) * corner / (corner + (3 / 255) ** 2)
@@ -197,7 +197,7 @@ def _flow(
 
 
 def _corner_strength(luma: np.ndarray) -> np.ndarray:
-    """Return the smaller eigenvalue of the structure tensor, (h, w): along an edge no flow can be seen."""
+    """Return the smaller eigenvalue of the structure tensor, (h, w): along an edge, flow can't be measured."""
     dx, dy = (cv2.Scharr(luma, cv2.CV_32F, *order, scale=1 / 32) for order in ((1, 0), (0, 1)))
     xx, yy, xy = cv2.split(blur(np.dstack([dx * dx, dy * dy, dx * dy]), 2.5))
     return np.maximum((xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy), 0)

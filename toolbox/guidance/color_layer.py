@@ -1,4 +1,4 @@
-"""Colours over a photograph, found at a small scale, and how far they apply."""
+"""Colours over a photograph, computed at a small scale, and their weights."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ from toolbox.guidance.reference import Reference, ReferenceResult, apply_referen
 from toolbox.imaging.chroma_upsampling import Strips
 from toolbox.imaging.pixels import as_rgb
 
-# A lost pixel is taken from a reference from this belief on; otherwise it is filled as without a reference.
-MIN_BELIEF = 0.5
+# Below this confidence in a reference, a lost pixel is filled as without it.
+MIN_CONFIDENCE = 0.5
 
-# A palette that gives less than this fraction of the pixels their colours is of little use.
+# A palette that colours less than this fraction of the pixels is of little use.
 MIN_PALETTE = 0.01
 
 References = np.ndarray | Reference | Iterable[np.ndarray | Reference]
@@ -60,8 +60,8 @@ class Guide:
             if palette is not None:
                 differences, self.matched[rows] = _lay_over(palette, rows, differences)
             if self.result is not None:
-                belief = self.result.belief[rows, :, None]
-                differences = belief * self.result.differences[rows] + (1 - belief) * differences
+                confidence = self.result.confidence[rows, :, None]
+                differences = confidence * self.result.differences[rows] + (1 - confidence) * differences
             if hints is not None:
                 differences, self.hinted[rows] = _lay_over(hints, rows, differences)
             yield rows, differences
@@ -71,7 +71,7 @@ class Guide:
         origin = provenance.without_guide(self.mask)
         origin[~self.mask & self.matched] = provenance.Origin.COLOUR_FROM_PALETTE
         if self.result is not None:
-            origin[~self.mask & (self.result.belief >= MIN_BELIEF)] = provenance.Origin.COLOUR_FROM_REFERENCE
+            origin[~self.mask & (self.result.confidence >= MIN_CONFIDENCE)] = provenance.Origin.COLOUR_FROM_REFERENCE
         origin[~self.mask & self.hinted] = provenance.Origin.COLOUR_FROM_HINT
         origin[self.found] = provenance.Origin.FILLED_FROM_REFERENCE
         return origin
@@ -108,7 +108,7 @@ def make_guide(
         check_hints(hints, mask.shape)
     result = None if references is None else apply_reference(luma, mask, as_references(references))
     nowhere = np.zeros(mask.shape, bool)
-    found = nowhere if result is None else mask & (result.luma_belief >= MIN_BELIEF)
+    found = nowhere if result is None else mask & (result.luma_confidence >= MIN_CONFIDENCE)
     return Guide(
         mask=mask,
         result=result,
@@ -121,9 +121,9 @@ def make_guide(
 
 
 def _lay_over(layer: ColorLayer, rows: slice, differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return R - Y and B - Y (h, W, 2) with a layer over them, and where the layer decides, (h, W) bool."""
+    """Return R - Y and B - Y (h, W, 2) under a layer of colours, and where the layer decides, (h, W) bool."""
     colors, weight = layer.rows(rows)
-    return colors + (1 - weight) * differences, weight[..., 0] >= MIN_BELIEF
+    return colors + (1 - weight) * differences, weight[..., 0] >= MIN_CONFIDENCE
 
 
 def as_references(references: References) -> Iterator[Reference]:

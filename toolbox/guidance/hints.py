@@ -1,6 +1,6 @@
 """Strokes of colour, spread over the area of similar tone and texture around them, up to its edges.
 
-The luma says where edges are. A stroke's strength spreads from pixel to pixel, less across an edge, and fades with the
+Edges are found in the luma. A stroke's strength spreads from pixel to pixel, less across an edge, and fades with the
 distance; its colour spreads in the same way. The strength at a pixel decides how much of the colour it gets.
 """
 
@@ -25,7 +25,8 @@ _SMOOTHING = 1.2  # pixels: so that grain is no edge
 _LEAK = 1e-5  # the link across the strongest edge
 _PULL = 2.0  # to no hint, of all pixels together: how fast strength fades with the distance
 _HOLD = 10.0  # to the stroke's colour, on a stroke
-_TONE = (0.3, 0.15)  # luma apart from that under the strokes: no hint at the first, the hint alone at the second
+# Difference of luma from that under the strokes: no hint at the first, the hint alone at the second.
+_TONE = (0.3, 0.15)
 _STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
 
 

@@ -1,4 +1,4 @@
-"""One reference laid over the target in one way: what it shows, and how far each pixel is believed."""
+"""One alignment of a reference with the target: what it shows, and the confidence in each pixel."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from toolbox.guidance.alignment import Alignment, align, exposure_fields, reduce
 from toolbox.guidance.fields import ramp, weighted_blur
 from toolbox.guidance.tone import Tone
 
-# A photograph of the same scene: of the evidence, the share that speaks for it; of the target, the share with
-# texture that agrees; the correlation of luma. Chosen on development photographs (docs/restore.md has the figures).
+# The least that shows the same scene: the share of the evidence that supports it; the share of the target whose texture
+# agrees; the correlation of luma. Chosen on development photographs (docs/restore.md has the figures).
 MIN_SHARE = 0.5
 MIN_TARGET_SHARE = 0.02
 MIN_CORRELATION = 0.6
-_HOLE_BELIEF = (0.55, 0.85)
+_HOLE_CONFIDENCE = (0.55, 0.85)
 _HOLE_STRETCH = (0.15, 0.05)
-# An exact copy: this share of the pixels has the very luma, within one level.
+# An exact copy: this share of the pixels has the same luma, within one level.
 _EXACT_SHARE = 0.995
 
 
@@ -39,17 +39,16 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """A reference over the target.
+    """A reference that is aligned with the target.
 
     Attributes:
         homography: (3, 3) from the target's pixels at the size of alignment to the reference's own pixels.
         correction: (h, w, 2) as in `alignment.Alignment`.
         tone: for luma; colours take `tone.for_colors()`.
         gain: (h, w) float32, local contrast on top of the tone.
-        offset: (h, w) float32, local brightness; in holes, such that the reference meets what is known.
-        belief: (h, w) float32 in [0, 1], holes included.
-        agreement: what the luma said.
-        exact: the reference is a copy, moved by whole pixels: taken as it is.
+        offset: (h, w) float32, local brightness; in holes, so that the reference joins the known pixels without a step.
+        confidence: (h, w) float32 in [0, 1], holes included.
+        agreement: how far the luma agrees. exact: the reference is a copy, moved by whole pixels: taken as it is.
     """
 
     homography: np.ndarray
@@ -57,7 +56,7 @@ class Layer:
     tone: Tone
     gain: np.ndarray
     offset: np.ndarray
-    belief: np.ndarray
+    confidence: np.ndarray
     agreement: Agreement
     exact: bool = False
 
@@ -92,29 +91,29 @@ def make_layer(
     if copy is None:
         gain, offset = exposure_fields(luma, target.luma, weight)
     agreement = compare(target.luma, gain * luma + offset, known, alignment.stretch)
-    if copy is None and agreement.belief.any():
-        # Once more, without what turned out to differ.
-        gain, offset = exposure_fields(luma, target.luma, agreement.belief)
+    if copy is None and agreement.confidence.any():
+        # The second time, without the pixels that differ.
+        gain, offset = exposure_fields(luma, target.luma, agreement.confidence)
         agreement = compare(target.luma, gain * luma + offset, known, alignment.stretch)
-    if not agreement.belief.any():
+    if not agreement.confidence.any():
         return None
-    belief = agreement.belief + _hole_belief(agreement.belief, valid, target.lost, alignment.stretch)
+    confidence = agreement.confidence + _hole_confidence(agreement.confidence, valid, target.lost, alignment.stretch)
     if copy is None:
-        offset = offset + _joint(target.luma - gain * luma - offset, agreement.belief, target.lost)
+        offset = offset + _joint(target.luma - gain * luma - offset, agreement.confidence, target.lost)
     return Layer(
         homography=to_reference,
         correction=alignment.correction,
         tone=alignment.tone,
         gain=gain,
         offset=offset,
-        belief=belief * _feather(valid),
+        confidence=confidence * _feather(valid),
         agreement=agreement,
         exact=copy is not None,
     )
 
 
 def shows_the_scene(agreement: Agreement) -> bool:
-    """Return whether a reference shows the target's scene at all; only then is each pixel tested."""
+    """Return whether a reference shows the target's scene; only then are its pixels used."""
     return (
         agreement.share >= MIN_SHARE
         and agreement.target_share >= MIN_TARGET_SHARE
@@ -122,24 +121,24 @@ def shows_the_scene(agreement: Agreement) -> bool:
     )
 
 
-def _hole_belief(belief: np.ndarray, valid: np.ndarray, lost: np.ndarray, stretch: np.ndarray) -> np.ndarray:
-    """Return the belief inside the holes (h, w): that of their borders, where the alignment is smooth."""
+def _hole_confidence(confidence: np.ndarray, valid: np.ndarray, lost: np.ndarray, stretch: np.ndarray) -> np.ndarray:
+    """Return the confidence inside the holes (h, w): that of their borders, where the alignment is smooth."""
     if not lost.any():
-        return np.zeros_like(belief)
+        return np.zeros_like(confidence)
     near = cv2.dilate(lost.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))) > 0
-    # The seam between known and lost has no surroundings of its own to be tested by.
+    # Pixels beside the lost region can't be tested: part of their surroundings is lost.
     border = (near & ~lost & valid).astype(np.float32)
     if not border.any():
-        return np.zeros_like(belief)
-    inside = ramp(weighted_blur(belief, border, 4.0), *_HOLE_BELIEF) * ramp(stretch, *_HOLE_STRETCH)
+        return np.zeros_like(confidence)
+    inside = ramp(weighted_blur(confidence, border, 4.0), *_HOLE_CONFIDENCE) * ramp(stretch, *_HOLE_STRETCH)
     return (inside * (lost & valid)).astype(np.float32)
 
 
-def _joint(residual: np.ndarray, belief: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    """Return what to add to the reference's luma inside the holes so that it meets what is known around them."""
-    if not lost.any() or not belief.any():
+def _joint(residual: np.ndarray, confidence: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Return what to add to the reference's luma inside the holes, so that it joins the known pixels without a step."""
+    if not lost.any() or not confidence.any():
         return np.zeros_like(residual)
-    return weighted_blur(residual, belief, 3.0) * lost
+    return weighted_blur(residual, confidence, 3.0) * lost
 
 
 def _feather(valid: np.ndarray) -> np.ndarray:
@@ -153,7 +152,7 @@ def _intact(valid: np.ndarray, damage: np.ndarray | None, homography: np.ndarray
     """Return `valid` (h, w) without what the reference itself has lost."""
     if damage is None or not damage.any():
         return valid
-    # Wide enough that neither enlarging nor interpolating reaches into the damage.
+    # Widened, so that neither enlarging nor interpolating uses damaged pixels.
     grown = warp_mask(damage, homography, correction).astype(np.uint8)
     return valid & (cv2.dilate(grown, np.ones((7, 7), np.uint8)) == 0)
 
@@ -161,7 +160,7 @@ def _intact(valid: np.ndarray, damage: np.ndarray | None, homography: np.ndarray
 def _exact_copy(
     target: Target, rgb: np.ndarray, homography: np.ndarray, damage: np.ndarray | None, to_full: np.ndarray
 ) -> Alignment | None:
-    """Return the alignment by whole pixels, if the reference has the very luma of the target under it."""
+    """Return the alignment by whole pixels, if the reference then has the same luma as the target."""
     moved = homography / homography[2, 2]
     if np.abs(moved - np.eye(3))[:, :2].max() > 0.01:
         return None

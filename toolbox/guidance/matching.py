@@ -16,7 +16,7 @@ import numpy as np
 FEATURES = 3000
 # Lowe's ratio of the nearest to the second nearest descriptor.
 RATIO = 0.8
-MAX_ERROR = 3.0  # pixels between a feature and where a homography puts it
+MAX_ERROR = 3.0  # pixels between a feature and the position that a homography gives
 MIN_INLIERS = 10
 MAX_PLANES = 3
 # What a camera can do between two photographs of one scene: the scale along any direction, and how unequal it may be.
@@ -45,7 +45,8 @@ def find_features(gray: np.ndarray, lost: np.ndarray | None = None, limit: int =
 
     Args:
         gray: (H, W) uint8.
-        lost: (H, W) bool; no feature there, nor so near to it that its edge would show in one. None: nothing is lost.
+        lost: (H, W) bool; it has no features, and neither have pixels so near that its edge would affect them. None:
+            nothing is lost.
         limit: the number of features at most.
     """
     usable = None
@@ -112,7 +113,7 @@ def find_homographies(one: Features, other: Features, planes: int = MAX_PLANES) 
 
 
 def is_plausible(homography: np.ndarray, points: np.ndarray) -> bool:
-    """Say whether a camera can make this homography (3, 3) around the points (N, 2), x and y in pixels."""
+    """Return whether a camera can make this homography (3, 3) around the points (N, 2), x and y in pixels."""
     homography = homography / homography[2, 2]
     ones = np.column_stack([points.astype(np.float64), np.ones(len(points))])
     x, y, depth = homography @ ones.T

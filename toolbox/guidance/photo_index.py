@@ -19,9 +19,9 @@ from toolbox.guidance.matching import find_features
 SHORT_SIDE = 256
 FEATURES = 200
 QUERY_FEATURES = 400
-# The words: enough that two of 30,000 photographs share few by chance.
+# The number of words: enough that two of 30,000 photographs have few in common by chance.
 WORDS = 4096
-# A descriptor of the query counts for its nearest words.
+# The number of nearest words that a descriptor of the query counts for.
 _NEAREST = 2
 NO_WORDS = np.empty(0, np.uint16)
 

@@ -1,7 +1,7 @@
-"""Colours, and what is lost, from other photographs of the same scene.
+"""Take colours and lost pixels from other photographs of the same scene.
 
-A reference is believed only where its luma agrees with the known luma of the target, see `agreement`. Everywhere
-else the caller's own colours stay.
+A reference is used only where its luma agrees with the known luma of the target, see `agreement`. Elsewhere the
+caller's colours stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from toolbox.color import integer_luma
 from toolbox.guidance.alignment import scaling
-from toolbox.guidance.compose import Placed, compose
+from toolbox.guidance.compose import PlacedLayer, compose
 from toolbox.guidance.layer import Layer, Target, make_layer, shows_the_scene
 from toolbox.guidance.matching import Features, find_features, find_homographies
 from toolbox.imaging import io
@@ -26,8 +26,8 @@ from toolbox.utils.files import printable
 ALIGNED_PIXELS = 800_000
 # A reference is searched for features at up to this many pixels: the target may be a small part of it.
 FEATURE_PIXELS = 1_500_000
-# Of a target, the believed share below which a reference is of no use.
-MIN_BELIEVED = 0.01
+# A reference is of no use if the mean confidence over the target is below this.
+MIN_MEAN_CONFIDENCE = 0.01
 # More references of other scenes than this share one line.
 MAX_NOTES = 3
 _OTHER_SCENE = "does not show the same scene: not used"
@@ -50,22 +50,24 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReferenceResult:
-    """What references tell of a photograph of (H, W) pixels.
+    """What references show of a photograph of (H, W) pixels.
 
     Attributes:
         differences: (H, W, 2) float32, R - Y and B - Y in [-1, 1], for `toolbox.imaging.chroma_upsampling.compose_rgb`.
-        belief: (H, W) float32 in [0, 1], how far `differences` are believed; the rest is the caller's.
-        luma: (H, W) of the target's type: the target's, and in its lost region the references' where they are believed.
-        luma_belief: (H, W) float32 in [0, 1], how far `luma` is believed in the lost region; 0 outside it.
+        confidence: (H, W) float32 in [0, 1], the confidence in `differences`, their weight; the caller's colours get
+            the rest.
+        luma: (H, W) of the target's type: the target's, and in its lost region the references', where the confidence is
+            above 0.
+        luma_confidence: (H, W) float32 in [0, 1], the confidence in `luma` in the lost region; 0 outside it.
         source: (H, W) int16, which of `names` a pixel comes from, -1 where from none.
         names: the references, in the order in which they were given.
         notes: a line for each reference that is not used, or not fully.
     """
 
     differences: np.ndarray
-    belief: np.ndarray
+    confidence: np.ndarray
     luma: np.ndarray
-    luma_belief: np.ndarray
+    luma_confidence: np.ndarray
     source: np.ndarray
     names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -79,11 +81,11 @@ class ReferenceResult:
     @property
     def is_empty(self) -> bool:
         """Whether no pixel comes from a reference."""
-        return not (self.belief.any() or self.luma_belief.any())
+        return not (self.confidence.any() or self.luma_confidence.any())
 
 
 def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Reference]) -> ReferenceResult:
-    """Return what the references tell of a gray photograph; equal inputs give equal results.
+    """Return what the references show of a gray photograph; equal inputs give equal results.
 
     Args:
         gray: (H, W) uint8 or uint16, the target. It is not written to.
@@ -96,7 +98,7 @@ def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Ref
     _check(gray, lost)
     target = _target(gray, lost)
     features = find_features((255 * target.luma).round().astype(np.uint8), target.lost)
-    placed: list[Placed] = []
+    placed: list[PlacedLayer] = []
     names: list[str] = []
     notes: list[str] = []
     for source, reference in enumerate(references):
@@ -108,14 +110,14 @@ def apply_reference(gray: np.ndarray, lost: np.ndarray, references: Iterable[Ref
             notes.append(f"{printable(reference.name)} {note}")
         if layers and (kind == "colour" or lost.any()):
             colored = kind == "colour"
-            placed += [Placed(layer=one, rgb=reference.rgb, source=source, colored=colored) for one in layers]
-    placed.sort(key=lambda one: -float(one.layer.belief.sum()))
+            placed += [PlacedLayer(layer=layer, rgb=reference.rgb, source=source, colored=colored) for layer in layers]
+    placed.sort(key=lambda placed_layer: -float(placed_layer.layer.confidence.sum()))
     composed = compose(gray, lost, placed)
     return ReferenceResult(
         differences=composed.differences,
-        belief=composed.belief,
+        confidence=composed.confidence,
         luma=composed.luma,
-        luma_belief=composed.luma_belief,
+        luma_confidence=composed.luma_confidence,
         source=composed.source,
         names=tuple(names),
         notes=_shorten_notes(notes),
@@ -175,8 +177,8 @@ def _layers(target: Target, features: Features, reference: Reference) -> list[La
 
 def _note(target: Target, layers: list[Layer], kind: str) -> str:
     """Return what the user should know of a reference, an empty string if there is nothing."""
-    believed = max((float(layer.belief.mean()) for layer in layers), default=0.0)
-    if believed < MIN_BELIEVED:
+    confidence = max((float(layer.confidence.mean()) for layer in layers), default=0.0)
+    if confidence < MIN_MEAN_CONFIDENCE:
         return _OTHER_SCENE
     if kind == "colour":
         return ""

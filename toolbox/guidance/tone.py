@@ -1,6 +1,6 @@
 """How the tones of a reference photograph become those of the target: exposure, contrast, white balance.
 
-Only the luma of the target is known. It still says something of each channel of the reference, because luma is a
+Only the luma of the target is known. It still limits each channel of the reference, because luma is a
 weighted sum of the channels: a reference with too much red is too bright in red parts.
 """
 
@@ -14,12 +14,12 @@ from toolbox.color import LUMA_WEIGHTS
 
 _SAMPLES = 20_000
 _GAMMAS = np.exp(np.linspace(np.log(0.45), np.log(2.2), 17))
-# Channels are expected to change alike: the deviation of a channel's gain from the mean gain, and of the offset. How
-# far the pixels speak against it depends on what remains after the fit, and on how many of them count as independent.
+# The prior: how far a channel's gain deviates from the mean gain, and the offset from 0. The weight of the pixels
+# against it depends on the residual of the fit, and on how many pixels count as independent.
 _GAIN_PRIOR = 0.1
 _OFFSET_PRIOR = 0.05
 _INDEPENDENT = 300
-# Beyond this ratio of two channels' gains it is the film's response to colours that differs, not the white balance.
+# A larger ratio of two channels' gains comes from the film's response to colours, not from the white balance.
 _MAX_CAST = 1.35
 _ROUNDS = 4
 
@@ -52,7 +52,7 @@ class Tone:
         return self.apply(rgb) @ np.array(LUMA_WEIGHTS, np.float32)
 
     def for_colors(self) -> Tone:
-        """Return the tone to map colours with: gains alike where they are too unequal for a white balance."""
+        """Return the tone for colours: with equal gains if they are too unequal for a white balance."""
         if max(self.gains) <= _MAX_CAST * max(min(self.gains), 1e-6):
             return self
         mean = float(np.dot(LUMA_WEIGHTS, self.gains))

@@ -1,4 +1,4 @@
-"""Errors of components: every call into a component goes through `call`, which remembers whose call failed.
+"""Errors of components: every call into a component goes through `call`, which records the component whose call failed.
 
 The error keeps its type, so that code in between can still handle it. `explain` turns it into one line for the user.
 """
@@ -57,7 +57,7 @@ class WrongResultError(PluginError):
 
 
 def remember(entry: Entry) -> None:
-    """Note that a component was built, so that `explain` can find it by its file."""
+    """Record that a component was built, so that `explain` can find it by its file."""
     _built[entry.kind, entry.spec.name] = entry
 
 
@@ -92,7 +92,7 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
 
 
 def blame(error: Exception, entry: Entry | None, function: object = None) -> None:
-    """Let an error carry the entry of the component that raised it, and the position of its function, once."""
+    """Attach to an error the entry of the component that raised it and its function's position, unless it has them."""
     if entry is None or isinstance(error, ToolboxError) or hasattr(error, ATTRIBUTE):
         return
     setattr(error, ATTRIBUTE, entry)

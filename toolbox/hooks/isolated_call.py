@@ -1,4 +1,4 @@
-"""Call a component, put back what it changes of the process, and name it once in a warning."""
+"""Call a component, undo its changes of the process's state, and give one warning that names it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolbox.hooks.isolation import PluginWarning, put_back
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a second call would take for the state of before is what the first one has changed.
+# Held by the first of several calls: a second one would take the changes of the first for the original state.
 _running = threading.Lock()
 # The warnings that were given, and the titles of the components that have changed something.
 _warned: set[str] = set()

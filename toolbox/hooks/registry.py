@@ -131,7 +131,7 @@ def read_user() -> UserRegistry:
 def change_user(change: Callable[[UserRegistry], UserRegistry]) -> UserRegistry:
     """Replace the user's registry atomically by the result of `change`, and return that.
 
-    `change` may be called twice: other processes that change the registry are waited for, and it is then read again.
+    `change` may be called twice: the registry is read again after other processes have changed it.
 
     Raises:
         PluginError: the present registry can't be read; it is not changed.

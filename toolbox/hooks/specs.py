@@ -104,7 +104,7 @@ class GeneratorSpec(ComponentSpec):
         auxiliary: the names of its auxiliary outputs, or a function that returns them for given params. A loss uses one
             with ``on = "name"``.
         restores: False for a network that does not restore pictures, such as one for segmentation: it returns a tensor
-            (B, C, h, w) whose meaning it agrees on with the training step.
+            (B, C, h, w) whose meaning the training step knows.
     """
 
     kind = "generator"

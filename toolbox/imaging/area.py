@@ -1,11 +1,11 @@
-"""Shrink pictures to the means of areas, with halves that are rounded the same on every machine."""
+"""Shrink pictures by averaging areas, with the same rounding of halves on every machine."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# OpenCV leaves out the share of a pixel if it is at most 1 / PARTS.
+# OpenCV leaves out a part of a pixel that is at most 1 / PARTS of it.
 PARTS = 1000
 # The error of OpenCV's means in levels is far below this.
 _TIE = 0.01

@@ -1,4 +1,4 @@
-"""Bring colours that were found at a small scale to the size of a large photograph, one strip of rows at a time.
+"""Enlarge colours that were computed at a small scale to the size of a photograph, one strip of rows at a time.
 
 Edges of colour follow edges of luma. The guided filter of He and Sun ("Fast Guided Filter", 2015) finds at the small
 scale how colour depends on luma around each pixel. That relation is smooth, so it can be enlarged.
@@ -18,7 +18,7 @@ from toolbox.utils.cancelling import check_cancelled
 
 _STRIP_ROWS = 64
 _RADIUS = 1
-# The square of the contrast of luma, of 1, below which colour does not depend on luma.
+# Below this squared contrast of luma, for luma in [0, 1], colour does not depend on luma.
 MIN_VARIANCE = 0.02**2
 
 Strips = Iterable[tuple[slice, np.ndarray]]

@@ -1,6 +1,6 @@
 """Decode the bytes of an image file: check it, decode it, convert it to sRGB, turn it upright.
 
-What is raised here may be anything; `toolbox.imaging.io` turns it into a DataError.
+Any type of error may be raised here; `toolbox.imaging.io` turns it into a DataError.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
             orientation = 1
         pixels, alpha = _decode_8bit(opened, notes)
     if alpha is not None and not alpha.any():
-        # No program filled this field: the picture is opaque, and browsers and viewers show it like that.
+        # Some programs leave this field empty: the picture is opaque, and browsers and viewers show it so.
         alpha = None
         notes.append("alpha of zeros ignored")
     if orientation != 1:

@@ -1,6 +1,6 @@
 """Encode pixels: one function per format, which the table of formats lists. The same pixels give the same bytes.
 
-Each function takes (H, W, 3) RGB of a depth that its format has, EXIF that opens with ``Exif``, or None, and an XMP
+Each function takes (H, W, 3) RGB of a depth that its format has, EXIF that begins with ``Exif``, or None, and an XMP
 packet, or None. It returns the bytes of the file, and a line for each thing that the format cannot hold.
 """
 

@@ -38,7 +38,7 @@ class Exif:
 
     Attributes:
         orientation: 1 to 8; 1 is upright.
-        data: the other tags, as bytes that open with ``Exif``, or None. Without the thumbnail.
+        data: the other tags, as bytes that begin with ``Exif``, or None. Without the thumbnail.
         notes: what was left out.
     """
 
@@ -98,7 +98,7 @@ def raw_profile(text: Mapping[str, bytes]) -> bytes | None:
 
 
 def resolution_of(data: bytes | None) -> tuple[int, int] | None:
-    """Return pixels per metre, horizontally and vertically, of EXIF bytes; None if they do not say it."""
+    """Return pixels per metre, horizontally and vertically, of EXIF bytes; None if they do not state them."""
     if not data:
         return None
     try:

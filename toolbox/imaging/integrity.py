@@ -1,7 +1,7 @@
 """Check the bytes of an image file before they are decoded: is the file complete?
 
 The decoders accept too much. OpenCV reads most cut JPEG files and fills the rest with gray; Pillow reads a file
-without its last bytes. So each file is followed to its end here. Sources: ITU-T T.81 annex B, the WebP container,
+without its last bytes. So each file is read to its end here. Sources: ITU-T T.81 annex B, the WebP container,
 TIFF 6.0 section 2. PNG has a module of its own.
 """
 
@@ -26,7 +26,7 @@ _BMP_UNCOMPRESSED = (0, 3, 6)
 
 
 class BrokenFileError(Exception):
-    """The bytes are not a complete picture. The message continues a sentence that opens with the file's name."""
+    """The bytes are not a complete picture. The message continues a sentence that begins with the file's name."""
 
 
 def check_jpeg(data: bytes) -> None:

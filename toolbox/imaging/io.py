@@ -1,7 +1,7 @@
 """Read and write image files: bytes in, uint8 or uint16 pixels out. All other modules use this one.
 
 A file may be malicious. It is checked before it is decoded (format, completeness, size), decoded from memory,
-converted to sRGB and turned upright. Whatever fails is a DataError of one line that opens with the file's name.
+converted to sRGB and turned upright. Every error is a DataError of one line that begins with the file's name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
 from toolbox.utils.limits import MAX_PIXELS as MAX_PIXELS
 
-# A picture needs at most eight bytes per pixel; text, profiles and previews come on top.
+# A picture needs at most eight bytes per pixel; text, profiles and previews are added.
 _MAX_BYTES_PER_PIXEL = 8
 _MAX_SIDE_BYTES = 64 << 20
 _STRIP_ROWS = 256
@@ -43,7 +43,7 @@ class Photo:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8 or uint16, the full range of the type.
         format: the name of its format in `toolbox.imaging.formats`, such as "PNG".
         alpha: (H, W) of the same type, 0 where it is transparent; None if the file has no transparency.
-        exif: EXIF for the result (it opens with ``Exif``), without orientation and thumbnail.
+        exif: EXIF for the result (it begins with ``Exif``), without orientation and thumbnail.
         notes: what was changed, such as "orientation applied".
     """
 
@@ -110,7 +110,7 @@ def read_mask(
     """
     photo = read(path, max_pixels=max_pixels)
     alpha = None if photo.alpha is None else to_8bit(photo.alpha)
-    # Some programs write the levels of 8 bits, or 0 and 1, into 16 bits.
+    # Some programs write masks of 16 bits with the levels 0 to 255, or 0 and 1.
     pixels = photo.pixels.astype(np.uint8) if photo.pixels.max() < 256 else to_8bit(photo.pixels)
     try:
         return mask_meaning.lost_pixels(pixels, alpha, meaning)
@@ -139,7 +139,7 @@ def to_8bit(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     rounded = np.empty(pixels.shape, np.uint8)
-    # By strips, since it takes several times the memory of the picture.
+    # In strips, because the computation needs several times the memory of the picture.
     for start in range(0, len(pixels), _STRIP_ROWS):
         rows = slice(start, start + _STRIP_ROWS)
         rounded[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 65535 = 255 x 257

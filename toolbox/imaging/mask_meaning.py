@@ -18,7 +18,7 @@ READINGS = tuple(meaning for meaning in get_args(MaskMeaning) if meaning != "aut
 
 # An alpha that varies less than this, in levels of 255, is the same everywhere.
 _MIN_ALPHA_RANGE = 16
-# At most this fraction of the painted pixels may differ from what the others are: soft edges, rounding.
+# At most this fraction of the painted pixels may have another colour than the rest: soft edges, rounding.
 _MAX_EXCEPTIONS = 0.001
 # Pixels within this distance of the median, in levels of 255 in each channel, have one colour.
 _COLOR_RANGE = 32
@@ -61,7 +61,7 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
 
     Raises:
         UndecidedMaskError: "auto" can't decide.
-        DataError: there is no alpha, but `meaning` needs it; or it marks nothing, and yet it is not black.
+        DataError: there is no alpha, but `meaning` needs it; or it marks nothing although it is not black.
     """
     gray = integer_luma(pixels) if pixels.ndim == 3 else pixels
     if alpha is not None and int(alpha.max()) - int(alpha.min()) < _MIN_ALPHA_RANGE:
@@ -72,7 +72,7 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
             readings = {"white": white}
             raise UndecidedMaskError("looks like a photograph, not like a mask in black and white", readings)
         if meaning not in ("auto", "white"):
-            raise DataError(f"has no transparency, so --mask-means {meaning} says nothing of it; leave the option out")
+            raise DataError(f"has no transparency, so --mask-means {meaning} does not apply; leave the option out")
         if not white.any() and (brightest := int(pixels.max())) > _BLACK:
             raise DataError(
                 f"marks nothing: white is lost, from 128 on, and its lightest pixel has {brightest} of 255. "

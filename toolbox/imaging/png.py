@@ -33,7 +33,7 @@ class Png:
         depth: bits per sample.
         color: the colour type of the header, see section 11.2.1.
         transparent: the sample values (one, or three) that mean full transparency.
-        icc: the ICC profile, or one that says the same as the other chunks on colour.
+        icc: the ICC profile, or one that is made from the other chunks on colour.
         text: the text of each keyword.
         resolution: pixels per metre, horizontally and vertically.
         is_animated: whether there are more pictures than the first.
@@ -82,7 +82,7 @@ def read_png(data: bytes) -> Png:
     contents = {kind: chunk[8:-4] for kind, chunk in side.items()}
     stated, color_notes = profile_of_chunks(contents, is_gray=color in (0, 4))
     notes += color_notes
-    if b"cICP" in side:  # it comes before a profile
+    if b"cICP" in side:  # it has priority over a profile
         icc = stated if stated or not color_notes else icc
     elif icc is None:
         icc = stated
@@ -140,7 +140,7 @@ def _read_chunks(data: bytes) -> _Chunks:
     view = memoryview(data)
     for kind, start, end in _chunk_ranges(data):
         if not chunks.header and (kind, end - start) != (b"IHDR", 25):
-            raise BrokenFileError("is damaged: it does not open with a PNG header")
+            raise BrokenFileError("is damaged: it does not begin with a PNG header")
         name = repr(kind)[2:-1]
         is_critical = not kind[0] & 0x20
         if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):

@@ -1,4 +1,4 @@
-"""Turn what a PNG file says of its colours (cICP, gAMA, cHRM) into an ICC profile.
+"""Convert the colour information of a PNG file (cICP, gAMA, cHRM) to an ICC profile.
 
 Sources: PNG (third edition), sections 11.3.2 and 12; ITU-T H.273 (the codes of cICP); ICC.1:2022.
 """
@@ -44,8 +44,8 @@ def profile_of_chunks(chunks: Mapping[bytes, bytes], *, is_gray: bool) -> tuple[
     """Return an ICC profile for the colour chunks of a PNG file, or None if they mean sRGB; and notes.
 
     Args:
-        chunks: the contents of the chunks by their names. An ICC profile among them is not looked at: cICP comes
-            before it, the others after it.
+        chunks: the contents of the chunks by their names. An ICC profile among them is ignored here: cICP has priority
+            over it, and it has priority over the others.
         is_gray: whether the file has one channel of colour.
     """
     if b"cICP" in chunks and len(chunks[b"cICP"]) == 4:

@@ -38,7 +38,7 @@ _WORKING_SIDE = 512
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Toning:
-    """What the colours of a photograph are.
+    """Whether a photograph is gray, toned or in colour, and its tone.
 
     Attributes:
         kind: "gray", "toned" (brownish, and its colour depends on its luma alone, as in a sepia print) or "colour".
@@ -64,11 +64,11 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     toning = _classify(luma, chroma, known)
     if toning.kind == "gray":
         return toning
-    # A mount or a frame around the print, a stain, handwriting: the picture decides, without them.
+    # The picture alone decides, without a mount or a frame around the print, a stain, or handwriting.
     inner = known & _inner_pixels(known.shape)
     if not inner.any():
         return toning
-    if toning.kind == "toned":  # or only its brown border is
+    if toning.kind == "toned":  # or only its brown border is toned
         found = _classify(luma, chroma, inner)
         return found if found.kind == "gray" else toning
     found = _classify(luma, chroma, inner)
@@ -88,7 +88,7 @@ def _classify(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning
     if strength <= MAX_GRAY_CHROMA:
         return Toning(kind="gray", curve=np.zeros((256, 2)))
     curve = _tone_curve(luma[known], chroma[known])
-    # Less blue and more red than gray. Fog and the sea at night have a single tone too, but a blue one.
+    # A print has less blue and more red than gray. Fog and the sea at night have a single tone too, but a blue one.
     is_brown = bool((_mean_chroma(luma[known], curve) * (-1, 1) > 0).all())
     residual = _high_chroma(_residual(luma, chroma, known, curve)[known])
     is_toned = is_brown and strength <= MAX_TONE_CHROMA and residual <= MAX_TONE_RESIDUAL
@@ -120,7 +120,7 @@ def _without_marks(luma: np.ndarray, chroma: np.ndarray, inner: np.ndarray, curv
     """
     distance = np.hypot(*cv2.split(_residual(luma, chroma, inner, curve)))
     marks = (inner & (distance > MAX_TONE_RESIDUAL)).astype(np.uint8)
-    # The colour of a mark bleeds into its surroundings.
+    # The colour of a mark spreads into its surroundings.
     rest = inner & (cv2.dilate(marks, np.ones((_BLEED, _BLEED), np.uint8)) == 0)
     marked, total = int(marks.sum()), int(inner.sum())
     if rest.sum() < _MIN_REST * total:

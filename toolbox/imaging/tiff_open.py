@@ -13,7 +13,7 @@ from PIL.ExifTags import Base as Tag
 from toolbox.imaging.integrity import BrokenFileError
 
 _UNSIGNED, _FLOAT = 1, 3  # values of Tag.SampleFormat
-# What Pillow says of samples that it has no mode for.
+# Pillow's message for samples that it has no mode for.
 _NO_MODE = "unknown pixel mode"
 _MAX_SAMPLES = 8
 # Types of numbers: the usual short one, and the long one that some programs write.
@@ -24,8 +24,8 @@ _BIG_ENDIAN_BIGTIFF = b"MM\0+"
 def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
     """Open a TIFF file, and return Pillow's handle.
 
-    Where Pillow has no mode for the samples, the handle is good for the tags and the size, and the picture must be
-    decoded by other means.
+    Where Pillow has no mode for the samples, only the tags and the size of the handle can be used, and the picture must
+    be decoded by other means.
 
     Raises:
         BrokenFileError: Pillow can't read this kind of directory.
@@ -61,7 +61,7 @@ def _can_decode(tags: dict[int, tuple[int, ...]]) -> bool:
 
 
 def _as_8_bit(data: bytes) -> tuple[bytes, dict[int, tuple[int, ...]]]:
-    """Return the file with samples that are called unsigned and of 8 bits, and the tags that were changed.
+    """Return the file with tags that call its samples unsigned and of 8 bits, and the tags that were changed.
 
     Raises:
         struct.error: the directory can't be followed, or does not state the bits.
@@ -78,7 +78,7 @@ def _as_8_bit(data: bytes) -> tuple[bytes, dict[int, tuple[int, ...]]]:
 
 
 def _entries(data: bytes) -> Iterator[tuple[int, str, int]]:
-    """Yield the tag, the format for `struct` and the position of each few numbers in the first directory."""
+    """Yield tag, format for `struct` and position of the entries of the first directory that hold their own numbers."""
     order, is_big = ("<" if data[:2] == b"II" else ">"), b"+" in data[2:4]
     count, pointer, entry_size, start = ("Q", "Q", 20, 8) if is_big else ("H", "I", 12, 4)
     (offset,) = struct.unpack_from(order + pointer, data, start)

@@ -16,9 +16,9 @@ _MAX_PICTURES = 1000
 
 
 def full_picture_first(data: bytes) -> tuple[bytes, bool]:
-    """Return a TIFF file that opens with its first full picture, and whether it has more than one of them.
+    """Return a TIFF file that begins with its first full picture, and whether it has more than one of them.
 
-    If all pictures call themselves reduced, the largest is taken. A file that can't be followed is returned unchanged.
+    If all pictures are marked as reduced, the largest is taken. A file that can't be followed is returned unchanged.
     """
     try:
         pictures = list(_pictures(data))

@@ -70,18 +70,18 @@ def restore(
             weights again.
         keep: what stays unchanged; "auto": the luma of a gray photo, all known pixels of a colour one.
         tone: give a sepia photo colours, or keep its tone.
-        color: the colour of what is lost, such as "#ffffff".
+        color: the colour that marks lost pixels, such as "#ffffff".
         tolerance: how much each channel may differ from `color`.
         grow: widen the lost region by this many pixels.
         repair: whether scratches, folds, dust, stains and torn parts are found and filled too; or the params of the
             detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
         hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
-        palette: a photograph of another scene; parts that look alike get its colours; a path, a PIL image or an array.
+        palette: a photograph of another scene, whose colours similar parts get; a path, a PIL image or an array.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
-            recipe says. A restorer fills as it was loaded.
+            recipe says. A restorer keeps the filler that it was loaded with.
         post: the name of a post-processor, or several names, in order; None: as in the recipe. A restorer has its own.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         contrast: how far the contrast of a faded print is restored, 0 (not at all) to 1.

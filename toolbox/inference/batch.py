@@ -23,7 +23,7 @@ FileId = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class _Originals:
-    """The files that no result may replace: the photographs, the mask, guides. And the folders of the photographs."""
+    """The files that no result may replace (photographs, mask, guides), and the folders of the photographs."""
 
     paths: frozenset[FileId]
     folders: frozenset[FileId]
@@ -65,7 +65,7 @@ def restore_all(
         except CancelledError:
             raise
         except ToolboxError as error:
-            # Most messages open with the path of the photograph, which the result has already.
+            # Most messages begin with the path of the photograph, which the result has already.
             reason = _without_path(files.printable_line(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
         except OSError as error:
@@ -109,7 +109,9 @@ def make_report(
 
 @contextlib.contextmanager
 def open_output(out: Path, report: Path, jobs: Sequence[Job]) -> Iterator[None]:
-    """Create the output folder, and in it a first report, which marks it as such; keep other processes out of it.
+    """Create the output folder and a first report in it, and keep other processes out of it.
+
+    The report marks the folder as an output folder.
 
     Raises:
         DataError: `out` is a file.
@@ -147,7 +149,7 @@ def _restore_one(
         record = None
     else:
         if job.target.exists() and not options.overwrite:
-            records.require_own(job)
+            records.require_same_origin(job)
         record = None if is_finished(job, options) else records.begin(job)
     if is_finished(job, options):
         return photo_result(job, status="there already")

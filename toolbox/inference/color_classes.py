@@ -49,7 +49,7 @@ class ColorClasses:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ColorPredictor:
-    """A generator, run at the size at which colours are found.
+    """A generator, run at the size at which colours are predicted.
 
     Attributes:
         network: the generator, in eval mode.
@@ -95,7 +95,7 @@ def read_classes(network: nn.Module, outputs: Mapping[str, Tensor], size: tuple[
 
 
 def compand(colors: np.ndarray) -> np.ndarray:
-    """Return Cb and Cr (..., 2) with the chroma r replaced by asinh(r / 0.03): as they differ to the eye."""
+    """Return Cb and Cr (..., 2) with the chroma r replaced by asinh(r / 0.03): distances then match visible ones."""
     radius = np.maximum(np.linalg.norm(colors, axis=-1, keepdims=True), 1e-6)
     return colors * (np.arcsinh(radius / _KNEE) / radius)
 

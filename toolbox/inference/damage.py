@@ -1,4 +1,4 @@
-"""Find the damage of a print, and lift the stains under which the picture shows; the filler does the rest."""
+"""Find the damage of a print, and correct the stains under which the picture still shows; a filler fills the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolbox.masks.sources import grow_mask
 from toolbox.prints.stains import lift_stains
 
 # What is found is widened by these many pixels in a photograph of `PIXELS` pixels, and in proportion in a larger one:
-# the edge of damage is soft, and what a mask leaves of it is continued into the hole.
+# the edge of damage is soft, and a filler would continue an unmasked edge into the hole.
 EDGE, STAIN_EDGE, PIXELS = 1, 2, 600_000
 
 
@@ -44,7 +44,7 @@ def find_damage(image: np.ndarray, detector: LoadedDetector, marked: np.ndarray,
         marked: (H, W) bool, pixels that are lost in any case.
         grow: by how many pixels more the damage is widened.
     """
-    # As the network has learned it.
+    # The network was trained on luma.
     detection = detector(image if image.ndim == 2 else integer_luma(image))
     if not detection.mask.any():
         return None
@@ -57,14 +57,14 @@ def find_damage(image: np.ndarray, detector: LoadedDetector, marked: np.ndarray,
 
 
 def lift_damage(pixels: np.ndarray, damage: Damage) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels (H, W) or (H, W, 3), uint8 or uint16, with their stains lifted, and what is left to fill."""
+    """Return pixels (H, W) or (H, W, 3), uint8 or uint16, with their stains corrected, and what is left to fill."""
     return lift_stains(pixels, damage.stains, damage.mask)
 
 
 def find_holes(
     image: np.ndarray, detector: LoadedDetector | None, repair: LoadedDetector | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return an image with its stains lifted, and what is lost, (H, W) bool, if no mask is given.
+    """Return an image with its stains corrected, and what is lost, (H, W) bool, if no mask is given.
 
     Args:
         image: (H, W) or (H, W, 3), uint8 or uint16. It is not changed.

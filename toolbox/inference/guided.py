@@ -1,4 +1,4 @@
-"""Restore with guidance: references give lost pixels before the generator runs; colours are mixed after it."""
+"""Restore with guidance: references give lost pixels before the generator runs; colours are mixed in after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolbox.guidance import provenance
-from toolbox.guidance.guide import MIN_BELIEF, Guide
+from toolbox.guidance.guide import MIN_CONFIDENCE, Guide
 from toolbox.imaging.chroma_upsampling import Strips, compose_rgb
 from toolbox.inference.hole_filling import blend_into
 from toolbox.inference.photo_view import PhotoView
@@ -40,7 +40,7 @@ def plain_origin(view: PhotoView, keep: str) -> np.ndarray:
 
 
 def check_keep(keep: str, *, reference: bool, hints: bool, palette: bool) -> None:
-    """Raise ValueError if `keep` leaves nothing to guide."""
+    """Raise ValueError for guides that can't be used with `keep`."""
     if reference and keep == "none":
         raise ValueError('A reference needs keep = "luma" or "rgb": with "none", no pixel of the photograph is known.')
     if hints and keep != "luma":
@@ -54,9 +54,9 @@ def run_guided(view: PhotoView, guide: Guide, keep: str, run: Callable[[PhotoVie
 
     Args:
         view: the photograph.
-        guide: made from it.
+        guide: its guides.
         keep: what of the photograph is not changed: "luma" or "rgb".
-        run: restores a view, whose lost pixels that a reference shows are known, and lets `Mix` change its colours.
+        run: restores a view, in which the pixels that a reference shows are known; a `Mix` changes its colours.
     """
     guided, found = _add_found(view, guide, keep)
     pixels = run(guided, guide.mix)
@@ -74,7 +74,7 @@ def _add_found(view: PhotoView, guide: Guide, keep: str) -> tuple[PhotoView, np.
     is_color = view.image.ndim == 3
     if keep == "rgb" and is_color and result is not None:
         # The colours of a colour photograph are known: a lost pixel needs colours too.
-        found = found & (result.belief >= MIN_BELIEF)
+        found = found & (result.confidence >= MIN_CONFIDENCE)
     if result is None or not found.any():
         return view, found
     image = view.image.copy()

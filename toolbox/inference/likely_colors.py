@@ -21,7 +21,7 @@ from toolbox.inference.restorer import Restorer
 MAX_COLORS = 8
 # Colours nearer to each other than this, on the plane of `compand`, look alike.
 _MIN_DISTANCE = 1.1
-# Around a point, so many pixels of the grid count.
+# Probabilities are averaged over the point and this many pixels of the grid on each side of it.
 _RADIUS = 1
 
 

@@ -49,7 +49,7 @@ class MaskRecords:
         except (OSError, ValueError, TypeError, AttributeError):
             pass
 
-    def require_own(self, mask: Path, photo: Path) -> None:
+    def require_same_origin(self, mask: Path, photo: Path) -> None:
         """Raise OutputError if an existing mask is not that of this photograph and these options.
 
         A mask without a record, such as one that was drawn by hand, is accepted if it has the size of the photograph.
@@ -72,7 +72,7 @@ class MaskRecords:
             raise OutputError(f"{files.printable(mask)} was made with other options ({'; '.join(changed)}); {remedy}")
 
     def add(self, mask: Path, photo: Path) -> None:
-        """Note of which photograph a mask is."""
+        """Record which photograph a mask was made from."""
         record = MaskRecord(photo=files.printable(photo), sha256=files.sha256(photo), flags=self.flags)
         self.records[self._key(mask)] = record
 
@@ -89,7 +89,9 @@ class MaskRecords:
         try:
             size, expected = io.read_gray(mask).shape, io.read_gray(photo).shape
         except DataError as error:
-            raise OutputError(f"{files.printable(mask)} exists, and is not known to be this one's: {error}") from error
+            raise OutputError(
+                f"{files.printable(mask)} exists, and it is not known whether it belongs to this photograph: {error}"
+            ) from error
         if size != expected:
             sizes = f"{size[1]}x{size[0]} pixels, and this photograph {expected[1]}x{expected[0]}"
             raise OutputError(f"{files.printable(mask)} is the mask of another photograph: it has {sizes}; {remedy}")

@@ -18,7 +18,7 @@ MAX_ASPECT = 4
 
 
 def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
-    """Return the height and width at which colours are found.
+    """Return the height and width at which colours are predicted.
 
     Args:
         size: height and width of the photograph.
@@ -61,7 +61,7 @@ def fill_and_colorize(
     fill_side: int | None,
     mix: Mix | None = None,
 ) -> np.ndarray:
-    """Return the photograph in colour: fill the holes of its luma, find its colours, and compose both."""
+    """Return the photograph in colour: fill the holes of its luma, predict its colours, and compose both."""
     luma = view.image.copy() if view.image.ndim == 2 else integer_luma(view.image)
     color_size = working_size(view.size, size)
     strips: Strips

@@ -86,7 +86,7 @@ def trace_restorer(restorer: Restorer, title: str) -> bytes:
                 make_graph(restorer, *arguments),
                 arguments,
                 path,
-                # By tracing: sizes are tensors here, and some of them decide the shapes of others.
+                # The graph is traced, because sizes are tensors here and the shapes of other tensors depend on them.
                 dynamo=False,
                 opset_version=OPSET,
                 input_names=list(INPUTS),
@@ -132,7 +132,7 @@ def check_graph(data: bytes, restorer: Restorer, title: str) -> None:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its errors are raised; it would also print them
+    options.log_severity_level = 4  # only fatal messages, because errors are raised too
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         for size, divisor in zip((*CHECKED, CHECKED[0]), (1, 1, 4), strict=True):
@@ -145,8 +145,8 @@ def check_graph(data: bytes, restorer: Restorer, title: str) -> None:
             if share > MAX_DIFFERENT:
                 raise PluginError(
                     f"{title} can't be exported to ONNX: at {size[1]}x{size[0]} pixels, {share:.1%} of the pixels of "
-                    f"the exported graph differ, by up to {levels.max()} of 255 levels. Its code probably depends on "
-                    "the size or the values of the picture."
+                    f"the exported graph differ, by up to {levels.max()} of 255 levels. The generator's code probably "
+                    "depends on the size or the values of the picture."
                 )
     except PluginError:
         raise

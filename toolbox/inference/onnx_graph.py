@@ -29,7 +29,7 @@ class GraphPart(nn.Module):
         network: the generator, in eval mode.
         keep: what of the photograph is not changed: "none", "luma" or "rgb".
         multiple: the sides of what the network takes are multiples of this.
-        size: the short side at which colours are found, with keep = "luma"; None: the photograph's own.
+        size: the short side at which colours are predicted, with keep = "luma"; None: the photograph's own.
         fill_side: a larger hole, with its surroundings, is resized to a square of this side; None: `tile`.
         tile: the side of the largest square that is restored at once.
     """

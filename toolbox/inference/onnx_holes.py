@@ -54,8 +54,8 @@ def join(groups: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]
     """Return for each of R runs a greater number of a run that it is connected with, (R,), and how many are new.
 
     The pairs are those of `find_runs`; at the start, each run has its own number. A round joins the groups of all pairs
-    and halves the way to the greatest number, so the number of rounds grows with the logarithm of the longest way
-    (Shiloach and Vishkin, "An O(log n) parallel connectivity algorithm", 1982).
+    and halves the length of the path to the greatest number, so the number of rounds grows with the logarithm of the
+    longest path (Shiloach and Vishkin, "An O(log n) parallel connectivity algorithm", 1982).
     """
     one, other = groups[first], groups[second]
     larger = torch.maximum(one, other)

@@ -23,12 +23,12 @@ def sides_of(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def numbers(*ends: Tensor) -> Tensor:
-    """Return the whole numbers from 0 or the first end up to the last one, which is left out."""
+    """Return the whole numbers from the first end, or 0, to the last end, exclusive."""
     return torch.arange(*ends)  # type: ignore[call-overload]
 
 
 def working_size(height: Tensor, width: Tensor, short_side: int) -> tuple[Tensor, Tensor]:
-    """Return the height and width at which colours are found, as `modes.working_size`."""
+    """Return the height and width at which colours are predicted, as `modes.working_size`."""
     short, long = torch.minimum(height, width), torch.maximum(height, width)
     is_long = long > MAX_ASPECT * short
     divisor = torch.where(is_long, long, short)

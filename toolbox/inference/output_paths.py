@@ -73,7 +73,7 @@ def plan_jobs(
         inputs: photographs, and folders, which are searched with their subfolders. Hidden ones are skipped.
         out: the folder for the results. Results of an earlier call in it are not photographs.
         keep_format: whether JPEG and WebP keep their format.
-        left_out: filled with what was not taken: other files, and folders that can't be read.
+        left_out: filled with what is left out: other files, and folders that can't be read.
 
     Raises:
         UsageError: an input does not exist, or the results would be among the photographs.

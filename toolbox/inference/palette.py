@@ -1,9 +1,9 @@
-"""Colours from a photograph of another scene: each part of the target gets those of a part that looks alike.
+"""Colours from a photograph of another scene: each part of the target gets those of a similar part.
 
-The network's classes of colours say what looks alike: two skies have like distributions, a sky and a lawn do not. They
-also say which colours are possible. So a part without a good match, or whose match has a colour that the network does
-not expect there, keeps the network's colour. Welsh et al. ("Transferring Color to Greyscale Images", 2002) match by
-luma and texture alone.
+The network's classes of colours define what is similar: two skies have similar distributions, a sky and a lawn do not.
+They also say which colours are possible. So a part without a good match, or whose match has a colour that the network
+does not expect there, keeps the network's colour. Welsh et al. ("Transferring Color to Greyscale Images", 2002) match
+by luma and texture alone.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from toolbox.inference.color_classes import ColorClasses, shrink_to
 Predict = Callable[[np.ndarray], ColorClasses | None]
 
 # Chosen on the development photographs of benchmarks/photo_split.csv; docs/guidance.md has the figures.
-# Similarity is that of the distributions (Bhattacharyya, up to 1), less this much for each unit of luma apart.
+# Similarity is that of the distributions (Bhattacharyya, up to 1), minus this factor times the difference of luma.
 _TONE = 0.1
 _TEMPERATURE = 0.01
-# How much the likelihood of a colour counts beside the similarity.
+# The weight of the likelihood of a colour; that of the similarity is 1.
 _LIKELIHOOD = 0.5
-# Belief is 0 at the first and 1 at the second: of the best similarity, and of the likelihood of the colour, relative to
-# that which the network expects of its own colours.
+# Confidence is 0 at the first and 1 at the second: of the best similarity, and of the likelihood of the colour relative
+# to the one that the network expects for its own colours.
 _SIMILAR = (0.98, 0.997)
 _LIKELY = (0.15, 0.6)
-# Of the target, so many points are compared with the palette at a time.
+# How many points of the target are compared with the palette at a time.
 _POINTS = 1024
 
 
@@ -59,7 +59,7 @@ class Palette:
     shares: np.ndarray
 
     def match(self, probabilities: np.ndarray, luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the colour Cb, Cr (N, 2) for each point of a target, and how far it is believed, (N,) in [0, 1].
+        """Return the colour Cb, Cr (N, 2) for each point of a target, and the confidence in it, (N,) in [0, 1].
 
         Args:
             probabilities: (N, K), of the classes.
@@ -70,8 +70,8 @@ class Palette:
         weights = similarity / _TEMPERATURE + _LIKELIHOOD * np.log(likelihood + 1e-4)
         weights = np.exp(weights - weights.max(1, keepdims=True))
         weights /= weights.sum(1, keepdims=True)
-        belief = ramp(similarity.max(1), *_SIMILAR) * ramp((weights * likelihood).sum(1), *_LIKELY)
-        return weights @ self.colors, belief
+        confidence = ramp(similarity.max(1), *_SIMILAR) * ramp((weights * likelihood).sum(1), *_LIKELY)
+        return weights @ self.colors, confidence
 
     def layer(self, luma: np.ndarray, predict: Predict) -> ColorLayer:
         """Return the colours for a photograph of the luma (H, W) uint8 or uint16, without lost pixels."""
@@ -82,14 +82,14 @@ class Palette:
         tones = shrink_to(gray, tuple(size)).astype(np.float32).ravel() / 255
         blocks = [slice(start, start + _POINTS) for start in range(0, len(points), _POINTS)]
         matches = [self.match(points[block], tones[block]) for block in blocks]
-        colors, belief = (np.concatenate(values).reshape(*size, -1) for values in zip(*matches, strict=True))
+        colors, confidence = (np.concatenate(values).reshape(*size, -1) for values in zip(*matches, strict=True))
         red, _, blue = color_differences(colors[..., 0], colors[..., 1])
-        values = np.dstack([red, blue, np.ones_like(red)]) * belief
+        values = np.dstack([red, blue, np.ones_like(red)]) * confidence
         return ColorLayer(luma=luma, relation=linear_relation(values, luma))
 
 
 def palette_layer(photo: np.ndarray, predict: Predict) -> PaletteLayer:
-    """Return what gives the colours of a photograph to others.
+    """Return a function that gives the colours of a photograph to other photographs.
 
     Args:
         photo: (H, W, 3) uint8 or uint16, in colour, of any size.
@@ -109,7 +109,7 @@ def make_palette(photo: np.ndarray, predict: Predict) -> Palette:
     if (rgb == rgb[..., :1]).all():
         raise ValueError("A palette needs colours, and this photograph is gray; choose one in colour.")
     classes = _require_classes(predict(integer_luma(rgb)))
-    # Neighbours are alike, so a quarter of the points is enough.
+    # Neighbouring points are similar, so a quarter of them is enough.
     pooled = avg_pool2d(torch.from_numpy(classes.probabilities)[None], 2, ceil_mode=True)[0].numpy()
     probabilities = pooled.reshape(len(pooled), -1).T
     small = shrink_to(rgb, pooled.shape[1:]).astype(np.float32) / 255

@@ -1,4 +1,4 @@
-"""Take a photograph or a mask in the forms in which people have it: an array, a PIL image, a path."""
+"""Read a photograph or a mask from any form in which it may be given: an array, a PIL image, a path."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
         flat = drop_single_channel(mask)
         if flat.ndim != 2 or flat.dtype not in (np.bool_, np.uint8):
             raise ValueError(f"a mask is (H, W) or (H, W, 1), bool or uint8, not {mask.shape} {mask.dtype}")
-        # 0 and 1 are common too, and a mask of values up to 1 in the other sense would mark nothing.
+        # Masks of 0 and 1 are common too; as levels of 255, they would mark nothing.
         threshold = 128 if flat.dtype == np.uint8 and flat.max(initial=0) > 1 else 1
         lost = flat if flat.dtype == np.bool_ else flat >= threshold
     elif isinstance(mask, Image.Image):

@@ -14,7 +14,7 @@ from toolbox.utils import files
 
 @dataclass(kw_only=True)
 class LeftOut:
-    """What a search did not take.
+    """The files and folders that a search has left out.
 
     Attributes:
         files: files that are not of a known image format, hidden files and notes (text, tables) aside.
@@ -36,7 +36,7 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) ->
 
     Args:
         folder: the folder.
-        left_out: filled with what was not taken. A folder that can't be read does not stop the search.
+        left_out: filled with what is left out. A folder that can't be read does not stop the search.
         skip: a folder that is not searched.
     """
     seen: set[str] = set()

@@ -20,8 +20,8 @@ class PhotoView:
     Attributes:
         image: (H, W) gray or (H, W, 3) RGB, uint8 or uint16.
         mask: (H, W) bool, True where the photograph is lost.
-        fill: (1,) or (3,) float32 in [0, 1], the colour that a generator sees in the lost region. Training shows it one
-            flat colour, so whatever is under a mask that was drawn by hand is painted over.
+        fill: (1,) or (3,) float32 in [0, 1], the colour that a generator sees in the lost region. In training it sees
+            one flat colour, so pixels under a mask that was drawn by hand are replaced by such a colour too.
     """
 
     image: np.ndarray

@@ -19,7 +19,7 @@ from toolbox.utils import files
 
 
 def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the photographs that `--reference` stands for: files, and folders with their subfolders.
+    """Return the photographs that `--reference` names: files, and folders with their subfolders.
 
     Raises:
         UsageError: a path does not exist.

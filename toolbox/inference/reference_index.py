@@ -105,7 +105,7 @@ def _describe(path: Path, max_pixels: int) -> np.ndarray:
 
 
 def _key(path: Path) -> str:
-    """Return what changes with a photograph: its path, its size and its time."""
+    """Return a key that changes when the photograph changes: of its path, its size and its time of change."""
     try:
         state = path.stat()
     except OSError:

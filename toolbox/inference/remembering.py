@@ -1,6 +1,7 @@
-"""Remember what a network and a filler gave, for a photograph that is restored again with other colours.
+"""Remember the results of a network and of a filler, for a photograph that is restored again with other colours.
 
-Both depend on their inputs alone, so the results are the same to the bit. What is remembered is bounded.
+Both depend on their inputs alone, so the restored photographs are the same to the bit. The memory for results is
+limited.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Outputs = tuple[Tensor, Mapping[str, Tensor]]
 
 
 class RememberingNetwork(nn.Module):
-    """A generator that returns the same outputs for the same inputs without a second calculation."""
+    """A generator that computes its outputs once for equal inputs."""
 
     def __init__(self, network: nn.Module, *, max_bytes: int = MAX_NETWORK_BYTES) -> None:
         """Wrap a generator in eval mode."""

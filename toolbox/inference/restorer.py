@@ -46,7 +46,7 @@ class Restorer:
         keep: what of the photograph is not changed; see `toolbox.imaging.color.keep_known`.
         device: the device of the network.
         multiple: height and width of what the network takes must be multiples of this.
-        size: with keep = "luma", the short side in pixels at which colours are found; None: the photograph's own.
+        size: with keep = "luma", the short side in pixels at which colours are predicted; None: the photograph's own.
         network_fill_size: if the network fills, a larger hole, with its surroundings, is resized to a square of this
             side in pixels first. None: `size`. If that is None too, what fits into a tile is filled at full size.
         detector: finds the lost region if no mask is given; None: the painted shape of a gray photograph.
@@ -55,7 +55,7 @@ class Restorer:
         postprocessors: change the result, in this order.
         tile: a picture of more pixels than a square of this side is run in tiles, or at a smaller size.
         saturation: factor of the colours that the network predicts, from 0 (gray) to 2. Luma and known colours stay.
-        warn: called with one line on unusual events, as that memory ran out.
+        warn: called with one line on unusual events, such as memory running out.
     """
 
     network: nn.Module
@@ -115,10 +115,10 @@ class Restorer:
             mask: (H, W) or (H, W, 1) bool, True where it is lost. None: `default_mask`, and what `repair` finds.
             reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
                 size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
-            hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours what is
-                of like tone and texture around it, up to its edges. Only with keep = "luma".
-            palette: a photograph of another scene, as `image`, in colour. What looks alike in the image takes its
-                colours. Only with keep = "luma", and with weights that predict classes of colours, such as "luma".
+            hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours the
+                pixels of similar tone and texture around it, up to the next edge. Only with keep = "luma".
+            palette: a photograph of another scene, as `image`, in colour. Similar parts of the image take its colours.
+                Only with keep = "luma", and with weights that predict classes of colours, such as "luma".
             saturation: factor of the predicted colours in this call; None: that of the restorer.
 
         Returns:

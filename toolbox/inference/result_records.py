@@ -1,8 +1,8 @@
-"""Whose result each file in an output folder is, and with which options it was made.
+"""The photograph and the options that each file in an output folder was made from.
 
-A result of another photograph, of an earlier version of this one, or of other options must not pass for this one's.
-The reports in the folder hold a record for each result. While a batch runs, records go into a journal beside its
-report, so that a killed batch leaves them too.
+A result of another photograph, of an earlier version of this one, or of other options must not be taken for the result
+of this photograph. The reports in the folder hold a record for each result. While a batch runs, records go into a
+journal beside its report, so that a killed batch leaves them too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ResultRecords:
     """The records of an output folder.
 
     Attributes:
-        own: the records that belong into the report of this process, by the path of the result below the folder.
+        own: the records that belong in the report of this process, by the path of the result below the folder.
     """
 
     def __init__(self, report: Path, flags: Mapping[str, str], mask_options: MaskOptions) -> None:
@@ -71,7 +71,7 @@ class ResultRecords:
             if path == self._journal:
                 self.own |= records
 
-    def require_own(self, job: Job) -> None:
+    def require_same_origin(self, job: Job) -> None:
         """Raise OutputError if the existing result of a job is not known to be of this photograph and these options."""
         record, name = self._all.get(self._key(job)), files.printable(job.target)
         remedy = "replace it with --overwrite, or choose another folder with -o"

@@ -1,6 +1,6 @@
 """Run a generator on a picture of any size: at once, or in tiles that are blended into each other.
 
-Tiles start at multiples of what the generator needs. So a generator that treats every position alike gives the same
+Tiles start at multiples of what the generator needs. So a generator that treats all positions equally gives the same
 result in tiles as at once, as long as its receptive radius fits into the overlap.
 """
 

@@ -1,8 +1,8 @@
 """Several plausible colourings of one photograph, from the classes of colours that the network predicts.
 
-A variant supposes that the whole photograph is warmer, greener or more vivid than expected, and tilts the distribution
-of the colours at each pixel that way. Where the network is certain, the colour hardly moves; where it hesitates between
-two colours, the other one wins. So a variant is coherent over the photograph.
+A variant assumes that the whole photograph is warmer, greener or more vivid than expected, and shifts the distribution
+of the colours at each pixel in that direction. Where the network is certain, the colour changes little; where two
+colours are about equally likely, the other one is chosen. So a variant is coherent over the photograph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Tilt:
-    """How a variant differs from the ordinary colouring.
+    """How a variant differs from the expected colouring.
 
     Attributes:
         cb: added to the logits of the classes for each unit of Cb on the plane of `compand`.
@@ -95,9 +95,9 @@ class TiltedNetwork(nn.Module):
 
 
 def vary(restorer: Restorer, count: int) -> list[Restorer]:
-    """Return restorers for `count` variants of one photograph; the first is the ordinary one.
+    """Return restorers for `count` variants of one photograph; the first gives the expected colouring.
 
-    They share what the network and the filler gave. The photograph must be the same.
+    They share the results of the network and of the filler, so call them with the same photograph only.
 
     Raises:
         ValueError: the count is not 2 to 8, keep is not "luma", or the network predicts no classes of colours.

@@ -82,7 +82,7 @@ def check_scalar_terms(subject: Subject) -> str:
 
 
 def check_finite_values(subject: Subject) -> str:
-    """A discriminator that is very sure, or undecided everywhere, gives finite values and gradients."""
+    """Very high, very low and equal scores give finite values and gradients."""
     for score in (0.0, 100.0, -100.0):
         fake, real = ([torch.full(shape, sign * score, requires_grad=True) for shape in SHAPES] for sign in (1, -1))
         loss: AdversarialLoss = subject.build()
@@ -153,7 +153,7 @@ def check_correct_gradient(subject: Subject) -> str:
     """The gradients of both losses are those of their values."""
     count = len(SHAPES)
     points = [*make_maps(0, torch.float64), *make_maps(1, torch.float64)]
-    # Built anew for each value, because a loss with state would be another function at every call.
+    # Built anew for each value, because a loss with state would give another value at every call.
     detail = gradients.require_correct_gradient(
         lambda maps: _generator_loss(subject, gradients.to_float64(subject.build()), maps[:count], points[count:]),
         points[:count],

@@ -1,4 +1,4 @@
-"""Running checks: each has an outcome of its own, and a failed one does not stop the others."""
+"""Run checks: each has an outcome of its own, and a failed one does not stop the others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def global_random_state() -> tuple[object, ...]:
 
 @contextmanager
 def quiet_plugins() -> Iterator[None]:
-    """Hide what `build_component` warns of; `check_process_settings` reports it."""
+    """Hide the warnings of `build_component`; `check_process_settings` reports their causes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)
         yield
@@ -86,7 +86,7 @@ def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN
         with torch.random.fork_rng(devices=[]), quiet_plugins(), isolated("build") as changed:
             torch.manual_seed(0)
             result = check(subject)
-        # The checks themselves seed; those of a kind say how it may draw random numbers.
+        # The checks themselves set seeds; the checks of a kind test how it may draw random numbers.
         kept = [setting for setting in changed if "seed" not in setting and "random" not in setting]
         require(not kept, f"it changes {', '.join(kept)} for the whole process; remove that")
     except ContractError as error:

@@ -82,8 +82,8 @@ def check_component(
 
     Args:
         entry: an entry of a catalog, or a spec as a hook returns it.
-        params: the params as a recipe has them, a component among them as a table with its name. The others have
-            their defaults.
+        params: the params as a recipe has them, a component among them as a table with its name. Params that are not
+            given have their defaults.
         catalog: where components among the params, and those of a recipe, are looked up; None for all that are
             installed.
 

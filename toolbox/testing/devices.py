@@ -1,4 +1,4 @@
-"""Does a component work on the device of its inputs? Tried on a GPU, or without one on torch's meta device."""
+"""Check that a component works on the device of its inputs: on a GPU, or without one on torch's meta device."""
 
 from __future__ import annotations
 

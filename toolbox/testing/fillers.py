@@ -82,7 +82,7 @@ def check_known_pixels(subject: Subject) -> str:
 
 
 def check_lost_values(subject: Subject) -> str:
-    """What lies under the mask does not matter: a hand-painted mask covers any values."""
+    """The values under the mask do not matter: a mask that is drawn by hand may cover any values."""
     for name, (image, mask) in make_damaged().items():
         results = []
         for level in (0, np.iinfo(image.dtype).max):
@@ -113,7 +113,7 @@ def check_repeatable_result(subject: Subject) -> str:
 
 
 def check_flat_image(subject: Subject) -> str:
-    """The hole in an image of one level is filled with about this level; anything else would be made up."""
+    """The hole in an image of one level is filled with about this level."""
     mask = np.zeros((40, 40), bool)
     mask[14:26, 10:24] = True
     for level in (0, 100, 255):

@@ -13,8 +13,8 @@ from toolbox.testing.subject import copy_state
 
 # Step sizes of central differences in float64. The largest ones suit components that compute in float32 inside.
 STEPS = (1e-6, 1e-5, 1e-4, 1e-3)
-# Relative to the length of the gradient. Float64 leaves an error near 1e-8, float32 inside one near 1e-4. A term that
-# is missing in the gradient gives a much larger error.
+# The largest error, relative to the length of the gradient. Float64 gives an error near 1e-8, and float32 inside a
+# component one near 1e-4. A term that is missing in the gradient gives a much larger one.
 TOLERANCE = 1e-3
 
 

@@ -59,7 +59,7 @@ def check_best_at_truth(subject: Subject) -> str:
     spec = subject.spec
     assert isinstance(spec, MetricSpec)
     if not spec.needs_truth:
-        return "declared off: needs_truth = False"
+        return "not checked: the spec has needs_truth = False"
     truth, mask = examples.photo(64, 64), examples.sample(64, 64, damaged=True).mask
     at_truth = subject.component(truth.copy(), truth, mask)
     sign = 1 if spec.better == "higher" else -1

@@ -187,7 +187,7 @@ def check_deterministic_eval(case: NetworkCase) -> str:
 
 @torch.no_grad()
 def check_batch_independence(case: NetworkCase) -> str:
-    """In eval mode the output for a picture does not depend on the other pictures of the batch."""
+    """In eval mode, the output for a picture does not depend on the other pictures of the batch."""
     network: nn.Module = case.subject.build().double().eval()
     pairs = examples.batch(case.side, case.side, dtype=torch.float64)
     together = case.call(network, pairs)

@@ -130,7 +130,7 @@ def check_random_numbers(subject: Subject) -> str:
 
 
 def check_saved_optimizer(subject: Subject) -> str:
-    """An optimizer that is saved and loaded continues to the same bits."""
+    """An optimizer that is saved and loaded gives the same bits as one that continues."""
     weights = make_weights()
     optimizer = _build(subject, weights)
     _take_steps(optimizer, weights, 0, 3)
@@ -150,7 +150,7 @@ def check_saved_optimizer(subject: Subject) -> str:
 
 
 def check_fused_kernels(subject: Subject) -> str:
-    """Whether a step needs to wait for the device."""
+    """Report whether a step waits for the device."""
     if is_fused(_build(subject, make_weights())):
         return "fused"
     return Note("not fused: before each step the host waits for the device, to learn whether all values are finite")

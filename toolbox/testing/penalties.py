@@ -123,7 +123,7 @@ def check_random_numbers(subject: Subject) -> str:
 
 
 def check_split_batch(subject: Subject) -> str:
-    """The discriminator is called at the same points for a picture, whether its batch is whole or split."""
+    """The penalty calls the discriminator at the same points for a picture, whether or not its batch is split."""
     real, fake = (examples.picture(SIDE, SIDE, batch=1, seed=seed, dtype=torch.float64) for seed in (0, 1))
 
     def points_of(count: int, start: int) -> list[Tensor]:

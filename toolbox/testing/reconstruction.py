@@ -19,7 +19,7 @@ from toolbox.testing.subject import Subject, join_names
 
 SIDES = (16, 32, 64, 128, 192, 256)
 
-# The loss at the truth is compared with the loss elsewhere; sums over a picture round in float32.
+# The tolerance for comparing the loss of the truth with other losses; sums over a picture are rounded in float32.
 ROUNDING = 1e-6
 
 
@@ -213,7 +213,7 @@ def check_deterministic_value(case: LossCase) -> str:
 
 
 def check_own_weights(case: LossCase) -> str:
-    """Whether the loss has weights of its own that are trained."""
+    """Report whether the loss has weights of its own that are trained."""
     loss: Any = case.subject.component
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]

@@ -96,7 +96,7 @@ def check_saved_position(subject: Subject) -> str:
 
 
 def check_longer_run(subject: Subject) -> str:
-    """Whether the schedule can go on after the end of the run, as when a run is resumed with fewer epochs."""
+    """Report whether the schedule can continue after the end of the run, as when a run is resumed with fewer epochs."""
     word, count = _cadence(subject)
     try:
         _rates(_build(subject), 2 * count)

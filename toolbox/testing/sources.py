@@ -75,7 +75,10 @@ def check_identity(case: SourceCase) -> str:
         return "files on a disk, which are identified by their content"
     identities = [reference.identity() for reference in references]
     require(all(isinstance(text, str) and text for text in identities), "identity() must return a text")
-    require(len(set(identities)) == len(identities), "two images have the same identity; the cache would mix them up")
+    require(
+        len(set(identities)) == len(identities),
+        "two images have the same identity; the cache would take one for the other",
+    )
     again = [image.identity() for image in _images(case.open()) if not isinstance(image, Path)]
     require(identities == again, "an image has another identity when the source is opened again; nothing is cached")
     return f"{len(identities)} identities"

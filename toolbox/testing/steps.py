@@ -34,7 +34,7 @@ class ExampleContext:
         random: the random numbers of the step.
         parts: the number of micro-batches.
         terms: the recorded terms.
-        called: the names of the methods that the step has called, of those that it must call.
+        called: the names of those methods that a step must call and that it has called.
     """
 
     generator: nn.Module
@@ -157,7 +157,7 @@ def check_generator_gradient(subject: Subject) -> str:
 
 
 def check_adversarial_context(subject: Subject) -> str:
-    """Whether the step can be taken here."""
+    """Report whether the kit can take the step."""
     return Note("it needs a discriminator and adversarial losses, which the kit does not have; test it in a short run")
 
 
@@ -200,7 +200,7 @@ def check_split_batch(subject: Subject) -> str:
 
 @torch.no_grad()
 def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the values of two pictures, together and one by one."""
+    """Return the values of two pictures, computed together and one by one."""
     step, batch = subject.build(), _batch(subject)
     network = _network(subject).eval()
     together = step.validate(network, batch)
