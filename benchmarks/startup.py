@@ -34,16 +34,16 @@ CALL = (sys.executable, "-c", "from toolbox.cli import main; main()")
 LIBRARY = "import sys, toolbox; toolbox.load_restorer('luma')(sys.argv[1])"
 
 
-def first_step(folder: Path, recipe: str) -> float:
+def first_step(folder: Path, recipe: str, *options: str) -> float:
     """Return the seconds from the start of a process to the record of its first step, on the sample photographs.
 
-    They include the imports, the construction of the networks, the decoding of photographs that are not in the cache
-    `folder`/cache, and the scores of the baselines.
+    `options` are more options of `toolbox run`. The seconds include the imports, the construction of the networks, the
+    decoding of photographs that are not in the cache `folder`/cache, and the scores of the baselines.
     """
     with tempfile.TemporaryDirectory(dir=folder) as out:
         record = Path(out) / "run" / "metrics.jsonl"
         environment = environment_of_users() | {"TOOLBOX_CACHE": str(folder / "cache")}
-        call = [*CALL, "run", "--recipe", recipe, "--steps", "1", "--out", str(record.parent)]
+        call = [*CALL, "run", "--recipe", recipe, "--steps", "1", *options, "--out", str(record.parent)]
         start = time.perf_counter()
         with subprocess.Popen(call, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             while not (record.is_file() and record.stat().st_size):
@@ -99,6 +99,7 @@ def compare_on_one_photo(folder: Path, runs: int) -> dict[str, Any]:
 def command(runs: int, recipe: str, quick: bool, path: Path | None) -> None:
     """Time fast commands, and a run up to its first step; print JSON, in seconds."""
     runs = 1 if quick else runs
+    options = ("--size", "32") if quick else ()
     times = {}
     for arguments in COMMANDS:
 
@@ -107,8 +108,8 @@ def command(runs: int, recipe: str, quick: bool, path: Path | None) -> None:
 
         times["toolbox " + " ".join(arguments)] = timing.time_alternately({"": call_command}, runs)[""]
     with tempfile.TemporaryDirectory() as folder:
-        empty_cache = first_step(Path(folder), recipe)
-        filled_cache = [first_step(Path(folder), recipe) for _ in range(runs)]
+        empty_cache = first_step(Path(folder), recipe, *options)
+        filled_cache = [first_step(Path(folder), recipe, *options) for _ in range(runs)]
         one_photo = compare_on_one_photo(Path(folder), runs)
     timing.report(
         {
