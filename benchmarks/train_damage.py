@@ -10,7 +10,6 @@ the weights (`weights.safetensors`, half precision) and a log.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 import time
@@ -31,6 +30,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.damage_batches import Pool, halve_labels, objective, prepare
 from benchmarks.common.damage_samples import PORTION, SIZES, Workers, development_samples, read_photographs
+from benchmarks.common.json_lines import logger
 from benchmarks.common.schedule import rate_factor
 from toolbox import weights_path
 from toolbox.models import weight_file
@@ -64,6 +64,7 @@ class Settings:
     repeats: float
     capacity: int
     measured: int
+    freeze: bool
     seed: int
 
 
@@ -78,9 +79,11 @@ class Training:
         self.network.load_state_dict({name: value.float() for name, value in weights.items()})
         self.network = self.network.to(self.device, memory_format=torch.channels_last)
         self.average = running_average(self.network, settings.average).eval()
-        encoder = list(self.network.encoder.parameters())
+        for module in self.network.early_stages() if settings.freeze else ():
+            module.eval().requires_grad_(False)
+        encoder = [each for each in self.network.encoder.parameters() if each.requires_grad]
         inside = {id(parameter) for parameter in encoder}
-        others = [parameter for parameter in self.network.parameters() if id(parameter) not in inside]
+        others = [p for p in self.network.parameters() if p.requires_grad and id(p) not in inside]
         groups = [{"params": encoder, "scale": settings.encoder}, {"params": others, "scale": 1.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.rate, weight_decay=0.01)
         self.pools = {
@@ -255,6 +258,7 @@ def progress(training: Training, losses: list[float], seconds: float, fraction: 
 @click.option("--repeats", default=4.0, show_default=True, help="The most times that a sample is used in the mean.")
 @click.option("--capacity", default=4096, show_default=True, help="Samples of each size in memory, rounded down to 8.")
 @click.option("--measured", default=100, show_default=True, help="Damaged and sound photographs to measure on.")
+@click.option("--freeze", is_flag=True, help="Keep the early stages of the encoder; a step takes half the time.")
 @click.option("--seed", default=0, show_default=True)
 def command(out: Path, shared: Path, init: Path | None, **options: Any) -> None:
     """Train the network that finds damage on simulated damage, and write weights and a log."""
@@ -283,15 +287,3 @@ def command(out: Path, shared: Path, init: Path | None, **options: Any) -> None:
         )
     finally:
         workers.stop()
-
-
-def logger(path: Path) -> Callable[..., None]:
-    """Return a function that appends its keywords to a file, a line of JSON each, and prints them."""
-
-    def log(**figures: Any) -> None:
-        line = json.dumps(figures)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-        click.echo(line)
-
-    return log

@@ -27,13 +27,13 @@ from toolbox_plugins.damage.wear import lay_wear
 
 from benchmarks import photo_split
 
-# Sides of the crops and their chances; half the crops have the side at which damage is looked for in a photograph.
-SIZES = {256: 0.2, 384: 0.5, 512: 0.3}
+# Sides of the crops and their chances: for the time of a large crop, several small ones show more photographs.
+SIZES = {256: 0.6, 384: 0.4}
 # A photograph with at least this short side is sharp enough for crops that are not enlarged.
 SHARP = 400
 # Chances: a sharp crop; things that look like damage; old; damaged; worn as well or instead; poorly copied; scanned.
 SHARP_CROPS, LOOKALIKES, STRUCTURES, AGED = 0.3, 0.3, 0.25, 0.45
-DAMAGED, WORN, RESCANNED, SCANNED = 0.35, 0.25, 0.15, 0.45
+DAMAGED, WORN, RESCANNED, SCANNED = 0.35, 0.4, 0.15, 0.45
 # Chances of each kind of plain damage in a damaged crop.
 CHANCES = {"scratch": 0.34, "fold": 0.28, "dust": 0.36, "stain": 0.34, "tear": 0.15}
 # Samples that a process sends at once.

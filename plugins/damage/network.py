@@ -65,6 +65,11 @@ class DamageNet(nn.Module):
         logits: Tensor = self.head(features)
         return logits
 
+    def early_stages(self) -> tuple[nn.Module, ...]:
+        """Return the modules of the encoder at a half and a quarter of the size, which take most of its time."""
+        encoder = self.encoder
+        return encoder.conv_stem, encoder.bn1, encoder.blocks[0], encoder.blocks[1]
+
 
 def fold_norms(network: nn.Module) -> None:
     """Fold each normalization into the convolution before it, in place; the network must be in eval mode.

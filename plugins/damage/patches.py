@@ -69,6 +69,19 @@ def draw_foxing(size: tuple[int, int], side: float, random: Generator) -> np.nda
     return alpha
 
 
+def draw_flakes(size: tuple[int, int], side: float, random: Generator) -> np.ndarray:
+    """Return one to six small angular flakes of missing emulsion, of a few pixels each."""
+    alpha = np.zeros(size, np.float32)
+    largest = max(4.0, side * random.uniform(0.015, 0.05))
+    for _ in range(int(np.exp(random.uniform(0, np.log(7))))):
+        corners = random.integers(3, 7)
+        turns = np.sort(random.uniform(0, 2 * np.pi, corners))
+        radii = random.uniform(1.5, largest) * random.uniform(0.5, 1.2, corners)
+        points = np.stack([np.cos(turns) * radii, np.sin(turns) * radii * random.uniform(0.4, 1)], 1)
+        stamp_polygon(alpha, points + random.uniform(0, 1, 2) * size[::-1])
+    return alpha
+
+
 def draw_tear(size: tuple[int, int], side: float, random: Generator) -> np.ndarray:
     """Return a torn corner, a torn edge, a tear from the edge inwards, or a missing flake."""
     kind = random.random()

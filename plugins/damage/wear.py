@@ -14,12 +14,12 @@ from numpy.random import Generator
 
 from .creases import draw_craquelure, draw_crease, draw_cross_folds, draw_kinks, draw_tramlines
 from .kinds import KINDS, Kind
-from .patches import draw_dust, draw_foxing, draw_stain
+from .patches import draw_dust, draw_flakes, draw_foxing, draw_stain
 from .strokes import draw_hair, draw_scratch, smooth_noise
 
 # A pixel counts as damaged if its relief is this part of the strongest, and the change is this many levels of 255 and
 # this part of the local contrast of the photograph: fainter damage can't be told from texture.
-MIN_RELIEF, MIN_CHANGE, MIN_CONTRAST = 0.35, 4.0, 0.5
+MIN_RELIEF, MIN_CHANGE, MIN_CONTRAST = 0.35, 4.0, 0.75
 
 
 def draw_abrasion(size: tuple[int, int], side: float, random: Generator) -> np.ndarray:
@@ -44,22 +44,25 @@ def draw_abrasion(size: tuple[int, int], side: float, random: Generator) -> np.n
 _Draw = Callable[[tuple[int, int], float, Generator], np.ndarray]
 # What is drawn, as which kind, with which chance, and the greatest contrast as a fraction of 255.
 _WEAR: tuple[tuple[_Draw, Kind, float, float], ...] = (
-    (draw_crease, "fold", 0.26, 0.35),
-    (draw_cross_folds, "fold", 0.13, 0.3),
-    (draw_craquelure, "fold", 0.06, 0.4),
-    (draw_tramlines, "scratch", 0.13, 0.35),
-    (draw_kinks, "scratch", 0.06, 0.35),
-    (draw_scratch, "scratch", 0.06, 0.25),
+    (draw_crease, "fold", 0.22, 0.35),
+    (draw_cross_folds, "fold", 0.10, 0.3),
+    (draw_craquelure, "fold", 0.03, 0.4),
+    (draw_tramlines, "scratch", 0.10, 0.35),
+    (draw_kinks, "scratch", 0.04, 0.35),
+    (draw_scratch, "scratch", 0.05, 0.25),
     (draw_hair, "scratch", 0.03, 0.25),
-    (draw_abrasion, "tear", 0.09, 0.8),
-    (draw_foxing, "stain", 0.08, 0.2),
-    (draw_stain, "stain", 0.05, 0.2),
-    (draw_dust, "dust", 0.05, 0.3),
+    (draw_abrasion, "tear", 0.04, 0.8),
+    (draw_foxing, "stain", 0.12, 0.2),
+    (draw_stain, "stain", 0.10, 0.25),
+    (draw_dust, "dust", 0.10, 0.4),
+    (draw_flakes, "dust", 0.07, 0.6),
 )
 # The least contrast, as a fraction of 255.
 LOW = 0.02
 # Gaps in the label of a crease up to this part of the shorter side are damaged too: between its light and dark side.
 JOINED = 0.015
+# Each damage is drawn this many times, and the most visible is used: faint damage is seen in a smooth sky.
+TRIALS = 2
 
 
 def lay_wear(
@@ -80,17 +83,25 @@ def lay_wear(
     texture = cv2.blur(np.abs(image - cv2.GaussianBlur(image, (0, 0), 4)), (15, 15))
     for number in random.choice(len(_WEAR), random.integers(1, 4), p=chances / chances.sum(), replace=False):
         draw, kind, _, high = _WEAR[int(number)]
-        relief = draw(gray.shape, side, random)
         contrast = LOW * math.exp(random.uniform(0, math.log(high / LOW)))
         sign = 1 if random.random() < 0.65 else -1
-        worn = np.clip(image + np.float32(255 * sign * contrast) * relief, 0, 255)
-        change = cv2.blur(np.abs(worn - image), (3, 3))
-        is_damaged = (np.abs(relief) >= MIN_RELIEF) & (change >= np.maximum(MIN_CHANGE, MIN_CONTRAST * texture))
+        trials = (_wear(image, texture, draw(gray.shape, side, random), sign * contrast) for _ in range(TRIALS))
+        image, is_damaged, _ = max(trials, key=lambda trial: trial[2])
         if draw in (draw_crease, draw_cross_folds):
             is_damaged = _join(is_damaged, JOINED * side)
         labels[is_damaged] = KINDS.index(kind) + 1
-        image = worn
     return np.rint(image).astype(np.uint8), labels
+
+
+def _wear(
+    image: np.ndarray, texture: np.ndarray, relief: np.ndarray, contrast: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the image with a relief, where that can be seen, (H, W) bool, and as which part of the relief."""
+    worn = np.clip(image + np.float32(255 * contrast) * relief, 0, 255)
+    change = cv2.blur(np.abs(worn - image), (3, 3))
+    is_relief = np.abs(relief) >= MIN_RELIEF
+    is_visible = is_relief & (change >= np.maximum(MIN_CHANGE, MIN_CONTRAST * texture))
+    return worn, is_visible, float(is_visible.sum()) / max(1, int(is_relief.sum()))
 
 
 def _join(mask: np.ndarray, gap: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from pictures import smooth
 from safetensors.torch import load_file
 from toolbox_plugins.damage import wear
 from toolbox_plugins.damage.kinds import KINDS
+from toolbox_plugins.damage.patches import draw_flakes
 from toolbox_plugins.damage.structures import DRAWERS
 from toolbox_plugins.damage.tracer import trace_half
 from toolbox_plugins.damage.wear import MIN_CHANGE, lay_wear
@@ -34,6 +36,7 @@ SETTINGS = train_damage.Settings(
     average=0.9,
     repeats=2.0,
     capacity=8,
+    freeze=False,
     measured=1,
     seed=0,
 )
@@ -168,6 +171,33 @@ def test_a_step_changes_the_weights_unless_its_gradient_is_not_finite(tmp_path):
     (tmp_path / "weights.safetensors").unlink()
     training.save(tmp_path / "weights.safetensors")
     assert not (tmp_path / "weights.safetensors").exists() and "not finite" in messages[0]["event"]
+
+
+def test_frozen_stages_keep_their_weights_and_statistics():
+    start = load_file(weights_path("print-damage"))
+    training = train_damage.Training(replace(SETTINGS, freeze=True), start, print)
+    pool = training.pools[256] = Pool(64, 8, torch.device("cpu"))
+    pool.add(
+        torch.from_numpy(np.stack([make_sample(np.random.default_rng(seed), 64, [photo()], None) for seed in range(8)]))
+    )
+    training.train_step(256, 0.5)
+    trained = {
+        name: value.half() for name, value in training.network.state_dict().items() if value.dtype.is_floating_point
+    }
+    changed = {name for name, value in trained.items() if not torch.equal(value, start[name].half())}
+    assert changed and not any(
+        name.startswith(("encoder.conv_stem", "encoder.bn1", "encoder.blocks.0.", "encoder.blocks.1."))
+        for name in changed
+    )
+    assert any(name.startswith("encoder.blocks.4.") for name in changed)
+
+
+def test_flakes_are_few_small_pieces():
+    for seed in range(8):
+        alpha = draw_flakes((160, 200), 160.0, np.random.default_rng(seed))
+        count, _, stats, _ = cv2.connectedComponentsWithStats((alpha > 0.5).astype(np.uint8))
+        assert alpha.shape == (160, 200) and 0 < alpha.max() <= 1 and alpha.min() == 0
+        assert count <= 7 and stats[1:, cv2.CC_STAT_AREA].max(initial=0) < 0.02 * alpha.size
 
 
 def test_the_measurement_counts_what_is_marked():
