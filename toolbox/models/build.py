@@ -13,6 +13,7 @@ from toolbox.errors import PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
+from toolbox.models.module_state import require_usable_state
 
 
 def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
@@ -50,6 +51,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         warnings.warn(line, PluginWarning, stacklevel=2)
     blame.remember(bound.entry)
     if isinstance(component, nn.Module):
+        require_usable_state(component, bound.entry)
         component_calls.attach(component, bound.entry)
     return component
 

@@ -21,6 +21,7 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
+from toolbox.models.module_state import UNSAVED, unsaved_modules, unsaved_tensors
 
 # The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
@@ -35,11 +36,13 @@ class WatchedComponent:
         entry: its entry in the catalog; None for a network that no recipe names.
         calls: the number of calls so far.
         trains: whether its values should have gradients; False once this was looked at.
+        unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
     """
 
     entry: Entry | None = None
     calls: int = 0
     trains: bool = True
+    unsaved: tuple[tuple[str, nn.Module], ...] = ()
 
     def __deepcopy__(self, memo: object) -> WatchedComponent:
         """Return the watch itself, so that the copy of a network keeps it."""
@@ -116,6 +119,7 @@ def call_loss(
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
     _warn_without_gradient(watch, value, [restored])
+    _warn_of_outside_weights(watch, loss, value, [restored])
     return value
 
 
@@ -130,6 +134,7 @@ def call_adversarial_generator(
     inputs = _named(fake=fake, real=real or [])
     value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
     _warn_without_gradient(watch, value, fake)
+    _warn_of_outside_weights(watch, function, value, list(inputs.values()))
     return value
 
 
@@ -167,9 +172,15 @@ def describe(value: object) -> str:
 
 
 def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
-    """Call a component; WrongResultError if it changes one of `inputs`, by their names, or the gradients of weights."""
+    """Call a component; WrongResultError if it changes what it must not.
+
+    That is one of `inputs`, by their names, the gradients of weights, and the state that checkpoints leave out.
+    """
     watch.calls += 1
     is_first = watch.calls == 1
+    if is_first:
+        watch.unsaved = unsaved_modules(getattr(function, "__self__", function))
+    unsaved = {name: value._version for name, value in unsaved_tensors(watch.unsaved).items()}
     # A write in place increases a tensor's version; tensors made in inference mode have none.
     versions = [None if value.is_inference() else value._version for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
@@ -182,6 +193,12 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
         is_changed = version is not None and value._version != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):
             raise blame.wrong_result(watch.entry, function, f"writes into `{name}`, its input; work on a copy")
+    for name, value in unsaved_tensors(watch.unsaved).items():
+        if unsaved.get(name) != value._version:
+            fault = (
+                f"changes {name}, which {UNSAVED}; keep that module in eval mode (override train), or remove that line"
+            )
+            raise blame.wrong_result(watch.entry, function, fault)
     return result
 
 
@@ -192,7 +209,7 @@ def _watched_gradients(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
     `torch.autograd.grad`, which changes no gradients, adds none.
     """
     passes: list[bool] = []
-    nodes = [_accumulating_node(tensor) for tensor in tensors]
+    nodes = [next(_accumulating_nodes(tensor), None) for tensor in tensors]
     handles = [node.register_prehook(lambda _: passes.append(True)) for node in nodes if node is not None]
     try:
         yield passes
@@ -201,19 +218,18 @@ def _watched_gradients(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
             handle.remove()
 
 
-def _accumulating_node(tensor: Tensor) -> Any:  # noqa: ANN401 - torch gives the class of these nodes no name
-    """Return a node in a tensor's graph that adds to the gradient of a weight; None if there is none."""
+def _accumulating_nodes(tensor: Tensor) -> Iterator[Any]:
+    """Yield the nodes in a tensor's graph that add to the gradient of a weight."""
     seen: set[object] = set()
     stack = [tensor.grad_fn]
     while stack:
         node = stack.pop()
         if node is None or node in seen:
             continue
-        if hasattr(node, "variable"):
-            return node
         seen.add(node)
+        if hasattr(node, "variable"):
+            yield node
         stack += [following for following, _ in node.next_functions]
-    return None
 
 
 def _are_equal(value: Tensor, copy: Tensor) -> bool:
@@ -241,6 +257,32 @@ def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Seque
             PluginWarning,
             stacklevel=3,
         )
+
+
+def _warn_of_outside_weights(
+    watch: WatchedComponent, function: object, value: Tensor, inputs: Sequence[Tensor]
+) -> None:
+    """Warn in the first call if a loss has weights that are not in its module: nothing trains or saves them."""
+    if watch.calls > 1 or watch.entry is None:
+        return
+    outside = outside_weights(function, value, inputs)
+    if outside:
+        warnings.warn(
+            f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module ({describe(outside[0])}), which "
+            "nothing trains and no checkpoint has; make the loss a Module that has them, or call requires_grad_(False)",
+            PluginWarning,
+            stacklevel=3,
+        )
+
+
+def outside_weights(function: object, value: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the weights in the graph of a value that neither its inputs nor the module of `function` have."""
+    module = getattr(function, "__self__", function)
+    own = list(module.parameters()) if isinstance(module, nn.Module) else []
+    of_inputs = [node.variable for tensor in inputs for node in _accumulating_nodes(tensor)]
+    known = {id(tensor) for tensor in [*inputs, *own, *of_inputs]}
+    weights = [node.variable for node in _accumulating_nodes(value)]
+    return [weight for weight in weights if id(weight) not in known]
 
 
 def _named(**maps: Sequence[Tensor]) -> dict[str, Tensor]:

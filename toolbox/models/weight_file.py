@@ -79,12 +79,15 @@ def load_weights(path: Path, network: nn.Module) -> None:
 
 def saved_state(module: nn.Module) -> dict[str, Tensor]:
     """Return the part of a module's state that is saved: all but that of modules with ``checkpoint = False``."""
-    excluded = [name for name, inner in module.named_modules() if getattr(inner, "checkpoint", True) is False]
+    prefixes = unsaved_prefixes(module)
     state: dict[str, Tensor] = module.state_dict()
-    if not excluded:
-        return state
-    prefixes = tuple(f"{name}." if name else "" for name in excluded)
     return {name: value for name, value in state.items() if not name.startswith(prefixes)}
+
+
+def unsaved_prefixes(module: nn.Module) -> tuple[str, ...]:
+    """Return what the names of the state start with that is not saved; an empty text stands for all of it."""
+    excluded = [name for name, inner in module.named_modules() if getattr(inner, "checkpoint", True) is False]
+    return tuple(f"{name}." if name else "" for name in excluded)
 
 
 def load_saved_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

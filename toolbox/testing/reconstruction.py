@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
+from toolbox.models.component_calls import outside_weights
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
 from toolbox.testing.common import require_deterministic
@@ -213,8 +214,15 @@ def check_deterministic_value(case: LossCase) -> str:
 
 
 def check_own_weights(case: LossCase) -> str:
-    """Report whether the loss has weights of its own that are trained."""
+    """Report whether the loss has weights of its own that are trained; all of them must be in a module."""
     loss: Any = case.subject.component
+    restored, truth, mask = case.inputs()
+    outside = outside_weights(loss, loss(restored, truth, mask), [restored])
+    require(
+        not outside,
+        "it has weights outside of a torch.nn.Module, which nothing trains and no checkpoint has; make it a Module "
+        "that has them, or call requires_grad_(False)",
+    )
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]
     if trainable:

@@ -22,6 +22,7 @@ from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
 from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.module_state import warn_of_untrained_weights
 from toolbox.models.weight_file import saved_state
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.training.optim import NetworkState, build_network_state
@@ -178,6 +179,8 @@ def build_state(
     # In this order, in which they draw their initial weights.
     losses = tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses)
     penalties = tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties)
+    step = _build_term(plan.components["step"][0], accelerator, dtype)
+    warn_of_untrained_weights(step, plan.components["step"][0].entry)
     modules = [loss.call for loss in losses if isinstance(loss.call, nn.Module)]
     generator_state = build_network_state(plan.generator, generator, horizon, modules)
     if collectives.world_size() > 1:
@@ -193,7 +196,7 @@ def build_state(
         penalties=penalties,
         keep=plan.settings.keep,
         plugins=plugin_versions(plan),
-        step=_build_term(plan.components["step"][0], accelerator, dtype),
+        step=step,
         step_watch=WatchedComponent(entry=plan.components["step"][0].entry),
         restores=plan.step.restores,
         kinds=plan.kinds,
@@ -280,5 +283,6 @@ def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
 
 def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
+    warn_of_untrained_weights(call, bound.entry)
     watch = WatchedComponent(entry=bound.entry, trains=not bound.detach_param)
     return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call, watch=watch)

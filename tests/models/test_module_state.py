@@ -1,0 +1,112 @@
+"""Weights that can't be trained or saved are named; nothing of a component is lost in silence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from toolbox import LossSpec, PenaltySpec
+from toolbox.hooks.blame import WrongResultError
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.component_calls import WatchedComponent, call_adversarial_generator, call_loss
+from toolbox.models.module_state import require_usable_state, warn_of_untrained_weights
+from toolbox.testing import check_component
+
+MASK = torch.zeros(2, 1, 8, 8)
+
+
+def entry_of(spec_class=LossSpec, **facts):
+    spec = spec_class(name="rigged", summary="x", build=lambda params: None, **facts)
+    return Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version="")
+
+
+class Features(nn.Module):
+    """A loss of the features of a network."""
+
+    def __init__(self, network, *, saved=True):
+        super().__init__()
+        self.network = network
+        if not saved:
+            self.network.checkpoint = False
+
+    def forward(self, restored, truth, mask):
+        return (self.network(restored) - self.network(truth)).square().mean()
+
+
+class Evaluated(Features):
+    def train(self, mode=True):
+        super().train(mode)
+        self.network.eval()
+        return self
+
+
+def normalized():
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)).requires_grad_(False)
+
+
+def call(loss, watch=None, **facts):
+    restored = torch.rand(2, 3, 8, 8, requires_grad=True) * 1
+    call_loss(watch or WatchedComponent(entry=entry_of(**facts)), loss, restored, torch.rand(2, 3, 8, 8), MASK)
+
+
+@pytest.mark.parametrize(
+    ("network", "saved", "fault"),
+    [
+        (nn.LazyConv2d(2, 3), True, "has network.weight without a shape, from a lazy module"),
+        (nn.Conv2d(3, 2, 3, device="meta"), True, "has network.weight without values, on the device 'meta'"),
+        (nn.Conv2d(3, 2, 3), False, "trains network.weight, which `checkpoint = False` keeps out of checkpoints"),
+    ],
+)
+def test_weights_that_can_not_be_trained_or_saved_are_refused(network, saved, fault):
+    with pytest.raises(WrongResultError, match=fault):
+        require_usable_state(Features(network, saved=saved), entry_of())
+
+
+def test_state_that_is_not_saved_may_not_change():
+    fault = r"changes network.1.num_batches_tracked, which .* keep that module in eval mode \(override train\)"
+    with pytest.raises(WrongResultError, match=fault):
+        call(Features(normalized(), saved=False).train())
+    call(Features(normalized()).train())
+    for loss in (Evaluated(normalized(), saved=False).train(), Features(normalized(), saved=False).eval()):
+        require_usable_state(loss, entry_of())
+        call(loss)
+
+
+def test_weights_outside_of_a_module_are_named_once():
+    network, weight = nn.Conv2d(3, 2, 3), torch.ones((), requires_grad=True)
+    watch = WatchedComponent(entry=entry_of())
+    with pytest.warns(PluginWarning, match="Loss 'rigged' .* outside of a torch.nn.Module") as caught:
+        call(lambda restored, truth, mask: network(restored - truth).square().mean(), watch)
+        call(lambda restored, truth, mask: network(restored - truth).square().mean(), watch)
+    assert len(caught) == 1
+
+    class Adversarial:
+        def generator(self, fake, real):
+            return (weight * fake[0]).mean()
+
+    watch = WatchedComponent(entry=entry_of(role="adversarial"))
+    with pytest.warns(PluginWarning, match="outside of a torch.nn.Module"):
+        call_adversarial_generator(watch, Adversarial(), [torch.rand(2, 1, 4, 4, requires_grad=True)], None)
+    # Those of a module are trained; frozen ones need not be.
+    call(Features(nn.Conv2d(3, 2, 3)))
+    network.requires_grad_(False)
+    call(lambda restored, truth, mask: network(restored - truth).square().mean())
+
+
+def test_weights_that_no_optimizer_gets_are_named():
+    with pytest.warns(PluginWarning, match="Penalty 'rigged' .* nothing trains them"):
+        warn_of_untrained_weights(nn.Linear(1, 1), entry_of(PenaltySpec))
+    warn_of_untrained_weights(nn.Linear(1, 1).requires_grad_(False), entry_of(PenaltySpec))
+    warn_of_untrained_weights(lambda context: torch.zeros(()), entry_of(PenaltySpec))
+
+
+def test_the_kit_finds_weights_outside_of_a_module():
+    def build(params):
+        network = nn.Conv2d(3, 2, 3)
+        return lambda restored, truth, mask: (network(restored) - network(truth)).square().mean()
+
+    checks = check_component(LossSpec(name="rigged", summary="x", build=build))
+    (own,) = [check for check in checks if check.name == "own weights"]
+    assert own.status == "failed" and "outside of a torch.nn.Module" in own.detail

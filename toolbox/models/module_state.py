@@ -1,0 +1,63 @@
+"""The state of a component that is a module: what of it can be trained and saved."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.weight_file import unsaved_prefixes
+
+UNSAVED = "`checkpoint = False` keeps out of checkpoints"
+
+
+def require_usable_state(module: nn.Module, entry: Entry) -> None:
+    """Raise WrongResultError if a module has weights that have no values, or that train and are not saved."""
+    fault = _fault(module)
+    if fault:
+        raise blame.wrong_result(entry, module, fault)
+
+
+def unsaved_modules(module: object) -> tuple[tuple[str, nn.Module], ...]:
+    """Return the modules inside a module, by name, whose state is not saved; nothing for what is no module."""
+    if not isinstance(module, nn.Module):
+        return ()
+    prefixes = unsaved_prefixes(module)
+    return tuple((name, inner) for name, inner in module.named_modules() if f"{name}.".startswith(prefixes))
+
+
+def unsaved_tensors(modules: tuple[tuple[str, nn.Module], ...]) -> dict[str, Tensor]:
+    """Return the weights and buffers that modules have themselves, by name."""
+    return {
+        f"{name}.{key}".lstrip("."): value
+        for name, inner in modules
+        for key, value in [*inner.named_parameters(recurse=False), *inner.named_buffers(recurse=False)]
+    }
+
+
+def warn_of_untrained_weights(component: object, entry: Entry) -> None:
+    """Warn of weights that require gradients in a component whose weights no optimizer gets."""
+    if isinstance(component, nn.Module) and any(weight.requires_grad for weight in component.parameters()):
+        warnings.warn(
+            f"{blame.title(entry)} has weights that require gradients, and nothing trains them: besides networks, only "
+            "losses have trained weights; call requires_grad_(False) on them",
+            PluginWarning,
+            stacklevel=2,
+        )
+
+
+def _fault(module: nn.Module) -> str:
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if is_lazy(value):
+            return f"has {name} without a shape, from a lazy module; write the numbers of channels in build"
+        if value.is_meta:
+            return f"has {name} without values, on the device 'meta'; create it on the CPU"
+    prefixes = unsaved_prefixes(module)
+    for name, weight in module.named_parameters():
+        if weight.requires_grad and name.startswith(prefixes):
+            return f"trains {name}, which {UNSAVED}; call requires_grad_(False) on that module, or remove that line"
+    return ""
