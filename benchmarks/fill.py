@@ -62,7 +62,7 @@ def seed_of(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
-def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, ...]) -> list[Path]:
+def choose_photos(photos: Path, split: Path, part: str, count: int, leave: tuple[str, ...]) -> list[Path]:
     """Return `count` photographs of a part of the split, the larger ones first, each kind in the order of its seeds.
 
     Raises:
@@ -75,24 +75,24 @@ def chosen(photos: Path, split: Path, part: str, count: int, leave: tuple[str, .
     return [photos / name for name in files[:count]]
 
 
-def cases(paths: list[Path], kinds: list[str], most: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+def draw_cases(paths: list[Path], kinds: list[str], most: int) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Yield name, kind, luma and mask of every photograph, the kinds of holes in turn."""
     for number, path in enumerate(paths):
         gray, kind = holes.luma(holes.photo(path, most)), kinds[number % len(kinds)]
         yield path.stem, kind, gray, holes.KINDS[kind](gray.shape, np.random.default_rng(seed_of(path.name + kind)))
 
 
-def pairs(folder: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Yield the same of a folder with truth/ and masks/."""
+def read_cases(folder: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
+    """Yield the same for the pairs of a folder with truth/ and masks/."""
     for path in sorted((folder / "truth").iterdir()):
         mask = cv2.imread(str(folder / "masks" / path.name), cv2.IMREAD_GRAYSCALE) > 0
         yield path.stem, "shape", holes.luma(holes.photo(path)), mask
 
 
-def judge(given: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, sheets: Path | None) -> list[Any]:
+def measure(cases: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, sheets: Path | None) -> list[Any]:
     """Return a record for every case: the figures of each fill, times in turn with Telea's."""
-    records, shown = [], []
-    for name, kind, gray, mask in given:
+    records, pictures = [], []
+    for name, kind, gray, mask in cases:
         damaged = np.where(mask, 0, gray).astype(np.uint8)
         box, rows, results = holes.around(mask), {}, {}
         truth = None if distance is None else distance.features(_colour(gray[box]))
@@ -114,12 +114,12 @@ def judge(given: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, 
                 rows[label]["lpips"] = distance.between(distance.features(_colour(results[label][box])), truth)
         rows["truth"] = {"seam": holes.seam(gray, mask)}
         records.append({"name": name, "kind": kind, "lost": float(mask.mean()), "rows": rows})
-        if sheets is not None and kind == "shape" and len(shown) < SHEETS:
+        if sheets is not None and kind == "shape" and len(pictures) < SHEETS:
             columns = [damaged, *(results[label] for label in SHOWN if label in results), gray]
-            shown.append([each[box] for each in columns])
+            pictures.append([each[box] for each in columns])
         click.echo(f"{name} {kind} " + " ".join(f"{k} {r.get('lpips', 0):.3f}" for k, r in rows.items()), err=True)
-    for number in range(0, len(shown), 3):
-        holes.contact(sheets / f"fill-{number // 3 + 1}.png", shown[number : number + 3])  # type: ignore[operator]
+    for number in range(0, len(pictures), 3):
+        holes.contact(sheets / f"fill-{number // 3 + 1}.png", pictures[number : number + 3])  # type: ignore[operator]
     return records
 
 
@@ -127,14 +127,14 @@ def _colour(gray: np.ndarray) -> np.ndarray:
     return np.repeat(gray[..., None], 3, axis=2)
 
 
-def summed(records: list[Any]) -> dict[str, Any]:
+def summarize(records: list[Any]) -> dict[str, Any]:
     """Return by kind of hole and fill: the means, the median times, and how often LPIPS is below Telea's."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for kind in sorted({record["kind"] for record in records}):
-        own = [record["rows"] for record in records if record["kind"] == kind]
-        found[kind] = {"cases": len(own)}
-        for label in own[0]:
-            rows = [row[label] for row in own]
+        of_kind = [record["rows"] for record in records if record["kind"] == kind]
+        summary[kind] = {"cases": len(of_kind)}
+        for label in of_kind[0]:
+            rows = [row[label] for row in of_kind]
             means = {
                 key: float(np.mean([row[key] for row in rows if row.get(key) is not None]))
                 for key in ("lpips", "M", "seam")
@@ -145,13 +145,13 @@ def summed(records: list[Any]) -> dict[str, Any]:
                 for key in ("seconds", "times_telea")
                 if key in rows[0]
             }
-            found[kind][label] = means | medians
-            if "lpips" in rows[0] and "telea" in own[0]:
+            summary[kind][label] = means | medians
+            if "lpips" in rows[0] and "telea" in of_kind[0]:
                 for other in ("telea", "network"):
-                    if other in own[0]:
-                        wins = np.mean([row[label]["lpips"] < row[other]["lpips"] for row in own])
-                        found[kind][label][f"share_below_{other}"] = float(wins)
-    return found
+                    if other in of_kind[0]:
+                        wins = np.mean([row[label]["lpips"] < row[other]["lpips"] for row in of_kind])
+                        summary[kind][label][f"share_below_{other}"] = float(wins)
+    return summary
 
 
 LARGE = """
@@ -187,7 +187,9 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--part", default="test", show_default=True, help="The part of the split to fill.")
 @click.option("--count", default=100, show_default=True, help="Photographs of it.")
 @click.option("--most", default=512, show_default=True, help="Their middle is taken, so many pixels a side at most.")
-@click.option("--leave", multiple=True, help="The name of a photograph to leave out, such as one that was looked at.")
+@click.option(
+    "--leave", multiple=True, help="The name of a photograph to leave out, such as one whose result was seen before."
+)
 @click.option("--pairs", "folder", type=click.Path(path_type=Path), help="A folder with truth/ and masks/ instead.")
 @click.option("--kinds", default="shape,brush,shape,scratch", show_default=True, help="Kinds of holes, in turn.")
 @click.option("--fills", "names", default=",".join(FILLS), show_default=True, help="Fills beside OpenCV's Telea.")
@@ -216,21 +218,21 @@ def command(
 ) -> None:
     """Fill holes in photographs by every fill, OpenCV's Telea and a network, and print the figures."""
     result: dict[str, Any] = {}
-    # First, since the peak of a new process is at least what this one holds when it starts it.
+    # This comes first, because the peak of a new process is at least the memory of the process that starts it.
     if with_large:
         result["large"] = large(300, 400, 60) if quick else large(4000, 6000, 1000)
     if folder is not None:
-        given = pairs(folder)
+        cases = read_cases(folder)
     elif photos is not None and split is not None:
-        given = cases(chosen(photos, split, part, 1 if quick else count, leave), kinds.split(","), most)
+        cases = draw_cases(choose_photos(photos, split, part, 1 if quick else count, leave), kinds.split(","), most)
     else:
         raise click.UsageError("Give --pairs, or --photos and --split.")
     fills: dict[str, Fill] = {"telea": telea}
     if weights:
         fills["network"] = network(weights)
     fills |= {name: FILLS[name] for name in names.split(",") if name}
-    records = judge(given, fills, None if lpips is None else Lpips(lpips), sheets)
-    timing.report(result | {"kinds": summed(records), "cases": records}, path)
+    records = measure(cases, fills, None if lpips is None else Lpips(lpips), sheets)
+    timing.report(result | {"kinds": summarize(records), "cases": records}, path)
 
 
 if __name__ == "__main__":

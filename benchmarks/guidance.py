@@ -7,12 +7,11 @@
     python -m benchmarks guidance PHOTOS index --set train --count 2000
 
 `reference`: the middle of a photograph, damaged as the competition's, with a reference that is turned by 10 degrees,
-otherwise exposed or moved by half, as JPEG; against the same with the known alignment. `hints`: five strokes of 3 px
-and a twelfth of the short side, at the centres of the five largest regions of the wrong colour, in the truth's mean
-colour. `unrelated`: pairs of different photographs, and how many change a pixel. `palette`: the left half of a
-photograph as the palette of the right half; and an unrelated photograph as the palette of the whole. `index`: the
-CPU time of an index of references, for each photograph, and that of a query in 30,000 entries, these photographs
-repeated.
+with another exposure or moved by half, as JPEG; compared with the same at the known alignment. `hints`: five strokes of
+3 px and a twelfth of the short side, at the centres of the five largest regions of the wrong colour, in the truth's
+mean colour. `unrelated`: pairs of different photographs, and how many change a pixel. `palette`: the left half of a
+photograph as the palette of the right half; and an unrelated photograph as the palette of the whole. `index`: the CPU
+time of an index of references, for each photograph, and that of a query in 30,000 entries, these photographs repeated.
 """
 
 from __future__ import annotations
@@ -109,7 +108,7 @@ def chroma(rgb: np.ndarray) -> np.ndarray:
 
 
 def draw_strokes(truth: np.ndarray, restored: np.ndarray, count: int = 5) -> np.ndarray:
-    """Return strokes (H, W, 4) at the centres of the largest regions of like true colour and like error."""
+    """Return strokes (H, W, 4) at the centres of the largest regions of similar true colour and similar error."""
     error = cv2.GaussianBlur(chroma(truth) - chroma(restored), (0, 0), 2)
     features = np.dstack([error, cv2.GaussianBlur(chroma(truth), (0, 0), 2)]).reshape(-1, 4).astype(np.float32)
     cv2.setRNGSeed(0)

@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python -m benchmarks observers
 
 One run has them all as observers, and the time of each call is taken: the loop waits for these calls, so ``loop`` is
-what each of them adds to the run, as a fraction of its time. The start and the end of the run are apart, because they
-do not grow with its length. A tracker whose package is not installed is left out.
+what each of them adds to the run, as a fraction of its time. The start and the end of the run are listed separately,
+because they do not grow with its length. A tracker whose package is not installed is left out.
 
-Threads that a library runs beside the loop are in ``cpu_more`` alone: in turns of `TURN` steps, one tracker gets the
-steps, or none does, and the CPU time of a step in the turns of each is compared with that in the turns of none.
+The cost of a library's own threads is only in ``cpu_more``: for `TURN` steps at a time, one tracker or none gets the
+steps. The CPU time of a step with a tracker is compared with that of a step without one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from toolbox.hooks.observing import StepRecord
 from toolbox.reports.report_file import ReportFile
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
-# What many runs have: the report, a table of the validations, a tracker.
+# The observers that many runs have: the report, a table of the validations, a tracker.
 THREE = ("report", "csv-file", "tensorboard")
 TURN = 4
 
@@ -50,7 +50,7 @@ class Turns:
     def on_step(self, record: StepRecord) -> None:
         """End the step before, and choose who gets this one."""
         now = time.process_time()
-        # The first step of a turn still has what threads do for the last one of the turn before.
+        # In the first step of a turn, threads may still work for the last step of the turn before.
         if self.start is not None and record.step % TURN > 1:
             self.seconds[self.current].append(now - self.start)
         self.current = self.names[record.step // TURN % len(self.names)]
@@ -61,7 +61,7 @@ class Turns:
         self.start = None
 
     def figures(self) -> dict[str, Any]:
-        """Return the CPU seconds of a step in the turns of each, and by which fraction they are more than of none."""
+        """Return the CPU seconds of a step with each tracker, and by which fraction they exceed those without one."""
         if not all(len(times) >= 5 for times in self.seconds.values()):  # a run of few steps
             return {}
         means = {name: _trimmed_mean(times) for name, times in self.seconds.items()}

@@ -4,12 +4,12 @@
 
 ``command`` is `toolbox restore` in a process that has loaded the weights and restored a photograph before. ``first`` is
 the first result of a photograph in the page: from the request to the last byte of the result. The others are changes:
-the layer is sent, the photograph restored, the result fetched. ``mask`` marks one more scratch far from the hole,
-``near`` one in the surroundings that the hole is filled from, so that it must be filled again; ``hint`` draws a stroke
-of colour. ``shown`` draws another one, up to the small picture whose colours the page lays over the last result; the
-result follows it. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that
-nothing is remembered from the round before. With ``--whole``, the photograph has no hole, and there is no ``mask`` and
-no ``near``.
+the layer is sent, the photograph restored, the result fetched. ``mask`` marks one more scratch far from the hole;
+``near`` marks one in the surroundings that the hole is filled from, so that the hole must be filled again; ``hint``
+draws a stroke of colour. ``shown`` draws another stroke and ends with the small picture that the page shows before the
+result. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that nothing is
+remembered from the round before. With ``--whole``, the photograph has no hole, and there is no ``mask`` and no
+``near``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Corrected prints: fading and casts, sheets on a table, what `--auto` finds and leaves, its time and memory.
+"""Measure corrected prints: fading and casts, sheets on a table, what `--auto` finds and changes, its time and memory.
 
     OMP_NUM_THREADS=1 python -m benchmarks prints PHOTOS --part development
 

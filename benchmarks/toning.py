@@ -2,9 +2,10 @@
 
     python -m benchmarks toning PHOTOS --part test
 
-PHOTOS has the folders of `photo_split.csv`. The label of a picture is known because the picture is made: a photograph
-of the split as it is counts as "colour". Its luma, as it is or in one of four sepia tones, counts as "gray" or "toned",
-also with a coloured border, a stain, handwriting in ink, or all three. All are then saved as JPEG of quality 85.
+PHOTOS has the folders of `photo_split.csv`. The pictures are made here, so their labels are known: an unchanged
+photograph of the split counts as "colour". Its luma, as it is or in one of four sepia tones, counts as "gray" or
+"toned", also with a coloured border, a stain, handwriting in ink, or all three. All are then saved as JPEG of quality
+85.
 
 The JSON has for each way a picture is made: ``count``, and ``wrong``, the fraction that is judged as another kind.
 """

@@ -4,10 +4,10 @@
 
 A network that is trained on few photographs overfits early. So the training has three stages:
 
-- `teacher-0`, `teacher-1`, …: networks of different regularisation, each trained for a short time;
-- `student`: a network that learns the mean of the teachers' predictions, and to a part the true colours. It can learn
-  for long, since what it learns is not in the photographs alone (Beyer et al., "Knowledge distillation: A good teacher
-  is patient and consistent", CVPR 2022);
+- `teacher-0`, `teacher-1`, …: networks with different regularisation, each trained for a short time;
+- `student`: a network that learns the mean of the teachers' predictions, and partly the true colours. It can be trained
+  for longer, because the predictions contain more than the photographs alone (Beyer et al., "Knowledge distillation: A
+  good teacher is patient and consistent", CVPR 2022);
 - `score`: from the student, with a frozen encoder, for the competition's C.
 
 The photographs, the crops and the augmentations are on the device. `DIR` gets the weights of each stage, a JSON line of
@@ -82,7 +82,9 @@ WARM_UP = 80  # steps
 @click.option("--film", default=0.15, show_default=True, help="Share of photographs with another film's tones.")
 @click.option("--teachers", default=5, show_default=True, help="Number of teachers.")
 @click.option("--truth", default=0.3, show_default=True, help="Weight of the true colours in the student's loss.")
-@click.option("--mixing", default=0.25, show_default=True, help="Share of the student's pictures that are two mixed.")
+@click.option(
+    "--mixing", default=0.25, show_default=True, help="Share of the student's pictures that are a mixture of two."
+)
 @click.option("--seed", default=18, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 def command(
@@ -169,7 +171,7 @@ class Training:
         return network.to(self.device, memory_format=torch.channels_last)
 
     def best_teacher(self) -> nn.Module:
-        """Return the teacher of the smallest divergence on the development set."""
+        """Return the teacher with the smallest divergence on the development set."""
         return min(self.teachers, key=lambda teacher: self.development.measure([teacher], self.device)["divergence"])
 
     def start(self, stage: Stage) -> State:

@@ -2,10 +2,10 @@
 
     python -m benchmarks train-fill PHOTOS --split benchmarks/photo_split.csv --out DIR --samples 575
 
-`DIR` gets the samples, which a second training with the same photographs, split, number and seed reads again, and
+`DIR` gets the samples, which a later training with the same photographs, split, number and seed reads again, and
 `average-fill.safetensors`. The loss is 1 - M of the hole, the structural similarity along rows that the score uses,
-plus a part of the mean absolute error. Photographs are those of the set `train`; every sixth sample is not trained on,
-and shows the progress.
+plus a part of the mean absolute error. Photographs are those of the set `train`; every sixth sample is held out and
+used to measure the progress.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def command(
     }
     parts = read_samples(out / SAMPLES, made_with)
     if parts is None:
-        paths = fill.chosen(photos, split, "train", 1 << 30, ())
+        paths = fill.choose_photos(photos, split, "train", 1 << 30, ())
         parts = np.stack([part for _ in range(samples) for part in make_parts(paths, random)])
         temporary = out / f"part-{SAMPLES}"
         np.savez(temporary, parts=parts, options=json.dumps(made_with))

@@ -63,7 +63,7 @@ def command(
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the mean distance of two pictures of a* and b*, (H, W, 2)."""
+    """Return the mean distance between two pictures of a* and b*, (H, W, 2)."""
     return float(np.hypot(*np.moveaxis(first - second, -1, 0)).mean())
 
 

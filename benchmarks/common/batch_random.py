@@ -25,7 +25,7 @@ class BatchRandom:
     @classmethod
     def seeded(cls, count: int, device: torch.device, seed: int, step: int) -> BatchRandom:
         """Return the draws of a step; the same seed and step give the same numbers on the same device."""
-        # Two seeds of a run are far apart, so that their steps don't meet.
+        # Seeds are far apart, so that no step of one gets the numbers of a step of another.
         return cls(count=count, generator=torch.Generator(device).manual_seed(seed * 1_000_003 + step))
 
     @property

@@ -26,7 +26,7 @@ class Development:
     """The central squares of photographs that measure a network during training."""
 
     def __init__(self, pack: Pack, size: int) -> None:
-        """Scale them to the network's `size` and to `VIEW` pixels."""
+        """Scale the photographs to the network's `size` and to `VIEW` pixels."""
         squares = [color.central_square(photo) for photo in pack.photos]
         self.categories = pack.categories
         self.truths = [cv2.resize(square, (VIEW, VIEW), interpolation=cv2.INTER_AREA) for square in squares]

@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the training: its place in the time, and its network's regularisation."""
+    """A part of the training: its part of the time, and its network's regularisation."""
 
     name: str
     number: int

@@ -13,7 +13,7 @@ _EXPONENT = 2.2
 def fade(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Return a photograph, (H, W) or (H, W, 3) uint8, with 30 to 60 % of its contrast.
 
-    Half of them are pressed into a range of levels, the others into a range of densities, as dyes and silver fade.
+    In half of them the range of levels is compressed, in the others the range of densities, as dyes and silver fade.
     """
     contrast, lightness = random.uniform(0.3, 0.6), random.uniform(0.5, 1)
     values = image.astype(np.float32) / 255
@@ -55,7 +55,7 @@ def on_table(image: np.ndarray, random: np.random.Generator, side: int = 600) ->
     size = (side, round(side * 4 / 3)) if random.random() < 0.7 else (round(side * 4 / 3), side)
     corners = _corners(framed.shape[:2], size, random)
     height, width = framed.shape[:2]
-    # OpenCV's coordinates are those of the middles of pixels.
+    # OpenCV's coordinates refer to the centres of pixels.
     outline = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32) - 0.5
     matrix = cv2.getPerspectiveTransform(outline, corners.astype(np.float32))
     share = cv2.warpPerspective(np.ones((height, width), np.float32), matrix, size[::-1])

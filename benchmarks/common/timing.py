@@ -37,7 +37,7 @@ def time_alternately(
 ) -> dict[str, list[float]]:
     """Call every variant once in each round, and return the seconds of each call by variant.
 
-    The calls alternate, so that other load on the machine affects all variants alike. The variant that goes first
+    The calls alternate, so that other load on the machine affects all variants equally. The variant that goes first
     changes from round to round. `warm_up` further rounds come first and are not counted.
     """
     return time_with_both_clocks(variants, rounds, warm_up)[0]

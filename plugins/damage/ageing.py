@@ -1,4 +1,4 @@
-"""Make a photograph look old before it is damaged, and scanned afterwards, as sound and damaged prints both do."""
+"""Make a photograph look old before it is damaged, and scanned afterwards: sound and damaged prints both look so."""
 
 from __future__ import annotations
 

@@ -39,10 +39,10 @@ def draw_tramlines(size: tuple[int, int], side: float, random: Generator) -> np.
     angle = (math.pi / 2 if random.random() < 0.7 else 0.0) + random.normal(0, 0.02)
     direction = np.array([math.cos(angle), math.sin(angle)])
     centre, spread = random.uniform(0, 1, 2) * size[::-1], side * random.uniform(0.01, 0.25)
-    reach = 2 * max(size) if random.random() < 0.5 else side * random.uniform(0.15, 0.6)
+    half_length = 2 * max(size) if random.random() < 0.5 else side * random.uniform(0.15, 0.6)
     for _ in range(random.integers(2, 9)):
-        middle = centre + random.normal(0, spread) * direction[::-1] * (-1, 1) + random.normal(0, 0.2) * reach
-        ends = np.stack([middle - reach * direction, middle + reach * direction])
+        middle = centre + random.normal(0, spread) * direction[::-1] * (-1, 1) + random.normal(0, 0.2) * half_length
+        ends = np.stack([middle - half_length * direction, middle + half_length * direction])
         line = draw_polyline(size, ends, random.choice((0.6, 1, 1, 2, 3)))
         relief = np.maximum(relief, line * random.uniform(0.3, 1))
     uneven = 0.8 + 0.4 * smooth_noise(size, side * random.uniform(0.05, 0.3), random)
@@ -133,11 +133,11 @@ def _coordinates(
     column = np.arange(size[1], dtype=np.float32)[None] - np.float32(middle[0])
     cos, sin = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     along, across = column * cos + row * sin, row * cos - column * sin
-    reach = int(np.hypot(*size)) + 2
-    positions = np.arange(-reach, reach)
-    knots = np.linspace(-reach, reach, 40)
+    radius = int(np.hypot(*size)) + 2
+    positions = np.arange(-radius, radius)
+    knots = np.linspace(-radius, radius, 40)
     wander = np.cumsum(random.normal(0, random.choice((0.0, 0.001, 0.003)) * side, 40))
     wander += random.normal(0, 0.12) * np.square(knots) / side
     offsets = np.interp(positions, knots, wander - wander[20]).astype(np.float32)
-    across = across - offsets[(along + reach).astype(np.int32).clip(0, 2 * reach - 1)]
+    across = across - offsets[(along + radius).astype(np.int32).clip(0, 2 * radius - 1)]
     return along, across

@@ -23,7 +23,7 @@ from .selection import select
 from .tracer import trace_half
 
 # A larger photograph is made smaller first: the network was trained on photographs of this size, and damage that
-# matters is wider than a pixel there. See docs/damage.md for what is lost by it.
+# matters is wider than a pixel there. docs/damage.md says how much this loses.
 MAX_PIXELS = 600_000
 
 
@@ -122,7 +122,7 @@ class Finder:
         self._sensitivity = sensitivity
 
     def __call__(self, image: np.ndarray, /) -> Detection:
-        """Return the damage of a photograph (H, W) or (H, W, 3) uint8; probabilities of kinds not asked for are 0."""
+        """Return the damage of a photograph (H, W) or (H, W, 3) uint8; other kinds have the probability 0."""
         gray = luma_of(image)
         small = shrink(gray)
         found = probabilities(self._network, small)

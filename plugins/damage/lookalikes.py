@@ -30,7 +30,7 @@ def _blend(gray: np.ndarray, alpha: np.ndarray, level: float) -> np.ndarray:
 
 
 def _add_wires(gray: np.ndarray, random: Generator) -> np.ndarray:
-    """Return the photograph with wires: thin, of even strength, from edge to edge, often several that sag alike."""
+    """Return the photograph with wires: thin, of even strength, from edge to edge, often several that sag equally."""
     height, width = gray.shape
     alpha, level = np.zeros(gray.shape, np.float32), random.uniform(0, 90) if random.random() < 0.8 else 230.0
     left, right = random.uniform(-0.2, 1.2, 2) * height
@@ -54,10 +54,10 @@ def _add_lines(gray: np.ndarray, random: Generator) -> np.ndarray:
         direction = np.array([np.cos(angle + turn), np.sin(angle + turn)])
         gap, count = random.uniform(12, 90), random.integers(1, 8)
         centre = random.uniform(0, 1, 2) * (width, height)
-        reach = random.choice((40, 100, 1000))
+        half_length = random.choice((40, 100, 1000))
         for number in range(count):
             middle = centre + gap * number * direction[::-1] * (-1, 1)
-            ends = np.stack([middle - reach * direction, middle + reach * direction])
+            ends = np.stack([middle - half_length * direction, middle + half_length * direction])
             alpha = np.maximum(alpha, draw_polyline(gray.shape, ends, thick))
     return _blend(gray, alpha * random.uniform(0.5, 1), level)
 

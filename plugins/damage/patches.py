@@ -55,9 +55,9 @@ def draw_foxing(size: tuple[int, int], side: float, random: Generator) -> np.nda
     for _ in range(int(np.exp(random.uniform(0, np.log(20))))):
         x, y = random.uniform(0, 1, 2) * size[::-1] if everywhere else centre + random.normal(0, spread, 2)
         radius = max(2.0, side * np.exp(random.uniform(np.log(0.008), np.log(0.05))))
-        reach = int(1.6 * radius) + 1
-        rows = slice(max(0, int(y) - reach), max(0, int(y) + reach + 1))
-        columns = slice(max(0, int(x) - reach), max(0, int(x) + reach + 1))
+        half_side = int(1.6 * radius) + 1
+        rows = slice(max(0, int(y) - half_side), max(0, int(y) + half_side + 1))
+        columns = slice(max(0, int(x) - half_side), max(0, int(x) + half_side + 1))
         part = alpha[rows, columns]
         if not part.size:
             continue
@@ -94,11 +94,11 @@ def draw_tear(size: tuple[int, int], side: float, random: Generator) -> np.ndarr
     return _draw_flake(size, side, random)
 
 
-def _stamp(alpha: np.ndarray, place: np.ndarray, radius: float, random: Generator) -> None:
+def _stamp(alpha: np.ndarray, centre: np.ndarray, radius: float, random: Generator) -> None:
     """Draw one speck into `alpha`: a disc with a ragged rim."""
     turns = np.linspace(0, 2 * np.pi, 9)[:-1]
     radii = radius * np.clip(random.normal(1, 0.35, 8), 0.3, 1.9) * (1 + 0.6 * np.cos(turns - random.uniform(0, 6.3)))
-    stamp_polygon(alpha, np.stack([np.cos(turns) * radii, np.sin(turns) * radii], 1) + place)
+    stamp_polygon(alpha, np.stack([np.cos(turns) * radii, np.sin(turns) * radii], 1) + centre)
 
 
 def _ragged_line(start: np.ndarray, end: np.ndarray, rough: float, random: Generator) -> np.ndarray:

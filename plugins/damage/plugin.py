@@ -176,7 +176,8 @@ def toolbox_degradations() -> list[DegradationSpec]:
     return [
         DegradationSpec(
             name="print-damage",
-            summary="Old print in gray with scratches, folds, dust, stains or torn parts, or with what only looks so",
+            summary="Old print in gray with scratches, folds, dust, stains or torn parts, or with objects "
+            "that look like damage",
             params=PrintDamageParams,
             build=build_degradation,
             check=check_degradation,

@@ -1,4 +1,4 @@
-"""Decide by the probabilities which pixels count as damaged: by connected groups, and by what else was found."""
+"""Decide which pixels count as damaged, by the probabilities in each connected group and in the whole photograph."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LIKELY = {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35, "tear": 0.
 MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
 
 
-def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
+def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:
     """Return the pixels that count as damaged, (H, W) bool.
 
     The probabilities of the kinds are added. A connected group of pixels over the threshold counts if it is certain
@@ -48,11 +48,11 @@ def select(found: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.nd
     photograph is a damaged print, and the other groups count if they are likely.
 
     Args:
-        found: the probabilities (all kinds, H, W).
+        probabilities: that of each pixel, (all kinds, H, W).
         kinds: the kinds that count.
         sensitivity: 0 to 1; 0.5 gives `THRESHOLD`, `CERTAIN` and `LIKELY`.
     """
-    maps = {kind: found[KINDS.index(kind)] for kind in kinds}
+    maps = {kind: probabilities[KINDS.index(kind)] for kind in kinds}
     mask = _total(maps) >= threshold_of(sensitivity, THRESHOLD)
     _, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     labels, count, area = groups[mask], len(stats), stats[:, cv2.CC_STAT_AREA]

@@ -137,6 +137,6 @@ def _paint(image: np.ndarray, alpha: np.ndarray, kind: str, contrast: float, ran
 
 def _shade(image: np.ndarray, alpha: np.ndarray, random: Generator) -> np.ndarray:
     """Return the image with a soft shadow or shine beside the damage, as of paper that is bent."""
-    reach = max(3, round(min(alpha.shape) * random.uniform(0.01, 0.04))) * 2 + 1
-    moved = np.roll(cv2.blur(alpha, (reach, reach)), random.integers(-reach, reach + 1, 2), (0, 1))
+    width = max(3, round(min(alpha.shape) * random.uniform(0.01, 0.04))) * 2 + 1
+    moved = np.roll(cv2.blur(alpha, (width, width)), random.integers(-width, width + 1, 2), (0, 1))
     return np.clip(image + random.uniform(-25, 25) * np.clip(3 * moved, 0, 1) * (1 - alpha), 0, 255)

@@ -1,6 +1,6 @@
 """Draw structures of scenes that look like faint or broad damage but are not: poles, bars, hair, cloud rims, tiles.
 
-They are for training; `lookalikes` has those by which the detector is measured too.
+They are only for training; those of `lookalikes` are also used to measure the detector.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _add_bars(gray: np.ndarray, random: Generator) -> np.ndarray:
 
 
 def _add_strands(gray: np.ndarray, random: Generator) -> np.ndarray:
-    """Return the photograph with strands of hair, fur or grass: very many thin curves that run alike."""
+    """Return the photograph with strands of hair, fur or grass: very many thin curves in nearly the same direction."""
     size, centre = gray.shape, random.uniform(0, 1, 2) * gray.shape[::-1]
     light, dark = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
     angle, bend = random.uniform(0, 2 * math.pi), random.normal(0, 1.2)
@@ -129,11 +129,11 @@ def _add_beams(gray: np.ndarray, random: Generator) -> np.ndarray:
 def _add_rigging(gray: np.ndarray, random: Generator) -> np.ndarray:
     """Return the photograph with ropes or twigs that meet in one point: rigging, spokes, a pylon, the top of a tree."""
     alpha = np.zeros(gray.shape, np.float32)
-    hub, reach = random.uniform(0, 1, 2) * gray.shape[::-1], min(gray.shape) * random.uniform(0.15, 0.9)
+    hub, length = random.uniform(0, 1, 2) * gray.shape[::-1], min(gray.shape) * random.uniform(0.15, 0.9)
     middle, spread = random.uniform(0, 2 * math.pi), random.uniform(0.2, 3.2)
     thick = random.choice((0.6, 1, 1, 2))
     for turn in middle + random.uniform(-spread, spread, random.integers(3, 14)):
-        end = hub + reach * random.uniform(0.6, 1) * np.array([math.cos(turn), math.sin(turn)])
+        end = hub + length * random.uniform(0.6, 1) * np.array([math.cos(turn), math.sin(turn)])
         alpha = np.maximum(alpha, draw_polyline(gray.shape, np.stack([hub, end]), thick))
     return _blend(gray, alpha * random.uniform(0.4, 1), random.choice((10.0, 50.0, 90.0, 235.0)))
 

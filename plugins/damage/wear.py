@@ -1,6 +1,6 @@
 """Lay faint and broad damage over a photograph, as real prints have it; used for training only.
 
-`simulate.lay_damage` draws the plain damage by which the detector is measured, and stays as it is.
+The detector is measured by the plain damage of `simulate.lay_damage`, which must not change.
 """
 
 from __future__ import annotations

@@ -161,17 +161,18 @@ def softmax_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, posit
     return (share * loss).sum((1, 2, 3)) / share.sum((1, 2, 3))
 
 
-def dice(found: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+def dice(probabilities: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """Return 1 - Dice of each picture and kind, (B, K); 0 where nothing is labelled and nothing found.
 
     Args:
-        found: the probabilities (B, K, h, w).
-        labels: 1 where there is damage of a kind, as `found`.
+        probabilities: (B, K, h, w).
+        labels: 1 where there is damage of a kind, as `probabilities`.
         smoothing: added to both parts of the fraction.
 
     Reference: Milletari et al., V-Net, 3DV 2016.
     """
-    both, total = (found * labels).sum((2, 3)), (found + labels).sum((2, 3))
+    both = (probabilities * labels).sum((2, 3))
+    total = (probabilities + labels).sum((2, 3))
     return 1 - (2 * both + smoothing) / (total + smoothing)
 
 

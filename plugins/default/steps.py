@@ -26,9 +26,11 @@ class SegmentationParams(Params):
         0.0,
         ge=0,
         le=10,
-        description="Exponent of the focal loss: a larger one weakens pixels that are found already; 0: none.",
+        description="Exponent of the focal loss: with a larger one, pixels that are already right count less; 0: none.",
     )
-    dice: float = Field(1.0, ge=0, le=1000, description="Weight of the Dice loss, which ignores how rare a kind is.")
+    dice: float = Field(
+        1.0, ge=0, le=1000, description="Weight of the Dice loss, which does not depend on how rare a kind is."
+    )
     dice_smoothing: float = Field(
         1.0,
         gt=0,

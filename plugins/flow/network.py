@@ -1,4 +1,4 @@
-"""The network: the velocity of colours on their way from noise to a photograph's, and the way itself."""
+"""The network: the velocity that moves colours from noise to those of a photograph, and colouring along it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Block(nn.Module):
 class FlowColorizer(nn.Module):
     """A U-Net that predicts the velocity of Cb and Cr, and colours a picture by Euler steps along it.
 
-    The lost region of the luma is filled smoothly. The way starts at 0, the mean of the noise, so the same picture gets
-    the same colours, whatever else is in its batch and however it is cut into tiles.
+    The lost region of the luma is filled smoothly. The steps start at 0, the mean of the noise, so the same picture
+    gets the same colours, whatever else is in its batch and however it is cut into tiles.
 
     Reference: Liu et al., "Flow Straight and Fast: Learning to Generate and Transfer Data with Rectified Flow", ICLR
     2023; Lipman et al., "Flow Matching for Generative Modeling", ICLR 2023.
@@ -60,7 +60,7 @@ class FlowColorizer(nn.Module):
         Args:
             image: (B, 3, H, W) in [0, 1], of any H and W.
             mask: (B, 1, H, W), 1 where it is lost.
-            colors: scaled Cb and Cr on their way, (B, 2, H, W).
+            colors: scaled Cb and Cr at `time`, between noise and photograph, (B, 2, H, W).
             time: from 0 (noise) to 1 (the photograph), (B,).
 
         Returns:

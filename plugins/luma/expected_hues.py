@@ -1,4 +1,4 @@
-"""Give a restored photograph the hue histogram that is to be expected for its colours, by changes of about one level.
+"""Give a restored photograph the hue histogram that is expected for its colours, by changes of about one level.
 
 A network that minimises a distance predicts mean colours, so its hue histogram has fewer and higher peaks than that of
 a photograph. In nearly gray pixels the hue of an 8-bit picture depends on single levels, so invisible changes suffice.
@@ -28,7 +28,7 @@ SAMPLE = 20_000  # pixels that the weights of the hues are fitted to
 ROUNDS = 20  # of that fit
 FLOOR = 1e-5  # share of a hue that counts as none
 LIMIT = 1e4  # largest weight of a hue
-BLUR = 3.0  # standard deviation, in pixels, of the blur of the noise: neighbouring pixels change alike
+BLUR = 3.0  # standard deviation, in pixels, of the blur of the noise: so neighbouring pixels get similar changes
 ROWS = 128  # rows that are changed at a time
 
 
@@ -60,11 +60,11 @@ class Changes:
     def apply(self, pixels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield `pixels` (N, 3) uint8 after each change, and its prior where it keeps the luma, else 0, (N,)."""
         y = sum(weight * pixels[:, channel].astype(np.int32) for channel, weight in enumerate(INTEGER_LUMA_WEIGHTS))
-        rest = (y + 32768) & 65535
+        remainder = (y + 32768) & 65535
         for change, prior in zip(self.levels, self.prior, strict=True):
-            more = int(change @ INTEGER_LUMA_WEIGHTS)
-            # rest + more is the new rest; outside 0 to 65535 the luma is another one.
-            valid = rest < 65536 - more if more >= 0 else rest >= -more
+            difference = int(change @ INTEGER_LUMA_WEIGHTS)
+            # remainder + difference is the new remainder; outside 0 to 65535 the luma is another one.
+            valid = remainder < 65536 - difference if difference >= 0 else remainder >= -difference
             for channel, step in enumerate(change):
                 if step:
                     valid &= pixels[:, channel] <= 255 - step if step > 0 else pixels[:, channel] >= -step
@@ -98,7 +98,7 @@ def expected_hues(restored: np.ndarray, hue_map: HueMap, strength: float, seed: 
     """Return RGB (H, W, 3) uint8 with nearly the expected hue histogram; the integer luma does not change.
 
     Args:
-        restored: the restored photograph. One of 16 bits is returned unchanged: hues of 8 bits are meant.
+        restored: the restored photograph. One of 16 bits is returned unchanged: the histogram is that of 8-bit pixels.
         hue_map: predicts the histogram.
         strength: largest change of a colour, in levels of Cb and Cr.
         seed: of the noise that chooses a change for each pixel.

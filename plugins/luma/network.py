@@ -131,7 +131,7 @@ class LumaUNet(nn.Module):
         """
         from .calibration import fit
 
-        # Neighbouring pixels are alike: 8x8 of them fit as well as all, and quickly.
+        # Neighbouring pixels are similar, so 8x8 of them give the same fit as all, in less time.
         step = max(1, truth.shape[-1] // 32)
         sparse = (..., slice(step // 2, None, step), slice(step // 2, None, step))
         with torch.no_grad():

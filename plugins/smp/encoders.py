@@ -83,7 +83,7 @@ def find_size_options(params: SmpParams) -> dict[str, Any]:
     """Return the options of timm that make the network accept any size.
 
     The pair of decoder and encoder is tried on torch's meta device, where tensors have shapes but no memory: no memory
-    is allocated, no file is read, no random number is drawn. So every reason for a refusal is smp's own.
+    is allocated, no file is read, no random number is drawn. So the reason of every refusal comes from smp.
 
     Raises:
         ValueError: decoder and encoder are not compatible; one line with smp's reason.

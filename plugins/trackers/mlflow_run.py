@@ -54,14 +54,14 @@ class MlflowWriter:
         self.client.log_text(self.id, line, f"warnings/{cause}.txt")
 
     def close(self, status: str) -> None:
-        """Write what is left."""
+        """Write the collected figures, and close the run."""
         self._flush()
         states = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
         self.client.set_terminated(self.id, states[status])
 
     def _create_run(self, record: RunStarted, experiment: str, uri: str) -> str:
         found = self.client.get_experiment_by_name(experiment)
-        # A server has a place for artifacts of its own.
+        # A server stores artifacts itself.
         location = None if uri else (record.folder / ARTIFACTS).resolve().as_uri()
         number = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=location)
         name: str = self.client.create_run(number, run_name=record.folder.name).info.run_id

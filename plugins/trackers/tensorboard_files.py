@@ -38,7 +38,7 @@ class TensorBoardWriter:
         self.writer.add_text(f"warning/{cause}", line, step)
 
     def close(self, status: str) -> None:
-        """Write what is left."""
+        """Write the remaining figures and close the file."""
         self.writer.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from toolbox import EpochRecord, Observer, RunEnded, RunStarted, StepRecord, ValidationRecord, WarningRecord
 
-# In the run folder: what a tracker calls this run, so that a resumed run continues at the same place.
+# In the run folder: the name of this run in each tracker, so that a resumed run continues it there.
 IDS = "trackers.json"
 
 
@@ -27,7 +27,7 @@ class Writer(Protocol):
         """Write a warning of the run."""
 
     def close(self, status: str) -> None:
-        """Write what is left; `status` is "finished", "stopped" or "failed"."""
+        """Write the remaining figures and close the run; `status` is "finished", "stopped" or "failed"."""
 
 
 class Tracker(Observer):
@@ -100,7 +100,7 @@ def flat_settings(record: RunStarted) -> dict[str, Any]:
 
 
 def known_id(record: RunStarted, tracker: str) -> str | None:
-    """Return what `tracker` calls the run that is continued; None for a new run."""
+    """Return the name in `tracker` of the run that is continued; None for a new run."""
     if record.step == 0:
         return None
     value = _read_ids(record.folder).get(tracker)
@@ -108,7 +108,7 @@ def known_id(record: RunStarted, tracker: str) -> str | None:
 
 
 def remember_id(record: RunStarted, tracker: str, name: str) -> None:
-    """Store what `tracker` calls the run."""
+    """Store the name of the run in `tracker`."""
     ids = {**_read_ids(record.folder), tracker: name}
     (record.folder / IDS).write_text(json.dumps(ids, indent=2) + "\n", "utf-8")
 

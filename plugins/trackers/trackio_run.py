@@ -42,5 +42,5 @@ class TrackioWriter:
         self.run.alert(title=cause, text=line)
 
     def close(self, status: str) -> None:
-        """Write what is left."""
+        """Write the remaining figures and close the run."""
         self.run.finish()

@@ -51,5 +51,5 @@ class WandbWriter:
         self.run.alert(title=cause, text=line)
 
     def close(self, status: str) -> None:
-        """Write what is left."""
+        """Write the remaining figures and close the run."""
         self.run.finish(exit_code=1 if status == "failed" else 0)

@@ -61,8 +61,8 @@ def test_a_fault_in_any_run_is_found_before_the_first(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--over", "training.batch=2,3", "--over", "training.batch=4"], "--over training.batch is there twice"),
-        (["--over", "training.batch=2,3,2"], "2 is there twice"),
+        (["--over", "training.batch=2,3", "--over", "training.batch=4"], "--over training.batch is given twice"),
+        (["--over", "training.batch=2,3,2"], "2 is given twice"),
         (["--over", "training.batch=2,3", "--set", "seed=7"], "use --seeds"),
     ],
 )

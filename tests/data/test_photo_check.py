@@ -205,7 +205,7 @@ def test_skip_broken_trains_without_them_and_remembers_it(competition, tmp_path)
 
 def test_a_broken_test_photograph_is_noticed_before_the_training(competition):
     (competition / "test_input" / "TEST_006.png").write_bytes(b"nothing")
-    assert "It is to be restored at the end" in invoke_error("run", "--data", competition, "--dry-run", code=1)
+    assert "The run would restore it at its end" in invoke_error("run", "--data", competition, "--dry-run", code=1)
 
 
 def test_too_few_photographs_left_is_one_line(photos):

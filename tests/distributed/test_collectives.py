@@ -255,7 +255,7 @@ def test_commands_for_one_process_refuse_several(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="2 processes were started, but this command runs in one"):
         accelerator.make_accelerator("cpu")
-    with pytest.raises(UsageError, match="several processes take --device cuda"):
+    with pytest.raises(UsageError, match="several processes need --device cuda"):
         accelerator.make_accelerator("cuda:1", distributed=True)
 
 

@@ -116,7 +116,7 @@ def test_auto_does_what_is_needed_and_says_it(tmp_path, stand_in):
     io.write_png(album / "sound.png", picture())
     io.write_png(album / "table.png", on_table(picture(240, 320))[0])
     result = run_restore(album, "-o", "out", "--auto", "--mask", "none")
-    assert "--auto leaves damage, uneven light and casts: `toolbox doctor --photo FILE`" in result.output
+    assert "--auto does not correct damage, uneven light and casts: `toolbox doctor --photo FILE`" in result.output
     lines = {line.split(" -> ")[0].rpartition("/")[2]: line for line in result.output.splitlines() if " -> " in line}
     assert "corrected: contrast 1" in lines["faded.png"] and "corrected" not in lines["gray.png"]
     assert "copied: it needs nothing" in lines["sound.png"] and "cropped to the sheet" in lines["table.png"]

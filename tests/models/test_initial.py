@@ -68,7 +68,7 @@ def test_recipe_validate_says_that_everything_fits(trained, kind):
 def test_what_does_not_fit_is_said_in_words(trained):
     _, folder = trained
     line = validate("generator.levels=2", f"generator.init={folder}").stdout.splitlines()[0]
-    assert "tensors fit, the others start anew: levels is 2 here and " in line
+    assert "tensors fit, the others keep their random initial values: levels is 2 here and " in line
     output = invoke("recipe", "validate", "default", "--json", "--set", "discriminator.init=no.safetensors", code=2)
     faults = json.loads(output.stdout)["faults"]
     assert faults[0]["location"] == "discriminator.init" and "no weight file no.safetensors" in faults[0]["message"]

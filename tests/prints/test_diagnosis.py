@@ -135,7 +135,7 @@ def test_doctor_prints_the_diagnosis_and_the_command(tmp_path, no_damage):
     record = json.loads(doctor("--photo", "a.png", "--json"))
     assert record["is faded"] and record["kind"] == "colour" and record["sheet"] is None
     io.write_png(tmp_path / "sound.png", picture())
-    assert "it needs no correction for certain" in doctor("--photo", "sound.png")
+    assert "no correction is clearly needed" in doctor("--photo", "sound.png")
 
 
 def test_doctor_names_damage(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The command line. Each command is one module, and imports heavy modules only when it runs.
 
-Only here do errors become output and exit codes: 1 for a failure, 2 for a wrong command, 3 for a batch in which some
+Errors become output and exit codes only here: 1 for a failure, 2 for a wrong command, 3 for a batch in which some
 items failed, 130 and 143 for a run that was stopped by SIGINT or SIGTERM.
 """
 
@@ -69,7 +69,7 @@ class Commands(click.Group):
         except click.exceptions.Exit as stopped:
             result, code = None, stopped.exit_code
         failure = screen.take_failure()
-        # A reader that has closed the pipe (head, less) has read what it wanted.
+        # A reader that has closed the pipe (head, less) needs no more output.
         if failure is not None and not isinstance(failure, BrokenPipeError):
             screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
             screen.take_failure()  # stderr may fail too

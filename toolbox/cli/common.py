@@ -101,7 +101,7 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
 
 
 def require_suffix(path: Path, *suffixes: str) -> None:
-    """Raise UsageError if `path` does not end in one of the suffixes: it is another file by mistake."""
+    """Raise UsageError if `path` does not end in one of the suffixes; the user probably means another file."""
     if path.suffix.lower() not in suffixes:
         raise UsageError(f"{files.printable(path)}: the name must end in {' or '.join(suffixes)}.")
 

@@ -30,14 +30,14 @@ guidance_options = option_group(
         "--hints",
         type=FilePath(),
         metavar="FILE",
-        help="Strokes of colour on a transparent layer of the photo's size. A stroke colours what it is on, up to its "
-        "edges.",
+        help="Strokes of colour on a transparent layer of the photo's size. A stroke colours the "
+        "object that it is on, up to the object's edges.",
     ),
     click.option(
         "--palette",
         type=FilePath(),
         metavar="PHOTO",
-        help="A photo of another scene, in colour. What looks alike in the photo, such as sky, gets its colours.",
+        help="A photo of another scene, in colour. Similar parts of the photo, such as the sky, get its colours.",
     ),
     click.option(
         "--variants",
@@ -102,11 +102,11 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
     }
 
 
-def with_reference_index(options: RestoreOptions, given: Sequence[Path], console: Console) -> RestoreOptions:
-    """Return the options with an index, if the folders among the `given` references have many photographs."""
+def with_reference_index(options: RestoreOptions, references: Sequence[Path], console: Console) -> RestoreOptions:
+    """Return the options with an index, if the folders among the `references` have many photographs."""
     from toolbox.inference.reference_index import MIN_PHOTOS, build_index
 
-    named = tuple(path for path in given if path.is_file())
+    named = tuple(path for path in references if path.is_file())
     paths = [path for path in options.references if path not in named]
     if len(paths) < MIN_PHOTOS:
         return options

@@ -32,7 +32,7 @@ OUTPUT = ("photo", "out", "probabilities", "overwrite", "as_json")
     help="Find scratches, folds, dust, stains and torn parts; also write NAME.damage.png, the kinds in colours.",
 )
 @damage_options
-@click.option("--detector", help="What finds it: see `toolbox list detectors`.  [default: painted-shape]")
+@click.option("--detector", help="The detector: see `toolbox list detectors`.  [default: painted-shape]")
 @click.option(
     "--probabilities", is_flag=True, help="Also write NAME.KIND.png, the probability of each kind of damage, 0 to 255."
 )
@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Find the lost region in PHOTO, a file or a folder, and write it as a PNG of the same name, in white.
 
-    Subfolders are searched too. An existing mask is not changed; you may have corrected it. One of another photograph,
-    or of other options, is refused.
+    Subfolders are searched too. An existing mask is not changed; you may have corrected it. A mask of another
+    photograph, or one that was made with other options, is refused.
     """
     from toolbox.imaging.formats import describe_files
     from toolbox.inference.mask_paths import mask_targets
@@ -111,7 +111,7 @@ def _find_detector(context: click.Context, name: str | None, params: dict[str, o
     from toolbox.masks.detectors import PAINTED_SHAPE
 
     if name is None and params is False:
-        return PAINTED_SHAPE  # the plugins and torch take much longer to load than it takes to run
+        return PAINTED_SHAPE  # it needs neither the plugins nor torch, which take long to load
 
     from toolbox.inference.detectors import damage_detector, find_detector
 

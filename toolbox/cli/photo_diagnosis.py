@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
     from toolbox.prints.sheet import Sheet
 
-# Damage of a kind is named from this fraction of the picture on; of sound photographs about as much is marked.
+# A kind of damage is named if it covers at least this fraction of the picture. In sound photographs, about this much is
+# marked.
 _MIN_DAMAGE = 0.0005
 
 
@@ -63,7 +64,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
         for subject, sentence in words.describe_diagnosis(diagnosis):
             click.echo(f"  {subject}: {sentence}")
         needs_nothing = diagnosis.kind == "colour" and not options
-        click.echo("  it needs no correction for certain" if needs_nothing else f"  command: {command}")
+        click.echo("  no correction is clearly needed" if needs_nothing else f"  command: {command}")
     if picture is not None:
         files.ensure_folder(picture.parent)
         io.write_png(picture, side_by_side(words.draw_diagnosis(rgb, diagnosis)))

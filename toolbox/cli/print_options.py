@@ -37,8 +37,8 @@ print_options = option_group(
     click.option(
         "--auto",
         is_flag=True,
-        help="Find out what each print needs of --crop print, --contrast and --cast, and do it. A colour photo that "
-        "needs nothing is copied.",
+        help="Decide for each print which of --crop print, --contrast and --cast it needs, and apply "
+        "them. A colour photo that needs none is copied.",
     ),
 )
 
@@ -63,7 +63,7 @@ class PrintArguments(Protocol):
 
 
 def correction_fields(values: PrintArguments) -> dict[str, Any]:
-    """Return the fields of `RestoreOptions`: the corrections that are asked for, and those that are to be found out."""
+    """Return the fields of `RestoreOptions`: the requested corrections, and those that the diagnosis decides."""
     from toolbox.prints.corrections import chosen_corrections
 
     names = ("crop", "evenness", "contrast", "cast")

@@ -74,13 +74,15 @@ class Batch:
     "--post",
     metavar="NAME",
     multiple=True,
-    help="Change the result by this post-processor (`toolbox list postprocessors`); can be repeated. none: by none.  "
+    help="Change the result by this post-processor (`toolbox list postprocessors`); can be "
+    "repeated. none: no post-processor.  "
     "[default: as the recipe of the weights says]",
 )
 @click.option(
     "--detector",
     metavar="NAME",
-    help="What finds lost regions with --mask auto (`toolbox list detectors`).  [default: as the recipe of the weights "
+    help="The detector of lost regions with --mask auto (`toolbox list detectors`).  [default: as "
+    "the recipe of the weights "
     "says, else painted-shape]",
 )
 @click.option(
@@ -88,7 +90,8 @@ class Batch:
     default="auto",
     show_default=True,
     metavar="auto|none|FILE|DIR",
-    help="Mask of the lost region, in white: find it, none, a file, or a folder of files.",
+    help="Mask with the lost region in white: a file, or a folder of files. auto: find the lost "
+    "region. none: nothing is lost.",
 )
 @click.option(
     "--mask-means",
@@ -249,7 +252,7 @@ def _write_records(path: Path, report: dict[str, Any], records: ResultRecords) -
         files.write_json(path, report)
     except OutputError as error:
         return error
-    records.close()  # not before: until then, only the journal says whose the results are
+    records.close()  # only now: until the report was written, only the journal had the records of the results
     return None
 
 

@@ -119,7 +119,9 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
         raise UsageError("--tolerance needs a colour; add one, for example --color '#ffffff'.")
     is_file = arguments.mask not in ("auto", "none")
     if arguments.detector is not None and (arguments.mask != "auto" or arguments.color is not None):
-        raise UsageError("--detector finds the lost region, which --mask or --color already says; leave one out.")
+        raise UsageError(
+            "--detector can't be combined with --mask or --color, which already say what is lost; leave one out."
+        )
     if arguments.mask_means != "auto" and not is_file:
         raise UsageError("--mask-means needs a mask file; add one, for example --mask mask.png.")
     if is_file:

@@ -87,7 +87,7 @@ def print_summary(
         console.print_line(f"No lost region was found in {without_mask} of {len(results)}. {remedy}")
     if options.auto is not None:
         left = "uneven light and casts" if repairs else "damage, uneven light and casts"
-        console.print_line(f"--auto leaves {left}: `toolbox doctor --photo FILE` says which option corrects them.")
+        console.print_line(f"--auto does not correct {left}: `toolbox doctor --photo FILE` says which option does.")
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:

@@ -87,7 +87,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
 
 @command.command("clean")
 @click.argument("folder", type=FilePath(), default=DEFAULT)
-@click.option("--yes", is_flag=True, help="Delete without a question.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @as_json
 def clean(folder: Path, yes: bool, as_json: bool) -> None:
     """Free disk space: list what the run FOLDER, or the runs in it, no longer need, ask, and delete it.
@@ -122,7 +122,7 @@ def clean(folder: Path, yes: bool, as_json: bool) -> None:
 
 
 def _confirm(as_json: bool) -> bool:
-    """Ask whether to delete; where nobody can answer, say how to."""
+    """Return whether to delete: ask the user; without a terminal, print how to delete."""
     if as_json:
         return False
     if not _is_terminal():

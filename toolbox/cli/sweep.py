@@ -83,7 +83,7 @@ def _plan_runs(base: Recipe, ranges: Sequence[str], seeds: int) -> Iterator[tupl
     keys = [values[0].partition("=")[0] for values in settings]
     repeated = next((key for key in keys if keys.count(key) > 1), None)
     if repeated is not None:
-        raise UsageError(f"--over {repeated} is there twice. Write all its values in one: --over {repeated}=V,V,V")
+        raise UsageError(f"--over {repeated} is given twice. Write all its values in one: --over {repeated}=V,V,V")
     combinations = list(itertools.product(*settings, [f"seed={seed}" for seed in range(seeds)]))
     if len(combinations) > MAX_RUNS:
         raise UsageError(f"These are {len(combinations)} runs; a sweep has at most {MAX_RUNS}.")
@@ -104,7 +104,7 @@ def _read_range(text: str) -> list[str]:
     listed = [value.strip() for value in values.split(",")]
     repeated = next((value for value in listed if listed.count(value) > 1), None)
     if repeated is not None:
-        raise UsageError(f"--over {text}: {repeated} is there twice. Use --seeds to train a setup several times.")
+        raise UsageError(f"--over {text}: {repeated} is given twice. Use --seeds to train a setup several times.")
     return [f"{key.strip()}={value}" for value in listed]
 
 

@@ -22,7 +22,7 @@ from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_k
 from toolbox.hooks.params import Params, Ref
 from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, LossSpec
 
-# The tables that restoring needs; the others describe a training, and their plugins need not be here.
+# The tables that restoring needs. The others describe a training, and their plugins need not be installed.
 RESTORING_TABLES = ("generator", "step")
 
 
@@ -88,7 +88,7 @@ def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any
     return component
 
 
-# What a label can be: it is part of names of files and of keys in the records of a run.
+# The form of a label, which is part of file names and of keys in the records of a run.
 LABEL = re.compile(r"[^\W\d_][\w-]{0,63}")
 # By kind, the labels that would hide other values in the records of a run.
 RESERVED_LABELS = {
@@ -257,7 +257,7 @@ class _Binder:
         return children
 
     def _missing_plugins(self) -> str:
-        """Return a sentence that names the plugins that the recipe requires and that do not work here."""
+        """Return a sentence that names the plugins that the recipe requires and that are not loaded."""
         records = {record.name: record for record in self.catalog.plugins}
         lines = []
         for name, origin in self.requires.items():
@@ -269,7 +269,7 @@ class _Binder:
 
 
 def _install_remedy(origin: str) -> str:
-    """Return how to get a plugin that is not here; `origin` is its distribution and version, empty for a file."""
+    """Return how to get a plugin that is not loaded; `origin` is its distribution and version, empty for a file."""
     if not origin:
         return "a single file that is not here: toolbox plugin add FILE"
     return f"which is not here: pip install {origin.split()[0]} (not with --no-plugins)"

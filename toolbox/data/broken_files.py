@@ -22,7 +22,7 @@ NAMES_IN_LIST = 10
 def check_photos(
     source: Source, *, skip: bool, skipped: Mapping[str, str], report: Callable[[str], None]
 ) -> dict[str, str]:
-    """Check the photographs of a run, and return why which are to be left out, by name.
+    """Check the photographs of a run, and return the reason for each that is to be left out, by its name.
 
     Args:
         source: the photographs.
@@ -54,8 +54,8 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
     )
     if len(left.items) < MIN_ITEMS:
         raise DataError(
-            f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be used, "
-            f"and at least two are needed to train. See which: toolbox doctor --data {source.folder}"
+            f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be "
+            f"used, and at least two are needed to train. To see which: toolbox doctor --data {source.folder}"
         )
     return left
 
@@ -67,22 +67,25 @@ def check_pairing(source: Source) -> list[str]:
         DataError: pairs that show different photographs, or exchanged folders.
     """
     items, count = source.items, min(len(source.items), SAMPLE)
-    found = examine([items[index * len(items) // count] for index in range(count)])
-    wrong = [one for one in found if one.kind in ("swapped", "unrelated")]
-    if wrong and len(wrong) > count / 2 and all(one.kind == "swapped" for one in wrong):
+    examinations = examine([items[index * len(items) // count] for index in range(count)])
+    wrong = [examination for examination in examinations if examination.kind in ("swapped", "unrelated")]
+    if wrong and len(wrong) > count / 2 and all(examination.kind == "swapped" for examination in wrong):
         raise DataError(
             f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ "
             "seem to be exchanged; rename them."
         )
     if wrong:
-        listed = "; ".join(f"{one.item.name}: {one.reason}" for one in wrong[:NAMES_IN_ERROR])
+        listed = "; ".join(f"{examination.item.name}: {examination.reason}" for examination in wrong[:NAMES_IN_ERROR])
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
         raise DataError(
             f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
             "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
             f"{source.folder}"
         )
-    gray, copies = sum(not one.in_colour for one in found), sum(one.is_copy for one in found)
+    gray, copies = (
+        sum(not examination.in_colour for examination in examinations),
+        sum(examination.is_copy for examination in examinations),
+    )
     photos = "truths" if source.kind == "pairs" else "photographs"
     doubts = [
         (gray, f"{photos} that were checked are gray. From these, the network learns to add no colours."),
@@ -109,8 +112,8 @@ def read_skipped(path: Path) -> dict[str, str]:
     return {str(name): str(reason) for name, reason in stored.items()} if isinstance(stored, dict) else {}
 
 
-def _broken(found: Sequence[Examination]) -> dict[str, str]:
-    return {one.item.name: one.reason for one in found if one.kind}
+def _broken(examinations: Sequence[Examination]) -> dict[str, str]:
+    return {examination.item.name: examination.reason for examination in examinations if examination.kind}
 
 
 def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: Callable[[str], None]) -> None:
@@ -127,11 +130,13 @@ def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: 
 
 
 def _require_readable_tests(tests: Sequence[Item]) -> None:
-    """Raise DataError if a test photograph is not a complete image file, before a long training ends with it."""
+    """Raise DataError if a test photograph is not a complete image file, because the run would fail at its end."""
     for item in tests:
         path = item.input or item.truth
         assert path is not None
         try:
             io.read_size(path)
         except DataError as error:
-            raise DataError(f"{error}. It is to be restored at the end; replace it, or use --skip-broken") from error
+            raise DataError(
+                f"{error}. The run would restore it at its end; replace it, or use --skip-broken"
+            ) from error

@@ -16,7 +16,7 @@ PAIR_FOLDERS = ("train_input", "train_gt", "test_input")
 
 
 def describe_left_out(source: Source) -> str:
-    """Return a line on the files and subfolders of a data folder that a run passes over; empty if there are none."""
+    """Return a line on the files and subfolders of a data folder that a run does not use; empty if there are none."""
     if source.folder is None or source.kind == "sample":
         return ""
     folders = [source.folder / name for name in PAIR_FOLDERS] if source.kind == "pairs" else [source.folder]
@@ -24,7 +24,7 @@ def describe_left_out(source: Source) -> str:
 
 
 def used_files(source: Source) -> set[object]:
-    """Return the images of a source; a path of its table that leads into its folders by a detour is as they list it."""
+    """Return the images of a source; paths of its table through links or ".." also as its folders list them."""
     images = {image for item in (*source.items, *source.tests) for image in item.images}
     if source.kind != "pairs" or source.folder is None:
         return set(images)

@@ -1,6 +1,6 @@
 """Photographs of the same scene: bursts, and crops of one photograph.
 
-Bursts and overlapping crops of one photograph share corners that look alike and lie apart by one translation. The
+Bursts and overlapping crops of one photograph have similar corners, whose positions differ by one translation. The
 fingerprint of a photograph holds corners at two scales with binary descriptors (ORB), and a thumbnail. The descriptors
 of all photographs are sorted several times, each time with their bits in another order, and only neighbours in a sorted
 list are compared: the work grows with the number of photographs, not with the number of pairs. A pair with enough votes

@@ -1,4 +1,4 @@
-"""A check of photographs: can they be read, are pairs of one size, does the truth show the same in colour.
+"""Check photographs: can they be read, do pairs have one size, is the truth the same picture in colour.
 
 A network trains on wrong pairs without an error: shuffled truths, exchanged folders, truths in gray.
 """
@@ -69,9 +69,9 @@ class _Pair:
 def examine(items: Sequence[Item]) -> list[Examination]:
     """Decode the files of every item and return what was found, in the order of the items."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        looks = list(pool.map(_look, items))
-    pairs = [(found.item, pair) for found, pair in looks if pair is not None]
-    return [found if pair is None else _judge(found, pair, pairs) for found, pair in looks]
+        examined = list(pool.map(_examine_item, items))
+    pairs = [(examination.item, pair) for examination, pair in examined if pair is not None]
+    return [examination if pair is None else _judge(examination, pair, pairs) for examination, pair in examined]
 
 
 def is_in_colour(photo: np.ndarray) -> bool:
@@ -79,20 +79,20 @@ def is_in_colour(photo: np.ndarray) -> bool:
     return float((photo.max(axis=2) - photo.min(axis=2)).mean()) > COLOUR_SPREAD
 
 
-def _look(item: Item) -> tuple[Examination, _Pair | None]:
+def _examine_item(item: Item) -> tuple[Examination, _Pair | None]:
     try:
         photos = [io.read_rgb(path) for path in item.images]
     except DataError as error:
         return Examination(item=item, kind="unreadable", reason=str(error)), None
     photo = photos[-1]
     size = (photo.shape[1], photo.shape[0])
-    found = Examination(item=item, size=size, in_colour=item.truth is None or is_in_colour(photo))
+    examination = Examination(item=item, size=size, in_colour=item.truth is None or is_in_colour(photo))
     if len(photos) == 1:
-        return found, None
+        return examination, None
     if photos[0].shape != photo.shape:
         sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(item.images, photos, strict=True)]
-        return replace(found, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
-    return replace(found, is_copy=np.array_equal(photos[0], photo)), _compare(*photos)
+        return replace(examination, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
+    return replace(examination, is_copy=np.array_equal(photos[0], photo)), _compare(*photos)
 
 
 def _label(image: Path | ImageRef) -> str:
@@ -103,26 +103,26 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
     a, b = _thumbnail(damaged), _thumbnail(truth)
     known = np.ones((SIDE, SIDE), bool)
     correlation = _correlation(a, b, known)
-    if correlation < MIN_PARTNER:  # to find the lost region takes longer than all the rest
+    if correlation < MIN_PARTNER:  # finding the lost region takes longer than the rest of the check
         lost = lost_region.find_lost_region(cv2.cvtColor(damaged, cv2.COLOR_RGB2GRAY)).astype(np.float32)
         known = cv2.resize(lost, (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
         correlation = _correlation(a, b, known)
     return _Pair(input=a, truth=b, known=known, correlation=correlation, input_in_colour=is_in_colour(damaged))
 
 
-def _judge(found: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> Examination:
-    """Return the finding with its kind, for a pair among others."""
-    if pair.input_in_colour and not found.in_colour:
+def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> Examination:
+    """Return the examination of a pair with its fault, found by comparison with the other pairs."""
+    if pair.input_in_colour and not examination.in_colour:
         reason = "the input is in colour and the truth is gray: they are exchanged"
-        return replace(found, kind="swapped", reason=reason)
-    partner = _partner(found.item, pair, pairs)
+        return replace(examination, kind="swapped", reason=reason)
+    partner = _partner(examination.item, pair, pairs)
     if pair.correlation >= MAX_UNRELATED and not partner:
-        return found
+        return examination
     truth = "the truth"
-    if found.item.truth is not None and found.item.truth.name != found.item.name:
-        truth = f"the truth {found.item.truth.name}"
+    if examination.item.truth is not None and examination.item.truth.name != examination.item.name:
+        truth = f"the truth {examination.item.truth.name}"
     belongs = f"; the input belongs to the truth {partner}" if partner else ""
-    return replace(found, kind="unrelated", reason=f"{truth} shows another photograph{belongs}")
+    return replace(examination, kind="unrelated", reason=f"{truth} shows another photograph{belongs}")
 
 
 def _partner(item: Item, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> str:

@@ -205,7 +205,7 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
 
 
 def _file_state(path: Path) -> tuple[str, int, int]:
-    """Return what changes with a file; zeros for one that can't be read, such as a broken link."""
+    """Return path, size and time of change of a file; zeros if it can't be read, as a broken link."""
     try:
         state = path.stat()
     except OSError:

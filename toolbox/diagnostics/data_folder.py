@@ -1,4 +1,4 @@
-"""A check of a data folder: pairs, sizes, gray and similar photographs, and what a run would leave out and why."""
+"""Check a data folder: pairs, sizes, gray and similar photographs, and what a run would leave out and why."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ def inspect_folder(folder: Path) -> list[Finding]:
     except DataError as error:
         return [Finding(what="pairing", ok=False, detail=str(error))]
     detail = f"{source.kind}: {len(source.items)} for training and validation, {len(source.tests)} to restore"
-    found, found_tests = examine(source.items), examine(source.tests)
-    usable = [one.item for one in found if not one.kind]
+    examinations, test_examinations = examine(source.items), examine(source.tests)
+    usable = [examination.item for examination in examinations if not examination.kind]
     findings = [
         Finding(what="pairing", ok=True, detail=detail),
-        *_sizes(found),
-        *_gray(source, found),
-        *_copies(found),
+        *_sizes(examinations),
+        *_gray(source, examinations),
+        *_copies(examinations),
         *_scenes(usable),
         *_not_used(source),
     ]
     findings += [
-        Finding(what=files.printable(one.item.name), ok=False, detail=one.reason)
-        for one in (*found, *found_tests)
-        if one.kind
+        Finding(what=files.printable(examination.item.name), ok=False, detail=examination.reason)
+        for examination in (*examinations, *test_examinations)
+        if examination.kind
     ]
-    broken = sum(bool(one.kind) for one in (*found, *found_tests))
+    broken = sum(bool(examination.kind) for examination in (*examinations, *test_examinations))
     if broken:
         detail = f"{broken} photographs can't be used; to train without them: toolbox run --skip-broken"
         findings.append(Finding(what="broken", ok=False, detail=detail))
     return findings
 
 
-def _sizes(found: Sequence[Examination]) -> Iterator[Finding]:
-    counts = Counter(one.size for one in found if one.size is not None)
+def _sizes(examinations: Sequence[Examination]) -> Iterator[Finding]:
+    counts = Counter(examination.size for examination in examinations if examination.size is not None)
     if not counts:
         return
     listed = [f"{width}x{height}: {count}" for (width, height), count in counts.most_common(LISTED)]
@@ -61,22 +61,22 @@ def _sizes(found: Sequence[Examination]) -> Iterator[Finding]:
     yield Finding(what="sizes", ok=True, detail=f"{', '.join(listed)}{more}; the smallest side has {smallest} pixels")
 
 
-def _gray(source: Source, found: Sequence[Examination]) -> Iterator[Finding]:
-    gray = [one.item.name for one in found if not one.in_colour]
+def _gray(source: Source, examinations: Sequence[Examination]) -> Iterator[Finding]:
+    gray = [examination.item.name for examination in examinations if not examination.in_colour]
     kind = "truths" if source.kind == "pairs" else "photographs"
     names = f" ({files.listed(gray, LISTED)})" if gray else ""
-    detail = f"{len(gray)} of {len(found)} {kind} are gray{names}"
+    detail = f"{len(gray)} of {len(examinations)} {kind} are gray{names}"
     if gray:
         detail += "; from these, the network learns to add no colours"
-    yield Finding(what="colour", ok=len(gray) <= len(found) / 2, detail=detail)
+    yield Finding(what="colour", ok=len(gray) <= len(examinations) / 2, detail=detail)
 
 
-def _copies(found: Sequence[Examination]) -> Iterator[Finding]:
-    copies = [one.item.name for one in found if one.is_copy]
+def _copies(examinations: Sequence[Examination]) -> Iterator[Finding]:
+    copies = [examination.item.name for examination in examinations if examination.is_copy]
     if copies:
-        detail = f"{len(copies)} of {len(found)} inputs equal their truths ({files.listed(copies, LISTED)})"
+        detail = f"{len(copies)} of {len(examinations)} inputs equal their truths ({files.listed(copies, LISTED)})"
         detail += "; from these, the network learns to change nothing"
-        yield Finding(what="copies", ok=len(copies) <= len(found) / 2, detail=detail)
+        yield Finding(what="copies", ok=len(copies) <= len(examinations) / 2, detail=detail)
 
 
 def _scenes(items: Sequence[Item]) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def _scenes(items: Sequence[Item]) -> Iterator[Finding]:
 
 
 def _not_used(source: Source) -> Iterator[Finding]:
-    """Yield a finding for the files and folders that a run passes over."""
+    """Yield a finding for the files and folders that a run does not use."""
     assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
     used = left_out.used_files(source)

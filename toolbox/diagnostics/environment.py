@@ -1,4 +1,4 @@
-"""A check of the installation: packages, devices and folders, and what to do about a fault."""
+"""Check the installation: packages, devices and folders. Each fault has its remedy."""
 
 from __future__ import annotations
 

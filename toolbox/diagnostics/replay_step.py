@@ -1,4 +1,4 @@
-"""Replay a training step with values that are not finite: is the result the same, and where do they start?"""
+"""Replay a training step with values that are not finite: find where they start, and whether the result is the same."""
 
 from __future__ import annotations
 

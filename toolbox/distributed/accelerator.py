@@ -85,7 +85,7 @@ def unscale_norm(accelerator: Accelerator, norm: Tensor) -> Tensor:
     """Return the norm of gradients of a scaled loss without the scale.
 
     In fp16 it is 0 where the scale was too large for the gradients: the scaler then lowers the scale and skips the
-    update. A scale of 1 or less is no reason for a value that is not finite.
+    update. If the scale is 1 or less, a value that is not finite has another cause.
     """
     if accelerator.scaler is None:
         return norm
@@ -137,15 +137,15 @@ def load_grad_scaler_state(accelerator: Accelerator, state: dict[str, float]) ->
 
 def _require_precision(precision: str, device: torch.device) -> None:
     if precision == "fp16" and device.type == "cpu":
-        raise UsageError("--precision fp16 needs a GPU. On a CPU take bf16 or fp32.")
+        raise UsageError("--precision fp16 needs a GPU. On a CPU, use bf16 or fp32.")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UsageError(f"--precision bf16 does not work on {torch.cuda.get_device_name(device)}. Take fp16 or fp32.")
+        raise UsageError(f"--precision bf16 does not work on {torch.cuda.get_device_name(device)}. Use fp16 or fp32.")
 
 
 def _require_one_gpu_each(device: str | None) -> None:
     if device not in (None, "cpu", "cuda"):
         raise UsageError(
-            f"--device {device}: several processes take --device cuda (one GPU each) or --device cpu. Choose the GPUs "
+            f"--device {device}: several processes need --device cuda (one GPU each) or --device cpu. Choose the GPUs "
             "with CUDA_VISIBLE_DEVICES."
         )
     processes, gpus = launcher_number("LOCAL_WORLD_SIZE", "1"), torch.cuda.device_count()

@@ -22,7 +22,7 @@ from toolbox.utils.launcher import is_local_main_process, launcher_number
 
 T = TypeVar("T")
 
-BUCKET_BYTES = 32 << 20  # of a message: long enough for the full rate of a link, short enough that several overlap
+BUCKET_BYTES = 32 << 20  # of one message: large enough for the full rate of a link, small enough that several overlap
 
 
 def world_size() -> int:
@@ -225,7 +225,7 @@ def run_with_peers(program: Callable[[], T]) -> T:
 def is_lost_peer(error: BaseException) -> bool:
     """Return whether an error means that another process has ended.
 
-    torch has no exception class for it under gloo, so the place where the error was raised decides: in a call of
+    torch has no exception class for it under gloo, so an error counts as one if it was raised in a call of
     torch.distributed, or in a call of this module. The frames of torch's dispatcher below it do not count.
     """
     if world_size() == 1 or not isinstance(error, RuntimeError):

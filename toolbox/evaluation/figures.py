@@ -33,7 +33,7 @@ _CHUNK = 100
 
 @dataclass(frozen=True, kw_only=True)
 class ExtraFigures:
-    """What is measured besides the figures that need no weights and no plugin.
+    """The figures that need weights or a plugin.
 
     Attributes:
         lpips: returns the LPIPS of a restored photograph and its truth; None: it is not measured.

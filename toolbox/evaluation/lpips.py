@@ -17,7 +17,7 @@ from toolbox.utils import files
 LAYERS = (2, 2, 3, 3, 3)
 # The least side in pixels: each block but the first halves the picture.
 MIN_SIDE = 2 ** (len(LAYERS) - 1)
-# What the input is shifted and divided by, of R, G and B in [-1, 1].
+# Mean and standard deviation that normalise R, G and B in [-1, 1].
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 

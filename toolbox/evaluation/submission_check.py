@@ -82,7 +82,7 @@ def _expected_sizes(tests: Path) -> dict[str, tuple[int, int]]:
 
 
 def _fault(archive: zipfile.ZipFile, name: str, base: str, expected: Mapping[str, tuple[int, int]]) -> str:
-    """Return what is wrong with a file of the archive besides its folder; empty if nothing is.
+    """Return what is wrong with a file of the archive, apart from being in a folder; empty if nothing is.
 
     Args:
         archive: the zip.

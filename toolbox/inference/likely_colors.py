@@ -19,7 +19,7 @@ from toolbox.inference.photo_view import make_view
 from toolbox.inference.restorer import Restorer
 
 MAX_COLORS = 8
-# Colours nearer to each other than this, on the plane of `compand`, look alike.
+# Colours nearer to each other than this, on the plane of `compand`, look the same.
 _MIN_DISTANCE = 1.1
 # Probabilities are averaged over the point and this many pixels of the grid on each side of it.
 _RADIUS = 1

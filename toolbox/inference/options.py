@@ -35,7 +35,7 @@ class RestoreOptions:
         references: the files of photographs that may show the same scene.
         reference_index: chooses from many references; None: all of them are compared with each photograph.
         hints: the file with strokes of colour for the photograph, or None.
-        palette: the file of a photograph of another scene, or None; parts that look alike get its colours. A photograph
+        palette: the file of a photograph of another scene, or None; similar parts get its colours. A photograph
             that keeps its colours does not use it.
         provenance: whether a picture of where each pixel comes from is written.
         variants: how many plausible colourings are written too, 2 to 8; 0: none.

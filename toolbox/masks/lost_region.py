@@ -19,7 +19,8 @@ from toolbox.masks import shape_fitting
 from toolbox.masks.polygon_fitting import fit_polygon
 
 # As fractions of the pixels of the photograph: the smallest flat area that is examined; the smallest shape that is
-# accepted; the largest shape for which more of the outline must differ; the stray pixels that are not worth trimming.
+# accepted; the largest shape for which more of the outline must differ; how many pixels of an area may be outside its
+# polygon.
 MIN_FLAT_AREA = 0.0005
 MIN_SHAPE_AREA = 0.0025
 SMALL_SHAPE_AREA = 0.006

@@ -34,7 +34,7 @@ def fit_polygon(same: np.ndarray, area: np.ndarray, *, margin: int, stray: int) 
         same: (H, W) bool, the pixels that have the level of the area.
         area: (H, W) bool, the connected pixels to explain, in one or more pieces.
         margin: how far from the area corners are searched, in pixels; tips are searched everywhere.
-        stray: so many pixels of the area outside the polygon are not worth trimming.
+        stray: how many pixels of the area may be outside the polygon before missed sides are looked for there.
 
     Returns:
         (H, W) bool, a subset of `same`, and whether it is the drawn polygon to the pixel; None if no polygon fits. If

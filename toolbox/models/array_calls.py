@@ -1,4 +1,4 @@
-"""Degradations and metrics as a run calls them: errors are blamed on them, and what they return is checked."""
+"""Call degradations and metrics in a run: check what they return, and name them in their errors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Call components and check what they return: type, shape and dtype, and whether they wrote into their inputs.
 
-The checks read only what the host knows, so that no call waits for the device. The first call of each component also
+The checks need no values from the device, so that no call waits for it. The first call of each component also
 compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace, and puts back what
 it changes of the process.
 """
@@ -35,7 +35,7 @@ class WatchedComponent:
     Attributes:
         entry: its entry in the catalog; None for a network that no recipe names.
         calls: the number of calls so far.
-        trains: whether its values should have gradients; False once this was looked at.
+        trains: whether its values should have gradients; False once this was checked.
         unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
     """
 
@@ -50,12 +50,12 @@ class WatchedComponent:
 
 
 def attach(network: nn.Module, entry: Entry) -> None:
-    """Remember which component a network is."""
+    """Record which component a network is."""
     network.__dict__[ATTRIBUTE] = WatchedComponent(entry=entry)
 
 
 def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
-    """Report the errors of a network that wraps another for the component that is wrapped."""
+    """Let errors of a network that wraps another name the component of the wrapped one."""
     if hasattr(network, ATTRIBUTE):
         wrapper.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
 

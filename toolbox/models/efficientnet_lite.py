@@ -67,7 +67,7 @@ class SeparableBlock(nn.Module):
         self.bn2 = _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Bring (B, inputs, H, W) to (B, outputs, H, W)."""
+        """Map (B, inputs, H, W) to (B, outputs, H, W)."""
         return self.bn2(self.conv_pw(_relu6(self.bn1(self.conv_dw(x)))))
 
 
@@ -87,7 +87,7 @@ class InvertedResidual(nn.Module):
         self.bn3 = _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Bring (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
         y = _relu6(self.bn1(self.conv_pw(x)))
         y = _relu6(self.bn2(self.conv_dw(y)))
         y = self.bn3(self.conv_pwl(y))

@@ -1,4 +1,7 @@
-"""The weights that networks of a new run start from: `init` in a recipe. What fits is loaded; the rest is named."""
+"""The weights that networks of a new run start from: `init` in a recipe.
+
+Tensors that fit are loaded; others are reported.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ SETTINGS_SHOWN = 4  # of the settings that differ, in a line
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What of stored weights fits a network.
+    """Which tensors of stored weights fit a network.
 
     Attributes:
         tensors: those that fit.
@@ -102,7 +105,9 @@ def describe_fit(name: str, init: str, stored: StoredWeights, fit: Fit, plan: Pl
     more = f"; and {len(differences) - SETTINGS_SHOWN} more" if len(differences) > SETTINGS_SHOWN else ""
     if not fit.tensors:
         raise WeightsError(f"Nothing of {files.printable(init)} fits the {name}: {words}{more}.")
-    return f"{start}{len(fit.tensors)} of {total} tensors fit, the others start anew: {words}{more}."
+    return (
+        f"{start}{len(fit.tensors)} of {total} tensors fit, the others keep their random initial values: {words}{more}."
+    )
 
 
 def setting_differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:

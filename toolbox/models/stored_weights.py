@@ -68,7 +68,7 @@ class StoredWeights:
 
 
 def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str = "generator") -> StoredWeights:
-    """Return what `weights` stands for: the weights of a path if it looks like one, else those of a published name.
+    """Return the weights that `weights` names: those of a path if it looks like one, else published ones.
 
     Args:
         weights: a published name, as ``NAME`` or ``weights:NAME``; a .safetensors file; a checkpoint; or a run folder,

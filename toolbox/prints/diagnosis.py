@@ -1,4 +1,4 @@
-"""What a photograph of a print needs: a diagnosis by figures, and the corrections that follow from it for certain."""
+"""What a photograph of a print needs: a diagnosis by figures, and the corrections that are certainly needed."""
 
 from __future__ import annotations
 

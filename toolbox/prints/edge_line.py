@@ -10,7 +10,8 @@ _SAMPLES = 96
 _MIN_STEP = 6.0
 # A peak of the change across a side is clear if it has this fraction of the strongest one of its sample.
 _CLEAR_PEAK = 0.35
-# A line is the sheet's edge if it has this fraction of the peaks of the line with the most, and none is farther out.
+# A line is the sheet's edge if it has this fraction of the peaks of the line with the most, and is the outermost such
+# line.
 _OUTER_VOTES = 0.8
 
 
@@ -20,7 +21,7 @@ def edge_line(lab: np.ndarray, start: np.ndarray, end: np.ndarray, max_shift: fl
     Args:
         lab: the photograph, (h, w, 3) float32, in L*a*b*.
         start: (2,) x and y of one end of the side.
-        end: (2,) its other end; what is to the right of the way there is inside.
+        end: (2,) its other end. The inside of the sheet is to the right of the direction from start to end.
         max_shift: how far the edge may be from the side, in pixels.
 
     Returns:

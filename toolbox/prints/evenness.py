@@ -19,8 +19,8 @@ _LUMA_OFFSET = 12.0
 _ROUNDS = 12
 # The residual below which the norm is quadratic.
 _RESIDUAL = 0.003
-# How strongly coefficients are pulled to zero, for each measured gradient: those of a radial field less than those of
-# others, which are as often the scene's: a sky above, a field below.
+# The regularisation of the coefficients, per measured gradient. It is weaker for radial fields: other fields are often
+# those of the scene, such as a sky above and a field below.
 _RADIAL_RIDGE, _OTHER_RIDGE = 0.02, 1.0
 _FREQUENCIES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2))
 # The largest factor by which a dark part is made lighter.

@@ -54,7 +54,7 @@ def contrast_curve(copy: WorkingCopy, strength: float) -> tuple[float, float]:
     gain = (bright - dark) / max(light - shadow, 1e-3)
     offset = dark - gain * shadow
     if gain > _MAX_GAIN:
-        # The middle stays where it is, as far as shadows and highlights stay in the range.
+        # The middle stays the same, unless shadows or highlights would then leave the range.
         gain = _MAX_GAIN
         offset = float(np.clip((1 - gain) * (shadow + light) / 2, dark - gain * shadow, bright - gain * light))
     return strength * offset, 1 + strength * (gain - 1)

@@ -69,7 +69,7 @@ def find_sheet(rgb: np.ndarray) -> Sheet | None:
         for threshold in _MIN_DISTANCES:
             corners = _first_corners(distance > threshold)
             found = None if corners is None else _refine(lab, corners)
-            # Of a sheet and the picture on it, the sheet.
+            # The largest: the picture on a sheet may be found too.
             if found is not None and (best is None or found.area > best.area):
                 best = replace(found, surroundings=_surroundings(distance, found.corners))
     if best is None:

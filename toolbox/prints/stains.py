@@ -1,4 +1,4 @@
-"""Lift stains: where the picture shows under a stain, correct the level and the tint, and keep the detail."""
+"""Lift (remove) stains: where the picture shows under a stain, correct the level and the tint, and keep the detail."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _smooth_by_depth(values: np.ndarray, radius: np.ndarray) -> np.ndarray:
 
 
 def _is_sound(stain: _Stain) -> bool:
-    """Return whether the levels inside are as those outside, as far as the picture around them lets it be seen."""
+    """Return whether the levels inside are as those outside, within the variation of the picture around them."""
     width = _width(stain)
     distance = cv2.distanceTransform((~stain.inside).astype(np.uint8), cv2.DIST_L2, 3)
     ring, core = stain.known & (distance <= RIM), (stain.depth > RIM) & (stain.depth <= RIM + width)

@@ -14,7 +14,7 @@ _KINDS = {
     "toned": "toned, as a sepia print: `toolbox restore` replaces the tone by colours; --tone keep keeps it",
     "colour": "in colour: `toolbox restore` keeps the colours",
 }
-# What is worth a word, though nobody can tell it from the scene.
+# From these figures on, a property is named although it may be that of the scene.
 _VISIBLE_CORNERS, _VISIBLE_CAST, _LOW_CONTRAST = 0.25, 12.0, 0.6
 _RED = (255, 0, 0)
 

@@ -72,7 +72,7 @@ def picture_area(luma: np.ndarray) -> np.ndarray:
 
 
 def _mount_widths(luma: np.ndarray) -> tuple[int, int]:
-    """Return how many rows at the start and at the end are a mount; (0, 0) if they are not alike."""
+    """Return how many rows at the start and at the end are a mount; (0, 0) if their levels differ."""
     low, middle, high = np.percentile(luma, (15, 50, 85), axis=1)
     is_flat = high - low <= _MOUNT_RANGE
     ends = []

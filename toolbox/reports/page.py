@@ -145,7 +145,7 @@ def pictures(figures: Sequence[str]) -> str:
 
 
 def slides(name: str, pictures: Sequence[tuple[str, str]]) -> str:
-    """Return pictures of which one is shown at a time, the last one at first; arrow keys go through them.
+    """Return pictures of which one is shown at a time, first the last one; arrow keys show the others.
 
     Args:
         name: tells several such groups on a page apart.

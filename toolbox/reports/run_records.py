@@ -172,7 +172,7 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _is_record(record: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Return whether a value is a table in which the entries that every reader takes for granted have their types."""
+    """Return whether a value is a table with the entries that every reader needs, of the right types."""
     if not isinstance(record, dict):
         return False
     tables = ("warning", "epoch_end", "validation")

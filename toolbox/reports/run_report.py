@@ -127,7 +127,7 @@ def _previews(folder: Path) -> list[str]:
         most //= 2
     if not pictures:
         return [paragraph("There are no previews yet.")]
-    hint = "Each row: input, restored, truth. Choose an epoch, or go through them with the arrow keys."
+    hint = "Each row: input, restored, truth. Choose an epoch, or use the arrow keys."
     return [paragraph(hint), slides("preview", pictures)]
 
 
