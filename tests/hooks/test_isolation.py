@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from catalogs import plugin, registries
@@ -15,9 +16,10 @@ from commands import invoke, plugin_status, run_python
 from toolbox import LossSpec
 from toolbox.config.binding import bind_component
 from toolbox.hooks import blame, catalog, manager
-from toolbox.hooks.isolation import SETTINGS, PluginWarning
+from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.hooks.manager import Candidate, PluginRecord
 from toolbox.hooks.plugin_output import component_output_to_stderr
+from toolbox.hooks.process_settings import SETTINGS
 from toolbox.models.build import build_component
 
 LOUD = """
@@ -108,6 +110,20 @@ CHANGES = {
     "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
     "torch's precision of matrix products": "import torch; torch.set_float32_matmul_precision('medium')",
     "OpenCV's number of threads": "import cv2; cv2.setNumThreads(3)",
+    "the command line": "import sys; sys.argv[:] = ['other']",
+    "the garbage collection": "import gc; gc.disable()",
+    "torch's deterministic algorithms": "import torch; torch.use_deterministic_algorithms(True)",
+    "torch's search for anomalies": "import torch; torch.autograd.set_detect_anomaly(True)",
+    "cuDNN's benchmark": "import torch; torch.backends.cudnn.benchmark = True",
+    "Pillow's limit of pixels": "import PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None",
+    "Pillow's handling of truncated images": "import PIL.ImageFile; PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True",
+}
+# What is put back only after a plugin is loaded.
+CHANGES_AT_LOAD = {
+    "the warning filters": "import warnings; warnings.filterwarnings('ignore')",
+    "the umask": "import os; os.umask(0o777)",
+    "sys.stdout": "import io, sys; sys.stdout = io.StringIO()",
+    "sys.stderr": "import io, sys; sys.stderr = io.StringIO()",
 }
 
 
@@ -142,6 +158,20 @@ def test_what_a_plugin_changes_is_put_back_and_named(name):
     with pytest.warns(PluginWarning, match=f"Loss 'rigged' of the plugin 'stranger' changed {name} when it was built"):
         build_component(bind_component(built, "loss", "rigged", {}))
     assert values() == before
+
+
+@pytest.mark.parametrize("name", CHANGES_AT_LOAD)
+def test_what_an_import_changes_is_put_back(name):
+    before = values()
+    with isolated("load") as changed:
+        change(CHANGES_AT_LOAD[name])()
+    assert changed == [name] and values() == before
+
+
+def test_narrow_warning_filters_of_an_import_stay():
+    with warnings.catch_warnings(), isolated("load") as changed:
+        warnings.filterwarnings("ignore", message="numpy.dtype size changed")
+    assert changed == []
 
 
 def test_a_seed_in_build_is_put_back_and_drawing_is_allowed():
