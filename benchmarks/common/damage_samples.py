@@ -117,10 +117,10 @@ def _work(
     cv2.setNumThreads(1)
     random = np.random.default_rng(seed)
     sizes, chances = list(SIZES), np.array(list(SIZES.values()))
-    while not stopped.is_set():
+    while not _ended(stopped):
         size = int(random.choice(sizes, p=chances / chances.sum()))
         portion: list[np.ndarray] = []
-        while len(portion) < PORTION and not stopped.is_set():
+        while len(portion) < PORTION and not _ended(stopped):
             try:
                 portion.append(make_sample(random, size, photographs, artefacts))
             except Exception:
@@ -129,8 +129,14 @@ def _work(
             _send(np.stack(portion), portions, stopped)
 
 
+def _ended(stopped: Any) -> bool:
+    """Return whether the process is told to stop, or the process that started it has ended."""
+    parent = multiprocessing.parent_process()
+    return bool(stopped.is_set()) or parent is None or not parent.is_alive()
+
+
 def _send(item: np.ndarray | str, portions: Any, stopped: Any) -> None:
-    while not stopped.is_set():
+    while not _ended(stopped):
         try:
             return portions.put(item, timeout=1)
         except queue.Full:
