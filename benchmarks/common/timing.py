@@ -19,6 +19,7 @@ from typing import Any
 
 import click
 
+from toolbox.utils.processor import processor_name
 from toolbox.utils.versions import find_version
 
 PACKAGES = (
@@ -84,7 +85,7 @@ def environment() -> dict[str, Any]:
         "command": " ".join(
             ["python -m benchmarks", *(Path(word).name if "/" in word else word for word in sys.argv[1:])]
         ),
-        "processor": _processor(),
+        "processor": processor_name() or "unknown",
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
@@ -115,11 +116,3 @@ def markdown_rows(result: Mapping[str, Any]) -> list[str]:
         times = f"{seconds['median']:.4f} ({seconds['least']:.4f} to {seconds['most']:.4f})"
         lines.append(f"| {name} | {times} | {factor} |")
     return lines
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

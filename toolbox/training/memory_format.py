@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -32,6 +31,7 @@ from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_context import discriminate
 from toolbox.utils import files
 from toolbox.utils.paths import cache_dir
+from toolbox.utils.processor import processor_name
 
 FORMAT_VERSION = 1  # raised when the measurement changes, so that old choices are not used
 DEFAULT = "channels-last"
@@ -191,17 +191,9 @@ def _cache_path(settings: Settings, state: TrainState, accelerator: Accelerator,
     ]
     environment: list[Any] = [torch.__version__, device_name(accelerator.device), settings.training.precision]
     if accelerator.device.type == "cpu":
-        environment += [_processor(), torch.get_num_threads(), os.environ.get("ONEDNN_MAX_CPU_ISA", "")]
+        environment += [processor_name(), torch.get_num_threads(), os.environ.get("ONEDNN_MAX_CPU_ISA", "")]
     key = hashlib.sha256(json.dumps([FORMAT_VERSION, environment, shape, networks]).encode()).hexdigest()
     return cache_dir() / "memory-format" / f"{key}.json"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _read(path: Path) -> MemoryFormatChoice | None:
