@@ -58,7 +58,7 @@ def network(name: str) -> Fill:
 
 
 def seed_of(name: str) -> int:
-    """Return the number that a name stands for: the order of the photographs, and the seed of their holes."""
+    """Return a number for a name, by which the photographs are ordered; it is also the seed of their holes."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
@@ -90,7 +90,7 @@ def read_cases(folder: Path) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]
 
 
 def measure(cases: Iterator[Any], fills: dict[str, Fill], distance: Lpips | None, sheets: Path | None) -> list[Any]:
-    """Return a record for every case: the figures of each fill, times in turn with Telea's."""
+    """Return a record for every case: the figures of each fill, timed alternately with Telea."""
     records, pictures = [], []
     for name, kind, gray, mask in cases:
         damaged = np.where(mask, 0, gray).astype(np.uint8)
@@ -186,7 +186,9 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--split", type=click.Path(path_type=Path), help="A CSV with the columns file and set.")
 @click.option("--part", default="test", show_default=True, help="The part of the split to fill.")
 @click.option("--count", default=100, show_default=True, help="Photographs of it.")
-@click.option("--most", default=512, show_default=True, help="Their middle is taken, so many pixels a side at most.")
+@click.option(
+    "--most", default=512, show_default=True, help="Only their middle is filled, at most this many pixels a side."
+)
 @click.option(
     "--leave", multiple=True, help="The name of a photograph to leave out, such as one whose result was seen before."
 )

@@ -75,7 +75,7 @@ def make_sample(
     if random.random() < AGED:
         gray = age(gray, random)
     labels = np.zeros(gray.shape, np.uint8)
-    # Damage of twice the size stands for a photograph of which the crop is a part.
+    # With damage of twice the size, the crop is like a part of a photograph of twice the size.
     scale = math.exp(random.uniform(0, math.log(max(1.3, 2 * 384 / size)))) if random.random() < 0.7 else 1.0
     if random.random() < DAMAGED:
         kinds = [kind for kind in KINDS if random.random() < CHANCES[kind]] or [str(random.choice(KINDS))]

@@ -66,7 +66,7 @@ def _stroke(draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], width:
 
 
 def photo(path: Path, most: int = 512) -> np.ndarray:
-    """Return the middle of a photograph, at most so many pixels a side, (H, W, 3) uint8 RGB."""
+    """Return the middle of a photograph, at most `most` pixels a side, (H, W, 3) uint8 RGB."""
     with Image.open(path) as image:
         width, height = image.size
         across, down = min(width, most), min(height, most)

@@ -97,7 +97,7 @@ def simulate_print(
     labels = np.zeros(gray.shape, np.uint8)
     if random.random() >= sound:
         kinds = [kind for kind in KINDS if random.random() < CHANCES[kind]] or [KINDS[int(random.integers(len(KINDS)))]]
-        # In training crops, damage of twice the size stands for a photograph of which the crop is a part.
+        # With damage of twice the size, a training crop is like a part of a photograph of twice the size.
         scale = math.exp(random.uniform(0, math.log(2.2)))
         gray, labels = lay_damage(gray, random, kinds=kinds, low=low, high=high, scale=scale, artefacts=artefacts)
         if worn and random.random() < worn:

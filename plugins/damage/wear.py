@@ -105,6 +105,6 @@ def _wear(
 
 
 def _join(mask: np.ndarray, gap: float) -> np.ndarray:
-    """Return a mask (H, W) bool without gaps of up to so many pixels."""
+    """Return a mask (H, W) bool with the gaps of up to `gap` pixels closed."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * math.ceil(gap / 2) + 1,) * 2)
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel) > 0)

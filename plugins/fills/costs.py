@@ -70,6 +70,7 @@ def seam_costs(scale: Scale, sources: np.ndarray) -> np.ndarray:
     squares = np.square(copies).sum(2)
     seams = squares[:, :, None] + squares[:, None, :] - 2 * copies @ copies.transpose(0, 2, 1)
     np.sqrt(np.maximum(seams, 0, out=seams), out=seams)
-    # Divided by the contrast of both copies: otherwise flat content would always win, since its seams are the faintest.
+    # Divided by the contrast of both copies: otherwise flat content would always be chosen, since its seams are the
+    # faintest.
     seams /= contrasts[:, :, None] + contrasts[:, None, :] + 2 * MIN_CONTRAST
     return seams

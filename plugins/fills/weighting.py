@@ -23,7 +23,7 @@ MAX_DEPTH = 64
 # Pixels across which factors and weights are averaged.
 BLUR = 5
 FEATURES = 6
-# The network is computed for so many rows at once, to bound the memory.
+# The network is computed for this many rows at a time, to limit the memory.
 ROWS = 64
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]

@@ -203,7 +203,7 @@ def toolbox_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="lion",
-            summary="The default with timm's Lion, a warm-up, a cosine by the step, and clipped gradients",
+            summary="The default with timm's Lion, a warm-up, a cosine over the steps, and clipped gradients",
             path=RECIPES / "lion.toml",
         )
     ]

@@ -1,4 +1,4 @@
-"""The arguments of `toolbox restore`, and the options that they stand for."""
+"""The arguments of `toolbox restore`, and the options that are made from them."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 from pydantic import BaseModel
 
-# Settings of components, and names that other programs use, with the settings of recipes that they stand for.
+# Settings of components, and names that other programs use, with the settings of recipes that they correspond to.
 KEYS = {
     "lr": "generator.optimizer.lr",
     "learning_rate": "generator.optimizer.lr",

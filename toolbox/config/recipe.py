@@ -137,7 +137,7 @@ def parse(text: str, origin: str) -> Tree:
 
 
 def _with_new_names(tree: Tree) -> Tree:
-    """Return the tables with old names of settings replaced; a new name that is there too wins."""
+    """Return the tables with old names of settings replaced; if both names are there, the new one counts."""
     for (table, old), new in RENAMED_KEYS.items():
         values = tree.get(table)
         if isinstance(values, dict) and old in values:

@@ -14,7 +14,7 @@ from toolbox.utils.limits import MIN_TILE
 
 
 def _name_to_table(value: object) -> object:
-    """Return the name of a component as the table that it stands for."""
+    """Return the table ``{"name": value}`` for the name of a component, and other values unchanged."""
     return {"name": value} if isinstance(value, str) else value
 
 

@@ -18,7 +18,7 @@ WINDOW = 7
 WEIGHTS = (0.2, 0.4, 0.4)
 
 _STRIP_ROWS = 24
-# Stands for an infinitely small constant: it vanishes beside any whole number, and makes 0/0 its limit, 1.
+# Stands for an infinitely small constant: it is negligible beside any whole number, and replaces 0/0 by its limit, 1.
 _TINY = 1e-100
 
 

@@ -27,7 +27,7 @@ def weighted_blur(values: np.ndarray, weight: np.ndarray, sigma: float, floor: f
         values: (h, w) or (h, w, C) float32.
         weight: (h, w) float32 of 0 or more, not 0 everywhere.
         sigma: pixels, of the narrowest surroundings.
-        floor: a local weight of so much counts as enough.
+        floor: a local weight of this much is enough.
     """
     largest = max(values.shape[:2])
     deep = weight if values.ndim == 2 else weight[..., None]

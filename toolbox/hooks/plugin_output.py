@@ -84,7 +84,8 @@ _program_stdout: list[int] = []
 def _own_descriptor(stdout: Any) -> Iterator[Any]:  # noqa: ANN401 - any text stream
     """Yield a stream to the program's stdout with a descriptor of its own; descriptor 1 leads to stderr meanwhile.
 
-    C libraries and child processes of components write to descriptor 1, and no call of them can be told apart there.
+    C libraries and child processes of components write to descriptor 1, and there their output can't be attributed to a
+    call.
     """
     try:
         if stdout.fileno() != 1:

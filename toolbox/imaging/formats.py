@@ -150,7 +150,7 @@ def format_of_content(data: bytes) -> ImageFormat | None:
 
 
 def format_of_path(path: Path) -> ImageFormat | None:
-    """Return the format that the suffix of a path stands for; None if it is not in the table or can't be decoded."""
+    """Return the format of the suffix of a path; None if it is not in the table or can't be decoded."""
     row = _BY_SUFFIX.get(path.suffix.lower())
     return row if row and row.has_decoder() else None
 

@@ -33,7 +33,7 @@ _TRANSFERS: dict[int, tuple[float, ...]] = {
     13: _SRGB_CURVE,
 }
 _HDR = {16: "PQ", 18: "HLG"}
-# gAMA values this close to 1/2.2 stand for sRGB, whose curve they can't describe.
+# gAMA values this close to 1/2.2 mean sRGB, whose curve they can't describe.
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.005
 _XY_TOLERANCE = 0.003
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])

@@ -20,7 +20,7 @@ MAX_TONE_CHROMA = 50.0
 # The margins that may be a mount or a frame, as a fraction of the short side.
 _MARGIN = 0.1
 # The fraction of the rest that marks on a print (a stain, handwriting) cover at most. Without them a print is this
-# close to its tone: so many levels at the 95th percentile of larger squares, and more for a strong tone, because of
+# close to its tone: this many levels at the 95th percentile of larger squares, and more for a strong tone, because of
 # JPEG. If it is further away, only small marks are left out. Chosen on development photographs: docs/restore.md.
 _MAX_MARKS = 0.12
 _MAX_REST_RESIDUAL = 1.4

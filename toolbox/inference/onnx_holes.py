@@ -139,5 +139,5 @@ def _bounds(values: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
 
 def _scatter(target: Tensor, index: Tensor, values: Tensor, reduce: str) -> Tensor:
     """Return whole numbers (N,) with the least or greatest of the values at each index."""
-    # The exporter loses the type of the result, which the cast tells it.
+    # The exporter loses the type of the result; the cast restores it.
     return target.scatter_reduce(0, index, values, reduce).to(torch.int64)

@@ -113,7 +113,7 @@ def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
 
 
 def _photos_of(path: Path, out: Path, left_out: LeftOut) -> list[tuple[Path, Path]]:
-    """Return the photographs that `path` stands for, each with its path below the folder that was named."""
+    """Return the photographs at `path`, a file or a folder, each with its path below the folder that was named."""
     files.require_readable(path, "")
     if os.path.isdir(path):
         require_separate_folder(out, path, "the photographs'")

@@ -261,7 +261,7 @@ def _measure_shape(kind: str, gray: np.ndarray, value: int, box: Box, mask: np.n
 
 
 def _is_painted(shape: Shape, pixels: int) -> bool:
-    """Return whether a shape was painted over a photograph of so many pixels, and is not part of the picture."""
+    """Return whether a shape was painted over a photograph of `pixels` pixels, and is not part of the picture."""
     area = np.count_nonzero(shape.mask) / pixels
     if area < MIN_SHAPE_AREA or shape.leak > (0.35 if area > SMALL_SHAPE_AREA else 0.15):
         return False

@@ -69,7 +69,7 @@ def fit_polygon(same: np.ndarray, area: np.ndarray, *, margin: int, stray: int) 
 def _missed_pieces(
     rest: np.ndarray, steps: np.ndarray, points: np.ndarray, lines: np.ndarray, stray: int
 ) -> np.ndarray:
-    """Return the pieces of `rest` (H, W), the area outside the polygon, that belong to the polygon nevertheless."""
+    """Return the pieces of `rest` (H, W), the area outside the polygon, that nevertheless belong to it."""
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(rest.astype(np.uint8), connectivity=8)
     belongs = stats[:, 4] > MAX_CHANCE_PIECE
     if np.count_nonzero(rest) > stray:

@@ -20,7 +20,7 @@ from toolbox.prints.working_copy import make_working_copy
 # The side at which the toning of a faded print is measured, in pixels.
 _TONING_SIDE = 512
 Crop = Literal["none", "print"]
-# The corrections that a diagnosis can ask for. Uneven light can't be told from the scene's.
+# The corrections that a diagnosis can ask for. Uneven light can't be distinguished from that of the scene.
 DIAGNOSED = ("crop", "contrast", "cast")
 
 

@@ -18,9 +18,9 @@ from toolbox.prints.levels import LIGHT_LEVEL, SHADOW_LEVEL, tone_points
 from toolbox.prints.sheet import Sheet, cut_sheet, find_sheet
 from toolbox.prints.working_copy import WorkingCopy, make_working_copy
 
-# Chosen on the development photographs: the figures are in docs/prints.md.
-# The shadows of a faded print have a cast if their chroma in L*a*b* is over this. In one that is not faded, a cast
-# can't be told from the light and the colours of the scene.
+# Chosen on the development photographs: the figures are in docs/prints.md. The shadows of a faded print have a cast if
+# their chroma in L*a*b* is over this. In one that is not faded, a cast can't be distinguished from the light and the
+# colours of the scene.
 _MIN_CAST_CHROMA = 8.0
 # A sheet is certain with this fraction of its outline, of the photograph, and of surroundings that look like a table.
 CERTAIN_SUPPORT, _CERTAIN_AREA, _CERTAIN_SURROUNDINGS = 0.94, 0.12, 0.95
@@ -35,11 +35,11 @@ class Diagnosis:
 
     Attributes:
         kind: "gray", "toned" (as a sepia print) or "colour".
-        sheet: the sheet, if the photograph shows a print on a table for certain, else None.
+        sheet: the sheet, if the photograph certainly shows a print on a table, else None.
         contrast: the contrast that is left, as a fraction of that of a good print.
-        is_faded: whether it is faded for certain.
+        is_faded: whether it is certainly faded.
         cast: the chroma of its shadows in L*a*b*, 0 for a gray or toned print.
-        has_cast: whether its dyes have faded differently for certain.
+        has_cast: whether its dyes have certainly faded differently.
         darker_corners: by which fraction the corners are darker than the lightest part; the light of the scene can be
             the cause.
         damage: the fraction of the pixels with each kind of damage that a detector found.
@@ -56,7 +56,7 @@ class Diagnosis:
 
     @property
     def corrections(self) -> Corrections:
-        """The corrections that the print needs for certain. Uneven light is never certain."""
+        """The corrections that the print certainly needs. Uneven light is never certain."""
         return Corrections(
             crop="print" if self.sheet is not None else "none",
             contrast=float(self.is_faded),
@@ -98,7 +98,7 @@ def diagnose(rgb: np.ndarray, lost: np.ndarray | None = None, *, may_be_on_table
 
 
 def find_certain_sheet(rgb: np.ndarray) -> Sheet | None:
-    """Return the sheet of a print on a table, (H, W, 3) uint8 RGB, if there is one for certain; else None."""
+    """Return the sheet of a print on a table, in a photograph (H, W, 3) uint8 RGB; None unless it is certain."""
     sheet = find_sheet(rgb)
     if sheet is None or sheet.support < CERTAIN_SUPPORT or sheet.area < _CERTAIN_AREA:
         return None

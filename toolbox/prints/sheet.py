@@ -58,7 +58,7 @@ class Sheet:
 
 
 def find_sheet(rgb: np.ndarray) -> Sheet | None:
-    """Return the sheet of a print in a photograph, (H, W, 3) uint8 RGB, or None if there is none for certain."""
+    """Return the sheet of a print in a photograph, (H, W, 3) uint8 RGB; None if none was found."""
     height, width = rgb.shape[:2]
     small = shrink(rgb, _SIDE)
     if min(small.shape[:2]) < 32:

@@ -44,7 +44,7 @@ def describe_diagnosis(diagnosis: Diagnosis) -> list[tuple[str, str]]:
 
 
 def helpful_options(diagnosis: Diagnosis) -> list[str]:
-    """Return the options of `toolbox restore` that the print needs for certain."""
+    """Return the options of `toolbox restore` that the print certainly needs."""
     needed = diagnosis.corrections
     options = ["--crop print"] if needed.crop == "print" else []
     options += [f"--{name} {getattr(needed, name):g}" for name in ("contrast", "cast") if getattr(needed, name)]

@@ -12,7 +12,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 480, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 12, 10, 24
-# Eight colours that can be told apart on white and on black, also by most colour-blind readers (Okabe and Ito 2008).
+# Eight colours that can be distinguished on white and on black, also by most colour-blind readers (Okabe and Ito 2008).
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#7f7f7f")
 MAX_POINTS = 300
 # Positive values with a larger ratio are drawn on a logarithmic axis: the small ones would be a flat line.

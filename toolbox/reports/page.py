@@ -148,7 +148,7 @@ def slides(name: str, pictures: Sequence[tuple[str, str]]) -> str:
     """Return pictures of which one is shown at a time, first the last one; arrow keys show the others.
 
     Args:
-        name: tells several such groups on a page apart.
+        name: distinguishes several such groups on a page.
         pictures: (caption, picture), the pictures as in `figure`.
     """
     parts = []

@@ -33,7 +33,7 @@ class RunFiles:
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
-        label: a name that tells it apart from other runs; empty: the name of the folder.
+        label: a name that distinguishes it from other runs; empty: the name of the folder.
     """
 
     folder: Path

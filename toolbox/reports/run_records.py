@@ -91,7 +91,7 @@ class BestWeights:
     figures: Mapping[str, float | None] = field(default_factory=dict)
 
 
-# The entry of `RunSummary.measured_on` that stands for the photographs.
+# The entry of `RunSummary.measured_on` for the photographs.
 VALIDATION_PHOTOS = "the validation photographs"
 
 

@@ -28,7 +28,7 @@ STALLED_LOSS = 0.95
 # trained weights may be like that.
 EARLY_ACCURACY = 0.62
 EARLY_STALLED_LOSS = 0.97
-# Overfitting: so many validations in a row are worse than the best one by VALIDATION_RISE while the training loss is
+# Overfitting: this many validations in a row are worse than the best one by VALIDATION_RISE while the training loss is
 # better by TRAINING_FALL.
 WORSE_VALIDATIONS = 3
 VALIDATION_RISE = 1.1

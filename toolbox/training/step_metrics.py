@@ -95,7 +95,7 @@ def finish_record(pending: PendingRecord) -> tuple[StepTerms, bool]:
     """Return the record of a step, and whether a process asked to stop. Waits for the device.
 
     Raises:
-        NonFiniteError: a term is not finite, in all processes alike.
+        NonFiniteError: a term is not finite; raised in all processes.
     """
     terms, stop_requested = read_terms(pending)
     record = StepTerms(step=pending.step, terms=terms, names=pending.batch.names)
