@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from toolbox.errors import DataError, OutputError
+from toolbox.errors import DataError, OutputError, UsageError
 from toolbox.utils import files, temporary_files
 
 
@@ -240,3 +240,12 @@ def test_printable_fits_in_one_line():
     text = files.printable("a\nb\x1b[31m\udcff가.png")
     assert text == "a\\nb\\x1b[31m\\udcff가.png"
     text.encode("utf-8")
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    files.require_file(tmp_path / "file", "--hints")
+    with pytest.raises(UsageError, match=r"--hints .* is a folder; name a file"):
+        files.require_file(tmp_path, "--hints")
+    with pytest.raises(UsageError, match="--hints .*: there is no such file"):
+        files.require_file(tmp_path / "missing", "--hints")

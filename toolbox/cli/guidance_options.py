@@ -11,6 +11,7 @@ import click
 
 from toolbox.cli.common import FilePath, option_group
 from toolbox.errors import UsageError
+from toolbox.utils import files
 from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 
 if TYPE_CHECKING:
@@ -78,20 +79,15 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
 
     if values.reference and values.keep == "none":
         raise UsageError("--reference and --keep none can't be combined: with none, no pixel is known; leave one out.")
-    if values.hints is not None:
-        if count > 1:
-            raise UsageError(f"--hints {values.hints} is for one photo, not for {count}; restore that photo alone.")
-        if values.keep not in ("auto", "luma"):
-            raise UsageError(f"--hints and --keep {values.keep} can't be combined: it gives no new colours.")
-        if not values.hints.is_file():
-            raise UsageError(f"--hints {values.hints}: there is no such file.")
-    if values.palette is not None:
-        if values.keep not in ("auto", "luma"):
-            raise UsageError(f"--palette and --keep {values.keep} can't be combined: it gives no new colours.")
-        if not values.palette.is_file():
-            raise UsageError(f"--palette {values.palette}: there is no such file.")
-    if values.variants is not None and values.keep not in ("auto", "luma"):
-        raise UsageError(f"--variants and --keep {values.keep} can't be combined: it gives no new colours.")
+    if values.hints is not None and count > 1:
+        name = files.printable(values.hints)
+        raise UsageError(f"--hints {name} is for one photo, not for {count}; restore that photo alone.")
+    for option in ("hints", "palette", "variants"):
+        if getattr(values, option) is not None and values.keep not in ("auto", "luma"):
+            raise UsageError(f"--{option} and --keep {values.keep} can't be combined: it gives no new colours.")
+    for option, path in (("--hints", values.hints), ("--palette", values.palette)):
+        if path is not None:
+            files.require_file(path, option)
     return {
         "references": find_references(values.reference),
         "hints": values.hints,

@@ -41,8 +41,10 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
             items=_truths(find_images(root / "photos")),
             tests=_truths(find_images(root / "test")),
         )
-    if not folder.is_dir():
-        raise UsageError(f"--data {folder}: there is no such folder. It should contain {LAYOUT}.")
+    try:
+        files.require_folder(folder, "--data")
+    except UsageError as error:
+        raise UsageError(f"{error} It should contain {LAYOUT}.") from error
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
         return _open_competition(folder, min_count)
     photos = find_images(folder)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
-from toolbox.errors import DataError, PluginError, ToolboxError, UsageError, named, one_line
+from toolbox.errors import DataError, PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.source_spec import Item, Source
+from toolbox.utils.files import require_readable
 from toolbox.utils.image_ref import ImageRef
 
 
@@ -45,8 +46,7 @@ def open_validation(plan: Plan) -> tuple[Item, ...]:
     if not text:
         return ()
     location = Path(text)
-    if not location.exists():
-        raise UsageError(f"split.validation_data {location}: there is no such file or folder.")
+    require_readable(location, "split.validation_data")
     return open_photos(plan, location)
 
 

@@ -192,8 +192,8 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
 def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure: float) -> None:
     """Write the evaluated generator as the best weights, of this step and figure, and record them in the summary."""
     folder = run.options.folder
-    # Using the weights needs no observers. It needs the training step only if that says that the network restores no
-    # pictures.
+    # Nobody who uses the weights needs the observers. The training step is needed only for a network that restores no
+    # pictures: it says so.
     omitted = {"observer": (), "step": ()} if run.state.restores else {"observer": ()}
     plan = replace(run.plan, components={**run.plan.components, **omitted})
     header = WeightsHeader(

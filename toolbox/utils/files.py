@@ -71,6 +71,13 @@ def require_folder(path: Path, option: str = "") -> None:
         raise UsageError(f"{option} {printable(path)}: there is no such folder.".strip())
 
 
+def require_file(path: Path, option: str = "") -> None:
+    """Raise UsageError if a file that the user named does not exist or can't be accessed; see `require_readable`."""
+    require_readable(path, option, "file")
+    if os.path.isdir(path):
+        raise UsageError(f"{option} {printable(path)} is a folder; name a file.".strip())
+
+
 def listed(names: Sequence[str], most: int = 3) -> str:
     """Return the first names, printable, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
