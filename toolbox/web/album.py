@@ -231,7 +231,7 @@ class Album:
         mask_options = MaskOptions(max_pixels=self.max_pixels)
         if entry.is_edited:
             path = self.mask(photo_id) if entry.lost else None
-            # Whoever drew it has seen it, so a large mask is not refused.
+            # A person has drawn this mask and seen it, so it is not refused for its size.
             mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
         seconds = tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else ()
         is_palette = second == "colours"

@@ -149,7 +149,7 @@ class _Api:
         return Response(status_code=204)
 
     async def colors(self, request: Request) -> Response:
-        """Return colours that are likely at a point, whose place is a fraction of the width and of the height."""
+        """Return colours that are likely at a point, given as fractions of the width and the height."""
         x, y = (_fraction(request, name) for name in ("x", "y"))
         return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, _photo_id(request), x, y))
 

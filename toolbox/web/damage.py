@@ -1,4 +1,4 @@
-"""Damage of an open photograph: proposals, connected groups of pixels with their kinds; and those that are repaired."""
+"""Damage of an open photograph: proposals (connected groups of pixels with their kinds), and what is repaired."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def groups(labels: np.ndarray) -> np.ndarray:
     _, numbers, tally = kinds_of_damage.group_labels(labels)
     kinds = tally.argmax(1)
     if len(kinds) > MAX_GROUPS + 1:
-        # The smallest groups are left out, and the others are numbered anew.
+        # The smallest groups are left out, and the others are numbered again.
         kinds[np.argsort(-tally.sum(1), kind="stable")[MAX_GROUPS:]] = 0
         numbers = (np.cumsum(kinds > 0) * (kinds > 0))[numbers]
         kinds = np.concatenate([[0], kinds[kinds > 0]])

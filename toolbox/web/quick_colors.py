@@ -32,7 +32,7 @@ class QuickColors:
     """
 
     def __init__(self, album: Album, restorer: Restorer, networks: Sequence[nn.Module]) -> None:
-        """Colour photographs of `album` by each of `networks`, of which the first gives the ordinary colours."""
+        """Colour photographs of `album` by each of `networks`, of which the first gives the expected colours."""
         self._album = album
         self._restorer = replace(restorer, keep="luma", filler=None)
         self._networks = networks

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 HOST_REMEDY = f"--host takes an address of this machine: {LOOPBACK}, or 0.0.0.0 for all of them."
-# Colourings to choose from; the first is the ordinary one.
+# Colourings to choose from; the first is the expected one.
 VARIANTS = 4
 
 
@@ -185,7 +185,7 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
 
 
 def _variant_networks(restorer: Restorer) -> list[nn.Module]:
-    """Return the network of each colouring; the ordinary one alone for weights that predict no classes of colours."""
+    """Return the network of each colouring; only that of the expected one for weights without classes of colours."""
     network = RememberingNetwork(restorer.network)
     tilts = TILTS[: VARIANTS - 1] if restorer.predicts_classes else ()
     return [network, *(TiltedNetwork(network, tilt).to(restorer.device) for tilt in tilts)]

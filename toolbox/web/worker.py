@@ -53,7 +53,7 @@ class Worker:
         self._thread.start()
 
     def restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
-        """Restore a photograph when its turn comes; if it waits already or is restored, with these settings instead.
+        """Put a photograph into the queue, with these settings instead of earlier ones if it waits or is restored.
 
         Args:
             photo_id: the photograph.
@@ -112,7 +112,7 @@ class Worker:
                 self._finish(photo_id, **self._before[photo_id])
             except ToolboxError as error:
                 self._finish(photo_id, state="failed", reason=files.printable_line(error))
-            except Exception as error:  # whatever happens, the next photograph has its turn
+            except Exception as error:  # after any error, the next photograph is restored
                 self._finish(photo_id, state="failed", reason=files.printable(named(error)))
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:

@@ -45,13 +45,13 @@ function makeRow(photo, open) {
   return { item, name };
 }
 
-// A batch of so many photographs begins.
+// A batch of `count` photographs begins.
 export function begin(count) {
   started = Date.now();
   asked = count;
 }
 
-// Show how far the batch is; return how many photographs wait or are restored.
+// Show the progress of the batch; return how many photographs wait or are being restored.
 export function showProgress(photos) {
   const busy = photos.filter(isBusy).length;
   asked = Math.max(asked, busy);

@@ -1,4 +1,4 @@
-// Layers over the photograph that people draw on, and the steps that undo takes back.
+// Layers over the photograph that people draw on, and the steps for undo.
 
 const MAX_BYTES = 300e6; // of the pixels that undo keeps
 const MAX_STEPS = 100;
@@ -24,14 +24,14 @@ export class Layer {
     return this.context.getImageData(box.x, box.y, box.width, box.height);
   }
 
-  // Keep what was drawn inside a box; return the step that takes it back.
+  // Keep what was drawn inside a box; return the step that undoes it.
   commit(box) {
     const before = this.saved.getImageData(box.x, box.y, box.width, box.height);
     this.saved.putImageData(this.pixels(box), box.x, box.y);
     return { layer: this, box, pixels: before };
   }
 
-  // Take back what was drawn since the last commit.
+  // Undo what was drawn since the last commit.
   revert(box = this.whole) {
     this.context.putImageData(this.saved.getImageData(box.x, box.y, box.width, box.height), box.x, box.y);
   }

@@ -14,7 +14,7 @@ import * as tools from "./tools.js";
 import * as variants from "./variants.js";
 import * as viewer from "./viewer.js";
 
-// Offer likely colours at the place where a stroke begins. The choice changes this stroke, too.
+// Offer likely colours at the position where a stroke begins. The choice changes this stroke, too.
 function offerColours(x, y) {
   if (x < 0 || x > 1 || y < 0 || y > 1) return;
   const { id } = state;

@@ -92,7 +92,7 @@ export async function showReference(photo) {
   api.showBlob($("reference-picture"), has ? await api.picture(photo.id, "reference") : null);
 }
 
-// The fractions of the origins, and over the result, if wanted, the picture of them.
+// Show the fractions of the origins and, if wanted, the picture of them over the result.
 export async function showOrigins(photo) {
   const isRestored = photo.state === "restored";
   $("origin-section").hidden = !isRestored || !Object.keys(photo.origins).length;

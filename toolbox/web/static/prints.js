@@ -10,7 +10,7 @@ export function toggleRows() {
   for (const row of document.querySelectorAll(".by-hand")) row.hidden = $("auto").checked;
 }
 
-// What is not sent is decided by the diagnosis, if it is asked for.
+// The diagnosis, if it is asked for, decides the values that are not sent.
 export function settings() {
   const evenness = Number($("evenness").value);
   if ($("auto").checked) return { auto: true, evenness };

@@ -1,4 +1,4 @@
-// Damage that the server proposes: groups of pixels by kind, each of which a click leaves out or takes in again.
+// Damage that the server proposes: groups of pixels by kind. A click on a group leaves it out or includes it again.
 
 import * as api from "./api.js";
 import { rgbOf } from "./colours.js";
@@ -7,8 +7,8 @@ import { $ } from "./state.js";
 import { text } from "./texts.js";
 
 const FAINT = 60; // opacity of a group that is left out, of 255
-// A group that is larger than this fraction of the photograph starts left out: it may be a part of the scene. Not a
-// torn part, of which nothing is left.
+// A group that is larger than this fraction of the photograph is left out at first: it may be a part of the scene. A
+// torn part is not left out: nothing of the scene is left there.
 const LARGE = 0.02;
 
 let colours = {}; // of the kinds, in the order of their numbers
@@ -23,7 +23,7 @@ export function offer(answer) {
   $("proposals-box").hidden = !Object.keys(colours).length;
 }
 
-// `work` is called when other groups are proposed or chosen.
+// `work` is called when the proposed or the chosen groups change.
 export function listen(work) {
   onChange = work;
 }
@@ -38,7 +38,7 @@ export function clear() {
 // No more damage is proposed for a photograph, unless a person asks for it.
 export const settle = (id) => settled.add(id);
 
-// Whether damage was not looked for yet.
+// Whether the search for damage has not been done yet.
 export const isNew = (id) => !found && !settled.has(id);
 
 export const isLooking = () => state === "looking";
@@ -149,7 +149,7 @@ function list() {
   }));
 }
 
-// Leave out the group at a pixel, or take it in again.
+// Leave out the group at a pixel, or include it again.
 export function toggle({ x, y }) {
   if (!found || $("proposals").hidden) return;
   const [column, row] = [Math.floor(x), Math.floor(y)];

@@ -73,7 +73,7 @@ class Stage {
   // What the line between before and after divides.
   get compared() { return this.isCut ? this.before : this.photo; }
 
-  // Lay the colours of a small picture over the result, whose light and dark stay.
+  // Put the colours of a small picture over the result; the brightness of the result stays.
   tint(picture) {
     const context = this.restored.getContext("2d");
     context.globalCompositeOperation = "color";

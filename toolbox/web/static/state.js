@@ -34,7 +34,7 @@ export function fail(error) {
   else say(error.status ? explain(error.message) : text("noServer"), true);
 }
 
-// Do work, and show its failure; return null then.
+// Do the work; if it fails, show the error and return null.
 export async function guarded(work) {
   try {
     return await work();

@@ -37,7 +37,7 @@ export async function show(id) {
   $("palette-help").hidden = false;
   if (photo().has_hints || photo().reference) $("colours").open = true;
   await panel.showReference(photo());
-  // A person has decided on the damage of a photograph that comes back with marks of their own.
+  // If a photograph is opened again with marks of a person, that person has decided about its damage already.
   if (photo().is_edited && photo().state === "restored") proposals.settle(id);
   await showResult();
   listPhotos();
@@ -65,7 +65,7 @@ export async function showResult(isCancelled = false) {
   tools.toggleLayers();
   await panel.showOrigins(photo());
   guarded(() => variants.renew(photo()));
-  // Damage is looked for once the colours are there.
+  // The search for damage begins when the colours are there.
   if (picture && proposals.isNew(id)) guarded(() => proposals.look(id));
   refresh();
 }
@@ -77,7 +77,7 @@ function facts(item) {
   return [item.name, text("pixels", item), text(item.kind), marked].join(" · ");
 }
 
-// What the server notes, in the language of the page: "corrected: contrast 1, cast 0.5" or a sentence.
+// A note of the server, in the language of the page: "corrected: contrast 1, cast 0.5" or a sentence.
 function noteText(note) {
   const [, corrections] = note.match(/^corrected: (.*)$/) || [];
   if (!corrections) return message(note) ?? text("note", { note });
@@ -97,7 +97,7 @@ function activity(item) {
   return item.state === "waiting" ? "waiting" : "running";
 }
 
-// What is going on, with the seconds after a while.
+// What is being done, and after a while for how many seconds.
 function busyText(item) {
   const what = activity(item);
   if (busy !== item.id + what) [busy, busySince] = [item.id + what, Date.now()];
