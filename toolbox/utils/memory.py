@@ -1,8 +1,9 @@
-"""Peak memory of this process, and a test for out-of-memory errors."""
+"""Memory of this process: its peak, returning what is free to the system, and a test for out-of-memory errors."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import sys
 from pathlib import Path
@@ -29,6 +30,16 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def release_free_memory() -> None:
+    """Return the free memory of the C heap to the system; does nothing without glibc.
+
+    glibc keeps freed memory while a later block is in use, so a server would keep the peak of its work.
+    """
+    # AttributeError: another C library; TypeError: Windows.
+    with contextlib.suppress(AttributeError, TypeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

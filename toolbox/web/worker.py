@@ -11,7 +11,7 @@ from toolbox.errors import CancelledError, ToolboxError, UsageError, named
 from toolbox.inference.batch import restore_all
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
-from toolbox.utils import files
+from toolbox.utils import files, memory
 from toolbox.utils.cancelling import cancellable
 from toolbox.web.album import HINTS, Album, PhotoEntry
 from toolbox.web.prints import correction_options
@@ -151,6 +151,7 @@ class Worker:
                 del self._before[photo_id]
             self.album.update(photo_id, **changes)
         self.album.sweep(photo_id)
+        memory.release_free_memory()
 
     def _names(self, photo_id: str, options: RestoreOptions) -> dict[str, str]:
         """Return what the page calls the files that messages name: no path of this machine is sent."""

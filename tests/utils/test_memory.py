@@ -1,0 +1,29 @@
+"""Memory of the process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolbox.utils import memory
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc"
+)
+def test_free_memory_below_a_block_in_use_is_returned_to_the_system():
+    blocks = [np.ones(64 * 1024, np.uint8) for _ in range(2000)]
+    del blocks[:-1]
+    before = resident_bytes()
+    memory.release_free_memory()
+    assert resident_bytes() < before - 2000 * 64 * 1024 // 2
+    assert blocks[0].all()
