@@ -73,15 +73,15 @@ def command(
     files.ensure_folder(out)
     try:
         with locks.hold_lock(out / LOCK, remove=True):
-            owners = MaskRecords(out, _flags(context))
+            mask_records = MaskRecords(out, _flags(context))
             options = {"overwrite": overwrite, "as_json": as_json, "probabilities": probabilities, "kinds": damage}
             try:
                 records = [
-                    _write_mask(path, out / target, detect, owners, **options)
+                    _write_mask(path, out / target, detect, mask_records, **options)
                     for path, target in zip(photos, targets, strict=True)
                 ]
             finally:
-                save_error = _save(owners)
+                save_error = _save(mask_records)
     except locks.BusyError:
         raise OutputError(f"Another process writes masks into {files.printable(out)}; wait until it ends.") from None
     for path, reason in left_out.folders.items():
@@ -97,10 +97,10 @@ def command(
         context.exit(1 if len(records) == 1 else 3)
 
 
-def _save(owners: MaskRecords) -> OutputError | None:
+def _save(mask_records: MaskRecords) -> OutputError | None:
     """Save the records; return the error if they can't be written, so that the results are printed nevertheless."""
     try:
-        owners.save()
+        mask_records.save()
     except OutputError as error:
         return error
     return None
@@ -149,7 +149,7 @@ def _write_mask(
     path: Path,
     target: Path,
     detector: LoadedDetector,
-    owners: MaskRecords,
+    mask_records: MaskRecords,
     *,
     overwrite: bool,
     as_json: bool,
@@ -170,7 +170,7 @@ def _write_mask(
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
     try:
         if os.path.lexists(target) and not overwrite:
-            owners.require_same_origin(target, path)
+            mask_records.require_same_origin(target, path)
             if not as_json:
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
@@ -180,7 +180,7 @@ def _write_mask(
         mask = detection.mask
         files.ensure_folder(target.parent)
         io.write_png(target, mask.astype(np.uint8) * 255)
-        owners.add(target, path)
+        mask_records.add(target, path)
         for kind, values in detection.probabilities.items() if probabilities else ():
             io.write_png(picture_beside(target, kind), np.rint(values * 255).astype(np.uint8))
         if kinds:

@@ -88,8 +88,9 @@ def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]
 def _identify_weights(weights: str) -> str:
     """Return the name of weights, and part of the SHA-256 of their file if it is a file or a run folder."""
     from toolbox.utils import files
+    from toolbox.utils.run_names import BEST
 
-    for path in (Path(weights), Path(weights) / "best.safetensors"):
+    for path in (Path(weights), Path(weights) / BEST):
         if os.path.isfile(path):
             return f"{weights} ({files.sha256(path)[:12]})"
     return weights

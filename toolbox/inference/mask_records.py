@@ -9,6 +9,7 @@ from pathlib import Path
 
 from toolbox.errors import DataError, OutputError
 from toolbox.imaging import io
+from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
 from toolbox.utils import files
 
 FILE = ".masks.json"  # hidden, so that it is not taken for a mask
@@ -54,22 +55,16 @@ class MaskRecords:
 
         A mask without a record, such as one that was drawn by hand, is accepted if it has the size of the photograph.
         """
-        remedy = "replace it with --overwrite, or choose another folder with -o"
-        record = self.records.get(self._key(mask))
+        record, remedy = self.records.get(self._key(mask)), REPLACE_REMEDY
         if record is None:
-            self._require_size(mask, photo, remedy)
+            self._require_size(mask, photo)
             return
         if record.sha256 != files.sha256(photo):
             is_same_path = record.photo == files.printable(photo)
             what = "an earlier version of this photograph" if is_same_path else record.photo
             raise OutputError(f"{files.printable(mask)} is the mask of {what}; {remedy}")
-        changed = [
-            f"--{flag} {record.flags.get(flag, 'default')}, now {self.flags.get(flag, 'default')}"
-            for flag in sorted(record.flags.keys() | self.flags.keys())
-            if record.flags.get(flag) != self.flags.get(flag)
-        ]
-        if changed:
-            raise OutputError(f"{files.printable(mask)} was made with other options ({'; '.join(changed)}); {remedy}")
+        if changes := flag_changes(record.flags, self.flags):
+            raise OutputError(f"{files.printable(mask)} was made with other options ({changes}); {remedy}")
 
     def add(self, mask: Path, photo: Path) -> None:
         """Record which photograph a mask was made from."""
@@ -85,7 +80,7 @@ class MaskRecords:
         return mask.relative_to(self.folder).as_posix()
 
     @staticmethod
-    def _require_size(mask: Path, photo: Path, remedy: str) -> None:
+    def _require_size(mask: Path, photo: Path) -> None:
         try:
             size, expected = io.read_gray(mask).shape, io.read_gray(photo).shape
         except DataError as error:
@@ -94,4 +89,6 @@ class MaskRecords:
             ) from error
         if size != expected:
             sizes = f"{size[1]}x{size[0]} pixels, and this photograph {expected[1]}x{expected[0]}"
-            raise OutputError(f"{files.printable(mask)} is the mask of another photograph: it has {sizes}; {remedy}")
+            raise OutputError(
+                f"{files.printable(mask)} is the mask of another photograph: it has {sizes}; {REPLACE_REMEDY}"
+            )

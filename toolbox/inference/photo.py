@@ -146,13 +146,13 @@ def _restore_sheet(
 ) -> _Restored | PhotoResult:
     """Restore a photograph of known toning and mask; or return its result if it is not restored."""
     sheet, mask = examined.sheet, examined.mask
-    photo, made, toning = correct_photo(sheet.photo, options.corrections, options.auto, examined.toning, mask)
+    photo, applied, toning = correct_photo(sheet.photo, options.corrections, options.auto, examined.toning, mask)
     keep = choose_keep(options, toning)
     keeps_tone = options.keep_tone and toning.kind == "toned" and keep == "luma"
     gives_colors = keep == "luma" and not keeps_tone
     if not gives_colors and is_finished(job, replace(options, variants=0)):
         return photo_result(job, status="there already")
-    corrections = describe(made, cropped=sheet.corners is not None)
+    corrections = describe(applied, cropped=sheet.corners is not None)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
@@ -188,7 +188,7 @@ def _restore_sheet(
         notes=notes,
         kind=toning.kind,
         lost=float(mask.mean()),
-        is_corrected=made.changes_tones,
+        is_corrected=applied.changes_tones,
     )
 
 

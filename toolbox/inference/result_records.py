@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.errors import OutputError
+from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.masks.sources import MaskOptions, mask_file
 from toolbox.utils import files
@@ -74,7 +75,7 @@ class ResultRecords:
     def require_same_origin(self, job: Job) -> None:
         """Raise OutputError if the existing result of a job is not known to be of this photograph and these options."""
         record, name = self._all.get(self._key(job)), files.printable(job.target)
-        remedy = "replace it with --overwrite, or choose another folder with -o"
+        remedy = REPLACE_REMEDY
         if record is None:
             raise OutputError(f"{name} exists, and no report says whose result it is; {remedy}")
         photo = files.printable(job.photo)
@@ -82,14 +83,8 @@ class ResultRecords:
             if record.photo == photo:
                 raise OutputError(f"{name} is the result of an earlier version of this photo; {remedy}")
             raise OutputError(f"{name} is the result of {record.photo}; {remedy}")
-        now = self._flags_of(job)
-        changed = [
-            f"--{flag} {record.flags.get(flag, 'default')}, now {now.get(flag, 'default')}"
-            for flag in sorted(record.flags.keys() | now.keys())
-            if record.flags.get(flag) != now.get(flag)
-        ]
-        if changed:
-            raise OutputError(f"{name} was made with other options ({'; '.join(changed)}); {remedy}")
+        if changes := flag_changes(record.flags, self._flags_of(job)):
+            raise OutputError(f"{name} was made with other options ({changes}); {remedy}")
 
     def begin(self, job: Job) -> Record:
         """Note in the journal that the result of a job is about to be written, and return its record."""

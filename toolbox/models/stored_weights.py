@@ -14,9 +14,9 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.models import published, weight_file
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.utils import files
+from toolbox.utils.run_names import RECIPE
 
-# Files of a run folder and of a checkpoint in it, which `toolbox.training` writes.
-RUN_RECIPE = "recipe.toml"
+# The folder of checkpoints in a run folder, and a file of each, which `toolbox.training` writes.
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 
@@ -131,6 +131,4 @@ def _in_checkpoint(folder: Path, network: str) -> StoredWeights:
         raise UsageError(f"The checkpoint {files.printable(folder)} has no {network}.")
     if files.sha256(path) != expected:
         raise WeightsError(f"{files.printable(path)} has changed since it was written. Use another checkpoint.")
-    return StoredWeights(
-        path=path, prefix="module." if is_average else "", recipe_path=folder.parent.parent / RUN_RECIPE
-    )
+    return StoredWeights(path=path, prefix="module." if is_average else "", recipe_path=folder.parent.parent / RECIPE)

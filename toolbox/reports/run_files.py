@@ -13,8 +13,8 @@ from toolbox.errors import UsageError
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, RunSummary
 from toolbox.utils import files
+from toolbox.utils.run_names import RECIPE
 
-RECIPE = "recipe.toml"
 # The fields of a step's record that are no terms.
 _KEYS = ("step", "epoch", "time")
 

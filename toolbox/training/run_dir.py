@@ -19,15 +19,14 @@ from toolbox.config.recipe import Recipe, differences, dump
 from toolbox.data import split_record
 from toolbox.errors import OutputError, UsageError
 from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
-from toolbox.models.stored_weights import RUN_RECIPE
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files, locks, temporary_files
+from toolbox.utils.run_names import RECIPE as RECIPE
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 LOCK = ".lock"  # held by the process that trains
-RECIPE = RUN_RECIPE  # the bound recipe, every value explicit
 SPLIT = split_record.FILE  # which photographs train and which validate
 SKIPPED = "skipped.json"  # the photographs that are left out, and why
 METRICS = run_records.METRICS
