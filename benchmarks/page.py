@@ -5,11 +5,16 @@
 ``command`` is `toolbox restore` in a process that has loaded the weights and restored a photograph before. ``first`` is
 the first result of a photograph in the page: from the request to the last byte of the result. The others are changes:
 the layer is sent, the photograph restored, the result fetched. ``mask`` marks one more scratch far from the hole;
-``near`` marks one in the surroundings that the hole is filled from, so that the hole must be filled again; ``hint``
-draws a stroke of colour. ``shown`` draws another stroke and ends with the small picture that the page shows before the
-result. ``open`` is the upload, with the search for a lost region. Each round has another photograph, so that nothing is
-remembered from the round before. With ``--whole``, the photograph has no hole, and there is no ``mask`` and no
-``near``.
+``near`` marks one in the surroundings that the hole is filled from, so that the hole must be filled again. ``open`` is
+the upload, with the search for a lost region. ``likely`` is what the page asks for when a person chooses the tool for
+colours and touches the photograph: small pictures of the colourings, and the colours that are likely there.
+
+``shown`` is a stroke of colour, until the person sees it: it ends with the small picture whose colours the page lays
+over the last result. ``hint`` is what follows in the background, until “Save” has the file: the layer of strokes is
+sent, the photograph restored, and the result fetched. ``next`` is another stroke, until it is shown.
+
+Each round has another photograph, so that nothing is remembered from the round before. With ``--whole``, the photograph
+has no hole, and there is no ``mask`` and no ``near``.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ import numpy as np
 
 from benchmarks.common import timing
 from benchmarks.restoring import make_damaged_photo, make_photo
+from toolbox.guidance.hints import working_size
 from toolbox.hooks import catalog
 from toolbox.imaging import io
 from toolbox.inference.batch import restore_all
@@ -38,7 +44,7 @@ from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import plan_jobs
 from toolbox.inference.restorer import Restorer
 from toolbox.web.album import Album
-from toolbox.web.server import Service
+from toolbox.web.server import VARIANTS, Service
 
 WEIGHTS = "luma"
 FILL = "auto"
@@ -75,10 +81,15 @@ class Page:
         self._call("PUT", f"/api/photos/{self.id}/{layer}", png)
         self.restore()
 
+    def choose_colors(self) -> None:
+        """Fetch the small pictures of the colourings, and the likely colours at a point."""
+        for number in range(1, VARIANTS + 1):
+            self._call("GET", f"/api/photos/{self.id}/variants/{number}")
+        self._call("GET", f"/api/photos/{self.id}/colors?x=0.2&y=0.7")
+
     def show(self, png: bytes) -> None:
-        """Send strokes of colour, and fetch the small picture with their colours."""
-        self._call("PUT", f"/api/photos/{self.id}/hints", png)
-        self._call("POST", f"/api/photos/{self.id}/quick", b"{}")
+        """Send strokes of colour at a small size, and fetch the small picture with their colours."""
+        self._call("POST", f"/api/photos/{self.id}/quick", png)
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         url = f"http://127.0.0.1:{self._service.port}{path}"
@@ -106,13 +117,17 @@ def serving(folder: Path) -> Iterator[Service]:
         thread.join()
 
 
-def stroke(size: tuple[int, ...], *, count: int = 1) -> bytes:
-    """Return strokes of colour as PNG, transparent elsewhere."""
+def stroke(size: tuple[int, ...], *, count: int = 1, is_small: bool = False) -> bytes:
+    """Return strokes of colour as PNG, transparent elsewhere; with `is_small` as the page sends them to show them."""
     height, width = size
     layer = np.zeros((height, width, 4), np.uint8)
     for number in range(count):
         row = height * 3 // 4 - number * height // 8
         layer[row : row + 8, width // 8 : width // 4] = (40, 60, 190, 255)
+    if is_small:
+        small = cv2.resize(layer, working_size(size)[::-1], interpolation=cv2.INTER_AREA)
+        small[small[..., 3] > 0, :3] = (40, 60, 190)  # as a browser, which averages colours by their opacity
+        return _png(small)
     return _png(layer)
 
 
@@ -131,7 +146,7 @@ def _png(pixels: np.ndarray) -> bytes:
 
 def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> dict[str, Any]:
     """Return the seconds of each variant in each round, by both clocks, and their ratios to the command."""
-    names = ["command", "open", "first", "hint", "shown", *([] if is_whole else ["mask", "near"])]
+    names = ["command", "open", "first", "likely", "shown", "hint", "next", *([] if is_whole else ["mask", "near"])]
     wall: dict[str, list[float]] = {name: [] for name in names}
     cpu: dict[str, list[float]] = {name: [] for name in wall}
     photo, mask = make_damaged_photo(height, width)
@@ -146,8 +161,10 @@ def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> 
                 "command": lambda page=page: _command(page.photo, restorer, Path(name) / "out"),
                 "open": page.open,
                 "first": page.restore,
+                "likely": page.choose_colors,
+                "shown": lambda page=page: page.show(stroke(page.size, is_small=True)),
                 "hint": lambda page=page: page.draw("hints", stroke(page.size)),
-                "shown": lambda page=page: page.show(stroke(page.size, count=2)),
+                "next": lambda page=page: page.show(stroke(page.size, count=2, is_small=True)),
                 "mask": lambda page=page: page.draw("mask", marks(mask, is_near=False)),
                 "near": lambda page=page: page.draw("mask", marks(mask, is_near=True)),
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from standins import install
 from toolbox.color import integer_luma
 from toolbox.guidance import hints
 from toolbox.imaging import io
+from toolbox.imaging.encode import encode_png
 from toolbox.web import quick_colors
 
 SIDE = 80  # of the small size; the photograph is twice as large
@@ -32,66 +34,92 @@ def photo(tmp_path):
     return tmp_path / "old.png"
 
 
-def strokes(tmp_path):
-    layer = np.zeros((160, 160, 4), np.uint8)
-    layer[30:32, 30:80] = (220, 30, 30, 255)  # thinner than a pixel of the small size
-    io.write_png(tmp_path / "strokes.png", layer[..., :3], alpha=layer[..., 3])
-    return (tmp_path / "strokes.png").read_bytes()
+def strokes(*, is_small):
+    """Return a stroke that is thinner than a pixel of the small size, as PNG."""
+    layer = np.zeros((SIDE, SIDE, 4) if is_small else (2 * SIDE, 2 * SIDE, 4), np.uint8)
+    if is_small:
+        layer[15, 15:40] = (220, 30, 30, 128)
+    else:
+        layer[30, 30:80] = (220, 30, 30, 255)
+    return encode_png(layer[..., :3], alpha=layer[..., 3])
 
 
-def read(data, tmp_path):
-    (tmp_path / "read.png").write_bytes(data)
-    return io.read_rgb(tmp_path / "read.png").astype(int)
+def decoded(data):
+    return io.to_rgb8(io.decode(data, "picture")).astype(int)
 
 
-def quick(service, photo_id, tmp_path, **settings):
-    status, data = call(service, "POST", f"/api/photos/{photo_id}/quick", json.dumps(settings).encode())
+def ask(service, photo_id, layer=b"", settings="{}"):
+    return call(service, "POST", f"/api/photos/{photo_id}/quick?settings={quote(settings)}", layer)
+
+
+def quick(service, photo_id, layer=b"", **settings):
+    status, data = ask(service, photo_id, layer, json.dumps(settings))
     assert status == 200, data
-    return read(data, tmp_path)
+    return decoded(data)
 
 
-def shrunk_result(service, photo_id, tmp_path):
-    pixels = read(call(service, "GET", f"/api/photos/{photo_id}/result")[1], tmp_path)
+def shrunk_result(service, photo_id):
+    pixels = decoded(call(service, "GET", f"/api/photos/{photo_id}/result")[1])
     return pixels.reshape(SIDE, 2, SIDE, 2, 3).mean((1, 3))
 
 
 def test_the_colours_are_near_those_of_the_full_result(service, photo, tmp_path):
     photo_id = add(service, photo)["id"]
-    assert call(service, "POST", f"/api/photos/{photo_id}/quick", b"{}")[0] == 404
+    assert ask(service, photo_id)[0] == 404
     restore(service, photo_id)
-    plain = quick(service, photo_id, tmp_path)
+    plain = quick(service, photo_id)
     assert plain.shape == (SIDE, SIDE, 3)
-    assert np.abs(plain - shrunk_result(service, photo_id, tmp_path)).mean() < 2
-    call(service, "PUT", f"/api/photos/{photo_id}/hints", strokes(tmp_path))
-    with_strokes = quick(service, photo_id, tmp_path, saturation=0.5)
+    assert np.abs(plain - shrunk_result(service, photo_id)).mean() < 2
+    with_strokes = quick(service, photo_id, strokes(is_small=True), saturation=0.5)
+    call(service, "PUT", f"/api/photos/{photo_id}/hints", strokes(is_small=False))
     restore(service, photo_id, saturation=0.5)
-    result = shrunk_result(service, photo_id, tmp_path)
+    result = shrunk_result(service, photo_id)
     assert np.abs(with_strokes - result).mean() < 2 and np.abs(plain - result).mean() > 6
     # The second photograph is used, too.
     io.write_png(tmp_path / "postcard.png", second_photo(scene(side=2 * SIDE), quality=90))
     call(service, "PUT", f"/api/photos/{photo_id}/reference?name=a.png", (tmp_path / "postcard.png").read_bytes())
-    assert np.abs(quick(service, photo_id, tmp_path, saturation=0.5) - with_strokes).max() > 20
+    assert np.abs(quick(service, photo_id, strokes(is_small=True)) - with_strokes).max() > 20
 
 
-def test_what_did_not_change_is_not_calculated_again(service, photo, restorer, tmp_path, monkeypatch):
-    photo_id = add(service, photo)["id"]
-    restore(service, photo_id)
-    quick(service, photo_id, tmp_path)
+def test_what_did_not_change_is_not_calculated_again(service, photo, restorer, monkeypatch):
     calls, reads = [], []
-    restorer.network.register_forward_hook(lambda *call: calls.append(1))
-    call(service, "PUT", f"/api/photos/{photo_id}/hints", strokes(tmp_path))
-    monkeypatch.setattr(quick_colors, "read_hints", lambda path, *size, **options: reads.append(path))
-    for saturation in (0.5, 1):
-        body = json.dumps({"saturation": saturation}).encode()
-        assert call(service, "POST", f"/api/photos/{photo_id}/quick", body)[0] == 200
-    assert calls == [] and reads == []
-
-
-@pytest.mark.parametrize("body", [b'{"variant": 99}', b'{"saturation": 9}', b"[]", b"\xff"])
-def test_settings_that_are_not_offered_are_refused(service, photo, body):
     photo_id = add(service, photo)["id"]
     restore(service, photo_id)
-    assert call(service, "POST", f"/api/photos/{photo_id}/quick", body)[0] == 400
+    restorer.network.register_forward_hook(lambda *call: calls.append(1))
+    plain = quick(service, photo_id)
+    # The input of the network was that of the full result.
+    assert calls == []
+    read_photo = io.read
+    monkeypatch.setattr(
+        quick_colors.io, "read", lambda *path, **options: reads.append(path) or read_photo(*path, **options)
+    )
+    call(service, "PUT", f"/api/photos/{photo_id}/hints", strokes(is_small=False))
+    restore(service, photo_id, saturation=0.5)
+    reads.clear()
+    # Another result in other colours has the same luma.
+    assert np.abs(quick(service, photo_id, strokes(is_small=True), saturation=0.5) - plain).max() > 20
+    assert calls == [] and reads == []
+    mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
+    mask[50:60, 50:60] = 255
+    call(service, "PUT", f"/api/photos/{photo_id}/mask", encode_png(mask))
+    restore(service, photo_id)
+    reads.clear()
+    quick(service, photo_id)
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("settings", ['{"variant": 99}', '{"saturation": 9}', "[]", "{"])
+def test_settings_that_are_not_offered_are_refused(service, photo, settings):
+    photo_id = add(service, photo)["id"]
+    restore(service, photo_id)
+    assert ask(service, photo_id, settings=settings)[0] == 400
+
+
+def test_a_layer_that_is_no_small_picture_is_refused(service, photo):
+    photo_id = add(service, photo)["id"]
+    restore(service, photo_id)
+    large = encode_png(np.zeros((1000, 1000, 3), np.uint8))
+    assert [ask(service, photo_id, layer)[0] for layer in (b"no picture", large, bytes(2 << 20))] == [400, 400, 413]
 
 
 def red_at_the_stroke(page):
@@ -110,7 +138,7 @@ def test_the_page_shows_the_colours_before_the_full_result(page, service, restor
     page.wait_for_selector("#compare-row:not([hidden])")
     before = red_at_the_stroke(page)
     asked = []
-    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1].partition("?")[0]))
     # The worker never gets to the photograph, so what is seen is of the small picture.
     page.route("**/restore", lambda route: None)
     page.click("[data-tool=colour]")

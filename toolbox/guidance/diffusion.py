@@ -63,6 +63,18 @@ class Grid:
         """`right` as the links of neighbours in the flat grid, 0 from the end of a row to the next, (h * w - 1,)."""
         return np.pad(self.right, ((0, 0), (0, 1))).ravel()[:-1]
 
+    def solve_directly(self, source: np.ndarray) -> np.ndarray:
+        """Return the exact solution (C, h, w) for right-hand sides; for a small grid."""
+        values = source.reshape(len(source), -1).astype(np.float64) @ self._inverse
+        return values.reshape(source.shape).astype(np.float32)
+
+    @cached_property
+    def _inverse(self) -> np.ndarray:
+        """The inverse of the system's matrix, which is symmetric, (h * w, h * w) float64."""
+        size = self.pull.size
+        matrix = self.apply(np.eye(size, dtype=np.float32).reshape(size, *self.pull.shape)).reshape(size, size)
+        return np.linalg.inv(matrix.astype(np.float64))
+
     def coarser(self) -> Grid:
         """Return the grid of the aggregates of 2 x 2 pixels; the height and the width must be even."""
         right = self.right[:, 1::2]
@@ -138,7 +150,7 @@ def _v_cycle(grids: list[Grid], source: np.ndarray) -> np.ndarray:
     """Return an approximate solution of the first grid's system, (C, h, w)."""
     grid = grids[0]
     if len(grids) == 1:
-        return _solve_directly(grid, source)
+        return grid.solve_directly(source)
     factor = np.float32(_DAMPING) / grid.diagonal
     x = factor * source
     for _ in range(_SWEEPS - 1):
@@ -148,13 +160,6 @@ def _v_cycle(grids: list[Grid], source: np.ndarray) -> np.ndarray:
     for _ in range(_SWEEPS):
         x += factor * (source - grid.apply(x))
     return x
-
-
-def _solve_directly(grid: Grid, source: np.ndarray) -> np.ndarray:
-    size = grid.pull.size
-    matrix = grid.apply(np.eye(size, dtype=np.float32).reshape(size, *grid.pull.shape)).reshape(size, size)
-    values = np.linalg.solve(matrix.astype(np.float64), source.reshape(len(source), size).T.astype(np.float64))
-    return values.T.reshape(source.shape).astype(np.float32)
 
 
 def _sum_blocks(values: np.ndarray) -> np.ndarray:

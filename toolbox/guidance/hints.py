@@ -27,6 +27,7 @@ _PULL = 2.0  # to no hint, of all pixels together: how fast strength fades with 
 _HOLD = 10.0  # to the stroke's colour, on a stroke
 # Difference of luma from that under the strokes: no hint at the first, the hint alone at the second.
 _TONE = (0.3, 0.15)
+_SAME_COLOR = 2 / 255  # colours that differ by less than this are the same
 _STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
 
 
@@ -55,15 +56,25 @@ def spread_strokes(luma: np.ndarray, strokes: Strokes) -> ColorLayer:
     small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float32) / np.iinfo(luma.dtype).max
     right, down = _links(small)
     pull = np.float32(_PULL / coverage.size) + np.float32(_HOLD) * coverage
-    source = np.stack([np.ones_like(coverage), small, *color.transpose(2, 0, 1)]) * (np.float32(_HOLD) * coverage)
+    single = _single_color(strokes)
+    colors = color.transpose(2, 0, 1) if single is None else ()
+    source = np.stack([np.ones_like(coverage), small, *colors]) * (np.float32(_HOLD) * coverage)
     strength, *spread = solve(pull, right, down, source)
     tone, *differences = np.stack(spread) / np.maximum(strength, 1e-6)
     weight = ramp(strength, *_STRENGTH) * ramp(np.abs(small - tone), *_TONE)
-    differences = np.dstack(differences)
     # The solution is approximate; no colour is stronger than the strokes'.
     limit = np.abs(color).max()
-    values = np.dstack([differences.clip(-limit, limit) * weight[..., None], weight])
+    spread_color = single if single is not None else np.dstack(differences).clip(-limit, limit)
+    values = np.dstack([spread_color * weight[..., None], weight])
     return ColorLayer(luma=luma, relation=linear_relation(values, luma))
+
+
+def _single_color(strokes: Strokes) -> np.ndarray | None:
+    """Return the colour of strokes that all have the same, (2,); it need not be spread. None: there are several."""
+    weight = strokes.coverage[..., None]
+    mean = (strokes.color * weight).sum((0, 1)) / weight.sum()
+    is_single = (np.abs(strokes.color - mean) * weight).max() < _SAME_COLOR
+    return mean if is_single else None
 
 
 def check_hints(hints: np.ndarray, size: tuple[int, int]) -> None:
@@ -88,13 +99,27 @@ def working_size(size: tuple[int, ...]) -> tuple[int, int]:
 def find_strokes(hints: np.ndarray) -> Strokes:
     """Return the strokes of a layer of hints (H, W, 4) RGBA, uint8 or uint16; see `check_hints`."""
     strokes = opaque(hints)
-    top = np.float32(np.iinfo(hints.dtype).max)
-    values = np.zeros((*strokes.shape, 3), np.float32)
-    values[strokes, :2] = red_blue_differences(hints[strokes][None, :, :3] / top)[0]
-    values[strokes, 2] = 1
+    values = np.dstack([_differences(hints, strokes), strokes.astype(np.float32)])
     small = cv2.resize(values, working_size(strokes.shape)[::-1], interpolation=cv2.INTER_AREA)
     coverage = small[..., 2]
     return Strokes(color=small[..., :2] / np.maximum(coverage, 1e-6)[..., None], coverage=coverage)
+
+
+def find_soft_strokes(layer: np.ndarray) -> Strokes:
+    """Return the strokes of a layer (h, w, 4) RGBA, uint8 or uint16, that has the size at which they are spread.
+
+    Its alpha is the fraction of a pixel that they cover.
+    """
+    coverage = layer[..., 3] / np.float32(np.iinfo(layer.dtype).max)
+    return Strokes(color=_differences(layer, coverage > 0), coverage=coverage)
+
+
+def _differences(layer: np.ndarray, strokes: np.ndarray) -> np.ndarray:
+    """Return R - Y and B - Y of the strokes (H, W) bool of a layer (H, W, 4), 0 elsewhere; (H, W, 2) float32."""
+    differences = np.zeros((*strokes.shape, 2), np.float32)
+    top = np.float32(np.iinfo(layer.dtype).max)
+    differences[strokes] = red_blue_differences(layer[strokes][None, :, :3] / top)[0]
+    return differences
 
 
 def _links(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

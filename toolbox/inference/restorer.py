@@ -93,6 +93,19 @@ class Restorer:
         return ColorPredictor(network=self.network, multiple=self.multiple, device=self.device, side=self.size)
 
     @property
+    def tiled_network(self) -> TiledNetwork:
+        """The network, run in tiles where it must."""
+        return TiledNetwork(
+            network=self.network,
+            device=self.device,
+            multiple=self.multiple,
+            tile=self.tile,
+            receptive_radius=lambda: self.receptive_radius,
+            warn=self.warn,
+            saturation=self.saturation,
+        )
+
+    @property
     def fill_side(self) -> int | None:
         """The side of the square at which the network fills holes; None: at full size, as far as a tile allows."""
         return self.network_fill_size or self.size
@@ -202,15 +215,7 @@ class Restorer:
         """Return the restored view; with keep = "luma", `mix` may replace its colours."""
         if self.filler is not None:
             view = fill_view(view, self.filler)
-        network = TiledNetwork(
-            network=self.network,
-            device=self.device,
-            multiple=self.multiple,
-            tile=self.tile,
-            receptive_radius=lambda: self.receptive_radius,
-            warn=self.warn,
-            saturation=self.saturation,
-        )
+        network = self.tiled_network
         if self.keep == "none":
             return repaint(view, network)
         if self.keep == "rgb":

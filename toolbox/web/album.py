@@ -56,6 +56,7 @@ class PhotoEntry:
         notes: what else was changed when it was restored.
         origins: the fraction of its pixels from each source, such as "colour from hint", when it was restored.
         settings: the settings of its last restoration.
+        luma: what the luma of its result was made from; see `toolbox.web.quick_colors.luma_key`.
         has_hints: whether it has strokes of colour.
         reference: the name of its reference photograph, for display only; empty if it has none.
     """
@@ -72,6 +73,7 @@ class PhotoEntry:
     notes: tuple[str, ...] = ()
     origins: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    luma: str = ""
     has_hints: bool = False
     reference: str = ""
 

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from toolbox import __version__
 from toolbox.errors import ToolboxError, one_line
+from toolbox.guidance import hints
 from toolbox.guidance.provenance import COLOURS
 from toolbox.web import guides, prints
 from toolbox.web.album import Album, PhotoEntry
@@ -31,6 +32,7 @@ from toolbox.web.worker import Worker
 STATIC = Path(__file__).parent / "static"
 MAX_BYTES = 200 << 20  # of an uploaded photograph or mask
 MAX_SETTINGS_BYTES = 4096
+MAX_LAYER_BYTES = 1 << 20  # of a small layer of strokes
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -72,7 +74,7 @@ def make_app(
         Route(photo + "/mask", _picture(album.mask)),
         Route(photo + "/mask", _change(proposals.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
-        Route(photo + "/hints", _change(quick.set_hints), methods=["PUT"]),
+        Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
         Route(photo + "/hints", _change(partial(guides.remove_hints, album)), methods=["DELETE"]),
         Route(photo + "/reference", _picture(album.reference_view)),
         Route(photo + "/reference", _change(partial(guides.set_reference, album), "name"), methods=["PUT"]),
@@ -118,14 +120,25 @@ class _Api:
         self.offer = offer
 
     async def choices(self, request: Request) -> Response:
-        """Return what the page offers: the values of each setting, or the lowest and the highest number."""
+        """Return what the page offers: the values of each setting, or the lowest and the highest number.
+
+        `stroke_pixels` is the size of the small layers of strokes that `quick_colors` takes.
+        """
         offered = {
             name: [values.low, values.high] if isinstance(values, Range) else list(values.values)
             for name, values in self.offer.items()
         }
         origins = {kind.name.lower().replace("_", " "): _css(color) for kind, color in COLOURS.items()}
         kinds = {kind: _css(color) for kind, color in self.proposals.kinds.items()}
-        return JSONResponse({"version": __version__, "settings": offered, "origins": origins, "damage": kinds})
+        return JSONResponse(
+            {
+                "version": __version__,
+                "settings": offered,
+                "origins": origins,
+                "damage": kinds,
+                "stroke_pixels": hints.WORKING_PIXELS,
+            }
+        )
 
     async def list_photos(self, request: Request) -> Response:
         """Return all open photographs."""
@@ -168,9 +181,10 @@ class _Api:
         return Response(data, media_type="image/png")
 
     async def quick_colors(self, request: Request) -> Response:
-        """Send the last result with the colours of other settings, at a small size."""
-        settings = await self._settings(request)
-        data = await anyio.to_thread.run_sync(self.quick.picture, _photo_id(request), settings)
+        """Send the last result with other strokes, which are the body, and other settings, at a small size."""
+        settings = self._settings(request.query_params.get("settings", "").encode())
+        layer = await _body(request, MAX_LAYER_BYTES)
+        data = await anyio.to_thread.run_sync(self.quick.picture, _photo_id(request), layer, settings)
         return Response(data, media_type="image/png")
 
     async def sheet(self, request: Request) -> Response:
@@ -184,7 +198,8 @@ class _Api:
 
     async def restore(self, request: Request) -> Response:
         """Put a photograph into the queue."""
-        self.worker.restore(_photo_id(request), await self._settings(request))
+        settings = self._settings(await _body(request, MAX_SETTINGS_BYTES))
+        self.worker.restore(_photo_id(request), settings)
         return _send(self.album.entry(_photo_id(request)), status=202)
 
     async def cancel(self, request: Request) -> Response:
@@ -192,9 +207,9 @@ class _Api:
         self.worker.cancel(_photo_id(request))
         return _send(self.album.entry(_photo_id(request)))
 
-    async def _settings(self, request: Request) -> dict[str, Any]:
+    def _settings(self, data: bytes) -> dict[str, Any]:
         try:
-            return read_settings(await _body(request, MAX_SETTINGS_BYTES), self.offer)
+            return read_settings(data, self.offer)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_named, format_of_content
 from toolbox.imaging.pixels import shrink
@@ -12,8 +10,8 @@ from toolbox.utils import files
 from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, SMALL_SIDE, Album, PhotoEntry, clean_name
 
 
-def set_hints(album: Album, photo_id: str, data: bytes) -> np.ndarray:
-    """Replace the strokes of colour of a photograph by a PNG that is transparent elsewhere; return them, (H, W, 4).
+def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
+    """Replace the strokes of colour of a photograph by a PNG that is transparent elsewhere.
 
     Raises:
         DataError: it is no image, has another size than the photograph, or no stroke.
@@ -27,7 +25,7 @@ def set_hints(album: Album, photo_id: str, data: bytes) -> np.ndarray:
     else:
         io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
     album.update(photo_id, has_hints=True)
-    return hints
+    return album.entry(photo_id)
 
 
 def remove_hints(album: Album, photo_id: str) -> PhotoEntry:

@@ -12,32 +12,40 @@ from torch import nn
 
 from toolbox.color import integer_luma
 from toolbox.guidance.guide import Guide, make_guide
-from toolbox.guidance.hints import Strokes, find_strokes, working_size
+from toolbox.guidance.hints import Strokes, find_soft_strokes, find_strokes, working_size
 from toolbox.imaging import io
+from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
 from toolbox.imaging.encode import encode_png
-from toolbox.imaging.pixels import shrink
+from toolbox.imaging.pixels import as_rgb, shrink
+from toolbox.inference import modes
 from toolbox.inference.hint_files import read_hints
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.restorer import Restorer
 from toolbox.utils.reuse import Latest, digest
-from toolbox.web import guides
-from toolbox.web.album import SMALL_SIDE, Album, PhotoEntry
+from toolbox.web.album import REFERENCE, SMALL_SIDE, Album
+from toolbox.web.damage import REPAIRED
+
+# Of a small layer of strokes that the page sends.
+MAX_LAYER_PIXELS = 200_000
+# The settings of a restoration that change colours alone.
+COLOR_SETTINGS = ("saturation", "variant")
 
 
 class QuickColors:
     """Colours the last result of a photograph; what was calculated for the photograph that was asked for last is kept.
 
-    The size is that at which strokes are spread for the result too.
+    Strokes are spread at the same size as for the full result, because how far they reach depends on it. The network
+    gets the same input, so that a network that remembers its outputs calculates nothing.
     """
 
     def __init__(self, album: Album, restorer: Restorer, networks: Sequence[nn.Module]) -> None:
         """Colour photographs of `album` by each of `networks`, of which the first gives the expected colours."""
         self._album = album
-        self._restorer = replace(restorer, keep="luma", filler=None)
+        self._restorer = replace(restorer, keep="luma")
         self._networks = networks
         self._lock = threading.Lock()
-        self._result: Latest[PhotoView] = Latest()
+        self._result: Latest[tuple[PhotoView, PhotoView]] = Latest()
         self._guide: Latest[Guide | None] = Latest()
         self._strokes: Latest[Strokes] = Latest()
 
@@ -50,48 +58,61 @@ class QuickColors:
         """Return the last result in the colours of a variant, as a small PNG; errors as `picture`."""
         if number not in self.numbers:
             raise KeyError(number)
-        return self.picture(photo_id, self._album.entry(photo_id).settings | {"variant": number}, side=SMALL_SIDE)
+        settings = self._album.entry(photo_id).settings | {"variant": number}
+        with self._lock:
+            pixels = self._color(photo_id, settings, self._saved_strokes(photo_id))
+        return encode_png(shrink(pixels, SMALL_SIDE))
 
-    def picture(self, photo_id: str, settings: Mapping[str, Any], *, side: int | None = None) -> bytes:
-        """Return the last result with the present strokes and second photograph, as PNG.
+    def picture(self, photo_id: str, layer: bytes, settings: Mapping[str, Any]) -> bytes:
+        """Return the last result with other strokes and with the present second photograph, as PNG.
 
         Args:
             photo_id: the photograph; KeyError if there is none, or it has no result.
+            layer: strokes of colour at the size at which they are spread, see `hints.working_size`, whose alpha is the
+                fraction of a pixel that they cover. Empty if there are none.
             settings: `variant`, `saturation` and `second`, as for the worker; others are not used.
-            side: the longer side is at most this, in pixels.
 
         Raises:
-            DataError: the second photograph can't give its colours.
+            DataError: the layer can't be read; the second photograph can't give its colours.
         """
+        photo = io.decode(layer, "The layer of strokes", max_pixels=MAX_LAYER_PIXELS) if layer else None
+        strokes = None if photo is None else _strokes_of(photo)
         with self._lock:
-            view = self._view(photo_id)
-            guide = self._guided(photo_id, view, settings.get("second", "scene"))
-            network = self._networks[settings.get("variant", 1) - 1]
-            restorer = replace(self._restorer, network=network, saturation=settings.get("saturation", 1))
-            pixels = restorer.restore_prepared(view, guide).pixels
-        return encode_png(pixels if side is None else shrink(pixels, side))
+            pixels = self._color(photo_id, settings, strokes)
+        return encode_png(pixels)
 
-    def set_hints(self, photo_id: str, data: bytes) -> PhotoEntry:
-        """Replace the strokes of colour, as `guides.set_hints`, and keep them."""
-        strokes = find_strokes(guides.set_hints(self._album, photo_id, data))
-        with self._lock:
-            self._strokes.put(self._strokes_key(photo_id), strokes)
-        return self._album.entry(photo_id)
+    def _color(self, photo_id: str, settings: Mapping[str, Any], strokes: Strokes | None) -> np.ndarray:
+        """Return the last result, (h, w, 3) uint8."""
+        view, small = self._views(photo_id)
+        guide = self._guided(photo_id, view, settings.get("second", "scene"))
+        # Strokes belong to the whole photograph, not to a print that was cut out of it.
+        if strokes is not None and strokes.coverage.shape == view.size:
+            guide = replace(guide or make_guide(view.image, view.mask), strokes=strokes)
+        network = self._networks[settings.get("variant", 1) - 1]
+        restorer = replace(self._restorer, network=network, saturation=settings.get("saturation", 1))
+        differences = red_blue_differences(restorer.tiled_network.run(small))
+        strips: Strips = [(slice(0, len(differences)), differences)]
+        if small.size != view.size:
+            strips = upsample_differences(differences, view.image)
+        return compose_rgb(view.image, strips if guide is None else guide.mix(strips, view.image))
 
-    def _view(self, photo_id: str) -> PhotoView:
-        """Return the luma of the last result at the small size."""
+    def _views(self, photo_id: str) -> tuple[PhotoView, PhotoView]:
+        """Return the luma of the last result: at the size at which strokes are spread, and as the network gets it."""
         path = self._album.result(photo_id)
+        entry = self._album.entry(photo_id)
 
-        def make() -> PhotoView:
+        def make() -> tuple[PhotoView, PhotoView]:
             gray = integer_luma(io.to_rgb8(io.read(path, max_pixels=self._album.max_pixels)))
-            view = make_view(gray, np.zeros(gray.shape, bool))
-            return view.resize(*working_size(view.size))
+            whole = make_view(gray, np.zeros(gray.shape, bool))
+            view = whole.resize(*working_size(whole.size))
+            size = modes.working_size(whole.size, self._restorer.size)
+            return view, min(view, whole.resize(*size), key=lambda one: one.mask.size)
 
-        return self._result.get((photo_id, path.stat().st_mtime_ns), make)
+        # A result of an earlier version of this program has no `luma`.
+        return self._result.get((photo_id, entry.luma or path.stat().st_mtime_ns), make)
 
     def _guided(self, photo_id: str, view: PhotoView, second: str) -> Guide | None:
-        """Return what guides the colours; a second photograph is compared only once."""
-        strokes = self._strokes_for(photo_id, view)
+        """Return what guides the colours beside strokes; a second photograph is compared only once."""
         options = self._album.options(photo_id, second=second)
         paths = [*options.references, *filter(None, [options.palette])]
         key = (digest(view.image), second, [(path, path.stat().st_mtime_ns) for path in paths])
@@ -103,20 +124,39 @@ class QuickColors:
             reference = references if options.references else None
             return self._restorer.prepare(view.image, view.mask, reference=reference, palette=palette)[1]
 
-        guide = self._guide.get(key, make)
-        return guide if strokes is None else replace(guide or make_guide(view.image, view.mask), strokes=strokes)
+        return self._guide.get(key, make)
 
-    def _strokes_for(self, photo_id: str, view: PhotoView) -> Strokes | None:
-        """Return the strokes for a view; None if there are none, or the view is of a print that was cut out."""
+    def _saved_strokes(self, photo_id: str) -> Strokes | None:
+        """Return the strokes that the server has; None if there are none."""
         entry = self._album.entry(photo_id)
-        size = (entry.height, entry.width)
-        if not entry.has_hints or working_size(size) != view.size:
+        if not entry.has_hints:
             return None
+        path = self._album.hints(photo_id)
 
         def make() -> Strokes:
-            return find_strokes(read_hints(self._album.hints(photo_id), size, max_pixels=self._album.max_pixels))
+            return find_strokes(read_hints(path, (entry.height, entry.width), max_pixels=self._album.max_pixels))
 
-        return self._strokes.get(self._strokes_key(photo_id), make)
+        return self._strokes.get((photo_id, path.stat().st_mtime_ns), make)
 
-    def _strokes_key(self, photo_id: str) -> object:
-        return photo_id, self._album.hints(photo_id).stat().st_mtime_ns
+
+def luma_key(album: Album, photo_id: str, settings: Mapping[str, Any]) -> str:
+    """Return what decides the luma of a result; equal for results that differ in their colours alone.
+
+    Args:
+        album: the open photographs.
+        photo_id: the photograph.
+        settings: of its restoration.
+    """
+    folder = album.path(photo_id, "")
+    paths = [folder / "mask.png", folder / REPAIRED, *sorted(folder.glob(f"{REFERENCE}.*"))]
+    times = [path.stat().st_mtime_ns if path.is_file() else 0 for path in paths]
+    others = {name: value for name, value in settings.items() if name not in COLOR_SETTINGS}
+    return digest(repr((times, album.entry(photo_id).is_edited, sorted(others.items()))))
+
+
+def _strokes_of(layer: io.Photo) -> Strokes:
+    """Return the strokes of a small layer."""
+    rgb = as_rgb(layer.pixels)
+    # The reader takes a layer without transparency as opaque.
+    alpha = np.full(rgb.shape[:2], np.iinfo(rgb.dtype).max, rgb.dtype) if layer.alpha is None else layer.alpha
+    return find_soft_strokes(np.dstack([rgb, alpha]))

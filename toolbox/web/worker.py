@@ -15,12 +15,13 @@ from toolbox.utils import files, memory
 from toolbox.utils.cancelling import cancellable
 from toolbox.web.album import HINTS, Album, PhotoEntry
 from toolbox.web.prints import correction_options
+from toolbox.web.quick_colors import luma_key
 
 MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
 # The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "reason", "notes", "origins", "settings")
+OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma")
 
 
 class Worker:
@@ -125,6 +126,7 @@ class Worker:
             **correction_options(settings),
         )
         options = self._repairing(photo_id, options)
+        luma = luma_key(self.album, photo_id, settings)
         restorer = self._load(settings)
         result = next(iter(restore_all([self.album.job(photo_id)], restorer, options)))
         names = self._names(photo_id, options)
@@ -138,6 +140,7 @@ class Worker:
             notes=tuple(_replace(note, names) for note in (*needs_nothing, *result.notes)),
             origins=dict(result.origins),
             settings=dict(settings),
+            luma=luma,
         )
 
     def _finish(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry

@@ -1,7 +1,7 @@
 // The list of the open photographs, the progress of a batch, and files to save.
 
 import * as api from "./api.js";
-import { $, guarded, isBusy } from "./state.js";
+import { $, guarded, isAwaited } from "./state.js";
 import { text } from "./texts.js";
 
 const MARKS = { restored: "✓ ", failed: "! ", running: "… ", waiting: "… " };
@@ -51,14 +51,13 @@ export function begin(count) {
   asked = count;
 }
 
-// Show the progress of the batch; return how many photographs wait or are being restored.
+// Show the progress of the batch.
 export function showProgress(photos) {
-  const busy = photos.filter(isBusy).length;
+  const busy = photos.filter(isAwaited).length;
   asked = Math.max(asked, busy);
   const done = asked - busy;
   $("progress").hidden = $("cancel-all").hidden = !busy;
   $("progress").value = done / (asked || 1);
   const minutes = done ? Math.ceil(((Date.now() - started) / done) * busy / 60000) : 0;
   $("progress-text").textContent = busy && done ? text("left", { done, total: asked, minutes }) : "";
-  return busy;
 }

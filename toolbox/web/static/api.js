@@ -44,8 +44,11 @@ export const damage = (id, sensitivity) => picture(id, `damage?sensitivity=${sen
 export const setDamage = (id, png) => json(`${photo(id)}/damage`, { method: "PUT", body: png });
 export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" });
 export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
-export const quick = async (id, settings) =>
-  (await call(`${photo(id)}/quick`, { method: "POST", body: JSON.stringify(settings) })).blob();
+// `strokes` is a PNG of the strokes at a small size, or null if there are none.
+export const quick = async (id, settings, strokes) => {
+  const query = `settings=${encodeURIComponent(JSON.stringify(settings))}`;
+  return (await call(`${photo(id)}/quick?${query}`, { method: "POST", body: strokes })).blob();
+};
 export async function resultFile(id) {
   const response = await call(`${photo(id)}/result`);
   const [type, tag] = ["content-type", "etag"].map((name) => response.headers.get(name) || "");

@@ -1,9 +1,9 @@
 // Files that come in, by dropping, pasting or choosing, and files that are saved.
 
 import * as api from "./api.js";
-import { setReference } from "./restoring.js";
+import { setReference, settle } from "./restoring.js";
 import { stage } from "./stage.js";
-import { $, fail, guarded, photo, say, state } from "./state.js";
+import { $, fail, guarded, isBusy, photo, say, state } from "./state.js";
 import { explain, text } from "./texts.js";
 import { listPhotos, refresh, show } from "./viewer.js";
 
@@ -38,6 +38,9 @@ function save(blob, name) {
 const stem = () => photo().name.replace(/\.[^.]*$/, "") || "photo";
 
 export async function saveResult() {
+  if (state.isAhead || isBusy(photo())) say(text("finishing"));
+  await settle();
+  if (photo().state !== "restored") return; // the page says why
   const { blob, type } = await api.resultFile(state.id);
   save(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
 }

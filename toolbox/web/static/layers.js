@@ -42,15 +42,29 @@ export class Layer {
     return { layer: this, box, pixels: now };
   }
 
-  get isEmpty() {
-    const { data } = this.pixels();
-    for (let i = 3; i < data.length; i += 4) if (data[i] >= 128) return false;
-    return true;
-  }
+  get isEmpty() { return isTransparent(this.pixels().data, 128); }
 
-  png() {
-    return new Promise((resolve) => this.canvas.toBlob(resolve, "image/png"));
+  png() { return toPng(this.canvas); }
+
+  // The layer as a PNG of so many pixels at most; null if nothing is drawn on it.
+  async smallPng(pixels) {
+    const { width, height } = this.canvas;
+    const scale = Math.min(1, Math.sqrt(pixels / (width * height)));
+    const small = document.createElement("canvas");
+    [small.width, small.height] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+    const context = small.getContext("2d", { willReadFrequently: true });
+    context.imageSmoothingQuality = "high"; // averages, so that thin strokes stay
+    context.drawImage(this.canvas, 0, 0, small.width, small.height);
+    return isTransparent(context.getImageData(0, 0, small.width, small.height).data, 1) ? null : toPng(small);
   }
+}
+
+export const toPng = (canvas) => new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+
+// Whether every pixel has less than this opacity, of 255.
+function isTransparent(data, opacity) {
+  for (let i = 3; i < data.length; i += 4) if (data[i] >= opacity) return false;
+  return true;
 }
 
 // The box around points with a margin, inside a layer; null if nothing of it is inside.

@@ -8,7 +8,7 @@ import * as prints from "./prints.js";
 import * as proposals from "./proposals.js";
 import * as restoring from "./restoring.js";
 import { stage } from "./stage.js";
-import { $, guarded, isBusy, isShown, photo, say, state } from "./state.js";
+import { $, guarded, isAwaited, isBusy, isShown, photo, say, state } from "./state.js";
 import * as texts from "./texts.js";
 import * as tools from "./tools.js";
 import * as variants from "./variants.js";
@@ -49,7 +49,7 @@ function listen() {
   const change = (id, work) => $(id).addEventListener("change", () => guarded(async () => work()));
   click("restore", () => {
     showStage();
-    return isBusy(photo()) ? null : restoring.restore([state.id]);
+    return isAwaited(photo()) ? null : restoring.restore([state.id]);
   });
   click("restore-all", () => restoring.restore(state.photos.map((item) => item.id)));
   click("cancel", () => restoring.cancel([photo()]));
@@ -83,6 +83,7 @@ async function start() {
   await texts.load($("language").value);
   Object.assign(stage, { onChange: restoring.keepLayers, onColour: offerColours, onTap: proposals.toggle });
   proposals.listen(viewer.refresh);
+  viewer.onLeave(restoring.finishColours);
   listen();
   files.listen();
   compare.listen();

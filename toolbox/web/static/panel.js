@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { nameOf } from "./colours.js";
 import * as prints from "./prints.js";
-import { $ } from "./state.js";
+import { $, isRestored } from "./state.js";
 import { text } from "./texts.js";
 import * as variants from "./variants.js";
 
@@ -21,6 +21,9 @@ export function offer(answer) {
   $("saturation").value = 1;
   showSaturation();
 }
+
+// The size at which the server takes strokes to show their colours at once.
+export const strokePixels = () => offered.stroke_pixels;
 
 // A filler of another plugin has its own name.
 export function nameFills() {
@@ -94,10 +97,10 @@ export async function showReference(photo) {
 
 // Show the fractions of the origins and, if wanted, the picture of them over the result.
 export async function showOrigins(photo) {
-  const isRestored = photo.state === "restored";
-  $("origin-section").hidden = !isRestored || !Object.keys(photo.origins).length;
+  const hasResult = isRestored(photo);
+  $("origin-section").hidden = !hasResult || !Object.keys(photo.origins).length;
   const language = document.documentElement.lang;
-  const rows = Object.entries(isRestored ? photo.origins : {}).map(([name, fraction]) => {
+  const rows = Object.entries(hasResult ? photo.origins : {}).map(([name, fraction]) => {
     const item = document.createElement("li");
     const mark = document.createElement("span");
     mark.style.background = offered.origins[name];

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { rgbOf } from "./colours.js";
+import { toPng } from "./layers.js";
 import { stage } from "./stage.js";
 import { $ } from "./state.js";
 import { text } from "./texts.js";
@@ -182,7 +183,7 @@ export function png() {
   for (let i = 3; i < picture.data.length; i += 4) picture.data[i] = 255;
   forEachPixel((i, one) => { if (one.counts) picture.data[i] = one.kind; });
   context.putImageData(picture, 0, 0);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  return toPng(canvas);
 }
 
 // Add the groups that count to pixels of marks, of the given colour.

@@ -10,7 +10,7 @@ import { text } from "./texts.js";
 import { listPhotos, refresh, showResult } from "./viewer.js";
 
 const POLL = 200; // milliseconds
-const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
+const PAUSE = 1000; // milliseconds after the last change of colours, before the photograph is restored again
 let polling = null;
 let again = null;
 let changes = 0; // of colours, since the page was opened
@@ -36,12 +36,12 @@ export function keepLayers(layers) {
   const { isEmpty } = stage.strokes;
   if (isEmpty && !photo().has_hints) return;
   if (!isEmpty) panel.wantColours();
-  keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
   restoreAgain();
+  keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
 }
 
-// Colours change quickly, so the result follows them: at once at a small size, and then in full. Marks need the Restore
-// button: filling takes longer.
+// Colours change quickly, so the result follows them: at once at a small size, and in full after a pause, while a person
+// goes on. Marks need the Restore button: filling takes longer.
 export function restoreAgain() {
   if (photo().state === "new") return;
   const { id } = state;
@@ -49,20 +49,39 @@ export function restoreAgain() {
   changes += 1;
   const change = changes;
   const isLast = () => change === changes && isShown(id);
+  state.isAhead = true;
   guarded(async () => {
+    const follows = await showColours(id, isLast);
     await state.saved;
-    if (isLast()) await showColours(id, isLast);
-    if (isLast()) again = setTimeout(() => guarded(() => restore([id])), PAUSE);
+    if (isLast()) again = setTimeout(() => isLast() && guarded(() => restore([id], follows)), PAUSE);
   });
 }
 
+// Return whether the colours are shown.
 async function showColours(id, isLast) {
-  if (stage.hasCut || stage.restored.hidden || !photo().origins["colour from network"]) return;
+  if (stage.hasCut || stage.restored.hidden || !photo().origins["colour from network"]) return false;
   try {
-    const picture = await api.decode(await api.quick(id, panel.settings(photo())));
+    const strokes = await stage.strokes.smallPng(panel.strokePixels());
+    const picture = await api.decode(await api.quick(id, panel.settings(photo()), strokes));
     if (isLast()) stage.tint(picture);
+    return true;
   } catch (error) {
     if (!error.status) throw error; // the full result says what is wrong
+    return false;
+  }
+}
+
+// Ask for the full result of the colours that are shown, without a pause.
+export async function finishColours() {
+  if (state.isAhead) await restore([state.id], !stage.restored.hidden);
+}
+
+// The same, and wait for it.
+export async function settle() {
+  const { id } = state;
+  await finishColours();
+  while (isBusy(state.photos.find((item) => item.id === id))) {
+    await new Promise((resolve) => { setTimeout(resolve, POLL); });
   }
 }
 
@@ -77,10 +96,12 @@ export function repair() {
   return restore([state.id]);
 }
 
-export async function restore(ids) {
+// `follows`: the colours are shown already, so the page does not wait for the result.
+export async function restore(ids, follows = false) {
   clearTimeout(again);
   changes += 1;
   state.asked = new Set(ids);
+  state.following = follows ? ids[0] : null;
   refresh();
   try {
     await state.saved;
@@ -89,6 +110,7 @@ export async function restore(ids) {
     for (const id of ids) {
       const item = state.photos.find((candidate) => candidate.id === id);
       replacePhoto(await api.restore(id, panel.settings(item)));
+      if (isShown(id)) state.isAhead = false;
     }
   } finally {
     state.asked.clear();
@@ -102,6 +124,7 @@ export async function restore(ids) {
 export async function cancel(photos) {
   clearTimeout(again);
   changes += 1;
+  state.isAhead = false;
   const ids = photos.filter(isBusy).map((item) => item.id);
   for (const id of ids) state.ending.add(id);
   refresh();
@@ -125,13 +148,16 @@ async function update() {
     stopPolling();
     throw error;
   }
-  if (!album.showProgress(state.photos)) stopPolling();
+  album.showProgress(state.photos);
+  if (!state.photos.some(isBusy)) stopPolling();
   listPhotos();
   const now = photo();
   for (const item of state.photos) if (item !== now && !isBusy(item)) state.ending.delete(item.id);
   if (!now) return;
   const hasEnded = !isBusy(now) && state.ending.delete(now.id);
-  if (hasEnded || (before && before.state !== now.state && !isBusy(now))) await showResult(hasEnded);
+  const isNew = before && before.state !== now.state && !isBusy(now);
+  // A result that lacks the colours that are shown is not shown: another one follows.
+  if (hasEnded || (isNew && !state.isAhead)) await showResult(hasEnded);
   else refresh();
 }
 

@@ -11,12 +11,20 @@ export const state = {
   isCancelled: false, // whether its last restoration was cancelled, so that its result is an older one
   saved: Promise.resolve(), // fulfilled when the server has every change
   asked: new Set(), // the ids of photographs that the server is about to be asked to restore
+  following: null, // the id of the photograph whose full result follows colours that are shown already
+  isAhead: false, // whether colours are shown that the server was not asked to restore with yet
   ending: new Set(), // the ids of photographs whose restoration is being cancelled
 };
 
 export const photo = () => state.photos.find((item) => item.id === state.id);
 
 export const isBusy = (item) => ["waiting", "running"].includes(item?.state) || state.asked.has(item?.id);
+
+// A person waits for it, unless its full result follows colours that are shown.
+export const isAwaited = (item) => isBusy(item) && state.following !== item.id;
+
+// Whether it has a result that is shown and can be saved.
+export const isRestored = (item) => (isBusy(item) ? !isAwaited(item) : item.state === "restored");
 
 export const isShown = (id) => state.id === id;
 

@@ -1,7 +1,7 @@
 // Small pictures of the colourings to choose from, side by side.
 
 import * as api from "./api.js";
-import { $, guarded, isShown } from "./state.js";
+import { $, guarded, isRestored, isShown } from "./state.js";
 import { text } from "./texts.js";
 
 let isOld = true; // whether the pictures are of another result
@@ -47,7 +47,7 @@ export function renew(photo) {
 }
 
 async function show(photo) {
-  const hasColours = photo.state === "restored" && photo.origins["colour from network"];
+  const hasColours = isRestored(photo) && photo.origins["colour from network"];
   $("variants-row").hidden = !buttons().length || !hasColours;
   if ($("variants-row").hidden || !$("colours").open || !isOld) return;
   isOld = false;

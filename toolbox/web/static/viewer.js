@@ -6,7 +6,7 @@ import * as compare from "./compare.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
-import { $, guarded, isBusy, isShown, photo, state } from "./state.js";
+import { $, guarded, isAwaited, isRestored, isShown, photo, state } from "./state.js";
 import { explain, message, text } from "./texts.js";
 import * as tools from "./tools.js";
 import * as variants from "./variants.js";
@@ -15,17 +15,24 @@ const QUIET = 3; // seconds after which the page says how long a photograph take
 let busy = ""; // the current photograph and what happens to it
 let busySince = 0;
 let cannotShow = false; // whether the result has a format that browsers do not show
+let leave = async () => {};
 let shownTag = ""; // what the server calls this version of the result
 
 export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
 
+// `work` is called before another photograph is shown.
+export function onLeave(work) {
+  leave = work;
+}
+
 export async function show(id) {
+  await leave();
   await state.saved;
   state.id = id;
   const hints = photo().has_hints ? api.bitmap(id, "hints") : null;
   const [picture, mask, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "mask"), hints]);
   if (!isShown(id)) return;
-  state.hasNewMarks = state.isCancelled = false;
+  state.hasNewMarks = state.isCancelled = state.isAhead = false;
   $("drop").hidden = true;
   $("work").hidden = $("open").hidden = false;
   compare.clear();
@@ -46,7 +53,7 @@ export async function show(id) {
 // `isCancelled`: the last restoration was cancelled, unless it ended before.
 export async function showResult(isCancelled = false) {
   const { id } = state;
-  const result = photo().state === "restored" ? await api.resultFile(id) : null;
+  const result = isRestored(photo()) ? await api.resultFile(id) : null;
   // Browsers show no TIFF; such a result can be saved, but not compared.
   const canShow = result && !result.type.includes("tif");
   const picture = canShow ? await api.decode(result.blob) : null;
@@ -107,9 +114,9 @@ function busyText(item) {
 
 // The one thing to do next.
 function guide(item) {
-  if (isBusy(item)) return text(activity(item) === "running" && item.lost ? "runningMarks" : activity(item));
-  if (state.hasNewMarks && item.state === "restored") return text(state.isCancelled ? "guideCancelled" : "guideChanged");
-  if (item.state === "restored") return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
+  if (isAwaited(item)) return text(activity(item) === "running" && item.lost ? "runningMarks" : activity(item));
+  if (state.hasNewMarks && isRestored(item)) return text(state.isCancelled ? "guideCancelled" : "guideChanged");
+  if (isRestored(item)) return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
   if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
   if (item.state === "unchanged" && !state.hasNewMarks) return text("unchanged");
   const unmarked = item.kind === "colour" ? "guideColour" : "guideUnmarked";
@@ -123,27 +130,28 @@ export function refresh() {
   $("facts").textContent = facts(item);
   $("guide").textContent = guide(item);
   $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
-  const isRestored = item.state === "restored" && !isBusy(item);
+  const hasResult = isRestored(item);
+  const isBusy = isAwaited(item);
   $("undo").disabled = !stage.history.done.length;
   $("redo").disabled = !stage.history.undone.length;
   $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
-  $("save").hidden = !isRestored;
+  $("save").hidden = !hasResult;
   // There is one main button: the next step.
-  const canRepair = isRestored && proposals.isFound();
+  const canRepair = hasResult && proposals.isFound();
   $("repair").hidden = !canRepair;
   $("repair").disabled = !proposals.count();
   $("repair").classList.toggle("main", !state.hasNewMarks);
   $("save").classList.toggle("main", !state.hasNewMarks && !canRepair);
   // A button that is disabled would lose the focus, and a keyboard its position.
-  $("restore").setAttribute("aria-disabled", isBusy(item));
-  $("restore").hidden = isRestored && !state.hasNewMarks;
-  $("restore").textContent = text(isRestored ? "restoreAgain" : "restore");
-  $("cancel").hidden = !["waiting", "running"].includes(item.state);
+  $("restore").setAttribute("aria-disabled", isBusy);
+  $("restore").hidden = hasResult && !state.hasNewMarks;
+  $("restore").textContent = text(hasResult ? "restoreAgain" : "restore");
+  $("cancel").hidden = !isBusy || !["waiting", "running"].includes(item.state);
   $("cancel").setAttribute("aria-disabled", state.ending.has(item.id));
   if (focused.closest("#next-step") && focused.hidden) $("next-step").querySelector(".main:not([hidden])").focus();
-  $("busy").hidden = !isBusy(item);
-  $("busy-text").textContent = isBusy(item) ? busyText(item) : "";
-  $("sensitivity-row").hidden = !isRestored || proposals.isLooking();
+  $("busy").hidden = !isBusy;
+  $("busy-text").textContent = isBusy ? busyText(item) : "";
+  $("sensitivity-row").hidden = !hasResult || proposals.isLooking();
   const index = state.photos.indexOf(item);
   $("previous").hidden = $("next").hidden = state.photos.length < 2;
   $("previous").disabled = index <= 0;
@@ -151,6 +159,7 @@ export function refresh() {
 }
 
 export async function close() {
+  state.isAhead = false;
   await state.saved;
   const index = state.photos.indexOf(photo());
   await api.remove(state.id);
