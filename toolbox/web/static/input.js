@@ -20,7 +20,10 @@ export class Input {
     }, { passive: false });
     stage.stage.addEventListener("keydown", (event) => this.press(event));
     stage.stage.addEventListener("blur", () => { stage.key = null; stage.moveCursor(); });
-    new ResizeObserver(() => stage.photo.width && stage.fit()).observe(stage.stage);
+    new ResizeObserver(() => {
+      if (stage.photo.width && stage.isFitted) stage.fit();
+      else stage.place();
+    }).observe(stage.stage);
   }
 
   down(event) {
@@ -61,6 +64,7 @@ export class Input {
     } else if (stage.tool === "move") {
       stage.x += now.x - last.x;
       stage.y += now.y - last.y;
+      stage.isFitted = false;
       stage.place();
     }
     this.pointers.set(event.pointerId, now);

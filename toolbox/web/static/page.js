@@ -21,7 +21,7 @@ function offerColours(x, y) {
   guarded(async () => {
     const colours = await api.colours(id, x, y);
     if (!isShown(id)) return;
-    $("palette-help").hidden = true;
+    $("palette-hint").hidden = true;
     panel.showPalette(colours, stage.colour, chooseColour);
   });
 }
@@ -49,14 +49,20 @@ function listen() {
   const change = (id, work) => $(id).addEventListener("change", () => guarded(async () => work()));
   click("restore", () => {
     showStage();
-    return isAwaited(photo()) ? null : restoring.restore([state.id]);
+    if (isAwaited(photo())) return null;
+    tools.choose("move"); // so that a drag compares instead of drawing
+    return restoring.restore([state.id]);
   });
   click("restore-all", () => restoring.restore(state.photos.map((item) => item.id)));
   click("cancel", () => restoring.cancel([photo()]));
   click("cancel-all", () => restoring.cancel(state.photos));
   click("clear", () => stage.clear(stage.marks));
   click("clear-strokes", () => stage.clear(stage.strokes));
-  click("repair", () => { showStage(); return restoring.repair(); });
+  click("repair", () => {
+    showStage();
+    tools.choose("move");
+    return restoring.repair();
+  });
   change("sensitivity", () => proposals.look(state.id));
   files.onChoose("add-reference", "reference-file", ([file]) => restoring.setReference(file));
   click("remove-reference", restoring.removeReference);

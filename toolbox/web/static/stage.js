@@ -31,6 +31,7 @@ class Stage {
     this.colour = "#c04040";
     this.size = 24;
     this.scale = 1;
+    this.isFitted = true; // whether the whole photograph is shown
     this.x = this.y = 0;
     this.path = null; // of the current stroke
     this.key = null; // the brush of the keyboard, in pixels of the photograph
@@ -143,6 +144,7 @@ class Stage {
     this.scale = Math.min(box.width / width, box.height / height);
     this.x = (box.width - width * this.scale) / 2;
     this.y = (box.height - height * this.scale) / 2;
+    this.isFitted = true;
     this.place();
   }
 
@@ -154,6 +156,7 @@ class Stage {
     this.x = x - ((x - this.x) * scale) / this.scale;
     this.y = y - ((y - this.y) * scale) / this.scale;
     this.scale = scale;
+    this.isFitted = false;
     this.place();
   }
 

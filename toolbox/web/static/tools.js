@@ -18,6 +18,7 @@ export function choose(tool) {
   for (const button of buttons()) button.setAttribute("aria-pressed", button.dataset.tool === tool);
   // An unused slider keeps its space, so that the photograph does not move.
   $("size-row").classList.toggle("unused", ["move", "lasso"].includes(tool));
+  $("palette-row").hidden = tool !== "colour";
   if (tool === "colour") $("colours").open = true;
   if (tool === "colour" || tool === "eraser") $("show-strokes").checked = true;
   if (!["move", "colour"].includes(tool)) $("show-mask").checked = true;

@@ -41,7 +41,7 @@ export async function show(id) {
   tools.fitSize();
   panel.showSettings(photo());
   panel.showPalette([], "", () => {});
-  $("palette-help").hidden = false;
+  $("palette-hint").hidden = false;
   if (photo().has_hints || photo().reference) $("colours").open = true;
   await panel.showReference(photo());
   // If a photograph is opened again with marks of a person, that person has decided about its damage already.
