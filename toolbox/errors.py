@@ -15,6 +15,7 @@ ToolboxError                exit 1   base class
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -28,6 +29,12 @@ def named(error: BaseException) -> str:
     """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type."""
     text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def position_in(error: BaseException, file: str) -> str:
+    """Return `` (FILE:LINE)``, where an error was raised in `file`; an empty string if it was raised elsewhere."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({file}:{lines[-1]})" if lines else ""
 
 
 class ToolboxError(Exception):

@@ -98,8 +98,12 @@ def record(status, cause, **facts):
 REMEDIES = {
     "disabled": (record("disabled", "by toolbox plugin disable edges"), "is disabled: toolbox plugin enable edges"),
     "by the environment": (record("disabled", "by TOOLBOX_DISABLE"), "TOOLBOX_DISABLE disables; remove it there"),
+    "by the option": (
+        record("disabled", "by --no-plugins"),
+        "'edges' (edges-plugin 1.0), which the option --no-plugins",
+    ),
     "failed": (record("failed", "import failed: no luck"), "was not loaded: import failed: no luck; see"),
-    "absent": (None, "which is not here: pip install edges-plugin (not with --no-plugins)"),
+    "absent": (None, "which is not here: pip install edges-plugin"),
 }
 
 
@@ -124,6 +128,7 @@ def test_a_file_that_is_missing_is_added_and_one_that_was_moved_is_added_again(t
     path.rename(tmp_path / "moved.py")
     remedy = "if it was moved: toolbox plugin remove mine, then toolbox plugin add NEW_PATH"
     assert remedy in invoke("list").stderr and remedy in invoke("plugins").stdout
+    assert remedy in invoke("plugin", "check", "mine", code=1).stdout
 
 
 def test_json_has_null_for_numbers_that_are_not_finite(tmp_path, capsys):

@@ -8,6 +8,8 @@ import pytest
 import torch
 from catalogs import default_catalog
 from click.testing import CliRunner
+from commands import invoke
+from PIL import Image
 from safetensors.torch import load_file
 from toolbox_plugins.luma.classes import COUNT
 
@@ -67,6 +69,8 @@ def test_other_networks_and_a_single_file_are_refused(tmp_path):
         average_weights([one, other], tmp_path / "mean.safetensors", default_catalog())
     with pytest.raises(UsageError, match="at least two"):
         average_weights([one], tmp_path / "mean.safetensors", default_catalog())
+    with pytest.raises(UsageError, match="1.safetensors is there twice"):
+        average_weights([one, other.parent / "." / one.name], tmp_path / "mean.safetensors", default_catalog())
     assert not (tmp_path / "mean.safetensors").exists()
 
 
@@ -94,8 +98,20 @@ def test_a_generator_without_the_method_is_refused(tmp_path, photos):
     path = write(tmp_path / "1.safetensors", "default", ["generator.width=4", "generator.levels=2"], 1)
     with pytest.raises(UsageError, match="can't be calibrated"):
         calibrate_weights(path, io.find_images(photos), tmp_path / "out.safetensors", default_catalog(), {})
-    with pytest.raises(UsageError, match="no photographs"):
-        calibrate_weights(path, [], tmp_path / "out.safetensors", default_catalog(), {})
+
+
+def test_weights_are_calibrated_on_one_photograph_in_colour(tmp_path, photos):
+    path = write(tmp_path / "luma.safetensors", "luma", LUMA, 1)
+    (tmp_path / "empty").mkdir()
+    Image.new("L", (40, 40), 90).save(tmp_path / "gray.png")
+    colour = io.find_images(photos)[0]
+    for data, code, words in (
+        (colour, 0, "saturation = ["),
+        (tmp_path / "gray.png", 1, "gray.png is gray, and colours are fitted to colour photographs; take it out."),
+        (tmp_path / "empty", 2, "has no photographs; choose another folder."),
+    ):
+        arguments = ["weights", "calibrate", path, "--data", data, "-o", tmp_path / f"{data.stem}.safetensors"]
+        assert words in invoke(*arguments, code=code).output
 
 
 def test_the_central_square_is_the_middle():

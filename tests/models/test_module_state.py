@@ -12,6 +12,8 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.component_calls import WatchedComponent, call_adversarial_generator, call_loss
 from toolbox.models.module_state import require_usable_state, warn_of_untrained_weights
+from toolbox.models.stored_weights import StoredWeights
+from toolbox.models.weight_file import WeightsHeader, saved_state, write_weights
 from toolbox.testing import check_component
 
 MASK = torch.zeros(2, 1, 8, 8)
@@ -100,6 +102,21 @@ def test_weights_that_no_optimizer_gets_are_named():
         warn_of_untrained_weights(nn.Linear(1, 1), entry_of(PenaltySpec))
     warn_of_untrained_weights(nn.Linear(1, 1).requires_grad_(False), entry_of(PenaltySpec))
     warn_of_untrained_weights(lambda context: torch.zeros(()), entry_of(PenaltySpec))
+
+
+def test_stored_weights_load_into_a_network_with_frozen_parts(tmp_path):
+    def build(value):
+        network = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1).requires_grad_(False))
+        network[1].checkpoint = False
+        with torch.no_grad():
+            network[0].weight.fill_(value)
+        return network
+
+    path = tmp_path / "weights.safetensors"
+    write_weights(path, saved_state(build(3.0)), WeightsHeader(recipe=""))
+    loaded = build(0.0)
+    StoredWeights(path=path).load(loaded)
+    assert loaded[0].weight.item() == 3
 
 
 def test_the_kit_finds_weights_outside_of_a_module():

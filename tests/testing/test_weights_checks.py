@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +63,25 @@ def test_weights_that_can_not_be_used_fail_although_their_sha256_is_right(fault,
     checks = {check.name: check for check in check_component(spec_of(path))}
     assert checks["sha256"].status == "ok"
     assert checks["fit"].status == "failed" and FAULTS[fault] in checks["fit"].detail
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_weights_without_a_recipe_name_must_fit_the_recipe_that_they_have(fault, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    write(path, fault=fault)
+    checks = {check.name: check for check in check_component(spec_of(path, name=""))}
+    if fault == "no header":  # weights that a component loads itself
+        assert checks.keys() == {"sha256"}
+    else:
+        assert checks["fit"].status == "failed" and FAULTS[fault] in checks["fit"].detail
+
+
+def test_a_sha256_in_capital_letters_is_the_same(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    write(path)
+    spec = spec_of(path)
+    spec = replace(spec, sha256=spec.sha256.upper())
+    assert [check.status for check in check_component(spec)] == ["ok", "ok", "ok"]
 
 
 def test_sound_weights_pass_and_a_recipe_that_is_not_here_is_noted(tmp_path):

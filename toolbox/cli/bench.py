@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, print_json, recipe_path
 
 if TYPE_CHECKING:
     from toolbox.diagnostics.benchmark import BenchmarkRow
@@ -26,9 +26,7 @@ HEADER = (
 @click.option("--batch", type=click.IntRange(1), help="Pictures per step.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best available]")
 @click.option("--set", "overrides", multiple=True, metavar="K=V", help="Override any setting of the recipe.")
-@click.option(
-    "--seconds", type=click.FloatRange(0), default=5.0, show_default=True, help="Time to measure each variant."
-)
+@click.option("--seconds", type=FiniteRange(0), default=5.0, show_default=True, help="Time to measure each variant.")
 @click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile too; this takes a minute or more.")
 @as_json
 @click.pass_context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -34,6 +35,17 @@ class FilePath(click.Path):
         if value == "":
             self.fail("the path is empty; name a file or a folder ('.' is the working folder).", param, context)
         return super().convert(value, param, context)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range. NaN, which is outside of no range, and infinite numbers are refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the number; fail if it is not finite or outside of the range."""
+        number = super().convert(value, param, context)
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, context)
+        return number
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

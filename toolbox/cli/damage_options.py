@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from toolbox.cli.common import option_group
+from toolbox.cli.common import FiniteRange, option_group
 from toolbox.errors import UsageError
 
 damage_options = option_group(
     click.option("--kinds", metavar="KIND,...", help="Kinds of damage that count: scratch,fold,dust,stain,tear."),
     click.option(
         "--sensitivity",
-        type=click.FloatRange(0, 1),
+        type=FiniteRange(0, 1),
         help="How much counts as damage: 0 is only what is certain, 1 also what is unlikely.  [default: 0.5]",
     ),
     click.option(

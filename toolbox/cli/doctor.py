@@ -53,6 +53,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Check the installation, the devices, a data folder, one step of a recipe. The exit code is 1 for any fault."""
+    others = {"--data": data, "--recipe": recipe_name, "--repeat": repeat, "--device": device, "--set": overrides}
+    used = [option for option, value in others.items() if value]
+    if photo is not None and used:
+        raise UsageError(f"--photo and {', '.join(used)} can't be combined; leave one out.")
+    if recipe_name is None and repeat is None and (device or overrides):
+        raise UsageError(f"{used[-1]} is for the step of --recipe or --repeat; add one of them.")
     if photo is not None:
         diagnose_photo(context, photo, picture, as_json=as_json)
         return

@@ -26,7 +26,7 @@ def find_records(name: str | None = None) -> list[PluginRecord]:
     """Return the records of all plugins, or of those called `name`; nothing is imported."""
     from toolbox.hooks import manager, registry
 
-    records = [candidate.record for candidate in manager.find_candidates(registry.read(), third_party=True)]
+    records = [candidate.record for candidate in manager.find_candidates(registry.read())]
     return [record for record in records if name in (None, record.name)]
 
 
@@ -44,7 +44,7 @@ def install_command(folder: str) -> str:
 def require_standalone(file: Path) -> None:
     """Raise UsageError if the file does not exist, or is part of a package and can't be imported alone."""
     if not file.is_file():
-        raise UsageError(f"There is no file {file}.")
+        raise UsageError(f"{file} is a folder, not a file." if file.is_dir() else f"There is no file {file}.")
     if file.with_name("__init__.py").is_file():
         raise UsageError(f"{file} is part of a package. Install the package; toolbox then finds its plugins.")
 

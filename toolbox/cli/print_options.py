@@ -6,9 +6,9 @@ from typing import Any, Literal, Protocol
 
 import click
 
-from toolbox.cli.common import option_group
+from toolbox.cli.common import FiniteRange, option_group
 
-_STRENGTH = click.FloatRange(0, 1)
+_STRENGTH = FiniteRange(0, 1)
 print_options = option_group(
     click.option(
         "--contrast",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, load_catalog, print_json
+from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, print_json
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
@@ -128,7 +128,7 @@ class Batch:
 )
 @click.option(
     "--saturation",
-    type=click.FloatRange(0, MAX_SATURATION),
+    type=FiniteRange(0, MAX_SATURATION),
     default=1.0,
     show_default=True,
     help="Factor of the predicted colours: 0 is gray, 2 is vivid. Brightness and known colours stay the same.",

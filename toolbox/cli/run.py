@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, is_main_process, load_catalog, print_json, recipe_path
+from toolbox.cli.common import FilePath, FiniteRange, as_json, is_main_process, load_catalog, print_json, recipe_path
 from toolbox.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--resume", type=FilePath(), help="Continue the run in this folder, with its recipe.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training photographs.")
 @click.option("--steps", type=click.IntRange(1), help="Stop after this many steps in total, also with --resume.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Stop after this many minutes.")
+@click.option("--minutes", type=FiniteRange(0, min_open=True), help="Stop after this many minutes.")
 @click.option("--size", type=click.IntRange(16), help="Side of the training pictures, in pixels.")
 @click.option("--batch", type=click.IntRange(1), help="Pictures per step.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps.  [default: the best available]")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, load_catalog, print_json, print_table, require_new_file
+from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, print_json, print_table, require_new_file
 from toolbox.errors import UsageError
 
 
@@ -111,7 +111,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
 )
 @click.option(
     "--colorfulness",
-    type=click.FloatRange(0, 2),
+    type=FiniteRange(0, 2),
     default=0.65,
     show_default=True,
     help="Minimum colourfulness of the results, as a fraction of that of the photographs.",
@@ -125,7 +125,9 @@ def calibrate(context: click.Context, weights: str, data: Path, limit: int, colo
     from toolbox.utils import files
 
     require_new_file(file, ".safetensors")
-    photos = io.find_images(data)
+    photos = io.find_images(data) if data.is_dir() else [data]
+    if not photos:
+        raise UsageError(f"--data {files.printable(data)} has no photographs; choose another folder.")
     photos = photos[:: -(-len(photos) // limit) or 1]
     changed = calibrate_weights(weights, photos, file, load_catalog(context), {"colorfulness": colorfulness})
     for name, value in changed.items():

@@ -43,7 +43,7 @@ def bind(recipe: Recipe, catalog: Catalog, *, for_restoring: bool = False) -> Pl
     tables = {table: tree.pop(table, {}) for table in RECIPE_TABLES}
     if for_restoring:
         tables = {table: _without_training(raw) if table in RESTORING_TABLES else {} for table, raw in tables.items()}
-    known = [*Settings.model_fields, *RECIPE_TABLES, "extends"]
+    known = [*Settings.model_fields, *RECIPE_TABLES, *(() if for_restoring else ("extends",))]
     for key in [key for key in tree if key not in Settings.model_fields]:
         binder.add_fault(key, f"is not a key of recipes.{did_you_mean(key, known)} Known: {', '.join(sorted(known))}")
         del tree[key]
@@ -272,4 +272,4 @@ def _install_remedy(origin: str) -> str:
     """Return how to get a plugin that is not loaded; `origin` is its distribution and version, empty for a file."""
     if not origin:
         return "a single file that is not here: toolbox plugin add FILE"
-    return f"which is not here: pip install {origin.split()[0]} (not with --no-plugins)"
+    return f"which is not here: pip install {origin.split()[0]}"

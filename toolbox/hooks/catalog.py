@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from toolbox.errors import UsageError, named, unknown_name
+from toolbox.errors import UsageError, named, position_in, unknown_name
 from toolbox.hooks import manager as managers
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec
@@ -166,7 +166,8 @@ def _call_hook(kind: Kind, function: object) -> list[Spec]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise PluginFault(f"{kind.hook} raised {named(error)}") from error
+        position = position_in(error, inspect.getfile(inspect.unwrap(function)))
+        raise PluginFault(f"{kind.hook} raised {named(error)}{position}") from error
     if not isinstance(result, list):
         raise PluginFault(f"{kind.hook} returned {type(result).__name__}, not a list of {kind.spec.__name__}")
     for item in result:

@@ -54,7 +54,7 @@ class WeightsSpec(Spec):
         super().__post_init__()
         if self.path.suffix != ".safetensors":
             raise ValueError(f"weights '{self.name}' are in {self.path.name}; only safetensors files are supported")
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", self.sha256):
             raise ValueError(f"sha256 of weights '{self.name}' is not 64 hexadecimal digits")
         if not self.licence.strip():
             raise ValueError(f"weights '{self.name}' have no licence")

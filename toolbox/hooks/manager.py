@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,16 +21,18 @@ from typing import Any, Literal
 
 import pluggy
 
-from toolbox.errors import did_you_mean, named, one_line
+from toolbox.errors import did_you_mean, named, one_line, position_in
 from toolbox.hooks import registry
 from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
-from toolbox.hooks.isolation import isolated
+from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.hooks.kinds import KINDS
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 ENTRY_POINT_GROUP = "toolbox.plugins"
 SLOW_SECONDS = 1.0
-BY_ENVIRONMENT = "by TOOLBOX_DISABLE"  # the cause of a plugin that this variable disables
+# The causes of plugins that are disabled for one command.
+BY_ENVIRONMENT = "by TOOLBOX_DISABLE"
+BY_OPTION = "by --no-plugins"
 
 Origin = Literal["bundle", "package", "file", "registry"]
 Status = Literal["ok", "failed", "disabled"]
@@ -69,6 +72,11 @@ class PluginRecord:
         return self.seconds > SLOW_SECONDS
 
     @property
+    def is_moved(self) -> bool:
+        """Whether it is a file that is not where it was added."""
+        return self.origin == "file" and not Path(self.source).is_file()
+
+    @property
     def note(self) -> str:
         """What it did that a plugin should not do, in one line; empty for nothing."""
         if not self.changed:
@@ -77,11 +85,9 @@ class PluginRecord:
 
     @property
     def remedy(self) -> str:
-        """How to disable it, as the end of a sentence; empty for a registry, whose cause names the remedy."""
-        if self.origin == "registry":
+        """How to disable it, as the end of a sentence; empty for a cause that names the remedy."""
+        if self.origin == "registry" or self.is_moved:
             return ""
-        if self.origin == "file" and not Path(self.source).is_file():
-            return f"; if it was moved: toolbox plugin remove {self.name}, then toolbox plugin add NEW_PATH"
         return f"; to disable it: toolbox plugin disable {self.name}"
 
     @property
@@ -91,6 +97,8 @@ class PluginRecord:
             return f"which was not loaded: {self.cause}; see `toolbox plugins`"
         if self.cause == BY_ENVIRONMENT:
             return "which the environment variable TOOLBOX_DISABLE disables; remove it there"
+        if self.cause == BY_OPTION:
+            return "which the option --no-plugins leaves out"
         return f"which is disabled: toolbox plugin enable {self.name}"
 
 
@@ -134,11 +142,15 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
     pm = pluggy.PluginManager(PROJECT)
     pm.add_hookspecs(HOOKSPECS)
     manager = Manager(pm=pm, records=[])
-    for candidate in find_candidates(registries, third_party):
+    for candidate in find_candidates(registries):
         record = candidate.record
+        if not third_party and record.origin == "registry":
+            continue
         same_name = next((r for r in manager.records if r.name == record.name), None)
         if record.name in registries.disabled_by_environment:
             record.status, record.cause = "disabled", BY_ENVIRONMENT
+        elif not third_party and record.origin != "bundle":
+            record.status, record.cause = "disabled", BY_OPTION
         elif record.name in registries.user.disabled:
             record.status, record.cause = "disabled", f"by toolbox plugin disable {record.name}"
         elif record.status == "ok" and same_name is not None:
@@ -148,6 +160,10 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
         manager.records.append(record)
         if record.status == "ok":
             register(manager, candidate)
+    names = [record.name for record in manager.records]
+    for name in sorted(registries.disabled_by_environment - {*names}):
+        line = f"TOOLBOX_DISABLE names '{name}', and there is no such plugin.{did_you_mean(name, names)}"
+        warnings.warn(line, PluginWarning, stacklevel=2)
     return manager
 
 
@@ -173,7 +189,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
         record.status, record.cause = "failed", "; ".join(faults)
 
 
-def find_candidates(registries: registry.Registries, third_party: bool) -> Iterator[Candidate]:
+def find_candidates(registries: registry.Registries) -> Iterator[Candidate]:
     """Yield every plugin in the order of loading, without importing it."""
     user, bundle_version = registries.user, toolbox_version()
     for bundle in registries.shipped.bundles:
@@ -187,8 +203,6 @@ def find_candidates(registries: registry.Registries, third_party: bool) -> Itera
         if not bundle.enabled and bundle.name not in user.enabled:
             record.status, record.cause = "disabled", "registry.toml has enabled = false"
         yield Candidate(record=record, load=partial(importlib.import_module, bundle.module))
-    if not third_party:
-        return
     if registries.user_fault:
         record = PluginRecord(
             name="user-registry",
@@ -216,7 +230,7 @@ def file_loader(name: str, path: Path) -> Callable[[], Any]:
         module_name = f"toolbox_user_plugins_{name.replace('-', '_')}"
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None or not path.is_file():
-            raise FileNotFoundError(f"no Python file {path}")
+            raise FileNotFoundError(path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -236,6 +250,9 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
 
 
 def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
+    if record.is_moved:
+        remedy = f"if it was moved: toolbox plugin remove {record.name}, then toolbox plugin add NEW_PATH"
+        return f"there is no file {record.source}; {remedy}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.split(".")[0]
         beside = Path(record.source).with_name(package)
@@ -247,7 +264,7 @@ def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
         return f"it needs the package '{package}', which is not installed: pip install {package}"
     if isinstance(error, SystemExit):
         return f"import failed: it exits the program ({named(error)})"
-    return f"import failed: {named(error)}"
+    return f"import failed: {named(error)}{position_in(error, record.source)}"
 
 
 def _similar_hook(name: str, hooks: list[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
+from toolbox.hooks.spec_types import require_field_types
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
 NETWORK_FILL = "network"
@@ -39,7 +40,8 @@ class Spec:
     summary: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError for an invalid name."""
+        """Raise ValueError for an invalid name or choice, and TypeError for a field of another type."""
+        require_field_types(self)
         if not NAME_PATTERN.fullmatch(self.name):
             raise ValueError(f"name {self.name!r} is not lower-case words joined by hyphens")
 
@@ -92,8 +94,6 @@ class ComponentSpec(Spec):
             raise ValueError(
                 f"initial of '{self.name}' has names that are not params with a default: {', '.join(invalid)}"
             )
-        if not callable(self.build):
-            raise TypeError(f"build of '{self.name}' is not callable")
 
 
 @dataclass(frozen=True, kw_only=True)

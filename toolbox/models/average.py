@@ -38,6 +38,9 @@ def average_weights(weights: Sequence[str | Path], target: Path, catalog: Catalo
     if len(weights) < 2:
         raise UsageError("An average needs at least two weight files; give more.")
     trained = [load_trained(name, torch.device("cpu"), catalog) for name in weights]
+    resolved = [entry.path.resolve() for entry in trained]
+    if len({*resolved}) < len(resolved):
+        raise UsageError(f"{max(resolved, key=resolved.count)} is there twice; name each of the weights once.")
     first = trained[0]
     for other in trained[1:]:
         if _network(other) != _network(first):

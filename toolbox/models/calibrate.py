@@ -14,11 +14,12 @@ from torch import Tensor
 
 from toolbox.config import recipe
 from toolbox.config.recipe import merge
-from toolbox.errors import UsageError
+from toolbox.errors import DataError, UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.imaging import io
 from toolbox.models import weight_file
 from toolbox.models.weights import load_trained, read_plan
+from toolbox.utils import files
 
 SIDE = 128  # side in pixels if the recipe has no size
 
@@ -30,18 +31,16 @@ def calibrate_weights(
 
     Args:
         weights: see `load_trained`.
-        photos: colour photographs that the weights were not trained on; only their central squares are used.
+        photos: one or more in colour, which the weights were not trained on; only their central squares are used.
         target: the safetensors file.
         catalog: the components.
         options: arguments of the generator's method.
 
     Raises:
-        UsageError: there are no photographs, or the generator has no method `calibrate`.
-        DataError: a photograph can't be read.
+        UsageError: the generator has no method `calibrate`.
+        DataError: a photograph can't be read, or is gray.
         OutputError: `target` can't be written.
     """
-    if not photos:
-        raise UsageError("There are no photographs to calibrate on; choose another folder.")
     trained = load_trained(weights, torch.device("cpu"), catalog)
     calibrate = getattr(trained.network, "calibrate", None)
     if calibrate is None:
@@ -49,11 +48,18 @@ def calibrate_weights(
         raise UsageError(f"Generator '{name}' can't be calibrated: it has no method `calibrate`.")
     tree = read_plan(trained.stored, catalog).tree(include_initial=False)
     side = trained.plan.settings.restoring.size or SIDE
-    changed = calibrate(torch.stack([central_square(io.read_rgb(path), side) for path in photos]), **options)
+    changed = calibrate(torch.stack([central_square(_read_colour(path), side) for path in photos]), **options)
     tree = merge(tree, {"generator": changed})
     header = replace(trained.stored.header(), recipe=recipe.dump(tree), score={}, loss=None)
     weight_file.write_weights(target, weight_file.saved_state(trained.network), header)
     return dict(changed)
+
+
+def _read_colour(path: Path) -> np.ndarray:
+    photo = io.read_rgb(path)
+    if (photo == photo[..., :1]).all():
+        raise DataError(f"{files.printable(path)} is gray, and colours are fitted to colour photographs; take it out.")
+    return photo
 
 
 def central_square(photo: np.ndarray, side: int) -> Tensor:

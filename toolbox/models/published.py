@@ -50,7 +50,7 @@ def find_weight_damage(entry: Entry) -> str | None:
     path = published_spec(entry).path
     if not path.is_file():
         return f"{path} is missing"
-    if files.sha256(path) != published_spec(entry).sha256:
+    if files.sha256(path) != published_spec(entry).sha256.lower():
         return f"{path} has changed: its sha256 is not the published one"
     return None
 

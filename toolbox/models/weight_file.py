@@ -61,14 +61,25 @@ def read_header(path: Path) -> WeightsHeader:
         WeightsError: toolbox did not write the file, or it is damaged.
     """
     try:
-        with safe_open(path, framework="pt") as opened:
-            text = (opened.metadata() or {}).get(KEY, "{}")
-        values = json.loads(text)
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        values = json.loads(_header_text(path) or "{}")
+    except (ValueError, RecursionError) as error:
         raise WeightsError(_unreadable(path, error)) from error
     if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
         raise WeightsError(f"{files.printable(path)} is not a weight file of toolbox: its header has no recipe.")
     return _parse_header(path, values)
+
+
+def has_header(path: Path) -> bool:
+    """Return whether a safetensors file has the header of a weight file; WeightsError if it can't be read."""
+    return bool(_header_text(path))
+
+
+def _header_text(path: Path) -> str:
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return str((opened.metadata() or {}).get(KEY, ""))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(_unreadable(path, error)) from error
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

@@ -115,7 +115,10 @@ def load_network(
     try:
         table = dict(recipe.parse(header.recipe, "its recipe").get("generator", {}))
         params = {key: value for key, value in table.items() if key not in RESERVED_KEYS}
-        bound = bind_component(catalog, "generator", str(table.get("name")), params)
+        name = str(table.get("name"))
+        if spec is not None and name != spec.name:
+            raise UsageError(f"they are weights of '{name}', not of '{spec.name}'; choose others.")
+        bound = bind_component(catalog, "generator", name, params)
     except RecipeError as error:
         raise WeightsError(f"{files.printable(stored.path)} can't be used here: {error.faults[0]}") from error
     except (UsageError, TypeError, ValueError) as error:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import torch
 
-from toolbox.errors import InstallationError, ToolboxError
+from toolbox.errors import InstallationError, ToolboxError, WeightsError
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.models.published import find_weight_damage, published_spec
+from toolbox.models.weight_file import has_header
 from toolbox.models.weights import load_trained
 from toolbox.testing.checks import Check
 
 
 def check_weights(entry: Entry, catalog: Catalog) -> list[Check]:
-    """Return the outcomes for published weights; with a wrong sha256 or no recipe, nothing else is checked."""
+    """Return the outcomes for published weights; with a wrong sha256 nothing else is checked.
+
+    Weights that a component loads itself need no recipe; if they have one, they must fit it.
+    """
     spec = published_spec(entry)
     damage = find_weight_damage(entry)
     checks = [Check(name="sha256", status="failed" if damage else "ok", detail=damage or "the file is unchanged")]
-    if damage or not spec.recipe:
+    if damage:
         return checks
-    return [*checks, _check_fit(entry, catalog), *_check_recipe_name(spec.recipe, catalog)]
+    if spec.recipe:
+        return [*checks, _check_fit(entry, catalog), *_check_recipe_name(spec.recipe, catalog)]
+    try:
+        return [*checks, _check_fit(entry, catalog)] if has_header(spec.path) else checks
+    except WeightsError as error:
+        return [*checks, Check(name="fit", status="failed", detail=str(error))]
 
 
 def _check_fit(entry: Entry, catalog: Catalog) -> Check:
