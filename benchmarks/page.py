@@ -73,7 +73,7 @@ class Page:
         while (entry := self._service.album.entry(self.id)).state != "restored":
             if entry.state == "failed" or time.monotonic() > end:
                 raise click.ClickException(entry.reason or "the photograph was not restored in time")
-            time.sleep(0.001)
+            time.sleep(0.005)  # a shorter pause would take much of the time of the processor
         self._call("GET", f"/api/photos/{self.id}/result")
 
     def draw(self, layer: str, png: bytes) -> None:

@@ -99,7 +99,9 @@ def working_size(size: tuple[int, ...]) -> tuple[int, int]:
 def find_strokes(hints: np.ndarray) -> Strokes:
     """Return the strokes of a layer of hints (H, W, 4) RGBA, uint8 or uint16; see `check_hints`."""
     strokes = opaque(hints)
-    values = np.dstack([_differences(hints, strokes), strokes.astype(np.float32)])
+    values = np.zeros((*strokes.shape, 3), np.float32)
+    values[strokes, :2] = _differences(hints[strokes])
+    values[strokes, 2] = 1
     small = cv2.resize(values, working_size(strokes.shape)[::-1], interpolation=cv2.INTER_AREA)
     coverage = small[..., 2]
     return Strokes(color=small[..., :2] / np.maximum(coverage, 1e-6)[..., None], coverage=coverage)
@@ -111,15 +113,15 @@ def find_soft_strokes(layer: np.ndarray) -> Strokes:
     Its alpha is the fraction of a pixel that they cover.
     """
     coverage = layer[..., 3] / np.float32(np.iinfo(layer.dtype).max)
-    return Strokes(color=_differences(layer, coverage > 0), coverage=coverage)
+    color = np.zeros((*coverage.shape, 2), np.float32)
+    color[coverage > 0] = _differences(layer[coverage > 0])
+    return Strokes(color=color, coverage=coverage)
 
 
-def _differences(layer: np.ndarray, strokes: np.ndarray) -> np.ndarray:
-    """Return R - Y and B - Y of the strokes (H, W) bool of a layer (H, W, 4), 0 elsewhere; (H, W, 2) float32."""
-    differences = np.zeros((*strokes.shape, 2), np.float32)
-    top = np.float32(np.iinfo(layer.dtype).max)
-    differences[strokes] = red_blue_differences(layer[strokes][None, :, :3] / top)[0]
-    return differences
+def _differences(pixels: np.ndarray) -> np.ndarray:
+    """Return R - Y and B - Y, (N, 2), of pixels (N, 4) RGBA, uint8 or uint16."""
+    top = np.float32(np.iinfo(pixels.dtype).max)
+    return red_blue_differences(pixels[None, :, :3] / top)[0]
 
 
 def _links(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -52,12 +52,9 @@ def encode_picture(origin: np.ndarray) -> bytes:
 
 def fractions(origin: np.ndarray) -> dict[str, float]:
     """Return the fraction of the pixels of each origin that occurs, by its name in lower case with spaces."""
-    # Row by row: NumPy counts in 64 bits, so a whole photograph would need eight times its memory.
-    counts = np.sum([np.bincount(row, minlength=len(Origin)) for row in origin], axis=0)
+    counts = {kind: int(np.count_nonzero(origin == kind)) for kind in Origin}
     return {
-        kind.name.lower().replace("_", " "): round(float(counts[kind]) / origin.size, 6)
-        for kind in Origin
-        if counts[kind]
+        kind.name.lower().replace("_", " "): round(counts[kind] / origin.size, 6) for kind in Origin if counts[kind]
     }
 
 

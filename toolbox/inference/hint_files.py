@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from toolbox.errors import DataError
@@ -35,7 +36,8 @@ def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PI
     # A layer without any stroke has no alpha here: the reader takes a file that is transparent everywhere as opaque.
     if layer.alpha is None:
         raise DataError(f"{name} has no strokes on a transparent layer; export that layer alone, as PNG")
-    hints = np.dstack([as_rgb(pixels), layer.alpha])
+    hints = cv2.cvtColor(as_rgb(pixels), cv2.COLOR_RGB2RGBA)
+    hints[..., 3] = layer.alpha
     strokes = opaque(hints)
     if not strokes.any():
         raise DataError(f"{name} has no stroke: every pixel is transparent")
