@@ -153,3 +153,9 @@ def test_an_empty_recipe_says_what_is_missing(catalog):
     with pytest.raises(RecipeError) as caught:
         bind(recipe.Recipe(name="empty", tree={}), catalog)
     assert "generator: is missing. Known: inpainting-unet" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["training.epochs", "training.steps", "seed", "generator.width", "losses.mse.weight"])
+def test_numbers_of_more_than_64_bits_are_faults(catalog, key):
+    assert faults(catalog, f"{key}=1{'0' * 26}") == {key: "is a number of more than 64 bits"}
+    assert faults(catalog, f"{key}=-{2**63 + 1}") == {key: "is a number of more than 64 bits"}

@@ -41,3 +41,16 @@ def test_a_path_that_cant_be_read_is_one_line(tmp_path):
 def test_what_is_no_photograph_is_one_line(value):
     with pytest.raises(TypeError, match="a photo is a path, a PIL image or a NumPy array, not a "):
         photo_array(value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "bool"])
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)])
+def test_an_array_of_another_type_has_a_remedy(dtype, shape):
+    with pytest.raises(ValueError, match=rf"not \(4, 5.*\) {dtype}; if its values are from 0 to 1: \(255 \* photo\)"):
+        photo_array(np.zeros(shape, dtype))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5, 4), (0, 5), (2, 4, 5, 3)])
+def test_an_array_of_another_shape_is_one_line(shape):
+    with pytest.raises(ValueError, match="a photo is|the photo is empty"):
+        photo_array(np.zeros(shape, np.uint8))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -115,6 +115,10 @@ class _Binder:
 
         Validation goes through JSON, because there pydantic is strict and still accepts a list for a tuple.
         """
+        huge = [*_huge_integers(raw, location)]
+        if huge:
+            self.faults.extend(Fault(location=key, message="is a number of more than 64 bits") for key in huge)
+            return None
         try:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
         except ValidationError as error:
@@ -266,6 +270,15 @@ class _Binder:
                 remedy = _install_remedy(str(origin)) if record is None else record.how_to_load
                 lines.append(f" The recipe needs the plugin '{name}'{f' ({origin})' if origin else ''}, {remedy}.")
         return "".join(lines)
+
+
+def _huge_integers(value: Any, location: str) -> Iterator[str]:  # noqa: ANN401 - any value of a recipe
+    """Yield the location of each integer that TOML does not allow, and that tensors and counters can't hold."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _huge_integers(item, f"{location}.{key}".lstrip("."))
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield location
 
 
 def _install_remedy(origin: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from toolbox.data.folders import Item, Source
+from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import Examination, examine
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -34,6 +35,9 @@ def check_photos(
         DataError: wrong pairs, a test photograph that can't be read, or too few photographs are left.
     """
     left = leave_out(source, skipped)
+    known_tests = describe_known_tests(left)
+    if known_tests:
+        report(f"warning: {known_tests}.")
     if skip:
         broken, broken_tests = (_broken(examine(items)) for items in (left.items, left.tests))
         _report(broken, broken_tests, report)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]]) -> list
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Replace it by a folder of photographs.")
     return {path.name: path for path in find_images(folder)} if folder.is_dir() else {}
 
 
@@ -128,8 +131,10 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
     Raises:
         DataError: it can't be read, has no rows or no column of paths, or names a file that is missing.
     """
-    if not table.is_file():
+    if not os.path.lexists(table):
         return []
+    if not table.is_file():
+        raise DataError(f"{table} is no file. Correct or delete it; it is optional.")
     try:
         text = text_files.read_text(table)
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))

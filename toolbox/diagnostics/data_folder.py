@@ -9,6 +9,7 @@ from pathlib import Path
 from toolbox.config.settings import Split
 from toolbox.data import folders, left_out, split
 from toolbox.data.folders import Item, Source
+from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import Examination, examine
 from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
@@ -36,6 +37,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         *_sizes(examinations),
         *_gray(source, examinations),
         *_copies(examinations),
+        *_known_tests(source),
         *_scenes(usable),
         *_not_used(source),
     ]
@@ -77,6 +79,12 @@ def _copies(examinations: Sequence[Examination]) -> Iterator[Finding]:
         detail = f"{len(copies)} of {len(examinations)} inputs equal their truths ({files.listed(copies, LISTED)})"
         detail += "; from these, the network learns to change nothing"
         yield Finding(what="copies", ok=len(copies) <= len(examinations) / 2, detail=detail)
+
+
+def _known_tests(source: Source) -> Iterator[Finding]:
+    line = describe_known_tests(source)
+    if line:
+        yield Finding(what="test photographs", ok=True, detail=line)
 
 
 def _scenes(items: Sequence[Item]) -> Iterator[Finding]:

@@ -16,13 +16,8 @@ PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
 
 
 def photo_array(photo: PhotoLike) -> np.ndarray:
-    """Return a photograph as (H, W) or (H, W, 3), upright; an array (H, W, 1) becomes (H, W), others stay as they are.
-
-    Raises:
-        DataError: the file of a path can't be read.
-        TypeError: it is something else.
-    """
-    return drop_single_channel(photo) if isinstance(photo, np.ndarray) else as_photo(photo).pixels
+    """Return a photograph as (H, W) or (H, W, 3), upright; an array (H, W, 1) becomes (H, W); see `as_photo`."""
+    return as_photo(photo).pixels
 
 
 def drop_single_channel(array: np.ndarray) -> np.ndarray:
@@ -31,13 +26,20 @@ def drop_single_channel(array: np.ndarray) -> np.ndarray:
 
 
 def as_photo(photo: PhotoLike) -> Photo:
-    """Return a path, a PIL image or an array as a decoded photograph; see `toolbox.restore`."""
+    """Return a path, a PIL image or an array as a decoded photograph; see `toolbox.restore`.
+
+    Raises:
+        DataError: the file of a path can't be read.
+        ValueError: an array of another shape or type, or without pixels.
+        TypeError: it is something else.
+    """
     if isinstance(photo, np.ndarray):
         pixels = drop_single_channel(photo)
         is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
         if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
+            remedy = "; if its values are from 0 to 1: (255 * photo).round().astype(np.uint8)" if is_picture else ""
             raise ValueError(
-                f"a photo is (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16, not {photo.shape} {photo.dtype}"
+                f"a photo is (H, W), (H, W, 1) or (H, W, 3), uint8 or uint16, not {photo.shape} {photo.dtype}{remedy}"
             )
         if not pixels.size:
             raise ValueError(f"the photo is empty: {photo.shape}")

@@ -22,7 +22,7 @@ from toolbox.inference.fillers import LoadedFiller, fill_view
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.palette import palette_layer
-from toolbox.inference.photo_arrays import PhotoLike, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, drop_single_channel, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
@@ -146,7 +146,7 @@ class Restorer:
             DataError: the file of a path can't be read.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
-        pixels, plane = photo_array(image), None if mask is None else photo_array(mask)
+        pixels, plane = photo_array(image), None if mask is None else drop_single_channel(mask)
         colors = None if palette is None else photo_array(palette)
         return restorer.restore(pixels, plane, reference=reference, hints=hints, palette=colors).pixels
 

@@ -91,13 +91,19 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
         isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir
     )
     names = {entry.spec.name for entry in published.list_published(catalog)}
-    if not looks_like_path and (weights in names or not path.exists()):
+    if not looks_like_path and (weights in names or not os.path.exists(path)):
         return StoredWeights(path=published.find_published(catalog, text))
-    if (path / MANIFEST).is_file():
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        raise UsageError(f"{files.printable(path)} can't be read: no permission.") from error
+    except (OSError, ValueError):  # the message below says it
+        pass
+    if os.path.isfile(path / MANIFEST):
         return _in_checkpoint(path, network)
-    if path.is_dir():
+    if os.path.isdir(path):
         return _in_run(path, network)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UsageError(f"There is no weight file {files.printable(path)}. For published weights: toolbox weights")
     return StoredWeights(path=path)
 
