@@ -61,7 +61,9 @@ def epoch_columns(
     epoch: int, epochs: int, progress: Progress, validation: ValidationResult | None, table: EpochTable
 ) -> list[Column]:
     """Return the columns of an epoch: totals of the losses, validation, speed, time, and the metrics that fit."""
-    columns: list[Column] = [("", f"epoch {epoch}/{epochs}", 13), ("step", str(progress.step), 7)]
+    # As wide as the last epoch needs it, so that all rows stay below their header.
+    width = max(13, len(f"epoch {epochs}/{epochs}"))
+    columns: list[Column] = [("", f"epoch {epoch}/{epochs}", width), ("step", str(progress.step), 7)]
     for name in ("g", "d"):
         if name in progress.sums:
             total, count = progress.sums[name]
@@ -73,9 +75,9 @@ def epoch_columns(
     speed = table.images_per_second()
     columns += [("img/s", f"{speed:.{1 if speed < 100 else 0}f}", 7), ("time", duration(progress.seconds), 9)]
     for name, value in {} if validation is None else validation.metrics.items():
-        width = max(len(name), 7) + 1
-        if sum(max(column[2], len(column[1]) + 1) for column in columns) + width <= MAX_WIDTH:
-            columns.append((name, format_figure(value), width))
+        column = (name, format_figure(value), max(len(name), 7) + 1)
+        if sum(max(width, len(text) + 1) for _, text, width in [*columns, column]) <= MAX_WIDTH:
+            columns.append(column)
     return columns
 
 
