@@ -157,6 +157,28 @@ def test_an_option_that_is_a_setting_of_the_recipe_names_the_setting(option, key
     assert f"No such option: {option}. It is a setting of the recipe: --set {key}=VALUE" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "words"),
+    [
+        ("run", "--gpu", "No such option '--gpu'. Did you mean '--device'?"),
+        ("restore", "--model", "No such option '--model'. Did you mean '--weights'?"),
+        ("restore", "--output", "No such option '--output'. Did you mean '--out'?"),
+        ("run", "--epoch", "No such option '--epoch'. Did you mean '--epochs'?"),
+        ("mask", "--gpu", "No such option '--gpu'.\n"),
+        ("run", "--name", "No such option '--name'.\n"),
+    ],
+)
+def test_an_option_is_suggested_only_where_it_helps(command, option, words):
+    assert words in invoke(command, option, "x", code=2).stderr
+
+
+def test_extends_elsewhere_than_in_a_recipe_file_is_a_fault():
+    assert (
+        "extends: is only read at the top of a recipe file"
+        in invoke(*("recipe", "show", "default", "--set", "extends=supervised"), code=2).stderr
+    )
+
+
 def test_an_option_that_is_none_of_both_is_not_given_a_setting():
     assert "--set" not in CliRunner().invoke(main, ["run", "--frobnicate"]).stderr
     assert "--set" not in CliRunner().invoke(main, ["list", "--lr", "1"]).stderr

@@ -20,7 +20,7 @@ import click
 from toolbox import __version__
 from toolbox.cli.common import print_error
 from toolbox.cli.plugin_commands import find_group, unknown_command
-from toolbox.cli.setting_hints import with_setting_hint
+from toolbox.cli.setting_hints import with_hint
 from toolbox.errors import ToolboxError
 from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.hooks.isolation import PluginWarning
@@ -86,7 +86,7 @@ class Commands(click.Group):
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 return super().invoke(context)
         except click.NoSuchOption as error:
-            raise with_setting_hint(error) from None
+            raise with_hint(error) from None
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except ToolboxError as error:

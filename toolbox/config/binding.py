@@ -43,7 +43,9 @@ def bind(recipe: Recipe, catalog: Catalog, *, for_restoring: bool = False) -> Pl
     tables = {table: tree.pop(table, {}) for table in RECIPE_TABLES}
     if for_restoring:
         tables = {table: _without_training(raw) if table in RESTORING_TABLES else {} for table, raw in tables.items()}
-    known = [*Settings.model_fields, *RECIPE_TABLES, *(() if for_restoring else ("extends",))]
+    if tree.pop("extends", None) is not None:
+        binder.add_fault("extends", "is only read at the top of a recipe file; write it there")
+    known = [*Settings.model_fields, *RECIPE_TABLES, "extends"]
     for key in [key for key in tree if key not in Settings.model_fields]:
         binder.add_fault(key, f"is not a key of recipes.{did_you_mean(key, known)} Known: {', '.join(sorted(known))}")
         del tree[key]
