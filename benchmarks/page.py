@@ -152,6 +152,10 @@ def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> 
     photo, mask = make_damaged_photo(height, width)
     if is_whole:
         photo, mask = make_photo(height, width), np.zeros_like(mask)
+    # What a browser encodes is not measured.
+    layer, small = stroke(photo.shape), stroke(photo.shape, is_small=True)
+    small_pair = stroke(photo.shape, count=2, is_small=True)
+    far, near = marks(mask, is_near=False), marks(mask, is_near=True)
     with tempfile.TemporaryDirectory() as name, serving(Path(name) / "album") as service:
         restorer = load_restorer(WEIGHTS, device="cpu", fill=FILL)
         for number in range(-1, rounds):
@@ -162,11 +166,11 @@ def measure(height: int, width: int, rounds: int, *, is_whole: bool = False) -> 
                 "open": page.open,
                 "first": page.restore,
                 "likely": page.choose_colors,
-                "shown": lambda page=page: page.show(stroke(page.size, is_small=True)),
-                "hint": lambda page=page: page.draw("hints", stroke(page.size)),
-                "next": lambda page=page: page.show(stroke(page.size, count=2, is_small=True)),
-                "mask": lambda page=page: page.draw("mask", marks(mask, is_near=False)),
-                "near": lambda page=page: page.draw("mask", marks(mask, is_near=True)),
+                "shown": lambda page=page: page.show(small),
+                "hint": lambda page=page: page.draw("hints", layer),
+                "next": lambda page=page: page.show(small_pair),
+                "mask": lambda page=page: page.draw("mask", far),
+                "near": lambda page=page: page.draw("mask", near),
             }
             for step in names:
                 work = steps[step]

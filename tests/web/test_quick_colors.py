@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from browser_page import drag, open_photo
+from browser_page import drag, open_photo, wait_for_text
 from page_server import add, call, restore, wait_until
 from scenes import scene, second_photo, tint_restorer
 from standins import install
@@ -147,3 +148,31 @@ def test_the_page_shows_the_colours_before_the_full_result(page, service, restor
     drag(page, [(0.3, 0.2), (0.45, 0.2), (0.55, 0.2)])
     wait_until(lambda: red_at_the_stroke(page) > before + 20, seconds=10)
     assert "quick" in asked and "result" not in asked
+
+
+def draw_a_stroke(page):
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    page.click("[data-tool=colour]")
+    drag(page, [(0.3, 0.2), (0.45, 0.2), (0.55, 0.2)])
+
+
+def test_a_photograph_that_is_saved_at_once_has_the_strokes(page, service, restorer, photo):
+    open_photo(page, photo)
+    draw_a_stroke(page)
+    with page.expect_download() as download:
+        page.click("#save")
+    (entry,) = call(service, "GET", "/api/photos")[1]
+    assert entry["origins"]["colour from hint"] > 0
+    assert Path(download.value.path()).read_bytes() == call(service, "GET", f"/api/photos/{entry['id']}/result")[1]
+
+
+def test_the_result_follows_strokes_in_a_photograph_that_is_left_at_once(page, service, restorer, photo, tmp_path):
+    open_photo(page, photo)
+    draw_a_stroke(page)
+    io.write_png(tmp_path / "second.png", integer_luma(scene(side=2 * SIDE))[::-1])
+    open_photo(page, tmp_path / "second.png")
+    wait_until(lambda: "colour from hint" in call(service, "GET", "/api/photos")[1][0]["origins"])
+    page.locator("#photos button").first.click()
+    wait_for_text(page, "#origins", "colour from your lines")
+    assert page.is_visible("#save")

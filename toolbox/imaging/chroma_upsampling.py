@@ -77,8 +77,11 @@ def enlarge_rows(relation: np.ndarray, target: np.ndarray, rows: slice) -> np.nd
     upper, lower = (relation[(above + step).clip(0, len(relation) - 1)] for step in (0, 1))
     narrow = upper + fraction * (lower - upper)
     wide = cv2.resize(narrow, (width, len(source_rows)), interpolation=cv2.INTER_LINEAR)
-    luma = (target[rows].astype(np.float32) / highest)[..., None]
-    return wide[..., :channels] * luma + wide[..., channels:]
+    luma = target[rows].astype(np.float32) / highest
+    # One channel at a time: NumPy is slow on a last axis of two or three values.
+    planes = cv2.split(wide)
+    slopes, offsets = planes[:channels], planes[channels:]
+    return cv2.merge([slope * luma + offset for slope, offset in zip(slopes, offsets, strict=True)])
 
 
 def linear_relation(small: np.ndarray, target: np.ndarray) -> np.ndarray:
