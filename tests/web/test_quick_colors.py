@@ -176,3 +176,15 @@ def test_the_result_follows_strokes_in_a_photograph_that_is_left_at_once(page, s
     page.locator("#photos button").first.click()
     wait_for_text(page, "#origins", "colour from your lines")
     assert page.is_visible("#save")
+
+
+def test_another_way_to_fill_shows_that_the_photograph_is_restored_again(page, service, restorer, photo):
+    open_photo(page, photo)
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1].partition("?")[0]))
+    page.route("**/restore", lambda route: None)  # so that it is asked for, and never begins
+    page.select_option("#fill", index=1)
+    page.wait_for_selector("#busy:not([hidden])")
+    assert "quick" not in asked and not page.is_visible("#save")

@@ -35,18 +35,18 @@ function save(blob, name) {
   say(text("saved", { name }));
 }
 
-const stem = () => photo().name.replace(/\.[^.]*$/, "") || "photo";
+const stem = (item) => item.name.replace(/\.[^.]*$/, "") || "photo";
 
 export async function saveResult() {
   if (state.isAhead || isBusy(photo())) say(text("finishing"));
-  await settle();
-  if (photo().state !== "restored") return; // the page says why
-  const { blob, type } = await api.resultFile(state.id);
-  save(blob, `${stem()}-restored.${type.includes("tif") ? "tif" : "png"}`);
+  const item = await settle();
+  if (item?.state !== "restored") return; // the page says why
+  const { blob, type } = await api.resultFile(item.id);
+  save(blob, `${stem(item)}-restored.${type.includes("tif") ? "tif" : "png"}`);
 }
 
 export async function saveMarks() {
-  save(await stage.maskPng(), `${stem()}-marks.png`);
+  save(await stage.maskPng(), `${stem(photo())}-marks.png`);
 }
 
 // Call `work` with the files that a person chooses with a button.

@@ -76,7 +76,9 @@ function listen() {
   change("show-origin", () => panel.showOrigins(photo()));
   $("saturation").addEventListener("input", panel.showSaturation);
   change("auto", prints.toggleRows);
-  for (const id of ["saturation", "fill", "tone", "recolor", "colours-only", ...prints.IDS]) change(id, restoring.restoreAgain);
+  change("saturation", restoring.recolour);
+  change("colours-only", () => restoring.restoreAgain({ shows: true }));
+  for (const id of ["fill", "tone", "recolor", ...prints.IDS]) change(id, () => restoring.restoreAgain());
   change("language", () => {
     localStorage.setItem("toolbox-language", $("language").value);
     return setLanguage($("language").value);
@@ -100,7 +102,7 @@ async function start() {
     const offered = await api.choices();
     panel.offer(offered);
     proposals.offer(offered);
-    variants.offer(offered.settings.variant, restoring.restoreAgain);
+    variants.offer(offered.settings.variant, restoring.recolour);
     state.photos = await api.list();
     say("");
     viewer.listPhotos();

@@ -10,9 +10,12 @@ import { text } from "./texts.js";
 import { listPhotos, refresh, showResult } from "./viewer.js";
 
 const POLL = 200; // milliseconds
-const PAUSE = 1000; // milliseconds after the last change of colours, before the photograph is restored again
+const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
+const LONG_PAUSE = 1000; // the same, if its colours are shown already
 let polling = null;
 let again = null;
+let mustWait = false; // whether changes that the server was not asked for yet are of more than colours
+let willFollow = false; // whether their result follows colours that are shown
 let changes = 0; // of colours, since the page was opened
 
 // Each change is kept by the server at once, so that a reload loses nothing. `work` gets the id of the photograph.
@@ -36,13 +39,14 @@ export function keepLayers(layers) {
   const { isEmpty } = stage.strokes;
   if (isEmpty && !photo().has_hints) return;
   if (!isEmpty) panel.wantColours();
-  restoreAgain();
+  recolour();
   keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
 }
 
-// Colours change quickly, so the result follows them: at once at a small size, and in full after a pause, while a person
-// goes on. Marks need the Restore button: filling takes longer.
-export function restoreAgain() {
+// The result follows a change of the settings. Marks need the Restore button: filling takes longer.
+// `shows`: the colours of the change are shown at once, at a small size.
+// `follows`: it changes colours alone, so that a person who sees them need not wait for the full result.
+export function restoreAgain({ shows = false, follows = false } = {}) {
   if (photo().state === "new") return;
   const { id } = state;
   clearTimeout(again);
@@ -50,12 +54,18 @@ export function restoreAgain() {
   const change = changes;
   const isLast = () => change === changes && isShown(id);
   state.isAhead = true;
+  mustWait ||= !follows;
+  willFollow = false;
   guarded(async () => {
-    const follows = await showColours(id, isLast);
+    const isSeen = shows && await showColours(id, isLast);
+    if (isLast()) willFollow = isSeen && !mustWait;
     await state.saved;
-    if (isLast()) again = setTimeout(() => isLast() && guarded(() => restore([id], follows)), PAUSE);
+    if (isLast()) again = setTimeout(() => isLast() && guarded(finishColours), willFollow ? LONG_PAUSE : PAUSE);
   });
 }
+
+// Strokes, the strength of colours, or another colouring changed.
+export const recolour = () => restoreAgain({ shows: true, follows: true });
 
 // Return whether the colours are shown.
 async function showColours(id, isLast) {
@@ -71,18 +81,18 @@ async function showColours(id, isLast) {
   }
 }
 
-// Ask for the full result of the colours that are shown, without a pause.
+// Ask for the full result of the last change, without a pause.
 export async function finishColours() {
-  if (state.isAhead) await restore([state.id], !stage.restored.hidden);
+  if (state.isAhead) await restore([state.id], willFollow);
 }
 
-// The same, and wait for it.
+// The same, and wait for it; return the photograph.
 export async function settle() {
   const { id } = state;
+  const current = () => state.photos.find((item) => item.id === id);
   await finishColours();
-  while (isBusy(state.photos.find((item) => item.id === id))) {
-    await new Promise((resolve) => { setTimeout(resolve, POLL); });
-  }
+  while (polling && isBusy(current())) await new Promise((resolve) => { setTimeout(resolve, POLL); });
+  return current();
 }
 
 // Mark the damage that was proposed, and restore the photograph with it. The server is told its kinds, because stains
@@ -101,16 +111,16 @@ export async function restore(ids, follows = false) {
   clearTimeout(again);
   changes += 1;
   state.asked = new Set(ids);
-  state.following = follows ? ids[0] : null;
+  state.following = follows && !state.hasNewMarks ? ids[0] : null;
   refresh();
   try {
     await state.saved;
     state.hasNewMarks = state.isCancelled = false;
-    album.begin(ids.length);
+    if (!follows) album.begin(ids.length);
     for (const id of ids) {
       const item = state.photos.find((candidate) => candidate.id === id);
       replacePhoto(await api.restore(id, panel.settings(item)));
-      if (isShown(id)) state.isAhead = false;
+      if (isShown(id)) state.isAhead = mustWait = false;
     }
   } finally {
     state.asked.clear();
@@ -124,7 +134,7 @@ export async function restore(ids, follows = false) {
 export async function cancel(photos) {
   clearTimeout(again);
   changes += 1;
-  state.isAhead = false;
+  state.isAhead = mustWait = false;
   const ids = photos.filter(isBusy).map((item) => item.id);
   for (const id of ids) state.ending.add(id);
   refresh();
@@ -172,14 +182,14 @@ export async function setReference(file) {
   await keep((id) => api.setReference(id, file));
   await panel.showReference(photo());
   if (photo().reference) say(text("referenceOpened"));
-  restoreAgain();
+  restoreAgain({ shows: true });
 }
 
 export async function removeReference() {
   await keep(api.removeReference);
   await panel.showReference(photo());
   $("add-reference").focus();
-  restoreAgain();
+  restoreAgain({ shows: true });
 }
 
 export async function setMask(file) {
