@@ -53,6 +53,7 @@ export async function show(id) {
 // `isCancelled`: the last restoration was cancelled, unless it ended before.
 export async function showResult(isCancelled = false) {
   const { id } = state;
+  if (isCancelled) state.isCancelled = state.hasNewMarks = true; // until the result is known
   const result = isRestored(photo()) ? await api.resultFile(id) : null;
   // Browsers show no TIFF; such a result can be saved, but not compared.
   const canShow = result && !result.type.includes("tif");
