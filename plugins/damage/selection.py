@@ -18,17 +18,26 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Certainty:
-    """A group is certain if the sum of these kinds reaches the peak in a pixel, and its mean of all kinds the mean."""
+    """A group is certain if the sum of these kinds reaches the peak in a pixel, and its mean of all kinds the mean.
+
+    `length` is the least diagonal of its box, and `width` the greatest mean width along that diagonal; both are
+    relative to the shorter side of the photograph.
+    """
 
     kinds: tuple[str, ...]
     peak: float
     mean: float
+    length: float = 0.0
+    width: float = math.inf
 
 
 # The network often divides its probability between a scratch and a fold, and between a fleck and a stain. A sum of such
 # kinds that is high, in a group that is high in the mean, is hardly ever wrong; a single kind over 0.85 often is.
+# A long line may be less certain than a short one: few things in a photograph look like a faint crease for so long.
 CERTAIN = (
     Certainty(("scratch", "fold"), peak=0.92, mean=0.72),
+    Certainty(("scratch", "fold"), peak=0.88, mean=0.6, length=0.3, width=0.05),
+    Certainty(("scratch", "fold"), peak=0.84, mean=0.66, length=0.25, width=0.05),
     Certainty(("dust", "stain"), peak=0.92, mean=0.7),
     Certainty(("stain",), peak=0.68, mean=THRESHOLD),
     Certainty(("tear",), peak=0.985, mean=THRESHOLD),
@@ -62,10 +71,13 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
     can_count = ~_is_texture(sums, mean, stats, min(mask.shape))
     can_count[0] = False
     is_certain, is_likely = (np.zeros(count, bool) for _ in range(2))
+    diagonal, shorter = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]), min(mask.shape)
+    length, width = diagonal / shorter, area / (diagonal * shorter)
     for rule in CERTAIN:
         if together := {kind: values for kind, values in inside.items() if kind in rule.kinds}:
             has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
-            is_certain |= has_peak & (mean >= threshold_of(sensitivity, rule.mean))
+            has_shape = (length >= rule.length) & (width <= rule.width)
+            is_certain |= has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
     for kind, values in inside.items():
         is_likely |= _has_pixel(labels, values >= threshold_of(sensitivity, LIKELY[kind]), count)
     is_kept = can_count & is_certain

@@ -163,6 +163,17 @@ def test_kinds_that_are_often_confused_are_certain_together():
     assert not selection.select(across, KINDS, 0.5).any()
 
 
+def test_a_long_line_may_be_less_certain_than_a_short_one_or_a_wide_area():
+    found = np.zeros((5, 100, 100), np.float32)
+    fold = KINDS.index("fold")
+    found[fold, 10:12, 10:30], found[fold, 50:80, 10:50] = 0.63, 0.63
+    found[fold, 10, 20], found[fold, 60, 20] = 0.9, 0.9
+    assert not selection.select(found, KINDS, 0.5).any()
+    found[fold, 10:12, 10:60] = 0.63
+    found[fold, 10, 20] = 0.9
+    assert selection.select(found[:, :40], KINDS, 0.5).sum() == 2 * 50
+
+
 def test_a_large_uncertain_group_of_dust_is_texture():
     """Leaves, gravel and fabric look like dust; a large fleck that is certain, or a fold of the size, is damage."""
     found = np.zeros((5, 200, 200), np.float32)
