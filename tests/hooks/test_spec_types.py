@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_a_field_of_another_type_is_named(spec, facts, fault):
 def test_values_of_the_right_types_are_taken():
     assert GeneratorSpec(**FACTS, auxiliary=lambda params: ("gray",)).auxiliary
     assert GeneratorSpec(**FACTS, auxiliary=["gray"]).auxiliary and LossSpec(**FACTS, check=None, warn=print).warn
+
+
+def test_a_subclass_of_a_plugin_may_have_fields_of_types_that_are_not_here():
+    @dataclass(frozen=True, kw_only=True)
+    class Sharper(LossSpec):
+        kernel: Absent | None = None  # noqa: F821 - imported for type checkers only
+
+    assert Sharper(**FACTS).kernel is None
 
 
 def test_weights_need_a_path():

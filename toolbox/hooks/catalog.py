@@ -166,7 +166,8 @@ def _call_hook(kind: Kind, function: object) -> list[Spec]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        position = position_in(error, inspect.getfile(inspect.unwrap(function)))
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        position = "" if code is None else position_in(error, code.co_filename)
         raise PluginFault(f"{kind.hook} raised {named(error)}{position}") from error
     if not isinstance(result, list):
         raise PluginFault(f"{kind.hook} returned {type(result).__name__}, not a list of {kind.spec.__name__}")

@@ -146,7 +146,7 @@ class Restorer:
             DataError: the file of a path can't be read.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
-        pixels, plane = photo_array(image), None if mask is None else drop_single_channel(mask)
+        pixels, plane = photo_array(image), None if mask is None else drop_single_channel(np.asarray(mask))
         colors = None if palette is None else photo_array(palette)
         return restorer.restore(pixels, plane, reference=reference, hints=hints, palette=colors).pixels
 

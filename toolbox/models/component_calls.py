@@ -180,9 +180,8 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     is_first = watch.calls == 1
     if is_first:
         watch.unsaved = unsaved_modules(getattr(function, "__self__", function))
-    unsaved = {name: value._version for name, value in unsaved_tensors(watch.unsaved).items()}
-    # A write in place increases a tensor's version; tensors made in inference mode have none.
-    versions = [None if value.is_inference() else value._version for value in inputs.values()]
+    unsaved = {name: _version(value) for name, value in unsaved_tensors(watch.unsaved).items()}
+    versions = [_version(value) for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
     with _watched_gradients(inputs.values() if is_first else ()) as changed:
         result = call_watched(watch.entry, is_first, function, *arguments)
@@ -190,11 +189,11 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
     for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
-        is_changed = version is not None and value._version != version
+        is_changed = _version(value) != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):
             raise blame.wrong_result(watch.entry, function, f"writes into `{name}`, its input; work on a copy")
     for name, value in unsaved_tensors(watch.unsaved).items():
-        if unsaved.get(name) != value._version:
+        if unsaved.get(name) != _version(value):
             fault = (
                 f"changes {name}, which {UNSAVED}; keep that module in eval mode (override train), or remove that line"
             )
@@ -230,6 +229,11 @@ def _accumulating_nodes(tensor: Tensor) -> Iterator[Any]:
         if hasattr(node, "variable"):
             yield node
         stack += [following for following, _ in node.next_functions]
+
+
+def _version(value: Tensor) -> int | None:
+    """Return the version of a tensor, which a write in place increases; None if it was made in inference mode."""
+    return None if value.is_inference() else value._version
 
 
 def _are_equal(value: Tensor, copy: Tensor) -> bool:
