@@ -14,7 +14,7 @@ const PAUSE = 300; // milliseconds after the last change, before the photograph 
 const LONG_PAUSE = 1000; // the same, if its colours are shown already
 let polling = null;
 let again = null;
-let mustWait = false; // whether changes that the server was not asked for yet are of more than colours
+let mustWait = false; // whether the changes that the server does not know yet are of more than colours
 let willFollow = false; // whether their result follows colours that are shown
 let changes = 0; // of colours, since the page was opened
 
@@ -86,7 +86,7 @@ export async function finishColours() {
   if (state.isAhead) await restore([state.id], willFollow);
 }
 
-// The same, and wait for it; return the photograph.
+// Ask for the full result of the last change, and wait for it; return the photograph.
 export async function settle() {
   const { id } = state;
   const current = () => state.photos.find((item) => item.id === id);

@@ -12,7 +12,7 @@ export const state = {
   saved: Promise.resolve(), // fulfilled when the server has every change
   asked: new Set(), // the ids of photographs that the server is about to be asked to restore
   following: null, // the id of the photograph whose full result follows colours that are shown already
-  isAhead: false, // whether colours are shown that the server was not asked to restore with yet
+  isAhead: false, // whether there are changes for which the server was not asked to restore the photograph yet
   ending: new Set(), // the ids of photographs whose restoration is being cancelled
 };
 
@@ -20,10 +20,10 @@ export const photo = () => state.photos.find((item) => item.id === state.id);
 
 export const isBusy = (item) => ["waiting", "running"].includes(item?.state) || state.asked.has(item?.id);
 
-// A person waits for it, unless its full result follows colours that are shown.
+// Whether a person waits for its result. Nobody waits for a full result whose colours are shown already.
 export const isAwaited = (item) => isBusy(item) && state.following !== item.id;
 
-// Whether it has a result that is shown and can be saved.
+// Whether it has a result to show and to save.
 export const isRestored = (item) => (isBusy(item) ? !isAwaited(item) : item.state === "restored");
 
 export const isShown = (id) => state.id === id;
