@@ -146,7 +146,7 @@ def test_the_page_shows_the_colours_before_the_full_result(page, service, restor
     page.evaluate("document.querySelector('#own-colour').value = '#e02020'")
     page.locator("#own-colour").dispatch_event("input")
     drag(page, [(0.3, 0.2), (0.45, 0.2), (0.55, 0.2)])
-    wait_until(lambda: red_at_the_stroke(page) > before + 20, seconds=10)
+    wait_until(lambda: red_at_the_stroke(page) > before + 20)
     assert "quick" in asked and "result" not in asked
 
 
