@@ -172,13 +172,13 @@ print(time.perf_counter() - started, 1024 * resource.getrusage(resource.RUSAGE_S
 
 def large(height: int, width: int, side: int) -> dict[str, Any]:
     """Return seconds and peak memory of each fill for a photograph with a square hole, in processes of their own."""
-    found: dict[str, Any] = {"size": [height, width], "hole": [side, side]}
+    result: dict[str, Any] = {"size": [height, width], "hole": [side, side]}
     for label in FILLS:
         words = [sys.executable, "-c", LARGE, label, *map(str, (height, width, side))]
         done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
         seconds, peak = map(float, done.stdout.split())
-        found[label] = {"seconds": seconds, "peak": int(peak)}
-    return found
+        result[label] = {"seconds": seconds, "peak": int(peak)}
+    return result
 
 
 @click.command("fill")

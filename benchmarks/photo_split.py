@@ -93,15 +93,15 @@ def command(photos: Path, encoder: Path, avoid: Path | None, out: Path) -> None:
 def list_photos(photos: Path) -> list[Photo]:
     """Return the photographs with a permitted licence, in the order of the two lists."""
     merged = {original: name for name, originals in CATEGORIES.items() for original in originals}
-    found = []
+    listed = []
     for table, folder in (("free.csv", "free"), ("manifest.csv", "train")):
         with (photos / table).open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 if PERMITTED.match(row["licence"]):
                     category = merged[row.get("category") or ""]
                     trains = category == "everyday" and not COCO_TRAINING.search(row["source"])
-                    found.append(Photo(file=f"{folder}/{row['file']}", category=category, trains=trains))
-    return found
+                    listed.append(Photo(file=f"{folder}/{row['file']}", category=category, trains=trains))
+    return listed
 
 
 def split(photos: Sequence[Photo], labels: Sequence[int], avoided: set[int], count: int) -> list[dict[str, str]]:

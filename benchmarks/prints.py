@@ -88,8 +88,8 @@ def measure(folder: Path, part: str, count: int | None, sheets: Path | None) -> 
             "farther": int((ratios > 1).sum()),
         },
         "table": {"overlap": float(np.mean(overlaps)), "below 0.9": int((np.array(overlaps) < 0.9).sum())},
-        "needs": {name: float(np.mean(found)) for name, found in needs.items()}
-        | {"all": float(np.mean([each for found in needs.values() for each in found]))},
+        "needs": {name: float(np.mean(hits)) for name, hits in needs.items()}
+        | {"all": float(np.mean([each for hits in needs.values() for each in hits]))},
     }
 
 

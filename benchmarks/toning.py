@@ -95,9 +95,9 @@ def measure(photos: Path, part: str, count: int | None) -> dict[str, dict[str, f
                     picture = draw(picture, random)
                 made[f"{kind}, {name}"] = (picture, kind)
         for name, (picture, kind) in made.items():
-            found = measure_toning(_as_jpeg(picture)).kind
+            judged = measure_toning(_as_jpeg(picture)).kind
             counts[name] += 1
-            wrong[name] += found != kind
+            wrong[name] += judged != kind
     return {name: {"count": counts[name], "wrong": round(wrong[name] / counts[name], 4)} for name in counts}
 
 

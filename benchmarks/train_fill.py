@@ -116,12 +116,12 @@ def make_parts(paths: list[Path], random: np.random.Generator) -> list[np.ndarra
     mean = np.where(lost, planes.mean(0), truth)
     stack = np.concatenate([np.stack([truth, lost, mean], 2), details, features], 2).transpose(2, 0, 1)
     rows, columns = np.nonzero(lost)
-    found = []
+    parts = []
     for chosen in random.integers(0, len(rows), PARTS):
         corner = np.array([rows[chosen], columns[chosen]]) - PART // 2 + random.integers(-24, 25, 2)
         y, x = corner.clip(0, SIDE - PART)
-        found.append(stack[:, y : y + PART, x : x + PART].astype(np.float16))
-    return found
+        parts.append(stack[:, y : y + PART, x : x + PART].astype(np.float16))
+    return parts
 
 
 class Weighting(nn.Module):
@@ -178,12 +178,12 @@ def train(
 @torch.no_grad()
 def measure(network: Weighting | None, parts: np.ndarray) -> float:
     """Return the mean of M over parts, filled by a network or, with None, by the plain mean."""
-    found = []
+    scores = []
     for part in parts:
         values = torch.from_numpy(part[None]).float()
         filled = values[:, 2:3] / 255 if network is None else network(values).clamp(0, 1)
-        found.append(float(objective(filled, values[:, :1] / 255, values[:, 1:2])[0]))
-    return float(np.mean(found))
+        scores.append(float(objective(filled, values[:, :1] / 255, values[:, 1:2])[0]))
+    return float(np.mean(scores))
 
 
 def layers(network: Weighting) -> dict[str, np.ndarray]:

@@ -163,10 +163,10 @@ def build(kind: str, name: str, /, **params: Any) -> Any:  # noqa: ANN401 - ever
         UsageError: the kind, the name or a param is not known or not valid.
         PluginError: the component can't be built.
     """
-    found = find_kind(kind)
-    if found.name in _NOT_BUILT:
-        raise UsageError(f"toolbox.build builds no {found.plural}: {_NOT_BUILT[found.name]}.")
-    bound = bind_component(catalogs.load(), found.name, name, params)
+    row = find_kind(kind)
+    if row.name in _NOT_BUILT:
+        raise UsageError(f"toolbox.build builds no {row.plural}: {_NOT_BUILT[row.name]}.")
+    bound = bind_component(catalogs.load(), row.name, name, params)
     if bound.spec.check is not None:
         bound.spec.check(bound.params)
     return build_component(bound)

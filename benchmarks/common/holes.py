@@ -28,8 +28,8 @@ def brush(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
         width = int(random.integers(max(3, short // 40), max(4, short // 14)))
         steps = random.uniform(short / 16, short / 6, int(random.integers(3, 7)))
         _stroke(draw, _walk(size, steps, 0.8, random), width)
-    found = np.asarray(canvas) > 0
-    return found if found.any() else brush(size, random)
+    mask = np.asarray(canvas) > 0
+    return mask if mask.any() else brush(size, random)
 
 
 def scratch(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
@@ -39,8 +39,8 @@ def scratch(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
     for _ in range(int(random.integers(2, 6))):
         length = random.uniform(min(size) / 4, min(size))
         _stroke(draw, _walk(size, np.full(12, length / 12), 0.06, random), int(random.integers(2, 13)))
-    found = np.asarray(canvas) > 0
-    return found if found.any() else scratch(size, random)
+    mask = np.asarray(canvas) > 0
+    return mask if mask.any() else scratch(size, random)
 
 
 KINDS = {"shape": shape, "brush": brush, "scratch": scratch}

@@ -96,34 +96,34 @@ def candidates(embeddings: np.ndarray) -> list[tuple[int, int, float]]:
     return [(one, other, float(cosine[one, other])) for one, other in sorted(pairs)]
 
 
-def is_same_scene(one: Features, other: Features) -> bool:
+def is_same_scene(first: Features, second: Features) -> bool:
     """Return whether a homography maps one photograph onto the other, by local features and by correlation."""
-    inliers, homography = match(one, other)
+    inliers, homography = match(first, second)
     if homography is None or inliers < INLIERS:
         return False
-    return inliers >= CERTAIN_INLIERS or correlation(one.gray, other.gray, homography) >= LEAST_CORRELATION
+    return inliers >= CERTAIN_INLIERS or correlation(first.gray, second.gray, homography) >= LEAST_CORRELATION
 
 
-def match(one: Features, other: Features) -> tuple[int, np.ndarray | None]:
-    """Return the number of inliers of a homography from `one` to `other`, and the homography (3, 3) or None."""
-    if min(len(one.points), len(other.points)) < 8:
+def match(left: Features, right: Features) -> tuple[int, np.ndarray | None]:
+    """Return the number of inliers of a homography from `left` to `right`, and the homography (3, 3) or None."""
+    if min(len(left.points), len(right.points)) < 8:
         return 0, None
-    pairs = cv2.BFMatcher().knnMatch(one.descriptors, other.descriptors, k=2)
+    pairs = cv2.BFMatcher().knnMatch(left.descriptors, right.descriptors, k=2)
     good = [first for first, second in pairs if first.distance < 0.75 * second.distance]
     if len(good) < 8:
         return 0, None
-    start = one.points[[pair.queryIdx for pair in good]]
-    end = other.points[[pair.trainIdx for pair in good]]
+    start = left.points[[pair.queryIdx for pair in good]]
+    end = right.points[[pair.trainIdx for pair in good]]
     homography, mask = cv2.findHomography(start, end, cv2.RANSAC, REPROJECTION)
     return (0, None) if homography is None else (int(mask.sum()), homography)
 
 
-def correlation(one: np.ndarray, other: np.ndarray, homography: np.ndarray) -> float:
+def correlation(first: np.ndarray, second: np.ndarray, homography: np.ndarray) -> float:
     """Return the correlation of two smoothed gray photographs where the first, warped, covers the second."""
-    size = other.shape[1], other.shape[0]
-    warped = cv2.GaussianBlur(cv2.warpPerspective(one, homography, size), (0, 0), 2)
-    covered = cv2.warpPerspective(np.full(one.shape, 255, np.uint8), homography, size) > 250
+    size = second.shape[1], second.shape[0]
+    warped = cv2.GaussianBlur(cv2.warpPerspective(first, homography, size), (0, 0), 2)
+    covered = cv2.warpPerspective(np.full(first.shape, 255, np.uint8), homography, size) > 250
     if covered.mean() < 0.05:
         return 0.0
-    pair = np.stack([warped[covered], cv2.GaussianBlur(other, (0, 0), 2)[covered]]).astype(np.float64)
+    pair = np.stack([warped[covered], cv2.GaussianBlur(second, (0, 0), 2)[covered]]).astype(np.float64)
     return float(np.corrcoef(pair)[0, 1]) if (pair.std(1) > 0).all() else 0.0

@@ -101,10 +101,10 @@ class Segmentation:
         probabilities, labels = self.probabilities(logits), labels_of(batch) > 0
         if probabilities.shape[-2:] != labels.shape[-2:]:
             probabilities = interpolate(probabilities, labels.shape[-2:], mode="bilinear")
-        found = probabilities >= self.params.threshold
+        predicted = probabilities >= self.params.threshold
         values = self.losses(logits, batch)
         for index, kind in enumerate(batch.kinds):
-            f, t = found[:, index], labels[:, index]
+            f, t = predicted[:, index], labels[:, index]
             counts = {"found": f, "labelled": t, "both": f & t}
             values |= {f"{name}.{kind}": pixels.sum((1, 2)) for name, pixels in counts.items()}
         return values
@@ -114,9 +114,11 @@ class Segmentation:
         kinds = [name.removeprefix("both.") for name in values if name.startswith("both.")]
         f1, iou = {}, {}
         for kind in kinds:
-            found, labelled, both = (float(values[f"{name}.{kind}"].sum()) for name in ("found", "labelled", "both"))
-            f1[kind] = 2 * both / (found + labelled) if found + labelled else None
-            iou[kind] = both / (found + labelled - both) if found + labelled else None
+            predicted, labelled, both = (
+                float(values[f"{name}.{kind}"].sum()) for name in ("found", "labelled", "both")
+            )
+            f1[kind] = 2 * both / (predicted + labelled) if predicted + labelled else None
+            iou[kind] = both / (predicted + labelled - both) if predicted + labelled else None
         figures = {name: float(values[name].mean()) for name in ("loss", "cross_entropy", "dice")}
         return figures | {"f1": mean(f1), "iou": mean(iou)} | {f"f1.{kind}": value for kind, value in f1.items()}
 

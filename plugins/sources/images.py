@@ -35,13 +35,13 @@ def make_source(images: Mapping[str, ImageRef], archive: str) -> Source:
         parts[key][part] = image
     items, tests = [], []
     for key in sorted(parts):
-        found = parts[key]
-        if "test" in found:
-            tests.append(Item(name=f"{key}.png", input=found["test"]))
+        entry = parts[key]
+        if "test" in entry:
+            tests.append(Item(name=f"{key}.png", input=entry["test"]))
             continue
-        if "truth" not in found:
+        if "truth" not in entry:
             raise ValueError(f"{archive}: {key} has no truth; add {key}.truth.png")
-        items.append(Item(name=f"{key}.png", input=found.get("input"), truth=found["truth"]))
+        items.append(Item(name=f"{key}.png", input=entry.get("input"), truth=entry["truth"]))
     if not items:
         raise ValueError(f"{archive} contains no photographs")
     kind = "pairs" if any(item.input is not None for item in items) else "photos"

@@ -60,10 +60,14 @@ class MlflowWriter:
         self.client.set_terminated(self.id, states[status])
 
     def _create_run(self, record: RunStarted, experiment: str, uri: str) -> str:
-        found = self.client.get_experiment_by_name(experiment)
+        existing = self.client.get_experiment_by_name(experiment)
         # A server stores artifacts itself.
         location = None if uri else (record.folder / ARTIFACTS).resolve().as_uri()
-        number = found.experiment_id if found else self.client.create_experiment(experiment, artifact_location=location)
+        number = (
+            existing.experiment_id
+            if existing
+            else self.client.create_experiment(experiment, artifact_location=location)
+        )
         name: str = self.client.create_run(number, run_name=record.folder.name).info.run_id
         remember_id(record, "mlflow", name)
         params = [

@@ -91,10 +91,10 @@ def flat_settings(record: RunStarted) -> dict[str, Any]:
     """Return the settings of a run by dotted key."""
 
     def walk(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        flat: dict[str, Any] = {}
         for key, value in tree.items():
-            found |= walk(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        return found
+            flat |= walk(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        return flat
 
     return walk(settings_of(record), "")
 

@@ -130,7 +130,7 @@ def test_the_report_names_the_plugin_and_an_exit_of_the_program_is_caught():
         ],
     )
     for number in range(3):
-        observers.tell("on_step", StepRecord(step=number, epoch=0, terms={}, names=()))
+        observers.notify("on_step", StepRecord(step=number, epoch=0, terms={}, names=()))
     assert observers.active == [] and len(lines) == 2
     assert lines[0].startswith("warning: observers.exits is left out from here on. Its on_step raised SystemExit: 3")
     assert "observers.mine" in lines[1] and "Observer 'broken' of the plugin 'extra' raised RuntimeError" in lines[1]
@@ -143,7 +143,7 @@ def test_a_metrics_file_that_cannot_be_written_ends_the_run(tmp_path):
 
     observers = Observers(report=print, active=[NamedObserver(label="log", observer=Log(), is_required=True)])
     with pytest.raises(OSError, match="full"):
-        observers.tell("on_step", None)
+        observers.notify("on_step", None)
 
 
 def test_the_kit_finds_a_misspelt_method_and_random_numbers():

@@ -26,14 +26,14 @@ def damage_params(
     flag: str, is_on: bool, kinds: str | None, sensitivity: float | None, weights: str | None
 ) -> dict[str, object] | bool:
     """Return what `damage_detector` takes: False without the flag, else the params; UsageError for params alone."""
-    given = {
+    option_values = {
         "kinds": None if kinds is None else [kind.strip() for kind in kinds.split(",") if kind.strip()],
         "sensitivity": sensitivity,
         "weights": weights,
     }
-    if given["kinds"] == []:
+    if option_values["kinds"] == []:
         raise UsageError("--kinds names no kind of damage; name some, such as --kinds scratch,dust, or leave it out.")
-    params: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    params: dict[str, object] = {name: value for name, value in option_values.items() if value is not None}
     if not is_on:
         if params:
             option = next(iter(params)).replace("weights", "damage-weights")

@@ -192,8 +192,10 @@ def _write_mask(
         return {"file": record["file"], "error": str(error)}
     lost = float(mask.mean())
     if not as_json:
-        found = f"{100 * lost:.2f} % lost" if mask.any() else "nothing lost"
+        summary = f"{100 * lost:.2f} % lost" if mask.any() else "nothing lost"
         if probabilities and not detection.probabilities:
-            found += f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
-        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage']) if kinds else found}")
+            summary += (
+                f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
+            )
+        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage']) if kinds else summary}")
     return {**record, "lost": lost}

@@ -174,14 +174,14 @@ def merge(base: Tree, changes: Mapping[str, Any], label: str = "") -> Tree:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
     """Return the old and the new value of each setting that differs, by its dotted key; None where it is missing."""
-    found: dict[str, tuple[Any, Any]] = {}
+    changed: dict[str, tuple[Any, Any]] = {}
     for key in [*old, *(key for key in new if key not in old)]:
         before, after, dotted = old.get(key), new.get(key), f"{prefix}{key}"
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found |= differences(before, after, f"{dotted}.")
+            changed |= differences(before, after, f"{dotted}.")
         elif before != after:
-            found[dotted] = (before, after)
-    return found
+            changed[dotted] = (before, after)
+    return changed
 
 
 def _read_with_parents(path: Path, find: Callable[[str], Path], children: tuple[Path, ...]) -> Recipe:

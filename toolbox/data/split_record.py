@@ -88,10 +88,10 @@ def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -
             raise DataError(f"{item.name} can't be read: {error.strerror or error}") from error
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = dict(zip(items, pool.map(identity, items), strict=True))
+        by_item = dict(zip(items, pool.map(identity, items), strict=True))
     if cache is not None:
         cache.save_digests()
-    return found
+    return by_item
 
 
 def keep_split(
@@ -111,11 +111,11 @@ def keep_split(
     ranked: list[tuple[str, int, int]] = []  # the part, the position in it, the index of the photograph
     new = []
     for index, item in enumerate(items):
-        found = find(item.name, identities[item])
-        if found is None:
+        position = find(item.name, identities[item])
+        if position is None:
             new.append(index)
         else:
-            ranked.append((*found, index))
+            ranked.append((*position, index))
     parts = {part: [index for where, _, index in sorted(ranked) if where == part] for part in record.parts()}
     _add_new(parts, new, labels, settings)
     for part in ("train", "validation"):

@@ -156,14 +156,14 @@ def _intervals(names: Sequence[str], table: np.ndarray, seed: int) -> dict[str, 
     means = np.concatenate(chunks)
     columns = _complete({name: means[:, index] for index, name in enumerate(names)})
     enough = {name: known[:, names.index(name)].sum() > 1 for name in names}
-    found: dict[str, Interval | None] = {}
+    intervals: dict[str, Interval | None] = {}
     for name, column in columns.items():
         defined = column[~np.isnan(column)]
-        found[name] = None
+        intervals[name] = None
         if len(defined) and enough.get(name, True):
             low, high = np.percentile(defined, PERCENTILES)
-            found[name] = (float(low), float(high))
-    return found
+            intervals[name] = (float(low), float(high))
+    return intervals
 
 
 def _complete(base: Mapping[str, Any]) -> dict[str, Any]:

@@ -178,16 +178,16 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
         )
     if not names:
         raise DataError(f"{files.printable(path)} has no images.")
-    found: dict[str, _Prediction] = {}
+    predictions: dict[str, _Prediction] = {}
     for name in names:
         stem = Path(name).stem
-        if stem in found:
+        if stem in predictions:
             raise DataError(
-                f"{files.printable(path)} has {files.printable(found[stem].name)} and {files.printable(name)}; "
+                f"{files.printable(path)} has {files.printable(predictions[stem].name)} and {files.printable(name)}; "
                 "names must differ before the suffix."
             )
-        found[stem] = _Prediction(name=name, path=path, member=name)
-    return found
+        predictions[stem] = _Prediction(name=name, path=path, member=name)
+    return predictions
 
 
 def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:

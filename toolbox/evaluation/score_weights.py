@@ -108,8 +108,8 @@ def find_seen(stored: StoredWeights, items: tuple[Item, ...]) -> dict[str, str] 
     # Training first: a photograph in both parts was trained on.
     known = {_truth_digest(identity): part for part in reversed(PARTS) for identity in parts[part].values() if identity}
     identities = split_record.photo_identities(items)
-    found = {item.name: known.get(_truth_digest(identity)) for item, identity in identities.items()}
-    return {name: part for name, part in found.items() if part is not None}
+    uses = {item.name: known.get(_truth_digest(identity)) for item, identity in identities.items()}
+    return {name: part for name, part in uses.items() if part is not None}
 
 
 def _samples(items: tuple[Item, ...], plan: Plan, options: ScoreOptions) -> Iterator[Sample]:

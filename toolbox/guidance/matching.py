@@ -53,26 +53,26 @@ def find_features(gray: np.ndarray, lost: np.ndarray | None = None, limit: int =
     if lost is not None and lost.any():
         usable = np.where(cv2.dilate(lost.view(np.uint8), np.ones((9, 9), np.uint8)) > 0, 0, 255).astype(np.uint8)
     # Half of OpenCV's contrast threshold, since faded prints have little contrast.
-    found, descriptors = cv2.SIFT.create(limit, contrastThreshold=0.02).detectAndCompute(gray, usable)
+    keypoints, descriptors = cv2.SIFT.create(limit, contrastThreshold=0.02).detectAndCompute(gray, usable)
     size = (gray.shape[0], gray.shape[1])
-    if descriptors is None or not len(found):
+    if descriptors is None or not len(keypoints):
         return Features(points=np.empty((0, 2), np.float32), descriptors=np.empty((0, 128), np.float32), size=size)
-    points = np.array([point.pt for point in found[:limit]], np.float32)
+    points = np.array([point.pt for point in keypoints[:limit]], np.float32)
     descriptors = descriptors[:limit]
     roots = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
     return Features(points=points, descriptors=roots, size=size)
 
 
-def match_features(one: Features, other: Features) -> np.ndarray:
+def match_features(left: Features, right: Features) -> np.ndarray:
     """Return the pairs (M, 2) of features that are each other's nearest and pass the ratio test, as indices."""
-    if len(one.points) < 2 or len(other.points) < 2:
+    if len(left.points) < 2 or len(right.points) < 2:
         return np.empty((0, 2), np.int64)
-    there = np.empty(len(one.points), np.int64)
-    passed = np.empty(len(one.points), bool)
-    best_back = np.full(len(other.points), -np.inf, np.float32)
-    back = np.zeros(len(other.points), np.int64)
-    for start in range(0, len(one.points), _ROWS):
-        cosine = one.descriptors[start : start + _ROWS] @ other.descriptors.T
+    there = np.empty(len(left.points), np.int64)
+    passed = np.empty(len(left.points), bool)
+    best_back = np.full(len(right.points), -np.inf, np.float32)
+    back = np.zeros(len(right.points), np.int64)
+    for start in range(0, len(left.points), _ROWS):
+        cosine = left.descriptors[start : start + _ROWS] @ right.descriptors.T
         rows = np.arange(len(cosine))
         nearest = cosine.argmax(1)
         first = cosine[rows, nearest]
@@ -87,16 +87,16 @@ def match_features(one: Features, other: Features) -> np.ndarray:
     return np.column_stack([own, there[own]])
 
 
-def find_homographies(one: Features, other: Features, planes: int = MAX_PLANES) -> list[np.ndarray]:
+def find_homographies(first: Features, second: Features, planes: int = MAX_PLANES) -> list[np.ndarray]:
     """Return homographies (3, 3) from the first photograph's pixels to the second's, those of most features first.
 
     Each next one is found among the features that no earlier one explains. Homographies that no camera makes
     (mirrored, folded, too unequal) are left out. An empty list means that the photographs do not match.
     """
-    pairs = match_features(one, other)
-    a, b = one.points[pairs[:, 0]], other.points[pairs[:, 1]]
-    found: list[np.ndarray] = []
-    while len(a) >= MIN_INLIERS and len(found) < planes:
+    pairs = match_features(first, second)
+    a, b = first.points[pairs[:, 0]], second.points[pairs[:, 1]]
+    homographies: list[np.ndarray] = []
+    while len(a) >= MIN_INLIERS and len(homographies) < planes:
         # OpenCV draws the samples of RANSAC from a fixed seed, so equal photographs give equal results.
         homography, inliers = cv2.findHomography(a, b, cv2.RANSAC, MAX_ERROR, maxIters=4000, confidence=0.999)
         if homography is None or inliers.sum() < MIN_INLIERS:
@@ -104,12 +104,12 @@ def find_homographies(one: Features, other: Features, planes: int = MAX_PLANES) 
         is_inlier = inliers[:, 0] > 0
         if not is_plausible(homography, a[is_inlier]):
             break
-        found.append(homography)
+        homographies.append(homography)
         moved = cv2.perspectiveTransform(a[:, None], homography)[:, 0]
         # Features near the positions that the homography gives belong to its plane; the dense correction aligns them.
         rest = np.hypot(*(moved - b).T) > 2 * MAX_ERROR
         a, b = a[rest & ~is_inlier], b[rest & ~is_inlier]
-    return found
+    return homographies
 
 
 def is_plausible(homography: np.ndarray, points: np.ndarray) -> bool:

@@ -119,10 +119,10 @@ def explained() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        line = explain(error)
-        if line is None:
+        explained_error = explain(error)
+        if explained_error is None:
             raise
-        raise line from error
+        raise explained_error from error
 
 
 def explain(error: BaseException) -> PluginError | None:
@@ -168,8 +168,8 @@ def position(error: BaseException, entry: Entry) -> str:
     own = [frame for frame in frames if _is_of(entry, frame.filename)]
     if not own and hasattr(error, DEFINITION):
         return str(getattr(error, DEFINITION))
-    found = own or list(frames)
-    return f"{found[-1].filename}:{found[-1].lineno}" if found else "no position"
+    candidates = own or list(frames)
+    return f"{candidates[-1].filename}:{candidates[-1].lineno}" if candidates else "no position"
 
 
 def title(entry: Entry) -> str:

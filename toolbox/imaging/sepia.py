@@ -69,16 +69,16 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     if not inner.any():
         return toning
     if toning.kind == "toned":  # or only its brown border is toned
-        found = _classify(luma, chroma, inner)
-        return found if found.kind == "gray" else toning
-    found = _classify(luma, chroma, inner)
-    if found.kind != "colour":
-        return found
+        result = _classify(luma, chroma, inner)
+        return result if result.kind == "gray" else toning
+    result = _classify(luma, chroma, inner)
+    if result.kind != "colour":
+        return result
     for as_gray in (True, False):
         curve = np.zeros((256, 2)) if as_gray else _robust_curve(luma, chroma, inner)
         rest = _without_marks(luma, chroma, inner, curve)
-        if rest.any() and (found := _classify(luma, chroma, rest)).kind != "colour":
-            return found
+        if rest.any() and (result := _classify(luma, chroma, rest)).kind != "colour":
+            return result
     return toning
 
 

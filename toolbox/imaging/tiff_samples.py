@@ -67,8 +67,8 @@ def _blocks(
         for top in range(0, height, rows)
         for left in range(0, width, columns)
     ]
-    found = (Tag.TileOffsets, Tag.TileByteCounts) if is_tiled else (Tag.StripOffsets, Tag.StripByteCounts)
-    offsets, sizes = (tags[tag] for tag in found)
+    block_tags = (Tag.TileOffsets, Tag.TileByteCounts) if is_tiled else (Tag.StripOffsets, Tag.StripByteCounts)
+    offsets, sizes = (tags[tag] for tag in block_tags)
     for part, offset, size in zip(parts, offsets, sizes, strict=True):
         stored_rows = rows if is_tiled else part.shape[0]
         yield part, (stored_rows, columns), data[offset : offset + size]

@@ -80,14 +80,14 @@ def plan_jobs(
         DataError: there is no photograph.
     """
     left_out = LeftOut() if left_out is None else left_out
-    found: dict[str, tuple[Path, Path]] = {}
+    photos: dict[str, tuple[Path, Path]] = {}
     for path in inputs:
         for photo, relative_path in _photos_of(path, out, left_out):
             # By its real folder, so that a photograph which is named twice is restored once.
-            found.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
-    if not found:
+            photos.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
+    if not photos:
         raise DataError(f"{', '.join(files.printable(path) for path in inputs)}: {left_out.why_none()}")
-    return _assign_targets(list(found.values()), out, keep_format)
+    return _assign_targets(list(photos.values()), out, keep_format)
 
 
 def jobs_of_rank(jobs: list[Job]) -> tuple[list[Job], int | None]:

@@ -25,14 +25,14 @@ def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
         UsageError: a path does not exist.
         DataError: there is no photograph.
     """
-    found: dict[Path, None] = {}
+    unique: dict[Path, None] = {}
     for path in paths:
         files.require_readable(path, "--reference")
         photos = search_photos(path) if path.is_dir() else [path]
         if not photos:
             raise DataError(f"--reference {files.printable(path)}: no photographs found.")
-        found |= dict.fromkeys(photos)
-    return tuple(found)
+        unique |= dict.fromkeys(photos)
+    return tuple(unique)
 
 
 def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.MAX_PIXELS) -> Iterator[Reference]:

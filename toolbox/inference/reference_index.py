@@ -54,8 +54,8 @@ class ReferenceIndex:
 
     def candidates(self, gray: np.ndarray, lost: np.ndarray) -> list[Path]:
         """Return the likeliest references of a photograph (H, W) uint8, without its lost region (H, W) bool."""
-        found = self.index.find(describe(gray, lost, QUERY_FEATURES), CANDIDATES)
-        return [*self.named, *(self.paths[number] for number in found)]
+        numbers = self.index.find(describe(gray, lost, QUERY_FEATURES), CANDIDATES)
+        return [*self.named, *(self.paths[number] for number in numbers)]
 
 
 def build_index(

@@ -68,10 +68,10 @@ def find_sheet(rgb: np.ndarray) -> Sheet | None:
     for distance in _distances_from_table(lab):
         for threshold in _MIN_DISTANCES:
             corners = _first_corners(distance > threshold)
-            found = None if corners is None else _refine(lab, corners)
+            sheet = None if corners is None else _refine(lab, corners)
             # The largest: the picture on a sheet may be found too.
-            if found is not None and (best is None or found.area > best.area):
-                best = replace(found, surroundings=_surroundings(distance, found.corners))
+            if sheet is not None and (best is None or sheet.area > best.area):
+                best = replace(sheet, surroundings=_surroundings(distance, sheet.corners))
     if best is None:
         return None
     factors = np.array([width / small.shape[1], height / small.shape[0]])

@@ -116,9 +116,9 @@ def _last_preview(run: RunFiles) -> str | None:
     return picture_file(paths[0], PREVIEW_SIDE) if paths else None
 
 
-def _same_setup(one: RunFiles, other: RunFiles) -> bool:
+def _same_setup(first: RunFiles, second: RunFiles) -> bool:
     """Return whether the recipes of two runs differ in nothing but the seed."""
-    return recipe.differences(one.recipe, other.recipe).keys() <= {_SEED}
+    return recipe.differences(first.recipe, second.recipe).keys() <= {_SEED}
 
 
 def _environment(run: RunFiles) -> dict[str, Any]:

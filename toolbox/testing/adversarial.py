@@ -89,8 +89,8 @@ def check_finite_values(subject: Subject) -> str:
         for value in (_generator_loss(subject, loss, fake, real), _discriminator_loss(loss, fake, real)):
             require(value.isfinite(), f"it is {float(value.detach())} for maps of {score} and {-score}")
             if value.requires_grad:
-                found = gradients.compute_gradients(value, [*fake, *real], "it")
-                is_finite = all(gradient.isfinite().all() for gradient in found)
+                grads = gradients.compute_gradients(value, [*fake, *real], "it")
+                is_finite = all(gradient.isfinite().all() for gradient in grads)
                 require(is_finite, f"a gradient is not finite for maps of {score}")
     return "up to scores of 100"
 
@@ -113,9 +113,9 @@ def check_generator_gradient(subject: Subject) -> str:
     loss: AdversarialLoss = subject.build()
     fake, real = _trainable_maps(0), make_maps(1)
     value = _generator_loss(subject, loss, fake, real)
-    found = gradients.compute_gradients(value, fake, "generator()")
-    require(all(gradient.any() for gradient in found), "generator() leaves a map of fake without gradient")
-    stepped = [(values - 0.01 * gradient).detach() for values, gradient in zip(fake, found, strict=True)]
+    grads = gradients.compute_gradients(value, fake, "generator()")
+    require(all(gradient.any() for gradient in grads), "generator() leaves a map of fake without gradient")
+    stepped = [(values - 0.01 * gradient).detach() for values, gradient in zip(fake, grads, strict=True)]
     value_after = _generator_loss(subject, subject.build(), stepped, real)
     require(value_after < value, "a step along generator()'s negative gradient does not lower it")
     return "in every map of fake"
@@ -125,8 +125,8 @@ def check_discriminator_gradient(subject: Subject) -> str:
     """The discriminator's loss has a gradient in every map of fake and of real."""
     loss: AdversarialLoss = subject.build()
     fake, real = _trainable_maps(0), _trainable_maps(1)
-    found = gradients.compute_gradients(_discriminator_loss(loss, fake, real), [*fake, *real], "discriminator()")
-    for name, part in (("fake", found[: len(fake)]), ("real", found[len(fake) :])):
+    grads = gradients.compute_gradients(_discriminator_loss(loss, fake, real), [*fake, *real], "discriminator()")
+    for name, part in (("fake", grads[: len(fake)]), ("real", grads[len(fake) :])):
         require(all(gradient.any() for gradient in part), f"discriminator() leaves a map of {name} without gradient")
     return "in every map of fake and of real"
 

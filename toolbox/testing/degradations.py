@@ -196,7 +196,7 @@ def check_labels(subject: Subject) -> str:
     """A damage labels the kinds of its spec; an augmentation changes labels in the same way as the mask."""
     spec = subject.spec
     assert isinstance(spec, DegradationSpec)
-    found = dict.fromkeys(spec.kinds, 0)
+    counts = dict.fromkeys(spec.kinds, 0)
     for seed in range(CALLS):
         result = subject.component(_make_sample(subject, 33, 47), _random(seed))
         expected = spec.kinds if _is_damage(subject) else (LABEL,)
@@ -209,12 +209,12 @@ def check_labels(subject: Subject) -> str:
         for kind, label in result.labels.items():
             is_label = isinstance(label, np.ndarray) and label.dtype == np.bool_ and label.shape == result.mask.shape
             require(is_label, f"the labels of {kind} are not a bool array of the size of the mask")
-            if kind in found:
-                found[kind] += bool(label.any())
+            if kind in counts:
+                counts[kind] += bool(label.any())
         if not _is_damage(subject):
             is_moved = bool((result.labels[LABEL] <= result.mask).all())
             require(is_moved, "labels and mask do not change in the same way; move both")
-    never = [kind for kind, count in found.items() if not count]
+    never = [kind for kind, count in counts.items() if not count]
     if never:
         return Note(f"{', '.join(never)}: never in {CALLS} calls")
-    return ", ".join(f"{kind} in {count} of {CALLS}" for kind, count in found.items()) or "none"
+    return ", ".join(f"{kind} in {count} of {CALLS}" for kind, count in counts.items()) or "none"

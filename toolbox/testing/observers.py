@@ -76,7 +76,7 @@ def check_continued_run(subject: Subject) -> str:
     """A new observer takes the records of a run that is continued in the same folder."""
     with tempfile.TemporaryDirectory() as name:
         for first in (0, 2):
-            _tell(subject.build(), make_records(Path(name), first))
+            _notify(subject.build(), make_records(Path(name), first))
     return "takes the records of a continued run"
 
 
@@ -90,10 +90,10 @@ def check_random_numbers(subject: Subject) -> str:
 
 def _run(observer: Any, first: int) -> None:  # noqa: ANN401 - any object
     with tempfile.TemporaryDirectory() as name:
-        _tell(observer, make_records(Path(name), first))
+        _notify(observer, make_records(Path(name), first))
 
 
-def _tell(observer: Any, records: Iterator[tuple[str, object]]) -> None:  # noqa: ANN401 - any object
+def _notify(observer: Any, records: Iterator[tuple[str, object]]) -> None:  # noqa: ANN401 - any object
     for method, record in records:
         before = repr(record)
         function = getattr(observer, method, None)

@@ -69,8 +69,8 @@ def check_gradient_flow(subject: Subject) -> str:
     penalty: Penalty = gradients.to_float64(subject.build())
     value = gradients.require_scalar(penalty(make_example_context(network)))
     weights = dict(network.named_parameters())
-    found = gradients.compute_gradients(value, list(weights.values()), "the penalty")
-    reached = [name for name, gradient in zip(weights, found, strict=True) if gradient.any()]
+    grads = gradients.compute_gradients(value, list(weights.values()), "the penalty")
+    reached = [name for name, gradient in zip(weights, grads, strict=True) if gradient.any()]
     require(reached, "its gradient is zero in every weight of the discriminator; was create_graph=True forgotten?")
     return f"reaches {len(reached)} of {len(weights)} weights and biases of a small discriminator"
 
@@ -85,9 +85,9 @@ def check_finite_values(subject: Subject) -> str:
         penalty: Penalty = gradients.to_float64(subject.build())
         value = gradients.require_scalar(penalty(make_example_context(network)))
         require(value.isfinite(), f"it is {float(value.detach())} for {name}")
-        found = gradients.compute_gradients(value, list(network.parameters()), "the penalty")
+        grads = gradients.compute_gradients(value, list(network.parameters()), "the penalty")
         require(
-            all(gradient.isfinite().all() for gradient in found),
+            all(gradient.isfinite().all() for gradient in grads),
             f"its gradient is not finite for {name}; the root of a sum of squares has no gradient at 0",
         )
     return "value and gradient, also for a flat discriminator"

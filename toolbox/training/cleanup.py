@@ -44,13 +44,13 @@ def find_leftovers(folder: Path) -> list[Leftover]:
     undamaged. The report needs the previews that it shows. Links, what is below them, and folders that hold other files
     than those of a checkpoint are never listed.
     """
-    found = [*_checkpoints(folder / run_dir.CHECKPOINTS, folder), *_previews(folder / run_dir.PREVIEWS)]
+    leftovers = [*_checkpoints(folder / run_dir.CHECKPOINTS, folder), *_previews(folder / run_dir.PREVIEWS)]
     for subfolder in (folder, folder / run_dir.CHECKPOINTS, folder / run_dir.PREVIEWS, folder / run_dir.SUBMISSIONS):
         if not subfolder.is_symlink():
-            found += [
+            leftovers += [
                 _leftover(path, "temporary file", _all_files(path)) for path in temporary_files.find_stale(subfolder)
             ]
-    return found
+    return leftovers
 
 
 def is_busy(folder: Path) -> bool:

@@ -142,26 +142,26 @@ class TrainingRun:
     def log_step(self, record: StepRecord) -> None:
         """Call the observers with a step, in the main process, and print the warnings that it causes."""
         if collectives.is_main_process():
-            self.observers.tell("on_step", record)
+            self.observers.notify("on_step", record)
             self._warn(record.step, record.epoch, {"step": record.step, **record.terms})
 
     def log_validation(self, record: ValidationRecord) -> None:
         """Call the observers with a validation, in the main process, and print the warnings that it causes."""
         if collectives.is_main_process():
-            self.observers.tell("on_validation", record)
+            self.observers.notify("on_validation", record)
             self._warn(record.step, record.epoch, {"step": record.step, "validation": {"loss": record.loss}})
 
     def log_epoch(self, record: Mapping[str, Any]) -> None:
         """Write the means of an epoch to the metrics file, in the main process, and print the warnings they cause."""
         if collectives.is_main_process():
-            self.observers.tell("write_epoch", record)
+            self.observers.notify("write_epoch", record)
             self._warn(record["step"], record["epoch"], record)
 
     def _warn(self, step: int, epoch: int, figures: Mapping[str, Any]) -> None:
         for warning in self.monitor.update(figures):
             self.console.print_line(f"warning: {warning.line}")
-            given = WarningRecord(step=step, epoch=epoch, cause=warning.cause, line=warning.line)
-            self.observers.tell("on_warning", given)
+            record = WarningRecord(step=step, epoch=epoch, cause=warning.cause, line=warning.line)
+            self.observers.notify("on_warning", record)
             folder = self.options.folder
             summary = run_records.read_summary(folder)
             if summary is not None:

@@ -76,7 +76,7 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         run.console.print_line(
             f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
         )
-    run.observers.tell("on_epoch", _observed_epoch(figures, progress.step, run.elapsed_seconds()))
+    run.observers.notify("on_epoch", _observed_epoch(figures, progress.step, run.elapsed_seconds()))
     submit_every = settings.validation.submit_every
     if submit_every and epoch % submit_every == 0 and not is_last:
         target = run.options.folder / run_dir.SUBMISSIONS / f"epoch-{epoch:03d}"

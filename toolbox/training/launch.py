@@ -201,14 +201,14 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     """
     if request.resume is None or request.recipe is None:
         return {}
-    found = differences(bind(run_dir.read_recipe(request.resume), request.catalog).tree(), plan.tree())
-    key = next((key for key in found if key.startswith("split.")), None)
+    changes = differences(bind(run_dir.read_recipe(request.resume), request.catalog).tree(), plan.tree())
+    key = next((key for key in changes if key.startswith("split.")), None)
     if key is not None:
         raise UsageError(
             f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
-            f"toolbox run --recipe {request.resume / run_dir.RECIPE} --set {key}={found[key][1]}"
+            f"toolbox run --recipe {request.resume / run_dir.RECIPE} --set {key}={changes[key][1]}"
         )
-    return found
+    return changes
 
 
 def require_labels(plan: Plan, items: Sequence[Item]) -> None:

@@ -48,7 +48,7 @@ class Observers:
     report: Callable[[str], None]
     active: list[NamedObserver] = field(default_factory=list)
 
-    def tell(self, method: str, record: object) -> None:
+    def notify(self, method: str, record: object) -> None:
         """Call a method of each observer that has it with a record."""
         for observer in list(self.active):
             function = getattr(observer.observer, method, None)

@@ -72,13 +72,15 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     progress = resume.load_position(run, saved)
     collectives.require_equal_state(run.state.tensors())
     run = replace(run, started=run.started - progress.seconds)
-    run.observers.tell("on_start", started(plan, options, accelerator.device, progress.step, run.total_steps(progress)))
+    run.observers.notify(
+        "on_start", started(plan, options, accelerator.device, progress.step, run.total_steps(progress))
+    )
     try:
         result = _train_and_submit(run, progress)
     except BaseException as error:
-        run.observers.tell("on_end", failed(error))
+        run.observers.notify("on_end", failed(error))
         raise
-    run.observers.tell("on_end", RunEnded(status="finished" if result.finished else "stopped", step=result.steps))
+    run.observers.notify("on_end", RunEnded(status="finished" if result.finished else "stopped", step=result.steps))
     return result
 
 
