@@ -94,7 +94,7 @@ def _handler(name: str) -> Setting:
         f"the handler of {name}",
         "signal",
         lambda: signal.getsignal(number),
-        # None stands for a handler that Python did not set and can't set.
+        # None means a handler that Python did not set and can't set.
         lambda handler: None if handler is None else signal.signal(number, handler),
         main_thread_only=True,
     )

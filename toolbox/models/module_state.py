@@ -1,4 +1,4 @@
-"""The state of a component that is a module: what of it can be trained and saved."""
+"""The state of a component that is a module: which of it is trained, and which of it is saved."""
 
 from __future__ import annotations
 
