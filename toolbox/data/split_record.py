@@ -101,7 +101,7 @@ def keep_split(
     labels: Sequence[int],
     settings: Split,
 ) -> DataSplit:
-    """Return the recorded split of the photographs that are there.
+    """Return the recorded split of the photographs that still exist.
 
     A photograph stays in its part, found by its content or else by its name, so that no training photograph ever
     validates. A new one is for training, or for validation if it shares a scene with a validation photograph and the

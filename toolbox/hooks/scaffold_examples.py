@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """What the templates say of one kind of component.
+    """The parts of the templates that differ from one kind of component to another.
 
     Attributes:
         protocol: the protocol in `toolbox` that the component implements, or the class of torch that it is.
