@@ -95,7 +95,7 @@ def saved_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def unsaved_prefixes(module: nn.Module) -> tuple[str, ...]:
-    """Return what the names of the state start with that is not saved; an empty text stands for all of it."""
+    """Return the prefixes of the names of state that is not saved; an empty prefix means all of it."""
     excluded = [name for name, inner in module.named_modules() if getattr(inner, "checkpoint", True) is False]
     return tuple(f"{name}." if name else "" for name in excluded)
 
