@@ -20,7 +20,7 @@ def shape(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
 
 
 def brush(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """Return one to three strokes of a brush, a fortieth to a fourteenth of the short side wide."""
+    """Return one to three strokes of a brush, (H, W) bool, a fortieth to a fourteenth of the short side wide."""
     short = min(size)
     canvas = Image.new("L", size[::-1])
     draw = ImageDraw.Draw(canvas)
@@ -33,7 +33,7 @@ def brush(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
 
 
 def scratch(size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
-    """Return two to five long scratches, 2 to 12 pixels wide."""
+    """Return two to five long scratches, (H, W) bool, 2 to 12 pixels wide."""
     canvas = Image.new("L", size[::-1])
     draw = ImageDraw.Draw(canvas)
     for _ in range(int(random.integers(2, 6))):

@@ -15,7 +15,7 @@ LENGTH_COST = 0.02
 
 
 def lay_out(scale: Scale, random: np.random.Generator) -> np.ndarray | None:
-    """Return a source for each target of `scale`, or None if nothing can be copied.
+    """Return a source for each target of `scale`, (n,), or None if nothing can be copied.
 
     Each lost pixel gets one of the candidate offsets. The cost has two terms. For each pixel: how much the known pixels
     around it differ from those at the offset. For each pair of neighbours with different offsets: how much the two

@@ -110,7 +110,7 @@ def call_metric(
     mask: np.ndarray,
     failures: dict[str, str],
 ) -> float | None:
-    """Return the figure of one metric; if it fails, add the reason to `failures` and do not call it again."""
+    """Return the figure of one metric, arguments as in `measure`; if it fails, add the reason to `failures`."""
     if label in failures:
         return None
     try:

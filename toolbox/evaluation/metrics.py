@@ -80,7 +80,7 @@ def mean(scores: Iterable[Score]) -> Score:
 
 
 def structural_similarity(restored: np.ndarray, truth: np.ndarray) -> float | None:
-    """Return S, at most 1: the SSIM of the colour picture with a 7x7 window; None for a side under seven pixels.
+    """Return S, at most 1: the SSIM of (H, W, 3) uint8 pictures with a 7x7 window; None for a side under seven pixels.
 
     It equals scikit-image's `structural_similarity` with ``channel_axis=-1`` and the range of `restored`. If `restored`
     is constant, the range is 0: the constants of SSIM vanish, and a factor 0/0 counts as 1, its limit.
@@ -90,7 +90,7 @@ def structural_similarity(restored: np.ndarray, truth: np.ndarray) -> float | No
 
 
 def standard_ssim(restored: np.ndarray, truth: np.ndarray) -> float | None:
-    """Return the SSIM of the colour picture as S, but with the usual range of 255 levels; None as for S.
+    """Return the SSIM of (H, W, 3) uint8 pictures as S, but with the usual range of 255 levels; None as for S.
 
     Reference: Wang et al., "Image Quality Assessment", IEEE TIP 2004, with a uniform window.
     """
@@ -105,7 +105,7 @@ def _picture_ssim(restored: np.ndarray, truth: np.ndarray, value_range: int) -> 
 
 
 def psnr(restored: np.ndarray, truth: np.ndarray) -> float | None:
-    """Return the peak signal-to-noise ratio, 10 log10(255^2 / MSE) in dB; None for equal pictures."""
+    """Return the peak signal-to-noise ratio of (H, W, 3) uint8 pictures, 10 log10(255^2 / MSE) in dB; None if equal."""
     _check_pair(restored, truth)
     error = float(np.square(cv2.absdiff(restored, truth), dtype=np.float64).mean())
     return 10 * math.log10(255**2 / error) if error else None
@@ -114,8 +114,8 @@ def psnr(restored: np.ndarray, truth: np.ndarray) -> float | None:
 def lost_similarity(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> float | None:
     """Return M, at most 1: the SSIM of the lost pixels in raster order; None for fewer than seven of them.
 
-    The pixels where `mask` (H, W) is not 0 form a sequence (N, 3). Windows of seven pixels along it are compared, with
-    the range of the whole of `restored`.
+    The pixels of the pictures (H, W, 3) uint8 where `mask` (H, W) is not 0 form a sequence (N, 3). Windows of seven
+    pixels along it are compared, with the range of the whole of `restored`.
     """
     _check_pair(restored, truth)
     if mask.shape != truth.shape[:2]:
@@ -127,7 +127,7 @@ def lost_similarity(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray) -
 
 
 def hue_correlation(restored: np.ndarray, truth: np.ndarray) -> float:
-    """Return C, -1 to 1: the correlation of the two hue histograms of 180 bins, as OpenCV computes them."""
+    """Return C, -1 to 1: the correlation of OpenCV's hue histograms of two (H, W, 3) uint8 RGB pictures."""
     _check_pair(restored, truth)
     histograms = []
     for picture in (restored, truth):

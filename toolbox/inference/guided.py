@@ -35,7 +35,7 @@ class Restoration:
 
 
 def plain_origin(view: PhotoView, keep: str) -> np.ndarray:
-    """Return the origin of each pixel of a photograph that is restored without guidance."""
+    """Return the origin of each pixel, (H, W) uint8, of a photograph that is restored without guidance."""
     return provenance.without_guide(view.mask, colours=keep != "rgb")
 
 

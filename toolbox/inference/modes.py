@@ -33,7 +33,7 @@ def working_size(size: tuple[int, int], short_side: int | None) -> tuple[int, in
 
 
 def repaint(view: PhotoView, network: TiledNetwork) -> np.ndarray:
-    """Return what the generator gives, known pixels included."""
+    """Return the generator's picture, known pixels included, (H, W, 3) of the image's type."""
     rgb = np.empty((*view.size, 3), view.image.dtype)
     highest = np.float32(np.iinfo(rgb.dtype).max)
     for rows, values in network.run_bands(view):
@@ -42,7 +42,7 @@ def repaint(view: PhotoView, network: TiledNetwork) -> np.ndarray:
 
 
 def fill(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> np.ndarray:
-    """Return the photograph with its holes filled; known pixels are not changed."""
+    """Return the photograph with its holes filled, (H, W, 3) of its type; known pixels are not changed."""
     is_gray = view.image.ndim == 2
     rgb = np.repeat(view.image[..., None], 3, axis=2) if is_gray else view.image.copy()
     if not view.mask.any():
@@ -61,7 +61,7 @@ def fill_and_colorize(
     fill_side: int | None,
     mix: Mix | None = None,
 ) -> np.ndarray:
-    """Return the photograph in colour: fill the holes of its luma, predict its colours, and compose both."""
+    """Fill the holes of the photograph's luma, predict its colours, and return both composed, (H, W, 3) of its type."""
     luma = view.image.copy() if view.image.ndim == 2 else integer_luma(view.image)
     color_size = working_size(view.size, size)
     strips: Strips

@@ -27,7 +27,10 @@ def find_mask(
 def add_damage(
     rgb: np.ndarray, toning: Toning, mask: np.ndarray, options: MaskOptions
 ) -> tuple[Toning, np.ndarray, Damage | None]:
-    """Return the toning, the mask with the damage that is found, and the damage; nothing changes without `repair`."""
+    """Return the toning, the mask (H, W) bool with the damage that is found, and the damage.
+
+    Nothing changes without `repair`.
+    """
     if options.repair is None:
         return toning, mask, None
     damage = find_damage(rgb, options.repair, mask, grow=options.grow)
@@ -37,7 +40,7 @@ def add_damage(
 
 
 def add_detected(rgb: np.ndarray, marked: np.ndarray, options: MaskOptions) -> tuple[Toning, np.ndarray]:
-    """Return the toning of a photograph and its mask: what is marked, and what is detected if `options` ask for it."""
+    """Return the toning of a photograph and its mask (H, W) bool: what is marked, and what is detected."""
     toning = measure_toning(rgb, marked)
     if not options.searches:
         return toning, marked

@@ -25,7 +25,7 @@ def label(detection: Detection) -> np.ndarray:
 
 
 def label_groups(detection: Detection) -> np.ndarray:
-    """Return the kind of each connected group of pixels of the mask, that of most of its pixels; see `label`."""
+    """Return the kind of each pixel, (H, W) uint8 as `label`, but that of most pixels of its connected group."""
     return group_labels(label(detection))[0]
 
 

@@ -107,7 +107,7 @@ def baseline_scores(batches: Iterable[Batch]) -> dict[str, scores.Score]:
 
 
 def inpaint_gray(sample: Sample) -> np.ndarray:
-    """Return the gray picture as RGB with its lost region filled by OpenCV.
+    """Return the gray picture as RGB, (H, W, 3) uint8, with its lost region filled by OpenCV.
 
     Reference: Telea, "An Image Inpainting Technique Based on the Fast Marching Method", 2004.
     """
