@@ -62,7 +62,7 @@ class Scale:
         return np.repeat(weight, self.image.shape[1], axis=1)
 
     def cost(self, sources: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the weighted mean square difference (n,) of targets (all, or `rows`) from the patches at their sources."""
+        """Return the weighted mean square difference, (n,), of targets (all, or `rows`) from their source patches."""
         targets = self.targets if rows is None else self.targets[rows]
         costs = np.empty(len(targets), np.float32)
         for start in range(0, len(targets), CHUNK):
