@@ -61,7 +61,7 @@ def create(name: str, inputs: int = 3, **options: Any) -> Backbone:  # noqa: ANN
 
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
-        hint = f" Near: {', '.join(near)}." if near else ""
+        hint = f" Similar names: {', '.join(near)}." if near else ""
         raise ValueError(f"timm has no backbone '{name}'.{hint} See timm.list_models() for all")
     config = timm.get_pretrained_cfg(name)
     has_fixed_size = config is not None and config.fixed_input_size

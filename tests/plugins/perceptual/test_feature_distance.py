@@ -62,7 +62,7 @@ def test_checks_and_warnings(perceptual_catalog):
     assert "uses a network with random weights" in bind(backbone=SMALL).warnings[0]
     assert not bind(backbone=SMALL, pretrained=True).warnings
     for params, message in (
-        ({"backbone": "vgg61"}, "timm has no backbone 'vgg61'. Near: vgg"),
+        ({"backbone": "vgg61"}, "timm has no backbone 'vgg61'. Similar names: vgg"),
         ({"backbone": SMALL, "layers": [0, 5]}, "has 5 feature maps, 0 to 4"),
         ({"backbone": SMALL, "weights": "nowhere.safetensors"}, "there is no file nowhere.safetensors"),
         ({"backbone": "mixer_s32_224"}, "does not take pictures of any size"),

@@ -154,7 +154,7 @@ def test_the_encoder_gets_normalized_pictures_and_the_mask():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("generator.backbone=resnet19", "timm has no backbone 'resnet19'. Near: resnet10"),
+        ("generator.backbone=resnet19", "timm has no backbone 'resnet19'. Similar names: resnet10"),
         ("generator.backbone=mixer_s32_224", "does not take pictures of any size"),
         # Some releases of timm reject it themselves.
         ("generator.backbone=convmixer_768_32", "not all powers of two | gives no feature maps"),
@@ -168,7 +168,7 @@ def test_the_check_rejects_unsuitable_settings(loaded_catalog, override, message
         plan.check()
     (fault,) = caught.value.faults
     if "resnet19" in override:
-        assert fault.message.startswith("timm has no backbone 'resnet19'. Near: resnet")
+        assert fault.message.startswith("timm has no backbone 'resnet19'. Similar names: resnet")
     else:
         assert any(alternative in fault.message for alternative in message.split(" | "))
 
