@@ -1,4 +1,4 @@
-"""Build what is measured besides the figures of the core: the metrics that are installed, and LPIPS."""
+"""Build the additional figures: the metrics that are installed, and LPIPS."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def score_files(
         mask_means: which pixels of a mask are lost; see `toolbox.imaging.mask_meaning`.
         inputs: a folder of damaged inputs, in which the lost region is found. Used if there are no masks. Without
             both, M and the score are None.
-        extra: what is measured besides the figures that need no weights and no plugin.
+        extra: the figures that need weights or a plugin.
 
     Raises:
         UsageError: a folder does not exist.
