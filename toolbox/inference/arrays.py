@@ -77,7 +77,7 @@ def restore(
             detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
         reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
         hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
-        palette: a photograph of another scene, whose colours similar parts get; a path, a PIL image or an array.
+        palette: a photograph of another scene; similar parts get its colours; a path, a PIL image or an array.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
