@@ -30,8 +30,8 @@ class Alignment:
     Attributes:
         homography: (3, 3) from the target's pixels to the reference's.
         correction: (h, w, 2) float32, x and y in pixels of the target, added before the homography is applied.
-        tone: maps the tones of the reference to those of the target. stretch: (h, w) float32, how far the correction
-            changes from pixel to pixel.
+        tone: maps the tones of the reference to those of the target.
+        stretch: (h, w) float32, how far the correction changes from pixel to pixel.
     """
 
     homography: np.ndarray

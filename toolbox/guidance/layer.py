@@ -48,7 +48,8 @@ class Layer:
         gain: (h, w) float32, local contrast on top of the tone.
         offset: (h, w) float32, local brightness; in holes, so that the reference joins the known pixels without a step.
         confidence: (h, w) float32 in [0, 1], holes included.
-        agreement: how far the luma agrees. exact: the reference is a copy, moved by whole pixels: taken as it is.
+        agreement: how far the luma agrees.
+        exact: the reference is a copy, moved by whole pixels: taken as it is.
     """
 
     homography: np.ndarray

@@ -205,7 +205,8 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
     """Load an undamaged checkpoint into `state` and return the position of the run.
 
     Raises:
-        WeightsError: the checkpoint does not fit. UsageError: its optimizer state is of another kind of optimizer.
+        WeightsError: the checkpoint does not fit.
+        UsageError: its optimizer state is of another kind of optimizer.
     """
     for name, module in state.modules().items():
         path = saved / f"{name}.safetensors"
