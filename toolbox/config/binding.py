@@ -166,11 +166,11 @@ class _Binder:
         components = [
             self.bind_component(kind.name, table, f"{kind.table}.{label}", label, options_class(kind.name))
             for label, table in raw.items()
-            if self._is_label(kind, label)
+            if self._check_label(kind, label)
         ]
         return tuple(component for component in components if component is not None)
 
-    def _is_label(self, kind: Kind, label: str) -> bool:
+    def _check_label(self, kind: Kind, label: str) -> bool:
         """Return whether a label can be used; add a fault if not. Labels become names in records and of files."""
         reserved = RESERVED_LABELS.get(kind.name, ())
         if label in reserved:
@@ -179,11 +179,13 @@ class _Binder:
                 f"is a name that the records of a run use ({', '.join(reserved)}); choose another label, and write "
                 f'name = "{label}" below it if the {kind.name} has that name',
             )
-        elif not LABEL.fullmatch(label):
+            return False
+        if not LABEL.fullmatch(label):
             self.add_fault(
                 kind.table, f"{label!r} is not a label; use up to 64 letters, digits, - and _, beginning with a letter"
             )
-        return label not in reserved and LABEL.fullmatch(label) is not None
+            return False
+        return True
 
     def bind_restoring(self, kind: Kind, settings: Settings | None) -> tuple[BoundComponent, ...]:
         """Bind what ``[restoring]`` names of a kind."""

@@ -30,11 +30,8 @@ from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.result_files import write_comparison, write_outputs, write_result
 from toolbox.inference.variant_files import write_variants
 from toolbox.masks import kinds_of_damage
-from toolbox.masks.sources import (
-    RefusedMaskError,
-    check_share,
-)
-from toolbox.prints.corrections import describe
+from toolbox.masks.sources import RefusedMaskError, check_share
+from toolbox.prints.corrections import Corrections, describe
 from toolbox.prints.sheet import cut_sheet
 from toolbox.utils import files
 from toolbox.utils.cancelling import check_cancelled
@@ -152,7 +149,6 @@ def _restore_sheet(
     gives_colors = keep == "luma" and not keeps_tone
     if not gives_colors and is_finished(job, replace(options, variants=0)):
         return photo_result(job, status="there already")
-    corrections = describe(applied, cropped=sheet.corners is not None)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
@@ -170,18 +166,13 @@ def _restore_sheet(
         else:
             tone = toning if keeps_tone else None
             restored = restore_pixels(photo, mask, keep, restorers[keep], tone, references, hints, palette)
-    if sheet.mask_options.repair is not None:
-        corrections = [
-            *corrections,
-            kinds_of_damage.describe({} if examined.damage is None else examined.damage.shares),
-        ]
-    notes = [*photo.notes, *corrections, *warnings, *restored.notes]
-    if options.references and all(is_same_path(path, job.photo) for path in options.references):
-        notes.append("--reference is the photo itself and gives no colours")
-    if toning.kind == "toned" and keep == "luma":
-        notes.append("tone kept" if keeps_tone else "tone replaced by colours")
-    elif toning.kind == "colour" and keep == "luma":
-        notes.append("its own colours discarded; without --keep luma they stay")
+    notes = [
+        *photo.notes,
+        *_describe_changes(applied, examined),
+        *warnings,
+        *restored.notes,
+        *_color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
+    ]
     return _Restored(
         restoration=restored,
         exif=photo.exif,
@@ -190,6 +181,26 @@ def _restore_sheet(
         lost=float(mask.mean()),
         is_corrected=applied.changes_tones,
     )
+
+
+def _describe_changes(applied: Corrections, examined: _Examined) -> list[str]:
+    """Return the corrections of a photograph and the damage that was found in it, in words."""
+    changes = describe(applied, cropped=examined.sheet.corners is not None)
+    if examined.sheet.mask_options.repair is not None:
+        changes = [*changes, kinds_of_damage.describe({} if examined.damage is None else examined.damage.shares)]
+    return changes
+
+
+def _color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *, keeps_tone: bool) -> list[str]:
+    """Return the notes that say where the colours of a result come from, if a person may expect others."""
+    notes = []
+    if options.references and all(is_same_path(path, job.photo) for path in options.references):
+        notes.append("--reference is the photo itself and gives no colours")
+    if toning.kind == "toned" and keep == "luma":
+        notes.append("tone kept" if keeps_tone else "tone replaced by colours")
+    elif toning.kind == "colour" and keep == "luma":
+        notes.append("its own colours discarded; without --keep luma they stay")
+    return notes
 
 
 def _write(job: Job, options: RestoreOptions, restored: _Restored, before: np.ndarray | None) -> PhotoResult:

@@ -94,7 +94,7 @@ class Restorer:
 
     @property
     def tiled_network(self) -> TiledNetwork:
-        """The network, run in tiles where it must."""
+        """The network, which cuts a picture that is larger than `tile` into tiles."""
         return TiledNetwork(
             network=self.network,
             device=self.device,
