@@ -91,7 +91,7 @@ def make_pairs(folder: Path, photos: Path, count: int, size: int) -> tuple[folde
 
 
 @contextmanager
-def temporary_cache(folder: Path) -> Iterator[decoded_cache.Cache]:
+def temporary_cache(folder: Path) -> Iterator[decoded_cache.DecodedCache]:
     """Use a cache in `folder` instead of the user's cache."""
     before = os.environ.get("TOOLBOX_CACHE")
     os.environ["TOOLBOX_CACHE"] = str(folder)

@@ -100,7 +100,7 @@ def test_the_bundle_computes_what_was_trained(tmp_path):
 
 def test_samples_of_other_options_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(train_fill, "make_parts", lambda paths, random: [np.ones((1, 2, 2), np.float16)])
-    monkeypatch.setattr(train_fill.fill, "chosen", lambda *arguments: [])
+    monkeypatch.setattr(train_fill.fill, "choose_photos", lambda *arguments: [])
     monkeypatch.setattr(train_fill, "train", lambda *arguments: Weighting())
     split = tmp_path / "split.csv"
     split.write_text("set")
