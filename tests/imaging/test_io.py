@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -137,3 +139,14 @@ def test_encoded_png_is_read_back(channels, dtype, tmp_path):
     assert (tmp_path / "a.png").read_bytes() == data
     with pytest.raises(OutputError, match="none"):
         write_png(tmp_path / "none" / "a.png", pixels)
+
+
+def test_threads_that_decode_leave_no_filter_that_hides_other_warnings(tmp_path):
+    def hiding():
+        return [row for row in warnings.filters if row[0] == "ignore" and row[1] is None and row[3] is None]
+
+    write_png(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    with warnings.catch_warnings(), ThreadPoolExecutor(8) as pool:
+        before = hiding()
+        assert all(rows == before for rows in pool.map(lambda _: (read(tmp_path / "a.png"), hiding())[1], range(300)))
+        assert hiding() == before

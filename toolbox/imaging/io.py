@@ -7,6 +7,7 @@ converted to sRGB and turned upright. Every error is a DataError of one line tha
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from toolbox.utils.limits import MAX_PIXELS as MAX_PIXELS
 _MAX_BYTES_PER_PIXEL = 8
 _MAX_SIDE_BYTES = 64 << 20
 _STRIP_ROWS = 256
+# The filter, as `warnings.filters` has it, that hides what the modules that decode warn of.
+_DECODERS = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif|toolbox\.imaging)\b"), 0)
 # Files that are often beside photographs, and are no pictures.
 _NOTES = {".csv", ".db", ".ini", ".json", ".jsonl", ".log", ".md", ".toml", ".txt", ".xml", ".xmp", ".yaml", ".yml"}
 
@@ -251,11 +254,12 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
 def _data_errors(name: str) -> Iterator[None]:
     """Turn whatever is raised inside into a DataError about the file `name`."""
     name = files.printable(name)
+    # Pillow warns of things that are refused or noted here. `catch_warnings` is not for several threads: what one sets
+    # would stay when another one puts back what it found.
+    if _DECODERS not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_DECODERS[3].pattern)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of things that are refused or noted here.
-            warnings.simplefilter("ignore")
-            yield
+        yield
     except BrokenFileError as error:
         raise DataError(f"{name} {_first_line(error)}") from error
     except MemoryError as error:
