@@ -157,7 +157,7 @@ def test_a_network_that_restores_nothing_needs_such_a_step(catalog):
 
 
 def test_photographs_that_are_damaged_already_are_refused(catalog, competition, tmp_path):
-    with pytest.raises(DataError, match="its damage has no labels"):
+    with pytest.raises(DataError, match="a damaged input without labels of its damage"):
         train(catalog, tmp_path / "run", competition)
 
 
