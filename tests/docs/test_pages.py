@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import importlib
 import re
+import zlib
 import shlex
 import shutil
 import subprocess
@@ -84,6 +85,13 @@ def test_contributing_has_the_folders_in_the_order_of_imports():
 def test_the_wheel_in_the_readme_has_the_current_version():
     wheels = re.findall(r"toolbox_restore-(.+?)-py3-none-any\.whl", (ROOT / "README.md").read_text("utf-8"))
     assert wheels and set(wheels) == {toolbox.__version__}
+
+
+def test_the_wheel_in_the_readme_has_the_current_size():
+    (said,) = re.findall(r"-py3-none-any\.whl` \((\d+) MB\)", (ROOT / "README.md").read_text("utf-8"))
+    files = [path for folder in ("toolbox", "plugins") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    size = sum(len(zlib.compress(path.read_bytes())) for path in files if "__pycache__" not in path.parts)
+    assert size / 1e6 == pytest.approx(int(said), rel=0.1)
 
 
 def test_deprecated_names_of_the_public_interface_work():
