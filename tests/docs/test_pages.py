@@ -6,12 +6,12 @@ import ast
 import dataclasses
 import importlib
 import re
-import zlib
 import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+import zlib
 from functools import cache
 
 import pytest
