@@ -24,9 +24,9 @@ _EDGE = (2 / 255, 6 / 255)
 _SMOOTHING = 1.2  # pixels: so that grain is no edge
 _LEAK = 1e-5  # the link across the strongest edge
 _PULL = 2.0  # to no hint, of all pixels together: how fast strength fades with the distance
-_HOLD = 10.0  # to the stroke's colour, on a stroke
+_HOLD = 3.0  # to the stroke's colour, on a stroke
 # Difference of luma from that under the strokes: no hint at the first, the hint alone at the second.
-_TONE = (0.3, 0.15)
+_TONE = (0.25, 0.12)
 _SAME_COLOR = 2 / 255  # colours that differ by less than this are the same
 _STRENGTH = (0.05, 0.25)  # of the spread strength: below, no hint; above, the hint alone
 
