@@ -48,8 +48,10 @@ COMPARED = ("score", "ab", "colourfulness")
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
 @click.option("--minutes", default=10.0, show_default=True, help="Training time of a run, validation included.")
-@click.option("--epochs", default=10, show_default=True, help="Length of the learning-rate schedule.")
-@click.option("--seeds", default=3, show_default=True, help="Runs of each variant.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="Length of the learning-rate schedule."
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each variant.")
 @timing.quick_option
 @timing.json_option
 def command(

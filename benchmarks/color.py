@@ -42,7 +42,7 @@ SEED = 18
 @click.option("--set", "chosen", type=click.Choice(photo_split.SETS[:3]), default="development", show_default=True)
 @click.option("--lpips", type=click.Path(path_type=Path), help="Weights of LPIPS, as for `quality`.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a PNG of every tenth photograph.")
-@click.option("--every", default=1, show_default=True, help="Use every n-th photograph.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Use every n-th photograph.")
 @timing.quick_option
 @timing.json_option
 def command(

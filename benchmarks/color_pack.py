@@ -38,10 +38,16 @@ class Pack:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The safetensors file to write."
 )
-@click.option("--side", default=256, show_default=True, help="Short side in pixels; 144 fits into 40 MiB.")
-@click.option("--quality", default=75, show_default=True, help="Quality of the WebP data.")
 @click.option(
-    "--limit", default=0, show_default=True, help="Number of training photographs, chosen at random; 0 is all."
+    "--side", type=click.IntRange(1), default=256, show_default=True, help="Short side in pixels; 144 fits into 40 MiB."
+)
+@click.option("--quality", type=click.IntRange(1, 100), default=75, show_default=True, help="Quality of the WebP data.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of training photographs, chosen at random; 0 is all.",
 )
 def command(photos: Path, out: Path, side: int, quality: int, limit: int) -> None:
     """Pack the training and development photographs of the folder PHOTOS."""

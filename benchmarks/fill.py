@@ -185,9 +185,13 @@ def large(height: int, width: int, side: int) -> dict[str, Any]:
 @click.option("--photos", type=click.Path(path_type=Path), help="The folder that the split's files lie in.")
 @click.option("--split", type=click.Path(path_type=Path), help="A CSV with the columns file and set.")
 @click.option("--part", default="test", show_default=True, help="The part of the split to fill.")
-@click.option("--count", default=100, show_default=True, help="Photographs of it.")
+@click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Photographs of it.")
 @click.option(
-    "--most", default=512, show_default=True, help="Only their middle is filled, at most this many pixels a side."
+    "--most",
+    type=click.IntRange(1),
+    default=512,
+    show_default=True,
+    help="Only their middle is filled, at most this many pixels a side.",
 )
 @click.option(
     "--leave", multiple=True, help="The name of a photograph to leave out, such as one whose result was seen before."

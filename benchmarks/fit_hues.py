@@ -39,7 +39,7 @@ from toolbox.utils import files
     help="Write the map to this safetensors file.",
 )
 @click.option("--ridge", default=3.0, show_default=True, help="Penalty of the squared weights.")
-@click.option("--every", default=1, show_default=True, help="Use every n-th photograph.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Use every n-th photograph.")
 @timing.quick_option
 @timing.json_option
 def command(weights: str, photos: Path, out: Path, ridge: float, every: int, quick: bool, path: Path | None) -> None:

@@ -226,8 +226,8 @@ ROWS: dict[str, Callable[[Setting], dict[str, Any]]] = {
 
 
 @click.command("gpu")
-@click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=8, show_default=True, help="Pictures in a step.")
+@click.option("--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures in a step.")
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True, help="Steps of each, alternately.")
 @click.option("--only", type=click.Choice(list(ROWS)), multiple=True, help="Measure only these rows.")
 @timing.quick_option

@@ -107,13 +107,23 @@ def temporary_cache(folder: Path) -> Iterator[decoded_cache.DecodedCache]:
 @click.option(
     "--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of photographs to crop."
 )
-@click.option("--count", default=1000, show_default=True, help="Number of pairs.")
-@click.option("--size", default=512, show_default=True, help="Side of the pairs in pixels.")
+@click.option("--count", type=click.IntRange(1), default=1000, show_default=True, help="Number of pairs.")
+@click.option("--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the pairs in pixels.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Epochs of each, alternately.")
 @click.option(
-    "--workers", default=2, show_default=True, help="Threads of our loader; the published one has 4 processes."
+    "--workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Threads of our loader; the published one has 4 processes.",
 )
-@click.option("--processes", default=0, show_default=True, help="Time our loader with this number of processes too.")
+@click.option(
+    "--processes",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Time our loader with this number of processes too.",
+)
 @timing.quick_option
 @timing.json_option
 def command(

@@ -121,8 +121,8 @@ def measure(size: int, batch: int, device: str | None, overrides: tuple[str, ...
 
 
 @click.command("memory")
-@click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=4, show_default=True, help="Pictures in a step.")
+@click.option("--size", type=click.IntRange(1), default=256, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Pictures in a step.")
 @click.option("--device", help="The device.  [default: the best available]")
 @click.option("--only", type=click.Choice(list(VARIANTS)), help="Measure one variant in this process.")
 @timing.quick_option

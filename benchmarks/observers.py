@@ -117,9 +117,13 @@ class Timed:
 
 
 @click.command("observers")
-@click.option("--epochs", default=2, show_default=True, help="Epochs of the run.")
+@click.option("--epochs", type=click.IntRange(1), default=2, show_default=True, help="Epochs of the run.")
 @click.option(
-    "--width", default=16, show_default=True, help="Width of the networks; at full width a step takes longer."
+    "--width",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Width of the networks; at full width a step takes longer.",
 )
 @timing.quick_option
 @timing.json_option

@@ -79,7 +79,9 @@ def measure_command(height: int, width: int) -> dict[str, Any]:
 
 
 @click.command("restoring")
-@click.option("--size", default=512, show_default=True, help="Side of the small photograph in pixels.")
+@click.option(
+    "--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the small photograph in pixels."
+)
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Calls of each, alternately.")
 @timing.quick_option
 @timing.json_option

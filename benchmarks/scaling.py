@@ -137,10 +137,14 @@ def efficiency(step: Step, gpus: int, link: Link, jitter: float) -> float:
 
 @click.command("scaling")
 @click.option("--step", "seconds", type=float, help="Seconds of a step on one GPU.  [default: computed from --rate]")
-@click.option("--pictures", default=8, show_default=True, help="Pictures on each GPU in a step.")
-@click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
+@click.option(
+    "--pictures", type=click.IntRange(1), default=8, show_default=True, help="Pictures on each GPU in a step."
+)
+@click.option("--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--rate", default=100.0, show_default=True, help="Assumed operations per second of one GPU, in 10^12.")
-@click.option("--cards", default=1, show_default=True, help="Network cards of a machine with eight GPUs.")
+@click.option(
+    "--cards", type=click.IntRange(1), default=1, show_default=True, help="Network cards of a machine with eight GPUs."
+)
 @click.option(
     "--jitter", default=0.01, show_default=True, help="Standard deviation of a GPU's step time, as a fraction."
 )

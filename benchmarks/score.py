@@ -60,8 +60,10 @@ def make_triples(photos: Path, count: int, size: int) -> list[Triple]:
 @click.option(
     "--photos", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder of photographs to crop."
 )
-@click.option("--count", default=100, show_default=True, help="Number of photographs.")
-@click.option("--size", default=512, show_default=True, help="Side of the photographs in pixels.")
+@click.option("--count", type=click.IntRange(1), default=100, show_default=True, help="Number of photographs.")
+@click.option(
+    "--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the photographs in pixels."
+)
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Calls of each, alternately.")
 @timing.quick_option
 @timing.json_option

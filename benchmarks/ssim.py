@@ -81,8 +81,8 @@ def measure(batch: int, size: int, rounds: int, device: str | None) -> dict[str,
 
 
 @click.command("ssim")
-@click.option("--batch", default=8, show_default=True, help="Pictures.")
-@click.option("--size", default=512, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures.")
+@click.option("--size", type=click.IntRange(1), default=512, show_default=True, help="Side of the pictures in pixels.")
 @click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="Calls of each, alternately.")
 @click.option("--device", help="The device.  [default: the best available]")
 @timing.quick_option

@@ -92,7 +92,13 @@ def compare_on_one_photo(folder: Path, runs: int) -> dict[str, Any]:
 
 
 @click.command("startup")
-@click.option("--runs", default=7, show_default=True, help="Runs of each command, after one that is not counted.")
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=7,
+    show_default=True,
+    help="Runs of each command, after one that is not counted.",
+)
 @click.option("--recipe", default="default", show_default=True, help="Recipe of the run.")
 @timing.quick_option
 @timing.json_option

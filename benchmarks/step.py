@@ -147,8 +147,8 @@ def measure(
 
 
 @click.command("step")
-@click.option("--size", default=256, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=2, show_default=True, help="Pictures in a step.")
+@click.option("--size", type=click.IntRange(1), default=256, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--batch", type=click.IntRange(1), default=2, show_default=True, help="Pictures in a step.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Steps of each, alternately.")
 @click.option("--device", help="The device.  [default: the best available]")
 @click.option("--bound/--no-bound", "with_bound", default=True, help="Measure operations and convolution rates too.")

@@ -64,10 +64,22 @@ WARM_UP = 80  # steps
 @click.option("--stop-after", default=math.inf, help="Stop after this many minutes; the same command continues.")
 @click.option("--every", default=100.0, show_default=True, help="Seconds between two measurements.")
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
-@click.option("--width", default=32, show_default=True)
-@click.option("--size", default=192, show_default=True, help="Side of the crops in pixels, a multiple of 32.")
-@click.option("--side", default=256, show_default=True, help="Short side of the photographs in memory, in pixels.")
-@click.option("--batch", default=96, show_default=True)
+@click.option("--width", type=click.IntRange(1), default=32, show_default=True)
+@click.option(
+    "--size",
+    type=click.IntRange(1),
+    default=192,
+    show_default=True,
+    help="Side of the crops in pixels, a multiple of 32.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Short side of the photographs in memory, in pixels.",
+)
+@click.option("--batch", type=click.IntRange(1), default=96, show_default=True)
 @click.option("--zoom", default=1.7, show_default=True, help="Largest zoom of a random crop.")
 @click.option("--rate", default=1.5e-3, show_default=True, help="Learning rate of the decoder.")
 @click.option("--encoder-rate", default=4e-4, show_default=True)
@@ -80,7 +92,7 @@ WARM_UP = 80  # steps
 @click.option("--fill", default=0.4, show_default=True, help="Share of photographs with a filled shape.")
 @click.option("--aged", default=0.45, show_default=True, help="Share of photographs that look like old prints.")
 @click.option("--film", default=0.15, show_default=True, help="Share of photographs with another film's tones.")
-@click.option("--teachers", default=5, show_default=True, help="Number of teachers.")
+@click.option("--teachers", type=click.IntRange(1), default=5, show_default=True, help="Number of teachers.")
 @click.option("--truth", default=0.3, show_default=True, help="Weight of the true colours in the student's loss.")
 @click.option(
     "--mixing", default=0.25, show_default=True, help="Share of the student's pictures that are a mixture of two."

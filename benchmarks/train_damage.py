@@ -251,13 +251,31 @@ def progress(training: Training, losses: list[float], seconds: float, fraction: 
 @click.option("--seconds", default=540.0, show_default=True, help="Time of the training, with everything.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Processes that make samples.")
-@click.option("--batch", default=64, show_default=True, help="Crops of 384 pixels in a batch; of larger ones fewer.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Crops of 384 pixels in a batch; of larger ones fewer.",
+)
 @click.option("--rate", default=2e-3, show_default=True, help="Highest learning rate.")
 @click.option("--encoder", default=0.35, show_default=True, help="Factor of the learning rate of the encoder.")
 @click.option("--average", default=0.999, show_default=True, help="Decay of the running average of the weights.")
 @click.option("--repeats", default=4.0, show_default=True, help="The most times that a sample is used in the mean.")
-@click.option("--capacity", default=4096, show_default=True, help="Samples of each size in memory, rounded down to 8.")
-@click.option("--measured", default=100, show_default=True, help="Damaged and sound photographs to measure on.")
+@click.option(
+    "--capacity",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Samples of each size in memory, rounded down to 8.",
+)
+@click.option(
+    "--measured",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Damaged and sound photographs to measure on.",
+)
 @click.option("--freeze", is_flag=True, help="Keep the early stages of the encoder; a step takes half the time.")
 @click.option("--seed", default=0, show_default=True)
 def command(out: Path, shared: Path, init: Path | None, **options: Any) -> None:

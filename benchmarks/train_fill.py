@@ -50,9 +50,15 @@ WARM_UP, AVERAGE = 20, 0.985
 @click.argument("photos", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--split", type=click.Path(exists=True, path_type=Path), required=True, help="Table of the sets.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for samples and weights.")
-@click.option("--samples", default=575, show_default=True, help="Number of holes; each takes about a second.")
-@click.option("--steps", default=1000, show_default=True)
-@click.option("--batch", default=10, show_default=True)
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    default=575,
+    show_default=True,
+    help="Number of holes; each takes about a second.",
+)
+@click.option("--steps", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--rate", default=1e-2, show_default=True, help="Highest learning rate.")
 @click.option("--absolute", default=0.3, show_default=True, help="Weight of the mean absolute error.")
 @click.option("--seed", default=0, show_default=True)

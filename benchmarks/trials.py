@@ -34,8 +34,8 @@ ROWS = (
     "--data", type=click.Path(path_type=Path), help="Photographs to train on.  [default: the sample photographs]"
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs.")
-@click.option("--size", default=64, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--epochs", default=8, show_default=True, help="Passes over the photographs.")
+@click.option("--size", type=click.IntRange(1), default=64, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--epochs", type=click.IntRange(1), default=8, show_default=True, help="Passes over the photographs.")
 @click.option("--lr", default=5e-4, show_default=True, help="Learning rate of generator and discriminator.")
 @click.option("--seed", default=42, show_default=True, help="Seed of each run.")
 def command(data: Path | None, out: Path, size: int, epochs: int, lr: float, seed: int) -> None:

@@ -211,8 +211,8 @@ def measure(
 
 
 @click.command("two-stage")
-@click.option("--size", default=128, show_default=True, help="Side of the pictures in pixels.")
-@click.option("--batch", default=8, show_default=True, help="Pictures in a step.")
+@click.option("--size", type=click.IntRange(1), default=128, show_default=True, help="Side of the pictures in pixels.")
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures in a step.")
 @click.option(
     "--rounds", type=click.IntRange(1), default=11, show_default=True, help="Steps of each loop, alternately."
 )

@@ -30,7 +30,7 @@ from toolbox.inference.loading import load_restorer
 )
 @click.option("--set", "chosen", type=click.Choice(photo_split.SETS[:3]), default="development", show_default=True)
 @click.option("--count", type=click.IntRange(2, 8), default=4, show_default=True)
-@click.option("--every", default=1, show_default=True, help="Use every n-th photograph.")
+@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Use every n-th photograph.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write a PNG of every tenth photograph.")
 @timing.quick_option
 @timing.json_option

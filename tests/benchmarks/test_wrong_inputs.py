@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -57,3 +58,13 @@ def test_a_wrong_input_is_one_line(benchmarks, inputs, command, words):
     assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit), repr(result.exception)
     assert words in result.stderr.splitlines()[-1]
     assert not Path("pack.safetensors").exists()
+
+
+def test_every_whole_number_has_a_range(benchmarks):
+    unbounded = {
+        f"{name} {option.opts[0]}"
+        for name in benchmarks.list_commands(None)
+        for option in benchmarks.get_command(None, name).params
+        if type(option.type) is type(click.INT) and option.opts[0] != "--seed"
+    }
+    assert unbounded == set()
