@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from toolbox.data.folders import Source
@@ -13,16 +16,23 @@ from toolbox.utils import files
 def describe_known_tests(source: Source) -> str:
     """Return a line on the test photographs whose files are also used for training; empty if there are none.
 
-    Files are equal if their bytes are. Only those of equal size are read.
+    Files are equal if their bytes are. Only those of equal size are read, each once.
     """
     if source.kind == "sample":
         return ""
-    sizes: dict[int, list[Path]] = defaultdict(list)
-    for item in source.items:
-        for image in item.images:
-            if (size := _size(image)) is not None:
-                sizes[size].append(Path(str(image)))
-    known = [item.name for item in source.tests if any(_is_among(image, sizes) for image in item.images)]
+    trained: dict[int, list[Path]] = defaultdict(list)
+    for size, path in (file for item in source.items for file in _files(item.images)):
+        trained[size].append(path)
+
+    @cache
+    def digests(size: int) -> set[str]:
+        return {_digest(path) for path in trained.get(size, ())} - {""}
+
+    known = [
+        item.name
+        for item in source.tests
+        if any(digests(size) and _digest(path) in digests(size) for size, path in _files(item.images))
+    ]
     if not known:
         return ""
     count = f"{len(known)} of {len(source.tests)}"
@@ -32,18 +42,17 @@ def describe_known_tests(source: Source) -> str:
     )
 
 
-def _size(image: Path | ImageRef) -> int | None:
-    try:
-        return image.stat().st_size if isinstance(image, Path) else None
-    except OSError:  # another check names it
-        return None
+def _files(images: Sequence[Path | ImageRef]) -> Iterator[tuple[int, Path]]:
+    """Yield the size and the path of each image that is a file; another check names those that can't be read."""
+    for image in images:
+        if isinstance(image, Path):
+            with suppress(OSError):
+                yield image.stat().st_size, image
 
 
-def _is_among(image: Path | ImageRef, sizes: dict[int, list[Path]]) -> bool:
-    size = _size(image)
-    if size is None:
-        return False
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file; an empty string if it can't be read."""
     try:
-        return any(files.sha256(path) == files.sha256(Path(str(image))) for path in sizes.get(size, ()))
+        return files.sha256(path)
     except OSError:
-        return False
+        return ""
