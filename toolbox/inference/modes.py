@@ -74,8 +74,16 @@ def fill_and_colorize(
         if color_size == view.size:
             strips = ((rows, red_blue_differences(rgb)) for rows, rgb in network.run_bands(view))
         else:
-            strips = upsample_differences(red_blue_differences(network.run(view.resize(*color_size))), luma)
+            strips = predict_strips(view.resize(*color_size), network, luma)
     return compose_rgb(luma, strips if mix is None else mix(strips, luma))
+
+
+def predict_strips(view: PhotoView, network: TiledNetwork, luma: np.ndarray) -> Strips:
+    """Return the colours that are predicted for a view, at the size of the luma (H, W), which may be larger."""
+    differences = red_blue_differences(network.run(view))
+    if view.size == luma.shape:
+        return [(slice(0, len(luma)), differences)]
+    return upsample_differences(differences, luma)
 
 
 def _runs_at_once(view: PhotoView, network: TiledNetwork, fill_side: int | None) -> bool:

@@ -30,7 +30,8 @@ from toolbox.utils import files
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
-# Files of a photograph: strokes of colour, a reference photograph (with a suffix), and a small picture of it.
+# Files of a photograph: its mask, strokes of colour, a reference photograph (with a suffix), and a small picture of it.
+MASK = "mask.png"
 HINTS = "hints.png"
 REFERENCE = "reference"
 REFERENCE_VIEW = "small-reference.png"
@@ -197,7 +198,7 @@ class Album:
 
     def mask(self, photo_id: str) -> Path:
         """Return the mask as PNG; white is lost."""
-        return self._existing(photo_id, "mask.png")
+        return self._existing(photo_id, MASK)
 
     def hints(self, photo_id: str) -> Path:
         """Return the strokes of colour as PNG, transparent where there is none."""
@@ -276,7 +277,7 @@ def _job(path: Path) -> Job:
 
 
 def _write_mask(folder: Path, mask: np.ndarray) -> None:
-    io.write_png(folder / "mask.png", mask.astype(np.uint8) * 255)
+    io.write_png(folder / MASK, mask.astype(np.uint8) * 255)
 
 
 def _read_entries(folder: Path) -> Iterator[PhotoEntry]:

@@ -14,7 +14,7 @@ from toolbox.color import integer_luma
 from toolbox.guidance.guide import Guide, make_guide
 from toolbox.guidance.hints import Strokes, find_soft_strokes, find_strokes, working_size
 from toolbox.imaging import io
-from toolbox.imaging.chroma_upsampling import Strips, compose_rgb, red_blue_differences, upsample_differences
+from toolbox.imaging.chroma_upsampling import compose_rgb
 from toolbox.imaging.encode import encode_png
 from toolbox.imaging.pixels import as_rgb, shrink
 from toolbox.inference import modes
@@ -23,7 +23,7 @@ from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.restorer import Restorer
 from toolbox.utils.reuse import Latest, digest
-from toolbox.web.album import REFERENCE, SMALL_SIDE, Album
+from toolbox.web.album import MASK, REFERENCE, SMALL_SIDE, Album
 from toolbox.web.damage import REPAIRED
 
 # Of a small layer of strokes that the page sends.
@@ -90,10 +90,7 @@ class QuickColors:
             guide = replace(guide or make_guide(view.image, view.mask), strokes=strokes)
         network = self._networks[settings.get("variant", 1) - 1]
         restorer = replace(self._restorer, network=network, saturation=settings.get("saturation", 1))
-        differences = red_blue_differences(restorer.tiled_network.run(small))
-        strips: Strips = [(slice(0, len(differences)), differences)]
-        if small.size != view.size:
-            strips = upsample_differences(differences, view.image)
+        strips = modes.predict_strips(small, restorer.tiled_network, view.image)
         return compose_rgb(view.image, strips if guide is None else guide.mix(strips, view.image))
 
     def _views(self, photo_id: str) -> tuple[PhotoView, PhotoView]:
@@ -148,7 +145,7 @@ def luma_key(album: Album, photo_id: str, settings: Mapping[str, Any]) -> str:
         settings: of its restoration.
     """
     folder = album.path(photo_id, "")
-    paths = [folder / "mask.png", folder / REPAIRED, *sorted(folder.glob(f"{REFERENCE}.*"))]
+    paths = [folder / MASK, folder / REPAIRED, *sorted(folder.glob(f"{REFERENCE}.*"))]
     times = [path.stat().st_mtime_ns if path.is_file() else 0 for path in paths]
     others = {name: value for name, value in settings.items() if name not in COLOR_SETTINGS}
     return digest(repr((times, album.entry(photo_id).is_edited, sorted(others.items()))))
