@@ -23,6 +23,7 @@ from toolbox.models.weight_file import WeightsHeader
 from toolbox.training import checkpoint, run_dir, state
 from toolbox.training.checkpoint import Progress
 from toolbox.utils import files
+from toolbox.utils.run_names import BEST
 
 TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4", "training.average=0.9"]
 
@@ -54,7 +55,7 @@ def start_saving(built, folder, first):
         for number in itertools.count(first):
             set_weights(built, number)
             header = WeightsHeader(recipe="", step=number)
-            checkpoint.save_network(folder.parent / weight_file.BEST, built.generator.network, header)
+            checkpoint.save_network(folder.parent / BEST, built.generator.network, header)
             checkpoint.save_checkpoint(folder, built, Progress(step=number, best=float(number), best_step=number))
     finally:
         os._exit(1)
@@ -80,7 +81,7 @@ def temporary(request, tmp_path, monkeypatch):
 
 def require_best(folder, built, least):
     """Check that the best weights are undamaged and no older than `least`; return their step, or None."""
-    path = folder / weight_file.BEST
+    path = folder / BEST
     if not path.is_file():
         assert least is None
         return None

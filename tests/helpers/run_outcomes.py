@@ -7,8 +7,8 @@ import json
 import torch
 from safetensors.torch import load_file
 
-from toolbox.models import weight_file
 from toolbox.training import checkpoint, run_dir
+from toolbox.utils.run_names import BEST
 
 
 def outcome(folder):
@@ -19,7 +19,7 @@ def outcome(folder):
     state["progress"].pop("seconds")
     lines = [json.loads(line) for line in (folder / run_dir.METRICS).read_text("utf-8").splitlines()]
     lines = [line for line in lines if "epoch_end" not in line]  # they have times
-    best = load_file(folder / weight_file.BEST)
+    best = load_file(folder / BEST)
     zips = {path.name: path.read_bytes() for path in sorted(folder.rglob("*.zip"))}
     return {"best": best, **tensors}, lines, zips, state["sides"], state["progress"]
 

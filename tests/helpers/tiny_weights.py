@@ -10,6 +10,7 @@ from toolbox.config.binding import bind
 from toolbox.models import weight_file
 from toolbox.models.build import build_generator
 from toolbox.models.weight_file import WeightsHeader
+from toolbox.utils.run_names import BEST
 
 TINY = ("generator.width=4", "generator.levels=2", "restoring.tile=256")
 
@@ -27,5 +28,5 @@ def write_tiny_run(folder, *overrides):
     plan = tiny_plan(*overrides)
     network = build_generator(plan, torch.device("cpu"))
     header = WeightsHeader(recipe=recipe.dump(plan.tree()), recipe_name=plan.name, step=1)
-    weight_file.write_weights(folder / weight_file.BEST, network.state_dict(), header)
+    weight_file.write_weights(folder / BEST, network.state_dict(), header)
     return folder

@@ -14,12 +14,13 @@ from toolbox.hooks import catalog
 from toolbox.inference.loading import load_restorer
 from toolbox.models import weight_file
 from toolbox.models.weights import export_weights
+from toolbox.utils.run_names import BEST
 
 
 @pytest.fixture
 def weights(tmp_path):
     """Weights of a run with a loss, a metric, an optimizer and an observer that are not installed."""
-    path = write_tiny_run(tmp_path / "run") / weight_file.BEST
+    path = write_tiny_run(tmp_path / "run") / BEST
     tensors, header = load_file(path), asdict(weight_file.read_header(path))
     for name in ('name = "mse"', 'name = "adamw"'):
         assert name in header["recipe"]

@@ -194,4 +194,4 @@ SETTINGS = (
     _attribute("Pillow's handling of truncated images", "PIL.ImageFile", "LOAD_TRUNCATED_IMAGES"),
 )
 # The modules of `SETTINGS` that a plugin may be the first to import.
-LATE_MODULES = ("numpy", "numpy.random", "torch", "cv2", "PIL.Image", "PIL.ImageFile")
+LATE_MODULES = {setting.module for setting in SETTINGS} - sys.stdlib_module_names

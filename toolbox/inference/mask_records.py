@@ -55,16 +55,16 @@ class MaskRecords:
 
         A mask without a record, such as one that was drawn by hand, is accepted if it has the size of the photograph.
         """
-        record, remedy = self.records.get(self._key(mask)), REPLACE_REMEDY
+        record = self.records.get(self._key(mask))
         if record is None:
             self._require_size(mask, photo)
             return
         if record.sha256 != files.sha256(photo):
             is_same_path = record.photo == files.printable(photo)
             what = "an earlier version of this photograph" if is_same_path else record.photo
-            raise OutputError(f"{files.printable(mask)} is the mask of {what}; {remedy}")
+            raise OutputError(f"{files.printable(mask)} is the mask of {what}; {REPLACE_REMEDY}")
         if changes := flag_changes(record.flags, self.flags):
-            raise OutputError(f"{files.printable(mask)} was made with other options ({changes}); {remedy}")
+            raise OutputError(f"{files.printable(mask)} was made with other options ({changes}); {REPLACE_REMEDY}")
 
     def add(self, mask: Path, photo: Path) -> None:
         """Record which photograph a mask was made from."""

@@ -75,16 +75,15 @@ class ResultRecords:
     def require_same_origin(self, job: Job) -> None:
         """Raise OutputError if the existing result of a job is not known to be of this photograph and these options."""
         record, name = self._all.get(self._key(job)), files.printable(job.target)
-        remedy = REPLACE_REMEDY
         if record is None:
-            raise OutputError(f"{name} exists, and no report says whose result it is; {remedy}")
+            raise OutputError(f"{name} exists, and no report says whose result it is; {REPLACE_REMEDY}")
         photo = files.printable(job.photo)
         if not _is_same_photo(record, job.photo):
             if record.photo == photo:
-                raise OutputError(f"{name} is the result of an earlier version of this photo; {remedy}")
-            raise OutputError(f"{name} is the result of {record.photo}; {remedy}")
+                raise OutputError(f"{name} is the result of an earlier version of this photo; {REPLACE_REMEDY}")
+            raise OutputError(f"{name} is the result of {record.photo}; {REPLACE_REMEDY}")
         if changes := flag_changes(record.flags, self._flags_of(job)):
-            raise OutputError(f"{name} was made with other options ({changes}); {remedy}")
+            raise OutputError(f"{name} was made with other options ({changes}); {REPLACE_REMEDY}")
 
     def begin(self, job: Job) -> Record:
         """Note in the journal that the result of a job is about to be written, and return its record."""

@@ -14,7 +14,7 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.models import published, weight_file
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.utils import files
-from toolbox.utils.run_names import RECIPE
+from toolbox.utils.run_names import BEST, RECIPE
 
 # The folder of checkpoints in a run folder, and a file of each, which `toolbox.training` writes.
 CHECKPOINTS = "checkpoints"
@@ -109,15 +109,13 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
 
 
 def _in_run(folder: Path, network: str) -> StoredWeights:
-    best = folder / weight_file.BEST
+    best = folder / BEST
     if network == "generator" and best.is_file():
         return StoredWeights(path=best)
     checkpoints = sorted(path.parent for path in (folder / CHECKPOINTS).glob(f"step-*/{MANIFEST}"))
     if network == "generator":
         hint = f", or name a checkpoint: {files.printable(checkpoints[-1])}" if checkpoints else ""
-        raise UsageError(
-            f"{files.printable(folder)} has no {weight_file.BEST}; a run writes it after its first validation{hint}."
-        )
+        raise UsageError(f"{files.printable(folder)} has no {BEST}; a run writes it after its first validation{hint}.")
     if not checkpoints:
         raise UsageError(f"{files.printable(folder)} has no checkpoint, so it has no weights of a {network}.")
     return _in_checkpoint(checkpoints[-1], network)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from toolbox.errors import WeightsError
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
-from toolbox.utils.run_names import BEST as BEST
 
 # The entry of the safetensors header that holds `WeightsHeader` as JSON.
 KEY = "toolbox"

@@ -27,6 +27,7 @@ from toolbox.training.epoch_end import ranking_figure, write_best
 from toolbox.training.size_check import size_fault
 from toolbox.training.step_context import discriminate
 from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.run_names import BEST
 
 PHOTOS = run_records.VALIDATION_PHOTOS
 
@@ -120,7 +121,7 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
     """Return the position with a best figure that belongs to the file with the best weights and can be compared."""
     if progress.best is None:
         return progress
-    path = run.options.folder / weight_file.BEST
+    path = run.options.folder / BEST
     lost = replace(progress, best=None, best_step=None, stale=0, validated=0)
     fault = collectives.on_main_process(lambda: _fault_of_best(run))
     if fault is not None:
@@ -146,7 +147,7 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
 
 
 def _fault_of_best(run: TrainingRun) -> str | None:
-    path = run.options.folder / weight_file.BEST
+    path = run.options.folder / BEST
     if not path.is_file():
         return f"{path} is missing"
     try:
@@ -160,7 +161,7 @@ def _best_of_file(run: TrainingRun, progress: Progress) -> BestWeights | None:
     """Return the best weights by their own header; None if there are none that the run knows of."""
     if progress.best is None or _fault_of_best(run) is not None:
         return None
-    header = weight_file.read_header(run.options.folder / weight_file.BEST)
+    header = weight_file.read_header(run.options.folder / BEST)
     score = Score(**{name: header.score.get(name) for name in ("S", "M", "C", "score")})
     return BestWeights(step=header.step or 0, score=score)
 

@@ -28,6 +28,7 @@ from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.submit import restore_test_photos
 from toolbox.training.validation_result import NO_SCORE, ValidationResult
 from toolbox.utils import files
+from toolbox.utils.run_names import BEST
 
 # Keys of the generator's table that say how it is trained, not what it computes.
 TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
@@ -184,7 +185,7 @@ def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResul
     It has better ones if the run was resumed from a checkpoint older than they are.
     """
     folder = run.options.folder
-    if collectives.on_main_process(lambda: _ranking_figure_of_file(folder / weight_file.BEST, run.plan) > figure):
+    if collectives.on_main_process(lambda: _ranking_figure_of_file(folder / BEST, run.plan) > figure):
         return
     write_best(run, progress.step, validation, figure)
 
@@ -205,7 +206,7 @@ def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure
         kinds=run.plan.kinds if run.plan.step.uses_labels else (),
         ranking=None if run.plan.settings.validation.choose_by == "score" else figure,
     )
-    checkpoint.save_network(folder / weight_file.BEST, run.state.eval_generator, header)
+    checkpoint.save_network(folder / BEST, run.state.eval_generator, header)
     summary = run_records.read_summary(folder) if collectives.is_main_process() else None
     if summary is not None:
         figures = {} if run.state.restores else validation.metrics

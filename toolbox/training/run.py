@@ -19,7 +19,6 @@ from toolbox.distributed.accelerator import Accelerator, make_accelerator
 from toolbox.errors import TrainingError
 from toolbox.hooks import blame
 from toolbox.hooks.observing import RunEnded, StepRecord
-from toolbox.models import weight_file
 from toolbox.models.samples import build_metrics, sample_recipe
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary
@@ -38,6 +37,7 @@ from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.submit import submit_best
 from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.run_names import BEST
 
 
 def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
@@ -98,7 +98,7 @@ def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
         return _result(run, progress)
 
     # 4. Restore the test photographs with the best weights.
-    checkpoint.load_network(options.folder / weight_file.BEST, run.state.eval_generator)
+    checkpoint.load_network(options.folder / BEST, run.state.eval_generator)
     archive = submit_best(run, has_trained=progress.step > first)
     if run.is_stopped():
         return _result(run, progress)

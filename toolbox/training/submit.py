@@ -18,12 +18,12 @@ from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.fillers import recipe_filler
 from toolbox.inference.loading import make_restorer
 from toolbox.inference.postprocessors import recipe_postprocessors
-from toolbox.models import weight_file
 from toolbox.reports import run_records
 from toolbox.training import run_dir, state
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files
+from toolbox.utils.run_names import BEST
 from toolbox.utils.versions import toolbox_version
 
 # Tables of a recipe that do not change what given weights make of a photograph.
@@ -46,7 +46,7 @@ def submit_best(run: TrainingRun, *, has_trained: bool) -> Path | None:
     archive = folder / run_dir.SUBMISSION
     if not tests or not run.state.restores:
         return None
-    origin = collectives.on_main_process(lambda: results_origin(run.plan, folder / weight_file.BEST, tests))
+    origin = collectives.on_main_process(lambda: results_origin(run.plan, folder / BEST, tests))
     if collectives.on_main_process(lambda: has_results(folder, origin)):
         run.console.print_line(
             f"The {len(tests)} test photographs were restored with these weights and settings before; their results "
