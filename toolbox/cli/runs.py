@@ -10,7 +10,7 @@ import click
 from toolbox.cli.common import FilePath, as_json, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.utils import files
-from toolbox.utils.screen import echo
+from toolbox.utils.screen import echo, is_terminal
 
 DEFAULT = Path("runs")
 
@@ -132,4 +132,4 @@ def _confirm(as_json: bool) -> bool:
 
 
 def _is_terminal() -> bool:
-    return sys.stdin.isatty()
+    return is_terminal(sys.stdin)

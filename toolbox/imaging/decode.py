@@ -12,17 +12,24 @@ import numpy as np
 from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
+from toolbox.imaging.bmp_color import profile_of_bmp
 from toolbox.imaging.decode_16bit import alpha_of_color
-from toolbox.imaging.exif import Exif, raw_profile, read_exif
+from toolbox.imaging.exif import RAW_PROFILE, Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.icc import to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png import Png
+from toolbox.imaging.png_color import adobe_rgb_profile
 from toolbox.imaging.tiff_pictures import full_picture_first
 
 _ORIENTATION_NOTE = "orientation applied"
-# The messages of Pillow for a valid TIFF that it can't decode.
+# The messages of Pillow for a valid TIFF that it can't decode, apart from the number of an unknown compression.
 _UNSUPPORTED_TIFF = ("unknown pixel mode", "unknown data organization", "invalid photometric interpretation")
+# The message of Pillow for a JPEG of 12 bits, and for a TIFF whose compression its libtiff lacks.
+_UNSUPPORTED_JPEG = "cannot handle"
+_DECODER_ERROR = "decoder error -2"
+# Values of Tag.Compression that every libtiff has: TIFF 6.0, Deflate and PackBits.
+_COMMON_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 # The segment of a JPEG file that lists further pictures (CIPA DC-007).
 _MULTI_PICTURE = b"MPF\0II*\0"
 _XMP_KEYWORD = "XML:com.adobe.xmp"
@@ -78,11 +85,7 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
     try:
         image = row.opener(io.BytesIO(png.data if png else data))
     except SyntaxError as error:  # Pillow raises it for a header that it cannot parse
-        if str(error) in _UNSUPPORTED_TIFF:
-            raise BrokenFileError(
-                "is a TIFF of a kind that is not supported: save it as RGB or gray, with 8 or 16 bits, unsigned"
-            ) from error
-        raise BrokenFileError(f"is damaged or of a kind that is not supported: {row.name} header ({error})") from error
+        raise BrokenFileError(_why_not_opened(row, str(error))) from error
     width, height = image.size
     if width * height > max_pixels:
         raise BrokenFileError(
@@ -92,6 +95,10 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
     if row.check_tags and isinstance(image, TiffImagePlugin.TiffImageFile):
         row.check_tags(data, image.tag_v2)
     xmp = _xmp(image, png)
+    icc = png.icc if png else image.info.get("icc_profile")
+    color_notes: tuple[str, ...] = ()
+    if row.name == "BMP":
+        icc, color_notes = profile_of_bmp(data)
     exif = read_exif(image, raw=raw_profile(png.text) if png else None, xmp=xmp, resolution=_dots_per_inch(image, png))
     # Pillow gives the size of a TIFF upright, and that of other formats as stored.
     is_turned = exif.orientation >= 5 and row.name != "TIFF"
@@ -102,10 +109,37 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         image=image,
         png=png,
         exif=exif,
-        icc=png.icc if png else image.info.get("icc_profile"),
-        notes=(*(png.notes if png else ()), *exif.notes, *_left_out(image, png, xmp)),
+        icc=icc or (adobe_rgb_profile() if exif.is_adobe_rgb and png is None else None),
+        notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *_left_out(image, png, xmp)),
         has_more=has_more or (row.name == "JPEG" and _MULTI_PICTURE in data),
     )
+
+
+def _why_not_opened(row: ImageFormat, message: str) -> str:
+    """Return why Pillow can't open a file, from its message; continues a sentence that begins with the file's name."""
+    if row.name == "TIFF" and message in _UNSUPPORTED_TIFF:
+        return "is a TIFF of a kind that is not supported: save it as RGB or gray, with 8 or 16 bits, unsigned"
+    if row.name == "TIFF" and message.isdecimal():
+        return _unsupported_compression(message)
+    if row.name == "JPEG" and message.startswith(_UNSUPPORTED_JPEG):
+        what = message.removeprefix(_UNSUPPORTED_JPEG).strip()
+        return f"is a JPEG of a kind that is not supported ({what}): save it as RGB or gray, with 8 bits"
+    return f"is damaged or of a kind that is not supported: {row.name} header ({message})"
+
+
+def _unsupported_compression(number: object) -> str:
+    return f"is a TIFF with a compression that is not supported (number {number}): save it with LZW or Deflate"
+
+
+def _load(image: ImageFile.ImageFile) -> None:
+    """Decode the pixels; raise BrokenFileError for a TIFF whose compression this libtiff lacks."""
+    try:
+        image.load()
+    except OSError as error:
+        compression = image.tag_v2.get(Tag.Compression) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
+        if str(error) == _DECODER_ERROR and compression not in (None, *_COMMON_COMPRESSIONS):
+            raise BrokenFileError(_unsupported_compression(compression)) from error
+        raise
 
 
 def _xmp(image: ImageFile.ImageFile, png: Png | None) -> bytes:
@@ -129,8 +163,11 @@ def _left_out(image: ImageFile.ImageFile, png: Png | None, xmp: bytes) -> tuple[
     has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         has_iptc = Tag.IPTCNAA in image.tag_v2
-    text = [keyword for keyword in png.text if keyword != _XMP_KEYWORD and "Raw profile" not in keyword] if png else []
-    kinds = {"XMP": bool(xmp), "IPTC": bool(has_iptc), "PNG text": bool(text), "comment": "comment" in image.info}
+    keywords = set(png.text) if png else set()
+    raw = {keyword.removeprefix(RAW_PROFILE) for keyword in keywords if keyword.startswith(RAW_PROFILE)}
+    has_text = any(keyword != _XMP_KEYWORD and not keyword.startswith(RAW_PROFILE) for keyword in keywords)
+    has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
+    kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
     return tuple(f"{kind} left out" for kind, is_there in kinds.items() if is_there)
 
 
@@ -150,7 +187,7 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
             pixels, icc_notes = to_srgb16(pixels, opened.icc)
             notes.extend(icc_notes)
     else:
-        image.load()
+        _load(image)
         if opened.format.name == "TIFF" and orientation != 1:  # Pillow turns a TIFF when it loads it
             notes.append(_ORIENTATION_NOTE)
             orientation = 1

@@ -25,6 +25,7 @@ Encoded = tuple[bytes, tuple[str, ...]]
 
 # At this quality no further loss is visible.
 QUALITY = 95
+_INCHES_PER_METRE = 0.0254
 # The length of a JPEG segment has two bytes, and counts them too.
 _MAX_JPEG_EXIF_BYTES = 65533
 _PNG_LEVEL = 3
@@ -85,9 +86,12 @@ def encode_png_photo(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None =
 def encode_jpeg(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 as JPEG, with its colours at full resolution."""
     notes: tuple[str, ...] = ()
+    # Many programs read the resolution in the header of the file, not that in EXIF.
+    resolution = resolution_of(exif)
+    options = {} if resolution is None else {"dpi": tuple(_INCHES_PER_METRE * value for value in resolution)}
     if exif and len(exif) > _MAX_JPEG_EXIF_BYTES:
         exif, notes = None, ("EXIF left out: it is longer than a JPEG can hold",)
-    return _encode_with_pillow(pixels, exif, xmp, "JPEG", subsampling=0), notes
+    return _encode_with_pillow(pixels, exif, xmp, "JPEG", subsampling=0, **options), notes
 
 
 def encode_webp(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
@@ -130,7 +134,9 @@ def _png_chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def _encode_with_pillow(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None, name: str, **options: int) -> bytes:
+def _encode_with_pillow(
+    pixels: np.ndarray, exif: bytes | None, xmp: bytes | None, name: str, **options: object
+) -> bytes:
     """Return the bytes of the file; raise OutputError if the format does not take a picture of that size."""
     stream = io.BytesIO()
     metadata = {key: value for key, value in (("exif", exif), ("xmp", xmp)) if value}

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
-_INCH, _SRGB = 2, 1  # values of Tag.ResolutionUnit and Tag.ColorSpace
+_INCH, _SRGB, _ADOBE_RGB = 2, 1, 2  # values of Tag.ResolutionUnit and Tag.ColorSpace; the last is not in the standard
+_INTEROP_INDEX = 1
+_SRGB_INDEX, _ADOBE_RGB_INDEX = "R98", "R03"  # values of it: DCF 2.0
+_MIN_EXIF_BYTES = 14  # the header and an empty directory
 # Directories: the settings of the camera, GPS.
 _EXIF, _GPS = Tag.ExifOffset, Tag.GPSInfo
 # The directory of a TIFF file is its EXIF too. These tags describe the photograph, the others the file's layout.
@@ -28,7 +31,10 @@ _LAYOUT_TAGS = {
     *(_HASSELBLAD_RAW, Tag.DNGPrivateData),
 }
 _INCHES_PER_METRE = 0.0254
+_PREFIX = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
+# The keyword of a PNG text before the kind of data that it holds.
+RAW_PROFILE = "Raw profile type "
 _RAW_PROFILE = re.compile(rb"\s*\w+\s+(\d+)\s([0-9a-fA-F\s]*)")
 
 
@@ -40,11 +46,13 @@ class Exif:
         orientation: 1 to 8; 1 is upright.
         data: the other tags, as bytes that begin with ``Exif``, or None. Without the thumbnail.
         notes: what was left out.
+        is_adobe_rgb: whether it states that the colours are Adobe RGB. Cameras write such files without a profile.
     """
 
     orientation: int = 1
     data: bytes | None = None
     notes: tuple[str, ...] = ()
+    is_adobe_rgb: bool = False
 
 
 def read_exif(
@@ -67,6 +75,7 @@ def read_exif(
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     data = image.info.get("exif") or raw
     orientation = 1
+    unreadable = ("unreadable EXIF left out",)
     try:
         exif = image.getexif() if is_tiff else _parse(data) if data else Image.Exif()
         stated = exif.get(Tag.Orientation, _orientation_of_xmp(xmp))
@@ -80,19 +89,27 @@ def read_exif(
                 kept[tag] = _value(exif, tag, size)
         if resolution is not None and Tag.XResolution not in kept:
             kept[Tag.XResolution], kept[Tag.YResolution], kept[Tag.ResolutionUnit] = (*resolution, _INCH)
-        return Exif(orientation=orientation, data=kept.tobytes() if len(kept) else None)
+        if orientation >= 5 and Tag.XResolution in kept and Tag.YResolution in kept:
+            kept[Tag.XResolution], kept[Tag.YResolution] = kept[Tag.YResolution], kept[Tag.XResolution]
+        is_lost = not is_tiff and data is not None and not len(exif) and len(data) > _MIN_EXIF_BYTES + len(_PREFIX)
+        return Exif(
+            orientation=orientation,
+            data=kept.tobytes() if len(kept) else None,
+            notes=unreadable if is_lost else (),
+            is_adobe_rgb=_states_adobe_rgb(exif),
+        )
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
-        return Exif(orientation=orientation, notes=("unreadable EXIF left out",))
+        return Exif(orientation=orientation, notes=unreadable)
 
 
 def raw_profile(text: Mapping[str, bytes]) -> bytes | None:
     """Return the EXIF that ImageMagick and others write as text into a PNG file, or None."""
-    for keyword in ("Raw profile type exif", "Raw profile type APP1"):
-        match = _RAW_PROFILE.match(text.get(keyword, b""))
+    for kind in ("exif", "APP1"):
+        match = _RAW_PROFILE.match(text.get(RAW_PROFILE + kind, b""))
         if match:
             with contextlib.suppress(ValueError):
                 data = bytes.fromhex(match[2].decode())[: int(match[1])]
-                if data[:6] == b"Exif\0\0" or data[:4] in (b"II*\0", b"MM\0*"):
+                if data[:6] == _PREFIX or data[:4] in (b"II*\0", b"MM\0*"):
                     return data
     return None
 
@@ -115,6 +132,20 @@ def copy_photo_tags(data: bytes, directory: TiffImagePlugin.ImageFileDirectory_v
     exif = _parse(data)
     for tag in set(exif) & _PHOTO_TAGS:
         directory[tag] = _value(exif, tag)
+
+
+def _states_adobe_rgb(exif: Image.Exif) -> bool:
+    """Return whether EXIF states Adobe RGB: by the index of interoperability, or by a colour space of 2."""
+    try:
+        index = exif.get_ifd(Tag.ExifInteroperabilityOffset).get(_INTEROP_INDEX)
+        space = exif.get_ifd(_EXIF).get(Tag.ColorSpace)
+    except Exception:  # anything may have written it
+        return False
+    return space == _ADOBE_RGB or (space != _SRGB and _is_adobe_rgb_index(index))
+
+
+def _is_adobe_rgb_index(index: object) -> bool:
+    return str(index).strip("\0 ") == _ADOBE_RGB_INDEX
 
 
 def _parse(data: bytes) -> Image.Exif:
@@ -149,6 +180,8 @@ def _camera_settings(exif: Image.Exif, size: tuple[int, int] | None) -> dict[int
         interop: dict[int, object] = {}
         with contextlib.suppress(Exception):  # anything may have written it
             interop = {key: _as_read(value) for key, value in exif.get_ifd(Tag.ExifInteroperabilityOffset).items()}
+        if size is not None and _is_adobe_rgb_index(interop.get(_INTEROP_INDEX)):
+            interop[_INTEROP_INDEX] = _SRGB_INDEX
         if interop:
             settings[Tag.ExifInteroperabilityOffset] = interop
     if size is not None:

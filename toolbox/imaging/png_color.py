@@ -12,6 +12,7 @@ import numpy as np
 
 # CIE x and y of red, green, blue and white.
 _SRGB = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
+_ADOBE_RGB = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, 0.3127, 0.3290)
 _P3 = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.3127, 0.3290)
 _PRIMARIES = {
     1: _SRGB,
@@ -33,7 +34,7 @@ _TRANSFERS: dict[int, tuple[float, ...]] = {
     13: _SRGB_CURVE,
 }
 _HDR = {16: "PQ", 18: "HLG"}
-# gAMA values this close to 1/2.2 mean sRGB, whose curve they can't describe.
+# With the primaries of sRGB, gAMA values this close to 1/2.2 mean sRGB, whose curve they can't describe.
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.005
 _XY_TOLERANCE = 0.003
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
@@ -52,18 +53,30 @@ def profile_of_chunks(chunks: Mapping[bytes, bytes], *, is_gray: bool) -> tuple[
         return _profile_of_cicp(chunks[b"cICP"], is_gray)
     if b"iCCP" in chunks or b"sRGB" in chunks:
         return None, ()
+    primaries = _SRGB
+    if b"cHRM" in chunks and len(chunks[b"cHRM"]) == 32:
+        white_x, white_y, *rest = (value / 100_000 for value in struct.unpack(">8I", chunks[b"cHRM"]))
+        primaries = (*rest, white_x, white_y)  # type: ignore[assignment]
     curve: tuple[float, ...] = _SRGB_CURVE
     if b"gAMA" in chunks and len(chunks[b"gAMA"]) == 4:
         gamma = int.from_bytes(chunks[b"gAMA"], "big") / 100_000
         if not 0.05 <= gamma <= 20:
             return None, ("unusable PNG gamma ignored",)
-        if abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE:
+        # Adobe RGB has the gamma 1/2.2 too, and means it.
+        if abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE or not (is_gray or _are_srgb(primaries)):
             curve = (1 / gamma,)
-    primaries = _SRGB
-    if b"cHRM" in chunks and len(chunks[b"cHRM"]) == 32:
-        white_x, white_y, *rest = (value / 100_000 for value in struct.unpack(">8I", chunks[b"cHRM"]))
-        primaries = (*rest, white_x, white_y)  # type: ignore[assignment]
     return _profile(primaries, curve, is_gray)
+
+
+def adobe_rgb_profile() -> bytes:
+    """Return an ICC profile of Adobe RGB (1998)."""
+    profile, _ = _profile(_ADOBE_RGB, (563 / 256,), is_gray=False)
+    assert profile is not None
+    return profile
+
+
+def _are_srgb(primaries: tuple[float, ...]) -> bool:
+    return max(abs(a - b) for a, b in zip(primaries, _SRGB, strict=True)) <= _XY_TOLERANCE
 
 
 def _profile_of_cicp(content: bytes, is_gray: bool) -> tuple[bytes | None, tuple[str, ...]]:
@@ -78,8 +91,7 @@ def _profile_of_cicp(content: bytes, is_gray: bool) -> tuple[bytes | None, tuple
 def _profile(
     primaries: tuple[float, ...], curve: tuple[float, ...], is_gray: bool
 ) -> tuple[bytes | None, tuple[str, ...]]:
-    is_srgb = max(abs(a - b) for a, b in zip(primaries, _SRGB, strict=True)) <= _XY_TOLERANCE
-    if curve == _SRGB_CURVE and (is_srgb or is_gray):
+    if curve == _SRGB_CURVE and (is_gray or _are_srgb(primaries)):
         return None, ()
     kind = 0 if len(curve) == 1 else 3
     curve_tag = struct.pack(f">4s4xH2x{len(curve)}i", b"para", kind, *(round(65536 * value) for value in curve))

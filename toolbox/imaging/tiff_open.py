@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from PIL import TiffImagePlugin
+from PIL import ImagePalette, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.integrity import BrokenFileError
@@ -34,7 +34,7 @@ def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
     if stream.getvalue()[:4] == _BIG_ENDIAN_BIGTIFF:
         raise BrokenFileError("is a big-endian BigTIFF, which is not supported: save it as an ordinary TIFF")
     try:
-        return TiffImagePlugin.TiffImageFile(stream)
+        return _with_full_palette(TiffImagePlugin.TiffImageFile(stream))
     except SyntaxError as error:
         if str(error) != _NO_MODE:
             raise
@@ -48,6 +48,14 @@ def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
         for tag, values in tags.items():
             image.tag_v2[tag] = values
         return image
+
+
+def _with_full_palette(image: TiffImagePlugin.TiffImageFile) -> TiffImagePlugin.TiffImageFile:
+    """Set the palette of a picture whose colour map has 8 bits instead of 16, as some programs write it."""
+    levels = image.tag_v2.get(Tag.ColorMap, ())
+    if image.mode == "P" and levels and max(levels) < 256:  # libtiff decides so too
+        image.palette = ImagePalette.raw("RGB;L", bytes(levels))
+    return image
 
 
 def is_float(tags: Any) -> bool:  # noqa: ANN401 - a mapping of Pillow

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from toolbox.utils.durations import duration
 from toolbox.utils.launcher import is_main_process
 from toolbox.utils.notebook import NotebookConsole, in_notebook
-from toolbox.utils.screen import echo
+from toolbox.utils.screen import echo, is_terminal
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,7 +37,7 @@ class Console:
         """Print a line, above a progress bar on the same terminal."""
         if self.silent:
             return
-        if self._bars is not None and (self.json_output or sys.stdout.isatty()):
+        if self._bars is not None and (self.json_output or is_terminal(sys.stdout)):
             from toolbox.utils.terminal_bars import print_above
 
             print_above(self._bars, line)
@@ -56,7 +56,7 @@ class Console:
         """
         if self.silent:
             yield lambda: None
-        elif not sys.stderr.isatty():
+        elif not is_terminal(sys.stderr):
             with progress_lines(self.print_line, title, total, done) as advance:
                 yield advance
         elif self._bars is not None:

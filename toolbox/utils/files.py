@@ -16,6 +16,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 from toolbox.errors import DataError, OutputError, UsageError, one_line
@@ -154,8 +155,10 @@ def ensure_folder(path: str | Path) -> Path:
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; DataError if the file can't be read."""
+    """Return the SHA-256 of a file in hexadecimal; DataError if the file can't be read, or is a pipe or a device."""
     try:
+        if not S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for a writer
+            raise DataError(f"{printable(path)} is not a plain file")
         with open(path, "rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

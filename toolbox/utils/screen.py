@@ -25,6 +25,14 @@ def echo(text: str, *, err: bool = False) -> None:
         _silence(sys.stderr if err else sys.stdout)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal. A program that was started with a closed stream has None in its place."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it was closed since
+        return False
+
+
 def escape_unprintable() -> None:
     """Have stdout and stderr write the hexadecimal code of a character that their encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
