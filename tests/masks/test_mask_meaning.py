@@ -9,27 +9,13 @@ import numpy as np
 import pytest
 from pictures import saved, scene
 from PIL import Image
-from standins import gray, install_stand_in, read_report, run_restore
+from standins import gray, read_report
 
 from toolbox.errors import DataError
 from toolbox.imaging import io, mask_meaning
 from toolbox.imaging.mask_meaning import UndecidedMaskError, lost_pixels
 
 SIZE = (48, 64)
-
-
-@pytest.fixture
-def restore(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    stand_in = install_stand_in(monkeypatch)
-    io.write_png("a.png", gray())
-
-    def call(*arguments, code=0):
-        stand_in.calls.clear()
-        result = run_restore("a.png", "-o", "out", "--overwrite", *arguments, code=code)
-        return result.output, [mask for _, _, mask in stand_in.calls]
-
-    return call
 
 
 def strokes():

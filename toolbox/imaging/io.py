@@ -114,14 +114,13 @@ def read_mask(
     photo = read(path, max_pixels=max_pixels)
     alpha = None if photo.alpha is None else to_8bit(photo.alpha)
     # Some programs write masks of 16 bits with the levels 0 to 255, or 0 and 1.
-    pixels = photo.pixels.astype(np.uint8) if photo.pixels.max() < 256 else to_8bit(photo.pixels)
+    is_short = photo.pixels.max() < 256
+    # A low label beside a high one is not black.
+    pixels = photo.pixels.astype(np.uint8) if is_short else np.maximum(to_8bit(photo.pixels), photo.pixels > 0)
     try:
         return mask_meaning.lost_pixels(pixels, alpha, meaning)
     except mask_meaning.UndecidedMaskError as error:
-        raise mask_meaning.UndecidedMaskError(
-            f"{files.printable(path)} {error}; say what is lost with --mask-means painted, transparent or white",
-            error.readings,
-        ) from error
+        raise mask_meaning.UndecidedMaskError(f"{files.printable(path)} {error}", error.readings) from error
     except DataError as error:
         raise DataError(f"{files.printable(path)} {error}") from error
 

@@ -30,6 +30,16 @@ _BLACK = 8
 # gray levels. In a mask nearly all pixels are in two of them.
 _MIN_PHOTO_SPREAD = 0.2
 _MAX_MASK_LEVELS = 32
+# The numbers of labels, which are too dark to be seen, are below this.
+_MAX_LABELS = 32
+# In an area of a label, at least this fraction of the pixels has a neighbour of the same level; in noise, fewer have.
+_MIN_FLAT = 0.8
+# A dark level may be lost too if it covers this fraction of the picture, and is mostly not beside what is white: soft
+# edges and the noise of JPEG are in the same block of this many pixels, or in the next one.
+_MIN_UNCLEAR = 0.001
+_EDGE_BLOCK = 16
+_CHOOSE_MEANING = "; say what is lost with --mask-means painted, transparent or white"
+_CHOOSE_WHITE = "; paint what is lost white and the rest black, or add --mask-means white if only white is lost"
 
 
 class MaskError(DataError):
@@ -55,9 +65,9 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
         pixels: (H, W) gray or (H, W, 3) RGB, uint8.
         alpha: (H, W) uint8, or None. An alpha that is the same everywhere is ignored.
         meaning: what is lost: "painted", what is opaque; "transparent"; "white", what is visible and light: 128 or
-            more in one channel, or the lighter of two levels that are both below it. "auto": white if there is no
-            alpha. With an alpha: what is painted, if it has one colour, or is all light or all dark, and covers at most
-            40 %; what is transparent, if a canvas or a picture covers the rest.
+            more in one channel. If all levels are below it: the lighter one of two, or all labels (small numbers) but
+            0. "auto": white if there is no alpha. With an alpha: what is painted, if it has one colour, or is all light
+            or all dark, and covers at most 40 %; what is transparent, if a canvas or a picture covers the rest.
 
     Raises:
         UndecidedMaskError: "auto" can't decide.
@@ -66,11 +76,11 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
     gray = integer_luma(pixels) if pixels.ndim == 3 else pixels
     if alpha is not None and int(alpha.max()) - int(alpha.min()) < _MIN_ALPHA_RANGE:
         alpha = None
-    white = _light(pixels)
+    level = pixels.max(axis=2) if pixels.ndim == 3 else pixels
+    white = _light(level)
     if alpha is None:
-        if meaning == "auto" and _is_picture(gray):
-            readings = {"white": white}
-            raise UndecidedMaskError("looks like a photograph, not like a mask in black and white", readings)
+        if meaning == "auto":
+            _check_levels(level, gray, white)
         if meaning not in ("auto", "white"):
             raise DataError(f"has no transparency, so --mask-means {meaning} does not apply; leave the option out")
         if not white.any() and (brightest := int(pixels.max())) > _BLACK:
@@ -89,15 +99,58 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
     return readings[_decide(pixels, gray, readings) if meaning == "auto" else meaning]
 
 
-def _light(pixels: np.ndarray) -> np.ndarray:
+def _light(level: np.ndarray) -> np.ndarray:
     """Return the light pixels of a mask, (H, W) bool; see `lost_pixels`.
 
-    The brightest channel counts, since people paint in red and blue too. Programs write masks of the levels 0 and 1.
+    Args:
+        level: (H, W) uint8, the brightest channel, since people paint in red and blue too.
     """
-    level = pixels.max(axis=2) if pixels.ndim == 3 else pixels
-    if 0 < int(level.max()) < 128 and not level.all() and np.isin(level, (0, level.max())).all():
-        return level > 0
+    highest = int(level.max())
+    # Programs write masks of the levels 0 and 1, and of the labels 0, 1, 2 and so on.
+    if 0 < highest < 128 and not level.all():
+        if np.isin(level, (0, highest)).all() or (highest < _MAX_LABELS and _is_flat(level)):
+            return level > 0
     return level >= 128
+
+
+def _is_flat(level: np.ndarray) -> bool:
+    """Return whether most of the pixels of (H, W) uint8 above 0 have a neighbour of the same level."""
+    framed = np.pad(level.astype(int), 1, constant_values=-1)
+    beside = [framed[1:-1, :-2], framed[1:-1, 2:], framed[:-2, 1:-1], framed[2:, 1:-1]]
+    has_equal = np.any([neighbour == level for neighbour in beside], axis=0)
+    return bool(has_equal[level > 0].mean() >= _MIN_FLAT)
+
+
+def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> None:
+    """Raise UndecidedMaskError if a mask without an alpha is a picture, or if dark levels in it may be lost too."""
+    if _is_picture(gray):
+        what = "looks like a photograph, not like a mask in black and white"
+        raise UndecidedMaskError(what + _CHOOSE_WHITE, {"white": white})
+    counts = np.bincount(level.ravel(), minlength=256)
+    levels = np.flatnonzero(counts)
+    if not (level >= 128).any() or len(levels) > _MAX_MASK_LEVELS:
+        return
+    apart = np.bincount(level[~_near(white)], minlength=256)
+    unclear = [
+        int(dark)
+        for dark in levels[1:]
+        if dark < 128 and apart[dark] >= max(_MIN_UNCLEAR * level.size, counts[dark] / 2)
+    ]
+    if unclear:
+        what = f"has areas of the level {' and '.join(map(str, unclear))} of 255, which may be lost or not"
+        raise UndecidedMaskError(what + _CHOOSE_WHITE, {"white": white, "all": level > levels[0]})
+
+
+def _near(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels in a block that has a pixel of a mask (H, W) bool, and in the blocks around it, (H, W) bool."""
+    height, width = mask.shape
+    rows, columns = -(-height // _EDGE_BLOCK), -(-width // _EDGE_BLOCK)
+    padded = np.zeros((rows * _EDGE_BLOCK, columns * _EDGE_BLOCK), bool)
+    padded[:height, :width] = mask
+    blocks = np.pad(padded.reshape(rows, _EDGE_BLOCK, columns, _EDGE_BLOCK).any(axis=(1, 3)), 1)
+    around = np.any([blocks[y : y + rows, x : x + columns] for y in range(3) for x in range(3)], axis=0)
+    near: np.ndarray = around.repeat(_EDGE_BLOCK, axis=0).repeat(_EDGE_BLOCK, axis=1)[:height, :width]
+    return near
 
 
 def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray]) -> str:
@@ -114,7 +167,7 @@ def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray
             return "transparent"
     elif _is_picture(gray[visible]):
         return "transparent"
-    raise UndecidedMaskError("can be read in several ways", readings)
+    raise UndecidedMaskError("can be read in several ways" + _CHOOSE_MEANING, readings)
 
 
 def border_share(mask: np.ndarray) -> float:
