@@ -11,6 +11,7 @@ import pytest
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.inference import output_paths
+from toolbox.inference.mask_paths import mask_targets
 
 DOT = np.zeros((2, 3), np.uint8)
 
@@ -75,6 +76,18 @@ def test_two_results_of_the_same_name_keep_both_suffixes(folder, tmp_path):
         "b.jpg": "b.png",
         "sub/a.jpg": "sub/a.png",
     }
+
+
+def test_results_and_masks_of_the_same_photographs_have_the_same_stems(folder, tmp_path):
+    names = ("a.jpg", "a.png", "A.png", "a.tif", "b.tif", "sub/a.jpg", "e\u0301.png", "\u00e9.png", "x.y.jpg", "x.png")
+    album = folder(*names)
+    for keep_format in (False, True):
+        jobs = output_paths.plan_jobs([album], tmp_path / "out", keep_format=keep_format)
+        results = [job.target.relative_to(tmp_path / "out") for job in jobs]
+        masks = mask_targets([job.relative_path for job in jobs], with_pictures=False)
+        assert [path.with_suffix("") for path in results] == [path.with_suffix("") for path in masks]
+        assert {path.suffix for path in masks} == {".png"}
+        assert len({output_paths.fold_name(path) for path in masks}) == len(names)
 
 
 def test_names_with_composed_and_decomposed_accents_get_different_results(folder, tmp_path):

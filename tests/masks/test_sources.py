@@ -17,9 +17,9 @@ from toolbox.masks import detectors, sources
 from toolbox.masks.sources import MaskOptions
 
 
-def mask_of(rgb, options, *, alpha=None, path="a.png", relative_path=None):
+def mask_of(rgb, options, *, alpha=None, path="a.png", relative_path=None, result=None):
     photo = Photo(pixels=rgb, format="PNG", alpha=alpha)
-    return sources.mask_from_options(photo, rgb, options, path=path, relative_path=relative_path or path)
+    return sources.mask_from_options(photo, rgb, options, path=path, relative_path=relative_path or path, result=result)
 
 
 @pytest.fixture
@@ -62,6 +62,27 @@ def test_transparent_pixels_are_lost_in_addition_to_the_mask(tmp_path, block, ki
         assert np.array_equal(mask_of(scene(), options, alpha=alpha), alpha < top)
     options = MaskOptions(path=tmp_path / "m.png")
     assert np.array_equal(mask_of(scene(), options, alpha=alpha), block | (alpha < top))
+
+
+def test_the_mask_of_another_photograph_is_not_taken(tmp_path, block):
+    photos, masks = tmp_path / "photos", tmp_path / "masks"
+    photos.mkdir(), masks.mkdir()
+    for name in ("a.png", "a.tif", "b.jpg"):
+        (photos / name).write_bytes(b"x")
+    io.write_png(masks / "a.png", block)
+    io.write_png(masks / "b.png", block)
+
+    def found(name, result=None):
+        return mask_of(scene(), MaskOptions(path=masks), path=photos / name, relative_path=Path(name), result=result)
+
+    assert np.array_equal(found("a.png"), block) and np.array_equal(found("b.jpg"), block)
+    with pytest.raises(DataError, match=r"a.png may be the mask of a.png, not of a.tif; name the mask a.tif.png"):
+        found("a.tif")
+    io.write_png(masks / "a.tif.png", np.roll(block, 3))
+    assert np.array_equal(found("a.tif"), np.roll(block, 3))
+    # As `toolbox mask` names it beside A.png.
+    io.write_png(masks / "a.png-2.png", np.roll(block, 1))
+    assert np.array_equal(found("a.png", result=Path("out/a.png-2.png")), np.roll(block, 1))
 
 
 def test_a_folder_of_masks_has_the_subfolders_of_the_photographs(tmp_path, block):

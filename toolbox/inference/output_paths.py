@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,8 +66,7 @@ def plan_jobs(
     """Return the photographs to restore, in order.
 
     A result has the subfolder and the name of its photograph. The suffix becomes .png if the photograph's format loses
-    detail or cannot be written. If two results would have the same name, or names that differ only in case, both keep
-    the whole name of the photograph (``a.jpg.png``). If that is not enough, they get a number.
+    detail or cannot be written. See `distinct_names` for photographs of the same name.
 
     Args:
         inputs: photographs, and folders, which are searched with their subfolders. Hidden ones are skipped.
@@ -134,20 +133,45 @@ def _check_nested_output(out: Path, folder: Path) -> None:
 
 
 def _assign_targets(photos: list[tuple[Path, Path]], out: Path, keep_format: bool) -> list[Job]:
-    targets = [_default_target(relative_path, keep_format) for _, relative_path in photos]
-    counts = Counter(fold_name(target) for target in targets)
+    relative_paths = [relative_path for _, relative_path in photos]
+    targets = distinct_names(relative_paths, [_default_target(path, keep_format) for path in relative_paths], _names)
+    return [
+        Job(photo=photo, relative_path=relative_path, target=out / target)
+        for (photo, relative_path), target in zip(photos, targets, strict=True)
+    ]
+
+
+def distinct_names(
+    relative_paths: Sequence[Path],
+    targets: Sequence[Path],
+    names: Callable[[Path], set[str]],
+    *,
+    whole: Collection[Path] = (),
+) -> list[Path]:
+    """Return the paths of what is written for each photograph, so that no two of them are the same file.
+
+    Photographs whose names differ only in the suffix, or in case, keep their whole names (``a.jpg.png``), whatever is
+    written for them. If that is not enough, they get a number.
+
+    Args:
+        relative_paths: the photographs, below the folder that was named.
+        targets: the paths as they are if no other photograph has such a name.
+        names: returns the folded names of all files that are written for a target.
+        whole: photographs that keep their whole names in any case.
+    """
+    counts = Counter(fold_name(path.with_suffix("")) for path in relative_paths)
     used: set[str] = set()
-    jobs = []
-    for (photo, relative_path), target in zip(photos, targets, strict=True):
-        if counts[fold_name(target)] > 1:
-            target = target.with_name(relative_path.name + target.suffix)
+    distinct = []
+    for path, target in zip(relative_paths, targets, strict=True):
+        if counts[fold_name(path.with_suffix(""))] > 1 or path in whole:
+            target = target.with_name(path.name + target.suffix)
         base, number = target, 2
-        while (names := _names(target := _shorten(target))) & used:
+        while (written := names(target := _shorten(target))) & used:
             target = base.with_name(f"{base.stem}-{number}{base.suffix}")
             number += 1
-        used |= names
-        jobs.append(Job(photo=photo, relative_path=relative_path, target=out / target))
-    return jobs
+        used |= written
+        distinct.append(target)
+    return distinct
 
 
 def _default_target(path: Path, keep_format: bool) -> Path:

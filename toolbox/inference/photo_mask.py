@@ -19,7 +19,7 @@ def find_mask(
     The first two depend on each other: lost pixels do not count for the toning, and a painted shape counts only in a
     photograph that is gray or toned without it. `rgb` is the photograph as (H, W, 3) uint8.
     """
-    marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path)
+    marked = mask_from_options(photo, rgb, options, path=job.photo, relative_path=job.relative_path, result=job.target)
     toning, mask = add_detected(rgb, grow_mask(marked, options.grow), options)
     return add_damage(rgb, toning, mask, options)
 

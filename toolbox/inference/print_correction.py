@@ -68,7 +68,9 @@ def crop_print(photo: Photo, job: Job, options: RestoreOptions) -> Sheet:
     if corners is None:
         return Sheet(photo=photo, mask_options=mask_options, corners=None, whole_size=size)
     rgb = io.to_rgb8(photo)
-    marked = mask_from_options(photo, rgb, mask_options, path=job.photo, relative_path=job.relative_path)
+    marked = mask_from_options(
+        photo, rgb, mask_options, path=job.photo, relative_path=job.relative_path, result=job.target
+    )
     cut = crop_photo(photo, corners)
     highest = np.iinfo(cut.pixels.dtype).max
     alpha = np.where(cut_sheet(marked, corners), 0, highest).astype(cut.pixels.dtype)

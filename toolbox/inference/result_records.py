@@ -117,8 +117,10 @@ class ResultRecords:
         return job.target.relative_to(self._folder).as_posix()
 
     def _flags_of(self, job: Job) -> dict[str, str]:
-        path = mask_file(self._mask_options, job.relative_path)
-        return self._flags if path is None else {**self._flags, "mask": f"file {files.sha256(path)[:12]}"}
+        if self._mask_options.path is None:
+            return self._flags
+        path = mask_file(self._mask_options, job.photo, job.relative_path, job.target)
+        return {**self._flags, "mask": f"file {files.sha256(path)[:12]}"}
 
     def _records_of_journal(self, path: Path) -> dict[str, Record]:
         """Return the records of results that were written before the batch was killed."""

@@ -46,7 +46,7 @@ class MaskOptions:
 
     Attributes:
         path: the mask of the one photograph, or a folder with a mask for each: in the same subfolder, with the same
-            name or stem. None: there is no mask file.
+            name or stem, or with the stem of its result. None: there is no mask file.
         color: (R, G, B), 0 to 255, of the pixels that are lost, or None.
         tolerance: how much each channel may differ from `color`.
         search: whether the detector is used if there is neither a mask file nor a colour.
@@ -88,7 +88,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
 
 
 def mask_from_options(
-    photo: Photo, rgb: np.ndarray, options: MaskOptions, *, path: Path, relative_path: Path
+    photo: Photo, rgb: np.ndarray, options: MaskOptions, *, path: Path, relative_path: Path, result: Path | None = None
 ) -> np.ndarray:
     """Return the pixels of a photograph that are marked as lost, (H, W) bool: by transparency and by the options.
 
@@ -98,6 +98,7 @@ def mask_from_options(
         options: how the lost region is marked.
         path: the file of the photograph.
         relative_path: its path below the folder that was named, and of its mask below the folder of masks.
+        result: the path of its result, whose stem its mask may have.
 
     Raises:
         DataError: its mask does not exist, can't be read, or has another size.
@@ -107,22 +108,21 @@ def mask_from_options(
     if photo.alpha is not None:
         mask |= photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
     if options.path is not None:
-        mask |= _read_mask(options, path, relative_path, rgb.shape[:2])
+        mask |= _read_mask(options, mask_file(options, path, relative_path, result), path, rgb.shape[:2])
     elif options.color is not None:
         low, high = (np.clip(np.array(options.color) + sign * options.tolerance, 0, 255) for sign in (-1, 1))
         mask |= cv2.inRange(rgb, low, high) > 0
     return mask
 
 
-def mask_file(options: MaskOptions, relative_path: Path) -> Path | None:
-    """Return the mask file of a photograph, by its path below the folder that was named; None if there is none.
+def mask_file(options: MaskOptions, path: Path, relative_path: Path, result: Path | None = None) -> Path:
+    """Return the mask file of a photograph; `options` name a file or a folder. See `mask_from_options`.
 
     Raises:
         DataError: the folder of masks has none for this photograph, or several.
     """
-    if options.path is None:
-        return None
-    return _find_mask(options.path, relative_path) if os.path.isdir(options.path) else options.path
+    assert options.path is not None
+    return _find_mask(options.path, path, relative_path, result) if os.path.isdir(options.path) else options.path
 
 
 def grow_mask(mask: np.ndarray, pixels: int) -> np.ndarray:
@@ -146,9 +146,7 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
         )
 
 
-def _read_mask(options: MaskOptions, photo: Path, relative_path: Path, size: tuple[int, ...]) -> np.ndarray:
-    path = mask_file(options, relative_path)
-    assert path is not None
+def _read_mask(options: MaskOptions, path: Path, photo: Path, size: tuple[int, ...]) -> np.ndarray:
     undecided: UndecidedMaskError | None = None
     try:
         mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels)
@@ -167,19 +165,35 @@ def _read_mask(options: MaskOptions, photo: Path, relative_path: Path, size: tup
     return mask
 
 
-def _find_mask(folder: Path, relative_path: Path) -> Path:
-    """Return the mask of a photograph in a folder of masks: with its name, its name and a suffix, or its stem."""
+def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | None) -> Path:
+    """Return the mask of a photograph in a folder of masks.
+
+    It has the stem of the result, as `toolbox mask` writes it, the name of the photograph, its name and a suffix, or
+    its stem.
+    """
     subfolder = folder / relative_path.parent
     images = io.find_images(subfolder) if subfolder.is_dir() else []
-    for name in (relative_path.name, relative_path.stem):
-        if subfolder / name in images:
-            return subfolder / name
-        matches = [path for path in images if path.stem == name]
+    name, stem = relative_path.name, relative_path.stem
+    for candidate in dict.fromkeys((name if result is None or result.stem == stem else result.stem, name, stem)):
+        if subfolder / candidate in images:
+            return subfolder / candidate
+        matches = [path for path in images if path.stem == candidate]
         if len(matches) > 1:
             raise DataError(
-                f"{files.printable(subfolder)} has {len(matches)} masks for {files.printable(relative_path.name)}: "
+                f"{files.printable(subfolder)} has {len(matches)} masks for {files.printable(name)}: "
                 + ", ".join(files.printable(path.name) for path in matches)
             )
         if matches:
+            _require_own_mask(matches[0], photo)
             return matches[0]
     raise DataError(f"{files.printable(folder)} has no mask for {files.printable(relative_path)}")
+
+
+def _require_own_mask(mask: Path, photo: Path) -> None:
+    """Raise DataError if a mask has the name of another photograph beside this one, as a.png has beside a.jpg."""
+    other = photo.parent / mask.name
+    if other.is_file() and not any(os.path.samefile(other, path) for path in (mask, photo)):
+        raise DataError(
+            f"{files.printable(mask)} may be the mask of {files.printable(mask.name)}, not of "
+            f"{files.printable(photo.name)}; name the mask {files.printable(photo.name)}.png"
+        )
