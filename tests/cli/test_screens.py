@@ -66,6 +66,27 @@ def test_a_closed_pipe_does_not_end_a_batch(album, monkeypatch):
     assert read_report(Path("out"))["restored"] == 3
 
 
+@pytest.mark.parametrize("closed", [("stdout",), ("stderr",), ("stdout", "stderr"), ("stdin", "stdout", "stderr")])
+@pytest.mark.parametrize("command", ["restore", "mask"])
+def test_closed_streams_do_not_end_a_batch(album, monkeypatch, closed, command):
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)  # as Python has it after 2>&-
+    with pytest.raises(SystemExit) as stopped:
+        main([command, str(album), "-o", "out"])
+    assert not stopped.value.code and len(list(Path("out").rglob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("command", ["restore", "mask"])
+def test_a_pipe_in_an_album_fails_and_is_not_waited_for(album, monkeypatch, command):
+    os.mkfifo(album / "b2.png")
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    code, errors = run_on(monkeypatch, stdout, command, album, "-o", "out")
+    stdout.flush()
+    text = stdout.buffer.getvalue().decode() + errors
+    assert code == 3 and "b2.png" in text and "is not a plain file" in text
+    assert len(list(Path("out").rglob("*.png"))) == 3
+
+
 def test_both_streams_can_fail(album, monkeypatch):
     (album / "bad.png").write_bytes(b"no picture")
     full = [BadStream(OSError(5, "Input/output error")) for _ in range(2)]

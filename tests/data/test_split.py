@@ -35,6 +35,16 @@ def test_scenes_stay_together_and_each_photograph_is_validated_once():
         split.fold_split(labels, folds=7, fold=1)
 
 
+def test_photographs_of_one_scene_are_refused_by_name(photos, monkeypatch):
+    monkeypatch.setattr(split, "scene_labels", lambda items, report: [0] * len(items))
+    items = folders.open_folder(photos).items
+    with pytest.raises(
+        DataError, match="All [0-9]+ photographs show one scene, so none is left to validate. Add .*random"
+    ):
+        split.split_items(items, Split(method="scene"), print)
+    assert split.split_items(items, Split(method="random"), print).validation
+
+
 def plan_with(folder):
     """Return what `open_validation` reads of a plan."""
     return SimpleNamespace(source=None, settings=SimpleNamespace(split=Split(validation_data=str(folder))))

@@ -166,6 +166,17 @@ def score(*arguments, code=0):
     return result
 
 
+def test_subfolders_and_other_files_are_named(pictures):
+    (pictures / "restored" / "sub").mkdir()
+    io.write_png(pictures / "restored" / "sub" / "0.png", gray_to_rgb(gray()))
+    (pictures / "truth" / "2.gif").write_bytes(b"GIF89a")
+    output = score(pictures / "restored", pictures / "truth").output
+    assert f"{pictures / 'restored'}: subfolders are not searched: sub." in output
+    io.write_png(pictures / "restored" / "2.png", gray_to_rgb(gray()))
+    output = score(pictures / "restored", pictures / "truth", code=1).output
+    assert "2 has no partner in" in output and "1 file left out: .gif" in output
+
+
 @pytest.mark.parametrize("name", ["s.zip", "truth/0.png", "masks/1.png", "link.csv", "hard.csv"])
 def test_the_table_does_not_replace_a_scored_file(pictures, name):
     (pictures / "link.csv").symlink_to(pictures / "truth" / "0.png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -106,3 +108,27 @@ def test_what_to_type_and_what_is_discarded_are_said(tmp_path, monkeypatch):
     assert "or give it new colours with --keep luma" in run_restore("a.png", "-o", "out").output
     output = run_restore("a.png", "-o", "out", "--keep", "luma").output
     assert "its own colours discarded; without --keep luma they stay" in output
+    output = run_restore("a.png", "-o", "out2", "--keep", "none").output
+    assert "its own colours discarded; without --keep none they stay" in output
+
+
+@pytest.mark.parametrize("kind", ["gray", "toned"])
+def test_colours_in_a_print_that_are_discarded_are_said(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    plain = print_of(kind)
+    height, width = plain.shape[:2]
+    sign = plain.copy()
+    sign[height // 2 : height // 2 + height // 10, width // 2 : width // 2 + width // 10] = (200, 30, 30)
+    faint = np.clip(plain.astype(int) + (5, 0, -5), 0, 255).astype(np.uint8)
+    for name, rgb in {"plain": plain, "sign": sign, "framed": framed(plain), "faint": faint}.items():
+        io.write_png(f"{name}.png", rgb)
+        output = run_restore(f"{name}.png", "-o", "out", "--keep", "luma", "--mask", "none").output
+        assert ("% of it discarded; --keep rgb keeps them" in output) == (name in ("sign", "framed")), name
+    output = run_restore("sign.png", "-o", "again", "--mask", "none").output
+    assert re.search(r"other colours on 1\.[0-4] % of it discarded", output)  # of one hundredth, and its soft edge
+    if kind == "toned":
+        assert "discarded" not in run_restore("sign.png", "-o", "kept", "--tone", "keep", "--mask", "none").output
+    # Lost pixels have no colours of their own.
+    io.write_png("m.png", (sign != plain).any(axis=2))
+    assert "discarded" not in run_restore("sign.png", "-o", "masked", "--mask", "m.png", "--grow", 2).output

@@ -83,6 +83,13 @@ def test_other_options(stand_in, first, second, words):
     assert "there already" in run_restore("x.png", "-o", "out", *first, "--device", "cpu", "--allow-large").output
 
 
+def test_the_same_colour_in_another_spelling_is_no_other_option(stand_in):
+    write("x.png")
+    run_restore("x.png", "-o", "out", "--color", "#FF00aa")
+    for color in ("#ff00AA", "ff00aa", " #ff00aa"):
+        assert "there already" in run_restore("x.png", "-o", "out", "--color", color).output
+
+
 def test_other_masks_and_weights_of_the_same_name(stand_in):
     write("x.png")
     Path("w.safetensors").write_bytes(b"one")

@@ -83,8 +83,14 @@ def messages_of_results(service, tmp_path):
     toned = (gray()[..., None] * np.array([1, 0.85, 0.62])).astype(np.uint8)
     io.write_png(tmp_path / "toned.png", toned)
     io.write_png(tmp_path / "colour.png", smooth(48, 64))
-    toned_id, colour_id = (add(service, tmp_path / f"{name}.png")["id"] for name in ("toned", "colour"))
+    stamped = np.repeat(gray()[..., None], 3, axis=2)
+    stamped[22:26, 30:35] = (200, 30, 30)
+    stamped[22:26, 30:35] += np.arange(20, dtype=np.uint8).reshape(4, 5, 1)  # not one flat shape, which would be lost
+    io.write_png(tmp_path / "stamped.png", stamped)
+    names = ("toned", "colour", "stamped")
+    toned_id, colour_id, stamped_id = (add(service, tmp_path / f"{name}.png")["id"] for name in names)
     yield from restore(service, toned_id)["notes"]
+    yield from restore(service, stamped_id)["notes"]
     mask = np.zeros((48, 64), np.uint8)
     mask[5:9] = 255
     io.write_png(tmp_path / "mask.png", mask)

@@ -81,7 +81,9 @@ def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]
         value = getattr(arguments, name, None)
         if name not in _NO_RESULT_FLAGS | {"weights"} and value not in (parameter.default, None, (), False):
             is_several = isinstance(value, tuple)
-            flags[name.replace("_", "-")] = ", ".join(map(str, value)) if is_several else str(value)
+            text = ", ".join(map(str, value)) if is_several else str(value)
+            # The same colour may be written in several ways.
+            flags[name.replace("_", "-")] = f"#{text.strip().lstrip('#').lower()}" if name == "color" else text
     return flags
 
 

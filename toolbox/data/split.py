@@ -53,7 +53,7 @@ def split_items(
         validation_items: the photographs of `split.validation_data`; if there are any, all of `items` are for training.
 
     Raises:
-        DataError: a photograph that can't be read.
+        DataError: a photograph that can't be read, or all photographs show one scene.
     """
     count = len(items)
     items = [*items, *validation_items]
@@ -62,6 +62,11 @@ def split_items(
         train, validation = list(range(count)), list(range(count, len(items)))
     else:
         train, validation = draw_split(labels, settings)
+        if not validation:
+            raise DataError(
+                f"All {count} photographs show one scene, so none is left to validate. Add photographs of other "
+                "scenes, or choose --set split.method=random."
+            )
     train = train[: settings.train_limit or None]
     validation = validation[: settings.validation_limit or None]
     used = {*train, *validation}

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from toolbox.data.left_out import describe_unused
 from toolbox.errors import DataError
 from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measure, summarize
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
-from toolbox.imaging.formats import describe_files
 from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size
@@ -81,7 +81,7 @@ def score_files(
             files.require_folder(folder, option)
     left_out: list[str] = []
     predicted, truths = _find_predictions(predictions, left_out), _by_stem(truth, left_out)
-    _require_partners(predictions, truth, set(predicted), set(truths))
+    _require_partners(predictions, truth, set(predicted), set(truths), left_out)
     mask_folder = masks or inputs
     mask_files = _by_stem(mask_folder, left_out) if mask_folder else None
     extra = extra or ExtraFigures()
@@ -191,11 +191,11 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
 
 
 def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
-    """Return the images in a folder, by their stem. A line on other files is added to `left_out`."""
+    """Return the images in a folder, by their stem. A line on other files and subfolders is added to `left_out`."""
     images: dict[str, Path] = {}
-    found, others = image_io.list_images(folder)
-    if others:
-        left_out.append(f"{files.printable(folder)}: {describe_files(others)}.")
+    found = image_io.find_images(folder)
+    if line := describe_unused([folder], found):
+        left_out.append(f"{files.printable(folder)}: {line}.")
     for path in found:
         if path.stem in images:
             raise DataError(
@@ -207,12 +207,15 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
     return images
 
 
-def _require_partners(predictions: Path, truth: Path, predicted: set[str], truths: set[str]) -> None:
+def _require_partners(
+    predictions: Path, truth: Path, predicted: set[str], truths: set[str], left_out: list[str]
+) -> None:
     for stems, partners, folder in ((predicted, truths, truth), (truths, predicted, predictions)):
         alone = sorted(stems - partners)
         if alone:
             rest = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-            raise DataError(f"{alone[0]}{rest} has no partner in {folder}; names must be the same before the suffix.")
+            message = f"{alone[0]}{rest} has no partner in {folder}; names must be the same before the suffix."
+            raise DataError(" ".join([message, *left_out]))
 
 
 def _mask_of_input(path: Path, truth: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -30,6 +30,8 @@ _MIN_REST = 0.75
 _LARGE_SQUARE = 9
 _BLEED = 9
 _COARSE = 16
+# Weaker colours are those of old paper or of the light, and not mentioned.
+_MIN_MARK_DISTANCE = 16.0
 _ROUNDS = 3
 _PERCENTILE = 99.0
 _SQUARE = 5
@@ -43,10 +45,12 @@ class Toning:
     Attributes:
         kind: "gray", "toned" (brownish, and its colour depends on its luma alone, as in a sepia print) or "colour".
         curve: (256, 2) Cb and Cr, in levels of 255, for each luma; zeros for "gray".
+        marks: the fraction of the photograph that clearly has other colours than gray or the tone; 0 for "colour".
     """
 
     kind: Literal["gray", "toned", "colour"]
     curve: np.ndarray
+    marks: float = 0.0
 
 
 def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
@@ -61,6 +65,15 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     small = (cv2.blur(rgb, (step, step)) if step > 1 else rgb)[::step, ::step]
     known = _known_pixels(small.shape[:2], lost, step)
     luma, chroma = _luma_and_chroma(small)
+    toning = _find_toning(luma, chroma, known)
+    if toning.kind == "colour":
+        return toning
+    distance = np.hypot(*cv2.split(_residual(luma, chroma, known, toning.curve)))
+    return replace(toning, marks=float((distance[known] > _MIN_MARK_DISTANCE).mean()))
+
+
+def _find_toning(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning:
+    """Return the toning of luma (H, W) and Cb and Cr (H, W, 2); only pixels that are `known`, (H, W) bool, count."""
     toning = _classify(luma, chroma, known)
     if toning.kind == "gray":
         return toning

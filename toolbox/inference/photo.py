@@ -17,13 +17,13 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning
+from toolbox.inference.color_notes import color_notes
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
 from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
 from toolbox.inference.output_paths import Job
 from toolbox.inference.photo_mask import find_mask
-from toolbox.inference.photo_search import is_same_path
 from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
 from toolbox.inference.reference_files import read_palette, read_references
@@ -171,7 +171,7 @@ def _restore_sheet(
         *_describe_changes(applied, examined),
         *warnings,
         *restored.notes,
-        *_color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
+        *color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
     ]
     return _Restored(
         restoration=restored,
@@ -189,18 +189,6 @@ def _describe_changes(applied: Corrections, examined: _Examined) -> list[str]:
     if examined.sheet.mask_options.repair is not None:
         changes = [*changes, kinds_of_damage.describe({} if examined.damage is None else examined.damage.shares)]
     return changes
-
-
-def _color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *, keeps_tone: bool) -> list[str]:
-    """Return the notes that say where the colours of a result come from, if a person may expect others."""
-    notes = []
-    if options.references and all(is_same_path(path, job.photo) for path in options.references):
-        notes.append("--reference is the photo itself and gives no colours")
-    if toning.kind == "toned" and keep == "luma":
-        notes.append("tone kept" if keeps_tone else "tone replaced by colours")
-    elif toning.kind == "colour" and keep == "luma":
-        notes.append("its own colours discarded; without --keep luma they stay")
-    return notes
 
 
 def _write(job: Job, options: RestoreOptions, restored: _Restored, before: np.ndarray | None) -> PhotoResult:
