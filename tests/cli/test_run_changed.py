@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import invoke_error
+from commands import invoke, invoke_error
 from runs import newest_checkpoint, records, run, steps
 
 from toolbox.data import sample
@@ -180,8 +181,6 @@ def test_a_changed_plugin_is_named(folder, tmp_path):
     )
     plugin = tmp_path / "mine.py"
     plugin.write_text(code, "utf-8")
-    from commands import invoke
-
     invoke("plugin", "add", plugin)
     run("--resume", folder, "--set", "metrics.zero.name=zero", "--epochs", 3)
     assert "plugin mine" in (newest_checkpoint(folder) / "state.json").read_text("utf-8")
@@ -236,3 +235,102 @@ def test_a_network_that_changes_in_a_run_says_what_to_do(folder):
     output = run("--resume", folder, "--set", "generator.width=6", "--epochs", 3, code=1).stderr
     assert "does not fit" in output and "Changed settings: " in output and "generator.width 4, now 6" in output
     assert f"start a new run from these weights with --set generator.init={folder}" in output
+
+
+CODE = """
+from toolbox import DegradationSpec, LossSpec, MetricSpec, Sample, hookimpl
+
+FACTOR = 1.0
+
+def metric(params):
+    return lambda restored, truth, mask: FACTOR * float(restored.mean())
+
+def loss(params):
+    return lambda restored, truth, mask: FACTOR * (restored - truth).abs().mean()
+
+def damage(params):
+    def paint(sample, random):
+        image, mask = sample.image.copy(), sample.mask.copy()
+        mask[: int(8 * FACTOR)] = True
+        image[mask] = 7
+        return Sample(image=image, mask=mask, truth=sample.truth)
+    return paint
+
+@hookimpl
+def toolbox_metrics():
+    return [MetricSpec(name="level", summary="Level", build=metric, needs_truth=False)]
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="mine", summary="Mine", build=loss)]
+
+@hookimpl
+def toolbox_degradations():
+    return [DegradationSpec(name="top", summary="Top", build=damage)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        (("losses.mine.name=mine",), "the plugins of the losses"),
+        (("degradations.top.name=top",), "the plugins of the degradations"),
+        (("metrics.level.name=level", "validation.choose_by=level"), "the plugins of validation.choose_by"),
+    ],
+)
+def test_an_edited_plugin_is_measured_again(folder, tmp_path, settings, cause):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(CODE, "utf-8")
+    invoke("plugin", "add", plugin)
+    new = ["--data", tmp_path / "photos", "--out", tmp_path / "new", "--size", 32, "--epochs", 1, "--batch", 2]
+    run(*new, *[part for setting in settings for part in ("--set", setting)])
+    plugin.write_text(CODE.replace("FACTOR = 1.0", "FACTOR = 0.5"), "utf-8")
+    output = run("--resume", tmp_path / "new", "--epochs", 2).output
+    assert f"The baselines and the best weights are measured again, because {cause} changed." in output
+    assert "measured again" not in run("--resume", tmp_path / "new", "--epochs", 3).output
+
+
+def test_a_setting_that_was_edited_in_the_recipe_of_the_run_is_named(folder):
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text("utf-8").replace("weight = 50.0", "weight = 5.0", 1), "utf-8")
+    output = run("--resume", folder, "--epochs", 3).output
+    assert "weight 50.0, now 5.0" in output and "training.epochs 2, now 3" in output
+    assert "Changed settings" not in run("--resume", folder).output
+
+
+def test_a_changed_setting_is_named_without_checkpoints(folder):
+    shutil.rmtree(folder / "checkpoints")
+    assert "Changed settings: training.batch 2, now 3" in run("--resume", folder, "--batch", 3, "--steps", 1).output
+
+
+def test_best_weights_of_another_run_are_noticed(folder):
+    path = folder / "best.safetensors"
+    header, tensors = weight_file.read_header(path), weight_file.read_tensors(path)
+    weight_file.write_weights(path, tensors, replace(header, step=1))
+    assert "has weights of step 1, which are not those of this run" in run("--resume", folder).output
+
+
+def test_a_moved_data_folder_is_named_with_the_remedy(folder):
+    folder.with_name("photos").rename(folder.with_name("moved"))
+    assert "does not exist. If it was moved, give its new place with --data." in invoke_error("run", "--resume", folder)
+    run("--resume", folder, "--data", folder.with_name("moved"))
+
+
+def test_a_folder_for_validation_is_found_from_elsewhere_and_may_be_moved(folder, tmp_path, monkeypatch):
+    shutil.copytree(tmp_path / "photos", tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    options = ["--data", "photos", "--size", 32, "--batch", 2, "--set", "split.validation_data=own"]
+    run(*options, "--out", "new", "--epochs", 1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run("--resume", "../new", "--epochs", 2)
+    (tmp_path / "own").rename(tmp_path / "moved")
+    output = run("--resume", "../new", "--epochs", 3, "--set", "split.validation_data=../moved").output
+    assert "measured again" not in output and "Changed settings: split.validation_data" in output
+    refused = invoke_error("run", "--resume", folder, "--set", "split.validation_data=../moved")
+    assert "split.validation_data can't be changed in a run" in refused
+
+
+def test_lost_records_are_named(folder):
+    (folder / "metrics.jsonl").unlink()
+    assert "metrics.jsonl is missing, so the records of the first 4 steps are lost" in run("--resume", folder).output

@@ -272,3 +272,18 @@ def test_a_name_in_the_table_is_printed_in_one_line(competition):
     (competition / "train.csv").write_text('input_image_path\n"train_input/a\x1b[31m\nb.png"\n', encoding="utf-8")
     with pytest.raises(DataError, match=r"names train_input/a\\x1b\[31m\\nb.png, which is not in"):
         folders.open_folder(competition)
+
+
+def test_pairs_of_unequal_size_are_refused_before_the_run(competition):
+    for name in names(competition)[:2]:
+        path = competition / "train_gt" / name
+        io.write_png(path, np.repeat(np.repeat(io.read_rgb(path), 2, axis=0), 2, axis=1))
+    output = run("--data", competition, "--dry-run", "--size", 32, code=1).output
+    assert "2 of " in output and "the pair is of unequal size" in output and "--skip-broken" in output
+
+
+def test_a_continued_run_says_that_photographs_are_left_out(photos, tmp_path):
+    sorted(photos.iterdir())[0].write_bytes(b"")
+    run("--data", photos, "--out", tmp_path / "run", "--size", 32, "--steps", 1, "--batch", 2, "--skip-broken")
+    output = run("--resume", tmp_path / "run", "--steps", 2).output
+    assert "1 photographs are left out, as before; skipped.json" in output

@@ -28,6 +28,7 @@ def keep(photos, record=RECORD, scenes=None, **settings):
 
 
 SAME = {name: name.upper() for name in "abcdef"}
+ENDING = "1 with another ending (b.jpg)"
 
 
 def test_the_same_photographs_keep_their_parts_and_their_order():
@@ -43,7 +44,12 @@ def test_the_same_photographs_keep_their_parts_and_their_order():
         (SAME | {"b": "new"}, ["c", "a", "e"], ["d", "b"], "1 with other content (b)"),
         ({k: v for k, v in SAME.items() if k != "a"} | {"z": "A"}, ["c", "z", "e"], ["d", "b"], None),  # renamed
         (SAME | {"a": "B", "b": "A"}, ["c", "b", "e"], ["d", "a"], None),  # two files swapped: content decides
-        (SAME | {"copy": "C"}, ["c", "copy", "a", "e"], ["d", "b"], None),  # a copy of a training photograph
+        # A copy of a training photograph, beside it and in place of a validation photograph.
+        (SAME | {"copy": "C"}, ["c", "copy", "a", "e"], ["d", "b"], "1 new (copy)"),
+        (SAME | {"b": "C"}, ["b", "c", "a", "e"], ["d"], "1 with other content (b)"),
+        (SAME | {"copy": "D"}, ["c", "a", "e"], ["copy", "d", "b"], "1 new (copy)"),
+        # Saved in another format: it stays in its part.
+        ({k: v for k, v in SAME.items() if k != "b"} | {"b.jpg": "X"}, ["c", "a", "e"], ["d", "b.jpg"], ENDING),
     ],
 )
 def test_no_training_photograph_validates_after_a_change(photos, train, validation, change):
@@ -98,6 +104,25 @@ def test_a_folder_for_validation_is_followed_and_its_changes_are_named(photos, t
     extra = folders.open_folder(own).items
     split_record.open_split(items, Split(), path, lines.append, validation_items=extra)
     assert len(lines) == 1 and "1 with other content" in lines[0]
+
+
+def test_a_validation_photograph_replaced_by_a_training_photograph_is_named(photos, tmp_path):
+    own, lines, path = shutil.copytree(photos, tmp_path / "validation"), [], tmp_path / "split.json"
+    items = folders.open_folder(photos).items[:4]
+    for name in [item.name for item in items]:
+        (own / name).unlink()
+    first = split_record.open_split(items, Split(), None, print, validation_items=folders.open_folder(own).items)
+    split_record.write_record(path, first)
+    replaced = sorted(own.iterdir())[0]
+    replaced.write_bytes(items[0].truth.read_bytes())
+    split_record.open_split(items, Split(), path, lines.append, validation_items=folders.open_folder(own).items)
+    assert f"1 with other content ({replaced.name})" in lines[0]
+
+
+def test_a_lost_record_is_named(photos, tmp_path):
+    lines: list[str] = []
+    split_record.open_split(folders.open_folder(photos).items, Split(), tmp_path / "split.json", lines.append)
+    assert len(lines) == 1 and "split.json is missing, so the split is drawn again" in lines[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"train": {}}', '{"train": 1, "validation": {}, "unused": {}}'])

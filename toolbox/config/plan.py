@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from pydantic import BaseModel
@@ -143,6 +144,14 @@ class Plan:
         for components in self.components.values():
             for component in components:
                 yield from component.walk()
+
+    def with_absolute_paths(self) -> Plan:
+        """Return the plan with an absolute `split.validation_data`, so that a run can be continued from any folder."""
+        split = self.settings.split
+        if not split.validation_data:
+            return self
+        split = split.model_copy(update={"validation_data": os.path.abspath(split.validation_data)})
+        return replace(self, settings=self.settings.model_copy(update={"split": split}))
 
     def check(self) -> None:
         """Call the `check` of every spec, which may import torch; RecipeError with all faults."""

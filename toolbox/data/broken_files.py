@@ -34,6 +34,8 @@ def check_photos(
     Raises:
         DataError: wrong pairs, a test photograph that can't be read, or too few photographs are left.
     """
+    if skipped:
+        report(f"{len(skipped)} photographs are left out, as before; skipped.json in the run folder has the reasons.")
     left = leave_out(source, skipped)
     known_tests = describe_known_tests(left)
     if known_tests:
@@ -72,7 +74,7 @@ def check_pairing(source: Source) -> list[str]:
     """
     items, count = source.items, min(len(source.items), SAMPLE)
     examinations = examine([items[index * len(items) // count] for index in range(count)])
-    wrong = [examination for examination in examinations if examination.kind in ("swapped", "unrelated")]
+    wrong = [examination for examination in examinations if examination.kind in ("swapped", "unrelated", "size")]
     if wrong and len(wrong) > count / 2 and all(examination.kind == "swapped" for examination in wrong):
         raise DataError(
             f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -63,6 +64,11 @@ def open_split(
     """
     identities = photo_identities([*items, *validation_items], open_cache() if cached else None)
     record = None if recorded is None else read_record(recorded)
+    if recorded is not None and record is None:
+        report(
+            f"warning: {files.printable(recorded)} is missing, so the split is drawn again from the recipe. If "
+            "photographs were added or removed since the run began, some that trained may validate now."
+        )
     if record is None or validation_items:
         result = split.split_items(items, settings, report, validation_items)
     else:
@@ -103,11 +109,11 @@ def keep_split(
 ) -> DataSplit:
     """Return the recorded split of the photographs that still exist.
 
-    A photograph stays in its part, found by its content or else by its name, so that no training photograph ever
-    validates. A new one is for training, or for validation if it shares a scene with a validation photograph and the
-    split is by scene.
+    A photograph stays in its part, found by its content, else by its name, else by its name with another ending, so
+    that no training photograph ever validates. A new one is for training, or for validation if it shares a scene with a
+    validation photograph and the split is by scene.
     """
-    find = _finder(record)
+    find = _finder(record, {item.name for item in items})
     ranked: list[tuple[str, int, int]] = []  # the part, the position in it, the index of the photograph
     new = []
     for index, item in enumerate(items):
@@ -145,15 +151,38 @@ def make_record(data_split: DataSplit) -> SplitRecord:
 
 def find_changes(old: SplitRecord, new: SplitRecord) -> list[str]:
     """Return a phrase for each kind of change of the photographs. To rename or to move them is no change."""
-    before = [pair for part in old.parts().values() for pair in part.items()]
-    after = [pair for part in new.parts().values() for pair in part.items()]
-    names_before, names_after = ({name for name, _ in pairs} for pairs in (before, after))
-    known, present = ({identity for _, identity in pairs} for pairs in (before, after))
-    missing = [name for name, identity in before if name not in names_after and identity not in present]
-    added = [name for name, identity in after if name not in names_before and identity not in known]
-    changed = [name for name, identity in after if name in names_before and identity not in known]
-    kinds = (("missing", missing), ("new", sorted(added)), ("with other content", sorted(changed)))
+    before, after = ([pair for part in record.parts().values() for pair in part.items()] for record in (old, new))
+    lost, gained = _names_without(before, after), _names_without(after, before)
+    other_endings = _by_stem(name for name in gained if name not in lost)
+    converted = [name for name in lost if name not in gained and Path(name).stem in other_endings]
+    replaced = {other_endings[Path(name).stem] for name in converted}
+    kinds = (
+        ("missing", [name for name in lost if name not in gained and name not in converted]),
+        ("new", sorted(name for name in gained if name not in lost and name not in replaced)),
+        ("with other content", sorted(name for name in gained if name in lost)),
+        ("with another ending", sorted(replaced)),
+    )
     return [f"{len(found)} {kind} ({files.listed(found)})" for kind, found in kinds if found]
+
+
+def _names_without(pairs: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the names of the photographs in `pairs` whose content is not, or not as often, in `others`."""
+    spare = Counter(identity for _, identity in others)
+    found = []
+    for index in sorted(range(len(pairs)), key=lambda index: pairs[index] not in others):  # those that stayed first
+        identity = pairs[index][1]
+        if spare[identity]:
+            spare[identity] -= 1
+        else:
+            found.append(index)
+    return [pairs[index][0] for index in sorted(found)]
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, str]:
+    """Return the names by their stems, without the stems that several of them have."""
+    listed = list(names)
+    stems = Counter(Path(name).stem for name in listed)
+    return {Path(name).stem: name for name in listed if stems[Path(name).stem] == 1}
 
 
 def write_record(path: Path, data_split: DataSplit) -> None:
@@ -176,8 +205,11 @@ def read_record(path: Path) -> SplitRecord | None:
     return record
 
 
-def _finder(record: SplitRecord) -> Callable[[str, str], tuple[str, int] | None]:
-    """Return a function that gives the part of a photograph, by name and identity, and its position in that part."""
+def _finder(record: SplitRecord, present: set[str]) -> Callable[[str, str], tuple[str, int] | None]:
+    """Return a function that gives the part of a photograph, by name and identity, and its position in that part.
+
+    `present` has the names of all photographs that there are now.
+    """
     exact: dict[tuple[str, str], tuple[str, int]] = {}
     by_name: dict[str, tuple[str, int]] = {}
     by_identity: dict[str, tuple[str, int]] = {}
@@ -186,9 +218,14 @@ def _finder(record: SplitRecord) -> Callable[[str, str], tuple[str, int] | None]
             exact[name, identity] = by_name[name] = (part, rank)
             # Of equal photographs in two parts, the training one decides: it must not validate.
             by_identity.setdefault(identity, (part, rank))
+    old_name = _by_stem(name for name in by_name if name not in present)
+    new_name = _by_stem(name for name in present if name not in by_name)
 
     def find(name: str, identity: str) -> tuple[str, int] | None:
-        return exact.get((name, identity)) or by_identity.get(identity) or by_name.get(name)
+        found = exact.get((name, identity)) or by_identity.get(identity) or by_name.get(name)
+        if found is None and new_name.get(Path(name).stem) == name:
+            found = by_name.get(old_name.get(Path(name).stem, ""))
+        return found
 
     return find
 

@@ -24,6 +24,7 @@ from toolbox.training import checkpoint, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import ranking_figure, write_best
+from toolbox.training.fingerprint import code_versions
 from toolbox.training.size_check import size_fault
 from toolbox.training.step_context import discriminate
 from toolbox.utils.memory import is_out_of_memory
@@ -73,16 +74,36 @@ def validation_conditions(run: TrainingRun) -> dict[str, Any]:
     split = run.options.split
     photos = [split.identities.get(item, item.name) for item in split.validation]
     step = {} if run.state.restores else {"step": _digest(tree["step"])}
+    return (
+        {
+            PHOTOS: _digest(photos),
+            "data.size": tree["data"]["size"],
+            "training.precision": tree["training"]["precision"],
+            "seed": tree["seed"],
+            "keep": tree["keep"],
+            "degradations": _digest(tree.get("degradations")),
+            "losses": _digest(tree.get("losses")),
+            "validation.choose_by": tree["validation"]["choose_by"],
+        }
+        | step
+        | _plugin_conditions(run)
+    )
+
+
+def _plugin_conditions(run: TrainingRun) -> dict[str, str]:
+    """Return the versions and digests of the plugins that the figures of a validation depend on, as text by name."""
+    plan = run.plan
+    chosen = [metric for metric in plan.components["metric"] if metric.label == plan.settings.validation.choose_by]
+    groups = {
+        "the plugins of the generator": (plan.generator,),
+        "the plugins of the degradations": plan.degradations,
+        "the plugins of the losses": plan.losses,
+        "the plugins of validation.choose_by": tuple(chosen),
+    }
     return {
-        PHOTOS: _digest(photos),
-        "data.size": tree["data"]["size"],
-        "training.precision": tree["training"]["precision"],
-        "seed": tree["seed"],
-        "keep": tree["keep"],
-        "degradations": _digest(tree.get("degradations")),
-        "losses": _digest(tree.get("losses")),
-        "validation.choose_by": tree["validation"]["choose_by"],
-    } | step
+        name: json.dumps(code_versions(part for component in components for part in component.walk()))
+        for name, components in groups.items()
+    }
 
 
 def loss_before_training(run: TrainingRun, batch: Batch) -> float:
@@ -123,11 +144,11 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
         return progress
     path = run.options.folder / BEST
     lost = replace(progress, best=None, best_step=None, stale=0, validated=0)
-    fault = collectives.on_main_process(lambda: _fault_of_best(run))
+    fault = collectives.on_main_process(lambda: _fault_of_best(run, progress))
     if fault is not None:
         run.console.print_line(
-            f"warning: the best weights, of step {progress.best_step}, are lost: {fault}. {path.name} is written again "
-            "after the next validation."
+            f"warning: the best weights, of step {progress.best_step}, are lost: {fault.rstrip('.')}. {path.name} is "
+            "written again after the next validation."
         )
         return lost
     changed = _changed(run, progress.measured_on, conditions)
@@ -146,20 +167,24 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
     return replace(progress, best=figure, stale=0)
 
 
-def _fault_of_best(run: TrainingRun) -> str | None:
+def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
+    """Return why the file with the best weights can't be used, None if it can."""
     path = run.options.folder / BEST
-    if not path.is_file():
+    if not path.exists():
         return f"{path} is missing"
     try:
-        weight_file.read_header(path)
+        header = weight_file.read_header(path)
     except WeightsError as error:
         return str(error)
+    # A file of a later step was written by this run after its checkpoint.
+    if header.step != progress.best_step and (header.step or 0) < progress.step:
+        return f"{path} has weights of step {header.step}, which are not those of this run"
     return None
 
 
 def _best_of_file(run: TrainingRun, progress: Progress) -> BestWeights | None:
     """Return the best weights by their own header; None if there are none that the run knows of."""
-    if progress.best is None or _fault_of_best(run) is not None:
+    if progress.best is None or _fault_of_best(run, progress) is not None:
         return None
     header = weight_file.read_header(run.options.folder / BEST)
     score = Score(**{name: header.score.get(name) for name in ("S", "M", "C", "score")})

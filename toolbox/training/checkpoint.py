@@ -60,6 +60,7 @@ class Progress:
         pending: the epoch has ended and its schedules have been stepped, but its validation has not been done.
         epoch_key: what the order of an epoch's batches depends on; empty in checkpoints of version 0.1.
         measured_on: what `best` depends on, see `toolbox.training.baselines`; empty in checkpoints of version 0.1.
+        settings: the bound recipe as JSON values; empty in checkpoints of earlier versions.
     """
 
     step: int = 0
@@ -75,6 +76,7 @@ class Progress:
     pending: bool = False
     epoch_key: str = ""
     measured_on: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 
-from toolbox.config.plan import Plan
+from toolbox.config.plan import BoundComponent, Plan
 from toolbox.distributed import collectives
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
@@ -46,13 +46,18 @@ def fingerprint(device: torch.device, memory_format: str, plugins: Mapping[str, 
 
 
 def plugin_versions(plan: Plan) -> dict[str, str]:
-    """Return the version of each plugin that a plan uses, by its name; for code from outside also its SHA-256.
+    """Return the version of each plugin that a plan uses, by its name; for code from outside also its SHA-256."""
+    return code_versions(plan.walk())
+
+
+def code_versions(components: Iterable[BoundComponent]) -> dict[str, str]:
+    """Return the version of each plugin of some components, by its name; for code from outside also its SHA-256.
 
     The version alone is not enough: a plugin that is a single file has none, and the code of a package that is
     installed with ``pip install -e`` changes without it.
     """
     versions = {}
-    for component in plan.walk():
+    for component in components:
         entry = component.entry
         if entry.plugin in versions:
             continue

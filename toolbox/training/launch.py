@@ -18,7 +18,7 @@ from toolbox.data.sources import open_source, open_validation
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
-from toolbox.errors import DataError, ToolboxError, TrainingError, UsageError
+from toolbox.errors import DataError, TrainingError, UsageError
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.models.initial import find_initial
@@ -26,6 +26,7 @@ from toolbox.models.stored_weights import StoredWeights
 from toolbox.reports import run_records
 from toolbox.training import run, run_dir
 from toolbox.training.options import Console, RunOptions, RunResult
+from toolbox.utils import files
 from toolbox.utils.signals import stop_on_signals
 
 SAMPLE_LINE = (
@@ -98,7 +99,8 @@ class PreparedRun:
         leaks = "no scene is in both parts."
         if leak_count:
             leaks = f"{leak_count} validation photographs share a scene with a training photograph"
-            leaks += "; split.method=scene keeps scenes apart." if settings.split.method == "random" else "."
+            is_drawn = settings.split.method == "random" and not settings.split.validation_data
+            leaks += "; split.method=scene keeps scenes apart." if is_drawn else "."
         return [
             f"Recipe '{plan.name}': {plan.generator.spec.name}{discriminator}; {trains}.{labels}",
             f"{self.source.kind}: {len(self.split.train)} train, {len(self.split.validation)} validate, "
@@ -110,7 +112,7 @@ class PreparedRun:
     def start(self, console: Console) -> RunResult:
         """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`.
 
-        A new run that is refused before it has measured anything leaves no folder.
+        A new run that fails before the record of its first step leaves no folder.
         """
         request = self.request
         with ExitStack() as stack:
@@ -133,7 +135,7 @@ class PreparedRun:
                 result = run.train(self.plan, options, console)
             except TrainingError:  # its message may tell the user to continue the run, which needs the folder
                 raise
-            except ToolboxError:
+            except Exception:
                 if request.resume is None and collectives.is_main_process():
                     run_dir.discard_run_dir(self.folder)
                 raise
@@ -180,7 +182,7 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
         assert request.recipe is not None
         is_sample = request.data is None and "source" not in request.recipe.tree
         recipe = request.recipe.for_sample() if is_sample else request.recipe
-        return bind(recipe, request.catalog), request.data
+        return bind(recipe, request.catalog).with_absolute_paths(), request.data
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
     recipe = request.recipe or run_dir.read_recipe(request.resume)
@@ -190,7 +192,12 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
             "known. Give it with --data."
         )
     data = Path(info.data) if request.data is None and info.data else request.data
-    return bind(recipe, request.catalog), data
+    if request.data is None and data is not None and not data.exists():
+        name = files.printable(data)
+        raise UsageError(
+            f"The run's data folder {name} does not exist. If it was moved, give its new place with --data."
+        )
+    return bind(recipe, request.catalog).with_absolute_paths(), data
 
 
 def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
@@ -202,7 +209,9 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     if request.resume is None or request.recipe is None:
         return {}
     changes = differences(bind(run_dir.read_recipe(request.resume), request.catalog).tree(), plan.tree())
-    key = next((key for key in changes if key.startswith("split.")), None)
+    # Photographs of a separate folder never train, so that the folder may be moved.
+    moved = {"split.validation_data"} if all(changes.get("split.validation_data", ())) else set()
+    key = next((key for key in changes if key.startswith("split.") and key not in moved), None)
     if key is not None:
         raise UsageError(
             f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from toolbox.config.recipe import differences
 from toolbox.data import split_record
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import load_grad_scaler_state
@@ -52,7 +53,10 @@ def load_position(run: TrainingRun, saved: Path | None) -> Progress:
     if saved is not None:
         _require_limits(run, progress)
         progress = _report_position(run, progress, saved)
-    progress = replace(progress, epoch_key=_epoch_key(run))
+    else:
+        for line in change_lines(run.options.changes):
+            run.console.print_line(line)
+    progress = replace(progress, epoch_key=_epoch_key(run), settings=_settings(run))
     if collectives.is_main_process():
         _prepare_folder(run, progress)
     return progress
@@ -77,6 +81,10 @@ def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
     run_dir.prepare_run_dir(folder)
     split_record.write_record(folder / run_dir.SPLIT, run.options.split)
     checkpoint.require_disk_space(folder / run_dir.CHECKPOINTS, run.state)
+    if progress.step and not (folder / run_dir.METRICS).exists():
+        run.console.print_line(
+            f"warning: {run_dir.METRICS} is missing, so the records of the first {progress.step} steps are lost."
+        )
     metric_log.drop_records_after(folder, progress.step, progress.validated)
     for record in run_records.read_records(folder):
         run.monitor.update(record)
@@ -108,7 +116,7 @@ def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progr
         run.console.print_line(f"The run is finished after {position}{ended}. {remedy}")
     else:
         run.console.print_line(f"Continuing after {position}.")
-    for line in change_lines(run.options.changes):
+    for line in change_lines(_changes(run, progress)):
         run.console.print_line(line)
     environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
     for line in environment_differences(saved, environment):
@@ -121,6 +129,18 @@ def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progr
         )
         progress = replace(progress, batch=0, sums={}, pending=False)
     return progress
+
+
+def _settings(run: TrainingRun) -> dict[str, Any]:
+    """Return the bound recipe as JSON values, without the versions of plugins, which checkpoints record anyway."""
+    tree = {key: value for key, value in run.plan.tree().items() if key != "requires"}
+    settings: dict[str, Any] = json.loads(json.dumps(tree))
+    return settings
+
+
+def _changes(run: TrainingRun, progress: Progress) -> Mapping[str, tuple[Any, Any]]:
+    """Return the settings that differ from those of the checkpoint, also if its recipe.toml was edited by hand."""
+    return differences(progress.settings, _settings(run)) if progress.settings else run.options.changes
 
 
 def change_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:

@@ -173,14 +173,16 @@ def start_run_dir(
 
 
 def discard_run_dir(folder: Path) -> None:
-    """Delete what a new run has written if it was refused before its first figures; other files stay.
+    """Delete what a new run has written if it failed before the record of its first step; other files stay.
 
     The same command can then be given again, corrected, with the same folder.
     """
-    if (folder / run_records.SUMMARY).exists():
+    checkpoints = folder / CHECKPOINTS
+    if any(run_records.read_records(folder)) or (checkpoints.is_dir() and any(checkpoints.iterdir())):
         return
+    written = (RECIPE, run_records.RUN_INFO, SPLIT, SKIPPED, METRICS, run_records.SUMMARY, run_records.REPORT, LOCK)
     with contextlib.suppress(OSError):
-        for name in (RECIPE, run_records.RUN_INFO, SPLIT, SKIPPED, METRICS, run_records.REPORT, LOCK):
+        for name in written:
             (folder / name).unlink(missing_ok=True)
     for subfolder in (folder / CHECKPOINTS, folder / PREVIEWS, folder):
         with contextlib.suppress(OSError):  # it has other files
