@@ -147,3 +147,59 @@ def test_images_that_are_not_unique_or_have_no_truth_are_refused(installed, tmp_
 
 def test_the_source_folders_is_the_default(installed, photos, tmp_path):
     assert open_source(plan_of(installed, "folders"), photos) == toolbox.open_folder(photos)
+
+
+SOURCE = """
+import sys
+from pathlib import Path
+
+from toolbox import Item, Source, SourceSpec, hookimpl
+
+FAULT = {fault!r}
+
+
+class Image:
+    def __init__(self, path):
+        self.path, self.name = path, path.name
+
+    def read(self):
+        if FAULT == "read raises":
+            raise OSError("no luck")
+        return None if FAULT == "read returns None" else self.path.read_bytes()
+
+    def identity(self):
+        return None if FAULT == "identity returns None" else str(self.path)
+
+
+def build(params, location):
+    if FAULT == "ends the program":
+        sys.exit(0)
+    items = [
+        Item(name="same.png" if FAULT == "equal names" else path.name, input=None, truth=Image(path))
+        for path in sorted(Path(location).iterdir())
+    ]
+    return Source(kind="photos", items=tuple(items), tests=())
+
+
+@hookimpl
+def toolbox_sources():
+    return [SourceSpec(name="mine", summary="x", build=build)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("read raises", "Source 'mine' of the plugin 'mine' can't read"),
+        ("read returns None", "returned NoneType from read() of"),
+        ("identity returns None", "returned NoneType from identity() of"),
+        ("ends the program", "Source 'mine' of the plugin 'mine' ends the program (SystemExit: 0)"),
+        ("equal names", "same.png is the name of several photographs"),
+    ],
+)
+def test_a_source_that_fails_is_named(fault, words, photos, tmp_path):
+    (tmp_path / "mine.py").write_text(SOURCE.format(fault=fault), "utf-8")
+    invoke("plugin", "add", tmp_path / "mine.py")
+    options = ["--data", photos, "--out", tmp_path / "run", *OPTIONS, "--set", "source.name=mine"]
+    output = run(*options, code=1).output
+    assert words in output and "Traceback" not in output

@@ -6,11 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from toolbox import LossSpec, PenaltySpec
+from toolbox import DiscriminatorSpec, GeneratorSpec, LossSpec, PenaltySpec
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.component_calls import WatchedComponent, call_adversarial_generator, call_loss
+from toolbox.models.component_calls import (
+    WatchedComponent,
+    call_adversarial_discriminator,
+    call_adversarial_generator,
+    call_loss,
+)
 from toolbox.models.module_state import require_usable_state, warn_of_untrained_weights
 from toolbox.models.stored_weights import StoredWeights
 from toolbox.models.weight_file import WeightsHeader, saved_state, write_weights
@@ -127,3 +132,56 @@ def test_the_kit_finds_weights_outside_of_a_module():
     checks = check_component(LossSpec(name="rigged", summary="x", build=build))
     (own,) = [check for check in checks if check.name == "own weights"]
     assert own.status == "failed" and "outside of a torch.nn.Module" in own.detail
+
+
+class OutsideNet(nn.Module):
+    """A network that uses a layer which is not in it."""
+
+    def __init__(self, maps):
+        super().__init__()
+        self.layer, self.hidden = nn.Conv2d(3, maps, 1), (nn.Conv2d(3, maps, 1),)
+        self.maps = maps
+
+    def forward(self, image, *_):
+        result = torch.sigmoid(self.layer(image) + self.hidden[0](image))
+        return [result] if self.maps == 1 else result
+
+
+def outside_penalty(params):
+    scale = torch.ones((), requires_grad=True)
+    return lambda context: scale * sum(values.square().mean() for values in context.real_maps)
+
+
+class OutsideGame:
+    def __init__(self, params):
+        self.scale = torch.ones((), requires_grad=True)
+
+    def generator(self, fake, real):
+        return sum((values - 1).square().mean() for values in fake)
+
+    def discriminator(self, fake, real):
+        on_real = sum((self.scale * values - 1).square().mean() for values in real)
+        return sum(values.square().mean() for values in fake), on_real
+
+
+@pytest.mark.parametrize(
+    ("spec_class", "build", "options"),
+    [
+        (GeneratorSpec, lambda params: OutsideNet(3), {}),
+        (DiscriminatorSpec, lambda params: OutsideNet(1), {}),
+        (PenaltySpec, outside_penalty, {}),
+        (LossSpec, OutsideGame, {"role": "adversarial"}),
+    ],
+)
+def test_the_kit_finds_weights_outside_of_a_module_of_every_kind(spec_class, build, options):
+    checks = check_component(spec_class(name="rigged", summary="x", build=build, **options))
+    (own,) = [check for check in checks if check.name == "own weights"]
+    assert own.status == "failed" and "outside of a torch.nn.Module" in own.detail
+
+
+def test_weights_outside_of_a_module_are_named_in_the_discriminators_part():
+    watch, maps = WatchedComponent(entry=entry_of(role="adversarial")), [torch.rand(2, 1, 4, 4, requires_grad=True)]
+    game = OutsideGame(None)
+    call_adversarial_generator(watch, game, maps, None)
+    with pytest.warns(PluginWarning, match="Loss 'rigged' .* outside of a torch.nn.Module"):
+        call_adversarial_discriminator(watch, game, maps, maps)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
 from toolbox.errors import DataError, PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.utils.files import require_readable
 from toolbox.utils.image_ref import ImageRef
@@ -64,7 +68,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     """Build a plugin's source and check its contract; see `open_source` for the errors."""
     title = f"Source '{bound.spec.name}' of the plugin '{bound.entry.plugin}'"
     try:
-        source = bound.spec.build(bound.params, location)
+        source = call_isolated(bound.entry, bound.spec.build, bound.params, location)
     except ToolboxError:
         raise
     except (ValueError, OSError) as error:
@@ -77,10 +81,67 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     for item in (*source.items, *source.tests):
         if not item.images or not all(isinstance(image, Path) or _is_ref(image) for image in item.images):
             raise PluginError(f"{title}: {item.name} has no image, or one without name, read() and identity()")
+    for items in (source.items, source.tests):
+        names = Counter(item.name for item in items)
+        if len(names) < len(items):
+            raise DataError(
+                f"{title}: {names.most_common(1)[0][0]} is the name of several photographs; names are unique"
+            )
     without = next((item.name for item in source.items if item.truth is None), None)
     if without is not None:
         raise DataError(f"{title}: {without} has no truth to train on or to compare with.")
-    return replace(source, folder=location)
+    items, tests = (tuple(_watched(item, bound.entry) for item in items) for items in (source.items, source.tests))
+    return replace(source, items=items, tests=tests, folder=location)
+
+
+@dataclass(frozen=True)
+class WatchedImage:
+    """An image of a plugin's source; its errors name the source.
+
+    Attributes:
+        image: the image.
+        entry: the source's entry in the catalog.
+    """
+
+    image: ImageRef
+    entry: Entry = field(compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return self.image.name
+
+    def read(self) -> bytes:
+        """Return the bytes of the image file; DataError if that fails, PluginError for anything but bytes."""
+        data = self._call(self.image.read)
+        if not isinstance(data, bytes):
+            fault = f"returned {type(data).__name__} from read() of {self.name}, not bytes"
+            raise blame.wrong_result(self.entry, self.image.read, fault)
+        return data
+
+    def identity(self) -> str:
+        """Return the text that changes with the bytes; errors as `read`."""
+        text = self._call(self.image.identity)
+        if not isinstance(text, str):
+            fault = f"returned {type(text).__name__} from identity() of {self.name}, not a str"
+            raise blame.wrong_result(self.entry, self.image.identity, fault)
+        return text
+
+    def _call(self, function: Callable[[], object]) -> object:
+        try:
+            return blame.call(self.entry, function)
+        except ToolboxError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raised = f"{named(error)} ({blame.position(error, self.entry)})"
+            raise DataError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
+
+
+def _watched(item: Item, entry: Entry) -> Item:
+    def watch(image: Path | ImageRef | None) -> Path | ImageRef | None:
+        return image if image is None or isinstance(image, Path) else WatchedImage(image, entry)
+
+    return replace(item, input=watch(item.input), truth=watch(item.truth))
 
 
 def _is_ref(image: ImageRef) -> bool:

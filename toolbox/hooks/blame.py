@@ -65,11 +65,14 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
     """Call a component; an error that it raises carries the component's entry and is otherwise unchanged.
 
     Raises:
-        PluginError: it ends the program, as `sys.exit` does.
+        PluginError: it ends the program, as `sys.exit` does, or raises StopIteration.
     """
     calls.depth = getattr(calls, "depth", 0) + 1
     try:
         return function(*args, **kwargs)
+    except StopIteration as error:  # it would end the generator function that takes the steps
+        blame(error, entry, function)
+        raise explain(error) or error from error
     except Exception as error:
         blame(error, entry, function)
         raise

@@ -30,7 +30,7 @@ def call_isolated(entry: Entry | None, function: Callable[P, R], /, *args: P.arg
         return blame.call(entry, function, *args, **kwargs)
     changed: list[str] = []
     try:
-        with put_back("build") as changed:
+        with put_back("call") as changed:
             return blame.call(entry, function, *args, **kwargs)
     finally:
         _running.release()

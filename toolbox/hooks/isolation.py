@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from toolbox.hooks.plugin_output import stdout_to_stderr
-from toolbox.hooks.process_settings import LATE_MODULES, SETTINGS, put_torch_random, torch_random
+from toolbox.hooks.process_settings import LATE_MODULES, SETTINGS, Setting, put_torch_random, torch_random
 
 
 class PluginWarning(UserWarning):
@@ -36,7 +36,7 @@ def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def put_back(stage: Literal["load", "build"]) -> Iterator[list[str]]:
+def put_back(stage: Literal["load", "build", "call"]) -> Iterator[list[str]]:
     """Put back what plugin code changes of `SETTINGS`; in the main thread also random numbers and signal handlers.
 
     Yields:
@@ -44,10 +44,10 @@ def put_back(stage: Literal["load", "build"]) -> Iterator[list[str]]:
     """
     changed: list[str] = []
     is_main = threading.current_thread() is threading.main_thread()
-    settings = [s for s in SETTINGS if (stage == "load" or s.at_build) and (is_main or not s.main_thread_only)]
+    settings = [s for s in SETTINGS if _applies(s, stage) and (is_main or not s.main_thread_only)]
     before: dict[str, Any] = {}
     seed = _torch_seed() if is_main else None
-    torch_state = torch_random() if seed is not None and stage == "build" else b""
+    torch_state = torch_random() if seed is not None and stage != "load" else b""
 
     def read(module: str) -> None:
         # A module that the plugin imports has its defaults when its import ends.
@@ -68,6 +68,10 @@ def put_back(stage: Literal["load", "build"]) -> Iterator[list[str]]:
         if torch_state and _torch_seed() != seed:
             put_torch_random(torch_state)
             changed.append("torch's seed")
+
+
+def _applies(setting: Setting, stage: Literal["load", "build", "call"]) -> bool:
+    return stage == "load" or (setting.at_build and (stage == "build" or setting.at_call))
 
 
 def _torch_seed() -> int | None:

@@ -28,8 +28,8 @@ class Setting:
         module: the module that has it; it is read only if that module is imported.
         get: returns its value, which can be compared.
         put: sets it to such a value.
-        at_build: whether `build` and calls must not change it either. They may draw torch's random numbers; and what
-            other threads change meanwhile, without knowing of each other, is looked at only when a plugin is loaded.
+        at_build: whether `build` and calls must not change it either. They may draw torch's random numbers.
+        at_call: whether calls must not change it either. Other threads change the filters of warnings meanwhile.
         main_thread_only: whether other threads change it while a component runs, or only the main thread can set it.
     """
 
@@ -38,6 +38,7 @@ class Setting:
     get: Callable[[], Any]
     put: Callable[[Any], object]
     at_build: bool = True
+    at_call: bool = True
     main_thread_only: bool = False
 
 
@@ -107,7 +108,7 @@ def _function_setting(title: str, module: str, get: str, put: str) -> Setting:
     )
 
 
-def _attribute(title: str, module: str, path: str, *, at_build: bool = True) -> Setting:
+def _attribute(title: str, module: str, path: str, *, main_thread_only: bool = False) -> Setting:
     """Return the setting that is an attribute of a module, given by its dotted path."""
     *parents, name = path.split(".")
 
@@ -119,8 +120,7 @@ def _attribute(title: str, module: str, path: str, *, at_build: bool = True) -> 
         module,
         lambda: getattr(holder(), name),
         lambda value: setattr(holder(), name, value),
-        at_build=at_build,
-        main_thread_only=not at_build,
+        main_thread_only=main_thread_only,
     )
 
 
@@ -130,10 +130,11 @@ def _blanket_filters() -> list[Any]:
 
 
 def _put_blanket_filters(before: list[Any]) -> None:
-    changed = [row for row in _blanket_filters() if row not in before]
-    kept = [row for row in warnings.filters if row not in changed]
+    now = _blanket_filters()
+    added, removed = [row for row in now if row not in before], [row for row in before if row not in now]
+    kept = [row for row in warnings.filters if row not in added]
     warnings.resetwarnings()
-    cast(list[Any], warnings.filters).extend(kept)
+    cast(list[Any], warnings.filters).extend([*kept, *removed])
 
 
 def _umask() -> int:
@@ -147,14 +148,14 @@ SETTINGS = (
     Setting("Python's random numbers", "random", random.getstate, random.setstate, main_thread_only=True),
     Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting(
-        "the warning filters", "warnings", _blanket_filters, _put_blanket_filters, at_build=False, main_thread_only=True
+        "the warning filters", "warnings", _blanket_filters, _put_blanket_filters, at_call=False, main_thread_only=True
     ),
     Setting("the umask", "os", _umask, os.umask, at_build=False, main_thread_only=True),
     Setting("the command line", "sys", lambda: [*sys.argv], lambda v: sys.argv.__setitem__(slice(None), v)),
     Setting("the garbage collection", "gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
     _attribute("sys.excepthook", "sys", "excepthook"),
-    _attribute("sys.stdout", "sys", "stdout", at_build=False),
-    _attribute("sys.stderr", "sys", "stderr", at_build=False),
+    _attribute("sys.stdout", "sys", "stdout", main_thread_only=True),
+    _attribute("sys.stderr", "sys", "stderr", main_thread_only=True),
     *(_variable(name) for name in VARIABLES),
     _handler("SIGINT"),
     _handler("SIGTERM"),

@@ -15,6 +15,14 @@ from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
 from toolbox.models.module_state import require_usable_state
 
+# What `build` must return, for the kinds that are classes of torch, and its name.
+RESULTS: dict[str, tuple[type, str]] = {
+    "generator": (nn.Module, "torch.nn.Module"),
+    "discriminator": (nn.Module, "torch.nn.Module"),
+    "optimizer": (torch.optim.Optimizer, "torch.optim.Optimizer"),
+    "schedule": (torch.optim.lr_scheduler.LRScheduler, "LRScheduler of torch"),
+}
+
 
 def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
     """Build a component and the components among its params.
@@ -25,7 +33,8 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         fresh: False if weights will be loaded into it; then the weights that it starts from are not fetched.
 
     Raises:
-        PluginError: its plugin fails. Errors of toolbox, and those that memory ran out, are raised unchanged.
+        PluginError: its plugin fails, or returns what is no network, optimizer or schedule. Errors of toolbox, and
+            those that memory ran out, are raised unchanged.
     """
     children = {key: build_component(child, fresh=fresh) for key, child in bound.children.items()}
     params = bound.params
@@ -50,6 +59,10 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"
         warnings.warn(line, PluginWarning, stacklevel=2)
     blame.remember(bound.entry)
+    expected, name = RESULTS.get(bound.entry.kind, (object, ""))
+    if not isinstance(component, expected):
+        fault = f"returned {component_calls.describe(component)} from build, not a {name}"
+        raise blame.wrong_result(bound.entry, bound.spec.build, fault)
     if isinstance(component, nn.Module):
         require_usable_state(component, bound.entry)
         component_calls.attach(component, bound.entry)

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +149,9 @@ def call_adversarial_discriminator(
     pair = _call(watch, function, _named(fake=fake, real=real), fake, real)
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
-    return _scalar(watch, function, pair[0]), _scalar(watch, function, pair[1])
+    on_fake, on_real = (_scalar(watch, function, value) for value in pair)
+    _warn_of_outside_weights(watch, function, on_fake + on_real, [*fake, *real], call=2)  # the first is of `generator`
+    return on_fake, on_real
 
 
 def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
@@ -165,6 +167,7 @@ def describe(value: object) -> str:
     """Return what a value is, for messages: its type, and the shape and dtype of a tensor."""
     if isinstance(value, Tensor):
         kind = "" if value.is_floating_point() else f"{value.dtype} "
+        kind += "meta " if value.is_meta else "sparse " if value.layout != torch.strided else ""
         return f"a {kind}tensor {list(value.shape)}"
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
@@ -241,8 +244,9 @@ def _are_equal(value: Tensor, copy: Tensor) -> bool:
 
 
 def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned
-    if isinstance(value, Tensor) and value.dim() == 0 and value.is_floating_point():
-        return value
+    has_values = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    if has_values and value.dim() == 0 and value.is_floating_point():
+        return cast(Tensor, value)
     remedy = "; take the mean" if isinstance(value, Tensor) and value.dim() else ""
     raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
 
@@ -264,16 +268,16 @@ def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Seque
 
 
 def _warn_of_outside_weights(
-    watch: WatchedComponent, function: object, value: Tensor, inputs: Sequence[Tensor]
+    watch: WatchedComponent, function: object, value: Tensor, inputs: Sequence[Tensor], *, call: int = 1
 ) -> None:
-    """Warn in the first call if a loss has weights that are not in its module: nothing trains or saves them."""
-    if watch.calls > 1 or watch.entry is None:
+    """Warn in a component's first call if it has weights outside of its module: nothing trains or saves them."""
+    if watch.calls != call or watch.entry is None:
         return
     outside = outside_weights(function, value, inputs)
     if outside:
         warnings.warn(
             f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module ({describe(outside[0])}), which "
-            "nothing trains and no checkpoint has; make the loss a Module that has them, or call requires_grad_(False)",
+            "nothing trains and no checkpoint has; make it a Module that has them, or call requires_grad_(False)",
             PluginWarning,
             stacklevel=3,
         )

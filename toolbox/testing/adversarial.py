@@ -12,7 +12,7 @@ from toolbox.hooks.protocols import AdversarialLoss
 from toolbox.hooks.specs import LossSpec
 from toolbox.testing import gradients
 from toolbox.testing.checks import Check, Note, require, run_checks
-from toolbox.testing.common import require_deterministic
+from toolbox.testing.common import require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject
 
@@ -37,6 +37,7 @@ def check_adversarial_loss(subject: Subject) -> list[Check]:
             check_device,
             check_saved_state,
             check_deterministic_value,
+            check_own_weights,
         ],
     )
 
@@ -207,3 +208,12 @@ def check_saved_state(subject: Subject) -> str:
         return [value.detach(), *(term.detach() for term in loss.discriminator(fake, real))]
 
     return gradients.require_saved_state(subject.build, call)
+
+
+def check_own_weights(subject: Subject) -> str:
+    """Weights that the loss trains are in its module."""
+    loss: AdversarialLoss = subject.component
+    fake, real = _trainable_maps(0), _trainable_maps(1)
+    values = [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
+    require_own_weights(loss, values, [*fake, *real])
+    return "none outside of a module"

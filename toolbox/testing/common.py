@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.component_calls import outside_weights
 from toolbox.testing.checks import Note, global_random_state, require
 from toolbox.testing.subject import Subject, join_names
 
@@ -106,3 +107,17 @@ def _state(module: nn.Module) -> list[Tensor]:
     """Return what training changes: trainable weights and buffers."""
     trainable = [weight for weight in module.parameters() if weight.requires_grad]
     return [value for value in (*trainable, *module.buffers()) if value.numel()]
+
+
+def require_own_weights(function: object, values: Iterable[Tensor], inputs: Sequence[Tensor]) -> None:
+    """Fail if values have weights in their graph that neither their inputs nor the component's module have."""
+    require_none_outside([weight for value in values for weight in outside_weights(function, value, inputs)])
+
+
+def require_none_outside(weights: Sequence[Tensor]) -> None:
+    """Fail if there are weights outside of a component's module."""
+    require(
+        not weights,
+        "it has weights outside of a torch.nn.Module, which nothing trains and no checkpoint has; make it a Module "
+        "that has them, or call requires_grad_(False)",
+    )

@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from toolbox.data.batch import Batch
 from toolbox.testing import examples
 from toolbox.testing.checks import ContractError, Note, require
+from toolbox.testing.common import require_own_weights
 from toolbox.testing.devices import run_on_other_device
 from toolbox.testing.subject import Subject, copy_state, join_names
 
@@ -68,6 +69,13 @@ def check_parameters(case: NetworkCase) -> str:
     require(isinstance(network, nn.Module), f"build returned {type(network).__name__}, not a torch.nn.Module")
     count = sum(weight.numel() for weight in network.parameters())
     return f"{count:,} parameters"
+
+
+def check_own_weights(case: NetworkCase) -> str:
+    """Weights that the network uses are in its module: others are neither trained nor saved."""
+    network = case.noisy_network()
+    require_own_weights(network, case.call(network, case.pairs()).values(), [])
+    return "none outside of the module"
 
 
 def check_inputs_unchanged(case: NetworkCase) -> str:
@@ -261,5 +269,6 @@ SHARED_CHECKS = (
     check_unseeded_training,
     check_batch_independence,
     check_saved_weights,
+    check_own_weights,
     check_memory,
 )

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.hooks.protocols import Penalty, PenaltyContext
+from toolbox.models.component_calls import outside_weights
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, global_random_state, require, run_checks
+from toolbox.testing.common import require_none_outside
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
@@ -29,6 +31,7 @@ def check_penalty(subject: Subject) -> list[Check]:
             check_split_batch,
             check_device,
             check_saved_state,
+            check_own_weights,
         ],
     )
 
@@ -171,3 +174,14 @@ def check_saved_state(subject: Subject) -> str:
         return [penalty(make_example_context(SmoothDiscriminator(), seed=index)).detach()]
 
     return gradients.require_saved_state(lambda seed: gradients.to_float64(subject.build(seed)), call)
+
+
+def check_own_weights(subject: Subject) -> str:
+    """Weights that the penalty uses are in its module, or in the discriminator."""
+    network = SmoothDiscriminator()
+    penalty: Penalty = gradients.to_float64(subject.build())
+    values = [penalty(make_example_context(network)) for _ in range(2)]
+    # A point at which the penalty differentiates is a leaf too, but a new one in each call.
+    first, second = (outside_weights(penalty, value, list(network.parameters())) for value in values)
+    require_none_outside([weight for weight in first if any(weight is other for other in second)])
+    return "none outside of a module"

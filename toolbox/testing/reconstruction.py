@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
-from toolbox.models.component_calls import outside_weights
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
-from toolbox.testing.common import require_deterministic
+from toolbox.testing.common import require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject, join_names
 
@@ -217,12 +216,7 @@ def check_own_weights(case: LossCase) -> str:
     """Report whether the loss has weights of its own that are trained; all of them must be in a module."""
     loss: Any = case.subject.component
     restored, truth, mask = case.inputs()
-    outside = outside_weights(loss, loss(restored, truth, mask), [restored])
-    require(
-        not outside,
-        "it has weights outside of a torch.nn.Module, which nothing trains and no checkpoint has; make it a Module "
-        "that has them, or call requires_grad_(False)",
-    )
+    require_own_weights(loss, [loss(restored, truth, mask)], [restored])
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]
     if trainable:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.errors import UsageError, WeightsError, one_line
 from toolbox.evaluation.metrics import Score
+from toolbox.hooks import blame
 from toolbox.models import weight_file
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights, RunSummary
@@ -52,6 +54,9 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
         )
     if recorded is None or changed:
         loss_before = loss_before_training(run, next(run.validation_batches()))
+        if not math.isfinite(loss_before):
+            fault = "gives values that are not finite in eval mode, before the first step"
+            raise blame.wrong_result(run.plan.generator.entry, run.plan.generator.spec.build, fault)
         baselines = validate.baseline_scores(run.validation_batches()) if run.state.restores else {}
         if collectives.is_main_process():
             best = None if changed else _best_of_file(run, progress)

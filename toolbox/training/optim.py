@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from toolbox.distributed.torch_patches import step_schedule
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
+from toolbox.models.component_calls import WatchedComponent
 
 # Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
 NORM_EPS = 1e-6
@@ -35,6 +36,7 @@ class NetworkState:
         warmup_steps: the number of training steps in which the learning rate rises to that of the schedule; 0 for none.
         clip_norm: the largest norm of the gradients; None for no limit.
         losses: the losses whose own weights this optimizer trains too.
+        watch: the component that the optimizer is.
     """
 
     network: nn.Module
@@ -44,6 +46,7 @@ class NetworkState:
     warmup_steps: int = 0
     clip_norm: float | None = None
     losses: tuple[nn.Module, ...] = ()
+    watch: WatchedComponent = field(default_factory=WatchedComponent)
 
     def weights(self) -> list[nn.Parameter]:
         """Return the weights that the optimizer trains."""
@@ -106,6 +109,7 @@ def build_network_state(
         warmup_steps=cast(ScheduleOptions, schedule.options).warmup_steps or 0,
         clip_norm=options.clip_norm,
         losses=tuple(losses),
+        watch=WatchedComponent(entry=bound.attached["optimizer"].entry),
     )
 
 

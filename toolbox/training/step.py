@@ -18,6 +18,7 @@ from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
+from toolbox.hooks.isolated_call import call_watched
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.optim import NetworkState
 from toolbox.training.state import TrainState
@@ -156,7 +157,14 @@ def take_step(
 def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finite: Tensor) -> None:
     """Step the optimizers; UsageError if one can't update the shards of a network."""
     try:
-        step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
+        if accelerator.scaler is not None:  # all of them share its scale
+            step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
+            return
+        for trained in updated:
+            trained.watch.calls += 1
+            is_first = trained.watch.calls == 1
+            arguments = (accelerator, [trained.optimizer], not_finite)
+            call_watched(trained.watch.entry, is_first, step_optimizers, *arguments)
     except Exception as error:  # what torch raises for an operation that shards don't have is of many types
         if isinstance(error, torch.OutOfMemoryError) or not any(fsdp.is_sharded(each.network) for each in updated):
             raise
@@ -185,7 +193,9 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
             context.gradients_complete(name)
     if not context.terms or not context.gradient_sums:
         missing = "records no term" if not context.terms else "leaves no gradients"
-        raise PluginError(f"The training step {missing}, so nothing can be trained. See docs/hooks/steps.md.")
+        entry = context.state.step_watch.entry
+        name = "The training step" if entry is None else blame.title(entry)
+        raise PluginError(f"{name} {missing}, so nothing can be trained. See docs/hooks/steps.md.")
 
 
 def clip_gradients(context: StepContext, not_finite: Tensor) -> Tensor:

@@ -39,9 +39,7 @@ GENERATORS = [
         check="size multiple",
         words="generator(image, mask)",
     ),
-    Rig(
-        what="a function", spec=generator(lambda: lambda x, m: x), check="size multiple", words="not a torch.nn.Module"
-    ),
+    Rig(what="a function", spec=generator(lambda: lambda x, m: x), check="build", words="not a torch.nn.Module"),
     Rig(
         what="one of the batch",
         spec=rigged_generator(lambda s, f, x, m: f(x, m)[:1]),
@@ -130,6 +128,15 @@ GENERATORS = [
         spec=rigged_generator(lambda s, f, x, m: f(x, m) * s.hidden, attributes(hidden=lambda: float(torch.rand(())))),
         check="saved weights",
         words="keep all state in parameters and buffers",
+    ),
+    Rig(
+        what="a layer beside the module",
+        spec=rigged_generator(
+            lambda s, f, x, m: torch.sigmoid(f(x, m) * s.hidden[0]),
+            attributes(hidden=lambda: (torch.ones((), requires_grad=True),)),
+        ),
+        check="own weights",
+        words="outside of a torch.nn.Module",
     ),
     Rig(
         what="weights drawn by numpy",

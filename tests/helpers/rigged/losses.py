@@ -167,6 +167,7 @@ ADVERSARIAL = [
         check="scalar terms",
         words="must return two scalars",
         also=(
+            "own weights",
             "finite values",
             "inputs unchanged",
             "discriminator gradient",

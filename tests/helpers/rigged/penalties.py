@@ -11,6 +11,13 @@ def _from_global_numbers(context):
     return r1(context) * torch.rand(()).item()
 
 
+WEIGHT = torch.ones((), requires_grad=True)
+
+
+def _weighted(context):
+    return WEIGHT * r1(context)
+
+
 def _root(context):
     gradient = slope(context, context.real.detach().requires_grad_())
     return gradient.square().flatten(1).sum(1).sqrt().mean()
@@ -76,6 +83,12 @@ PENALTIES = [
         spec=rigged_penalty(lambda j: r1(j) + 0 * (torch.ones(2, 1, 1, 1) * j.real).sum()),
         check="device",
         words="device=x.device",
+    ),
+    Rig(
+        what="a weight in a closure",
+        spec=rigged_penalty(_weighted),
+        check="own weights",
+        words="outside of a torch.nn.Module",
     ),
     Rig(
         what="memory in an attribute",
