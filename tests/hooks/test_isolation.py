@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import subprocess
@@ -10,8 +11,10 @@ import sys
 import warnings
 
 import pytest
+import rich.console
 from catalogs import plugin, registries
 from commands import invoke, plugin_status, run_python
+from rich.progress import Progress
 
 from toolbox import LossSpec
 from toolbox.config.binding import bind_component
@@ -51,6 +54,17 @@ def test_what_a_plugin_prints_goes_to_stderr(tmp_path, capfd):
     assert out == ""
     for words in ("python at import", "a C library at import", "a child process", "python in a hook", "in build"):
         assert words in err
+
+
+def test_what_a_component_prints_is_shown_above_a_progress_bar():
+    terminal = io.StringIO()
+    console = rich.console.Console(file=terminal, force_terminal=True, width=60)
+    with component_output_to_stderr(), Progress(console=console, redirect_stdout=False) as bars:
+        bars.add_task("training", total=3)
+        bars.refresh()
+        blame.call(None, print, "hello")
+    shown = terminal.getvalue().split("hello")
+    assert len(shown) == 2 and shown[0].endswith("\x1b[2K")  # the line of the bar was erased before
 
 
 def test_what_a_component_prints_in_a_call_goes_to_stderr(capsys):

@@ -50,15 +50,17 @@ calls = threading.local()
 
 
 class PluginStdout:
-    """A stand-in for sys.stdout that writes to stderr while a component is called in this thread."""
+    """A stand-in for sys.stdout that writes to sys.stderr while a component is called in this thread.
 
-    def __init__(self, stdout: Any, stderr: Any) -> None:  # noqa: ANN401 - any text streams
+    A progress bar replaces sys.stderr while it is shown, so that lines are printed above it.
+    """
+
+    def __init__(self, stdout: Any) -> None:  # noqa: ANN401 - any text stream
         self.stdout = stdout
-        self.stderr = stderr
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return the attribute of the stream that is in use."""
-        return getattr(self.stderr if getattr(calls, "depth", 0) else self.stdout, name)
+        return getattr(sys.stderr if getattr(calls, "depth", 0) else self.stdout, name)
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def component_output_to_stderr() -> Iterator[None]:
         yield
         return
     with _own_descriptor(stdout) as own:
-        sys.stdout = PluginStdout(own, sys.stderr)  # type: ignore[assignment]
+        sys.stdout = PluginStdout(own)  # type: ignore[assignment]
         try:
             yield
         finally:
