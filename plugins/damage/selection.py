@@ -64,7 +64,9 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
     maps = {kind: probabilities[KINDS.index(kind)] for kind in kinds}
     mask = _total(maps) >= threshold_of(sensitivity, THRESHOLD)
     _, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    labels, count, area = groups[mask], len(stats), stats[:, cv2.CC_STAT_AREA]
+    labels, count = groups[mask], len(stats)
+    stats[0] = np.maximum(stats[0], 1)  # the background, which counts nowhere, has no pixels if all of them are damaged
+    area = stats[:, cv2.CC_STAT_AREA]
     inside = {kind: probability[mask] for kind, probability in maps.items()}
     sums = {kind: np.bincount(labels, values, count) for kind, values in inside.items()}
     mean = _total(sums) / area

@@ -143,6 +143,60 @@ def test_no_path_and_no_name_gives_a_traceback(name, surroundings):
         run(arguments)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["restore", "pipe.png", "-o", "out"],
+        ["restore", "photo.png", "-o", "out", "--mask", "pipe.png"],
+        ["restore", "photo.png", "-o", "out", "--hints", "pipe.png"],
+        ["restore", "/dev/full", "-o", "out"],
+        ["mask", "pipe.png", "-o", "out"],
+        ["score", "pipe.png", "folder"],
+        ["score", "pipe.png", "--check", "pictures"],
+        ["doctor", "--photo", "pipe.png"],
+    ],
+    ids=" ".join,
+)
+def test_a_pipe_or_a_device_is_named_and_not_waited_for(words, surroundings):
+    Path("pictures").mkdir()
+    io.write_png("pictures/photo.png", gray(32, 32))
+    result = run(words)
+    assert result.exit_code in (1, 3) and "is not a plain file" in result.output
+
+
+DEEP_JSON = "[" * 100_000
+
+
+@pytest.mark.parametrize("words", [["runs", "."], ["report", "run"], ["compare", "run", "run"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["run.json", "summary.json"])
+def test_json_that_is_nested_too_deeply_counts_as_damaged(words, name, surroundings):
+    Path("run").mkdir()
+    for file, text in {"recipe.toml": "", "run.json": "{}", name: DEEP_JSON}.items():
+        Path("run", file).write_text(text, "utf-8")
+    run(words)
+
+
+def test_a_report_of_results_that_is_nested_too_deeply_is_no_report(surroundings):
+    Path("folder/report.json").write_text(DEEP_JSON, "utf-8")
+    assert run(["restore", "photo.png", "-o", "folder"]).exit_code == 0
+    Path("folder/report.json").write_text(DEEP_JSON, "utf-8")
+    assert run(["report", "folder"]).exit_code == 1
+
+
+def test_a_number_with_too_many_digits_is_a_fault_of_a_recipe(surroundings):
+    Path("long.toml").write_text(f"seed = {'9' * 5000}", "utf-8")
+    assert "it has a number with too many digits" in run(["recipe", "validate", "long.toml"]).output
+    assert run(["recipe", "show", "default", "--set", f"seed={'9' * 5000}"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "caf\n.png"])
+def test_a_name_that_a_zip_can_not_hold_is_refused_before_the_work(name, surroundings):
+    io.write_png(name, gray(32, 32))
+    result = run(["restore", name, "-o", "out", "--zip", "submission.zip"])
+    assert result.exit_code == 1 and "can't be in a submission by this name; rename it." in result.output
+    assert not Path("out").exists()
+
+
 def test_no_empty_path_is_the_working_folder(surroundings):
     for words, command in COMMANDS.values():
         for param in command.params:

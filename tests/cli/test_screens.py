@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def test_a_full_disk_below_stdout_does_not_end_a_batch(album, monkeypatch, after
     code, errors = run_on(monkeypatch, stdout, "restore", album, "-o", "out", "--mask", "none", *flags)
     assert code == 1 and errors.splitlines()[-1] == "toolbox: the output can't be written: No space left on device"
     assert "Traceback" not in errors and read_report(Path("out"))["restored"] == 3
+
+
+@pytest.mark.parametrize("streams", [{2}, {1, 2}, {0, 1, 2}])
+def test_a_stream_that_is_closed_from_the_start_does_not_end_a_batch(album, streams):
+    def close():
+        for descriptor in streams:
+            os.close(descriptor)
+
+    command = [sys.executable, "-P", "-m", "toolbox", "restore", str(album), "-o", "out", "--preview"]
+    done = subprocess.run(command, preexec_fn=close, check=False)  # noqa: PLW1509 - this process has no threads
+    assert done.returncode == 0 and read_report(Path("out"))["preview"] == 3
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "--help"]])
+def test_help_that_can_not_be_written_is_one_line(monkeypatch, words):
+    code, errors = run_on(monkeypatch, BadStream(OSError(28, "No space left on device")), *words)
+    assert code == 1 and len(errors.splitlines()) == 1 and "No space left on device" in errors
 
 
 def test_a_closed_pipe_does_not_end_a_batch(album, monkeypatch):

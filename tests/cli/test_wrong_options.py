@@ -27,6 +27,12 @@ def test_no_option_of_doctor_is_ignored(photo, words, message):
     assert message in invoke_error("doctor", *[word.format(photo=photo) for word in words])
 
 
+@pytest.mark.parametrize("option", ["--zip=a.zip", "--report", "--before-after", "--provenance", "--variants=2"])
+def test_a_preview_has_none_of_what_is_written_beside_results(photo, tmp_path, option):
+    error = invoke_error("restore", photo, "-o", tmp_path / "out", "--preview", option)
+    assert f"{option.partition('=')[0]} and --preview can't be combined" in error
+
+
 @pytest.mark.parametrize("option", ["--hints", "--palette"])
 def test_a_folder_in_the_place_of_a_file_is_named(photo, tmp_path, option):
     error = invoke_error("restore", photo, "-o", tmp_path / "out", option, tmp_path)

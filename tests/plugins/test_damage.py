@@ -136,6 +136,11 @@ def test_a_weak_group_counts_only_with_a_certain_pixel():
     assert selection.select(found, KINDS, 1.0).sum() == 14 and not selection.select(found, KINDS, 0.0).any()
 
 
+def test_a_picture_that_is_damaged_everywhere_gives_no_warning():
+    with np.errstate(all="raise"):
+        assert selection.select(np.full((len(KINDS), 8, 8), 0.9 / len(KINDS), np.float32), KINDS, 1.0).shape == (8, 8)
+
+
 def test_a_weak_line_counts_where_other_damage_is_certain():
     """A print with one scratch probably has more; a sound photograph with one doubtful line has none."""
     found = np.zeros((5, 40, 40), np.float32)

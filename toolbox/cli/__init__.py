@@ -58,8 +58,19 @@ class Commands(click.Group):
 
     def main(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - those of click
         """Run the program."""
+        screen.open_missing_streams()
         screen.escape_unprintable()
         return super().main(*arguments, **options)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401 - those of click
+        """Read the options. --help and --version print here; if that fails, say so on stderr, with exit code 1."""
+        try:
+            return super().make_context(*arguments, **options)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            screen.add_failure(error)
+            raise click.exceptions.Exit(_report_failure()) from None
 
     def invoke(self, context: click.Context) -> object:
         """Run the command. If its output could not be written, say so on stderr, with exit code 1."""
@@ -68,12 +79,8 @@ class Commands(click.Group):
             result = self._invoke(context)
         except click.exceptions.Exit as stopped:
             result, code = None, stopped.exit_code
-        failure = screen.take_failure()
-        # A reader that has closed the pipe (head, less) needs no more output.
-        if failure is not None and not isinstance(failure, BrokenPipeError):
-            screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
-            screen.take_failure()  # stderr may fail too
-            code = code or 1
+        failed = _report_failure()
+        code = code or failed or None
         if code is not None:
             context.exit(code)
         return result
@@ -133,6 +140,17 @@ class Commands(click.Group):
                 traceback.print_exception(error)
             print_error(explained)
             context.exit(explained.exit_code)
+
+
+def _report_failure() -> int:
+    """If output could not be written, say so on stderr; return the exit code, 1 or 0."""
+    failure = screen.take_failure()
+    # A reader that has closed the pipe (head, less) needs no more output.
+    if failure is None or isinstance(failure, BrokenPipeError):
+        return 0
+    screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
+    screen.take_failure()  # stderr may fail too
+    return 1
 
 
 def _show_warning(show: Callable[..., None]) -> Callable[..., None]:

@@ -19,6 +19,7 @@ def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
     """Raise UsageError before the work if the zip or the report can't be written after it."""
     extras = {"--zip": arguments.archive is not None, "--report": arguments.report}
     beside = {"--before-after": arguments.before_after, "--provenance": arguments.provenance}
+    beside["--variants"] = arguments.variants is not None
     for option, is_chosen in (extras | beside).items():
         if is_chosen and arguments.preview:
             raise UsageError(f"{option} and --preview can't be combined: a preview has no results; leave one out.")

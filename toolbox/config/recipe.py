@@ -132,6 +132,8 @@ def parse(text: str, origin: str) -> Tree:
         return _with_new_names(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{origin} is not valid TOML: {error}") from error
+    except ValueError as error:  # Python reads no integer of more than 4,300 digits
+        raise UsageError(f"{origin} is not valid TOML: it has a number with too many digits") from error
     except RecursionError as error:
         raise UsageError(f"{origin} is not valid TOML: its brackets are nested too deeply") from error
 
@@ -207,5 +209,5 @@ def _parse_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     try:
         table = tomllib.loads(f"value = {text}")
         return table["value"] if len(table) == 1 else text  # a second line would be a second setting
-    except (tomllib.TOMLDecodeError, RecursionError):  # brackets that are nested too deeply are no value of a setting
+    except (ValueError, RecursionError):  # nor are brackets that are nested too deeply, or a number of 4,301 digits
         return text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from toolbox.data.photo_check import Examination, examine
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
 MIN_ITEMS = 2  # one of them for validation
@@ -112,7 +112,7 @@ def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:
 def read_skipped(path: Path) -> dict[str, str]:
     """Return the photographs that a run leaves out, with the reasons; empty if it leaves out none."""
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return {str(name): str(reason) for name, reason in stored.items()} if isinstance(stored, dict) else {}

@@ -25,6 +25,7 @@ import numpy as np
 from toolbox.errors import DataError, OutputError
 from toolbox.utils import files, temporary_files
 from toolbox.utils.image_ref import ImageRef
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
 
 # Raised when the same photographs are stored differently, so that old cache files are not used.
@@ -125,7 +126,7 @@ class DecodedCache:
                     return None
                 self.verified.add(path)
             arrays, position = {}, _aligned(end)
-            for name, shape in json.loads(data[PREFIX.size : end].tobytes()).items():
+            for name, shape in parse_json(data[PREFIX.size : end].tobytes()).items():
                 count = math.prod(shape)
                 arrays[name] = data[position : position + count].view(np.ndarray).reshape(shape)
                 position += _aligned(count)
@@ -175,7 +176,7 @@ def _pack(arrays: Arrays) -> bytes:
 
 def _read_digests(folder: Path) -> dict[str, tuple[int, int, str]]:
     try:
-        stored = json.loads((folder / DIGESTS).read_text("utf-8"))
+        stored = parse_json((folder / DIGESTS).read_text("utf-8"))
         return {path: (int(size), int(time), str(digest)) for path, (size, time, digest) in stored.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -19,6 +19,7 @@ from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
 
 
@@ -188,7 +189,7 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
     key = sha256(json.dumps([near_duplicates.FORMAT_VERSION, stats]).encode()).hexdigest()
     cached = cache_dir() / "scenes" / f"{key}.json"
     try:
-        labels = json.loads(cached.read_text("utf-8"))
+        labels = parse_json(cached.read_text("utf-8"))
         if len(labels) == len(paths):
             return labels
     except (OSError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from toolbox.data.folders import Item
 from toolbox.data.split import DataSplit
 from toolbox.errors import DataError
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 FILE = "split.json"  # in the run folder
 
@@ -193,7 +193,7 @@ def write_record(path: Path, data_split: DataSplit) -> None:
 def read_record(path: Path) -> SplitRecord | None:
     """Return the record of a split, None if there is none (a run of an older version); DataError if it is damaged."""
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = parse_json(path.read_text("utf-8"))
         record = SplitRecord(**{part: dict(stored[part]) for part in SplitRecord().parts()})
     except FileNotFoundError:
         return None

@@ -164,6 +164,7 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
     files.require_readable(path, "PREDICTIONS", "folder or zip")
     if os.path.isdir(path):
         return {stem: _Prediction(name=file.name, path=file) for stem, file in _by_stem(path, left_out).items()}
+    files.require_no_pipe(path)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]

@@ -39,6 +39,7 @@ def check_submission(archive: Path, tests: Path) -> tuple[list[str], int]:
     files.require_readable(archive, "PREDICTIONS", "zip")
     if os.path.isdir(archive):
         raise UsageError(f"{files.printable(archive)} is a folder; a submission is a zip. {zip_remedy(archive)}")
+    files.require_no_pipe(archive)
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [entry.filename for entry in opened.infolist() if not entry.is_dir()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from toolbox.errors import DataError, OutputError
 from toolbox.imaging import io
 from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 FILE = ".masks.json"  # hidden, so that it is not taken for a mask
 
@@ -45,7 +45,7 @@ class MaskRecords:
         self.flags = dict(flags)
         self.records: dict[str, MaskRecord] = {}
         try:
-            stored = json.loads(self.path.read_text("utf-8"))
+            stored = parse_json(self.path.read_text("utf-8"))
             self.records = {str(name): MaskRecord(**record) for name, record in stored.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass

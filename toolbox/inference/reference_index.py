@@ -28,6 +28,7 @@ from toolbox.guidance.photo_index import (
 )
 from toolbox.imaging import io
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
 
 # A folder of more photographs gets an index; the references of a smaller one are all compared.
@@ -127,7 +128,7 @@ class _Cache:
             with safe_open(_cache_path(paths), "numpy") as file:
                 if file.metadata()["format"] != _FORMAT:
                     raise KeyError("format")
-                keys = json.loads(file.metadata()["keys"])
+                keys = parse_json(file.metadata()["keys"])
                 vocabulary, joined, ends = (file.get_tensor(name) for name in ("vocabulary", "words", "ends"))
             words = np.split(joined, ends)[: len(keys)]
             return cls(vocabulary=vocabulary, words=dict(zip(keys, words, strict=True)))

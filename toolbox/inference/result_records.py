@@ -20,6 +20,7 @@ from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
 from toolbox.inference.output_paths import REPORTS, Job
 from toolbox.masks.sources import MaskOptions, mask_file
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 _FileState = list[int] | None
 
@@ -128,7 +129,7 @@ class ResultRecords:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             for line in path.read_text("utf-8").splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
-                    entry = json.loads(line)
+                    entry = parse_json(line)
                     result, replaces = entry.pop("result"), entry.pop("replaces")
                     if _state_of(self._folder / result) not in (None, replaces):
                         records[result] = Record(**entry)
@@ -137,7 +138,7 @@ class ResultRecords:
 
 def _records_of_report(path: Path) -> dict[str, Record]:
     try:
-        entries = json.loads(path.read_text("utf-8")).get("results", {})
+        entries = parse_json(path.read_text("utf-8")).get("results", {})
         return {result: Record(**entry) for result, entry in entries.items()}
     except (OSError, ValueError, TypeError, AttributeError):  # not a report of ours, or damaged: nothing is known
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.models import published, weight_file
 from toolbox.models.weight_file import WeightsHeader
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.run_names import BEST, RECIPE
 
 # The folder of checkpoints in a run folder, and a file of each, which `toolbox.training` writes.
@@ -127,7 +127,7 @@ def _in_checkpoint(folder: Path, network: str) -> StoredWeights:
     is_average = network == "generator" and average.is_file()
     path = average if is_average else folder / f"{network}.safetensors"
     try:
-        digests = json.loads((folder / MANIFEST).read_text("utf-8"))["sha256"]
+        digests = parse_json((folder / MANIFEST).read_text("utf-8"))["sha256"]
         expected = digests.get(path.name)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WeightsError(f"{files.printable(folder)}: its {MANIFEST} can't be read, so it can't be used.") from error

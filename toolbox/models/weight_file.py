@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from toolbox.errors import WeightsError
 from toolbox.utils import files
-from toolbox.utils.json_values import finite_json
+from toolbox.utils.json_values import finite_json, parse_json
 
 # The entry of the safetensors header that holds `WeightsHeader` as JSON.
 KEY = "toolbox"
@@ -60,8 +60,8 @@ def read_header(path: Path) -> WeightsHeader:
         WeightsError: toolbox did not write the file, or it is damaged.
     """
     try:
-        values = json.loads(_header_text(path) or "{}")
-    except (ValueError, RecursionError) as error:
+        values = parse_json(_header_text(path) or "{}")
+    except ValueError as error:
         raise WeightsError(_unreadable(path, error)) from error
     if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
         raise WeightsError(f"{files.printable(path)} is not a weight file of toolbox: its header has no recipe.")

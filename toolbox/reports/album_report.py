@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from toolbox.errors import DataError
 from toolbox.reports.page import figure, format_number, html_page, paragraph, picture_file, section, table
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 RECORD = "report.json"
 REPORT = "report.html"
@@ -26,7 +26,7 @@ def write_album_report(folder: Path) -> Path:
         OutputError: the file can't be written.
     """
     try:
-        record = json.loads((folder / RECORD).read_text("utf-8"))
+        record = parse_json((folder / RECORD).read_text("utf-8"))
         text = album_report(record, files.folder_name(folder))
     except OSError as error:
         raise DataError(f"{folder / RECORD} can't be read: {error.strerror or error}.") from error

@@ -69,7 +69,7 @@ def read_run(folder: Path) -> RunFiles:
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE} and run.json.")
     try:
         recipe = tomllib.loads((folder / RECIPE).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         recipe = {}
     terms: dict[str, list[tuple[float, float]]] = {}
     validations: dict[str, list[tuple[float, float]]] = {}

@@ -5,7 +5,6 @@ Nothing here imports torch, so that a report of a run can be made without it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from toolbox.evaluation.metrics import Score
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 REPORT = "report.html"
 RUN_INFO = "run.json"
@@ -164,8 +164,8 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = parse_json(line)
+            except ValueError:
                 continue
             if _is_record(record):
                 yield {_RENAMED.get(name, name): value for name, value in record.items()}
@@ -218,7 +218,7 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}

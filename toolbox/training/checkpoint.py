@@ -6,7 +6,6 @@ file. An old checkpoint is deleted only after a newer one is complete.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -35,6 +34,7 @@ from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 STATE = "state.json"
 MAX_CHECKPOINTS = 2
@@ -154,7 +154,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
 def find_damage(saved: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None."""
     try:
-        manifest = json.loads((saved / MANIFEST).read_text("utf-8"))
+        manifest = parse_json((saved / MANIFEST).read_text("utf-8"))
         for name, digest in manifest["sha256"].items():
             if not (saved / name).is_file():
                 return f"{name} is missing"
@@ -215,7 +215,7 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
         if not path.is_file():
             raise WeightsError(f"{saved} has no {path.name}: it belongs to another recipe.")
         load_network(path, module)
-    values = json.loads((saved / STATE).read_text("utf-8"))
+    values = parse_json((saved / STATE).read_text("utf-8"))
     progress = values["progress"]
     ended = {"epoch": progress["epoch"], "step": progress["step"]}
     for name, trained in state.networks().items():

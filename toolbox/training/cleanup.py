@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from toolbox.reports import run_records
 from toolbox.reports.run_report import shown_previews
 from toolbox.training import checkpoint, run_dir
 from toolbox.utils import files, locks, temporary_files
+from toolbox.utils.json_values import parse_json
 
 _PREVIEW = re.compile(r"epoch-\d+\.png")
 # The files of a checkpoint, where its manifest can't be read.
@@ -102,7 +102,7 @@ def _checkpoints(folder: Path, run: Path) -> Iterator[Leftover]:
 def _checkpoint_files(path: Path) -> tuple[Path, ...] | None:
     """Return the files of a checkpoint, the manifest first; None if the folder holds anything else."""
     try:
-        known = {MANIFEST, *json.loads((path / MANIFEST).read_text("utf-8"))["sha256"]}
+        known = {MANIFEST, *parse_json((path / MANIFEST).read_text("utf-8"))["sha256"]}
     except (OSError, ValueError, KeyError, TypeError):
         known = None
     # Without its manifest a checkpoint is not one any more, so an interrupted deletion leaves no incomplete checkpoint.

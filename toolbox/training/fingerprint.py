@@ -6,7 +6,6 @@ Checkpoints record it.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.distributed import collectives
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 # The packages that compute pictures, networks or their updates. The number of data workers changes no bit.
@@ -80,7 +80,7 @@ def _code_digest(module: str) -> str:
 
 def read_fingerprint(saved: Path) -> Fingerprint:
     """Return the environment in which a checkpoint was written; empty if it was not recorded yet."""
-    state: dict[str, Any] = json.loads((saved / "state.json").read_text("utf-8"))
+    state: dict[str, Any] = parse_json((saved / "state.json").read_text("utf-8"))
     return with_current_names(state.get("conditions", {}))
 
 

@@ -30,6 +30,7 @@ from toolbox.training.fingerprint import device_name
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_context import discriminate
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
 from toolbox.utils.processor import processor_name
 
@@ -198,7 +199,7 @@ def _cache_path(settings: Settings, state: TrainState, accelerator: Accelerator,
 
 def _read(path: Path) -> MemoryFormatChoice | None:
     try:
-        stored = json.loads(path.read_text("utf-8"))
+        stored = parse_json(path.read_text("utf-8"))
         name, seconds = stored["memory_format"], stored["seconds"]
         if name in MEMORY_FORMATS:
             return MemoryFormatChoice(name=name, seconds={key: float(value) for key, value in seconds.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from toolbox.training.fingerprint import fingerprint, with_current_names
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepTerms
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 BATCH = "batch.safetensors"
 STEP_INFO = "step.json"
@@ -106,7 +106,7 @@ def save_step_folder(
 def read_step_folder(folder: Path) -> dict[str, Any]:
     """Return the information about a step in its folder; UsageError if it is not such a folder."""
     try:
-        info = json.loads((folder / STEP_INFO).read_text("utf-8"))
+        info = parse_json((folder / STEP_INFO).read_text("utf-8"))
         return info | {"conditions": with_current_names(info["conditions"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         denied = " (no permission)" if isinstance(error, PermissionError) else ""

@@ -60,6 +60,12 @@ def require_readable(path: Path, option: str = "", kind: str = "file or folder")
         raise UsageError(f"{name} is not a path: {error}.") from error
 
 
+def require_no_pipe(path: str | Path) -> None:
+    """Raise DataError if a path is a pipe or a device: reading it may never end."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise DataError(f"{printable(path)} is not a plain file")
+
+
 def folder_name(folder: Path) -> str:
     """Return the printable name of a folder; for ``.`` and for a link, the name of the real folder."""
     return printable(os.path.basename(os.path.realpath(folder)))

@@ -1,10 +1,19 @@
-"""Numbers that a float and JSON can represent."""
+"""JSON texts, and numbers that a float and JSON can represent."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of a JSON text; ValueError if it is no JSON, also if its brackets are nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
 
 
 def is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type

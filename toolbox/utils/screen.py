@@ -21,8 +21,27 @@ def echo(text: str, *, err: bool = False) -> None:
     try:
         click.echo(text, err=err)
     except OSError as error:
-        _failures.append(error)
-        _silence(sys.stderr if err else sys.stdout)
+        add_failure(error, err=err)
+
+
+def add_failure(error: OSError, *, err: bool = False) -> None:
+    """Record that stdout, or stderr, could not be written, and discard what is written to it from now on."""
+    _failures.append(error)
+    _silence(sys.stderr if err else sys.stdout)
+
+
+def open_missing_streams() -> None:
+    """Open the null device for each standard stream that the program was started without, as by ``2>&-``.
+
+    Otherwise the next file that is opened would get the descriptor, and what libraries print would land in it.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free descriptor is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, closefd=False))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

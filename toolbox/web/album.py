@@ -5,7 +5,6 @@ The server chooses every path. A name from outside is kept as text and is never 
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import threading
@@ -27,6 +26,7 @@ from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo_mask import find_mask
 from toolbox.masks.sources import MaskOptions, check_mask_size
 from toolbox.utils import files
+from toolbox.utils.json_values import parse_json
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
@@ -284,7 +284,7 @@ def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
     """Yield the photographs that an earlier server kept; what was not finished is new again."""
     for path in sorted(folder.glob(f"*/{_RECORD}")):
         try:
-            record = json.loads(path.read_text("utf-8"))
+            record = parse_json(path.read_text("utf-8"))
             entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"])})
         except (OSError, ValueError, TypeError, KeyError, ToolboxError):
             continue  # not written by this version

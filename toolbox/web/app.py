@@ -272,6 +272,8 @@ async def _body(request: Request, limit: int) -> bytes:
         async for chunk in request.stream():
             data += chunk
             if len(data) > limit:
+                if limit < 1 << 20:
+                    raise HTTPException(413, f"The request has more than {limit} bytes.")
                 raise HTTPException(413, f"The file has more than {limit >> 20} MB.")
     except ClientDisconnect:
         raise HTTPException(400, "The connection ended before the end of the file.") from None
