@@ -119,7 +119,7 @@ def unknown_name(kind: str, name: str, choices: Iterable[str], see: str = "") ->
         choices: all known names.
         see: a command that lists them, or an empty string.
     """
-    known = sorted(choices)
+    known, name = sorted(choices), str(name)  # from Python, it may be anything
     listed = ", ".join(known) if known else "none"
     tail = f" See `{see}`." if see else ""
     return f"{kind.capitalize()} '{name}' is not known.{did_you_mean(name, known)} Known: {listed}.{tail}"

@@ -19,7 +19,7 @@ from toolbox.cli.restore_options import Arguments, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
-from toolbox.utils.limits import MAX_PIXELS, MAX_SATURATION, MIN_TILE
+from toolbox.utils.limits import MAX_GROW, MAX_PIXELS, MAX_SATURATION, MIN_TILE
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -111,7 +111,7 @@ class Batch:
 )
 @click.option("--repair", is_flag=True, help="Also find scratches, folds, dust, stains and torn parts, and fill them.")
 @damage_options
-@click.option("--grow", type=click.IntRange(0, 200), default=0, help="Widen the lost region by this many pixels.")
+@click.option("--grow", type=click.IntRange(0, MAX_GROW), default=0, help="Widen the lost region by this many pixels.")
 @click.option(
     "--keep",
     type=click.Choice(["auto", "luma", "rgb", "none"]),
@@ -294,7 +294,7 @@ def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
         device=arguments.device,
         tile=arguments.tile,
         saturation=arguments.saturation,
-        fill=arguments.fill or default_fill(arguments.weights),
+        fill=default_fill(arguments.weights) if arguments.fill is None else arguments.fill,
         post=arguments.post or None,
         catalog=catalog,
     )

@@ -111,7 +111,11 @@ def read_mask(
         DataError: as `decode` does.
         UndecidedMaskError: it can be read in several ways.
     """
-    photo = read(path, max_pixels=max_pixels)
+    return lost_pixels(read(path, max_pixels=max_pixels), files.printable(path), meaning)
+
+
+def lost_pixels(photo: Photo, name: str, meaning: mask_meaning.MaskMeaning = "auto") -> np.ndarray:
+    """Return what a decoded mask marks as lost, (H, W) bool; errors as `read_mask`, about `name`."""
     alpha = None if photo.alpha is None else to_8bit(photo.alpha)
     # Some programs write masks of 16 bits with the levels 0 to 255, or 0 and 1.
     is_short = photo.pixels.max() < 256
@@ -120,9 +124,9 @@ def read_mask(
     try:
         return mask_meaning.lost_pixels(pixels, alpha, meaning)
     except mask_meaning.UndecidedMaskError as error:
-        raise mask_meaning.UndecidedMaskError(f"{files.printable(path)} {error}", error.readings) from error
+        raise mask_meaning.UndecidedMaskError(f"{name} {error}", error.readings) from error
     except DataError as error:
-        raise DataError(f"{files.printable(path)} {error}") from error
+        raise DataError(f"{name} {error}") from error
 
 
 def to_rgb8(photo: Photo) -> np.ndarray:

@@ -6,32 +6,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from toolbox.errors import UsageError
-from toolbox.guidance.guide import References
 from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
+from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.imaging.pixels import as_rgb
 from toolbox.inference.damage import lift_damage
 from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
+from toolbox.inference.hint_files import as_hints
 from toolbox.inference.loading import load_restorer
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import choose_keep, restore_pixels
-from toolbox.inference.photo_arrays import PhotoLike, as_mask, as_photo, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo, as_reference, photo_array
 from toolbox.inference.photo_mask import add_damage, add_detected
 from toolbox.inference.print_correction import correct_photo, find_corners
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
-from toolbox.masks.sources import MaskOptions, grow_mask, mask_from_options, parse_color
+from toolbox.masks.sources import (
+    MaskOptions,
+    check_not_inverted,
+    check_share,
+    grow_mask,
+    mask_from_options,
+    parse_color,
+)
 from toolbox.prints.corrections import DIAGNOSED, Corrections, crop_photo
 from toolbox.prints.sheet import cut_sheet
+from toolbox.utils.limits import MAX_GROW
 
 
 def restore(
@@ -43,10 +52,12 @@ def restore(
     tone: Literal["colour", "keep"] = "colour",
     color: str | None = None,
     tolerance: int = 12,
+    mask_means: MaskMeaning = "auto",
+    allow_large: bool = False,
     grow: int = 0,
     repair: bool | Mapping[str, object] = False,
-    reference: References | None = None,
-    hints: np.ndarray | None = None,
+    reference: ReferencesLike | None = None,
+    hints: PhotoLike | None = None,
     palette: PhotoLike | None = None,
     detector: str | None = None,
     fill: str | None = None,
@@ -72,11 +83,16 @@ def restore(
         tone: give a sepia photo colours, or keep its tone.
         color: the colour that marks lost pixels, such as "#ffffff".
         tolerance: how much each channel may differ from `color`.
+        mask_means: what is lost in a mask that is a path or a PIL image: "painted", "transparent" or "white"; "auto":
+            white, or what its transparency shows.
+        allow_large: whether a mask is accepted that looks inverted, or a lost region of over 60 % of the photograph.
         grow: widen the lost region by this many pixels.
         repair: whether scratches, folds, dust, stains and torn parts are found and filled too; or the params of the
             detector, as ``{"kinds": ["scratch"], "sensitivity": 0.7}``.
-        reference: a second photograph of the same scene, or several, as an array; see `toolbox.load_restorer`.
-        hints: strokes of colour on a transparent layer, as an array (H, W, 4); see `toolbox.load_restorer`.
+        reference: a second photograph of the same scene, or several, in any of these forms; see
+            `toolbox.load_restorer`.
+        hints: strokes of colour on a transparent layer, a path, a PIL image or an array (H, W, 4); see
+            `toolbox.load_restorer`.
         palette: a photograph of another scene; similar parts get its colours; a path, a PIL image or an array.
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
@@ -104,10 +120,18 @@ def restore(
         raise UsageError(f"keep is '{keep}'; it must be auto or one of {', '.join(KEEP_MODES)}.")
     if tone not in ("colour", "keep"):
         raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
+    if mask_means not in get_args(MaskMeaning):
+        raise UsageError(f"mask_means is '{mask_means}'; it must be one of {', '.join(get_args(MaskMeaning))}.")
+    _check_whole("tolerance", tolerance, 255)
+    _check_whole("grow", grow, MAX_GROW)
+    if not isinstance(auto, bool):
+        raise UsageError(f"auto is {auto!r}; it must be True or False.")
     decoded = as_photo(photo)
     corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
     diagnosed = frozenset(name for name in DIAGNOSED if auto and getattr(corrections, name) in (0, "none"))
     rgb = io.to_rgb8(decoded)
+    reference = as_reference(reference)
+    hints = None if hints is None else as_hints(hints, rgb.shape[:2])
     finds = isinstance(mask, str) and mask == "auto"
     options = MaskOptions(
         color=None if color is None else parse_color(color),
@@ -116,11 +140,14 @@ def restore(
         detector=_detector(detector, weights),
         repair=_repair(repair, weights),
         grow=grow,
+        allow_large=allow_large,
     )
     unnamed = Path("the photo")
     marked = mask_from_options(decoded, rgb, options, path=unnamed, relative_path=unnamed)
     if not (isinstance(mask, str) and mask in ("auto", "none")):
-        marked = marked | as_mask(mask, rgb.shape[:2])
+        given = as_mask(mask, rgb.shape[:2], mask_means)
+        check_not_inverted(given, "the mask", options)
+        marked = marked | given
     corners = find_corners(decoded, corrections, diagnosed)
     if corners is not None:
         decoded, marked = crop_photo(decoded, corners), cut_sheet(marked, corners)
@@ -128,6 +155,7 @@ def restore(
         hints = None if hints is None else cut_sheet(hints, corners, exact=True)
     toning, lost = add_detected(rgb, grow_mask(marked, grow), options)
     toning, lost, damage = add_damage(rgb, toning, lost, options)
+    check_share(lost, options)
     if damage is not None:
         pixels, lost = lift_damage(decoded.pixels, damage)
         decoded = replace(decoded, pixels=pixels)
@@ -143,16 +171,21 @@ def restore(
     if (chosen == "rgb" or keeps_tone) and not lost.any():
         pixels = as_rgb(decoded.pixels)
     else:
-        restorer = (
-            weights
-            if isinstance(weights, Restorer)
-            else load_restorer(weights, device=device, tile=tile, fill=fill or default_fill(weights), post=post)
-        )
+        if isinstance(weights, Restorer):
+            restorer = weights
+        else:
+            filler = default_fill(weights) if fill is None else fill
+            restorer = load_restorer(weights, device=device, tile=tile, fill=filler, post=post)
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         colors = None if palette is None else photo_array(palette)
         tone_kept = toning if keeps_tone else None
         pixels = restore_pixels(decoded, lost, chosen, restorer, tone_kept, reference, hints, colors).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
+
+
+def _check_whole(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number from 0 to {most}.")
 
 
 def _detector(name: str | None, weights: str | PathLike[str] | Restorer) -> LoadedDetector:

@@ -52,6 +52,8 @@ def damage_detector(repair: bool | Mapping[str, object], catalog: Catalog) -> Lo
     """Return the detector of damage for the argument `repair`: False, True, or the params of the detector."""
     if repair is False:
         return None
+    if repair is not True and not isinstance(repair, Mapping):
+        raise UsageError(f"repair is {repair!r}; it must be True, False, or the params of the detector.")
     params = {} if repair is True else repair
     known = damage_kinds(catalog)
     for kind in cast(Iterable[str], params.get("kinds", ())):

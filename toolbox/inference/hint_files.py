@@ -6,11 +6,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from toolbox.errors import DataError
 from toolbox.guidance.hints import opaque
 from toolbox.imaging import io
+from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
+from toolbox.inference.photo_arrays import PhotoLike, as_photo
 from toolbox.utils import files
 
 
@@ -25,8 +28,18 @@ def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PI
     Raises:
         DataError: it can't be read, has another size, or has no transparency or no stroke.
     """
-    layer = io.read(path, max_pixels=max_pixels)
-    name = files.printable(path)
+    return _strokes(io.read(path, max_pixels=max_pixels), files.printable(path), size)
+
+
+def as_hints(hints: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
+    """Return hints as an array (H, W, 4), an array as it is; errors as those of `read_hints` and `as_photo`."""
+    if isinstance(hints, np.ndarray):
+        return hints
+    name = "the layer of hints" if isinstance(hints, Image.Image) else files.printable(str(hints))
+    return _strokes(as_photo(hints), name, size)
+
+
+def _strokes(layer: Photo, name: str, size: tuple[int, ...]) -> np.ndarray:
     pixels = layer.pixels
     if pixels.shape[:2] != tuple(size):
         raise DataError(

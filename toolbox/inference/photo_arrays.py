@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io as streams
+from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from toolbox.errors import DataError, one_line
+from toolbox.guidance.guide import Reference, References
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
+from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.masks.sources import check_mask_size
 
 PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
+ReferencesLike = PhotoLike | Reference | Iterable[PhotoLike | Reference]
 
 
 def photo_array(photo: PhotoLike) -> np.ndarray:
@@ -45,32 +50,81 @@ def as_photo(photo: PhotoLike) -> Photo:
             raise ValueError(f"the photo is empty: {photo.shape}")
         return Photo(pixels=np.ascontiguousarray(pixels), format="PNG")
     if isinstance(photo, Image.Image):
-        upright = ImageOps.exif_transpose(photo)
-        known = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-        stream = streams.BytesIO()
-        (upright if upright.mode in known else upright.convert("RGB")).save(stream, "PNG")
-        return io.decode(stream.getvalue(), "the image")
+        return _decode_image(photo)
     return io.read(_path(photo, "photo"))
+
+
+def _decode_image(image: Image.Image) -> Photo:
+    """Return a PIL image as a decoded photograph, by way of a PNG: so it is read as the same file would be."""
+    if not image.width or not image.height:
+        raise ValueError(f"the photo is empty: {image.width}x{image.height}")
+    if image.mode == "F":
+        raise ValueError("a PIL image of mode F has no level for white; convert its levels, as in image.convert('L')")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode == "I" or upright.mode.startswith("I;16"):
+            upright = _with_levels(np.asarray(upright))
+        elif upright.mode in ("La", "RGBa", "PA"):
+            upright = upright.convert("LA" if upright.mode == "La" else "RGBA")
+        elif upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
+            upright = upright.convert("RGB")
+        stream = streams.BytesIO()
+        upright.save(stream, "PNG")
+    except OSError as error:  # PIL decodes a file only now
+        raise DataError(f"the image can't be decoded: {one_line(error)}") from error
+    return io.decode(stream.getvalue(), "the image")
+
+
+def _with_levels(values: np.ndarray) -> Image.Image:
+    """Return whole numbers (H, W) as an image of 8 bits, or of 16 if one is over 255: PIL would make those white."""
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ValueError(f"a photo has levels from 0 to 65535, and this image from {values.min()} to {values.max()}")
+    return Image.fromarray(values.astype(np.uint8 if values.max() < 256 and values.dtype != np.uint16 else np.uint16))
 
 
 def _path(value: object, word: str) -> str:
     if not isinstance(value, str | PathLike):
         raise TypeError(f"a {word} is a path, a PIL image or a NumPy array, not a {type(value).__name__}")
+    if not fspath(value):
+        raise ValueError(f"the path of a {word} is empty")
     return fspath(value)
 
 
-def as_mask(mask: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
-    """Return a mask as (H, W) bool; see `toolbox.restore`. Raise DataError if it does not have the size (H, W)."""
+def as_mask(mask: PhotoLike, size: tuple[int, ...], meaning: MaskMeaning = "auto") -> np.ndarray:
+    """Return a mask as (H, W) bool; see `toolbox.restore`.
+
+    Raises:
+        DataError: it does not have the size (H, W), can't be read, or is an image that has several meanings.
+        ValueError: an array of another shape or type.
+        TypeError: it is something else.
+    """
     if isinstance(mask, np.ndarray):
-        flat = drop_single_channel(mask)
-        if flat.ndim != 2 or flat.dtype not in (np.bool_, np.uint8):
+        lost = drop_single_channel(mask)
+        if lost.ndim != 2 or lost.dtype not in (np.bool_, np.uint8):
             raise ValueError(f"a mask is (H, W) or (H, W, 1), bool or uint8, not {mask.shape} {mask.dtype}")
-        # Masks of 0 and 1 are common too; as levels of 255, they would mark nothing.
-        threshold = 128 if flat.dtype == np.uint8 and flat.max(initial=0) > 1 else 1
-        lost = flat if flat.dtype == np.bool_ else flat >= threshold
+        if lost.dtype == np.uint8 and lost.size:
+            lost = io.lost_pixels(Photo(pixels=lost, format="PNG"), "the mask", "white")
     elif isinstance(mask, Image.Image):
-        lost = np.asarray(mask.convert("L")) >= 128
+        lost = io.lost_pixels(as_photo(mask), "the mask", meaning)
     else:
-        lost = io.read_mask(_path(mask, "mask"))
+        lost = io.read_mask(_path(mask, "mask"), meaning=meaning)
     check_mask_size(lost, size)
     return lost
+
+
+def as_reference(references: ReferencesLike | None) -> References | None:
+    """Return references for `toolbox.guidance.guide.as_references`: paths and PIL images become arrays.
+
+    Raises:
+        DataError: the file of a path can't be read.
+        TypeError: it is something else.
+    """
+    if references is None or isinstance(references, np.ndarray | Reference):
+        return references
+    if isinstance(references, str | PathLike | Image.Image):
+        return photo_array(references)
+    if not isinstance(references, Iterable) or isinstance(references, Mapping | bytes):
+        raise TypeError(
+            f"a reference is a path, a PIL image or a NumPy array, or several, not a {type(references).__name__}"
+        )
+    return [one if isinstance(one, np.ndarray | Reference) else photo_array(one) for one in references]

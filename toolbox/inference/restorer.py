@@ -14,15 +14,16 @@ from torch import nn
 
 from toolbox.color import integer_luma
 from toolbox.config.settings import Restoring, Settings
-from toolbox.guidance.guide import Guide, References, make_guide
+from toolbox.guidance.guide import Guide, make_guide
 from toolbox.hooks import blame
 from toolbox.inference.color_classes import ColorPredictor
 from toolbox.inference.damage import find_holes
 from toolbox.inference.fillers import LoadedFiller, fill_view
 from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin, run_guided
+from toolbox.inference.hint_files import as_hints
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.palette import palette_layer
-from toolbox.inference.photo_arrays import PhotoLike, drop_single_channel, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_reference, drop_single_channel, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
@@ -115,8 +116,8 @@ class Restorer:
         image: PhotoLike,
         mask: np.ndarray | None = None,
         *,
-        reference: References | None = None,
-        hints: np.ndarray | None = None,
+        reference: ReferencesLike | None = None,
+        hints: PhotoLike | None = None,
         palette: PhotoLike | None = None,
         saturation: float | None = None,
     ) -> np.ndarray:
@@ -126,10 +127,11 @@ class Restorer:
             image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
                 is not changed.
             mask: (H, W) or (H, W, 1) bool, True where it is lost. None: `default_mask`, and what `repair` finds.
-            reference: a second photograph of the same scene, (H, W, 3) RGB or (H, W) gray, uint8 or uint16, of any
-                size; or several. Colours and lost pixels come from it where its luma agrees with the image's.
-            hints: (H, W, 4) RGBA, uint8 or uint16: strokes of colour, transparent elsewhere. A stroke colours the
-                pixels of similar tone and texture around it, up to the next edge. Only with keep = "luma".
+            reference: a second photograph of the same scene, as `image`, of any size; or several. Colours and lost
+                pixels come from it where its luma agrees with the image's.
+            hints: (H, W, 4) RGBA, uint8 or uint16, a path or a PIL image: strokes of colour, transparent elsewhere. A
+                stroke colours the pixels of similar tone and texture around it, up to the next edge. Only with keep =
+                "luma".
             palette: a photograph of another scene, as `image`, in colour. Similar parts of the image take its colours.
                 Only with keep = "luma", and with weights that predict classes of colours, such as "luma".
             saturation: factor of the predicted colours in this call; None: that of the restorer.
@@ -146,31 +148,29 @@ class Restorer:
             DataError: the file of a path can't be read.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
-        pixels, plane = photo_array(image), None if mask is None else drop_single_channel(np.asarray(mask))
-        colors = None if palette is None else photo_array(palette)
-        return restorer.restore(pixels, plane, reference=reference, hints=hints, palette=colors).pixels
+        return restorer.restore(image, mask, reference=reference, hints=hints, palette=palette).pixels
 
     def restore(
         self,
-        image: np.ndarray,
+        image: PhotoLike,
         mask: np.ndarray | None = None,
         *,
-        reference: References | None = None,
-        hints: np.ndarray | None = None,
-        palette: np.ndarray | None = None,
+        reference: ReferencesLike | None = None,
+        hints: PhotoLike | None = None,
+        palette: PhotoLike | None = None,
     ) -> Restoration:
-        """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`, but arrays."""
+        """Restore one photograph, and record where each pixel comes from; arguments as in `__call__`."""
         return self.restore_prepared(*self.prepare(image, mask, reference, hints, palette))
 
     def variants(
         self,
-        image: np.ndarray,
+        image: PhotoLike,
         mask: np.ndarray | None = None,
         *,
         count: int = 4,
-        reference: References | None = None,
-        hints: np.ndarray | None = None,
-        palette: np.ndarray | None = None,
+        reference: ReferencesLike | None = None,
+        hints: PhotoLike | None = None,
+        palette: PhotoLike | None = None,
     ) -> Iterator[Restoration]:
         """Yield several plausible colourings, one at a time; `count` is 2 to 8. The first is what `restore` returns.
 
@@ -184,19 +184,22 @@ class Restorer:
 
     def prepare(
         self,
-        image: np.ndarray,
+        image: PhotoLike,
         mask: np.ndarray | None = None,
-        reference: References | None = None,
-        hints: np.ndarray | None = None,
-        palette: np.ndarray | None = None,
+        reference: ReferencesLike | None = None,
+        hints: PhotoLike | None = None,
+        palette: PhotoLike | None = None,
     ) -> tuple[PhotoView, Guide | None]:
         """Return what `restore_prepared` takes: the photograph with its mask, and what guides it; see `restore`."""
+        image, mask = photo_array(image), None if mask is None else drop_single_channel(np.asarray(mask))
+        reference = as_reference(reference)
+        hints = None if hints is None else as_hints(hints, image.shape[:2])
         view = make_view(*(find_holes(image, self.detector, self.repair) if mask is None else (image, mask)))
         if reference is None and hints is None and palette is None:
             return view, None
         check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
         luma = view.image if view.image.ndim == 2 else integer_luma(view.image)
-        layer = None if palette is None else palette_layer(palette, self.color_predictor)
+        layer = None if palette is None else palette_layer(photo_array(palette), self.color_predictor)
         return view, make_guide(luma, view.mask, reference, hints, layer)
 
     def restore_prepared(self, view: PhotoView, guide: Guide | None) -> Restoration:

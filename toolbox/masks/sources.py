@@ -77,10 +77,10 @@ class MaskOptions:
 
 def parse_color(text: str) -> tuple[int, int, int]:
     """Return (R, G, B) of "#ffffff"; raise UsageError if it is no such colour."""
-    match = _COLOR.fullmatch(text.strip())
+    match = _COLOR.fullmatch(str(text).strip())
     if match is None:
         raise UsageError(
-            f"--color {files.printable(text)} is not a colour; "
+            f"--color {files.printable(str(text))} is not a colour; "
             "write it as '#ffffff', red, green and blue from 00 to ff."
         )
     red, green, blue = bytes.fromhex(match[1])
@@ -155,14 +155,19 @@ def _read_mask(options: MaskOptions, path: Path, photo: Path, size: tuple[int, .
     check_mask_size(mask, size, name=files.printable(path), photo_name=files.printable(photo))
     if undecided is not None:
         raise RefusedMaskError(str(undecided), undecided.readings)
+    check_not_inverted(mask, files.printable(path), options)
+    return mask
+
+
+def check_not_inverted(mask: np.ndarray, name: str, options: MaskOptions) -> None:
+    """Raise RefusedMaskError if a mask (H, W) bool marks much, and nearly all of the border."""
     share = float(mask.mean())
     if _INVERTED_SHARE < share < 1 and border_share(mask) >= _INVERTED_BORDER and not options.allow_large:
         raise RefusedMaskError(
-            f"{files.printable(path)} looks inverted: it marks {100 * share:.1f} % and nearly all of the border. "
+            f"{name} looks inverted: it marks {100 * share:.1f} % and nearly all of the border. "
             "A mask is white where the photo is lost; invert it, or add --allow-large if this is right",
             {"lost": mask},
         )
-    return mask
 
 
 def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | None) -> Path:

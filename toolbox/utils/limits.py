@@ -10,3 +10,5 @@ MAX_SATURATION = 2
 MIN_TILE = 64
 # Number of plausible colourings of one photograph.
 MIN_VARIANTS, MAX_VARIANTS = 2, 8
+# By how many pixels the lost region can be widened.
+MAX_GROW = 200

@@ -1,0 +1,158 @@
+"""The arguments of `toolbox.restore` and of a restorer: reasonable forms are taken, others are named in one line."""
+
+from __future__ import annotations
+
+import io as streams
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scenes import scene, second_photo, square_hole, tint_restorer
+
+import toolbox
+from toolbox.color import integer_luma
+from toolbox.errors import DataError, UsageError
+from toolbox.imaging import io
+from toolbox.inference.photo_arrays import as_mask, as_photo
+
+SIDE = 96
+GRAY = integer_luma(scene(side=SIDE))
+HOLE = square_hole(SIDE, 30, 50)
+
+
+def restore(photo=GRAY, mask=HOLE, **options):
+    return toolbox.restore(photo, mask, **{"weights": tint_restorer("luma")} | options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("color", 5, "5 is not a colour"),
+        *[("tolerance", value, "tolerance is") for value in (-1, 256, float("nan"), "12", True)],
+        *[("grow", value, "grow is") for value in (-1, 201, 1.5, float("inf"), "2")],
+        *[("repair", value, "repair is") for value in ("yes", 1, None, ["scratch"])],
+        *[("auto", value, "auto is") for value in ("no", None)],
+        ("mask_means", "black", "mask_means is 'black'"),
+        ("detector", 3, "Detector '3' is not known"),
+    ],
+)
+def test_options_of_a_wrong_type_or_range_are_named(option, value, message):
+    with pytest.raises(UsageError, match=message):
+        restore(mask="auto", **{option: value})
+
+
+@pytest.mark.parametrize(("option", "value"), [("fill", ""), ("fill", 3), ("post", [3]), ("device", 0), ("device", "")])
+def test_options_of_the_weights_are_named_too(option, value):
+    with pytest.raises(UsageError, match="is not"):
+        restore(weights="luma", **{option: value})
+
+
+def test_a_device_of_torch_is_a_device():
+    assert toolbox.load_restorer("luma", device=torch.device("cpu")).device.type == "cpu"
+
+
+def layer(opaque, color):
+    """Return strokes of a colour on a transparent layer that has this colour everywhere, as editors export it."""
+    return Image.fromarray(np.dstack([np.full((SIDE, SIDE, 3), color, np.uint8), opaque.astype(np.uint8) * 255]))
+
+
+@pytest.mark.parametrize("mask", [layer(HOLE, 255), layer(HOLE, 0), Image.fromarray(HOLE), HOLE.astype(np.uint8) * 2])
+def test_a_mask_means_the_same_as_its_file(mask, tmp_path):
+    assert np.array_equal(as_mask(mask, GRAY.shape), HOLE)
+    if isinstance(mask, Image.Image):
+        mask.save(tmp_path / "mask.png")
+        assert np.array_equal(as_mask(tmp_path / "mask.png", GRAY.shape), HOLE)
+
+
+@pytest.mark.parametrize("mask", [np.ones_like(HOLE), np.full(GRAY.shape, 255, np.uint8)])
+@pytest.mark.parametrize("options", [{}, {"allow_large": True}])
+def test_a_photograph_that_is_lost_completely_is_refused(mask, options):
+    with pytest.raises(DataError, match="all of it counts as lost"):
+        restore(mask=mask, **options)
+
+
+def test_an_inverted_or_large_mask_is_refused_unless_it_is_allowed():
+    large = np.zeros_like(HOLE)
+    large[2:-2, 2:-10] = True
+    for mask, message in ((~HOLE, "looks inverted"), (large, "% counts as lost")):
+        with pytest.raises(DataError, match=message):
+            restore(mask=mask)
+        assert restore(mask=mask, allow_large=True).shape == (SIDE, SIDE, 3)
+
+
+def test_an_undecided_mask_is_decided_by_mask_means():
+    colors = np.zeros((SIDE, SIDE, 3), np.uint8)
+    colors[:48] = 255
+    mask = Image.fromarray(np.dstack([colors, square_hole(SIDE, 30, 70).astype(np.uint8) * 255]))
+    with pytest.raises(DataError, match="mask-means"):
+        restore(mask=mask)
+    assert restore(mask=mask, mask_means="painted").shape == (SIDE, SIDE, 3)
+
+
+@pytest.mark.parametrize("form", ["path", "image", "array", "list of paths", "list of images"])
+def test_a_reference_is_taken_in_every_form(form, tmp_path):
+    truth = scene(side=320)
+    gray, hole, other = integer_luma(truth), square_hole(320, 130, 180), second_photo(truth)
+    io.write_png(tmp_path / "other.png", other)
+    path, image = tmp_path / "other.png", Image.fromarray(other)
+    reference = {"path": path, "image": image, "array": other, "list of paths": [path], "list of images": [image]}[form]
+    expected = tint_restorer("luma")(gray, hole, reference=other)
+    assert np.array_equal(tint_restorer("luma")(gray, hole, reference=reference), expected)
+    assert np.array_equal(restore(gray, hole, reference=reference), expected)
+
+
+@pytest.mark.parametrize("reference", [3, {"a": GRAY}, [None]])
+def test_what_is_no_reference_is_a_type_error(reference):
+    with pytest.raises(TypeError, match="is a path, a PIL image or a NumPy array"):
+        restore(reference=reference)
+
+
+@pytest.mark.parametrize("form", ["path", "image"])
+def test_hints_are_taken_in_every_form(form, tmp_path):
+    hints = np.zeros((SIDE, SIDE, 4), np.uint8)
+    hints[60:63, 20:40] = (220, 30, 30, 255)
+    image = Image.fromarray(hints)
+    image.save(tmp_path / "hints.png")
+    given = image if form == "image" else tmp_path / "hints.png"
+    assert np.array_equal(restore(hints=given), restore(hints=hints))
+    assert np.array_equal(tint_restorer("luma")(GRAY, HOLE, hints=given), restore(hints=hints))
+
+
+def test_what_is_no_layer_of_hints_is_one_line():
+    with pytest.raises(TypeError, match="a PIL image or a NumPy array"):
+        restore(hints=[1])
+    with pytest.raises(DataError, match="has no strokes on a transparent layer"):
+        restore(hints=Image.fromarray(GRAY))
+
+
+def test_all_calls_of_a_restorer_take_a_path(tmp_path):
+    io.write_png(tmp_path / "photo.png", GRAY)
+    restored = tint_restorer("luma").restore(tmp_path / "photo.png", HOLE).pixels
+    assert np.array_equal(restored, tint_restorer("luma")(GRAY, HOLE))
+
+
+@pytest.mark.parametrize(("mode", "order"), [("I;16", "<u2"), ("I;16B", ">u2"), ("I", "<i4")])
+def test_an_image_of_16_bits_does_not_become_white(mode, order):
+    levels = GRAY.astype(np.uint16) * 257
+    image = Image.frombytes(mode, (SIDE, SIDE), levels.astype(order).tobytes())
+    assert np.array_equal(as_photo(image).pixels, levels)
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa"])
+def test_an_image_with_transparency_keeps_it(mode):
+    opaque = layer(~HOLE, 90).convert("LA" if mode == "La" else "RGBA")
+    assert np.array_equal(as_photo(opaque.convert(mode)).alpha > 0, ~HOLE)
+
+
+def test_images_without_levels_without_pixels_or_cut_short_are_one_line():
+    data = streams.BytesIO()
+    Image.fromarray(GRAY).save(data, "PNG")
+    with pytest.raises(DataError, match="the image can't be decoded"):
+        as_photo(Image.open(streams.BytesIO(data.getvalue()[:-2000])))
+    with pytest.raises(ValueError, match="mode F"):
+        as_photo(Image.fromarray(GRAY.astype(np.float32) / 255))
+    with pytest.raises(ValueError, match="the photo is empty"):
+        as_photo(Image.new("L", (0, 5)))
+    with pytest.raises(ValueError, match="levels from 0 to 65535"):
+        as_photo(Image.fromarray(np.full((4, 4), 70000, np.int32)))
