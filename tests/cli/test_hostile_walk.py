@@ -209,6 +209,19 @@ def test_no_empty_path_is_the_working_folder(surroundings):
                 assert result.exit_code == 2 and "the path is empty" in result.output, (words, param.name)
 
 
+def test_no_empty_text_counts_as_not_given(surroundings):
+    for words, command in COMMANDS.values():
+        for param in command.params:
+            if values_for(param) is NAMES:
+                others = [p for p in command.params if p.required and p is not param]
+                options = [word for p in others if isinstance(p, click.Option) for word in words_of(p, "photo.png")]
+                mine = words_of(param, "") if isinstance(param, click.Option) else []
+                rest = ["" if p is param else "photo.png" for p in command.params if isinstance(p, click.Argument)]
+                result = run([*words, *options, *mine, "--", *rest])
+                assert result.exit_code == 2, (words, param.name)
+                assert "empty" in result.output, (words, param.name, result.output)
+
+
 def no_home(monkeypatch, tmp_path):
     for name in ("HOME", "TOOLBOX_HOME", "TOOLBOX_CACHE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

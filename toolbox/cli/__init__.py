@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from toolbox import __version__
-from toolbox.cli.common import print_error
+from toolbox.cli.common import print_error, refuse_empty_texts
 from toolbox.cli.plugin_commands import find_group, unknown_command
 from toolbox.cli.setting_hints import with_hint
 from toolbox.errors import ToolboxError
@@ -42,6 +42,7 @@ class Commands(click.Group):
         module = importlib.import_module(f"toolbox.cli.{name}")
         command = module.command
         assert isinstance(command, click.Command)
+        refuse_empty_texts(command)
         return command
 
     def resolve_command(

@@ -37,6 +37,25 @@ class FilePath(click.Path):
         return super().convert(value, param, context)
 
 
+class Text(click.types.StringParamType):
+    """A text. An empty one, usually an unset variable of the shell, is refused: it would count as not given."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401
+        """Return the text; fail if it is empty."""
+        if value == "":
+            self.fail("the text is empty; write a value, or leave it out.", param, context)
+        return super().convert(value, param, context)
+
+
+def refuse_empty_texts(command: click.Command) -> None:
+    """Have a command, and the commands in it, refuse empty texts as values."""
+    for param in command.params:
+        if param.type is click.STRING:
+            param.type = Text()
+    for inner in getattr(command, "commands", {}).values():
+        refuse_empty_texts(inner)
+
+
 class FiniteRange(click.FloatRange):
     """A number in a range. NaN, which is outside of no range, and infinite numbers are refused."""
 
