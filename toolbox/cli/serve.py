@@ -13,6 +13,7 @@ import click
 from toolbox.cli.common import FilePath, load_catalog
 from toolbox.errors import UsageError
 from toolbox.utils import files, locks
+from toolbox.utils.signals import exit_on_signals
 
 LOOPBACK = "127.0.0.1"
 LOCK = ".album.lock"
@@ -44,6 +45,7 @@ def command(context: click.Context, **options: Any) -> None:  # noqa: ANN401 - t
 
     catalog = load_catalog(context)
     with ExitStack() as stack:
+        stack.enter_context(exit_on_signals())
         keep = options["keep"]
         if keep is not None:
             files.ensure_folder(keep)

@@ -60,3 +60,27 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
     finally:
         for number, handler in old_handlers.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Raise SystemExit on SIGTERM and SIGHUP, so that temporary files are deleted; by default they end the process.
+
+    Only the main thread gets signals; in other threads nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # `nohup` makes the program ignore SIGHUP.
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    old_handlers = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
