@@ -13,7 +13,7 @@ from .kinds import KINDS
 
 # All limits are probabilities at the sensitivity 0.5, chosen on development and sample photographs; see docs/damage.md.
 # A pixel over the threshold belongs to a group.
-THRESHOLD = 0.5
+THRESHOLD = 0.45
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class Certainty:
 # kinds that is high, in a group that is high in the mean, is hardly ever wrong; a single kind over 0.85 often is.
 # A long line may be less certain than a short one: few things in a photograph look like a faint crease for so long.
 CERTAIN = (
-    Certainty(("scratch", "fold"), peak=0.92, mean=0.72),
-    Certainty(("scratch", "fold"), peak=0.88, mean=0.6, length=0.3, width=0.05),
-    Certainty(("scratch", "fold"), peak=0.84, mean=0.66, length=0.25, width=0.05),
-    Certainty(("dust", "stain"), peak=0.92, mean=0.7),
-    Certainty(("stain",), peak=0.68, mean=THRESHOLD),
+    Certainty(("scratch", "fold"), peak=0.9, mean=0.67),
+    Certainty(("scratch", "fold"), peak=0.85, mean=0.54, length=0.3, width=0.05),
+    Certainty(("scratch", "fold"), peak=0.81, mean=0.6, length=0.25, width=0.05),
+    Certainty(("dust", "stain"), peak=0.92, mean=0.67),
+    Certainty(("stain",), peak=0.63, mean=THRESHOLD),
     Certainty(("tear",), peak=0.985, mean=THRESHOLD),
 )
 # A photograph with a certain group is taken to be an old print, and these peaks are enough for its other groups.
-LIKELY = {"scratch": 0.35, "fold": 0.35, "dust": 0.35, "stain": 0.35, "tear": 0.985}
+LIKELY = {"scratch": 0.27, "fold": 0.27, "dust": 0.27, "stain": 0.27, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
 # unless the mean probability of damage in it reaches `SOLID`.
-MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.7
+MIN_FLECK, FLECK, SOLID = 8, 0.04, 0.63
 
 
 def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from toolbox_plugins.damage.lookalikes import DRAWERS
 from toolbox_plugins.damage.simulate import KINDS, MIN_CHANGE, lay_damage
 from toolbox_plugins.damage.tracer import CHANNELS, LENGTHS, trace
 
+import benchmarks
 import toolbox
 from benchmarks.common.damage_figures import compare, draw_labels
 from toolbox import Detection, DetectorSpec
@@ -188,6 +190,25 @@ def test_a_large_uncertain_group_of_dust_is_texture():
     mask = selection.select(found, KINDS, 0.5)
     assert mask[20:26, 20:26].all() and mask[20:35, 60:75].all() and mask[100:104, 20:180].all()
     assert not mask[60:75, 60:75].any()
+
+
+def test_a_photograph_and_its_mirror_image_have_the_same_damage():
+    detect = damage_detector({}, CATALOG)
+    image = torn()[:, :-3]
+    here, mirrored = detect(image), detect(np.ascontiguousarray(image[:, ::-1]))
+    assert here.mask.any() and np.array_equal(here.mask, mirrored.mask[:, ::-1])
+    for kind, probability in here.probabilities.items():
+        assert np.allclose(probability, mirrored.probabilities[kind][:, ::-1], atol=1e-5)
+
+
+def test_the_faint_streak_of_a_real_print_is_found(shared):
+    """With the default; it is seven levels lighter than the sky. Figures and the other prints: docs/damage.md."""
+    name = "stains_boat.png"
+    labels = json.loads((Path(benchmarks.__file__).parent / "print_damage.json").read_text("utf-8"))["prints"][name]
+    gray = integer_luma(io.read_rgb(shared / "corpora" / "old-prints" / name))
+    streak = draw_labels(gray.shape, labels)["fold"]
+    mask = damage_detector({}, CATALOG)(gray).mask
+    assert mask[streak].mean() > 0.5 and mask.mean() < 2 * streak.mean()
 
 
 def test_sound_photographs_are_left_alone():
