@@ -42,6 +42,8 @@ CERTAIN = (
     Certainty(("stain",), peak=0.63, mean=THRESHOLD),
     Certainty(("tear",), peak=0.985, mean=THRESHOLD),
 )
+# So many lines with such a peak are certain together: a sound photograph rarely has several things like a scratch.
+LINES, SEVERAL = ("scratch", "fold"), ((2, 0.8), (3, 0.75))
 # A photograph with a certain group is taken to be an old print, and these peaks are enough for its other groups.
 LIKELY = {"scratch": 0.27, "fold": 0.27, "dust": 0.27, "stain": 0.27, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
@@ -80,6 +82,11 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
             has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
             has_shape = (length >= rule.length) & (width <= rule.width)
             is_certain |= has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
+    if lines := {kind: values for kind, values in inside.items() if kind in LINES}:
+        for number, peak in SEVERAL:
+            has_peak = can_count & _has_pixel(labels, _total(lines) >= threshold_of(sensitivity, peak), count)
+            if has_peak.sum() >= number:
+                is_certain |= has_peak
     for kind, values in inside.items():
         is_likely |= _has_pixel(labels, values >= threshold_of(sensitivity, LIKELY[kind]), count)
     is_kept = can_count & is_certain

@@ -171,14 +171,31 @@ def test_kinds_that_are_often_confused_are_certain_together():
 
 
 def test_a_long_line_may_be_less_certain_than_a_short_one_or_a_wide_area():
-    found = np.zeros((5, 100, 100), np.float32)
     fold = KINDS.index("fold")
-    found[fold, 10:12, 10:30], found[fold, 50:80, 10:50] = 0.63, 0.63
-    found[fold, 10, 20], found[fold, 60, 20] = 0.9, 0.9
-    assert not selection.select(found, KINDS, 0.5).any()
+    for place in ((slice(10, 12), slice(10, 30)), (slice(50, 80), slice(10, 50))):
+        found = np.zeros((5, 100, 100), np.float32)
+        found[fold][place] = 0.63
+        found[fold, place[0].start, 20] = 0.87
+        assert not selection.select(found, KINDS, 0.5).any()
+    found = np.zeros((5, 100, 100), np.float32)
     found[fold, 10:12, 10:60] = 0.63
-    found[fold, 10, 20] = 0.9
-    assert selection.select(found[:, :40], KINDS, 0.5).sum() == 2 * 50
+    found[fold, 10, 20] = 0.87
+    assert selection.select(found, KINDS, 0.5).sum() == 2 * 50
+
+
+def test_several_doubtful_lines_are_certain_together():
+    """One or two short lines that may be scratches are in many sound photographs; a bundle of them is damage."""
+    found = np.zeros((5, 100, 100), np.float32)
+    scratch = KINDS.index("scratch")
+    for row in (10, 20):
+        found[scratch, row, 10:20] = 0.77
+    assert not selection.select(found, KINDS, 0.5).any()
+    found[scratch, 30, 10:20] = 0.77
+    assert selection.select(found, KINDS, 0.5).sum() == 30
+    assert not selection.select(found, ("dust",), 0.5).any()
+    found[scratch, 10:31, 10:20] = 0
+    found[KINDS.index("fold"), 50, 10:20] = found[KINDS.index("fold"), 60, 10:20] = 0.82
+    assert selection.select(found, KINDS, 0.5).sum() == 20
 
 
 def test_a_large_uncertain_group_of_dust_is_texture():
