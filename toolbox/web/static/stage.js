@@ -233,13 +233,19 @@ class Stage {
   stroke(from, to) {
     for (const { context } of this.layers()) {
       context.globalCompositeOperation = this.tool === "eraser" ? "destination-out" : "source-over";
-      context.strokeStyle = this.tool === "colour" ? this.colour : MARK;
+      context.fillStyle = context.strokeStyle = this.tool === "colour" ? this.colour : MARK;
       context.lineWidth = this.size;
       context.lineCap = context.lineJoin = "round";
       context.beginPath();
-      context.moveTo(from.x, from.y);
-      context.lineTo(to.x, to.y);
-      context.stroke();
+      if (from.x === to.x && from.y === to.y) {
+        // Some browsers draw nothing for a line without a length.
+        context.arc(from.x, from.y, this.size / 2, 0, 2 * Math.PI);
+        context.fill();
+      } else {
+        context.moveTo(from.x, from.y);
+        context.lineTo(to.x, to.y);
+        context.stroke();
+      }
       context.globalCompositeOperation = "source-over";
     }
   }
