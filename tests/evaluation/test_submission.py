@@ -166,6 +166,15 @@ def score(*arguments, code=0):
     return result
 
 
+def test_pictures_beside_results_are_left_out(pictures):
+    expected = score(pictures / "restored", pictures / "truth").output
+    for kind in ("before-after", "variants", "v1"):
+        io.write_png(pictures / "restored" / f"0.png.{kind}.png", gray_to_rgb(gray()))
+    output = score(pictures / "restored", pictures / "truth").output
+    assert output.splitlines()[:5] == expected.splitlines()[:5]
+    assert "pictures beside results left out: 3, as 0.png.before-after.png." in output
+
+
 def test_subfolders_and_other_files_are_named(pictures):
     (pictures / "restored" / "sub").mkdir()
     io.write_png(pictures / "restored" / "sub" / "0.png", gray_to_rgb(gray()))

@@ -132,3 +132,27 @@ def test_colours_in_a_print_that_are_discarded_are_said(tmp_path, monkeypatch, k
     # Lost pixels have no colours of their own.
     io.write_png("m.png", (sign != plain).any(axis=2))
     assert "discarded" not in run_restore("sign.png", "-o", "masked", "--mask", "m.png", "--grow", 2).output
+
+
+def faded(rgb):
+    """Return a photograph with half of its colours, on yellow paper."""
+    luma = integer_luma(rgb).astype(float)[..., None]
+    return ((luma + 0.35 * (rgb - luma)) * [0.84, 0.78, 0.72] + [50, 44, 38]).clip(0, 255).astype(np.uint8)
+
+
+def test_a_faded_photograph_in_colour_is_told_from_a_toned_print(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    count = len(io.find_images(sample.folder() / "photos"))
+    toned = [index for index in range(count) if measure_toning(faded(photo(index))).kind == "toned"]
+    weak = [index for index in toned if measure_toning(faded(photo(index))).has_weak_colors]
+    assert weak
+    for index in range(8):
+        for mark in MARKS.values():
+            noisy = mark(print_of("toned", index)) + rng.normal(0, 3, (*photo(index).shape[:2], 1))
+            assert not measure_toning(noisy.clip(0, 255).astype(np.uint8)).has_weak_colors
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    io.write_png("a.png", faded(photo(weak[0])))
+    note = "it may be a faded photo in colour; --keep rgb keeps its own colours"
+    assert note in run_restore("a.png", "-o", "out").output
+    assert note not in run_restore("a.png", "-o", "kept", "--tone", "keep").output

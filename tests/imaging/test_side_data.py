@@ -172,6 +172,16 @@ def test_the_resolution_is_kept(source, target):
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.5)
 
 
+def test_an_extra_channel_of_a_tiff_is_noted():
+    infrared = np.full((24, 37), 200, np.uint8)
+    infrared[4:8] = 0  # dust is dark
+    pixels = np.dstack([smooth(), infrared])
+    photo = decode(saved(Image.frombytes("RGBX", (37, 24), pixels.tobytes()), "TIFF"), "a")
+    assert photo.notes == ("extra channel left out",) and photo.alpha is None
+    photo = decode(saved(pixels, "TIFF"), "a")
+    assert photo.notes == () and photo.alpha is not None
+
+
 def test_what_a_result_does_not_get_is_noted():
     info = PngImagePlugin.PngInfo()
     info.add_text("Author", "someone")
@@ -219,6 +229,10 @@ def test_animations_and_multi_picture_files_say_so():
         assert note in decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "a").notes, kind
         assert note not in decode(saved(frames[0], kind, save_all=True), "a").notes
     assert note in decode(saved(frames[0], "MPO", save_all=True, append_images=frames[1:]), "a").notes
+    jpeg = saved(frames[0], "JPEG")
+    for start in (b"MPF\0II*\0", b"MPF\0MM\0*"):  # phones write both byte orders
+        segment = b"\xff\xe2" + struct.pack(">H", len(start) + 10) + start + bytes(8)
+        assert note in decode(jpeg[:2] + segment + jpeg[2:], "a").notes
 
 
 # ---- good files with odd headers

@@ -202,3 +202,21 @@ def test_an_invalid_rank_is_refused(monkeypatch, world_size, rank, message):
     with pytest.raises(UsageError) as raised:
         output_paths.jobs_of_rank([])
     assert str(raised.value).startswith(message)
+
+
+def test_masks_inside_the_album_are_no_photographs(folder, tmp_path):
+    album = folder("a.png", "b.png", "masks/a.png", "masks/sub/b.png", "mask.png")
+    found = {}
+    for masks in (album / "masks", album / "mask.png", album, None):
+        jobs = output_paths.plan_jobs([album], tmp_path / "out", masks=masks)
+        found[masks] = {job.relative_path.as_posix() for job in jobs}
+    everything = {"a.png", "b.png", "masks/a.png", "masks/sub/b.png", "mask.png"}
+    assert found[album / "masks"] == {"a.png", "b.png", "mask.png"}
+    assert found[album / "mask.png"] == everything - {"mask.png"}
+    assert found[album] == found[None] == everything  # an album may be its own folder of masks
+
+
+def test_pictures_beside_results(folder, tmp_path):
+    album = folder("a.png", "a.png.before-after.png", "b.tif.v8.png", "b.tif", "c.png.preview.png", "a.png.x.png")
+    found = {path.name for path in album.iterdir() if output_paths.is_picture_beside(path)}
+    assert found == {"a.png.before-after.png", "b.tif.v8.png"}

@@ -171,5 +171,5 @@ def test_heif_without_its_decoder_says_what_to_install(monkeypatch):
 def test_find_photos_skips_a_folder_and_searches_links_once(tmp_path):
     write_album(tmp_path / "album")
     (tmp_path / "album" / "again").symlink_to(tmp_path / "album")
-    found = find_photos(tmp_path / "album", LeftOut(), skip=tmp_path / "album" / "sub")
+    found = find_photos(tmp_path / "album", LeftOut(), skip=(tmp_path / "album" / "sub",))
     assert [path.name for path in found] == ["a.png", "b.png"]

@@ -13,6 +13,8 @@ from PIL import Image
 from standins import gray, install_stand_in, read_report, run_restore, write_album
 
 from toolbox.imaging import io
+from toolbox.inference.flag_changes import identify_file
+from toolbox.inference.reference_files import find_references
 
 
 @pytest.fixture
@@ -180,3 +182,41 @@ def test_a_report_that_cannot_be_written_takes_no_summary_and_no_record(stand_in
     os.mkdir("out/report.json")
     result = run_restore("in", "-o", "out", "--mask", "none", "--overwrite", "--json", code=1)
     assert json.loads(result.stdout)["restored"] == 2
+
+
+def write_color(path, seed):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 64, 4), np.uint8)
+    pixels[..., 3] = 255 * (np.arange(64) < 32)  # strokes on a transparent layer
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("option", ["--palette", "--reference", "--hints", "--reference refs"])
+def test_a_file_of_the_same_name_that_was_replaced(stand_in, option):
+    option, folder = option.split()[0], Path(*option.split()[1:])
+    write("in/x.png")
+    write_color(folder / "other.png", 1)
+    arguments = ("in/x.png", "-o", "refs/out", option, str(folder / "other.png" if folder == Path() else folder))
+    restore(*arguments)
+    assert "there already" in restore(*arguments)  # the results below a folder of references do not count
+    write_color(folder / "other.png", 2)
+    with open(folder / "other.png", "ab") as stream:
+        stream.write(b"\0")  # random pictures may have equal sizes
+    assert f"made with other options ({option} " in restore(*arguments, code=1)
+    restore(*arguments, "--overwrite")
+    assert "there already" in restore(*arguments)
+
+
+def test_replaced_weights_of_damage(tmp_path):
+    weights = tmp_path / "damage.safetensors"
+    weights.write_bytes(b"1")
+    before = identify_file(weights)
+    weights.write_bytes(b"2")
+    assert identify_file(weights) != before and before.startswith(f"{weights} (")
+    assert identify_file("luma") == "luma"
+
+
+def test_results_are_no_references(tmp_path):
+    write(tmp_path / "a.png")
+    write(tmp_path / "out" / "a.png")
+    assert find_references([tmp_path], out=tmp_path / "out") == (tmp_path / "a.png",)

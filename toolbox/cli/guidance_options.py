@@ -52,7 +52,10 @@ guidance_options = option_group(
 
 
 class Guidance(Protocol):
-    """The values of these options, and the value of --keep."""
+    """The values of these options, and the values of --out and --keep."""
+
+    @property
+    def out(self) -> Path: ...  # noqa: D102
 
     @property
     def reference(self) -> tuple[Path, ...]: ...  # noqa: D102
@@ -89,7 +92,7 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
         if path is not None:
             files.require_file(path, option)
     return {
-        "references": find_references(values.reference),
+        "references": find_references(values.reference, out=values.out),
         "hints": values.hints,
         "palette": values.palette,
         "variants": values.variants or 0,

@@ -121,7 +121,11 @@ def _find_detector(context: click.Context, name: str | None, params: dict[str, o
 
 def _flags(context: click.Context) -> dict[str, str]:
     """Return the options that say what is found, as texts, without those that have their default."""
+    from toolbox.inference.flag_changes import identify_file
+
     chosen = {name: value for name, value in context.params.items() if name not in OUTPUT}
+    if chosen.get("damage_weights") is not None:
+        chosen["damage_weights"] = identify_file(chosen["damage_weights"])
     return {name.replace("_", "-"): str(value) for name, value in chosen.items() if value not in (None, False)}
 
 
@@ -139,7 +143,7 @@ def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path],
         raise UsageError(f"-o {files.printable(out)} has results of `toolbox restore`; choose another folder.")
     if not is_folder:
         return [photo], folder
-    photos = find_photos(photo, left_out, skip=out)
+    photos = find_photos(photo, left_out, skip=(out,))
     if not photos:
         raise DataError(f"{files.printable(photo)}: {left_out.why_none()}")
     return photos, folder

@@ -15,7 +15,7 @@ from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
-from toolbox.cli.restore_options import Arguments, restore_options, result_flags
+from toolbox.cli.restore_options import Arguments, mask_path, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
@@ -162,9 +162,9 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
 
     arguments = Arguments(**values)
     console = Console(json_output=arguments.as_json)
-    left_out = photo_search.LeftOut()
+    left_out, keep_format = photo_search.LeftOut(), arguments.format == "keep"
     planned = output_paths.plan_jobs(
-        arguments.photos, arguments.out, keep_format=arguments.format == "keep", left_out=left_out
+        arguments.photos, arguments.out, keep_format=keep_format, left_out=left_out, masks=mask_path(arguments)
     )
     own, rank = output_paths.jobs_of_rank(planned)
     jobs = Jobs(all=planned, own=own, rank=rank, left_out=left_out)
@@ -175,7 +175,7 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
         records = result_records.ResultRecords(_report_path(arguments, jobs), flags, options.mask_options)
         print_plan(jobs.own, options, records, left_out, arguments.as_json, console)
         return
-    if arguments.format == "keep" and not jobs.rank:
+    if keep_format and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)
     batch = _restore(context, arguments, options, jobs, console)
     results = batch.results

@@ -71,31 +71,26 @@ _NO_RESULT_FLAGS = {
     *("photos", "out", "device", "format", "before_after", "provenance", "variants", "preview", "archive", "report"),
     *("overwrite", "dry_run", "max_pixels", "allow_large", "as_json"),
 }
+# A file may be replaced by another one of the same name.
+_FILE_FLAGS = {"reference", "hints", "palette", "damage_weights"}
 
 
 def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]:
     """Return the options that decide what a result looks like and differ from the defaults; weights always."""
-    flags = {"weights": _identify_weights(arguments.weights)}
+    from toolbox.inference.flag_changes import identify_file
+
+    flags = {"weights": identify_file(arguments.weights)}
     for parameter in context.command.params:
         name = parameter.name or ""
         value = getattr(arguments, name, None)
         if name not in _NO_RESULT_FLAGS | {"weights"} and value not in (parameter.default, None, (), False):
-            is_several = isinstance(value, tuple)
-            text = ", ".join(map(str, value)) if is_several else str(value)
+            values = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+            if name in _FILE_FLAGS:
+                values = [identify_file(item, skip=arguments.out) for item in values]
+            text = ", ".join(values)
             # The same colour may be written in several ways.
             flags[name.replace("_", "-")] = f"#{text.strip().lstrip('#').lower()}" if name == "color" else text
     return flags
-
-
-def _identify_weights(weights: str) -> str:
-    """Return the name of weights, and part of the SHA-256 of their file if it is a file or a run folder."""
-    from toolbox.utils import files
-    from toolbox.utils.run_names import BEST
-
-    for path in (Path(weights), Path(weights) / BEST):
-        if os.path.isfile(path):
-            return f"{weights} ({files.sha256(path)[:12]})"
-    return weights
 
 
 def restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
@@ -115,11 +110,17 @@ def restore_options(arguments: Arguments, count: int, context: click.Context) ->
     )
 
 
+def mask_path(arguments: Arguments) -> Path | None:
+    """Return the file or folder that --mask names, or None."""
+    return None if arguments.mask in ("", "auto", "none") else Path(arguments.mask)
+
+
 def _mask_options(arguments: Arguments, count: int, context: click.Context) -> MaskOptions:
     from toolbox.masks.sources import MaskOptions, parse_color
 
     if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance needs a colour; add one, for example --color '#ffffff'.")
+    path = mask_path(arguments)
     is_file = arguments.mask not in ("auto", "none")
     if arguments.detector is not None and (arguments.mask != "auto" or arguments.color is not None):
         raise UsageError(
@@ -130,7 +131,7 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
     if is_file:
         _check_mask_path(arguments, count)
     return MaskOptions(
-        path=Path(arguments.mask) if is_file else None,
+        path=path,
         color=None if arguments.color is None else parse_color(arguments.color),
         tolerance=arguments.tolerance,
         search=arguments.mask != "none",

@@ -14,6 +14,7 @@ from toolbox.data.photo_check import Examination, examine
 from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.imaging.formats import missing_decoder
 from toolbox.utils import files
 
 LISTED = 5  # sizes, endings or names in one line
@@ -117,7 +118,9 @@ def _not_used(source: Source) -> Iterator[Finding]:
             elif path.name.startswith("."):
                 reasons["hidden"] += 1
             else:
-                reasons[f"{path.suffix or 'no ending'}, not an image format of toolbox"] += 1
+                needed = missing_decoder(path.suffix.lower())
+                why = f"to open it, install {needed}" if needed else "not an image format of toolbox"
+                reasons[f"{path.suffix or 'no ending'}, {why}"] += 1
     listed = [f"{count} {files.printable(reason)}" for reason, count in reasons.most_common() if count]
     if listed:
         yield Finding(what="left out", ok=True, detail="; ".join(listed))

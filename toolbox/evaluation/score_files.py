@@ -19,6 +19,7 @@ from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measu
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
+from toolbox.inference.output_paths import is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size
 from toolbox.utils import files
@@ -197,7 +198,13 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
     found = image_io.find_images(folder)
     if line := describe_unused([folder], found):
         left_out.append(f"{files.printable(folder)}: {line}.")
+    pictures = [path for path in found if is_picture_beside(path)]
+    if pictures:
+        example = files.printable(pictures[0].name)
+        left_out.append(f"{files.printable(folder)}: pictures beside results left out: {len(pictures)}, as {example}.")
     for path in found:
+        if path in pictures:
+            continue
         if path.stem in images:
             raise DataError(
                 f"{folder} has {images[path.stem].name} and {path.name}; names must differ before the suffix."

@@ -31,7 +31,9 @@ _DECODER_ERROR = "decoder error -2"
 # Values of Tag.Compression that every libtiff has: TIFF 6.0, Deflate and PackBits.
 _COMMON_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 # The segment of a JPEG file that lists further pictures (CIPA DC-007).
-_MULTI_PICTURE = b"MPF\0II*\0"
+_MULTI_PICTURE = (b"MPF\0II*\0", b"MPF\0MM\0*")
+# The value of the TIFF tag ExtraSamples for a channel that is not alpha.
+_UNSPECIFIED = 0
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _IPTC_RESOURCE = 0x0404
 
@@ -111,7 +113,7 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         exif=exif,
         icc=icc or (adobe_rgb_profile() if exif.is_adobe_rgb and png is None else None),
         notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *_left_out(image, png, xmp)),
-        has_more=has_more or (row.name == "JPEG" and _MULTI_PICTURE in data),
+        has_more=has_more or (row.name == "JPEG" and any(marker in data for marker in _MULTI_PICTURE)),
     )
 
 
@@ -160,14 +162,17 @@ def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, 
 
 def _left_out(image: ImageFile.ImageFile, png: Png | None, xmp: bytes) -> tuple[str, ...]:
     """Return a note on each kind of metadata that a result does not get."""
-    has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
+    has_iptc, has_channel = _IPTC_RESOURCE in image.info.get("photoshop", {}), False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         has_iptc = Tag.IPTCNAA in image.tag_v2
+        # Scanners store infrared so, and editors a selection.
+        has_channel = _UNSPECIFIED in image.tag_v2.get(Tag.ExtraSamples, ())
     keywords = set(png.text) if png else set()
     raw = {keyword.removeprefix(RAW_PROFILE) for keyword in keywords if keyword.startswith(RAW_PROFILE)}
     has_text = any(keyword != _XMP_KEYWORD and not keyword.startswith(RAW_PROFILE) for keyword in keywords)
     has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
     kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
+    kinds |= {"extra channel": has_channel}
     return tuple(f"{kind} left out" for kind, is_there in kinds.items() if is_there)
 
 

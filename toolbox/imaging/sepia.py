@@ -25,6 +25,8 @@ _MARGIN = 0.1
 _MAX_MARKS = 0.12
 _MAX_REST_RESIDUAL = 1.4
 _RESIDUAL_PER_CHROMA = 1 / 12
+# A toned photograph that is further from its tone than this many times that has colours of its own, as a faded one has.
+_MAX_PRINT_RATIO = 1.15
 _MAX_SMALL_MARKS = 0.01
 _MIN_REST = 0.75
 _LARGE_SQUARE = 9
@@ -46,11 +48,13 @@ class Toning:
         kind: "gray", "toned" (brownish, and its colour depends on its luma alone, as in a sepia print) or "colour".
         curve: (256, 2) Cb and Cr, in levels of 255, for each luma; zeros for "gray".
         marks: the fraction of the photograph that clearly has other colours than gray or the tone; 0 for "colour".
+        has_weak_colors: whether a toned photograph has weak colours outside its marks, as a faded one in colour has.
     """
 
     kind: Literal["gray", "toned", "colour"]
     curve: np.ndarray
     marks: float = 0.0
+    has_weak_colors: bool = False
 
 
 def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
@@ -69,7 +73,9 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     if toning.kind == "colour":
         return toning
     distance = np.hypot(*cv2.split(_residual(luma, chroma, known, toning.curve)))
-    return replace(toning, marks=float((distance[known] > _MIN_MARK_DISTANCE).mean()))
+    rest = known & _inner_pixels(known.shape) & ~_with_bleed(known & (distance > MAX_TONE_RESIDUAL))
+    is_far = toning.kind == "toned" and _print_ratio(luma, chroma, rest, toning.curve) > _MAX_PRINT_RATIO
+    return replace(toning, marks=float((distance[known] > _MIN_MARK_DISTANCE).mean()), has_weak_colors=is_far)
 
 
 def _find_toning(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning:
@@ -132,16 +138,27 @@ def _without_marks(luma: np.ndarray, chroma: np.ndarray, inner: np.ndarray, curv
     The rest of a print is close to its tone. In a photograph of few colours, weak colours are left in the rest.
     """
     distance = np.hypot(*cv2.split(_residual(luma, chroma, inner, curve)))
-    marks = (inner & (distance > MAX_TONE_RESIDUAL)).astype(np.uint8)
-    # The colour of a mark spreads into its surroundings.
-    rest = inner & (cv2.dilate(marks, np.ones((_BLEED, _BLEED), np.uint8)) == 0)
+    marks = inner & (distance > MAX_TONE_RESIDUAL)
+    rest = inner & ~_with_bleed(marks)
     marked, total = int(marks.sum()), int(inner.sum())
     if rest.sum() < _MIN_REST * total:
         return np.zeros_like(inner)
-    strength = np.hypot(*_mean_chroma(luma[rest], curve))
-    rest_distance = np.hypot(*cv2.split(_residual(luma, chroma, rest, curve, _LARGE_SQUARE)))[rest]
-    is_close = np.percentile(rest_distance, 95) <= _MAX_REST_RESIDUAL + _RESIDUAL_PER_CHROMA * strength
+    is_close = _print_ratio(luma, chroma, rest, curve) <= 1
     return rest if marked <= (_MAX_MARKS if is_close else _MAX_SMALL_MARKS) * total else np.zeros_like(inner)
+
+
+def _with_bleed(marks: np.ndarray) -> np.ndarray:
+    """Return marks, (H, W) bool, with their surroundings, into which their colour spreads."""
+    return cv2.dilate(marks.astype(np.uint8), np.ones((_BLEED, _BLEED), np.uint8)) > 0
+
+
+def _print_ratio(luma: np.ndarray, chroma: np.ndarray, rest: np.ndarray, curve: np.ndarray) -> float:
+    """Return how far most of the pixels `rest`, (H, W) bool, are from a tone, as a multiple of the most in a print."""
+    if not rest.any():
+        return 0.0
+    strength = np.hypot(*_mean_chroma(luma[rest], curve))
+    distance = np.hypot(*cv2.split(_residual(luma, chroma, rest, curve, _LARGE_SQUARE)))[rest]
+    return float(np.percentile(distance, 95) / (_MAX_REST_RESIDUAL + _RESIDUAL_PER_CHROMA * strength))
 
 
 def _robust_curve(luma: np.ndarray, chroma: np.ndarray, inner: np.ndarray) -> np.ndarray:

@@ -26,6 +26,8 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
         notes.append("--reference is the photo itself and gives no colours")
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
+        if toning.has_weak_colors and not keeps_tone:
+            notes.append("it may be a faded photo in colour; --keep rgb keeps its own colours")
     elif toning.kind == "colour" and keep in ("luma", "none"):
         notes.append(f"its own colours discarded; without --keep {keep} they stay")
     if toning.marks >= _MIN_MARKS and keep != "rgb" and not keeps_tone:

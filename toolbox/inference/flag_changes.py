@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
+
+from toolbox.inference.photo_search import LeftOut, find_photos
+from toolbox.utils import files
+from toolbox.utils.run_names import BEST
 
 REPLACE_REMEDY = "replace it with --overwrite, or choose another folder with -o"
 
@@ -19,3 +25,25 @@ def flag_changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
         for flag in sorted(recorded.keys() | now.keys())
         if recorded.get(flag) != now.get(flag)
     )
+
+
+def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
+    """Return a path that an option names, and in brackets what tells a replaced file from the one before.
+
+    That is part of the SHA-256 of a file, of the best weights of a run folder, or of the names and sizes of the
+    photographs in another folder. What is no path, such as the name of published weights, is returned as it is.
+
+    Args:
+        path: the value of the option.
+        skip: a folder whose photographs do not count: that of the results.
+    """
+    folder = Path(path)
+    for candidate in (folder, folder / BEST):
+        if candidate.is_file():
+            return f"{path} ({files.sha256(candidate)[:12]})"
+    if not folder.is_dir():
+        return str(path)
+    digest = hashlib.sha256()
+    for photo in find_photos(folder, LeftOut(), skip=() if skip is None else (skip,)):
+        digest.update(f"{files.printable(photo.relative_to(folder))} {photo.stat().st_size}\n".encode())
+    return f"{path} ({digest.hexdigest()[:12]})"

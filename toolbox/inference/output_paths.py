@@ -18,6 +18,7 @@ from toolbox.utils.launcher import launcher_number, require_rank
 from toolbox.utils.limits import MAX_VARIANTS
 
 REPORTS = "report*.json"
+_KINDS = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
 MAX_NAME_BYTES = 255
 
 
@@ -61,7 +62,12 @@ class Job:
 
 
 def plan_jobs(
-    inputs: Sequence[Path], out: Path, *, keep_format: bool = False, left_out: LeftOut | None = None
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    keep_format: bool = False,
+    left_out: LeftOut | None = None,
+    masks: Path | None = None,
 ) -> list[Job]:
     """Return the photographs to restore, in order.
 
@@ -73,6 +79,7 @@ def plan_jobs(
         out: the folder for the results. Results of an earlier call in it are not photographs.
         keep_format: whether JPEG and WebP keep their format.
         left_out: filled with what is left out: other files, and folders that can't be read.
+        masks: the file or folder of masks, which are no photographs if they are inside an input.
 
     Raises:
         UsageError: an input does not exist, or the results would be among the photographs.
@@ -81,7 +88,7 @@ def plan_jobs(
     left_out = LeftOut() if left_out is None else left_out
     photos: dict[str, tuple[Path, Path]] = {}
     for path in inputs:
-        for photo, relative_path in _photos_of(path, out, left_out):
+        for photo, relative_path in _photos_of(path, out, masks, left_out):
             # By its real folder, so that a photograph which is named twice is restored once.
             photos.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
     if not photos:
@@ -111,13 +118,18 @@ def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
         )
 
 
-def _photos_of(path: Path, out: Path, left_out: LeftOut) -> list[tuple[Path, Path]]:
+def _photos_of(path: Path, out: Path, masks: Path | None, left_out: LeftOut) -> list[tuple[Path, Path]]:
     """Return the photographs at `path`, a file or a folder, each with its path below the folder that was named."""
     files.require_readable(path, "")
     if os.path.isdir(path):
         require_separate_folder(out, path, "the photographs'")
         _check_nested_output(out, path)
-        return [(photo, photo.relative_to(path)) for photo in find_photos(path, left_out, skip=out)]
+        # An album may be its own folder of masks: pictures with holes are masks too.
+        skip = [out] if masks is None or is_same_path(masks, path) else [out, masks]
+        photos = find_photos(path, left_out, skip=skip)
+        if masks is not None and masks.is_file():
+            photos = [photo for photo in photos if not is_same_path(photo, masks)]
+        return [(photo, photo.relative_to(path)) for photo in photos]
     require_separate_folder(out, path.parent, "the photographs'")
     return [(path, Path(path.name))]
 
@@ -187,10 +199,15 @@ def _beside(target: Path, kind: str) -> Path:
     return _shorten(target.with_name(f"{target.name}.{kind}.png"))
 
 
+def is_picture_beside(path: Path) -> bool:
+    """Return whether a picture is written beside a result that exists, such as ``a.png.before-after.png``."""
+    result, kind = os.path.splitext(path.stem)
+    return path.suffix == ".png" and kind[1:] in _KINDS and path.with_name(result).is_file()
+
+
 def _names(target: Path) -> set[str]:
     """Return the names of all files that are written for a result."""
-    kinds = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
-    return {fold_name(target), *(fold_name(_beside(target, kind)) for kind in kinds)}
+    return {fold_name(target), *(fold_name(_beside(target, kind)) for kind in _KINDS)}
 
 
 def _shorten(path: Path) -> Path:

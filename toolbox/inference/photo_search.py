@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class LeftOut:
         return f"no photographs found{f' ({line})' if (line := describe_files(self.files)) else ''}."
 
 
-def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) -> list[Path]:
+def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ()) -> list[Path]:
     """Return the photographs below a folder, sorted. No folder is searched twice, and hidden ones are not searched.
 
     Args:
         folder: the folder.
         left_out: filled with what is left out. A folder that can't be read does not stop the search.
-        skip: a folder that is not searched.
+        skip: folders that are not searched.
     """
     seen: set[str] = set()
     photos: list[Path] = []
@@ -46,7 +47,7 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) ->
         # Links come last: a folder that is also reached directly keeps its direct path.
         current = folders.pop() if folders else links.pop()
         real_path = os.path.realpath(current)
-        if real_path in seen or (skip is not None and is_same_path(current, skip)):
+        if real_path in seen or any(is_same_path(current, path) for path in skip):
             continue
         seen.add(real_path)
         try:
@@ -67,10 +68,10 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Path | None = None) ->
     return sorted(photos)
 
 
-def search_photos(folder: Path) -> list[Path]:
+def search_photos(folder: Path, *, skip: Collection[Path] = ()) -> list[Path]:
     """Return the photographs below a folder, as `find_photos` does; raise DataError if a folder can't be read."""
     left_out = LeftOut()
-    photos = find_photos(folder, left_out)
+    photos = find_photos(folder, left_out, skip=skip)
     if left_out.folders:
         raise DataError(left_out.why_none())
     return photos

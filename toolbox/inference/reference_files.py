@@ -18,8 +18,12 @@ from toolbox.masks.detectors import find_painted_shape
 from toolbox.utils import files
 
 
-def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
+def find_references(paths: Sequence[Path], *, out: Path | None = None) -> tuple[Path, ...]:
     """Return the photographs that `--reference` names: files, and folders with their subfolders.
+
+    Args:
+        paths: the files and folders.
+        out: the folder of results, which are no references.
 
     Raises:
         UsageError: a path does not exist.
@@ -28,7 +32,7 @@ def find_references(paths: Sequence[Path]) -> tuple[Path, ...]:
     unique: dict[Path, None] = {}
     for path in paths:
         files.require_readable(path, "--reference")
-        photos = search_photos(path) if path.is_dir() else [path]
+        photos = search_photos(path, skip=() if out is None else (out,)) if path.is_dir() else [path]
         if not photos:
             raise DataError(f"--reference {files.printable(path)}: no photographs found.")
         unique |= dict.fromkeys(photos)

@@ -160,7 +160,7 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
         DataError: the folder has no photographs.
     """
     left_out = LeftOut()
-    photos = find_photos(folder, left_out, skip=album.folder)
+    photos = find_photos(folder, left_out, skip=(album.folder,))
     if not photos:
         raise DataError(f"--album {files.printable(folder)}: {left_out.why_none()}")
     known = album.digests()
