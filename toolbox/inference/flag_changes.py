@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
     """
     folder = Path(path)
     for candidate in (folder, folder / BEST):
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # it may be too long for a path
             return f"{path} ({files.sha256(candidate)[:12]})"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return str(path)
     digest = hashlib.sha256()
     for photo in find_photos(folder, LeftOut(), skip=() if skip is None else (skip,)):

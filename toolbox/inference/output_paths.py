@@ -127,7 +127,7 @@ def _photos_of(path: Path, out: Path, masks: Path | None, left_out: LeftOut) -> 
         # An album may be its own folder of masks: pictures with holes are masks too.
         skip = [out] if masks is None or is_same_path(masks, path) else [out, masks]
         photos = find_photos(path, left_out, skip=skip)
-        if masks is not None and masks.is_file():
+        if masks is not None and os.path.isfile(masks):
             photos = [photo for photo in photos if not is_same_path(photo, masks)]
         return [(photo, photo.relative_to(path)) for photo in photos]
     require_separate_folder(out, path.parent, "the photographs'")
