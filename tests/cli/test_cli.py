@@ -73,6 +73,20 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, says):
     assert says in line_of(result)
 
 
+def test_an_archive_as_a_data_folder_and_a_recipe_without_its_ending(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("open.zip", "notes.txt", "mine.toml"):
+        (tmp_path / name).write_text("", "utf-8")
+    (tmp_path / "above.toml").write_text('extends = "mine"', "utf-8")
+    assert "--data open.zip is a file; unpack it, and name a folder" in line_of(
+        call("run", "--data", "open.zip", code=2)
+    )
+    assert "--data notes.txt is a file; name a folder" in line_of(call("run", "--data", "notes.txt", code=2))
+    for name in ("mine", "above.toml"):
+        line = line_of(call("run", "--recipe", name, code=2))
+        assert "Recipe 'mine' is not known" in line and line.endswith("There is a file of this name; write mine.toml")
+
+
 def line_of(result):
     return next(text for text in result.stderr.splitlines() if text.startswith("toolbox: "))
 

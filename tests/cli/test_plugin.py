@@ -28,6 +28,9 @@ def test_a_file_is_added_used_and_removed(tmp_path):
     assert f"Added the plugin 'fancy', {path}. Components: loss 'fancy'." in invoke("plugin", "add", "fancy.py").stdout
     assert plugin_status("fancy")["source"] == str(path) and plugin_status("fancy")["status"] == "ok"
     assert "is already added as 'fancy'" in invoke_error("plugin", "add", "fancy.py", "--name", "other")
+    invoke("plugin", "disable", "fancy")
+    assert "and disabled: toolbox plugin enable fancy" in invoke_error("plugin", "add", "fancy.py", "--name", "other")
+    invoke("plugin", "enable", "fancy")
     shutil.copy(path, tmp_path / "copy.py")
     assert f"taken by a plugin of {path}" in invoke_error("plugin", "add", "copy.py", "--name", "fancy")
     assert "exists already in the plugin 'fancy'" in invoke_error("plugin", "add", "copy.py", code=1)

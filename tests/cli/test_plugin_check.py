@@ -78,3 +78,12 @@ def test_the_command_checks_files_plugins_and_components(tmp_path, capsys):
 def test_an_unknown_target_is_a_usage_error(target):
     with pytest.raises(UsageError, match="is not known|There is no file"):
         check_targets([target], False, third_party=False)
+
+
+@pytest.mark.parametrize("target", ["my-loss", "./my-loss", "nested/my-loss"])
+def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, target):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / target).mkdir(parents=True)
+    (tmp_path / target / "pyproject.toml").touch()
+    with pytest.raises(UsageError, match=f"'{target}' is a package that is not installed. To install it: pip install"):
+        check_targets([target], False, third_party=False)

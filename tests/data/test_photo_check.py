@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import invoke, invoke_error
+from PIL import Image
 from runs import run
 
 from toolbox.data import broken_files, folders, photo_check
@@ -287,3 +288,40 @@ def test_a_continued_run_says_that_photographs_are_left_out(photos, tmp_path):
     run("--data", photos, "--out", tmp_path / "run", "--size", 32, "--steps", 1, "--batch", 2, "--skip-broken")
     output = run("--resume", tmp_path / "run", "--steps", 2).output
     assert "1 photographs are left out, as before; skipped.json" in output
+
+
+@pytest.mark.parametrize("row", [",,,", "  ,", ""])
+def test_empty_rows_of_a_spreadsheet_are_passed_over(competition, row):
+    """Spreadsheets write them below the last row; they named a file called "nothing"."""
+    path = competition / "train.csv"
+    path.write_text(f"{path.read_text('utf-8').rstrip()}\n{row}\n{row}\n", "utf-8")
+    assert pairs(competition) == {name: name for name in names(competition)}
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+def test_masks_among_photographs_are_named(competition, ending):
+    """They trained as photographs, and only a warning of gray photographs said so."""
+    folder = competition / "train_gt"
+    height, width = io.read_gray(folder / names(competition)[0]).shape
+    mask = np.zeros((height, width, 3), np.uint8)
+    mask[4 : height // 2, 4 : width // 3] = 255
+    Image.fromarray(mask).save(folder / f"a_mask{ending}")
+    (line,) = broken_files.check_pairing(folders.open_folder(folder))
+    assert "1 of 7 photographs that were checked are black and white only" in line and f"a_mask{ending}" in line
+    findings = {one.what: one for one in inspect_folder(folder)}
+    assert not findings["masks"].ok and findings["colour"].detail.startswith("0 of 7")
+
+
+@pytest.mark.parametrize("value", [0, 255, 128])
+def test_flat_and_gray_photographs_are_no_masks(value):
+    assert not photo_check.is_mask(np.full((8, 8, 3), value, np.uint8))
+    assert not photo_check.is_mask(np.linspace(0, 255, 192).astype(np.uint8).reshape(8, 8, 3))
+
+
+def test_folders_beside_those_of_the_pairs_are_named(competition):
+    shutil.copytree(competition / "train_input", competition / "train_mask")
+    (competition / "notes").mkdir()
+    source = folders.open_folder(competition)
+    assert describe_left_out(source) == "folders that are not used: train_mask"
+    (finding,) = (one for one in inspect_folder(competition) if one.what == "left out")
+    assert finding.detail == "folders that are not used: train_mask"

@@ -132,3 +132,37 @@ def test_a_damaged_record_is_one_line(tmp_path, text):
     with pytest.raises(DataError, match="split.json can't be read"):
         split_record.read_record(path)
     assert split_record.read_record(tmp_path / "absent.json") is None
+
+
+@pytest.mark.parametrize(
+    ("photos", "train", "validation"),
+    [
+        ({"x": "A", "y": "B"}, ["x"], ["y"]),  # the truths of the pairs, as photographs with other names
+        ({"b": "1:A", "a": "2:B"}, ["b"], ["a"]),  # pairs with new inputs, under exchanged names
+    ],
+)
+def test_the_truth_of_a_training_pair_never_validates(photos, train, validation):
+    pairs = SplitRecord(train={"a": "0:A"}, validation={"b": "0:B"}, unused={})
+    assert keep(photos, pairs)[:2] == (train, validation)
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        ("abcde", "The split of the run is kept: 3 train, 2 validate."),
+        (
+            "uvwxyz",
+            "No validation photograph of the run is left, so the new photographs are split: 4 train, 2 validate.",
+        ),
+    ],
+)
+def test_the_line_says_whether_the_split_was_kept(tmp_path, monkeypatch, found, line):
+    items = [Item(name=name) for name in found]
+    monkeypatch.setattr(split_record, "photo_identities", lambda *_: {item: item.name.upper() for item in items})
+    monkeypatch.setattr(split_record.split, "scene_labels", lambda items, report: range(len(items)))
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps(RECORD.parts()))
+    lines = []
+    settings = Split(validation=0.3)
+    split_record.open_split(items, settings, path, lines.append)
+    assert lines[-1].endswith(line)

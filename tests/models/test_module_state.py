@@ -139,11 +139,11 @@ class OutsideNet(nn.Module):
 
     def __init__(self, maps):
         super().__init__()
-        self.layer, self.hidden = nn.Conv2d(3, maps, 1), (nn.Conv2d(3, maps, 1),)
+        self.layer, self.hidden = nn.Conv2d(3, maps, 1), nn.Conv2d(3, maps, 1).__call__
         self.maps = maps
 
     def forward(self, image, *_):
-        result = torch.sigmoid(self.layer(image) + self.hidden[0](image))
+        result = torch.sigmoid(self.layer(image) + self.hidden(image))
         return [result] if self.maps == 1 else result
 
 

@@ -94,9 +94,12 @@ def _check_name(name: str, file: Path) -> None:
         raise UsageError(
             f"'{name}' is not a valid plugin name. Use only letters, digits, - and _. Choose a name with --name"
         )
-    for added in registry.read_user().files:
+    user = registry.read_user()
+    for added in user.files:
         if added.file == file:
-            raise UsageError(f"{file} is already added as '{added.name}'. See `toolbox plugins`")
+            is_disabled = added.name in user.disabled
+            remedy = f" and disabled: toolbox plugin enable {added.name}" if is_disabled else ". See `toolbox plugins`"
+            raise UsageError(f"{file} is already added as '{added.name}'{remedy}")
     for record in find_records(name):
         raise UsageError(f"The name '{name}' is taken by a plugin of {origin(record)}. Choose another with --name")
 

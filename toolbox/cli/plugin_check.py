@@ -75,11 +75,12 @@ def _check_name(catalog: Catalog, target: str, params: dict[str, Any]) -> Result
     if record is not None and not params:
         return _check_record(catalog, record)
     kind, slash, name = target.partition("/")
-    if slash:
+    is_package = Path(target, "pyproject.toml").is_file()
+    if slash and not is_package:
         entries = [catalog.find(find_kind(kind).name, name)]
     else:
         entries = [entry for entry in catalog.entries() if entry.spec.name == target]
-    if not entries and Path(target, "pyproject.toml").is_file():
+    if not entries and is_package:
         raise UsageError(f"'{target}' is a package that is not installed. To install it: {install_command(target)}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}

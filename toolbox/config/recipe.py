@@ -118,9 +118,14 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 def locate(reference: str, find: Callable[[str], Path], folder: Path | None = None) -> Path:
     """Return the file of a recipe's name or path; UsageError if it does not exist. Paths are relative to `folder`."""
-    if not reference.endswith(".toml"):
-        return find(reference)
     path = (folder or Path()) / reference
+    if not reference.endswith(".toml"):
+        try:
+            return find(reference)
+        except UsageError as error:
+            if path.with_name(f"{path.name}.toml").is_file():
+                raise UsageError(f"{error} There is a file of this name; write {reference}.toml") from error
+            raise
     if not path.is_file():
         raise UsageError(f"There is no recipe file {path}. See `toolbox list recipes` for the names of all recipes.")
     return path

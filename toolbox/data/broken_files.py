@@ -88,12 +88,18 @@ def check_pairing(source: Source) -> list[str]:
             "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
             f"{source.folder}"
         )
+    masks = [examination.item.name for examination in examinations if examination.is_mask]
     gray, copies = (
-        sum(not examination.in_colour for examination in examinations),
+        sum(not examination.in_colour and not examination.is_mask for examination in examinations),
         sum(examination.is_copy for examination in examinations),
     )
     photos = "truths" if source.kind == "pairs" else "photographs"
     doubts = [
+        (
+            len(masks),
+            f"{photos} that were checked are black and white only, as masks are ({files.listed(masks)}). The network "
+            "learns from them as from photographs; remove them from the folder.",
+        ),
         (gray, f"{photos} that were checked are gray. From these, the network learns to add no colours."),
         (copies, "inputs that were checked equal their truths. From these, the network learns to change nothing."),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolbox.data import sample
@@ -137,9 +137,10 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
         raise DataError(f"{table} is no file. Correct or delete it; it is optional.")
     try:
         text = text_files.read_text(table)
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+        lines = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{table} can't be read as csv: {error}. Correct or delete it; it is optional.") from error
+    rows = [line for line in lines if not _is_empty(line)]
     if not rows:
         raise DataError(f"{table} has no rows below its header. Correct or delete it; it is optional.")
     columns = [key for key in rows[0] if key and key.strip().lower().endswith("path")]
@@ -151,6 +152,12 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
         (_file_of(table, row[inputs], folder), None if truths is None else _file_of(table, row[truths], folder))
         for row in rows
     ]
+
+
+def _is_empty(line: Mapping[str | None, str | list[str] | None]) -> bool:
+    """Return whether all cells of a line are empty: spreadsheets write such lines below the last row."""
+    cells = [cell for value in line.values() for cell in (value if isinstance(value, list) else [value])]
+    return not any((cell or "").strip() for cell in cells)
 
 
 def _delimiter(text: str) -> str:

@@ -20,7 +20,17 @@ def describe_left_out(source: Source) -> str:
     if source.folder is None or source.kind == "sample":
         return ""
     folders = [source.folder / name for name in PAIR_FOLDERS] if source.kind == "pairs" else [source.folder]
-    return describe_unused([folder for folder in folders if folder.is_dir()], used_files(source))
+    unused = describe_unused([folder for folder in folders if folder.is_dir()], used_files(source))
+    return "; ".join(line for line in (unused, *describe_other_folders(source)) if line)
+
+
+def describe_other_folders(source: Source) -> list[str]:
+    """Return a line on the folders with images beside those of the pairs, such as masks; no line if there are none."""
+    if source.kind != "pairs" or source.folder is None:
+        return []
+    used = {path.parent.name for path in used_files(source) if isinstance(path, Path)}
+    others = sorted(set(_folders_with_images(source.folder)) - used - set(PAIR_FOLDERS))
+    return [f"folders that are not used: {files.listed(others)}"] if others else []
 
 
 def used_files(source: Source) -> set[object]:

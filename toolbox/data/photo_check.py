@@ -29,6 +29,8 @@ MIN_PARTNER = 0.8
 MIN_LEAD = 0.3  # of the partner over the pair's own truth
 MIN_CONTRAST = 3.0  # gray levels (standard deviation); a flatter picture can't be judged
 COLOUR_SPREAD = 2.0  # gray levels between the channels, as a mean; a gray photograph saved as JPEG has less
+MASK_TOLERANCE = 16  # gray levels from black or white
+MASK_SHARE = 0.97  # of the pixels of a mask that are black or white
 
 Kind = Literal["", "unreadable", "size", "swapped", "unrelated"]
 
@@ -45,6 +47,7 @@ class Examination:
         size: width and height in pixels of the truth, or of the input if there is no truth; None if unreadable.
         in_colour: whether the truth has colours.
         is_copy: whether the input equals the truth in every pixel, so that nothing is to be learned.
+        is_mask: whether the truth is black and white only, as a mask is.
     """
 
     item: Item
@@ -53,6 +56,7 @@ class Examination:
     size: tuple[int, int] | None = None
     in_colour: bool = True
     is_copy: bool = False
+    is_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,13 @@ def is_in_colour(photo: np.ndarray) -> bool:
     return float((photo.max(axis=2) - photo.min(axis=2)).mean()) > COLOUR_SPREAD
 
 
+def is_mask(photo: np.ndarray) -> bool:
+    """Return whether (H, W, 3) uint8 RGB is black and white only, with both of them; JPEG blurs a few pixels."""
+    counts = np.bincount(photo.ravel(), minlength=256)
+    black, white = counts[:MASK_TOLERANCE].sum(), counts[-MASK_TOLERANCE:].sum()
+    return bool(black and white and black + white >= MASK_SHARE * photo.size) and not is_in_colour(photo)
+
+
 def _examine_item(item: Item) -> tuple[Examination, _Pair | None]:
     try:
         photos = [io.read_rgb(path) for path in item.images]
@@ -87,6 +98,8 @@ def _examine_item(item: Item) -> tuple[Examination, _Pair | None]:
     photo = photos[-1]
     size = (photo.shape[1], photo.shape[0])
     examination = Examination(item=item, size=size, in_colour=item.truth is None or is_in_colour(photo))
+    if not examination.in_colour:
+        examination = replace(examination, is_mask=is_mask(photo))
     if len(photos) == 1:
         return examination, None
     if photos[0].shape != photo.shape:

@@ -75,12 +75,23 @@ def open_split(
         result = keep_split(record, items, identities, split.scene_labels(items, report), settings)
     result = replace(result, identities=identities)
     changes = [] if record is None else find_changes(record, make_record(result))
-    if changes:
+    if record is not None and changes:
+        kept = "The split of the run is kept" if validation_items else _what_was_kept(record, result)
         report(
-            f"The photographs have changed: {'; '.join(changes)}. The split of the run is kept: {len(result.train)} "
-            f"train, {len(result.validation)} validate."
+            f"The photographs have changed: {'; '.join(changes)}. {kept}: "
+            f"{len(result.train)} train, {len(result.validation)} validate."
         )
     return result
+
+
+def _what_was_kept(record: SplitRecord, result: DataSplit) -> str:
+    """Return what became of the recorded split: it is kept, or no photograph of its validation part is left."""
+    present = [*result.train, *result.validation, *result.unused]
+    find = _finder(record, {item.name for item in present})
+    parts = {(find(item.name, result.identities[item]) or ("", 0))[0] for item in result.validation}
+    if record.validation and "validation" not in parts:
+        return "No validation photograph of the run is left, so the new photographs are split"
+    return "The split of the run is kept"
 
 
 def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -> dict[Item, str]:
@@ -109,8 +120,8 @@ def keep_split(
 ) -> DataSplit:
     """Return the recorded split of the photographs that still exist.
 
-    A photograph stays in its part, found by its content, else by its name, else by its name with another ending, so
-    that no training photograph ever validates. A new one is for training, or for validation if it shares a scene with a
+    A photograph stays in its part, found by its content, else by its truth, else by its name, else by its name with
+    another ending, so that no training photograph ever validates. A new one is for training, or for validation if it shares a scene with a
     validation photograph and the split is by scene.
     """
     find = _finder(record, {item.name for item in items})
@@ -213,21 +224,29 @@ def _finder(record: SplitRecord, present: set[str]) -> Callable[[str, str], tupl
     exact: dict[tuple[str, str], tuple[str, int]] = {}
     by_name: dict[str, tuple[str, int]] = {}
     by_identity: dict[str, tuple[str, int]] = {}
+    by_truth: dict[str, tuple[str, int]] = {}  # the truths of pairs may come back as photographs, or with other inputs
     for part, names in record.parts().items():
         for rank, (name, identity) in enumerate(names.items()):
             exact[name, identity] = by_name[name] = (part, rank)
             # Of equal photographs in two parts, the training one decides: it must not validate.
             by_identity.setdefault(identity, (part, rank))
+            by_truth.setdefault(_truth_of(identity), (part, rank))
     old_name = _by_stem(name for name in by_name if name not in present)
     new_name = _by_stem(name for name in present if name not in by_name)
 
     def find(name: str, identity: str) -> tuple[str, int] | None:
-        found = exact.get((name, identity)) or by_identity.get(identity) or by_name.get(name)
+        found = exact.get((name, identity)) or by_identity.get(identity) or by_truth.get(_truth_of(identity))
+        found = found or by_name.get(name)
         if found is None and new_name.get(Path(name).stem) == name:
             found = by_name.get(old_name.get(Path(name).stem, ""))
         return found
 
     return find
+
+
+def _truth_of(identity: str) -> str:
+    """Return the digest of the truth, the last one in an identity."""
+    return identity.rpartition(":")[2]
 
 
 def _add_new(parts: dict[str, list[int]], new: list[int], labels: Sequence[int], settings: Split) -> None:

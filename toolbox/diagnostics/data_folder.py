@@ -37,6 +37,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         Finding(what="pairing", ok=True, detail=detail),
         *_sizes(examinations),
         *_gray(source, examinations),
+        *_masks(examinations),
         *_copies(examinations),
         *_known_tests(source),
         *_scenes(usable),
@@ -65,13 +66,21 @@ def _sizes(examinations: Sequence[Examination]) -> Iterator[Finding]:
 
 
 def _gray(source: Source, examinations: Sequence[Examination]) -> Iterator[Finding]:
-    gray = [examination.item.name for examination in examinations if not examination.in_colour]
+    gray = [one.item.name for one in examinations if not one.in_colour and not one.is_mask]
     kind = "truths" if source.kind == "pairs" else "photographs"
     names = f" ({files.listed(gray, LISTED)})" if gray else ""
     detail = f"{len(gray)} of {len(examinations)} {kind} are gray{names}"
     if gray:
         detail += "; from these, the network learns to add no colours"
     yield Finding(what="colour", ok=len(gray) <= len(examinations) / 2, detail=detail)
+
+
+def _masks(examinations: Sequence[Examination]) -> Iterator[Finding]:
+    masks = [examination.item.name for examination in examinations if examination.is_mask]
+    if masks:
+        detail = f"{len(masks)} of {len(examinations)} are black and white only, as masks are "
+        detail += f"({files.listed(masks, LISTED)}); the network learns from them as from photographs; remove them"
+        yield Finding(what="masks", ok=False, detail=detail)
 
 
 def _copies(examinations: Sequence[Examination]) -> Iterator[Finding]:
@@ -122,5 +131,6 @@ def _not_used(source: Source) -> Iterator[Finding]:
                 why = f"to open it, install {needed}" if needed else "not an image format of toolbox"
                 reasons[f"{path.suffix or 'no ending'}, {why}"] += 1
     listed = [f"{count} {files.printable(reason)}" for reason, count in reasons.most_common() if count]
+    listed += left_out.describe_other_folders(source)
     if listed:
         yield Finding(what="left out", ok=True, detail="; ".join(listed))

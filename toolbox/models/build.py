@@ -22,6 +22,8 @@ RESULTS: dict[str, tuple[type, str]] = {
     "optimizer": (torch.optim.Optimizer, "torch.optim.Optimizer"),
     "schedule": (torch.optim.lr_scheduler.LRScheduler, "LRScheduler of torch"),
 }
+# The kinds whose components are called themselves, except for adversarial losses, which have two methods.
+CALLED = frozenset(("loss", "penalty", "degradation", "detector", "filler", "postprocessor", "step", "metric"))
 
 
 def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
@@ -59,14 +61,27 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"
         warnings.warn(line, PluginWarning, stacklevel=2)
     blame.remember(bound.entry)
-    expected, name = RESULTS.get(bound.entry.kind, (object, ""))
-    if not isinstance(component, expected):
-        fault = f"returned {component_calls.describe(component)} from build, not a {name}"
-        raise blame.wrong_result(bound.entry, bound.spec.build, fault)
+    _require_result(component, bound)
     if isinstance(component, nn.Module):
         require_usable_state(component, bound.entry)
         component_calls.attach(component, bound.entry)
     return component
+
+
+def _require_result(component: object, bound: BoundComponent) -> None:
+    """Raise WrongResultError if what `build` returned is no component of its kind."""
+    fault, entry = "", bound.entry
+    expected, name = RESULTS.get(entry.kind, (object, ""))
+    if component is None:
+        fault = "returned None from build; return the component"
+    elif isinstance(component, type):
+        fault = f"returned the class {component.__name__} from build; return an instance: {component.__name__}(…)"
+    elif not isinstance(component, expected):
+        fault = f"returned {component_calls.describe(component)} from build, not a {name}"
+    elif entry.kind in CALLED and getattr(entry.spec, "role", "") != "adversarial" and not callable(component):
+        fault = f"returned {component_calls.describe(component)} from build, which can't be called"
+    if fault:
+        raise blame.wrong_result(entry, bound.spec.build, fault)
 
 
 def build_generator(plan: Plan, device: torch.device) -> nn.Module:

@@ -21,6 +21,7 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
+from toolbox.models.autograd_graph import accumulating_nodes, depends_on, outside_weights
 from toolbox.models.module_state import UNSAVED, unsaved_modules, unsaved_tensors
 
 # The attribute of a network that has its `WatchedComponent`.
@@ -87,6 +88,7 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
         if not isinstance(value, Tensor):
             fault = f"returned {describe(value)} as its output '{name}'; return a tensor (B, C, h, w)"
             raise blame.wrong_result(watch.entry, network, fault)
+    _require_gradient(watch, network, [restored, *auxiliary.values()])
     return restored, auxiliary
 
 
@@ -211,27 +213,13 @@ def _watched_gradients(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
     `torch.autograd.grad`, which changes no gradients, adds none.
     """
     passes: list[bool] = []
-    nodes = [next(_accumulating_nodes(tensor), None) for tensor in tensors]
+    nodes = [next(accumulating_nodes(tensor), None) for tensor in tensors]
     handles = [node.register_prehook(lambda _: passes.append(True)) for node in nodes if node is not None]
     try:
         yield passes
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _accumulating_nodes(tensor: Tensor) -> Iterator[Any]:
-    """Yield the nodes in a tensor's graph that add to the gradient of a weight."""
-    seen: set[object] = set()
-    stack = [tensor.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node
-        stack += [following for following, _ in node.next_functions]
 
 
 def _version(value: Tensor) -> int | None:
@@ -251,6 +239,15 @@ def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  #
     raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
 
 
+def _require_gradient(watch: WatchedComponent, network: object, outputs: Sequence[Tensor]) -> None:
+    """Raise WrongResultError if a network that trains returns only outputs without gradient."""
+    if not isinstance(network, nn.Module) or not network.training or not torch.is_grad_enabled():
+        return
+    if any(weight.requires_grad for weight in network.parameters()) and not any(v.requires_grad for v in outputs):
+        fault = "returned pictures without gradient, so nothing trains it; remove detach(), no_grad and NumPy from it"
+        raise blame.wrong_result(watch.entry, network, fault)
+
+
 def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Sequence[Tensor]) -> None:
     """Warn once if a value has no gradient though its inputs have one: the component would train nothing."""
     if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
@@ -258,10 +255,12 @@ def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Seque
     if not any(tensor.requires_grad for tensor in inputs):
         return
     watch.trains = False
-    if not value.requires_grad:
+    # A penalty may call the discriminator again instead of using its maps; then its value does not depend on them.
+    if not (value.requires_grad if watch.entry.kind == "penalty" else depends_on(value, inputs)):
         warnings.warn(
             f"{blame.title(watch.entry)} returned a value without gradient, so it trains nothing; remove detach(), "
-            "no_grad, item() and NumPy from it. If this is on purpose, give it a param `detach` that is true",
+            "no_grad, item(), torch.tensor() and NumPy from it. If this is on purpose, give it a param `detach` that "
+            "is true",
             PluginWarning,
             stacklevel=3,
         )
@@ -281,16 +280,6 @@ def _warn_of_outside_weights(
             PluginWarning,
             stacklevel=3,
         )
-
-
-def outside_weights(function: object, value: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    """Return the weights in the graph of a value that neither its inputs nor the module of `function` have."""
-    module = getattr(function, "__self__", function)
-    own = list(module.parameters()) if isinstance(module, nn.Module) else []
-    of_inputs = [node.variable for tensor in inputs for node in _accumulating_nodes(tensor)]
-    known = {id(tensor) for tensor in [*inputs, *own, *of_inputs]}
-    weights = [node.variable for node in _accumulating_nodes(value)]
-    return [weight for weight in weights if id(weight) not in known]
 
 
 def _named(**maps: Sequence[Tensor]) -> dict[str, Tensor]:

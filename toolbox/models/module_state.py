@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -16,7 +17,7 @@ UNSAVED = "`checkpoint = False` keeps out of checkpoints"
 
 
 def require_usable_state(module: nn.Module, entry: Entry) -> None:
-    """Raise WrongResultError if a module has weights that have no values, or that train and are not saved."""
+    """Raise WrongResultError if a module has weights that have no values, or that are not trained or not saved."""
     fault = _fault(module)
     if fault:
         raise blame.wrong_result(entry, module, fault)
@@ -51,6 +52,14 @@ def warn_of_untrained_weights(component: object, entry: Entry) -> None:
 
 
 def _fault(module: nn.Module) -> str:
+    if "_parameters" not in vars(module):
+        return f"is a {type(module).__name__} whose __init__ does not call super().__init__(); call it first"
+    hidden = _unregistered_weights(module)
+    if hidden:
+        return (
+            f"has weights in {hidden}, a plain list, tuple or dict, which nothing trains and no checkpoint has; make "
+            "it a torch.nn.ModuleList, ModuleDict, ParameterList or ParameterDict, or call requires_grad_(False) on them"
+        )
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(value):
             return f"has {name} without a shape, from a lazy module; write the numbers of channels in build"
@@ -61,3 +70,22 @@ def _fault(module: nn.Module) -> str:
         if weight.requires_grad and name.startswith(prefixes):
             return f"trains {name}, which {UNSAVED}; call requires_grad_(False) on that module, or remove that line"
     return ""
+
+
+def _unregistered_weights(module: nn.Module) -> str:
+    """Return the name of a list, tuple or dict with trained weights that the module does not have itself, or ""."""
+    own = {id(weight) for weight in module.parameters()}
+    for name, inner in module.named_modules():
+        for key, value in vars(inner).items():
+            values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            # torch keeps its own tables of parameters, modules and hooks in attributes that begin with "_".
+            if not key.startswith("_") and any(id(weight) not in own for weight in _trained_weights(values)):
+                return f"{name}.{key}".lstrip(".")
+    return ""
+
+
+def _trained_weights(values: Iterable[object]) -> Iterator[nn.Parameter]:
+    """Yield the weights that require gradients among `values`, and those of the modules among them."""
+    for value in list(values):
+        found = value.parameters() if isinstance(value, nn.Module) else (value,)
+        yield from (weight for weight in found if isinstance(weight, nn.Parameter) and weight.requires_grad)

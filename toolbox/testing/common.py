@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.component_calls import outside_weights
+from toolbox.models.autograd_graph import outside_weights
 from toolbox.testing.checks import Note, global_random_state, require
 from toolbox.testing.subject import Subject, join_names
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.hooks.protocols import Penalty, PenaltyContext
-from toolbox.models.component_calls import outside_weights
+from toolbox.models.autograd_graph import outside_weights
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, global_random_state, require, run_checks
 from toolbox.testing.common import require_none_outside

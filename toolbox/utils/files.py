@@ -22,6 +22,8 @@ from typing import IO, Any
 from toolbox.errors import DataError, OutputError, UsageError, one_line
 from toolbox.utils.temporary_files import temporary_path, use_temporary
 
+ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))
+
 
 def printable(path: str | Path) -> str:
     """Return `path` as printable text in one line: line breaks and invalid bytes are escaped."""
@@ -75,7 +77,8 @@ def require_folder(path: Path, option: str = "") -> None:
     """Raise UsageError if a folder that the user named does not exist or can't be accessed; see `require_readable`."""
     require_readable(path, option, "folder")
     if not os.path.isdir(path):
-        raise UsageError(f"{option} {printable(path)}: there is no such folder.".strip())
+        remedy = "unpack it, and name" if path.suffix.lower() in ARCHIVES else "name"
+        raise UsageError(f"{option} {printable(path)} is a file; {remedy} a folder.".strip())
 
 
 def require_file(path: Path, option: str = "") -> None:

@@ -1,0 +1,170 @@
+"""What `build` returns is checked: a forgotten return, a class, a module that was not initialized, hidden weights."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from toolbox import (
+    DegradationSpec,
+    FillerSpec,
+    GeneratorSpec,
+    LossSpec,
+    MetricSpec,
+    ObserverSpec,
+    Params,
+    PenaltySpec,
+    PostprocessorSpec,
+)
+from toolbox.config.plan import BoundComponent
+from toolbox.hooks.blame import WrongResultError
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.build import build_component
+from toolbox.models.component_calls import WatchedComponent, attach, call_generator, call_loss
+
+SPECS = (
+    LossSpec,
+    PenaltySpec,
+    MetricSpec,
+    DegradationSpec,
+    FillerSpec,
+    PostprocessorSpec,
+    ObserverSpec,
+    GeneratorSpec,
+)
+TITLE = "'rigged' of the plugin 'stranger' "
+
+
+def entry_of(spec_class, build=lambda params: None, **facts):
+    facts |= {"role": "augment"} if spec_class is DegradationSpec else {}
+    spec = spec_class(name="rigged", summary="x", build=build, **facts)
+    return Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version="")
+
+
+def build(spec_class, component, **facts):
+    entry = entry_of(spec_class, lambda params: component, **facts)
+    return build_component(BoundComponent(label="rigged", entry=entry, params=Params(), options={}))
+
+
+class Plain(nn.Module):
+    def forward(self, restored, truth, mask):
+        return (restored - truth).abs().mean()
+
+
+class NotInitialized(Plain):
+    def __init__(self):
+        pass
+
+
+@pytest.mark.parametrize("spec_class", SPECS)
+def test_a_forgotten_return_in_build_and_a_class_are_named(spec_class):
+    fault = rf"{TITLE}\(.*test_build_results.py:\d+\) returned None from build"
+    with pytest.raises(WrongResultError, match=fault):
+        build(spec_class, None)
+    with pytest.raises(WrongResultError, match=r"returned the class Plain from build; return an instance: Plain\(…\)"):
+        build(spec_class, Plain)
+
+
+def test_what_can_not_be_called_is_named():
+    with pytest.raises(WrongResultError, match="returned a dict from build, which can't be called"):
+        build(LossSpec, {})
+    with pytest.raises(WrongResultError, match="returned a Tensor from build|returned a tensor .* from build"):
+        build(MetricSpec, torch.zeros(()))
+    build(LossSpec, object(), role="adversarial")  # it has methods instead
+
+
+@pytest.mark.parametrize("spec_class", [LossSpec, GeneratorSpec])
+def test_a_module_without_super_init_is_named(spec_class):
+    with pytest.raises(WrongResultError, match=r"is a NotInitialized whose __init__ does not call super\(\).__init__"):
+        build(spec_class, NotInitialized())
+
+
+class Hidden(nn.Module):
+    """A network with layers in a plain list or dict."""
+
+    def __init__(self, layers, **registered):
+        super().__init__()
+        self.inner = nn.Module()
+        self.inner.layers = layers
+        for name, value in registered.items():
+            setattr(self, name, value)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Conv2d(3, 3, 1)],
+        (nn.Conv2d(3, 3, 1).requires_grad_(False), nn.Conv2d(3, 3, 1)),
+        {"a": nn.Conv2d(3, 3, 1)},
+        [nn.Parameter(torch.ones(1))],
+    ],
+)
+@pytest.mark.parametrize("spec_class", [LossSpec, GeneratorSpec])
+def test_layers_in_a_plain_list_are_named(spec_class, layers):
+    with pytest.raises(
+        WrongResultError, match="has weights in inner.layers, a plain list, tuple or dict, which nothing"
+    ):
+        build(spec_class, Hidden(layers))
+
+
+def test_registered_and_frozen_layers_in_a_list_are_no_fault():
+    layer = nn.Conv2d(3, 3, 1)
+    for network in (
+        Hidden([layer], again=layer),
+        Hidden([nn.Conv2d(3, 3, 1).requires_grad_(False)]),
+        Hidden(nn.ModuleList([layer])),
+        Hidden([1, "a", None, torch.zeros(2)]),
+    ):
+        build(GeneratorSpec, network)
+
+
+@pytest.mark.parametrize("kind", ["detach", "numpy"])
+def test_a_generator_without_gradient_is_named_instead_of_the_step(kind):
+    class Network(nn.Conv2d):
+        def forward(self, image, mask):
+            pictures = super().forward(image)
+            return pictures.detach() if kind == "detach" else torch.from_numpy(pictures.detach().numpy())
+
+    network, image = Network(3, 3, 1), torch.rand(1, 3, 8, 8)
+    attach(network, entry_of(GeneratorSpec))
+    with pytest.raises(WrongResultError, match=r"returned pictures without gradient, so nothing trains it; remove det"):
+        call_generator(network, image, image[:, :1])
+    with torch.no_grad():
+        call_generator(network, image, image[:, :1])
+    call_generator(network.eval(), image, image[:, :1])
+    call_generator(network.train().requires_grad_(False), image, image[:, :1])
+
+
+def loss_warnings(loss):
+    restored = nn.Conv2d(3, 3, 1)(torch.rand(2, 3, 8, 8))
+    watch = WatchedComponent(entry=entry_of(LossSpec))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PluginWarning)
+        call_loss(watch, loss, restored, torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8))
+    return [str(one.message) for one in caught if "without gradient" in str(one.message)]
+
+
+class Own(nn.Module):
+    """A loss with weights of its own."""
+
+    def __init__(self, detached):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 2, 1)
+        self.detached = detached
+
+    def forward(self, restored, truth, mask):
+        restored = restored.detach() if self.detached else restored
+        return (self.convolution(restored) - self.convolution(truth)).square().mean()
+
+
+def test_a_loss_whose_gradient_does_not_reach_the_pictures_is_named():
+    def new_tensor(restored, truth, mask):
+        return torch.tensor((restored - truth).abs().mean().item(), requires_grad=True)
+
+    assert loss_warnings(new_tensor) and loss_warnings(Own(detached=True))
+    for good in (Own(detached=False), Plain(), lambda restored, truth, mask: restored.double().mean()):
+        assert not loss_warnings(good)

@@ -1,0 +1,45 @@
+"""Look into the autograd graph of a value: the weights that it has, and whether it depends on some tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def accumulating_nodes(tensor: Tensor) -> Iterator[Any]:
+    """Yield the nodes in a tensor's graph that add to the gradient of a weight."""
+    return (node for node in _nodes(tensor) if hasattr(node, "variable"))
+
+
+def depends_on(value: Tensor, inputs: Sequence[Tensor]) -> bool:
+    """Return whether a value has a gradient for at least one of `inputs`."""
+    if any(value is tensor for tensor in inputs):
+        return value.requires_grad
+    leaves = {id(tensor) for tensor in inputs if tensor.is_leaf}
+    inner = {tensor.grad_fn for tensor in inputs if tensor.grad_fn is not None}
+    return any(node in inner or id(getattr(node, "variable", None)) in leaves for node in _nodes(value))
+
+
+def outside_weights(function: object, value: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Return the weights in the graph of a value that neither its inputs nor the module of `function` have."""
+    module = getattr(function, "__self__", function)
+    own = list(module.parameters()) if isinstance(module, nn.Module) else []
+    of_inputs = [node.variable for tensor in inputs for node in accumulating_nodes(tensor)]
+    known = {id(tensor) for tensor in [*inputs, *own, *of_inputs]}
+    weights = [node.variable for node in accumulating_nodes(value)]
+    return [weight for weight in weights if id(weight) not in known]
+
+
+def _nodes(tensor: Tensor) -> Iterator[Any]:
+    """Yield the nodes of a tensor's graph."""
+    seen: set[object] = set()
+    stack = [tensor.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        stack += [following for following, _ in node.next_functions]
