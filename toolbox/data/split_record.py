@@ -121,8 +121,8 @@ def keep_split(
     """Return the recorded split of the photographs that still exist.
 
     A photograph stays in its part, found by its content, else by its truth, else by its name, else by its name with
-    another ending, so that no training photograph ever validates. A new one is for training, or for validation if it shares a scene with a
-    validation photograph and the split is by scene.
+    another ending, so that no training photograph ever validates. A new one is for training, or for validation if it
+    shares a scene with a validation photograph and the split is by scene.
     """
     find = _finder(record, {item.name for item in items})
     ranked: list[tuple[str, int, int]] = []  # the part, the position in it, the index of the photograph

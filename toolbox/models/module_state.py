@@ -58,7 +58,7 @@ def _fault(module: nn.Module) -> str:
     if hidden:
         return (
             f"has weights in {hidden}, a plain list, tuple or dict, which nothing trains and no checkpoint has; make "
-            "it a torch.nn.ModuleList, ModuleDict, ParameterList or ParameterDict, or call requires_grad_(False) on them"
+            "it a torch.nn.ModuleList, ModuleDict, ParameterList or ParameterDict, or call requires_grad_(False)"
         )
     for name, value in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(value):
