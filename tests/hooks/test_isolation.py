@@ -132,7 +132,7 @@ CHANGES = {
     "Pillow's limit of pixels": "import PIL.Image; PIL.Image.MAX_IMAGE_PIXELS = None",
     "Pillow's handling of truncated images": "import PIL.ImageFile; PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True",
 }
-# What is put back only after a plugin is loaded.
+# What is changed by an import alone here.
 CHANGES_AT_LOAD = {
     "the warning filters": "import warnings; warnings.filterwarnings('ignore')",
     "the umask": "import os; os.umask(0o777)",
@@ -159,7 +159,7 @@ def test_what_a_plugin_changes_is_put_back_and_named(name):
     before = values()
     run = change(CHANGES[name])
     hooks = {"toolbox_metrics": lambda: run()}
-    spec = LossSpec(name="rigged", summary="s", build=run)
+    spec = LossSpec(name="rigged", summary="s", build=lambda params: run() or max)
     record = PluginRecord(name="stranger", origin="file", source="stranger.py")
     loaded = manager.load(third_party=False, registries=registries())
     loaded.records.append(record)
