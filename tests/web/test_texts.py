@@ -117,8 +117,9 @@ def messages_of_the_server(service, tmp_path, monkeypatch):
     yield call(service, "POST", "/api/photos?name=a.png", path.read_bytes())[1]["error"]
     monkeypatch.setattr(worker, "MAX_WAITING", 0)
     yield call(service, "POST", f"/api/photos/{photo_id}/restore", b"{}")[1]["error"]
-    monkeypatch.setattr(app, "MAX_BYTES", 10)
-    yield call(service, "POST", "/api/photos?name=a.png", path.read_bytes())[1]["error"]
+    for most in (10, 1 << 20):
+        monkeypatch.setattr(app, "MAX_BYTES", most)
+        yield call(service, "POST", "/api/photos?name=a.png", bytes(most + 1))[1]["error"]
 
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
