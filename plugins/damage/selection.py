@@ -21,7 +21,7 @@ class Certainty:
     """A group is certain if the sum of these kinds reaches the peak in a pixel, and its mean of all kinds the mean.
 
     `length` is the least diagonal of its box, and `width` the greatest mean width along that diagonal; both are
-    relative to the shorter side of the photograph.
+    relative to the shorter side of the photograph. At least `number` groups of a photograph must be so.
     """
 
     kinds: tuple[str, ...]
@@ -29,21 +29,23 @@ class Certainty:
     mean: float
     length: float = 0.0
     width: float = math.inf
+    number: int = 1
 
 
 # The network often divides its probability between a scratch and a fold, and between a fleck and a stain. A sum of such
 # kinds that is high, in a group that is high in the mean, is hardly ever wrong; a single kind over 0.85 often is.
 # A long line may be less certain than a short one: few things in a photograph look like a faint crease for so long.
+# So may several lines: a sound photograph rarely has several things like a scratch.
 CERTAIN = (
     Certainty(("scratch", "fold"), peak=0.9, mean=0.67),
     Certainty(("scratch", "fold"), peak=0.85, mean=0.54, length=0.3, width=0.05),
     Certainty(("scratch", "fold"), peak=0.81, mean=0.6, length=0.25, width=0.05),
+    Certainty(("scratch", "fold"), peak=0.8, mean=THRESHOLD, number=2),
+    Certainty(("scratch", "fold"), peak=0.75, mean=THRESHOLD, number=3),
     Certainty(("dust", "stain"), peak=0.92, mean=0.67),
     Certainty(("stain",), peak=0.63, mean=THRESHOLD),
     Certainty(("tear",), peak=0.985, mean=THRESHOLD),
 )
-# So many lines with such a peak are certain together: a sound photograph rarely has several things like a scratch.
-LINES, SEVERAL = ("scratch", "fold"), ((2, 0.8), (3, 0.75))
 # A photograph with a certain group is taken to be an old print, and these peaks are enough for its other groups.
 LIKELY = {"scratch": 0.27, "fold": 0.27, "dust": 0.27, "stain": 0.27, "tear": 0.985}
 # A group of dust pixels with a longer side, in pixels or relative to the shorter side of the photograph, is texture
@@ -81,18 +83,14 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
         if together := {kind: values for kind, values in inside.items() if kind in rule.kinds}:
             has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
             has_shape = (length >= rule.length) & (width <= rule.width)
-            is_certain |= has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
-    if lines := {kind: values for kind, values in inside.items() if kind in LINES}:
-        for number, peak in SEVERAL:
-            has_peak = can_count & _has_pixel(labels, _total(lines) >= threshold_of(sensitivity, peak), count)
-            if has_peak.sum() >= number:
-                is_certain |= has_peak
+            fits = can_count & has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
+            if fits.sum() >= rule.number:
+                is_certain |= fits
     for kind, values in inside.items():
         is_likely |= _has_pixel(labels, values >= threshold_of(sensitivity, LIKELY[kind]), count)
-    is_kept = can_count & is_certain
-    if is_kept.any():
-        is_kept |= can_count & is_likely
-    return np.asarray(is_kept[groups])
+    if is_certain.any():
+        is_certain |= can_count & is_likely
+    return np.asarray(is_certain[groups])
 
 
 def threshold_of(sensitivity: float, middle: float) -> float:

@@ -197,29 +197,27 @@ def test_a_name_that_a_zip_can_not_hold_is_refused_before_the_work(name, surroun
     assert not Path("out").exists()
 
 
-def test_no_empty_path_is_the_working_folder(surroundings):
+def run_with_empty(kind):
+    """Yield each command with an empty value of each of its params of a kind: its words, the param, and the result."""
     for words, command in COMMANDS.values():
         for param in command.params:
-            if values_for(param) is PATHS:
+            if values_for(param) is kind:
                 others = [p for p in command.params if p.required and p is not param]
                 options = [word for p in others if isinstance(p, click.Option) for word in words_of(p, "photo.png")]
                 mine = words_of(param, "") if isinstance(param, click.Option) else []
                 rest = ["" if p is param else "photo.png" for p in command.params if isinstance(p, click.Argument)]
-                result = run([*words, *options, *mine, "--", *rest])
-                assert result.exit_code == 2 and "the path is empty" in result.output, (words, param.name)
+                yield words, param, run([*words, *options, *mine, "--", *rest])
+
+
+def test_no_empty_path_is_the_working_folder(surroundings):
+    for words, param, result in run_with_empty(PATHS):
+        assert result.exit_code == 2 and "the path is empty" in result.output, (words, param.name)
 
 
 def test_no_empty_text_counts_as_not_given(surroundings):
-    for words, command in COMMANDS.values():
-        for param in command.params:
-            if values_for(param) is NAMES:
-                others = [p for p in command.params if p.required and p is not param]
-                options = [word for p in others if isinstance(p, click.Option) for word in words_of(p, "photo.png")]
-                mine = words_of(param, "") if isinstance(param, click.Option) else []
-                rest = ["" if p is param else "photo.png" for p in command.params if isinstance(p, click.Argument)]
-                result = run([*words, *options, *mine, "--", *rest])
-                assert result.exit_code == 2, (words, param.name)
-                assert "empty" in result.output, (words, param.name, result.output)
+    for words, param, result in run_with_empty(NAMES):
+        assert result.exit_code == 2, (words, param.name)
+        assert "empty" in result.output, (words, param.name, result.output)
 
 
 def no_home(monkeypatch, tmp_path):

@@ -7,20 +7,12 @@ import io as streams
 import cv2
 import numpy as np
 import pytest
+from mask_pictures import SIZE, strokes
 from pictures import saved
 from PIL import Image
 
 from toolbox.imaging import io
 from toolbox.imaging.mask_meaning import UndecidedMaskError, lost_pixels
-
-SIZE = (48, 64)
-
-
-def strokes():
-    mask = np.zeros(SIZE, np.uint8)
-    cv2.line(mask, (5, 8), (50, 30), 255, 4)
-    cv2.circle(mask, (20, 38), 5, 255, -1)
-    return mask
 
 
 def labels():

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mask_pictures import SIZE, strokes
 from pictures import saved, scene
 from PIL import Image
 from standins import gray, read_report
@@ -14,15 +15,6 @@ from standins import gray, read_report
 from toolbox.errors import DataError
 from toolbox.imaging import io, mask_meaning
 from toolbox.imaging.mask_meaning import UndecidedMaskError, lost_pixels
-
-SIZE = (48, 64)
-
-
-def strokes():
-    mask = np.zeros(SIZE, np.uint8)
-    cv2.line(mask, (5, 8), (50, 30), 255, 4)
-    cv2.circle(mask, (20, 38), 5, 255, -1)
-    return mask
 
 
 def layer(color, alpha):

@@ -29,7 +29,7 @@ def describe_other_folders(source: Source) -> list[str]:
     if source.kind != "pairs" or source.folder is None:
         return []
     used = {path.parent.name for path in used_files(source) if isinstance(path, Path)}
-    others = sorted(set(_folders_with_images(source.folder)) - used - set(PAIR_FOLDERS))
+    others = sorted(_folders_with_images(source.folder, skip=used.union(PAIR_FOLDERS)))
     return [f"folders that are not used: {files.listed(others)}"] if others else []
 
 
@@ -66,10 +66,10 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
     return "; ".join(parts)
 
 
-def _folders_with_images(folder: Path) -> Iterator[str]:
+def _folders_with_images(folder: Path, *, skip: Collection[str] = ()) -> Iterator[str]:
     """Yield the names of the subfolders of a folder that have images; those that can't be read are named too."""
     for path in folder.iterdir():
-        if path.name.startswith(".") or not path.is_dir():
+        if path.name.startswith(".") or path.name in skip or not path.is_dir():
             continue
         try:
             if not find_images(path):

@@ -73,9 +73,11 @@ def measure_toning(rgb: np.ndarray, lost: np.ndarray | None = None) -> Toning:
     if toning.kind == "colour":
         return toning
     distance = np.hypot(*cv2.split(_residual(luma, chroma, known, toning.curve)))
+    toning = replace(toning, marks=float((distance[known] > _MIN_MARK_DISTANCE).mean()))
+    if toning.kind == "gray":
+        return toning
     rest = known & _inner_pixels(known.shape) & ~_with_bleed(known & (distance > MAX_TONE_RESIDUAL))
-    is_far = toning.kind == "toned" and _print_ratio(luma, chroma, rest, toning.curve) > _MAX_PRINT_RATIO
-    return replace(toning, marks=float((distance[known] > _MIN_MARK_DISTANCE).mean()), has_weak_colors=is_far)
+    return replace(toning, has_weak_colors=_print_ratio(luma, chroma, rest, toning.curve) > _MAX_PRINT_RATIO)
 
 
 def _find_toning(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning:

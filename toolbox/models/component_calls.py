@@ -121,7 +121,7 @@ def call_loss(
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
     _warn_without_gradient(watch, value, [restored])
-    _warn_of_outside_weights(watch, loss, value, [restored])
+    _warn_of_outside_weights(watch, loss, [value], [restored])
     return value
 
 
@@ -136,7 +136,7 @@ def call_adversarial_generator(
     inputs = _named(fake=fake, real=real or [])
     value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
     _warn_without_gradient(watch, value, fake)
-    _warn_of_outside_weights(watch, function, value, list(inputs.values()))
+    _warn_of_outside_weights(watch, function, [value], list(inputs.values()))
     return value
 
 
@@ -152,7 +152,7 @@ def call_adversarial_discriminator(
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
     on_fake, on_real = (_scalar(watch, function, value) for value in pair)
-    _warn_of_outside_weights(watch, function, on_fake + on_real, [*fake, *real], call=2)  # the first is of `generator`
+    _warn_of_outside_weights(watch, function, [on_fake, on_real], [*fake, *real], call=2)  # the first is of `generator`
     return on_fake, on_real
 
 
@@ -267,12 +267,12 @@ def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Seque
 
 
 def _warn_of_outside_weights(
-    watch: WatchedComponent, function: object, value: Tensor, inputs: Sequence[Tensor], *, call: int = 1
+    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], *, call: int = 1
 ) -> None:
     """Warn in a component's first call if it has weights outside of its module: nothing trains or saves them."""
     if watch.calls != call or watch.entry is None:
         return
-    outside = outside_weights(function, value, inputs)
+    outside = [weight for value in values for weight in outside_weights(function, value, inputs)]
     if outside:
         warnings.warn(
             f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module ({describe(outside[0])}), which "

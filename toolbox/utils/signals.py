@@ -1,10 +1,10 @@
-"""Stop a loop on SIGINT, SIGTERM or SIGHUP when its current item is done."""
+"""Stop a loop when its current item is done, or end the program, on SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -50,16 +50,8 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
             hint = "" if distributed else " Press Ctrl-C again to stop at once."
             echo(f"Stopping after {after}.{hint}", err=True)
 
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # The system sends SIGHUP when the terminal is closed. `nohup` makes the program ignore it.
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        numbers.append(signal.SIGHUP)
-    old_handlers = {number: signal.signal(number, record) for number in numbers}
-    try:
+    with _handle([signal.SIGINT, signal.SIGTERM, *_defaults("SIGHUP")], record):
         yield request
-    finally:
-        for number, handler in old_handlers.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -75,12 +67,25 @@ def exit_on_signals() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # `nohup` makes the program ignore SIGHUP.
-    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    old_handlers = {number: signal.signal(number, stop) for number in numbers}
+    with _handle(_defaults("SIGTERM", "SIGHUP"), stop):
+        yield
+
+
+def _defaults(*names: str) -> list[signal.Signals]:
+    """Return the signals of these names that the system has and that nothing handles or ignores yet.
+
+    The system sends SIGHUP when the terminal is closed. `nohup` makes the program ignore it.
+    """
+    signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in signals if signal.getsignal(number) == signal.SIG_DFL]
+
+
+@contextmanager
+def _handle(numbers: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle signals, and put the handlers of before back at the end."""
+    old_handlers = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in old_handlers.items():
-            signal.signal(number, handler)
+        for number, old_handler in old_handlers.items():
+            signal.signal(number, old_handler)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from toolbox.utils.json_values import parse_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ def read_settings(data: bytes, offer: Offer) -> dict[str, Any]:
         ValueError: it is no JSON object, or has a name or a value that is not offered.
     """
     try:
-        settings = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
+        settings = parse_json(data or b"{}")
+    except ValueError:
         raise ValueError("The settings are not JSON.") from None
     if not isinstance(settings, dict):
         raise ValueError("The settings are not an object.")
