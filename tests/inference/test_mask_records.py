@@ -12,6 +12,7 @@ from standins import run_restore
 
 from toolbox.errors import DataError
 from toolbox.imaging import io
+from toolbox.inference.batch import make_report
 from toolbox.utils import locks
 
 
@@ -114,7 +115,7 @@ def test_two_commands_do_not_write_into_one_folder_at_once(folders):
 
 def test_masks_do_not_go_among_results(folders):
     Path("results").mkdir()
-    Path("results/report.json").write_text("{}")
+    Path("results/report.json").write_text(json.dumps(make_report([], 0)))
     assert "has results of `toolbox restore`" in invoke_error("mask", folders[0], "-o", "results")
 
 

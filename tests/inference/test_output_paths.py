@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 
@@ -11,6 +12,7 @@ import pytest
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
 from toolbox.inference import output_paths
+from toolbox.inference.batch import make_report
 from toolbox.inference.mask_paths import mask_targets
 
 DOT = np.zeros((2, 3), np.uint8)
@@ -60,6 +62,7 @@ def test_the_name_of_a_result(folder, tmp_path, name, lossless, keep_format):
 def test_subfolders_are_searched_without_hidden_files_results_and_loops(folder, tmp_path):
     album = folder("b.jpg", "sub/a.jpg", "sub/deep/c.png", ".hidden/d.png", ".e.png", "note.txt", "out/report.json")
     folder("b.png", "sub/a.png", at="in/out")
+    (album / "out/report.json").write_text(json.dumps(make_report([], 0)))
     (album / "sub" / "loop").symlink_to(album)
     (album / "again").symlink_to(album / "sub")
     (album / "results").symlink_to(album / "out")

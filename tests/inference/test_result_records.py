@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import invoke
 from PIL import Image
 from standins import gray, install_stand_in, read_report, run_restore, write_album
 
 from toolbox.imaging import io
+from toolbox.inference.batch import make_report
 from toolbox.inference.flag_changes import identify_file
 from toolbox.inference.reference_files import find_references
 
@@ -111,8 +113,45 @@ def test_a_file_that_no_report_names(stand_in):
     write("out/x.png", 3)
     output = restore("x.png", "-o", "out", code=1)
     assert "out/x.png exists, and no report says whose result it is; replace it with --overwrite" in output
-    Path("out/report.json").write_text("[]")
+    Path("out/report.json").write_text(json.dumps(make_report([], 0)))
     assert "no report says" in restore("x.png", "-o", "out", code=1)
+
+
+def test_a_foreign_report_is_not_replaced(stand_in):
+    write("x.png")
+    Path("out").mkdir()
+    for text in ("[]", '{"sales": 3}', "", "\ufffe"):
+        Path("out/report.json").write_text(text)
+        output = restore("x.png", "-o", "out", "--overwrite", code=1)
+        assert "out/report.json is not a report of `toolbox restore` and would be replaced" in output
+        assert Path("out/report.json").read_text() == text and not Path("out/x.png").exists()
+    Path("out/report.json").unlink()
+    Path("out/report.html").write_text("<p>Sales</p>")
+    output = restore("x.png", "-o", "out", "--report", code=1)
+    assert "out/report.html is not a report of toolbox and would be replaced; move that file" in output
+    restore("x.png", "-o", "out")
+    Path("out/report.html").unlink()
+    for _ in range(2):  # our own report is replaced
+        restore("x.png", "-o", "out", "--report")
+
+
+def test_results_of_earlier_calls_inside_the_album_are_no_photographs(stand_in):
+    write_album(Path("album"))
+    restore("album", "-o", "album/first")
+    output = restore("album", "-o", "album/second")
+    assert "3 restored" in output and "album/first left out: it has results of toolbox" in output
+    assert json.loads(Path("album/second/report.json").read_text())["left out"] == ["album/first"]
+    assert len(stand_in.calls) == 6
+    invoke("mask", "album", "-o", "album/masks")
+    output = restore("album", "-o", "third", "--mask", "none")
+    assert all(f"album/{name} left out: it has results of toolbox" in output for name in ("first", "second", "masks"))
+    assert "3 restored" in output
+    assert "3 restored" in restore("album/first", "-o", "again")  # the user names it
+    Path("outer").mkdir()
+    Path("album/first").rename("outer/first")
+    assert "no photographs found (outer/first left out: it has results of toolbox)" in restore(
+        "outer", "-o", "x", code=1
+    )
 
 
 def test_records_outlast_other_batches_moved_albums_and_touched_files(stand_in):
@@ -132,7 +171,7 @@ def test_records_outlast_other_batches_moved_albums_and_touched_files(stand_in):
 def test_a_killed_batch_leaves_its_records(stand_in, monkeypatch):
     write_album(Path("album"))
     Path("out").mkdir()
-    Path("out/report.json").write_text("{}")
+    Path("out/report.json").write_text(json.dumps(make_report([], 0)))
     with monkeypatch.context() as patch:
         patch.setattr("toolbox.inference.batch.make_report", lambda *a, **b: 1 / 0)  # stands for the kill
         restore("album", "-o", "out", code=1)

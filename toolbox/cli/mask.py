@@ -57,7 +57,6 @@ def command(
     Subfolders are searched too. An existing mask is not changed; you may have corrected it. A mask of another
     photograph, or one that was made with other options, is refused.
     """
-    from toolbox.imaging.formats import describe_files
     from toolbox.inference.mask_paths import mask_targets
     from toolbox.inference.mask_records import MaskRecords
     from toolbox.inference.photo_search import LeftOut
@@ -89,7 +88,7 @@ def command(
         records.append({"file": files.printable(path), "error": reason})
     if as_json:
         print_json(records)
-    if line := describe_files(left_out.files):
+    for line in left_out.describe():
         echo(line, err=as_json)
     if save_error is not None:
         raise save_error
@@ -131,7 +130,8 @@ def _flags(context: click.Context) -> dict[str, str]:
 
 def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path], Path]:
     """Return the photographs that PHOTO names, and the folder that their paths are relative to."""
-    from toolbox.inference.output_paths import REPORTS, require_separate_folder
+    from toolbox.inference.output_folders import has_reports
+    from toolbox.inference.output_paths import require_separate_folder
     from toolbox.inference.photo_search import find_photos
     from toolbox.utils import files
 
@@ -139,7 +139,7 @@ def _find_photos(photo: Path, out: Path, left_out: LeftOut) -> tuple[list[Path],
     is_folder = os.path.isdir(photo)
     folder = photo if is_folder else photo.parent
     require_separate_folder(out, folder, "the photographs'")
-    if any(out.glob(REPORTS)):
+    if has_reports(out):
         raise UsageError(f"-o {files.printable(out)} has results of `toolbox restore`; choose another folder.")
     if not is_folder:
         return [photo], folder

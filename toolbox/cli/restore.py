@@ -237,7 +237,7 @@ def _restore(
                     console.print_line(result_line(result))
                     advance()
         finally:
-            report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.files, records)
+            report = batch.make_report(results, jobs.total, () if jobs.rank else jobs.left_out.paths, records)
             report_error = _write_records(report_path, report, records)
     if arguments.as_json:
         print_json(report)

@@ -28,6 +28,10 @@ def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
             raise UsageError(
                 f"{option} needs the results of all processes; run the command again in one process, with {option}."
             )
+    if arguments.report:
+        from toolbox.reports import album_report, page
+
+        page.require_replaceable(arguments.out / album_report.REPORT)
     if arguments.archive is not None:
         from toolbox.evaluation import submission
         from toolbox.utils import files

@@ -39,7 +39,7 @@ def print_plan(
         for job in jobs
     ]
     if json_output:
-        others = [files.printable(path) for path in (*left_out.folders, *left_out.files)]
+        others = [files.printable(path) for path in (*left_out.folders, *left_out.paths)]
         print_json({"photos": planned, "left out": others})
         return
     for record in planned:
@@ -91,9 +91,7 @@ def print_summary(
 
 
 def _print_left_out(left_out: LeftOut, console: Console) -> None:
-    from toolbox.imaging.formats import describe_files
-
-    if line := describe_files(left_out.files):
+    for line in left_out.describe():
         console.print_line(line)
 
 

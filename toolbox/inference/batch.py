@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError, named
 from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
-from toolbox.inference.output_paths import REPORTS, Job
+from toolbox.inference.output_folders import is_report
+from toolbox.inference.output_paths import Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.inference.result_records import ResultRecords
@@ -115,16 +116,22 @@ def open_output(out: Path, report: Path, jobs: Sequence[Job]) -> Iterator[None]:
 
     Raises:
         DataError: `out` is a file.
-        OutputError: it can't be written to, or another process writes the same report.
+        OutputError: it can't be written to, another process writes the same report, or a file with the report's name is
+            not a report.
     """
     if os.path.exists(out) and not os.path.isdir(out):
         raise DataError(f"-o {files.printable(out)} is a file; results need a folder.")
     files.ensure_folder(out)
+    if report.is_file() and not is_report(report):
+        raise OutputError(
+            f"{files.printable(report)} is not a report of `toolbox restore` and would be replaced; choose another "
+            "folder with -o, or move that file"
+        )
     try:
         with locks.hold_lock(report.with_name(f".{report.name}.lock"), remove=True):
             for folder in {out, *(job.target.parent for job in jobs)}:
                 temporary_files.remove_stale(folder)
-            if not any(out.glob(REPORTS)):
+            if not report.exists():
                 files.write_json(report, make_report([], len(jobs)))
             yield
     except locks.BusyError:

@@ -9,10 +9,9 @@ from pathlib import Path
 from toolbox.errors import DataError, OutputError
 from toolbox.imaging import io
 from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
+from toolbox.inference.output_folders import MASK_RECORDS
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
-
-FILE = ".masks.json"  # hidden, so that it is not taken for a mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class MaskRecords:
             flags: the options of this command, as in `MaskRecord`.
         """
         self.folder = folder
-        self.path = folder / FILE
+        self.path = folder / MASK_RECORDS
         self.flags = dict(flags)
         self.records: dict[str, MaskRecord] = {}
         try:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging.formats import format_of_path
+from toolbox.inference.output_folders import has_results
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.utils import files
 from toolbox.utils.launcher import launcher_number, require_rank
 from toolbox.utils.limits import MAX_VARIANTS
 
-REPORTS = "report*.json"
 _KINDS = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
 MAX_NAME_BYTES = 255
 
@@ -137,7 +137,7 @@ def _photos_of(path: Path, out: Path, masks: Path | None, left_out: LeftOut) -> 
 def _check_nested_output(out: Path, folder: Path) -> None:
     """Raise UsageError if `out` is inside `folder` and has photographs of its own, which would be skipped silently."""
     is_inside = os.path.realpath(out).startswith(os.path.join(os.path.realpath(folder), ""))
-    if is_inside and out.is_dir() and not any(out.glob(REPORTS)) and find_photos(out, LeftOut()):
+    if is_inside and out.is_dir() and not has_results(out) and find_photos(out, LeftOut()):
         raise UsageError(
             f"-o {files.printable(out)} is inside {files.printable(folder)} and has photographs that are not results; "
             "choose another folder."

@@ -1,4 +1,4 @@
-"""Find the photographs below a folder, and record what is left out: other files, and folders that can't be read."""
+"""Find the photographs below a folder, and record what is left out: other files, results, unreadable folders."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.imaging.formats import describe_files
+from toolbox.inference import output_folders
 from toolbox.utils import files
 
 
@@ -20,20 +21,34 @@ class LeftOut:
     Attributes:
         files: files that are not of a known image format, hidden files and notes (text, tables) aside.
         folders: the folders that can't be read, each with the reason.
+        outputs: the folders with results of an earlier `toolbox restore` or `toolbox mask`.
     """
 
     files: list[Path] = field(default_factory=list)
     folders: dict[Path, str] = field(default_factory=dict)
+    outputs: list[Path] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files and the folders of results."""
+        return [*self.files, *self.outputs]
+
+    def describe(self) -> list[str]:
+        """Return the lines on the files and on the folders of results; none if there are none."""
+        lines = [line] if (line := describe_files(self.files)) else []
+        return lines + [f"{files.printable(folder)} left out: it has results of toolbox" for folder in self.outputs]
 
     def why_none(self) -> str:
         """Return why no photograph was found."""
         if self.folders:
             return "; ".join(self.folders.values())
-        return f"no photographs found{f' ({line})' if (line := describe_files(self.files)) else ''}."
+        return f"no photographs found{f' ({lines})' if (lines := '; '.join(self.describe())) else ''}."
 
 
 def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ()) -> list[Path]:
     """Return the photographs below a folder, sorted. No folder is searched twice, and hidden ones are not searched.
+
+    Folders with results of an earlier `toolbox restore` or `toolbox mask` are not searched, unless it is `folder`.
 
     Args:
         folder: the folder.
@@ -51,6 +66,9 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
             continue
         seen.add(real_path)
         try:
+            if current is not folder and output_folders.has_results(current):
+                left_out.outputs.append(current)
+                continue
             images, others = io.list_images(current)
             below = sorted((path for path in current.iterdir() if _is_searched(path)), reverse=True)
         except DataError as error:

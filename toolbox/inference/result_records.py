@@ -17,7 +17,8 @@ from typing import Any
 
 from toolbox.errors import OutputError
 from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
-from toolbox.inference.output_paths import REPORTS, Job
+from toolbox.inference.output_folders import REPORTS
+from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions, mask_file
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json

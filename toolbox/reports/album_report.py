@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.errors import DataError
-from toolbox.reports.page import figure, format_number, html_page, paragraph, picture_file, section, table
+from toolbox.reports.page import figure, format_number, html_page, paragraph, picture_file, section, table, write_page
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 
@@ -33,7 +33,7 @@ def write_album_report(folder: Path) -> Path:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / RECORD} is not a report of toolbox restore.") from error
     path = folder / REPORT
-    files.write_text(path, text)
+    write_page(path, text)
     return path
 
 

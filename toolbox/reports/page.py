@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 
 from toolbox import __version__
-from toolbox.errors import DataError
+from toolbox.errors import DataError, OutputError
 from toolbox.imaging import io
 from toolbox.imaging.pixels import shrink
+from toolbox.utils import files
 
 THUMBNAIL_SIDE = 256
 _QUALITY = 80
 _LONG_TEXT = 40
+_FOOTER = "<p>toolbox "
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 16px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 0 auto; padding: 1rem;
@@ -62,8 +64,20 @@ def html_page(title: str, sections: Sequence[str], about: str = "") -> str:
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(title)}</h1>\n"
         + "\n".join([*([paragraph(about, "about")] if about else []), *sections])
-        + f"\n<p>toolbox {__version__}</p></body></html>\n"
+        + f"\n{_FOOTER}{__version__}</p></body></html>\n"
     )
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page of `html_page`; OutputError if it can't be written, or would replace a file of another origin."""
+    require_replaceable(path)
+    files.write_text(path, page)
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise OutputError if a file exists at the path of a page and was not written by `html_page`."""
+    if path.is_file() and _FOOTER.encode() not in path.read_bytes()[-200:]:
+        raise OutputError(f"{files.printable(path)} is not a report of toolbox and would be replaced; move that file")
 
 
 def section(title: str, *parts: str) -> str:

@@ -18,10 +18,10 @@ from toolbox.reports.page import (
     setting_text,
     slides,
     table,
+    write_page,
 )
 from toolbox.reports.run_files import RECIPE, RunFiles, read_run
 from toolbox.reports.run_records import PREVIEWS, REPORT
-from toolbox.utils import files
 
 # The long side of a preview picture in pixels: three pictures beside each other.
 PREVIEW_SIDE = 768
@@ -39,7 +39,7 @@ def write_run_report(folder: Path) -> Path:
         OutputError: the file can't be written.
     """
     path = folder / REPORT
-    files.write_text(path, run_report(read_run(folder)))
+    write_page(path, run_report(read_run(folder)))
     return path
 
 

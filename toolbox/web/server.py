@@ -16,7 +16,6 @@ from torch import nn
 
 from toolbox.errors import DataError, ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
-from toolbox.imaging.formats import describe_files
 from toolbox.inference import loading
 from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
 from toolbox.inference.photo_search import LeftOut, find_photos
@@ -180,8 +179,7 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
     if opened_before:
         yield f"{opened_before} of {len(photos)} photographs are open from before."
     yield from left_out.folders.values()
-    if line := describe_files(left_out.files):
-        yield line
+    yield from left_out.describe()
 
 
 def _variant_networks(restorer: Restorer) -> list[nn.Module]:

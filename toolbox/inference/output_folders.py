@@ -1,0 +1,29 @@
+"""Recognise the folders that `toolbox restore` and `toolbox mask` write into, and their reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolbox.utils.json_values import parse_json
+
+REPORTS = "report*.json"  # of `toolbox restore`, one for each process
+MASK_RECORDS = ".masks.json"  # of `toolbox mask`; hidden, so that it is not taken for a mask
+
+
+def is_report(path: Path) -> bool:
+    """Return whether a file is a report of `toolbox restore`, and not another file of that name."""
+    try:
+        report = parse_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and {"photos", "restored", "failed"} <= report.keys()
+
+
+def has_reports(folder: Path) -> bool:
+    """Return whether a folder has a report of `toolbox restore`; OSError if it can't be read."""
+    return any(is_report(path) for path in folder.glob(REPORTS))
+
+
+def has_results(folder: Path) -> bool:
+    """Return whether a folder has results of `toolbox restore` or `toolbox mask`; OSError if it can't be read."""
+    return (folder / MASK_RECORDS).is_file() or has_reports(folder)
