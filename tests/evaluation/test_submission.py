@@ -186,6 +186,14 @@ def test_subfolders_and_other_files_are_named(pictures):
     assert "2 has no partner in" in output and "1 file left out: .gif" in output
 
 
+def test_files_of_the_operating_system_in_a_zip_are_left_out(pictures):
+    with zipfile.ZipFile(pictures / "s.zip", "a") as archive:
+        for name in ("__MACOSX/._0.png", ".DS_Store", "Thumbs.db"):
+            archive.writestr(name, b"x")
+    output = score(pictures / "s.zip", pictures / "truth").output
+    assert "s.zip: files of macOS or Windows left out: __MACOSX/._0.png, .DS_Store, Thumbs.db." in output
+
+
 @pytest.mark.parametrize("name", ["s.zip", "truth/0.png", "masks/1.png", "link.csv", "hard.csv"])
 def test_the_table_does_not_replace_a_scored_file(pictures, name):
     (pictures / "link.csv").symlink_to(pictures / "truth" / "0.png")

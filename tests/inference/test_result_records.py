@@ -255,6 +255,16 @@ def test_replaced_weights_of_damage(tmp_path):
     assert identify_file("luma") == "luma"
 
 
+def test_a_photograph_of_a_folder_that_was_replaced_by_one_of_equal_size(tmp_path):
+    data = bytearray(100_000)
+    for name in ("a.bmp", "b.bmp"):
+        (tmp_path / name).write_bytes(data)
+    before = identify_file(tmp_path)
+    data[50_010] = 1
+    (tmp_path / "b.bmp").write_bytes(data)
+    assert identify_file(tmp_path) != before
+
+
 def test_results_are_no_references(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "out" / "a.png")

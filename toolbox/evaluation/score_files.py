@@ -169,9 +169,13 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+        system = [name for name in names if _is_of_system(name)]
     except ZIP_ERRORS as error:
         reason = files.printable(str(error))
         raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
+    if system:
+        names = [name for name in names if name not in system]
+        left_out.append(f"{files.printable(path)}: files of macOS or Windows left out: {files.listed(system)}.")
     nested = next((name for name in names if "/" in name or "\\" in name), None)
     if nested is not None:
         remedy = nested_remedy(nested)
@@ -190,6 +194,12 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
             )
         predictions[stem] = _Prediction(name=name, path=path, member=name)
     return predictions
+
+
+def _is_of_system(name: str) -> bool:
+    """Return whether a file in a zip was added by the operating system, and not by the user."""
+    base = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or base.startswith("._") or base in (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:

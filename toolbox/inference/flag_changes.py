@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from toolbox.utils import files
 from toolbox.utils.run_names import BEST
 
 REPLACE_REMEDY = "replace it with --overwrite, or choose another folder with -o"
+_SAMPLE = 4096  # bytes
 
 
 def flag_changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -31,8 +33,9 @@ def flag_changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
 def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
     """Return a path that an option names, and in brackets what tells a replaced file from the one before.
 
-    That is part of the SHA-256 of a file, of the best weights of a run folder, or of the names and sizes of the
-    photographs in another folder. What is no path, such as the name of published weights, is returned as it is.
+    That is part of the SHA-256 of a file, of the best weights of a run folder, or of the names, the sizes and a part of
+    the content of the photographs in another folder. What is no path, such as the name of published weights, is
+    returned as it is.
 
     Args:
         path: the value of the option.
@@ -47,4 +50,16 @@ def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
     digest = hashlib.sha256()
     for photo in find_photos(folder, LeftOut(), skip=() if skip is None else (skip,)):
         digest.update(f"{files.printable(photo.relative_to(folder))} {photo.stat().st_size}\n".encode())
+        digest.update(_samples(photo))
     return f"{path} ({digest.hexdigest()[:12]})"
+
+
+def _samples(path: Path) -> bytes:
+    """Return three parts of a file, because a folder may have too many to read them whole; none if it is unreadable."""
+    parts = []
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        for start in (0, size // 2, max(0, size - _SAMPLE)):
+            file.seek(start)
+            parts.append(file.read(_SAMPLE))
+    return b"".join(parts)
