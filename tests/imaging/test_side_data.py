@@ -10,12 +10,13 @@ import zlib
 import numpy as np
 import pytest
 from pictures import chunk, exif_of, png16, saved, smooth, tiff16
-from PIL import Image, PngImagePlugin, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin, features
 from profiles import profile
 
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.imaging.io import decode, encode
+from toolbox.imaging.left_out import left_out_notes
 
 
 def with_chunks(data, *chunks):
@@ -195,6 +196,63 @@ def test_what_a_result_does_not_get_is_noted():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[33723] = b"\x1c\x02\x78\0\x03abc"
     assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == ("IPTC left out",)
+
+
+def test_the_shape_of_pixels_that_are_not_square_is_noted():
+    note = ("shape of the pixels, which are not square, left out",)
+    for shape, expected in (((2, 1), note), ((3, 3), ())):
+        png = with_chunks(saved(smooth(), "PNG"), (b"pHYs", struct.pack(">IIB", *shape, 0)))
+        assert decode(png, "a").notes == expected
+        jpeg = saved(smooth(), "JPEG")
+        jpeg = jpeg[:13] + struct.pack(">BHH", 0, *shape) + jpeg[18:]
+        assert jpeg[6:11] == b"JFIF\0" and decode(jpeg, "a").notes == expected
+
+
+def test_other_primaries_of_a_tiff_are_noted():
+    srgb, adobe = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06), (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+    note = ("colour calibration of the TIFF left out",)
+    for primaries, white, expected in (
+        (srgb, None, ()),
+        (srgb, (0.3127, 0.3290), ()),
+        (srgb, (0.3457, 0.3585), note),
+        (adobe, None, note),
+        (None, (0.3457, 0.3585), note),
+        (adobe[:4], None, ()),  # damaged
+    ):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        for tag, values in ((319, primaries), (318, white)):
+            if values:
+                tags[tag] = tuple(TiffImagePlugin.IFDRational(round(1e4 * value), 10_000) for value in values)
+        assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == expected
+    tags[319] = tuple(TiffImagePlugin.IFDRational(round(1e4 * value), 10_000) for value in adobe)
+    with_profile = saved(smooth(), "TIFF", tiffinfo=tags, icc_profile=profile(b"RGB "))
+    assert not any("calibration" in note for note in decode(with_profile, "a").notes)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b'<rdf:Description GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"/>',
+        b"<GCamera:MicroVideo>1</GCamera:MicroVideo>",
+    ],
+)
+def test_the_video_of_a_motion_photograph_is_noted(packet):
+    data = saved(smooth(), "JPEG", xmp=packet) + b"\0\0\0\x18ftypmp42" + bytes(100)
+    assert decode(data, "a").notes == ("XMP left out", "video left out")
+    assert decode(saved(smooth(), "JPEG") + b"MotionPhoto_Data" + bytes(9), "a").notes == ("video left out",)
+    still = saved(smooth(), "JPEG", xmp=b'<rdf:Description GCamera:MotionPhoto="0"/>')
+    assert decode(still, "a").notes == ("XMP left out",)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
+@pytest.mark.parametrize(("flags", "bits"), [(0x00, 8), (0x40, 10), (0x60, 12)])
+def test_bits_that_the_decoder_of_avif_drops_are_noted(flags, bits):
+    data = bytearray(saved(smooth(), "AVIF"))
+    start = data.index(b"av1C") + 4
+    data[start + 2] = data[start + 2] & 0x9F | flags
+    with Image.open(streams.BytesIO(saved(smooth(), "AVIF"))) as image:
+        notes = left_out_notes(image, None, b"", bytes(data))
+    assert notes == (() if bits == 8 else (f"{bits} bits became 8",))
 
 
 # ---- several pictures

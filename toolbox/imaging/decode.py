@@ -14,10 +14,11 @@ from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.bmp_color import profile_of_bmp
 from toolbox.imaging.decode_16bit import alpha_of_color
-from toolbox.imaging.exif import RAW_PROFILE, Exif, raw_profile, read_exif
+from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.icc import to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.left_out import XMP_KEYWORD, left_out_notes
 from toolbox.imaging.png import Png
 from toolbox.imaging.png_color import adobe_rgb_profile
 from toolbox.imaging.tiff_pictures import full_picture_first
@@ -32,10 +33,6 @@ _DECODER_ERROR = "decoder error -2"
 _COMMON_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 # The segment of a JPEG file that lists further pictures (CIPA DC-007).
 _MULTI_PICTURE = (b"MPF\0II*\0", b"MPF\0MM\0*")
-# The value of the TIFF tag ExtraSamples for a channel that is not alpha.
-_UNSPECIFIED = 0
-_XMP_KEYWORD = "XML:com.adobe.xmp"
-_IPTC_RESOURCE = 0x0404
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +109,7 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         png=png,
         exif=exif,
         icc=icc or (adobe_rgb_profile() if exif.is_adobe_rgb and png is None else None),
-        notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *_left_out(image, png, xmp)),
+        notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *left_out_notes(image, png, xmp, data)),
         has_more=has_more or (row.name == "JPEG" and any(marker in data for marker in _MULTI_PICTURE)),
     )
 
@@ -145,7 +142,7 @@ def _load(image: ImageFile.ImageFile) -> None:
 
 
 def _xmp(image: ImageFile.ImageFile, png: Png | None) -> bytes:
-    packet = png.text.get(_XMP_KEYWORD, b"") if png else image.info.get("xmp", b"")
+    packet = png.text.get(XMP_KEYWORD, b"") if png else image.info.get("xmp", b"")
     return packet if isinstance(packet, bytes) else str(packet).encode()
 
 
@@ -158,22 +155,6 @@ def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, 
         return None
     horizontal, vertical = image.info.get("dpi", (0, 0))
     return (float(horizontal), float(vertical)) if horizontal > 0 and vertical > 0 else None
-
-
-def _left_out(image: ImageFile.ImageFile, png: Png | None, xmp: bytes) -> tuple[str, ...]:
-    """Return a note on each kind of metadata that a result does not get."""
-    has_iptc, has_channel = _IPTC_RESOURCE in image.info.get("photoshop", {}), False
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        has_iptc = Tag.IPTCNAA in image.tag_v2
-        # Scanners store infrared so, and editors a selection.
-        has_channel = _UNSPECIFIED in image.tag_v2.get(Tag.ExtraSamples, ())
-    keywords = set(png.text) if png else set()
-    raw = {keyword.removeprefix(RAW_PROFILE) for keyword in keywords if keyword.startswith(RAW_PROFILE)}
-    has_text = any(keyword != _XMP_KEYWORD and not keyword.startswith(RAW_PROFILE) for keyword in keywords)
-    has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
-    kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
-    kinds |= {"extra channel": has_channel}
-    return tuple(f"{kind} left out" for kind, is_there in kinds.items() if is_there)
 
 
 def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:

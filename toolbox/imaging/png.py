@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.png_color import profile_of_chunks
 
+NOT_SQUARE = "shape of the pixels, which are not square, left out"
 _MAX_PROFILE_BYTES = 16 << 20
 _CRITICAL_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _SIDE_CHUNKS = (b"PLTE", b"tRNS", b"eXIf", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"pHYs", b"acTL")
@@ -93,6 +94,9 @@ def read_png(data: bytes) -> Png:
             transparent = struct.unpack(f">{_SAMPLES[color]}H", values)
         else:
             notes.append("damaged PNG chunk 'tRNS' left out")
+    physical = contents.get(b"pHYs", b"")
+    if len(physical) == 9 and physical[8] == 0 and physical[:4] != physical[4:8]:
+        notes.append(NOT_SQUARE)
     # Pillow may see tRNS of palettes only: it does not scale the value of shallow gray, and it misses 16-bit ones.
     passed_on = (b"PLTE", b"tRNS", b"eXIf") if color == 3 else (b"PLTE", b"eXIf")
     return Png(
@@ -110,7 +114,7 @@ def read_png(data: bytes) -> Png:
         transparent=transparent,
         icc=icc,
         text=chunks.text,
-        resolution=_resolution(contents.get(b"pHYs", b"")),
+        resolution=_resolution(physical),
         is_animated=int.from_bytes(contents.get(b"acTL", b"")[:4], "big") > 1,
         notes=tuple(notes),
     )

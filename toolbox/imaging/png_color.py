@@ -6,7 +6,7 @@ Sources: PNG (third edition), sections 11.3.2 and 12; ITU-T H.273 (the codes of 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def profile_of_chunks(chunks: Mapping[bytes, bytes], *, is_gray: bool) -> tuple[
         if not 0.05 <= gamma <= 20:
             return None, ("unusable PNG gamma ignored",)
         # Adobe RGB has the gamma 1/2.2 too, and means it.
-        if abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE or not (is_gray or _are_srgb(primaries)):
+        if abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE or not (is_gray or are_srgb(primaries)):
             curve = (1 / gamma,)
     return _profile(primaries, curve, is_gray)
 
@@ -75,8 +75,15 @@ def adobe_rgb_profile() -> bytes:
     return profile
 
 
-def _are_srgb(primaries: tuple[float, ...]) -> bool:
-    return max(abs(a - b) for a, b in zip(primaries, _SRGB, strict=True)) <= _XY_TOLERANCE
+def are_srgb(primaries: Sequence[float] = (), white: Sequence[float] = ()) -> bool:
+    """Return whether CIE x and y are those of sRGB.
+
+    Args:
+        primaries: of red, green, blue and, if `white` is empty, of white; what is missing counts as that of sRGB.
+        white: of white.
+    """
+    stated = (*primaries, *_SRGB[len(primaries) : 6], *white) if white else (*primaries, *_SRGB[len(primaries) :])
+    return max(abs(float(a) - b) for a, b in zip(stated, _SRGB, strict=True)) <= _XY_TOLERANCE
 
 
 def _profile_of_cicp(content: bytes, is_gray: bool) -> tuple[bytes | None, tuple[str, ...]]:
@@ -91,7 +98,7 @@ def _profile_of_cicp(content: bytes, is_gray: bool) -> tuple[bytes | None, tuple
 def _profile(
     primaries: tuple[float, ...], curve: tuple[float, ...], is_gray: bool
 ) -> tuple[bytes | None, tuple[str, ...]]:
-    if curve == _SRGB_CURVE and (is_gray or _are_srgb(primaries)):
+    if curve == _SRGB_CURVE and (is_gray or are_srgb(primaries)):
         return None, ()
     kind = 0 if len(curve) == 1 else 3
     curve_tag = struct.pack(f">4s4xH2x{len(curve)}i", b"para", kind, *(round(65536 * value) for value in curve))
