@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -47,6 +49,15 @@ def pairs(tmp_path):
 
 
 # ---- what was typed
+
+
+@pytest.mark.parametrize("words", [["list"], ["restore", "/a.png", "-o", "/x"], ["doctor"]])
+def test_a_deleted_working_folder_gets_one_line(words, tmp_path):
+    code = f"import os, shutil; shutil.rmtree(os.getcwd()); from toolbox.cli import main; main({words})"
+    (tmp_path / "here").mkdir()
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "here", capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "toolbox: The working folder does not exist any more; change to another with cd.\n"
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,16 @@ def test_an_unknown_target_is_a_usage_error(target):
         check_targets([target], False, third_party=False)
 
 
+@pytest.mark.parametrize("target", ["./missing", "../missing", "/missing/loss", "~/missing", "a/b/c"])
+def test_an_unknown_path_is_not_taken_for_a_kind(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"There is no file or folder {target}; name a plugin, component"):
+        check_targets([target], False, third_party=False)
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    with pytest.raises(UsageError, match="There is no pyproject.toml in a/b/c; name a plugin"):
+        check_targets(["a/b/c"], False, third_party=False)
+
+
 @pytest.mark.parametrize("target", ["my-loss", "./my-loss", "nested/my-loss"])
 def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, target):
     monkeypatch.chdir(tmp_path)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import struct
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -302,3 +304,22 @@ def test_a_folder_is_used_if_no_weights_have_its_name(trained, monkeypatch):
         load_restorer("mine", device="cpu")
     shutil.copy(trained, "mine/best.safetensors")
     assert load_restorer("mine", device="cpu").keep == "luma"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_weight_file_without_read_permission():
+    folder = Path(tempfile.mkdtemp())  # other users can reach it
+    path = folder / "w.safetensors"
+    path.write_bytes(b"x")
+    path.chmod(0)
+    folder.chmod(0o755)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(65534)
+        with pytest.raises(WeightsError, match=f"^{re.escape(str(path))} can't be read: no permission$"):
+            weight_file.has_header(path)
+    finally:
+        if is_root:
+            os.seteuid(0)
+        shutil.rmtree(folder)

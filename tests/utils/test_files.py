@@ -249,3 +249,14 @@ def test_a_folder_in_place_of_a_file_is_named(tmp_path):
         files.require_file(tmp_path, "--hints")
     with pytest.raises(UsageError, match="--hints .*: there is no such file"):
         files.require_file(tmp_path / "missing", "--hints")
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    (tmp_path / "broken").symlink_to(tmp_path / "missing")
+    for name in ("one", "broken"):
+        with pytest.raises(OutputError, match=f"{name} can't be written: .*{name} is a link that leads nowhere"):
+            files.ensure_folder(tmp_path / name)
+    with pytest.raises(OutputError, match="one is a link that leads nowhere"):
+        files.ensure_folder(tmp_path / "one" / "below")

@@ -21,7 +21,7 @@ from toolbox import __version__
 from toolbox.cli.common import print_error, refuse_empty_texts
 from toolbox.cli.plugin_commands import find_group, unknown_command
 from toolbox.cli.setting_hints import with_hint
-from toolbox.errors import ToolboxError
+from toolbox.errors import ToolboxError, UsageError
 from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.plugin_output import component_output_to_stderr
@@ -92,6 +92,7 @@ class Commands(click.Group):
             with component_output_to_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("always", PluginWarning)
                 warnings.showwarning = _show_warning(warnings.showwarning)
+                _require_working_folder()
                 return super().invoke(context)
         except click.NoSuchOption as error:
             raise with_hint(error) from None
@@ -152,6 +153,14 @@ def _report_failure() -> int:
     screen.echo(f"toolbox: the output can't be written: {failure.strerror or failure}", err=True)
     screen.take_failure()  # stderr may fail too
     return 1
+
+
+def _require_working_folder() -> None:
+    """Raise UsageError if the working folder was deleted: torch ends the process if it is loaded there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError("The working folder does not exist any more; change to another with cd.") from error
 
 
 def _show_warning(show: Callable[..., None]) -> Callable[..., None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import click
 from toolbox.cli.common import print_json
 from toolbox.cli.plugin_add import install_command, require_standalone
 from toolbox.errors import UsageError, unknown_name
+from toolbox.utils import files
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -76,6 +78,11 @@ def _check_name(catalog: Catalog, target: str, params: dict[str, Any]) -> Result
         return _check_record(catalog, record)
     kind, slash, name = target.partition("/")
     is_package = Path(target, "pyproject.toml").is_file()
+    if not is_package and (target.startswith((".", "/", "~")) or target.count("/") > 1):  # a path, and no KIND/NAME
+        missing = f"no pyproject.toml in {target}" if os.path.isdir(target) else f"no file or folder {target}"
+        raise UsageError(
+            f"There is {files.printable(missing)}; name a plugin, a component, a Python file or a package."
+        )
     if slash and not is_package:
         entries = [catalog.find(find_kind(kind).name, name)]
     else:

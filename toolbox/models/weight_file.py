@@ -75,6 +75,7 @@ def has_header(path: Path) -> bool:
 
 def _header_text(path: Path) -> str:
     try:
+        open(path, "rb").close()  # safetensors calls every file that it can't open missing
         with safe_open(path, framework="pt") as opened:
             return str((opened.metadata() or {}).get(KEY, ""))
     except (OSError, SafetensorError, ValueError) as error:
@@ -153,6 +154,8 @@ def _parse_header(path: Path, values: dict[str, Any]) -> WeightsHeader:
 
 
 def _unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"{files.printable(path)} can't be read: no permission"
     return f"{files.printable(path)} can't be read as safetensors: {files.printable(str(error))}"
 
 

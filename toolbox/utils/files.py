@@ -235,6 +235,9 @@ def _explain(path: Path, error: OSError) -> str:
         return f"{name} can't be written: no permission; change the permissions or {remedy}"
     if error.errno == errno.EROFS:
         return f"{name} can't be written: the disk is mounted read-only; {remedy}"
+    link = next((part for part in (path, *path.parents) if part.is_symlink() and not os.path.exists(part)), None)
+    if link is not None:
+        return f"{name} can't be written: {printable(link)} is a link that leads nowhere; {remedy}"
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return f"{name} can't be written: a part of its path is a file, not a folder; {remedy}"
     if error.errno == errno.ENOENT:
