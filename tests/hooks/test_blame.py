@@ -76,6 +76,8 @@ GENERATORS = {
     "another size": (lambda image, mask: image[..., 1:], "gives [2, 3, 8, 7]"),
     "one picture": (lambda image, mask: image[:1], "gives [1, 3, 8, 8]"),
     "whole numbers": (lambda image, mask: (255 * image).to(torch.uint8), "torch.uint8 tensor"),
+    "half precision": (lambda image, mask: image.half(), "gives torch.float16 for torch.float32; keep the dtype"),
+    "double precision": (lambda image, mask: image.double(), "gives torch.float64 for torch.float32"),
     "an output that is a number": (lambda image, mask: (image, {"edge": 1.0}), "a float as its output 'edge'"),
     "a write": (lambda image, mask: image.clamp_(0.2, 0.8), "writes into `image`"),
     "a hidden write": (lambda image, mask: [write(mask), image][1], "writes into `mask`"),
@@ -87,6 +89,12 @@ def test_a_generator_that_returns_or_writes_what_it_must_not(fault):
     function, words = GENERATORS[fault]
     network = Rigged(GeneratorSpec, function)
     assert words in message(run_generator, network, "none", PICTURES.clone(), MASK.clone())
+
+
+def test_a_generator_may_return_half_precision_under_autocast():
+    network = Rigged(GeneratorSpec, lambda image, mask: image.bfloat16())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert run_generator(network, "none", PICTURES.clone(), MASK.clone())["restored"].shape == PICTURES.shape
 
 
 DISCRIMINATORS = {

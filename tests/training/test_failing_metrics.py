@@ -114,3 +114,15 @@ def test_a_validation_that_ends_the_process_costs_no_step(photos, tmp_path):
     (validation,) = [record["validation"] for record in records(run) if "validation" in record]
     assert "boom" not in validation and validation["score"] is not None
     assert [path.name for path in (run / "checkpoints").iterdir()] == [f"step-{len(taken):08d}"]
+
+
+def test_a_metric_without_any_value_is_named(photos, tmp_path):
+    file = tmp_path / "stranger.py"
+    file.write_text(PLUGIN.format(error="ValueError").replace('raise ValueError("no luck")', "return None"))
+    runner = CliRunner()
+    assert runner.invoke(main, ["plugin", "add", str(file)]).exit_code == 0
+    settings = [part for setting in [*TINY, "metrics.boom.enabled=true"] for part in ("--set", setting)]
+    options = ["--size", "32", "--batch", "2", "--epochs", "1", "--device", "cpu"]
+    result = runner.invoke(main, ["run", "--data", str(photos), "--out", "run", *options, *settings])
+    assert result.exit_code == 0, result.output
+    assert "warning: metrics.boom: no value for any photograph of this validation." in result.stdout

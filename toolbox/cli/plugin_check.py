@@ -80,9 +80,7 @@ def _check_name(catalog: Catalog, target: str, params: dict[str, Any]) -> Result
     is_package = Path(target, "pyproject.toml").is_file()
     if not is_package and (target.startswith((".", "/", "~")) or target.count("/") > 1):  # a path, and no KIND/NAME
         missing = f"no pyproject.toml in {target}" if os.path.isdir(target) else f"no file or folder {target}"
-        raise UsageError(
-            f"There is {files.printable(missing)}; name a plugin, a component, a Python file or a package."
-        )
+        raise UsageError(f"There is {files.printable(missing)}; name a plugin, component, Python file or package.")
     if slash and not is_package:
         entries = [catalog.find(find_kind(kind).name, name)]
     else:

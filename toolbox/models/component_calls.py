@@ -84,6 +84,9 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
     if restored.shape != image.shape:
         fault = f"gives {list(restored.shape)} for {list(image.shape)}; keep the size of the pictures"
         raise blame.wrong_result(watch.entry, network, fault)
+    if restored.dtype != image.dtype and not torch.is_autocast_enabled(image.device.type):
+        fault = f"gives {restored.dtype} for {image.dtype}; keep the dtype of the pictures"
+        raise blame.wrong_result(watch.entry, network, fault)
     for name, value in auxiliary.items():
         if not isinstance(value, Tensor):
             fault = f"returned {describe(value)} as its output '{name}'; return a tensor (B, C, h, w)"

@@ -130,6 +130,9 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     for label, reason in result.failures.items():
         del run.metrics[label]
         run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
+    undefined = [f"metrics.{label}" for label, value in result.metrics.items() if value is None and label != chosen]
+    if undefined:
+        run.console.print_line(f"warning: {', '.join(undefined)}: no value for any photograph of this validation.")
     run.log_validation(
         ValidationRecord(
             step=progress.step - 1,
@@ -142,9 +145,8 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     )
     figure = ranking_figure(run.plan, result)
     if figure == LOWEST_RANK:
-        choose_by = run.plan.settings.validation.choose_by
         run.console.print_line(
-            f"warning: '{choose_by}' chooses the best weights and is not defined in this validation, which ranks last."
+            f"warning: '{chosen}' chooses the best weights and is not defined in this validation, which ranks last."
         )
     progress = replace(progress, stale=progress.stale + 1, validated=progress.step)
     if progress.best is None or figure > progress.best:
