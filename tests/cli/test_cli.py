@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from toolbox.cli import main
 from toolbox.data import sample
+from toolbox.data.folders import open_folder
 from toolbox.diagnostics import environment
 from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.imaging import io
@@ -118,6 +119,20 @@ def test_every_fault_of_a_recipe_is_said_at_once():
 def test_an_empty_folder_says_what_it_should_hold(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "contains no photographs. It should contain" in line(call("run", "--data", "empty", code=1))
+
+
+def test_pairs_may_have_different_suffixes(pairs):
+    for number in range(2):
+        (pairs / "train_gt" / f"{number}.png").rename(pairs / "train_gt" / f"{number}.jpg")
+    opened = open_folder(pairs)
+    assert [(item.name, item.truth.name) for item in opened.items] == [
+        ("0.png", "0.jpg"),
+        ("1.png", "1.jpg"),
+        ("2.png", "2.png"),
+    ]
+    picture(pairs / "train_gt" / "0.webp")  # which of the two is not known
+    text = line(call("run", "--data", pairs, code=1))
+    assert "train_input/0.png has no partner in train_gt/" in text and "train_gt/0.webp has no partner" in text
 
 
 def test_names_without_a_partner_are_named(pairs):

@@ -11,6 +11,7 @@ import pytest
 from commands import invoke, invoke_error
 from pydantic import BaseModel, ValidationError
 
+from toolbox.config import recipe
 from toolbox.config.binding import bind
 from toolbox.config.component_options import options_class
 from toolbox.config.recipe import Recipe
@@ -122,3 +123,12 @@ def test_the_fault_names_key_and_value():
 def test_an_option_that_is_not_finite_is_a_fault(option):
     result = invoke("run", *option, code=2)
     assert "finite number" in result.stderr and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("number", ["9" * 4000, "0x" + "f" * 5000, '"' + "x" * 5000 + '"', "[" + "1," * 3000 + "]"])
+@pytest.mark.parametrize("key", ["training.batch_size", "seed", "losses", "losses.ssim.weight", "data.mode"])
+def test_a_long_value_is_shortened_in_the_fault(key, number):
+    installed = catalog.load(third_party=False)
+    with pytest.raises(RecipeError) as caught:
+        bind(recipe.read("default", lambda name: installed.recipe(name).path, [f"{key}={number}"]), installed)
+    assert len(str(caught.value)) < 1000 and key.split(".")[0] in str(caught.value)

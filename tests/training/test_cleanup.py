@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from training_steps import build
 
 from toolbox.cli import main
 from toolbox.errors import OutputError
@@ -152,3 +154,13 @@ def test_a_folder_before_the_command_is_refused(tmp_path):
     run = write_run(tmp_path / "runs")
     assert f"toolbox runs clean {run}" in call(run, "clean", code=2)
     assert "nowhere: there is no such folder" in call("clean", "nowhere", code=2)
+
+
+def test_the_remedy_for_a_full_disk_fits_new_and_continued_runs(tmp_path, monkeypatch):
+    built, _ = build()
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(OutputError, match="or choose another disk with --out"):
+        checkpoint.require_disk_space(tmp_path / "checkpoints", built)
+    write_checkpoint(tmp_path, "step-00000010")
+    with pytest.raises(OutputError, match="or move the run folder to another disk"):
+        checkpoint.require_disk_space(tmp_path / "checkpoints", built)

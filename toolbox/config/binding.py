@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from toolbox.config.combination import check_combination
 from toolbox.config.component_options import ComponentOptions, options_class
-from toolbox.config.messages import explain_validation_error
+from toolbox.config.messages import explain_validation_error, shown
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.config.recipe import Recipe, Tree
 from toolbox.config.settings import Settings, Table
@@ -182,7 +182,8 @@ class _Binder:
             return False
         if not LABEL.fullmatch(label):
             self.add_fault(
-                kind.table, f"{label!r} is not a label; use up to 64 letters, digits, - and _, beginning with a letter"
+                kind.table,
+                f"{shown(label)} is not a label; use up to 64 letters, digits, - and _, beginning with a letter",
             )
             return False
         return True
@@ -217,7 +218,7 @@ class _Binder:
             options_type: the options that the table may have besides params.
         """
         if not isinstance(raw, dict):
-            self.add_fault(location, f"is {raw!r}, not a table; write [{location}]")
+            self.add_fault(location, f"is {shown(raw)}, not a table; write [{location}]")
             return None
         raw = dict(raw)
         name = raw.pop("name", label)

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from toolbox.errors import Fault, did_you_mean
 from toolbox.hooks.params import RESERVED_KEYS, Params
+from toolbox.utils import files
 
+_LONGEST = 200  # characters of a value in a message
 # What a value must be, by pydantic's type of error.
 EXPECTED = {
     "int_type": "a whole number",
@@ -58,18 +60,28 @@ def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> 
     if error_type == "missing":
         return "is missing"
     if error_type == "literal_error":
-        return f"is {value!r}; it must be {context['expected']}"
+        return f"is {shown(value)}; it must be {context['expected']}"
     if error_type == "union_tag_invalid":
         tag, tags = str(context["tag"]), context["expected_tags"].replace("'", "")
-        return f"name {tag!r} is not known.{did_you_mean(tag, tags.split(', '))} Known: {tags}"
+        return f"name {shown(tag)} is not known.{did_you_mean(tag, tags.split(', '))} Known: {tags}"
     if error_type == "union_tag_not_found":
         return "has no name"
     if isinstance(value, str) and str(context.get("class_name", "")).endswith("Ref"):
-        return f'is {value!r}; it must be a table: {{ name = "{value}" }}'
+        return f'is {shown(value)}; it must be a table: {{ name = "{files.printable(value[:_LONGEST])}" }}'
     if error_type in EXPECTED:
-        return f"is {value!r}; it must be {EXPECTED[error_type]}"
+        return f"is {shown(value)}; it must be {EXPECTED[error_type]}"
     text = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"is {value!r}; it must be {text}" if item["msg"].startswith("Input should be") else f"is {value!r}: {text}"
+    joined = "; it must be " if item["msg"].startswith("Input should be") else ": "
+    return f"is {shown(value)}{joined}{text}"
+
+
+def shown(value: object) -> str:
+    """Return a value as text for a message, shortened if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number with too many digits"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401

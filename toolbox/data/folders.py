@@ -1,6 +1,6 @@
 """Data folders: the competition's layout, a folder of colour photographs, or the sample photographs.
 
-Files are paired by name and nothing is decoded. All faults of a folder are reported at once.
+Files are paired by name, and nothing is decoded. All faults of a folder are reported at once.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolbox.data import sample
@@ -91,14 +92,32 @@ def list_tests(folder: Path) -> tuple[Item, ...]:
 
 
 def _pairs_by_name(folder: Path) -> list[Item]:
-    """Pair the files of train_input/ and train_gt/ by name; DataError if a file has no partner."""
+    """Pair the files of train_input/ and train_gt/ by name, or by the name before the suffix.
+
+    Raises:
+        DataError: a file has no partner.
+    """
     inputs, truths = _by_name(folder / "train_input"), _by_name(folder / "train_gt")
-    faults = [f"train_input/{name} has no partner in train_gt/" for name in sorted(inputs.keys() - truths.keys())]
-    faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(truths.keys() - inputs.keys())]
+    partners = {name: name for name in inputs.keys() & truths.keys()}
+    partners |= _same_stems(inputs.keys() - partners.keys(), truths.keys() - partners.keys())
+    faults = [f"train_input/{name} has no partner in train_gt/" for name in sorted(inputs.keys() - partners.keys())]
+    alone = truths.keys() - set(partners.values())
+    faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(alone)]
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
         raise DataError(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
-    return [Item(name=name, input=inputs[name], truth=truths[name]) for name in inputs]
+    return [Item(name=name, input=inputs[name], truth=truths[partner]) for name, partner in partners.items()]
+
+
+def _same_stems(inputs: Collection[str], truths: Collection[str]) -> dict[str, str]:
+    """Return the pairs of names that are equal before the suffix, where no other name of either folder is."""
+    stems = [Counter(Path(name).stem for name in names) for names in (inputs, truths)]
+    by_stem = {Path(name).stem: name for name in truths}
+    return {
+        name: by_stem[stem]
+        for name in inputs
+        if (stem := Path(name).stem) in by_stem and stems[0][stem] == stems[1][stem] == 1
+    }
 
 
 def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]]) -> list[Item]:

@@ -195,11 +195,12 @@ def require_disk_space(folder: Path, state: TrainState) -> None:
     tensors += [weight for trained in state.networks().values() for weight in trained.network.parameters()] * 2
     needed = (MAX_CHECKPOINTS + 1) * sum(value.numel() * value.element_size() for value in tensors)
     used = sum(path.stat().st_size for saved in _list_checkpoints(folder) for path in saved.iterdir())
+    remedy = "move the run folder to another disk" if used else "choose another disk with --out (in Python: out)"
     available = shutil.disk_usage(folder).free + used
     if available < needed:
         raise OutputError(
             f"{files.printable(folder)} has room for {available / 1e6:.0f} MB and the checkpoints of this run need up "
-            f"to {needed / 1e6:.0f} MB. Free some space, or choose another disk with --out."
+            f"to {needed / 1e6:.0f} MB. Free some space, or {remedy}."
         )
 
 
