@@ -113,6 +113,7 @@ CHANGES = {
     "Python's random numbers": "import random; random.seed(0)",
     "the recursion limit": "import sys; sys.setrecursionlimit(4321)",
     "sys.excepthook": "import sys; sys.excepthook = print",
+    "the level below which logging is off": "import logging; logging.disable(50)",
     "the environment variable TOOLBOX_HOME": "import os; os.environ['TOOLBOX_HOME'] = '/elsewhere'",
     "the environment variable CUDA_VISIBLE_DEVICES": "import os; os.environ['CUDA_VISIBLE_DEVICES'] = '7'",
     "the handler of SIGTERM": "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)",

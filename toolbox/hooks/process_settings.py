@@ -154,6 +154,7 @@ SETTINGS = (
     Setting("the command line", "sys", lambda: [*sys.argv], lambda v: sys.argv.__setitem__(slice(None), v)),
     Setting("the garbage collection", "gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
     _attribute("sys.excepthook", "sys", "excepthook"),
+    _attribute("the level below which logging is off", "logging", "root.manager.disable"),
     _attribute("sys.stdout", "sys", "stdout", main_thread_only=True),
     _attribute("sys.stderr", "sys", "stderr", main_thread_only=True),
     *(_variable(name) for name in VARIABLES),
