@@ -202,6 +202,36 @@ def test_processes_share_the_photographs_of_a_folder(album, restore, monkeypatch
     assert "is one mask for 3 photos" in restore(album, "-o", "new", "--mask", "m.png", code=2).stderr
 
 
+def test_a_mask_is_never_used_for_two_photographs(album, restore):
+    # Two albums with photographs of the same name, one photograph in two formats, and one that has a mask of its own.
+    (Path("other")).mkdir()
+    Image.fromarray(gray()).save("other/a.png")
+    Image.fromarray(gray()).save("other/d.png")
+    Image.fromarray(gray()).save("other/e.jpg")
+    Image.fromarray(gray()).save("other/e.tif")
+    Path("masks/sub").mkdir(parents=True)
+    for name in ("a", "b", "d", "e", "sub/c"):
+        io.write_png(f"masks/{name}.png", np.eye(*gray().shape[:2], dtype=bool))
+    result = restore(album, "other", "-o", "out", "--mask", "masks", code=3)
+    two = f"masks/a.png would be the mask of {album}/a.png and of other/a.png; restore them in separate calls"
+    assert f"{album}/a.png: failed: {two}" in result.output and f"other/a.png: failed: {two}" in result.output
+    assert "other/e.jpg: failed: masks/e.png would be the mask of other/e.jpg and of other/e.tif" in result.output
+    assert "name the masks e.jpg.png and e.tif.png" in result.output
+    assert read_report(Path("out"))["restored"] == 3 and not list(Path("out").glob("[ae].*"))
+    for name in ("e.jpg", "e.tif"):
+        io.write_png(f"masks/{name}.png", np.eye(*gray().shape[:2], dtype=bool))
+    assert read_report(Path("out")) and restore("other", "-o", "two", "--mask", "masks").exit_code == 0
+
+
+def test_a_dry_run_names_photographs_that_have_no_mask(album, restore):
+    Path("masks").mkdir()
+    io.write_png("masks/a.png", np.eye(*gray().shape[:2], dtype=bool))
+    Image.fromarray(gray()).save(album / "a.tif")
+    lines = restore(album, "-o", "out", "--mask", "masks", "--dry-run").output.splitlines()
+    assert "b.png (would be written, would fail: masks has no mask for b.png)" in lines[2]
+    assert "would fail: masks/a.png may be the mask of a.png, not of a.tif" in lines[1] and "fail" not in lines[0]
+
+
 def test_a_dry_run_prints_json(album, restore, stand_in):
     restore(album / "a.png", "-o", "out", "--mask", "none")
     before = digests(".")

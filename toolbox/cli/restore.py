@@ -173,7 +173,7 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     if arguments.dry_run:
         flags = result_flags(arguments, context)
         records = result_records.ResultRecords(_report_path(arguments, jobs), flags, options.mask_options)
-        print_plan(jobs.own, options, records, left_out, arguments.as_json, console)
+        print_plan(jobs, options, records, arguments.as_json, console)
         return
     if keep_format and not jobs.rank:
         warn_of_lossy_formats(jobs.all, console)

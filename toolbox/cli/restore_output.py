@@ -10,6 +10,7 @@ from toolbox.cli.common import print_json
 from toolbox.errors import ToolboxError
 
 if TYPE_CHECKING:
+    from toolbox.cli.restore import Jobs
     from toolbox.inference.options import PhotoResult, RestoreOptions
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
@@ -18,46 +19,51 @@ if TYPE_CHECKING:
 
 
 def print_plan(
-    jobs: Sequence[Job],
+    jobs: Jobs,
     options: RestoreOptions,
     records: ResultRecords,
-    left_out: LeftOut,
     json_output: bool,
     console: Console,
 ) -> None:
     """Print what would be done with each photograph, and what is left out."""
+    from toolbox.inference.mask_paths import shared_masks
     from toolbox.inference.options import is_finished
     from toolbox.utils import files
 
+    shared = shared_masks(jobs.all, options.mask_options)
     planned = [
         {
             "photo": files.printable(job.photo),
             "result": files.printable(job.target),
             "status": "there already" if is_finished(job, options) else "would be written",
-            "problem": _problem(job, options, records),
+            "problem": shared.get(job.photo) or _problem(job, options, records),
         }
-        for job in jobs
+        for job in jobs.own
     ]
     if json_output:
-        others = [files.printable(path) for path in (*left_out.folders, *left_out.paths)]
+        others = [files.printable(path) for path in (*jobs.left_out.folders, *jobs.left_out.paths)]
         print_json({"photos": planned, "left out": others})
         return
     for record in planned:
         problem = f", would fail: {record['problem']}" if record["problem"] else ""
         console.print_line(f"{record['photo']} -> {record['result']} ({record['status']}{problem})")
-    _print_left_out(left_out, console)
-    for reason in left_out.folders.values():
+    _print_left_out(jobs.left_out, console)
+    for reason in jobs.left_out.folders.values():
         console.print_line(reason)
     console.print_line("Dry run: nothing was written.")
 
 
 def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
-    """Return why an existing result does not count as the result of this photograph; empty if it does."""
-    if job.target.exists() and not options.overwrite and not options.preview:
-        try:
+    """Return why a photograph has no mask, or why an existing result does not count as its result; else empty."""
+    from toolbox.masks.sources import mask_file
+
+    try:
+        if options.mask_options.path is not None:
+            mask_file(options.mask_options, job.photo, job.relative_path, job.target)
+        if job.target.exists() and not options.overwrite and not options.preview:
             records.require_same_origin(job)
-        except ToolboxError as error:
-            return str(error)
+    except ToolboxError as error:
+        return str(error)
     return ""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError, named
+from toolbox.inference.mask_paths import shared_masks
 from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
 from toolbox.inference.output_folders import is_report
 from toolbox.inference.output_paths import Job
@@ -53,7 +54,8 @@ def restore_all(
     Raises:
         CancelledError: the current photograph was cancelled, see `toolbox.utils.cancelling`.
     """
-    originals = _find_originals(jobs if all_jobs is None else all_jobs, options)
+    all_jobs = jobs if all_jobs is None else all_jobs
+    originals, shared = _find_originals(all_jobs, options), shared_masks(all_jobs, options.mask_options)
     warnings: list[str] = []
     restorers = {keep: replace(restorer, keep=keep, warn=warnings.append) for keep in KEEP_MODES if restorer}
     for job in jobs:
@@ -62,6 +64,8 @@ def restore_all(
         started = time.monotonic()
         warnings.clear()
         try:
+            if job.photo in shared:
+                raise DataError(shared[job.photo])
             result = _restore_one(job, options, restorers, warnings, originals, records)
         except CancelledError:
             raise

@@ -1,11 +1,17 @@
-"""Decide the path of each mask: subfolders are kept, and no mask or picture beside it replaces another."""
+"""Decide the path of each mask: subfolders are kept, no mask replaces another, and none is used for two photographs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toolbox.inference.output_paths import distinct_names, fold_name
+from toolbox.errors import DataError
+from toolbox.inference.output_paths import Job, distinct_names, fold_name
+from toolbox.masks.sources import MaskOptions, mask_file
+from toolbox.utils import files
 
 
 def mask_targets(relative_paths: Sequence[Path], *, with_pictures: bool) -> list[Path]:
@@ -30,3 +36,42 @@ def mask_targets(relative_paths: Sequence[Path], *, with_pictures: bool) -> list
 def picture_beside(mask: Path, kind: str) -> Path:
     """Return the path of a picture that is written beside a mask."""
     return mask.with_name(f"{mask.stem}.{kind}.png")
+
+
+def shared_masks(jobs: Sequence[Job], options: MaskOptions) -> dict[Path, str]:
+    """Return the photographs that a folder of masks has one mask for together, each with the reason to refuse it.
+
+    They have the same name in two albums, or differ in the suffix: nothing says whose mask it is.
+
+    Args:
+        jobs: all photographs, also those of other processes.
+        options: how the lost region is marked.
+    """
+    if options.path is None or not os.path.isdir(options.path):
+        return {}
+    alike = defaultdict(list)
+    for job in jobs:
+        alike[job.relative_path.with_suffix("")].append(job)
+    shared: dict[Path, str] = {}
+    for group in alike.values():
+        if len(group) > 1:
+            shared |= _shared_in(group, options)
+    return shared
+
+
+def _shared_in(group: Sequence[Job], options: MaskOptions) -> Mapping[Path, str]:
+    owners = defaultdict(list)
+    for job in group:
+        with contextlib.suppress(DataError):  # the photograph has no mask, which is reported for it
+            owners[mask_file(options, job.photo, job.relative_path, job.target)].append(job)
+    return {job.photo: _why_shared(mask, jobs) for mask, jobs in owners.items() if len(jobs) > 1 for job in jobs}
+
+
+def _why_shared(mask: Path, jobs: Sequence[Job]) -> str:
+    names = sorted({job.photo.name for job in jobs})
+    if len(names) > 1:
+        remedy = f"name the masks {' and '.join(files.printable(f'{name}.png') for name in names)}"
+    else:
+        remedy = "restore them in separate calls, each with its own folder of masks"
+    photos = " and of ".join(files.printable(job.photo) for job in jobs)
+    return f"{files.printable(mask)} would be the mask of {photos}; {remedy}"
