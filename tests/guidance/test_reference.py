@@ -8,6 +8,7 @@ import pytest
 from scenes import scene, second_photo, square_hole
 
 from toolbox.color import integer_luma
+from toolbox.guidance.compose import NO_SOURCE
 from toolbox.guidance.guide import as_references, make_guide
 from toolbox.guidance.matching import find_features, find_homographies, is_plausible
 from toolbox.guidance.reference import Reference, apply_reference
@@ -86,7 +87,7 @@ def test_another_scene_changes_no_pixel(truth, seed):
     result = apply(gray, scene(seed))
     assert result.is_empty
     assert np.array_equal(result.luma, gray)
-    assert result.used == ()
+    assert (result.source == NO_SOURCE).all()
     assert "same scene" in result.notes[0]
 
 
@@ -126,7 +127,8 @@ def test_several_references_complete_each_other(truth):
     guide = make_guide(damaged(truth), HOLE, [left, right])
     assert guide.found[HOLE].mean() > 0.9
     assert guide.result.confidence.mean() > 0.9
-    assert [name for name, _ in guide.result.used] == ["reference 1", "reference 2"]
+    assert guide.result.names == ("reference 1", "reference 2")
+    assert {0, 1} <= set(np.unique(guide.result.source))
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)])

@@ -50,6 +50,23 @@ def test_a_colour_photograph_keeps_its_known_pixels(truth, dtype):
     assert np.abs(restored[HOLE] / scale - truth[HOLE]).mean() < 12
 
 
+@pytest.mark.parametrize("color", [False, True], ids=["gray", "colour"])
+def test_only_pixels_that_come_from_a_reference_count_as_used(truth, color):
+    image = truth.copy() if color else integer_luma(truth)
+    image[HOLE] = 0
+    restored = tint_restorer("rgb").restore(image, HOLE, reference=second_photo(truth))
+    ((name, fraction),) = restored.used
+    assert name == "reference 1"
+    assert 0.9 * HOLE.mean() < fraction == np.mean(restored.origin == Origin.FILLED_FROM_REFERENCE) <= HOLE.mean()
+
+
+def test_pixels_that_a_stroke_colours_do_not_count_as_used(truth):
+    restored = tint_restorer("luma").restore(
+        integer_luma(truth), ~np.ones_like(HOLE), reference=truth, hints=red_stroke()
+    )
+    assert dict(restored.used) == {"reference 1": np.mean(restored.origin == Origin.COLOUR_FROM_REFERENCE)}
+
+
 def test_without_a_known_pixel_a_reference_is_refused(truth):
     with pytest.raises(ValueError, match="none"):
         tint_restorer("none")(integer_luma(truth), HOLE, reference=truth)

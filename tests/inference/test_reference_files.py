@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from toolbox.errors import DataError
 from toolbox.guidance.provenance import COLOURS, Origin
 from toolbox.imaging import io
 from toolbox.inference.hint_files import read_hints
-from toolbox.inference.reference_files import read_references
+from toolbox.inference.reference_files import read_references, unreadable_notes
 
 SIDE = 320
 HOLE = square_hole(SIDE, 130, 180)
@@ -50,6 +52,16 @@ def test_a_folder_of_references(album):
         assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in opened.info["XML:com.adobe.xmp"]
 
 
+def test_a_kept_tone_has_no_colours_from_a_reference(album):
+    sepia = np.dstack([np.clip(io.read_gray(album / "photo.png").astype(int) + step, 0, 255) for step in (20, 5, -20)])
+    io.write_png(album / "sepia.png", sepia.astype(np.uint8))
+    reference = album / "others" / "b.png"
+    run_restore(album / "sepia.png", "-o", album / "out", "--reference", reference, "--tone", "keep")
+    (record,) = read_report(album / "out")["photos"]
+    assert record["kind"] == "toned" and "colour from reference" not in record["origins"]
+    assert record["references"] == {str(reference): record["origins"]["filled from reference"]}
+
+
 def test_another_scene_gives_the_same_file(album):
     run_restore(album / "photo.png", "-o", album / "alone")
     run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "others" / "a.png")
@@ -58,21 +70,38 @@ def test_another_scene_gives_the_same_file(album):
 
 
 def test_a_photo_is_no_reference_of_itself(album):
-    assert not list(read_references([album / "photo.png"], album / "photo.png"))
+    assert not list(read_references([album / "photo.png"], album / "photo.png", []))
     run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "photo.png")
     assert "the photo itself" in " ".join(read_report(album / "out")["photos"][0]["notes"])
 
 
 def test_the_flat_shape_of_a_gray_reference_is_damage(album):
-    (reference,) = read_references([album / "others" / "copy.png"], album / "photo.png")
+    (reference,) = read_references([album / "others" / "copy.png"], album / "photo.png", [])
     assert np.array_equal(reference.damage, HOLE)
 
 
 def test_an_unreadable_reference_fails_only_if_it_is_the_only_one(album):
     paths = [album / "others" / "c.png", album / "others" / "a.png"]
-    assert len(list(read_references(paths, album / "photo.png"))) == 1
+    unreadable = []
+    assert len(list(read_references(paths, album / "photo.png", unreadable))) == 1 and unreadable == paths[:1]
     with pytest.raises(DataError, match=r"c\.png"):
-        list(read_references(paths[:1], album / "photo.png"))
+        list(read_references(paths[:1], album / "photo.png", []))
+
+
+@pytest.mark.parametrize("named", ["others", "others/b.png others/c.png"])
+def test_references_that_are_not_used_are_named(album, monkeypatch, named):
+    monkeypatch.chdir(album)
+    for name in ("d.gif", "notes.txt"):
+        (album / "others" / name).write_bytes(b"x")
+    words = [word for path in named.split() for word in ("--reference", path)]
+    result = run_restore("photo.png", "-o", "out", *words)
+    assert "others/c.png can't be read: not used" in read_report(album / "out")["photos"][0]["notes"]
+    assert ("1 file left out: .gif\n" in result.stdout) == (named == "others")
+
+
+def test_many_unreadable_references_share_a_line():
+    lines = unreadable_notes([Path(f"{number}.png") for number in range(9)])
+    assert lines == ["9 references can't be read: not used"]
 
 
 def test_a_reference_that_is_not_there_and_one_with_keep_none_are_refused(album):

@@ -16,6 +16,7 @@ from standins import gray, install_stand_in, read_report, run_restore, write_alb
 from toolbox.imaging import io
 from toolbox.inference.batch import make_report
 from toolbox.inference.flag_changes import identify_file
+from toolbox.inference.photo_search import LeftOut
 from toolbox.inference.reference_files import find_references
 
 
@@ -268,4 +269,4 @@ def test_a_photograph_of_a_folder_that_was_replaced_by_one_of_equal_size(tmp_pat
 def test_results_are_no_references(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "out" / "a.png")
-    assert find_references([tmp_path], out=tmp_path / "out") == (tmp_path / "a.png",)
+    assert find_references([tmp_path], LeftOut(), out=tmp_path / "out") == (tmp_path / "a.png",)

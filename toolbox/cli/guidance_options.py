@@ -16,6 +16,7 @@ from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 
 if TYPE_CHECKING:
     from toolbox.inference.options import RestoreOptions
+    from toolbox.inference.photo_search import LeftOut
     from toolbox.utils.console import Console
 
 guidance_options = option_group(
@@ -76,8 +77,11 @@ class Guidance(Protocol):
     def keep(self) -> str: ...  # noqa: D102
 
 
-def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
-    """Return the fields of `RestoreOptions` for `count` photographs; raise UsageError if they are not possible."""
+def guidance_fields(values: Guidance, count: int, left_out: LeftOut) -> dict[str, Any]:
+    """Return the fields of `RestoreOptions` for `count` photographs; raise UsageError if they are not possible.
+
+    `left_out` gets the files in the folders of references that are no photographs.
+    """
     from toolbox.inference.reference_files import find_references
 
     if values.reference and values.keep == "none":
@@ -92,7 +96,7 @@ def guidance_fields(values: Guidance, count: int) -> dict[str, Any]:
         if path is not None:
             files.require_file(path, option)
     return {
-        "references": find_references(values.reference, out=values.out),
+        "references": find_references(values.reference, left_out, out=values.out),
         "hints": values.hints,
         "palette": values.palette,
         "variants": values.variants or 0,

@@ -169,7 +169,7 @@ def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - th
     own, rank = output_paths.jobs_of_rank(planned)
     jobs = Jobs(all=planned, own=own, rank=rank, left_out=left_out)
     check_extra_files(arguments, jobs)
-    options = restore_options(arguments, len(jobs.all), context)
+    options = restore_options(arguments, len(jobs.all), context, left_out)
     if arguments.dry_run:
         flags = result_flags(arguments, context)
         records = result_records.ResultRecords(_report_path(arguments, jobs), flags, options.mask_options)

@@ -17,6 +17,7 @@ from toolbox.errors import UsageError
 if TYPE_CHECKING:
     from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import RestoreOptions
+    from toolbox.inference.photo_search import LeftOut
     from toolbox.masks.sources import MaskOptions
 
 
@@ -93,8 +94,8 @@ def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]
     return flags
 
 
-def restore_options(arguments: Arguments, count: int, context: click.Context) -> RestoreOptions:
-    """Return the options for each of `count` photographs."""
+def restore_options(arguments: Arguments, count: int, context: click.Context, left_out: LeftOut) -> RestoreOptions:
+    """Return the options for each of `count` photographs; `left_out` gets more files, see `guidance_fields`."""
     from toolbox.inference.options import RestoreOptions
 
     return RestoreOptions(
@@ -103,7 +104,7 @@ def restore_options(arguments: Arguments, count: int, context: click.Context) ->
         keep_tone=arguments.tone == "keep",
         **correction_fields(arguments),
         before_after=arguments.before_after,
-        **guidance_fields(arguments, count),
+        **guidance_fields(arguments, count, left_out),
         preview=arguments.preview,
         overwrite=arguments.overwrite,
         max_pixels=arguments.max_pixels,

@@ -22,6 +22,8 @@ class Origin(IntEnum):
     COLOUR_FROM_PALETTE = 6
 
 
+FROM_REFERENCE = (Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE)
+
 # RGB of each origin in the picture: they differ in lightness too, for colour-blind people.
 COLOURS = {
     Origin.KNOWN: (255, 255, 255),
@@ -69,7 +71,7 @@ def source_type(origin: np.ndarray, *, is_corrected: bool = False) -> DigitalSou
     kinds = set(np.unique(origin).tolist())
     if kinds & {Origin.COLOUR_FROM_NETWORK, Origin.COLOUR_FROM_PALETTE, Origin.FILLED}:
         return "compositeWithTrainedAlgorithmicMedia"
-    if kinds & {Origin.COLOUR_FROM_REFERENCE, Origin.FILLED_FROM_REFERENCE}:
+    if kinds & set(FROM_REFERENCE):
         return "compositeCapture"
     if Origin.COLOUR_FROM_HINT in kinds:
         return "humanEdits"

@@ -73,12 +73,6 @@ class ReferenceResult:
     notes: tuple[str, ...]
 
     @property
-    def used(self) -> tuple[tuple[str, float], ...]:
-        """The fraction of the pixels that comes from each reference, by its name; without those not used."""
-        counts = np.bincount(self.source.ravel() + 1, minlength=len(self.names) + 1)[1:]
-        return tuple((name, float(n) / self.source.size) for name, n in zip(self.names, counts, strict=True) if n)
-
-    @property
     def is_empty(self) -> bool:
         """Whether no pixel comes from a reference."""
         return not (self.confidence.any() or self.luma_confidence.any())

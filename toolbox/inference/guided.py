@@ -25,13 +25,25 @@ class Restoration:
         pixels: (H, W, 3) RGB of the photograph's type.
         origin: (H, W) uint8, where each pixel comes from: `toolbox.guidance.provenance.Origin`.
         notes: a line for each reference and palette that is not used, or not fully.
-        used: the fraction of the pixels that comes from each reference, by its name; without those not used.
+        source: (H, W) int16, which of `names` a pixel comes from if `origin` says that it comes from a reference; None:
+            there is no reference.
+        names: the references, in the order in which they were given.
     """
 
     pixels: np.ndarray
     origin: np.ndarray
     notes: tuple[str, ...] = ()
-    used: tuple[tuple[str, float], ...] = ()
+    source: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> tuple[tuple[str, float], ...]:
+        """The fraction of the pixels that comes from each reference, by its name; without those not used."""
+        if self.source is None:
+            return ()
+        sources = self.source[np.isin(self.origin, provenance.FROM_REFERENCE)]
+        counts = np.bincount(sources + 1, minlength=len(self.names) + 1)[1:]
+        return tuple((name, float(n) / self.origin.size) for name, n in zip(self.names, counts, strict=True) if n)
 
 
 def plain_origin(view: PhotoView, keep: str) -> np.ndarray:
@@ -64,8 +76,10 @@ def run_guided(view: PhotoView, guide: Guide, keep: str, run: Callable[[PhotoVie
         origin = np.where(found, np.uint8(provenance.Origin.FILLED_FROM_REFERENCE), plain_origin(view, keep))
     else:
         origin = guide.provenance()
-    used = () if guide.result is None else guide.result.used
-    return Restoration(pixels=pixels, origin=origin, notes=guide.notes, used=used)
+    if guide.result is None:
+        return Restoration(pixels=pixels, origin=origin, notes=guide.notes)
+    source, names = guide.result.source, guide.result.names
+    return Restoration(pixels=pixels, origin=origin, notes=guide.notes, source=source, names=names)
 
 
 def _add_found(view: PhotoView, guide: Guide, keep: str) -> tuple[PhotoView, np.ndarray]:

@@ -26,7 +26,7 @@ from toolbox.inference.output_paths import Job
 from toolbox.inference.photo_mask import find_mask
 from toolbox.inference.preview import write_preview
 from toolbox.inference.print_correction import Sheet, correct_photo, crop_print
-from toolbox.inference.reference_files import read_palette, read_references
+from toolbox.inference.reference_files import read_palette, read_references, unreadable_notes
 from toolbox.inference.result_files import write_comparison, write_outputs, write_result
 from toolbox.inference.variant_files import write_variants
 from toolbox.masks import kinds_of_damage
@@ -149,12 +149,13 @@ def _restore_sheet(
     gives_colors = keep == "luma" and not keeps_tone
     if not gives_colors and is_finished(job, replace(options, variants=0)):
         return photo_result(job, status="there already")
+    unreadable: list[Path] = []
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
-        references = _references(photo, mask, job, options) if options.references else None
+        references = _references(photo, mask, job, options, unreadable) if options.references else None
         hints = None if options.hints is None else _read_hints(options, sheet, keep)
         palette_path = options.palette if gives_colors else None
         palette = None if palette_path is None else read_palette(palette_path, max_pixels=options.max_pixels)
@@ -171,6 +172,7 @@ def _restore_sheet(
         *_describe_changes(applied, examined),
         *warnings,
         *restored.notes,
+        *unreadable_notes(unreadable),
         *color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
     ]
     return _Restored(
@@ -262,13 +264,15 @@ def luma_of(photo: Photo) -> np.ndarray:
     return photo.pixels if photo.pixels.ndim == 2 else integer_luma(photo.pixels)
 
 
-def _references(photo: Photo, mask: np.ndarray, job: Job, options: RestoreOptions) -> Iterator[Reference]:
-    """Yield the references of a photograph: all, or the likeliest ones of many."""
+def _references(
+    photo: Photo, mask: np.ndarray, job: Job, options: RestoreOptions, unreadable: list[Path]
+) -> Iterator[Reference]:
+    """Yield the references of a photograph, all or the likeliest ones of many; see `read_references`."""
     paths: Sequence[Path] = options.references
     if options.reference_index is not None:
         pixels = io.to_8bit(photo.pixels)
         paths = options.reference_index.candidates(pixels if pixels.ndim == 2 else integer_luma(pixels), mask)
-    return read_references(paths, job.photo, max_pixels=options.max_pixels)
+    return read_references(paths, job.photo, unreadable, max_pixels=options.max_pixels)
 
 
 def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep) -> np.ndarray:

@@ -86,15 +86,6 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
     return sorted(photos)
 
 
-def search_photos(folder: Path, *, skip: Collection[Path] = ()) -> list[Path]:
-    """Return the photographs below a folder, as `find_photos` does; raise DataError if a folder can't be read."""
-    left_out = LeftOut()
-    photos = find_photos(folder, left_out, skip=skip)
-    if left_out.folders:
-        raise DataError(left_out.why_none())
-    return photos
-
-
 def is_same_path(first: Path, second: Path) -> bool:
     """Return whether two paths lead to the same file or folder, also through links and in another case."""
     try:

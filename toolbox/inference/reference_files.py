@@ -8,42 +8,53 @@ from pathlib import Path
 import numpy as np
 
 from toolbox.errors import DataError
-from toolbox.guidance.reference import Reference
+from toolbox.guidance.reference import MAX_NOTES, Reference
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import measure_toning
-from toolbox.inference.photo_search import is_same_path, search_photos
+from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.utils import files
 
 
-def find_references(paths: Sequence[Path], *, out: Path | None = None) -> tuple[Path, ...]:
+def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | None = None) -> tuple[Path, ...]:
     """Return the photographs that `--reference` names: files, and folders with their subfolders.
 
     Args:
         paths: the files and folders.
+        left_out: gets the other files in the folders, unless it has them already.
         out: the folder of results, which are no references.
 
     Raises:
         UsageError: a path does not exist.
-        DataError: there is no photograph.
+        DataError: there is no photograph, or a folder can't be read.
     """
     unique: dict[Path, None] = {}
     for path in paths:
         files.require_readable(path, "--reference")
-        photos = search_photos(path, skip=() if out is None else (out,)) if path.is_dir() else [path]
-        if not photos:
-            raise DataError(f"--reference {files.printable(path)}: no photographs found.")
+        others = LeftOut()
+        photos = find_photos(path, others, skip=() if out is None else (out,)) if path.is_dir() else [path]
+        if not photos or others.folders:
+            raise DataError(f"--reference {files.printable(path)}: {others.why_none()}")
+        left_out.files += [file for file in others.files if file not in left_out.files]
         unique |= dict.fromkeys(photos)
     return tuple(unique)
 
 
-def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.MAX_PIXELS) -> Iterator[Reference]:
+def read_references(
+    paths: Sequence[Path], photo: Path, unreadable: list[Path], *, max_pixels: int = io.MAX_PIXELS
+) -> Iterator[Reference]:
     """Yield the references of a photograph. A photograph is not a reference of itself.
 
+    Args:
+        paths: the files of the references.
+        photo: the file of the photograph.
+        unreadable: gets the files that can't be read, which are skipped; see `unreadable_notes`.
+        max_pixels: a larger reference is not read.
+
     Raises:
-        DataError: the only reference can't be read. Among several, a file that can't be read is skipped.
+        DataError: the only reference can't be read.
     """
     for path in paths:
         if is_same_path(path, photo):
@@ -53,8 +64,16 @@ def read_references(paths: Sequence[Path], photo: Path, *, max_pixels: int = io.
         except DataError:
             if len(paths) == 1:
                 raise
+            unreadable.append(path)
             continue
         yield Reference(name=str(path), rgb=as_rgb(opened.pixels), damage=_damage(opened))
+
+
+def unreadable_notes(paths: Sequence[Path]) -> list[str]:
+    """Return a line for each reference that can't be read, or one line instead of many."""
+    if len(paths) > MAX_NOTES:
+        return [f"{len(paths)} references can't be read: not used"]
+    return [f"{files.printable(path)} can't be read: not used" for path in paths]
 
 
 def read_palette(path: Path, *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:

@@ -116,7 +116,7 @@ class QuickColors:
 
         def make() -> Guide | None:
             limit = self._album.max_pixels
-            references = read_references(options.references, self._album.job(photo_id).photo, max_pixels=limit)
+            references = read_references(options.references, self._album.job(photo_id).photo, [], max_pixels=limit)
             palette = None if options.palette is None else read_palette(options.palette, max_pixels=limit)
             reference = references if options.references else None
             return self._restorer.prepare(view.image, view.mask, reference=reference, palette=palette)[1]
