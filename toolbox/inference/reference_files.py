@@ -23,7 +23,7 @@ def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | Non
 
     Args:
         paths: the files and folders.
-        left_out: gets the other files in the folders, unless it has them already.
+        left_out: gets the other files and the folders of results in the folders, unless it has them already.
         out: the folder of results, which are no references.
 
     Raises:
@@ -38,6 +38,7 @@ def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | Non
         if not photos or others.folders:
             raise DataError(f"--reference {files.printable(path)}: {others.why_none()}")
         left_out.files += [file for file in others.files if file not in left_out.files]
+        left_out.outputs += [folder for folder in others.outputs if folder not in left_out.outputs]
         unique |= dict.fromkeys(photos)
     return tuple(unique)
 
