@@ -186,6 +186,13 @@ def test_subfolders_and_other_files_are_named(pictures):
     assert "2 has no partner in" in output and "1 file left out: .gif" in output
 
 
+def test_masks_that_look_inverted_are_named(pictures):
+    words = [pictures / "restored", pictures / "truth", "--masks", pictures / "masks"]
+    assert "inverted" not in score(*words).output
+    io.write_png(pictures / "masks" / "1.png", np.eye(48, 64) == 0)
+    assert "undamaged parts: masks look inverted (1.png). A mask is white where" in score(*words).output
+
+
 def test_files_of_the_operating_system_in_a_zip_are_left_out(pictures):
     with zipfile.ZipFile(pictures / "s.zip", "a") as archive:
         for name in ("__MACOSX/._0.png", ".DS_Store", "Thumbs.db"):

@@ -112,12 +112,12 @@ def test_a_reference_that_is_not_there_and_one_with_keep_none_are_refused(album)
     assert "leave one out" in result.output
 
 
-def write_layer(path, *, side=SIDE, strokes=True, alpha=True):
+def write_layer(path, *, side=SIDE, strokes=True, alpha=True, opacity=255):
     layer = np.zeros((side, side, 3), np.uint8)
     layer[60:63, 60:80] = (220, 30, 30)
-    opacity = np.zeros((side, side), np.uint8)
-    opacity[60:63, 60:80] = 255 * strokes
-    io.write_png(path, layer, alpha=opacity if alpha else None)
+    drawn = np.zeros((side, side), np.uint8)
+    drawn[60:63, 60:80] = opacity * strokes
+    io.write_png(path, layer, alpha=drawn if alpha else None)
     return path
 
 
@@ -158,6 +158,7 @@ def test_a_palette_that_is_gray_missing_or_without_use_is_refused(album):
         ({"side": 300}, "300x300 and the photo 320x320"),
         ({"alpha": False}, "no strokes on a transparent layer"),
         ({"strokes": False}, "no strokes on a transparent layer"),
+        ({"opacity": 100}, "no stroke that is at least half opaque; draw with full opacity"),
     ],
 )
 def test_a_layer_that_is_no_layer_of_strokes_is_refused(tmp_path, options, message):

@@ -121,9 +121,10 @@ def test_inverted_and_large_masks_are_refused(restore):
     io.write_png("m.png", np.full(SIZE, 255, np.uint8))
     for extra in ([], ["--allow-large"]):
         assert (
-            "all of it counts as lost, so there is nothing to restore it from"
-            in restore("--mask", "m.png", *extra, code=1)[0]
+            "all of it counts as lost, so there is nothing to restore it from; mark only what is lost; in a mask, that is "
+            "white" in restore("--mask", "m.png", *extra, code=1)[0]
         )
+    assert "restore it from; lower --tolerance" in restore("--color", "#808080", "--tolerance", 255, code=1)[0]
 
 
 def test_a_colour_transparency_and_growth_are_limited_too(restore):

@@ -21,7 +21,6 @@ from toolbox.errors import ToolboxError, UsageError
 from toolbox.guidance.guide import Guide
 from toolbox.guidance.reference import Reference, apply_reference
 from toolbox.imaging import io
-from toolbox.inference.palette import make_palette
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import check_mask_size
 from toolbox.prints.corrections import Corrections, describe
@@ -76,7 +75,6 @@ def messages_of_references():
     empty = np.zeros((4, 4), bool)
     guide = Guide(mask=empty, result=None, found=empty, strokes=None, hinted=empty, palette=abs, matched=empty)
     yield from guide.notes
-    yield f"ValueError: {message_of(make_palette, gray_to_rgb(gray()), abs)}"
 
 
 def messages_of_results(service, tmp_path):
@@ -107,6 +105,35 @@ def messages_of_results(service, tmp_path):
     call(service, "PUT", f"/api/photos/{colour_id}/hints", (tmp_path / "layer.png").read_bytes())
     call(service, "PUT", f"/api/photos/{colour_id}/mask", (tmp_path / "mask.png").read_bytes())
     yield restore(service, colour_id)["reason"]
+    io.write_png(tmp_path / "gray.png", gray_to_rgb(gray()))
+    data = (tmp_path / "gray.png").read_bytes()
+    call(service, "PUT", f"/api/photos/{stamped_id}/reference?name=gray.png", data)
+    yield restore(service, stamped_id, second="colours")["reason"]
+
+
+def messages_of_masks(service, tmp_path):
+    """Yield the refusals of marks that are loaded from a file, and of a photograph that is marked completely."""
+    path = tmp_path / "marked.png"
+    io.write_png(path, gray())
+    photo_id = add(service, path)["id"]
+    strokes = np.zeros((48, 64), np.uint8)
+    strokes[5:9], strokes[30:44] = 255, 60
+    layer = np.where(strokes == 0, 0, 255).astype(np.uint8)
+    dark = np.full((48, 64), 9, np.uint8)
+    dark[5:9] = 40
+    dark[20:24] = 80
+    masks = [
+        (smooth(48, 64), None),
+        (strokes, None),
+        (np.where(strokes > 60, 255, 0).astype(np.uint8), layer),
+        (dark, None),
+    ]
+    for pixels, alpha in masks:
+        io.write_png(path, pixels, alpha=alpha)
+        yield call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())[1]["error"]
+    io.write_png(path, np.full((48, 64), 255, np.uint8))
+    call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())
+    yield restore(service, photo_id)["reason"]
 
 
 def messages_of_the_server(service, tmp_path, monkeypatch):
@@ -141,6 +168,7 @@ def test_the_languages_have_the_same_texts_with_the_same_values():
 
 def test_every_message_of_the_table_is_one_that_the_library_gives(page, service, tmp_path, monkeypatch):
     lines = [*messages_of_files(tmp_path), *messages_of_references(), *messages_of_results(service, tmp_path)]
+    lines += messages_of_masks(service, tmp_path)
     lines += messages_of_the_server(service, tmp_path, monkeypatch)
     table = texts("ko")["messages"]
     said = page.evaluate(

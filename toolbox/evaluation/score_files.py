@@ -7,7 +7,7 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.inference.output_paths import is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
-from toolbox.masks.sources import check_mask_size
+from toolbox.masks.sources import check_mask_size, looks_inverted
 from toolbox.utils import files
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
@@ -87,6 +87,7 @@ def score_files(
     mask_files = _by_stem(mask_folder, left_out) if mask_folder else None
     extra = extra or ExtraFigures()
     scores: dict[str, Figures] = {}
+    inverted: list[str] = []
     notes = left_out + ([] if mask_files else ["M and the score need --masks or --inputs; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
@@ -101,11 +102,23 @@ def score_files(
             path = mask_files[stem]
             mask = image_io.read_mask(path, meaning=mask_means) if masks else _mask_of_input(path, original)
             check_mask_size(mask, original.shape[:2], name=str(mask_files[stem]), photo_name=str(truths[stem]))
+            if masks and looks_inverted(mask):
+                inverted.append(path.name)
         scores[name] = measure(restored, original, mask, extra)
         if mask is not None and scores[name]["M"] is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")
-    notes += extra.all_notes()
+    notes += [*_inverted_note(inverted), *extra.all_notes()]
     return FileScores(figures=summarize(scores), notes=tuple(notes))
+
+
+def _inverted_note(masks: Sequence[str]) -> list[str]:
+    """Return a line on masks that look inverted, given by their names; none if there are none."""
+    if not masks:
+        return []
+    return [
+        f"M and the score may be those of the undamaged parts: masks look inverted ({files.listed(masks)}). "
+        "A mask is white where the photograph was lost."
+    ]
 
 
 def write_csv(path: Path, scores: FileScores) -> None:

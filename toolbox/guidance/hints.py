@@ -82,7 +82,7 @@ def check_hints(hints: np.ndarray, size: tuple[int, int]) -> None:
     if hints.shape != (*size, 4) or hints.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"Hints are RGBA (H, W, 4) of the photograph's size {size}, not {hints.shape} {hints.dtype}.")
     if not opaque(hints).any():
-        raise ValueError("Hints need at least one stroke: every pixel is transparent.")
+        raise ValueError("Hints need a stroke that is at least half opaque.")
 
 
 def opaque(hints: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def _strokes(layer: Photo, name: str, size: tuple[int, ...]) -> np.ndarray:
     hints[..., 3] = layer.alpha
     strokes = opaque(hints)
     if not strokes.any():
-        raise DataError(f"{name} has no stroke: every pixel is transparent")
+        raise DataError(f"{name} has no stroke that is at least half opaque; draw with full opacity")
     if strokes.all():
         raise DataError(f"{name} is opaque everywhere; export the layer of the strokes alone, without the background")
     return hints

@@ -137,7 +137,10 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
     """Raise RefusedMaskError if a mask (H, W) bool leaves too little of a photograph: more than `MAX_LOST` is lost."""
     share = float(mask.mean())
     if share == 1:
-        raise RefusedMaskError("all of it counts as lost, so there is nothing to restore it from", {"lost": mask})
+        remedy = "mark only what is lost; in a mask, that is white" if options.color is None else "lower --tolerance"
+        raise RefusedMaskError(
+            f"all of it counts as lost, so there is nothing to restore it from; {remedy}", {"lost": mask}
+        )
     if share > MAX_LOST and not options.allow_large:
         hint = "" if options.path is None else ": a mask is white where the photo is lost"
         raise RefusedMaskError(
@@ -159,12 +162,16 @@ def _read_mask(options: MaskOptions, path: Path, photo: Path, size: tuple[int, .
     return mask
 
 
+def looks_inverted(mask: np.ndarray) -> bool:
+    """Return whether a mask (H, W) bool marks much, and nearly all of the border, but not everything."""
+    return _INVERTED_SHARE < float(mask.mean()) < 1 and border_share(mask) >= _INVERTED_BORDER
+
+
 def check_not_inverted(mask: np.ndarray, name: str, options: MaskOptions) -> None:
-    """Raise RefusedMaskError if a mask (H, W) bool marks much, and nearly all of the border."""
-    share = float(mask.mean())
-    if _INVERTED_SHARE < share < 1 and border_share(mask) >= _INVERTED_BORDER and not options.allow_large:
+    """Raise RefusedMaskError if a mask (H, W) bool looks inverted, unless the options allow it."""
+    if looks_inverted(mask) and not options.allow_large:
         raise RefusedMaskError(
-            f"{name} looks inverted: it marks {100 * share:.1f} % and nearly all of the border. "
+            f"{name} looks inverted: it marks {100 * mask.mean():.1f} % and nearly all of the border. "
             "A mask is white where the photo is lost; invert it, or add --allow-large if this is right",
             {"lost": mask},
         )
