@@ -47,7 +47,7 @@ def telea(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def network(name: str) -> Fill:
     """Return the fill of trained weights: the luma of what they restore."""
-    from toolbox import load_restorer
+    from toolbox.inference.loading import load_restorer
 
     restorer = load_restorer(name, device="cpu")
 

@@ -184,9 +184,10 @@ def load_restorer(
 ) -> Restorer:
     """Return a restorer: call it with a photograph and, if you have one, a mask.
 
-    See `toolbox.inference.loading.load_restorer` for the arguments and errors.
+    See `toolbox.inference.loading.load_restorer` for the arguments and errors. Without `fill`, the weights "luma" get
+    the fill "auto", as in `toolbox.restore`.
     """
-    from toolbox.inference import loading
+    from toolbox.inference import fillers, loading
 
     return loading.load_restorer(
         name_or_path,
@@ -194,7 +195,7 @@ def load_restorer(
         keep=keep,
         tile=tile,
         saturation=saturation,
-        fill=fill,
+        fill=fillers.default_fill(name_or_path) if fill is None else fill,
         post=post,
         repair=repair,
     )

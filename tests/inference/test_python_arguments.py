@@ -33,6 +33,7 @@ def restore(photo=GRAY, mask=HOLE, **options):
         *[("grow", value, "grow is") for value in (-1, 201, 1.5, float("inf"), "2")],
         *[("repair", value, "repair is") for value in ("yes", 1, None, ["scratch"])],
         *[("auto", value, "auto is") for value in ("no", None)],
+        *[(name, value, f"{name} is ") for name in ("contrast", "cast", "evenness") for value in ("1", None, 2, -0.1)],
         ("mask_means", "black", "mask_means is 'black'"),
         ("detector", 3, "Detector '3' is not known"),
     ],
@@ -40,6 +41,27 @@ def restore(photo=GRAY, mask=HOLE, **options):
 def test_options_of_a_wrong_type_or_range_are_named(option, value, message):
     with pytest.raises(UsageError, match=message):
         restore(mask="auto", **{option: value})
+
+
+@pytest.mark.parametrize("value", ["1", [1], -0.1, 2.1, float("nan")])
+def test_a_saturation_of_a_wrong_type_or_range_is_named(value):
+    for call in (restore, tint_restorer("luma")):
+        with pytest.raises(ValueError, match="a saturation of .* is not possible; use 0 to 2"):
+            call(GRAY, HOLE, saturation=value)
+    with pytest.raises(UsageError, match="A saturation of .* is not possible; use 0 to 2"):
+        toolbox.load_restorer("luma", saturation=value)
+
+
+@pytest.mark.parametrize("count", [1, 9, 2.5, "3", True, None])
+def test_a_count_of_variants_of_a_wrong_type_or_range_is_named(count):
+    with pytest.raises(ValueError, match="variants are not possible; use 2 to 8"):
+        tint_restorer("luma").variants(GRAY, count=count)
+
+
+@pytest.mark.parametrize("tile", [10, "64", 64.5, True])
+def test_a_tile_of_a_wrong_type_or_range_is_named(tile):
+    with pytest.raises(UsageError, match="A tile of .* pixels is not possible"):
+        toolbox.load_restorer("luma", tile=tile)
 
 
 @pytest.mark.parametrize(("option", "value"), [("fill", ""), ("fill", 3), ("post", [3]), ("device", 0), ("device", "")])
@@ -88,6 +110,20 @@ def test_an_undecided_mask_is_decided_by_mask_means():
     with pytest.raises(DataError, match="mask-means"):
         restore(mask=mask)
     assert restore(mask=mask, mask_means="painted").shape == (SIDE, SIDE, 3)
+
+
+def test_the_shipped_weights_fill_alike_however_they_are_given():
+    gray = scene(side=SIDE)[..., 0]
+    restorer = toolbox.load_restorer("luma", device="cpu")
+    expected = toolbox.restore(gray, HOLE, device="cpu")
+    assert np.array_equal(toolbox.restore(gray, HOLE, weights=restorer), expected)
+    assert np.array_equal(restorer(gray, HOLE), expected)
+
+
+@pytest.mark.parametrize("option", [{"fill": "smooth"}, {"post": "none"}, {"tile": 64}, {"device": "cpu"}])
+def test_an_option_that_a_restorer_does_not_take_is_refused(option):
+    with pytest.raises(UsageError, match=f"a restorer, which keeps its own {next(iter(option))}; give them to"):
+        restore(**option)
 
 
 @pytest.mark.parametrize("form", ["path", "image", "array", "list of paths", "list of images"])

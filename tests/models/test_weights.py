@@ -288,7 +288,7 @@ def test_weights_of_a_missing_plugin_name_it(tmp_path):
     ("options", "message"),
     [
         ({"keep": "colour"}, "keep is 'colour'; it must be one of none, luma, rgb"),
-        ({"tile": 10}, "A tile of 10 pixels is too small; use at least 64"),
+        ({"tile": 10}, "A tile of 10 pixels is not possible; use a whole number of at least 64"),
         ({"device": "tpu"}, "--device tpu is not"),
     ],
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 _INCH, _SRGB, _ADOBE_RGB = 2, 1, 2  # values of Tag.ResolutionUnit and Tag.ColorSpace; the last is not in the standard
@@ -56,7 +56,7 @@ class Exif:
 
 
 def read_exif(
-    image: ImageFile.ImageFile,
+    image: Image.Image,
     *,
     raw: bytes | None = None,
     xmp: bytes = b"",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,21 @@ def profile_of_chunks(chunks: Mapping[bytes, bytes], *, is_gray: bool) -> tuple[
         if abs(gamma - _SRGB_GAMMA) > _GAMMA_TOLERANCE or not (is_gray or are_srgb(primaries)):
             curve = (1 / gamma,)
     return _profile(primaries, curve, is_gray)
+
+
+def profile_of_pil_info(info: Mapping[Any, Any], *, is_gray: bool) -> bytes | None:
+    """Return an ICC profile for the colour chunks that Pillow found in a PNG file; None if there are none, or sRGB.
+
+    Args:
+        info: the attribute of the image, with "gamma", "chromaticity" and "srgb".
+        is_gray: whether the image has one channel of colour.
+    """
+    chunks = {b"sRGB": b"\0"} if "srgb" in info else {}
+    if "gamma" in info:
+        chunks[b"gAMA"] = struct.pack(">I", round(100_000 * info["gamma"]))
+    if "chromaticity" in info:
+        chunks[b"cHRM"] = struct.pack(">8I", *(round(100_000 * value) for value in info["chromaticity"]))
+    return profile_of_chunks(chunks, is_gray=is_gray)[0]
 
 
 def adobe_rgb_profile() -> bytes:

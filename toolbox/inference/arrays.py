@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 from PIL import Image
 
 from toolbox.errors import UsageError
@@ -40,6 +39,7 @@ from toolbox.masks.sources import (
 )
 from toolbox.prints.corrections import DIAGNOSED, Corrections, crop_photo
 from toolbox.prints.sheet import cut_sheet
+from toolbox.utils.arguments import is_whole
 from toolbox.utils.limits import MAX_GROW
 
 
@@ -97,8 +97,9 @@ def restore(
         detector: the detector for the mask "auto" (`toolbox list detectors`); None: that of the restorer, if `weights`
             is one, else "painted-shape".
         fill: a filler or "network", as in `toolbox.load_restorer`; None: "auto" with the weights "luma", else as their
-            recipe says. A restorer keeps the filler that it was loaded with.
-        post: the name of a post-processor, or several names, in order; None: as in the recipe. A restorer has its own.
+            recipe says. It must be None if `weights` is a restorer, which keeps what it was loaded with; so must
+            `post`, `tile` and `device`.
+        post: the name of a post-processor, or several names, in order; None: as in the recipe.
         saturation: factor of the predicted colours, 0 (gray) to 2; None: that of the restorer.
         contrast: how far the contrast of a faded print is restored, 0 (not at all) to 1.
         cast: how far yellowing or a cast is removed, 0 to 1.
@@ -126,6 +127,7 @@ def restore(
     _check_whole("grow", grow, MAX_GROW)
     if not isinstance(auto, bool):
         raise UsageError(f"auto is {auto!r}; it must be True or False.")
+    _check_restorer_keeps(weights, fill=fill, post=post, tile=tile, device=device)
     decoded = as_photo(photo)
     corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
     diagnosed = frozenset(name for name in DIAGNOSED if auto and getattr(corrections, name) in (0, "none"))
@@ -184,8 +186,17 @@ def restore(
 
 
 def _check_whole(name: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+    if not is_whole(value, 0, most):
         raise UsageError(f"{name} is {value!r}; it must be a whole number from 0 to {most}.")
+
+
+def _check_restorer_keeps(weights: object, **options: object) -> None:
+    """Raise UsageError if `weights` is a restorer and an option is given that it was loaded with."""
+    given = [name for name, value in options.items() if value is not None]
+    if given and isinstance(weights, Restorer):
+        raise UsageError(
+            f"weights is a restorer, which keeps its own {' and '.join(given)}; give them to toolbox.load_restorer."
+        )
 
 
 def _detector(name: str | None, weights: str | PathLike[str] | Restorer) -> LoadedDetector:

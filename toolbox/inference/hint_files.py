@@ -13,7 +13,7 @@ from toolbox.guidance.hints import opaque
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
-from toolbox.inference.photo_arrays import PhotoLike, as_photo
+from toolbox.inference.photo_arrays import PhotoLike, as_photo, native
 from toolbox.utils import files
 
 
@@ -34,7 +34,7 @@ def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PI
 def as_hints(hints: PhotoLike, size: tuple[int, ...]) -> np.ndarray:
     """Return hints as an array (H, W, 4), an array as it is; errors as those of `read_hints` and `as_photo`."""
     if isinstance(hints, np.ndarray):
-        return hints
+        return native(hints)
     name = "the layer of hints" if isinstance(hints, Image.Image) else files.printable(str(hints))
     return _strokes(as_photo(hints), name, size)
 

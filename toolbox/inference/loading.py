@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.models.forward import probe_multiple
 from toolbox.models.weights import load_trained
 from toolbox.utils import devices, files
+from toolbox.utils.arguments import is_between, is_whole
 from toolbox.utils.limits import MAX_SATURATION, MIN_TILE
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ def load_restorer(
     """
     if keep is not None and keep not in KEEP_MODES:
         raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEP_MODES)}.")
-    if tile is not None and tile < MIN_TILE:
-        raise UsageError(f"A tile of {tile} pixels is too small; use at least {MIN_TILE}.")
-    if not 0 <= saturation <= MAX_SATURATION:
-        raise UsageError(f"A saturation of {saturation} is not possible; use 0 to {MAX_SATURATION}.")
+    if tile is not None and not is_whole(tile, MIN_TILE, inf):
+        raise UsageError(f"A tile of {tile!r} pixels is not possible; use a whole number of at least {MIN_TILE}.")
+    if not is_between(saturation, 0, MAX_SATURATION):
+        raise UsageError(f"A saturation of {saturation!r} is not possible; use 0 to {MAX_SATURATION}.")
     torch_device = devices.pick_device(device)
     catalog = catalog or catalogs.load()
     trained = load_trained(weights, torch_device, catalog)

@@ -12,8 +12,10 @@ from PIL import Image, ImageOps
 from toolbox.errors import DataError, one_line
 from toolbox.guidance.guide import Reference, References
 from toolbox.imaging import io
+from toolbox.imaging.exif import read_exif
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskMeaning
+from toolbox.imaging.png_color import adobe_rgb_profile, profile_of_pil_info
 from toolbox.masks.sources import check_mask_size
 
 PhotoLike = str | PathLike[str] | Image.Image | np.ndarray
@@ -23,6 +25,11 @@ ReferencesLike = PhotoLike | Reference | Iterable[PhotoLike | Reference]
 def photo_array(photo: PhotoLike) -> np.ndarray:
     """Return a photograph as (H, W) or (H, W, 3), upright; an array (H, W, 1) becomes (H, W); see `as_photo`."""
     return as_photo(photo).pixels
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Return an array in the byte order of this machine; files of the other order give arrays such as ">u2"."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def drop_single_channel(array: np.ndarray) -> np.ndarray:
@@ -39,7 +46,7 @@ def as_photo(photo: PhotoLike) -> Photo:
         TypeError: it is something else.
     """
     if isinstance(photo, np.ndarray):
-        pixels = drop_single_channel(photo)
+        pixels = drop_single_channel(native(photo))
         is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
         if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
             remedy = "; if its values are from 0 to 1: (255 * photo).round().astype(np.uint8)" if is_picture else ""
@@ -69,10 +76,19 @@ def _decode_image(image: Image.Image) -> Photo:
         elif upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
             upright = upright.convert("RGB")
         stream = streams.BytesIO()
-        upright.save(stream, "PNG")
+        upright.save(stream, "PNG", icc_profile=_profile_of(image))
     except OSError as error:  # PIL decodes a file only now
         raise DataError(f"the image can't be decoded: {one_line(error)}") from error
     return io.decode(stream.getvalue(), "the image")
+
+
+def _profile_of(image: Image.Image) -> bytes | None:
+    """Return the ICC profile of a PIL image, or one for what its file states otherwise; None for sRGB."""
+    if image.info.get("icc_profile"):
+        return bytes(image.info["icc_profile"])
+    if image.info.get("exif") and image.format != "PNG" and read_exif(image).is_adobe_rgb:
+        return adobe_rgb_profile()
+    return profile_of_pil_info(image.info, is_gray=image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;16"))
 
 
 def _with_levels(values: np.ndarray) -> Image.Image:
@@ -119,12 +135,20 @@ def as_reference(references: ReferencesLike | None) -> References | None:
         DataError: the file of a path can't be read.
         TypeError: it is something else.
     """
-    if references is None or isinstance(references, np.ndarray | Reference):
+    if references is None or isinstance(references, Reference):
         return references
+    if isinstance(references, np.ndarray):
+        return native(references)
     if isinstance(references, str | PathLike | Image.Image):
         return photo_array(references)
     if not isinstance(references, Iterable) or isinstance(references, Mapping | bytes):
         raise TypeError(
             f"a reference is a path, a PIL image or a NumPy array, or several, not a {type(references).__name__}"
         )
-    return [one if isinstance(one, np.ndarray | Reference) else photo_array(one) for one in references]
+    return [_one_reference(one) for one in references]
+
+
+def _one_reference(reference: PhotoLike | Reference) -> np.ndarray | Reference:
+    if isinstance(reference, np.ndarray):
+        return native(reference)
+    return reference if isinstance(reference, Reference) else photo_array(reference)

@@ -29,6 +29,7 @@ from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.inference.variants import vary
 from toolbox.masks.detectors import LoadedDetector
+from toolbox.utils.arguments import is_between
 from toolbox.utils.limits import MAX_SATURATION
 
 KEEP_MODES = get_args(Settings.model_fields["keep"].annotation)
@@ -75,8 +76,8 @@ class Restorer:
 
     def __post_init__(self) -> None:
         """Raise ValueError if the saturation is not valid."""
-        if not 0 <= self.saturation <= MAX_SATURATION:
-            raise ValueError(f"a saturation of {self.saturation} is not possible; use 0 to {MAX_SATURATION}")
+        if not is_between(self.saturation, 0, MAX_SATURATION):
+            raise ValueError(f"a saturation of {self.saturation!r} is not possible; use 0 to {MAX_SATURATION}")
 
     @cached_property
     def receptive_radius(self) -> int | None:

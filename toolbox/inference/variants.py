@@ -20,6 +20,7 @@ from toolbox.color import add_differences, color_differences, luma
 from toolbox.inference.color_classes import compand
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.models.component_calls import call_generator, share_watch
+from toolbox.utils.arguments import is_whole
 from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def vary(restorer: Restorer, count: int) -> list[Restorer]:
     Raises:
         ValueError: the count is not 2 to 8, keep is not "luma", or the network predicts no classes of colours.
     """
-    if not MIN_VARIANTS <= count <= MAX_VARIANTS:
-        raise ValueError(f"{count} variants are not possible; use {MIN_VARIANTS} to {MAX_VARIANTS}.")
+    if not is_whole(count, MIN_VARIANTS, MAX_VARIANTS):
+        raise ValueError(f"{count!r} variants are not possible; use {MIN_VARIANTS} to {MAX_VARIANTS}.")
     if restorer.keep != "luma":
         raise ValueError(f'Variants need keep = "luma", which gives new colours; it is "{restorer.keep}".')
     if not restorer.predicts_classes:

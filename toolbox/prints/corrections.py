@@ -16,6 +16,7 @@ from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
 from toolbox.prints.sheet import cut_sheet
 from toolbox.prints.working_copy import make_working_copy
+from toolbox.utils.arguments import is_between
 
 # The side at which the toning of a faded print is measured, in pixels.
 _TONING_SIDE = 512
@@ -45,8 +46,8 @@ class Corrections:
         if self.crop not in ("none", "print"):
             raise UsageError(f"crop is '{self.crop}'; it must be none or print.")
         for name in ("evenness", "contrast", "cast"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
+            if not is_between(getattr(self, name), 0, 1):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be from 0 to 1.")
 
     def __bool__(self) -> bool:
         """Return whether any correction is on."""
