@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from standins import install_stand_in, run_restore, write_album
+from pictures import smooth
+from standins import gray, install_stand_in, run_restore, write_album
 
 from toolbox.cli import main
 from toolbox.hooks.observing import EpochRecord, RunEnded
 from toolbox.imaging import io
+from toolbox.reports.album_report import write_album_report
 from toolbox.reports.chart import MAX_POINTS, line_chart, shorten
 from toolbox.reports.page import html_page, section, table
 from toolbox.reports.report_file import MAX_FRACTION, ReportFile
@@ -158,6 +161,35 @@ def test_reports_need_no_torch(run):
         f"run_report.write_run_report(Path({str(run)!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_album_with_names_that_are_not_printable_is_shown(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    album = tmp_path / "al\xa0bum"
+    album.mkdir()
+    names = ["Screenshot at 3.45\u202fPM.png", "a\nb.png", "back\\slash.png", os.fsdecode(b"\xff.png")]
+    for name in names:
+        io.write_png(album / name, gray())
+    run_restore(album, "-o", tmp_path / "out", "--report")
+    html = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert html.count("<img") == 2 * len(names) and "can't be shown" not in html
+
+
+def test_copied_photographs_are_in_the_report(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    (tmp_path / "album").mkdir()
+    io.write_png(tmp_path / "album" / "colour.png", smooth(48, 64))
+    run_restore(tmp_path / "album", "-o", tmp_path / "out", "--auto", "--report")
+    assert "<td>colour.png</td><td>it needs nothing</td>" in (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+def test_a_picture_that_is_gone_is_named(tmp_path, monkeypatch):
+    install_stand_in(monkeypatch)
+    album = write_album(tmp_path / "album")
+    run_restore(album, "-o", tmp_path / "out")
+    (album / "a.png").unlink()
+    html = write_album_report(tmp_path / "out").read_text("utf-8").replace("&#x27;", "'")
+    assert f"before: {album / 'a.png'} can't be shown." in html and html.count("<img") == 5
 
 
 def test_an_album_is_shown_before_and_after_with_its_failures(tmp_path, monkeypatch):

@@ -50,7 +50,8 @@ def album_report(record: Mapping[str, Any], name: str) -> str:
     sections += [_photo_section(photo, _short_name(photo, folder)) for photo in restored[:MAX_SHOWN]]
     if len(restored) > MAX_SHOWN:
         sections.append(paragraph(f"{len(restored) - MAX_SHOWN} more photographs are not shown."))
-    left = [(_short_name(photo, folder), photo["reason"]) for photo in photos if photo["status"] == "left as it is"]
+    unchanged = ("left as it is", "copied")
+    left = [(_short_name(photo, folder), photo["reason"]) for photo in photos if photo["status"] in unchanged]
     if left:
         sections.append(section("Left as they are", table(("photo", "reason"), left)))
     return html_page(f"Album {name}", sections, f"Photographs of {folder}." if folder else "")
@@ -76,13 +77,37 @@ def _percent(fraction: float) -> str:
 
 
 def _photo_section(photo: Mapping[str, Any], name: str) -> str:
-    pictures = [
-        figure(picture, caption)
-        for caption, path in (("before", photo["photo"]), ("after", photo["result"]))
-        if (picture := picture_file(Path(path))) is not None
-    ]
+    pictures = [_picture(str(photo["photo"]), "before"), _picture(str(photo["result"]), "after")]
     lost = photo.get("lost", 0)
     facts = [photo.get("kind", ""), f"{_percent(lost)} was filled in" if lost else "", *photo.get("notes", ())]
     origins = photo.get("origins") or {}
     facts += [f"{_percent(fraction)} {origin}" for origin, fraction in origins.items()]
     return section(name, *pictures, paragraph("; ".join(fact for fact in facts if fact)))
+
+
+def _picture(path: str, caption: str) -> str:
+    """Return the picture of a file that a record names, or a line that says that it can't be shown."""
+    picture = picture_file(_find_file(path))
+    if picture is not None:
+        return figure(picture, caption)
+    remedy = "" if os.path.isabs(path) else "; its path counts from the folder in which it was restored"
+    return paragraph(f"{caption}: {path} can't be shown{remedy}.")
+
+
+def _find_file(path: str) -> Path:
+    """Return the file that a record names. In a record, characters that can't be printed are escaped."""
+    found = Path(path)
+    if os.path.lexists(found):
+        return found
+    found = Path(found.anchor)
+    for part in Path(path).parts[bool(found.anchor) :]:
+        names = [part] if os.path.lexists(found / part) else _names_in(found)
+        found /= next((name for name in names if files.printable(name) == part), part)
+    return found
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
