@@ -31,6 +31,13 @@ def test_a_second_command_knows_its_own_masks(folders):
     assert "there already" in invoke("mask", folders[0], "-o", "masks").stdout
 
 
+def test_max_pixels_changes_the_limit_and_no_mask(folders, tmp_path):
+    small = invoke_error("mask", folders[0], "-o", "masks", "--max-pixels", 100, code=1)
+    assert "more than the limit of 100: save a smaller copy, or raise the limit of `toolbox restore` and" in small
+    invoke("mask", folders[0], "-o", "masks", "--max-pixels", 480)
+    assert "there already" in invoke("mask", folders[0], "-o", "masks").stdout
+
+
 def test_a_mask_of_another_photograph_is_refused(folders):
     invoke("mask", folders[0], "-o", "masks")
     error = invoke_error("mask", folders[1], "-o", "masks", code=1)

@@ -16,6 +16,7 @@ from toolbox.errors import ToolboxError, UsageError
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json
 from toolbox.utils.launcher import is_local_main_process, is_main_process
+from toolbox.utils.limits import MAX_PIXELS
 from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class FiniteRange(click.FloatRange):
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+max_pixels = click.option(
+    "--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, show_default=True, help="Refuse larger photos."
+)
 
 
 def print_error(error: ToolboxError) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, load_catalog, print_json
+from toolbox.cli.common import FilePath, as_json, load_catalog, max_pixels, print_json
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOCK = ".masks.lock"
 # The arguments that do not affect what is found. If any other option differs, the masks differ.
-OUTPUT = ("photo", "out", "probabilities", "overwrite", "as_json")
+OUTPUT = ("photo", "out", "probabilities", "overwrite", "max_pixels", "as_json")
 
 
 @click.command("mask")
@@ -37,6 +37,7 @@ OUTPUT = ("photo", "out", "probabilities", "overwrite", "as_json")
     "--probabilities", is_flag=True, help="Also write NAME.KIND.png, the probability of each kind of damage, 0 to 255."
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite existing masks.")
+@max_pixels
 @as_json
 @click.pass_context
 def command(
@@ -50,6 +51,7 @@ def command(
     detector: str | None,
     probabilities: bool,
     overwrite: bool,
+    max_pixels: int,
     as_json: bool,
 ) -> None:
     """Find the lost region in PHOTO, a file or a folder, and write it as a PNG of the same name, in white.
@@ -76,7 +78,7 @@ def command(
             options = {"overwrite": overwrite, "as_json": as_json, "probabilities": probabilities, "kinds": damage}
             try:
                 records = [
-                    _write_mask(path, out / target, detect, mask_records, **options)
+                    _write_mask(path, out / target, detect, mask_records, max_pixels=max_pixels, **options)
                     for path, target in zip(photos, targets, strict=True)
                 ]
             finally:
@@ -155,6 +157,7 @@ def _write_mask(
     detector: LoadedDetector,
     mask_records: MaskRecords,
     *,
+    max_pixels: int,
     overwrite: bool,
     as_json: bool,
     probabilities: bool,
@@ -179,7 +182,7 @@ def _write_mask(
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
         # A painted shape is looked for in the luma alone, whatever the colours around it.
-        photo = io.read(path)
+        photo = io.read(path, max_pixels=max_pixels)
         detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))
         mask = detection.mask
         files.ensure_folder(target.parent)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, print_json
+from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, max_pixels, print_json
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
@@ -19,7 +19,7 @@ from toolbox.cli.restore_options import Arguments, mask_path, restore_options, r
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
-from toolbox.utils.limits import MAX_GROW, MAX_PIXELS, MAX_SATURATION, MIN_TILE
+from toolbox.utils.limits import MAX_GROW, MAX_SATURATION, MIN_TILE
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
@@ -150,9 +150,7 @@ class Batch:
 @click.option("--report", is_flag=True, help="Also write report.html: each photo before and after, and the failures.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
-@click.option(
-    "--max-pixels", type=click.IntRange(1), default=MAX_PIXELS, show_default=True, help="Refuse larger photos."
-)
+@max_pixels
 @as_json
 @click.pass_context
 def command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the fields of Arguments

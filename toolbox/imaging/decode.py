@@ -88,8 +88,8 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
     width, height = image.size
     if width * height > max_pixels:
         raise BrokenFileError(
-            f"has {width} x {height} pixels, more than the limit of {max_pixels}: "
-            f"raise it with --max-pixels {width * height}"
+            f"has {width} x {height} pixels, more than the limit of {max_pixels}: save a smaller copy, or raise the "
+            f"limit of `toolbox restore` and `toolbox mask` with --max-pixels {width * height}"
         )
     if row.check_tags and isinstance(image, TiffImagePlugin.TiffImageFile):
         row.check_tags(data, image.tag_v2)

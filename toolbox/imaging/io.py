@@ -243,7 +243,10 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
         if not S_ISREG(state.st_mode):
             raise DataError(f"{name} is not a plain file")
         if state.st_size > max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_SIDE_BYTES:
-            raise DataError(f"{name} has {state.st_size >> 20} MiB, too many for a photo within --max-pixels")
+            raise DataError(
+                f"{name} has {state.st_size >> 20} MiB, too many for a photo of at most {max_pixels} pixels: save a "
+                "smaller copy"
+            )
         return Path(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{name} does not exist: check the path") from error
@@ -266,7 +269,9 @@ def _data_errors(name: str) -> Iterator[None]:
     except BrokenFileError as error:
         raise DataError(f"{name} {_first_line(error)}") from error
     except MemoryError as error:
-        raise DataError(f"{name} needs more memory than there is: lower --max-pixels to refuse it") from error
+        raise DataError(
+            f"{name} needs more memory than there is: close other programs, or save a smaller copy"
+        ) from error
     except Exception as error:  # the decoders raise almost any type on a hostile file
         raise DataError(f"{name} can't be decoded: {_first_line(error)}") from error
 
