@@ -137,6 +137,20 @@ def test_a_provenance_picture_does_not_replace_the_result(album):
     run_restore(album / "photo.png", "-o", album / "out", "--provenance")
     assert (album / "out" / "photo.png").read_bytes() == before
     assert (album / "out" / "photo.png.provenance.png").exists()
+    note = "it has no Digital Source Type: write it again with --overwrite"
+    assert note in read_report(album / "out")["photos"][0]["notes"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp"])
+def test_a_result_that_says_what_its_pixels_come_from_gets_no_note(album, suffix):
+    photo = album / f"a{suffix}"
+    Image.fromarray(io.read_gray(album / "photo.png")).save(photo)
+    words = [photo, "-o", album / "out", "--provenance", "--format", "keep"]
+    run_restore(*words)
+    next((album / "out").glob("*.provenance.png")).unlink()
+    run_restore(*words)
+    notes = " ".join(read_report(album / "out")["photos"][0]["notes"])
+    assert "the result is there already" in notes and "Digital Source Type" not in notes
 
 
 def test_a_palette_that_is_gray_missing_or_without_use_is_refused(album):

@@ -13,6 +13,8 @@ DigitalSourceType = Literal[
     "digitalCapture",
 ]
 
+# What the packet names its property.
+SOURCE_PROPERTY = b"Iptc4xmpExt:DigitalSourceType"
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
  <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

@@ -10,7 +10,7 @@ from toolbox.errors import DataError
 from toolbox.guidance import provenance
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
-from toolbox.imaging.xmp import source_type_packet
+from toolbox.imaging.xmp import SOURCE_PROPERTY, source_type_packet
 from toolbox.inference.guided import Restoration
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job
@@ -26,11 +26,18 @@ def write_outputs(
         files.ensure_folder(job.provenance.parent)
         files.write_bytes(job.provenance, provenance.encode_picture(restored.origin))
     if job.target.exists() and not options.overwrite:
-        return ("pictures beside the result written; the result is there already",)
+        return ("pictures beside the result written; the result is there already", *_lacks_source(job.target, options))
     xmp = None
     if options.source_type:
         xmp = source_type_packet(provenance.source_type(restored.origin, is_corrected=is_corrected))
     return write_result(job.target, restored.pixels, exif, xmp)
+
+
+def _lacks_source(target: Path, options: RestoreOptions) -> tuple[str, ...]:
+    """Return a note on an existing result whose metadata do not say what its pixels come from, if they should."""
+    if not options.source_type or SOURCE_PROPERTY in target.read_bytes():
+        return ()
+    return ("it has no Digital Source Type: write it again with --overwrite",)
 
 
 def write_result(target: Path, pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> tuple[str, ...]:
