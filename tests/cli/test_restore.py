@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pictures import smooth
 from PIL import Image
 from toolbox_plugins.default.lost_region import damage
 
@@ -72,6 +73,15 @@ def test_a_gray_photo_gets_colours_and_keeps_its_luma(tmp_path, gray, restore):
     assert not np.array_equal(integer_luma(restored)[mask], pixels[mask])
     assert f"{100 * mask.mean():.1f} % lost" in result.output and "(gray," in result.output
     assert digest(path) == before
+
+
+def test_photographs_that_are_left_as_they_are_count_as_undamaged_too(tmp_path, restore):
+    (tmp_path / "in").mkdir()
+    write_png(tmp_path / "in" / "gray.png", integer_luma(truth()))
+    write_png(tmp_path / "in" / "colour.png", smooth(48, 64))
+    output = restore(tmp_path / "in", "-o", tmp_path / "out").output
+    assert "1 left as it is, 1 restored" in output and "No lost region was found in 2 of 2." in output
+    assert "No lost region" not in restore(tmp_path / "in" / "colour.png", "-o", tmp_path / "one").output
 
 
 def test_without_a_lost_region_a_hint_is_printed(tmp_path, restore):
