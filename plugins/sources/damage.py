@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 import toolbox
 from toolbox import Degradation, Sample
 
 from .images import SUFFIXES, find_photos
+from .whole import written_whole
 
 
 @click.command("damage")
@@ -33,8 +35,6 @@ def damage(photos: Path, out: Path, names: tuple[str, ...], seed: int) -> None:
     The new folder has train_input/ (damaged), train_gt/ (the photographs as PNG) and masks/ (the lost region in
     white), so it serves `toolbox run --data`, and `toolbox score --masks`.
     """
-    if out.exists():
-        raise click.UsageError(f"{out} exists already; choose another folder.")
     files = find_photos(photos)
     if not files:
         raise click.UsageError(f"{photos} contains no photographs ({', '.join(SUFFIXES)}).")
@@ -42,22 +42,28 @@ def damage(photos: Path, out: Path, names: tuple[str, ...], seed: int) -> None:
     if repeated:
         raise click.UsageError(f"{photos} has several photographs named {min(repeated)}; rename them.")
     damages = [toolbox.build("degradation", name) for name in names]
-    for folder in ("train_input", "train_gt", "masks"):
-        (out / folder).mkdir(parents=True)
-    for name, sample in damaged_samples(files, damages, seed):
-        pictures = {"train_input": sample.image, "train_gt": sample.truth, "masks": sample.mask * np.uint8(255)}
-        for folder, pixels in pictures.items():
-            Image.fromarray(pixels).save(out / folder / f"{name}.png")
-    click.echo(f"Wrote {len(files)} pairs. To train on them: toolbox run --data {out}")
+    with written_whole(out) as folder:
+        for part in ("train_input", "train_gt", "masks"):
+            (folder / part).mkdir(parents=True)
+        for name, sample in damaged_samples(files, damages, seed):
+            pictures = {"train_input": sample.image, "train_gt": sample.truth, "masks": sample.mask * np.uint8(255)}
+            for part, pixels in pictures.items():
+                Image.fromarray(pixels).save(folder / part / f"{name}.png")
+    click.echo(f"Wrote {len(files)} pairs. To train on them: toolbox run --data {shlex.quote(str(out))}")
 
 
 def damaged_samples(files: Iterable[Path], damages: list[Degradation], seed: int) -> Iterator[tuple[str, Sample]]:
     """Yield the stem of each photograph and its damaged sample; the damage depends on the seed and the position."""
     for index, path in enumerate(files):
-        with Image.open(path) as opened:
-            truth = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
+        truth = _read(path)
         random = np.random.default_rng([seed, index])
         sample = Sample(image=truth, mask=np.zeros(truth.shape[:2], bool), truth=truth)
         for apply in damages:
             sample = apply(sample, random)
         yield path.stem, sample
+
+
+def _read(path: Path) -> np.ndarray:
+    """Read a photograph as a run reads it: upright, checked, in sRGB, (H, W, 3) uint8."""
+    pixels: np.ndarray = toolbox.restore(path, "none", keep="rgb")  # nothing is lost, so nothing changes
+    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import shlex
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 import toolbox
-from toolbox import Source
+from toolbox import InstallationError, Source
+
+from .whole import written_whole
 
 
 @click.command("pack")
@@ -22,16 +27,17 @@ def pack(data: Path, target: Path, megabytes: int) -> None:
 
     TARGET ending in .lmdb is a database. Otherwise it is a folder of tar files.
     """
-    if target.exists():
-        raise click.UsageError(f"{target} exists already; choose another name.")
-    source = toolbox.open_folder(data)
     name = "lmdb" if target.suffix == ".lmdb" else "webdataset"
-    if name == "lmdb":
-        write_database(target, members(source))
-    else:
-        write_shards(target, members(source), megabytes * 1_000_000)
+    if name == "lmdb" and importlib.util.find_spec("lmdb") is None:
+        raise InstallationError('A database needs the package lmdb: pip install "toolbox-restore[lmdb]"')
+    source = toolbox.open_folder(data)
+    with written_whole(target) as temporary:
+        if name == "lmdb":
+            write_database(temporary, members(source))
+        else:
+            write_shards(temporary, members(source), megabytes * 1_000_000)
     click.echo(f"Wrote {len(source.items)} photographs. To train on them:")
-    click.echo(f"  toolbox run --set source.name={name} --data {target}")
+    click.echo(f"  toolbox run --set source.name={name} --data {shlex.quote(str(target))}")
 
 
 def members(source: Source) -> Iterator[tuple[str, bytes]]:
@@ -42,26 +48,30 @@ def members(source: Source) -> Iterator[tuple[str, bytes]]:
         for part, image in parts.items():
             if image is not None:
                 suffix = Path(image.name).suffix.lower()
-                data = image.read_bytes() if isinstance(image, Path) else image.read()
-                yield f"{key}.{part}{suffix}", data
+                yield f"{key}.{part}{suffix}", _read(image) if isinstance(image, Path) else image.read()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.ClickException(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def write_shards(folder: Path, images: Iterable[tuple[str, bytes]], max_bytes: int) -> None:
     """Write tar files of some `max_bytes` each; the same images give the same bytes."""
     folder.mkdir(parents=True)
     archive, number, size = None, 0, 0
-    for name, data in images:
-        if archive is None or size > max_bytes:
-            if archive is not None:
-                archive.close()
-            archive, size = tarfile.open(folder / f"shard-{number:06d}.tar", "w:"), 0
-            number += 1
-        entry = tarfile.TarInfo(name)
-        entry.size = len(data)
-        archive.addfile(entry, io.BytesIO(data))
-        size += len(data)
-    if archive is not None:
-        archive.close()
+    with ExitStack() as shard:
+        for name, data in images:
+            if archive is None or size > max_bytes:
+                shard.close()
+                archive = shard.enter_context(tarfile.open(folder / f"shard-{number:06d}.tar", "w:"))
+                number, size = number + 1, 0
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+            size += len(data)
 
 
 def write_database(path: Path, images: Iterable[tuple[str, bytes]]) -> None:

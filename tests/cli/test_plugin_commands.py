@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import click
+import numpy as np
 import pytest
 from catalogs import plugin, registries
 from commands import invoke, invoke_error
+from PIL import Image
+from profiles import profile
 
 import toolbox
 from toolbox.evaluation.score_files import score_files
@@ -16,7 +23,9 @@ from toolbox.imaging import io
 loaded: list[str] = []
 
 
-def make_command(name="greet"):
+def make_command(name="greet", error=None):
+    error = error or KeyError("x")
+
     def load():
         loaded.append(name)
 
@@ -25,7 +34,7 @@ def make_command(name="greet"):
         def command(fail):
             """Say hello."""
             if fail:
-                raise KeyError("x")
+                raise error
             click.echo("hello")
 
         return command
@@ -89,16 +98,32 @@ def test_a_failure_names_the_command_and_the_plugin(plugins):
         ]
     )
     start = "toolbox: Command '{}' of the plugin 'one' {} ("
-    end = "). Expected: load() returns a click.Command. For the traceback add --traceback. To disable the plugin: "
-    for name, options, what in (
-        ("greet", ["--fail"], "failed: KeyError: 'x'"),
-        ("broken", [], "can't be loaded: ImportError: no module named nothing"),
+    end = "). {}For the traceback add --traceback. To disable the plugin: toolbox plugin disable one"
+    contract = "Expected: load() returns a click.Command. "
+    for name, options, what, expected in (
+        ("greet", ["--fail"], "failed: KeyError: 'x'", ""),  # it was loaded as it should be
+        ("broken", [], "can't be loaded: ImportError: no module named nothing", contract),
     ):
         error = invoke_error("one", name, *options, code=1)
-        assert error.startswith(start.format(name, what) + __file__) and end + "toolbox plugin disable one" in error
+        assert error.startswith(start.format(name, what) + __file__) and error.endswith(end.format(expected))
     assert "can't be loaded: load returned int. Expected: load() returns a click.Command" in invoke_error(
         "one", "wrong", code=1
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", "out/x.png"), "out/x.png can't be used: no permission"),
+        (MemoryError(), "memory ran out"),
+    ],
+    ids=["full disk", "permission", "memory"],
+)
+def test_an_error_of_the_machine_is_no_fault_of_the_plugin(plugins, error, cause):
+    plugins(one=[make_command(error=error)])
+    text = invoke_error("one", "greet", "--fail", code=1)
+    assert text.endswith(f"Command 'greet' of the plugin 'one' failed: {cause}. For the traceback add --traceback.")
 
 
 def test_an_unknown_name_gets_the_cause(plugins):
@@ -128,3 +153,64 @@ def test_the_damaged_folder_can_be_trained_on_and_scored(tmp_path, photos):
     )
     assert scores.mean.M is not None and scores.mean.M < 1
     assert "exists already" in invoke("data", "damage", photos, "-o", tmp_path / "data", code=2).stderr
+
+
+@pytest.fixture
+def two_photos(tmp_path):
+    """Write two photographs into a folder whose name needs quotes in a shell."""
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.effect_noise((40, 30), 60).convert("RGB").save(folder / name)
+    return folder
+
+
+COMMANDS = (["damage", "{photos}", "-o", "{out}"], ["pack", "{photos}", "{out}"])
+
+
+def fill_in(words, photos, out):
+    return ["data", *[word.format(photos=photos, out=out) for word in words]]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
+def test_a_command_that_fails_leaves_nothing(words, two_photos, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("", "utf-8")
+    for out in ("file/out", "x" * 300):
+        error = invoke(*fill_in(words, two_photos, tmp_path / out), code=1).stderr
+        assert "can't be written" in error and "disable" not in error
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("PIL.Image.Image.save", fail)
+    monkeypatch.setattr("tarfile.TarFile.addfile", fail)
+    error = invoke(*fill_in(words, two_photos, tmp_path / "out"), code=1).stderr
+    assert f"{tmp_path / 'out'} can't be written: No space left on device" in error
+    assert sorted(tmp_path.rglob("*")) == before  # so the same command can be given again
+    monkeypatch.undo()
+    printed = invoke(*fill_in(words, two_photos, tmp_path / "my out")).stdout
+    assert f"--data '{tmp_path / 'my out'}'" in printed
+
+
+def test_photographs_are_damaged_as_a_run_reads_them(two_photos, tmp_path):
+    pixels = np.full((30, 40, 3), (200, 80, 60), np.uint8)
+    Image.fromarray(pixels).save(two_photos / "a.png", icc_profile=profile(b"RGB "))
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(two_photos / "b.png")
+    invoke("data", "damage", two_photos, "-o", tmp_path / "data")
+    for name in ("a.png", "b.png"):
+        assert (io.read_rgb(tmp_path / "data/train_gt" / name) == io.read_rgb(two_photos / name)).all()
+    assert (io.read_rgb(two_photos / "a.png") != pixels).any()
+
+
+def test_a_photograph_that_can_not_be_read_is_named(two_photos, tmp_path):
+    Path(two_photos, "b.png").write_bytes(b"no image")
+    error = invoke_error("data", "damage", two_photos, "-o", tmp_path / "data", code=1)
+    assert f"{two_photos / 'b.png'} is not an image of a known format" in error
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_missing_package_is_named_with_its_remedy(two_photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    error = invoke_error("data", "pack", two_photos, tmp_path / "out.lmdb", code=1)
+    assert 'pip install "toolbox-restore[lmdb]"' in error

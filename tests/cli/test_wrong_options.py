@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from commands import invoke, invoke_error
 from PIL import Image
@@ -58,3 +60,78 @@ def test_weights_that_find_no_damage_are_named_as_such(photo, tmp_path):
 def test_numbers_that_are_not_finite_are_refused(words, value):
     text = invoke(*words, value, code=2).stderr
     assert f"Invalid value for '{words[-1]}': " in text and value in text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_ran_out_is_one_line_about_memory(error, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("toolbox.cli.restore.load_catalog", fail)
+    Image.new("L", (8, 8), 9).save(tmp_path / "a.png")
+    assert "Memory ran out" in invoke_error("restore", tmp_path / "a.png", "-o", tmp_path / "out", code=1)
+
+
+OUTPUTS = (
+    ["weights", "export", "{run}", "-o", "{out}.safetensors"],
+    ["weights", "export", "{run}", "-o", "{out}.onnx"],
+    ["weights", "average", "{run}", "{run}", "-o", "{out}.safetensors"],
+    ["weights", "calibrate", "{run}", "--data", "{photos}", "-o", "{out}.safetensors"],
+    ["score", "{run}", "--data", "{photos}", "--csv", "{out}.csv"],
+    ["score", "{photos}", "{photos}", "--csv", "{out}.csv"],
+)
+
+
+@pytest.mark.parametrize("words", OUTPUTS, ids=" ".join)
+def test_a_result_that_can_not_be_written_is_refused_before_the_work(words, photos, tmp_path, monkeypatch):
+    def work(*arguments, **options):
+        raise AssertionError("the work was done first")
+
+    for name in ("models.stored_weights.find_weights", "evaluation.score_files.score_files"):
+        monkeypatch.setattr(f"toolbox.{name}", work)
+    monkeypatch.setattr("toolbox.models.weights.find_weights", work)
+    (tmp_path / "file").write_text("", "utf-8")
+    for out, cause in (("absent/x", "does not exist; create it"), ("file/x", "is a file, not a folder")):
+        named = [word.format(run=tmp_path, photos=photos, out=tmp_path / out) for word in words]
+        assert cause in invoke_error(*named, code=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "photos"]
+
+
+@pytest.mark.parametrize("name", ["print-damage", "expected-hues", "average-fill"])
+@pytest.mark.parametrize(
+    "words",
+    [["restore", "{photo}", "-o", "out", "--weights", "{}"], ["weights", "export", "{}", "-o", "x.safetensors"]],
+    ids=lambda words: words[0],
+)
+def test_published_weights_of_another_use_are_named_as_such(words, name, photo):
+    error = invoke_error(*[word.format(name, photo=photo) for word in words], code=1)
+    assert f"The published weights '{name}' are not those of a restorer" in error and "`toolbox weights`" in error
+
+
+def test_every_folder_that_may_be_meant_is_named(competition):
+    inside = ", ".join(str(competition / name) for name in ("test_input", "train_gt", "train_input"))
+    error = invoke_error("score", competition / "test_input", competition, code=1)
+    assert error.endswith(f"has no images. Do you mean one of these: {inside}?")
+
+
+def test_a_file_is_not_an_unknown_recipe(tmp_path):
+    invoke("recipe", "copy", "default", "mine.toml")
+    assert "mine.toml is a file; copy it as any other file" in invoke_error("recipe", "copy", "mine.toml", "new.toml")
+
+
+def test_a_path_in_a_command_to_type_is_quoted_where_it_must_be(tmp_path, photos):
+    folder = photos.rename(tmp_path / "it's mine")
+    printed = invoke("recipe", "copy", "default", folder / "a.toml").stdout
+    commands = [printed.partition(": ")[2]]
+    commands.append(invoke_error("run", "--data", folder, "--out", folder).partition("in it: ")[2].partition(" (")[0])
+    commands.append(invoke_error("score", "--check", folder, folder).partition("submission.zip ")[2])
+    for command in commands:
+        assert str(folder) in " ".join(shlex.split(command)), command

@@ -35,6 +35,12 @@ def test_scenes_stay_together_and_each_photograph_is_validated_once():
         split.fold_split(labels, folds=7, fold=1)
 
 
+def test_a_split_with_nothing_to_train_on_is_refused(photos):
+    items = folders.open_folder(photos).items
+    with pytest.raises(DataError, match=r"split.validation = 0.95 leaves none of the 6 photographs to train on; lower"):
+        split.split_items(items, Split(validation=0.95), print)
+
+
 def test_photographs_of_one_scene_are_refused_by_name(photos, monkeypatch):
     monkeypatch.setattr(split, "scene_labels", lambda items, report: [0] * len(items))
     items = folders.open_folder(photos).items

@@ -195,7 +195,7 @@ def test_a_folder_in_place_of_the_zip_or_of_the_tests_gets_the_remedy(competitio
     assert f"no test photographs. Do you mean {competition}?" in invoke_error(
         "score", archive, "--check", competition.parent, code=1
     )
-    assert f"no images. Do you mean {competition / 'test_input'}?" in invoke_error(
+    assert f"no images. Do you mean one of these: {competition / 'test_input'}, " in invoke_error(
         "score", competition, competition, code=1
     )
     (tmp_path / "empty").mkdir()

@@ -27,3 +27,18 @@ def test_free_memory_below_a_block_in_use_is_returned_to_the_system():
     memory.release_free_memory()
     assert resident_bytes() < before - 2000 * 64 * 1024 // 2
     assert blocks[0].all()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), True),
+        (ImportError("x.so: failed to map segment from shared object: Cannot allocate memory"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."), True),
+        (ImportError("x.so: failed to map segment from shared object: Operation not permitted"), False),
+        (RuntimeError("shape mismatch"), False),
+    ],
+)
+def test_errors_that_memory_ran_out_are_known(error, expected):
+    assert memory.is_out_of_memory(error) is expected

@@ -26,6 +26,11 @@ from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.utils import files, screen
+from toolbox.utils.memory import is_out_of_memory
+
+MEMORY_RAN_OUT = (
+    "Memory ran out. Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job."
+)
 
 
 class Commands(click.Group):
@@ -104,6 +109,7 @@ class Commands(click.Group):
             print_error(error)
             context.exit(error.exit_code)
         except (ImportError, RuntimeError) as error:  # torchvision raises RuntimeError if its operators are missing
+            self._exit_if_memory_ran_out(context, error)
             from toolbox.diagnostics.environment import explain_import
 
             line = explain_import(error)
@@ -120,6 +126,7 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(1)
         except Exception as error:
+            self._exit_if_memory_ran_out(context, error)
             self._exit_if_a_component_failed(context, error)
             if isinstance(error, OSError) and not context.params.get("traceback"):
                 screen.echo(f"toolbox: {files.describe_os_error(error)}", err=True)
@@ -131,6 +138,12 @@ class Commands(click.Group):
         end = args.index("--") if "--" in args else len(args)
         rest = [argument for argument in args[:end] if argument != "--traceback"]
         return super().parse_args(context, ["--traceback"] * (len(rest) < end) + rest + args[end:])
+
+    def _exit_if_memory_ran_out(self, context: click.Context, error: Exception) -> None:
+        """Say in one line that memory ran out, with exit code 1, if this is the error."""
+        if is_out_of_memory(error) and not context.params.get("traceback"):
+            screen.echo(f"toolbox: {MEMORY_RAN_OUT}", err=True)
+            context.exit(1)
 
     def _exit_if_a_component_failed(self, context: click.Context, error: Exception) -> None:
         """Print the error as one line and exit with code 1 if a component of a plugin raised it."""

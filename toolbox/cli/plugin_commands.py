@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from toolbox.cli.common import load_catalog
-from toolbox.errors import PluginError, ToolboxError, did_you_mean, named, one_line
+from toolbox.errors import PluginError, ToolboxError, did_you_mean, named
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
 from toolbox.hooks.plugin_output import program_stdout
+from toolbox.utils import files
+from toolbox.utils.memory import is_out_of_memory
 
 # What click itself turns into output and an exit code.
 CLICK_ERRORS = (click.ClickException, click.exceptions.Exit, click.Abort)
@@ -43,7 +45,7 @@ class PluginCommands(click.Group):
         except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
             raise
         except Exception as error:  # a plugin may raise anything
-            raise _plugin_error(self.entries[context.invoked_subcommand or ""], "failed", error) from error
+            raise _failed(self.entries[context.invoked_subcommand or ""], error) from error
 
 
 def load_command(entry: Entry) -> click.Command:
@@ -54,9 +56,9 @@ def load_command(entry: Entry) -> click.Command:
     except (ToolboxError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too
-        raise _plugin_error(entry, "can't be loaded", error) from error
+        raise _not_loaded(entry, f"{named(error)} ({blame.position(error, entry)})") from error
     if not isinstance(command, click.Command):
-        raise _plugin_error(entry, "can't be loaded", f"load returned {type(command).__name__}")
+        raise _not_loaded(entry, f"load returned {type(command).__name__}")
     return command
 
 
@@ -78,12 +80,25 @@ def unknown_command(context: click.Context, name: str) -> click.UsageError:
     return click.UsageError(f"There is no command '{name}'.{did_you_mean(name, sorted(names))}", context)
 
 
-def _plugin_error(entry: Entry, what: str, error: object) -> PluginError:
-    if isinstance(error, BaseException):
-        text = f"{named(error)} ({blame.position(error, entry)})"
-    else:
-        text = one_line(error)
+def _failed(entry: Entry, error: Exception) -> PluginError:
+    """Return the error for a command that failed while it ran.
+
+    A full disk, a folder without permission and too little memory are no faults of the plugin.
+    """
+    failed = f"{blame.title(entry)} failed:"
+    if isinstance(error, OSError) and error.errno is not None:
+        return PluginError(f"{failed} {files.describe_os_error(error)}. {blame.HINT}")
+    if is_out_of_memory(error):
+        return PluginError(f"{failed} memory ran out. {blame.HINT}")
+    return PluginError(f"{failed} {named(error)} ({blame.position(error, entry)}). {blame.HINT} {_to_disable(entry)}")
+
+
+def _not_loaded(entry: Entry, cause: str) -> PluginError:
     return PluginError(
-        f"{blame.title(entry)} {what}: {text}. Expected: {blame.contract(entry)}. {blame.HINT} "
-        f"To disable the plugin: toolbox plugin disable {entry.plugin}"
+        f"{blame.title(entry)} can't be loaded: {cause}. Expected: {blame.contract(entry)}. {blame.HINT} "
+        f"{_to_disable(entry)}"
     )
+
+
+def _to_disable(entry: Entry) -> str:
+    return f"To disable the plugin: toolbox plugin disable {entry.plugin}"

@@ -89,6 +89,8 @@ def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None
     """Copy a recipe's file to TARGET, so that you can change it."""
     from toolbox.utils import files, text_files
 
+    if name.endswith(".toml"):
+        raise UsageError(f"{files.printable(name)} is a file; copy it as any other file, or extend it in a new recipe.")
     source = recipe_path(load_catalog(context), name)
     if target.is_dir():
         target = target / source.name
@@ -100,7 +102,7 @@ def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None
     if as_json:
         print_json({"recipe": name, "file": str(target)})
     else:
-        click.echo(f"Wrote {target}. To run it: toolbox run --recipe {target}")
+        click.echo(f"Wrote {files.printable(target)}. To run it: toolbox run --recipe {files.shell_word(target)}")
 
 
 @command.command("schema")

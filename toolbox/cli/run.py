@@ -95,6 +95,7 @@ def _request(catalog: Catalog, name: str, resume: Path | None, changes: Sequence
 def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     """Run, and return the exit code: 0, or 128 plus the signal that stopped the run before its end."""
     from toolbox.training import launch, size_check
+    from toolbox.utils import files
     from toolbox.utils.console import Console
 
     console = Console(json_output=as_json, silent=not is_main_process())
@@ -105,7 +106,8 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
         return 0
     result = prepared.start(console)
     if not result.finished:
-        console.print_line(f"Stopped after step {result.steps}. To continue: toolbox run --resume {prepared.folder}")
+        folder = files.shell_word(prepared.folder)
+        console.print_line(f"Stopped after step {result.steps}. To continue: toolbox run --resume {folder}")
         return 128 + (result.signal or signal.SIGINT)
     if not as_json:
         _print_result(console, result, prepared)

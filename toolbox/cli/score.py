@@ -199,6 +199,7 @@ def _check_table(table: Path, overwrite: bool, inputs: list[Path]) -> None:
     """Raise UsageError if the table would replace a file that is no table, or another one without --overwrite."""
     from toolbox.imaging import io
     from toolbox.inference import output_paths
+    from toolbox.utils import files
 
     scored = [path for source in inputs for path in (io.find_images(source) if source.is_dir() else [source])]
     if table.exists() and any(output_paths.is_same_path(table, path) for path in scored):
@@ -207,6 +208,7 @@ def _check_table(table: Path, overwrite: bool, inputs: list[Path]) -> None:
         raise UsageError(f"--csv {table} exists and does not end in .csv; choose another name.")
     if os.path.lexists(table) and not overwrite:
         raise UsageError(f"--csv {table} exists; choose another name, or add --overwrite.")
+    files.require_writable(table)
 
 
 def _format(name: str, value: float | None) -> str:

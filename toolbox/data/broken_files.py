@@ -61,7 +61,8 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
     if len(left.items) < MIN_ITEMS:
         raise DataError(
             f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be "
-            f"used, and at least two are needed to train. To see which: toolbox doctor --data {source.folder}"
+            "used, and at least two are needed to train. To see which: toolbox doctor --data "
+            f"{files.shell_word(str(source.folder))}"
         )
     return left
 
@@ -86,7 +87,7 @@ def check_pairing(source: Source) -> list[str]:
         raise DataError(
             f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
             "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
-            f"{source.folder}"
+            f"{files.shell_word(str(source.folder))}"
         )
     masks = [examination.item.name for examination in examinations if examination.is_mask]
     gray, copies = (

@@ -54,7 +54,7 @@ def split_items(
         validation_items: the photographs of `split.validation_data`; if there are any, all of `items` are for training.
 
     Raises:
-        DataError: a photograph that can't be read, or all photographs show one scene.
+        DataError: a photograph that can't be read, or no photograph is left to train or to validate.
     """
     count = len(items)
     items = [*items, *validation_items]
@@ -67,6 +67,11 @@ def split_items(
             raise DataError(
                 f"All {count} photographs show one scene, so none is left to validate. Add photographs of other "
                 "scenes, or choose --set split.method=random."
+            )
+        if not train:
+            raise DataError(
+                f"split.validation = {settings.validation} leaves none of the {count} photographs to train on; "
+                "lower it."
             )
     train = train[: settings.train_limit or None]
     validation = validation[: settings.validation_limit or None]

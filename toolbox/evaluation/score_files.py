@@ -164,7 +164,7 @@ class _Prediction:
 
 def zip_remedy(folder: str | Path) -> str:
     """Return the sentence that says how the pictures of a folder are zipped without it."""
-    name = files.printable(folder).rstrip("/")
+    name = files.shell_word(str(folder).rstrip("/"))
     return f"Zip the pictures without the folder: python -m zipfile -c submission.zip {name}/*.png"
 
 

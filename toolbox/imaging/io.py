@@ -162,15 +162,18 @@ def find_images(folder: str | Path) -> list[Path]:
 
 
 def subfolder_hint(folder: Path) -> str:
-    """Return a sentence that names a folder in `folder` with pictures or with their folders; empty if there is none.
+    """Return a sentence that names the folders in `folder` with pictures or with their folders; empty for none.
 
     It is for the error that `folder` itself has no pictures.
     """
+    found = []
     with contextlib.suppress(OSError, DataError):
         for inside in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
             if find_images(inside) or any((inside / name).is_dir() for name in ("train_input", "test_input")):
-                return f" Do you mean {files.printable(inside)}?"
-    return ""
+                found.append(str(inside))
+    if len(found) > 1:
+        return f" Do you mean one of these: {files.listed(found, 4)}?"
+    return f" Do you mean {files.printable(found[0])}?" if found else ""
 
 
 def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:

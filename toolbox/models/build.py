@@ -14,6 +14,7 @@ from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
 from toolbox.models.module_state import require_usable_state
+from toolbox.utils.memory import is_out_of_memory
 
 # What `build` must return, for the kinds that are classes of torch, and its name.
 RESULTS: dict[str, tuple[type, str]] = {
@@ -46,9 +47,11 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     try:
         with isolated("build") as changed:
             component = bound.spec.build(params, *inputs, **children)
-    except (ToolboxError, torch.OutOfMemoryError, MemoryError):
+    except ToolboxError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         # A ValueError is about the params; any other error is a mistake in the plugin.
         is_of_params = isinstance(error, ValueError) and one_line(error)
         text = one_line(error) if is_of_params else f"{named(error)} ({blame.position(error, bound.entry)})"

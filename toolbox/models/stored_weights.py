@@ -29,14 +29,21 @@ class StoredWeights:
         path: the safetensors file.
         prefix: what the names of its tensors begin with; a running average is stored as ``module.NAME``.
         recipe_path: the recipe of the run, for the file of a checkpoint; None: the header of `path` has it.
+        published_name: the name of published weights; empty for others.
     """
 
     path: Path
     prefix: str = ""
     recipe_path: Path | None = None
+    published_name: str = ""
 
     def header(self) -> WeightsHeader:
         """Return the recipe of the weights, and their figures; raise WeightsError if they can't be read."""
+        if self.published_name and not weight_file.has_header(self.path):
+            raise WeightsError(
+                f"The published weights '{self.published_name}' are not those of a restorer, but of a detector, a "
+                "filler or a post-processor. Choose weights that have a recipe in the list of `toolbox weights`."
+            )
         if self.recipe_path is None:
             return weight_file.read_header(self.path)
         try:
@@ -82,17 +89,15 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
     """
     weights = weights if isinstance(weights, str) else Path(weights)
     text = str(weights)
-    if text.startswith("weights:"):
-        return StoredWeights(path=published.find_published(catalog, text.removeprefix("weights:")))
-    if not text:  # as a path it would be the working folder
-        return StoredWeights(path=published.find_published(catalog, text))
+    if text.startswith("weights:") or not text:  # an empty path would be the working folder
+        return _published(catalog, text.removeprefix("weights:"))
     path = Path(weights)
     looks_like_path = (
         isinstance(weights, Path) or path.suffix == ".safetensors" or len(path.parts) != 1 or weights == os.curdir
     )
     names = {entry.spec.name for entry in published.list_published(catalog)}
     if not looks_like_path and (weights in names or not os.path.exists(path)):
-        return StoredWeights(path=published.find_published(catalog, text))
+        return _published(catalog, text)
     try:
         os.stat(path)
     except PermissionError as error:
@@ -106,6 +111,10 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
     if not os.path.isfile(path):
         raise UsageError(f"There is no weight file {files.printable(path)}. For published weights: toolbox weights")
     return StoredWeights(path=path)
+
+
+def _published(catalog: Catalog, name: str) -> StoredWeights:
+    return StoredWeights(path=published.find_published(catalog, name), published_name=name)
 
 
 def _in_run(folder: Path, network: str) -> StoredWeights:

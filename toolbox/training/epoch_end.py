@@ -124,7 +124,7 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     if chosen in result.failures:
         line = (
             f"metrics.{chosen}, which chooses the best weights, failed, so the run stops. {result.failures[chosen]} "
-            f"Nothing is lost: correct it, then toolbox run --resume {files.printable(run.options.folder)}"
+            f"Nothing is lost: correct it, then toolbox run --resume {files.shell_word(run.options.folder)}"
         )
         raise collectives.same_error_on_every_rank(TrainingError(line))
     for label, reason in result.failures.items():

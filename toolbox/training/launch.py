@@ -215,7 +215,7 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     if key is not None:
         raise UsageError(
             f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
-            f"toolbox run --recipe {request.resume / run_dir.RECIPE} --set {key}={changes[key][1]}"
+            f"toolbox run --recipe {files.shell_word(request.resume / run_dir.RECIPE)} --set {key}={changes[key][1]}"
         )
     return changes
 

@@ -98,7 +98,7 @@ def save_step_folder(
             files.write_folder(target, fill)
         except Exception as failure:  # must not hide the first error
             return f"The files to replay it could not be written: {one_line(failure)}"
-        return f"To replay it: toolbox doctor --repeat {files.printable(target)}"
+        return f"To replay it: toolbox doctor --repeat {files.shell_word(target)}"
 
     return collectives.on_main_process(write)
 

@@ -72,7 +72,7 @@ def _load_checkpoint(run: TrainingRun, saved: Path) -> Progress:
         folder = files.printable(run.options.folder)
         raise WeightsError(
             f"{' '.join([str(error), *changed])} Leave out what changes the networks, or start a new run from these "
-            f"weights with --set generator.init={folder}"
+            f"weights with --set generator.init={files.shell_word(folder)}"
         ) from error
 
 

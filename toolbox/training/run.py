@@ -35,7 +35,7 @@ from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.submit import submit_best
-from toolbox.utils import devices
+from toolbox.utils import devices, files
 from toolbox.utils.memory import is_out_of_memory
 from toolbox.utils.run_names import BEST
 
@@ -55,7 +55,8 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
         size, batch_size = plan.settings.data.size, plan.settings.training.batch
         raise TrainingError(
             f"Memory ran out at {size} pixels and batch {batch_size}. Try --batch {max(1, batch_size // 2)}, "
-            f"--size {max(16, size // 2)} or --precision bf16, with --resume {options.folder} or in a new run."
+            f"--size {max(16, size // 2)} or --precision bf16, with --resume {files.shell_word(options.folder)} or in "
+            "a new run."
         ) from error
 
 

@@ -126,10 +126,9 @@ def _require_empty(folder: Path) -> None:
             f"The run folder {files.printable(folder)} can't be read: {error.strerror or error}"
         ) from error
     if set(names) - {LOCK}:
-        name = files.printable(folder)
         raise UsageError(
-            f"{name} is not an empty folder. Choose another one with --out, or continue the run in it: --resume {name} "
-            "(in Python: out, resume)."
+            f"{files.printable(folder)} is not an empty folder. Choose another one with --out, or continue the run in "
+            f"it: --resume {files.shell_word(folder)} (in Python: out, resume)."
         )
 
 
@@ -283,6 +282,6 @@ def read_recipe(folder: Path) -> Recipe:
         raise UsageError(
             f"{files.printable(folder / RECIPE)} is empty or incomplete: the recipe of a run has every setting. "
             f"Restore it from a backup, or start a new run from its weights: --set "
-            f"generator.init={files.printable(folder)}"
+            f"generator.init={files.shell_word(folder)}"
         )
     return replace(recipe, name=read_run_info(folder).recipe or folder.name)

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,11 @@ ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))
 def printable(path: str | Path) -> str:
     """Return `path` as printable text in one line: line breaks and invalid bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(path))
+
+
+def shell_word(path: str | Path) -> str:
+    """Return `path` as it is typed in a command: printable, in quotes if it needs them."""
+    return shlex.quote(printable(path))
 
 
 def describe_os_error(error: OSError) -> str:
@@ -161,6 +167,14 @@ def ensure_folder(path: str | Path) -> Path:
         with use_temporary(probe):
             probe.touch()
     return path
+
+
+def require_writable(path: str | Path) -> None:
+    """Raise OutputError if a file can't be written at `path`: before long work, of which the result would be lost."""
+    path = Path(path)
+    probe = temporary_path(path)
+    with _os_error_as_output_error(path), use_temporary(probe):
+        probe.touch()
 
 
 def sha256(path: str | Path) -> str:

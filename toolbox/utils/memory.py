@@ -43,7 +43,11 @@ def release_free_memory() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that memory ran out, on any device."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+    """Return whether an error means that memory ran out, on any device, or for loading a library."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text.lower():
+        return True
+    if isinstance(error, ImportError):
+        return text.endswith("failed to map segment from shared object")  # as glibc says it
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)
