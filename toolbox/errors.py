@@ -16,19 +16,47 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def one_line(error: object) -> str:
-    """Return the text of an error, or any text, in one line: white space of any kind becomes single spaces."""
-    return " ".join(str(error).split())
+    """Return the text of an error, or any text, in one line: white space of any kind becomes single spaces.
+
+    An error whose own `__str__` fails has no text.
+    """
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return ""
 
 
 def named(error: BaseException) -> str:
     """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type."""
     text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def call_plugin(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function of a plugin; every exception that it raises can be printed and given attributes.
+
+    Python itself can't pass on all exceptions of a plugin: `contextlib` sets an attribute, which a frozen dataclass
+    refuses, and a `__str__` may fail. Such an exception is replaced by one of the same name, text and traceback.
+    """
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        try:
+            str(error)
+            error.__traceback__ = error.__traceback__
+        except Exception:
+            usable = type(type(error).__name__, (Exception,), {})(one_line(error))
+            raise usable.with_traceback(error.__traceback__) from None
+        raise
 
 
 def position_in(error: BaseException, file: str) -> str:

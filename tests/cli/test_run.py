@@ -127,7 +127,10 @@ def test_running_out_of_memory_is_one_line_with_a_remedy(tmp_path, photos, monke
 
 def test_a_size_that_does_not_fit_the_networks_is_one_line(tmp_path, photos):
     result = run("--data", photos, "--out", tmp_path / "out", "--size", 20, code=2)
-    assert "don't work at 20 pixels" in result.stderr and "Try another --size" in result.stderr
+    assert (
+        "don't work at 20 pixels" in result.stderr
+        and "They work at 32, 64, 128, 224 and 256: change --size" in result.stderr
+    )
     assert not (tmp_path / "out").exists()
 
 

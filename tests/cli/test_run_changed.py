@@ -220,7 +220,7 @@ def test_a_size_that_is_refused_changes_nothing(folder):
 
 def test_a_dry_run_refuses_a_size_that_does_not_fit_the_networks(folder):
     output = run("--resume", folder, "--size", 20, "--dry-run", code=2).output
-    assert "don't work at 20 pixels" in output and "Try another --size." in output
+    assert "don't work at 20 pixels" in output and "They work at 32, 64, 128, 224 and 256: change --size." in output
 
 
 def test_an_empty_recipe_of_a_run_says_what_to_do(folder, tmp_path):

@@ -9,6 +9,7 @@ from commands import invoke
 from toolbox.cli import main
 
 CODE = """
+import dataclasses
 import io
 import os
 import sys
@@ -17,9 +18,30 @@ import warnings
 import torch
 from torch import nn
 
-from toolbox import GeneratorSpec, LossSpec, OptimizerSpec, hookimpl
+from toolbox import GeneratorSpec, LossSpec, Observer, ObserverSpec, OptimizerSpec, hookimpl
 
 FAULT = {fault!r}
+kept = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class WrongGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context, tensor):
+        return tensor.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return torch.zeros(3)
 
 
 def value(tensor):
@@ -27,6 +49,15 @@ def value(tensor):
         raise StopIteration(3)
     if FAULT == "raise":
         raise KeyError("no luck")
+    if FAULT == "frozen":
+        raise Frozen(3)
+    if FAULT == "mute":
+        raise Mute
+    if FAULT == "kept-graph":
+        kept.append(tensor)
+        return sum(kept)
+    if FAULT == "wrong-gradient":
+        return WrongGradient.apply(tensor.expand(2)).mean()
     if FAULT == "meta":
         return tensor.to("meta")
     if FAULT == "sparse":
@@ -43,6 +74,16 @@ def build_loss(params):
 
 
 class Mine(torch.optim.SGD):
+    def zero_grad(self, set_to_none=True):
+        if FAULT == "zero-grad":
+            raise KeyError("no luck")
+        super().zero_grad(set_to_none)
+
+    def state_dict(self):
+        if FAULT == "state":
+            raise OSError(28, "No space left on device")
+        return super().state_dict()
+
     def step(self, closure=None):
         if FAULT == "optimizer-stop":
             raise StopIteration
@@ -59,14 +100,43 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Conv2d(3, 3, 1)
+        self.late = None
+        self.register_buffer("seen", torch.zeros(1))
+        if FAULT == "no-weights":
+            self.requires_grad_(False)
+
+    def get_extra_state(self):
+        return dict() if FAULT == "extra-state" else torch.zeros(1)
+
+    def set_extra_state(self, state):
+        pass
 
     def forward(self, image, mask):
+        if FAULT == "late" and self.late is None:
+            self.late = nn.Conv2d(3, 3, 1)
+        if FAULT == "growing":
+            self.seen = torch.cat([self.seen, torch.ones(1)])
+        if FAULT == "value-error":
+            raise ValueError("no luck")
+        if FAULT == "large-only" and image.shape[-1] < 64:
+            raise ValueError("too small")
         result = torch.sigmoid(self.layer(image))
         return result * float("nan") if FAULT == "eval-nan" and not self.training else result
 
 
 def build_generator(params):
     return (lambda image, mask: image) if FAULT == "function" else Net()
+
+
+class Watcher(Observer):
+    def on_start(self, record):
+        if FAULT == "observer-folder":
+            os.chdir("/")
+
+
+@hookimpl
+def toolbox_observers():
+    return [ObserverSpec(name="mine", summary="x", build=lambda params: Watcher())]
 
 
 @hookimpl
@@ -94,6 +164,7 @@ name = "mine"
 [generator.schedule]
 name = "constant"
 [losses.mine]
+[observers.mine]
 [degradations.lost-region]
 [training]
 batch = 2
@@ -107,7 +178,7 @@ def run_with(fault, tmp_path, photos, code):
     invoke("plugin", "add", tmp_path / "mine.py")
     options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 2]
     result = CliRunner().invoke(main, ["run", *map(str, options), "--no-report"])
-    assert result.exit_code == code, result.output
+    assert result.exit_code == code and "Traceback" not in result.output, result.output
     return result
 
 
@@ -120,19 +191,29 @@ REFUSED = {
     "optimizer-none": "Optimizer 'mine' of the plugin 'mine' (",
     "function": "Generator 'mine' of the plugin 'mine' (",
     "eval-nan": "gives values that are not finite in eval mode",
+    "frozen": "Loss 'mine' of the plugin 'mine' raised Frozen: 3",
+    "mute": "Loss 'mine' of the plugin 'mine' raised Mute (",
+    "wrong-gradient": "Loss 'mine' of the plugin 'mine': fails in the backward pass: RuntimeError: Function",
+    "zero-grad": "Optimizer 'mine' of the plugin 'mine' raised KeyError: 'no luck'",
+    "late": "creates late.weight in its first call; create it in build",
+    "growing": "changes the shape of seen from [1] to [2] in a call",
+    "extra-state": "saves _extra_state as a dict (get_extra_state), and checkpoints hold tensors only",
+    "no-weights": "Generator 'mine' of the plugin 'mine' (",
+    "value-error": "Generator 'mine' of the plugin 'mine' raised ValueError: no luck",
 }
 
 
 @pytest.mark.parametrize("fault", REFUSED)
 def test_a_run_that_is_refused_in_its_first_step_names_the_component_and_leaves_no_folder(fault, tmp_path, photos):
     output = run_with(fault, tmp_path, photos, 1).output
-    assert REFUSED[fault] in output and "Traceback" not in output
+    assert REFUSED[fault] in output
     assert not (tmp_path / "run").exists()
 
 
 CHANGES = {
     "stdout": "Loss 'mine' of the plugin 'mine' changed sys.stdout in a call",
     "filters": "Loss 'mine' of the plugin 'mine' changed the warning filters when it was built",
+    "observer-folder": "Observer 'mine' of the plugin 'mine' changed the working folder in a call",
     "optimizer-folder": "Optimizer 'mine' of the plugin 'mine' changed the working folder in a call",
 }
 
@@ -141,3 +222,22 @@ CHANGES = {
 def test_what_a_component_changes_is_put_back_and_named(fault, tmp_path, photos):
     output = run_with(fault, tmp_path, photos, 0).output
     assert CHANGES[fault] in output and "this run, after step" in output
+
+
+LATE = {
+    "kept-graph": "fails in the backward pass: RuntimeError: Trying to backward through the graph a second time",
+    "state": "Optimizer 'mine' of the plugin 'mine' raised OSError: [Errno 28] No space left on device",
+}
+
+
+@pytest.mark.parametrize("fault", LATE)
+def test_a_component_that_fails_after_the_first_step_is_named(fault, tmp_path, photos):
+    output = run_with(fault, tmp_path, photos, 1).output
+    assert LATE[fault] in output and "'mine' of the plugin 'mine'" in output
+
+
+def test_networks_that_need_larger_pictures_are_refused_with_sizes_that_work(tmp_path, photos):
+    output = run_with("large-only", tmp_path, photos, 2).output
+    assert (
+        "don't work at 32 pixels: too small" in output and "They work at 64, 128, 224 and 256: change --size." in output
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from toolbox.data import loader, split
 from toolbox.data.decoded_cache import open_cache
 from toolbox.data.sources import build_source, open_source
 from toolbox.errors import DataError, PluginError
-from toolbox.hooks import catalog
+from toolbox.hooks import blame, catalog
+from toolbox.hooks.isolation import PluginWarning
 from toolbox.imaging import io
 from toolbox.testing import check_component
 
@@ -125,6 +127,49 @@ def test_a_source_that_breaks_its_contract_is_named(build, error, message, monke
     loaded.components["source"]["broken"] = entry
     with pytest.raises(error, match="broken.*" + message):
         open_source(plan_of(loaded, "broken"), None)
+
+
+class Photo:
+    """An image of a source that has a fault."""
+
+    def __init__(self, fault=""):
+        self.fault = fault
+
+    @property
+    def name(self):
+        if self.fault == "name":
+            raise KeyError("no luck")
+        return "a.png"
+
+    def read(self):
+        if self.fault == "folder":
+            os.chdir("/")
+        return b"x"
+
+    def identity(self):
+        return "a"
+
+
+def source_of(fault):
+    items = (toolbox.Item(name="a.png", truth=Photo(fault)), toolbox.Item(name="b.png", truth=Photo()))
+    spec = broken(lambda params, location: toolbox.Source(kind="x", items=items))
+    loaded = catalog.load(third_party=False)
+    entry = catalog.Entry(kind="source", spec=spec, plugin="test", distribution="", version="")
+    loaded.components["source"]["broken"] = entry
+    return open_source(plan_of(loaded, "broken"), None)
+
+
+def test_an_image_whose_name_raises_names_the_source():
+    with pytest.raises(KeyError) as caught:
+        source_of("name")
+    assert "Source 'broken' of the plugin 'test' raised KeyError: 'no luck'" in str(blame.explain(caught.value))
+
+
+def test_what_reading_an_image_changes_is_put_back_and_named():
+    folder = os.getcwd()
+    with pytest.warns(PluginWarning, match="Source 'broken' of the plugin 'test' changed the working folder"):
+        assert source_of("folder").items[0].truth.read() == b"x"
+    assert os.getcwd() == folder
 
 
 def test_images_that_are_not_unique_or_have_no_truth_are_refused(installed, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,10 +11,12 @@ from toolbox.data import folders
 from toolbox.errors import DataError, PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_isolated
+from toolbox.hooks.isolated_call import call_isolated, call_watched
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.utils.files import require_readable
 from toolbox.utils.image_ref import ImageRef
+
+WATCHED_CALLS = 16  # of each method of a source's images; watching all of them would cost time
 
 
 def open_source(plan: Plan, location: Path | None) -> Source:
@@ -79,7 +80,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     if not isinstance(source, Source):
         raise blame.wrong_result(bound.entry, bound.spec.build, f"returned {type(source).__name__} from build")
     for item in (*source.items, *source.tests):
-        if not item.images or not all(isinstance(image, Path) or _is_ref(image) for image in item.images):
+        if not item.images or not all(blame.call(bound.entry, _is_image, image) for image in item.images):
             raise PluginError(f"{title}: {item.name} has no image, or one without name, read() and identity()")
     for items in (source.items, source.tests):
         names = Counter(item.name for item in items)
@@ -90,7 +91,10 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     without = next((item.name for item in source.items if item.truth is None), None)
     if without is not None:
         raise DataError(f"{title}: {without} has no truth to train on or to compare with.")
-    items, tests = (tuple(_watched(item, bound.entry) for item in items) for items in (source.items, source.tests))
+    calls: Counter[str] = Counter()
+    items, tests = (
+        tuple(_watched(item, bound.entry, calls) for item in items) for items in (source.items, source.tests)
+    )
     return replace(source, items=items, tests=tests, folder=location)
 
 
@@ -101,19 +105,21 @@ class WatchedImage:
     Attributes:
         image: the image.
         entry: the source's entry in the catalog.
+        calls: how often each method was called, by its name; all images of a source have the same.
     """
 
     image: ImageRef
     entry: Entry = field(compare=False, repr=False)
+    calls: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """Its name in messages."""
-        return self.image.name
+        return str(blame.call(self.entry, getattr, self.image, "name"))
 
     def read(self) -> bytes:
         """Return the bytes of the image file; DataError if that fails, PluginError for anything but bytes."""
-        data = self._call(self.image.read)
+        data = self._call("read")
         if not isinstance(data, bytes):
             fault = f"returned {type(data).__name__} from read() of {self.name}, not bytes"
             raise blame.wrong_result(self.entry, self.image.read, fault)
@@ -121,15 +127,16 @@ class WatchedImage:
 
     def identity(self) -> str:
         """Return the text that changes with the bytes; errors as `read`."""
-        text = self._call(self.image.identity)
+        text = self._call("identity")
         if not isinstance(text, str):
             fault = f"returned {type(text).__name__} from identity() of {self.name}, not a str"
             raise blame.wrong_result(self.entry, self.image.identity, fault)
         return text
 
-    def _call(self, function: Callable[[], object]) -> object:
+    def _call(self, method: str) -> object:
+        self.calls[method] += 1
         try:
-            return blame.call(self.entry, function)
+            return call_watched(self.entry, self.calls[method] <= WATCHED_CALLS, getattr(self.image, method))
         except ToolboxError:
             raise
         except Exception as error:  # a plugin may raise anything
@@ -137,15 +144,15 @@ class WatchedImage:
             raise DataError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
 
 
-def _watched(item: Item, entry: Entry) -> Item:
+def _watched(item: Item, entry: Entry, calls: Counter[str]) -> Item:
     def watch(image: Path | ImageRef | None) -> Path | ImageRef | None:
-        return image if image is None or isinstance(image, Path) else WatchedImage(image, entry)
+        return image if image is None or isinstance(image, Path) else WatchedImage(image, entry, calls)
 
     return replace(item, input=watch(item.input), truth=watch(item.truth))
 
 
-def _is_ref(image: ImageRef) -> bool:
-    return (
+def _is_image(image: Path | ImageRef) -> bool:
+    return isinstance(image, Path) or (
         isinstance(getattr(image, "name", None), str)
         and callable(getattr(image, "read", None))
         and hasattr(image, "identity")

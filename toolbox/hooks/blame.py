@@ -13,7 +13,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from toolbox.errors import PluginError, ToolboxError, named
+from toolbox.errors import PluginError, ToolboxError, call_plugin, named
 from toolbox.hooks.plugin_output import calls
 from toolbox.utils.memory import is_out_of_memory
 
@@ -69,7 +69,7 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
     """
     calls.depth = getattr(calls, "depth", 0) + 1
     try:
-        return function(*args, **kwargs)
+        return call_plugin(function, *args, **kwargs)
     except StopIteration as error:  # it would end the generator function that takes the steps
         blame(error, entry, function)
         raise explain(error) or error from error
@@ -106,7 +106,7 @@ def blame(error: Exception, entry: Entry | None, function: object = None) -> Non
 
 def blamed(error: BaseException) -> Entry | None:
     """Return the entry of the component that raised an error, or None."""
-    if isinstance(error, ToolboxError) or _is_of_the_machine(error):
+    if isinstance(error, ToolboxError) or is_of_the_machine(error):
         return None
     entry: Entry | None = getattr(error, ATTRIBUTE, None)
     if entry is None:
@@ -188,7 +188,7 @@ def contract(entry: Entry) -> str:
     )
 
 
-def _is_of_the_machine(error: BaseException) -> bool:
+def is_of_the_machine(error: BaseException) -> bool:
     """Return whether memory ran out, or another process of the run has ended."""
     if "torch" not in sys.modules:
         return isinstance(error, MemoryError)

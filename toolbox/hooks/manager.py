@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import pluggy
 
-from toolbox.errors import did_you_mean, named, one_line, position_in
+from toolbox.errors import call_plugin, did_you_mean, named, one_line, position_in
 from toolbox.hooks import registry
 from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import PluginWarning, isolated
@@ -174,7 +174,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
     faults: list[str]
     try:
         with isolated("load") as record.changed:
-            plugin = candidate.load()
+            plugin = call_plugin(candidate.load)
             faults = list(_find_hook_faults(manager.pm, plugin))
             if not faults:
                 manager.pm.register(plugin, name=record.name)

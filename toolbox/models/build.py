@@ -46,7 +46,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         params = params.model_copy(update={name: fields[name].get_default() for name in bound.spec.initial})
     try:
         with isolated("build") as changed:
-            component = bound.spec.build(params, *inputs, **children)
+            component = blame.call(bound.entry, bound.spec.build, params, *inputs, **children)
     except ToolboxError:
         raise
     except Exception as error:
@@ -56,10 +56,6 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         is_of_params = isinstance(error, ValueError) and one_line(error)
         text = one_line(error) if is_of_params else f"{named(error)} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise blame.ends_program(error, bound.entry) from error
     if changed:
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"
         warnings.warn(line, PluginWarning, stacklevel=2)

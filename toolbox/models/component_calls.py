@@ -22,7 +22,7 @@ from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.autograd_graph import accumulating_nodes, depends_on, outside_weights
-from toolbox.models.module_state import UNSAVED, unsaved_modules, unsaved_tensors
+from toolbox.models.module_state import UNSAVED, state_change, state_shapes, unsaved_modules, unsaved_tensors
 
 # The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
@@ -182,12 +182,15 @@ def describe(value: object) -> str:
 def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs, /, *arguments: object) -> Any:  # noqa: ANN401
     """Call a component; WrongResultError if it changes what it must not.
 
-    That is one of `inputs`, by their names, the gradients of weights, and the state that checkpoints leave out.
+    That is one of `inputs`, by their names, the gradients of weights, the state that checkpoints leave out, and the
+    names and shapes of the state that they hold.
     """
     watch.calls += 1
     is_first = watch.calls == 1
+    module = getattr(function, "__self__", function)
+    shapes = state_shapes(module) if is_first else {}
     if is_first:
-        watch.unsaved = unsaved_modules(getattr(function, "__self__", function))
+        watch.unsaved = unsaved_modules(module)
     unsaved = {name: _version(value) for name, value in unsaved_tensors(watch.unsaved).items()}
     versions = [_version(value) for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
@@ -196,6 +199,9 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     if changed:
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
+    change = state_change(shapes, state_shapes(module)) if is_first else ""
+    if change:
+        raise blame.wrong_result(watch.entry, function, change)
     for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
         is_changed = _version(value) != version
         if is_changed or (copy is not None and not _are_equal(value, copy)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.weight_file import unsaved_prefixes
+from toolbox.models.weight_file import saved_state, unsaved_prefixes
 
 UNSAVED = "`checkpoint = False` keeps out of checkpoints"
 
@@ -40,6 +40,25 @@ def unsaved_tensors(modules: tuple[tuple[str, nn.Module], ...]) -> dict[str, Ten
     }
 
 
+def state_shapes(module: object) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a module's saved state, by name; nothing for what is no module."""
+    if not isinstance(module, nn.Module):
+        return {}
+    return {name: tuple(value.shape) for name, value in saved_state(module).items()}
+
+
+def state_change(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tuple[int, ...]]) -> str:
+    """Return how the names or shapes of a module's saved state have changed in a call; empty if they have not."""
+    remedy = "create it in build, with the shape that it keeps, because it is trained and saved as it was built"
+    for name, shape in after.items():
+        if name not in before:
+            return f"creates {name} in its first call; {remedy}"
+        if before[name] != shape:
+            return f"changes the shape of {name} from {list(before[name])} to {list(shape)} in a call; {remedy}"
+    removed = next(iter(before.keys() - after.keys()), "")
+    return f"removes {removed} in its first call; {remedy}" if removed else ""
+
+
 def warn_of_untrained_weights(component: object, entry: Entry) -> None:
     """Warn of weights that require gradients in a component whose weights no optimizer gets."""
     if isinstance(component, nn.Module) and any(weight.requires_grad for weight in component.parameters()):
@@ -65,6 +84,12 @@ def _fault(module: nn.Module) -> str:
             return f"has {name} without a shape, from a lazy module; write the numbers of channels in build"
         if value.is_meta:
             return f"has {name} without values, on the device 'meta'; create it on the CPU"
+    for name, value in saved_state(module).items():
+        if not isinstance(value, Tensor):
+            return (
+                f"saves {name} as a {type(value).__name__} (get_extra_state), and checkpoints hold tensors only; keep "
+                "it in a buffer"
+            )
     prefixes = unsaved_prefixes(module)
     for name, weight in module.named_parameters():
         if weight.requires_grad and name.startswith(prefixes):

@@ -221,7 +221,7 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
     ended = {"epoch": progress["epoch"], "step": progress["step"]}
     for name, trained in state.networks().items():
         tensors = read_tensors(saved / f"{name}-optimizer.safetensors")
-        optimizer_state.load_optimizer_state(trained, tensors, values["sides"][name], ended)
+        optimizer_state.load_optimizer_state(trained, tensors, values["sides"][name], ended, network=name)
     # Early versions did not record `validated`, and validated before they saved at the end of an epoch.
     validated = progress["step"] if progress["batch"] == 0 and progress["best"] is not None else 0
     return Progress(**{"validated": validated, **progress})

@@ -15,6 +15,8 @@ from toolbox.config.component_options import NetworkOptions, ScheduleOptions
 from toolbox.config.plan import BoundComponent
 from toolbox.distributed.fsdp import local_shards
 from toolbox.distributed.torch_patches import step_schedule
+from toolbox.hooks import blame
+from toolbox.hooks.isolated_call import call_watched
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
@@ -37,6 +39,7 @@ class NetworkState:
         clip_norm: the largest norm of the gradients; None for no limit.
         losses: the losses whose own weights this optimizer trains too.
         watch: the component that the optimizer is.
+        schedule_watch: the component that the schedule is.
     """
 
     network: nn.Module
@@ -47,6 +50,7 @@ class NetworkState:
     clip_norm: float | None = None
     losses: tuple[nn.Module, ...] = ()
     watch: WatchedComponent = field(default_factory=WatchedComponent)
+    schedule_watch: WatchedComponent = field(default_factory=WatchedComponent)
 
     def weights(self) -> list[nn.Parameter]:
         """Return the weights that the optimizer trains."""
@@ -84,7 +88,9 @@ class NetworkState:
     def end(self, period: Literal["epoch", "step"]) -> None:
         """Step the schedule if its cadence is `period`, which has just ended."""
         if self.cadence == period:
-            step_schedule(self.schedule)
+            watch = self.schedule_watch
+            watch.calls += 1
+            call_watched(watch.entry, watch.calls == 1, step_schedule, self.schedule)
 
 
 def build_network_state(
@@ -97,10 +103,17 @@ def build_network_state(
         network: the network, on its device.
         horizon: the length of the run.
         losses: losses on the same device, whose weights that require gradients are trained too.
+
+    Raises:
+        PluginError: there are no weights to train, or the optimizer or the schedule can't be built.
     """
     options = cast(NetworkOptions, bound.options)
     schedule = bound.attached["schedule"]
-    optimizer = build_component(bound.attached["optimizer"], _trainable((network, *losses)))
+    weights = _trainable((network, *losses))
+    if not weights:
+        fault = "has no weights that require gradients, so there is nothing to train"
+        raise blame.wrong_result(bound.entry, network, fault)
+    optimizer = build_component(bound.attached["optimizer"], weights)
     return NetworkState(
         network=network,
         optimizer=optimizer,
@@ -110,6 +123,7 @@ def build_network_state(
         clip_norm=options.clip_norm,
         losses=tuple(losses),
         watch=WatchedComponent(entry=bound.attached["optimizer"].entry),
+        schedule_watch=WatchedComponent(entry=schedule.entry),
     )
 
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from toolbox.distributed import collectives
 from toolbox.distributed.torch_patches import replay_schedule
 from toolbox.errors import UsageError, one_line
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.models.optimizers import load_optimizer, split_optimizer
 from toolbox.training.optim import NetworkState
 
@@ -22,10 +23,10 @@ SAME_STATE = ({"Adam", "AdamW"},)
 
 def split_state(trained: NetworkState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a network's optimizer and schedule: tensors, named INDEX.KEY, and JSON values."""
-    tensors, optimizer = split_optimizer(trained.optimizer)
+    tensors, optimizer = call_isolated(trained.watch.entry, split_optimizer, trained.optimizer)
     return tensors, {
         "optimizer": {"name": type(trained.optimizer).__name__, **optimizer},
-        "schedule": trained.schedule.state_dict(),
+        "schedule": call_isolated(trained.schedule_watch.entry, trained.schedule.state_dict),
         "cadence": trained.cadence,
     }
 
@@ -35,6 +36,8 @@ def load_optimizer_state(
     tensors: Mapping[str, Tensor],
     rest: Mapping[str, Any],
     ended: Mapping[str, int] | None = None,
+    *,
+    network: str = "generator",
 ) -> None:
     """Load what `split_state` returned: the optimizer's state and the position of the schedule. Options don't change.
 
@@ -44,6 +47,7 @@ def load_optimizer_state(
         rest: the JSON values that `split_state` returned.
         ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step". With None, the counts of
             the saved schedule are used, whose cadence must be that of `trained`.
+        network: the name of the network in the recipe.
 
     Raises:
         UsageError: the state belongs to another kind of optimizer, or the schedule is too short.
@@ -51,17 +55,17 @@ def load_optimizer_state(
     if not _is_same_kind(trained.optimizer, rest["optimizer"]):
         name = type(trained.optimizer).__name__
         error = UsageError(
-            f"The optimizer state in the checkpoint doesn't match this optimizer ({name}). Set optimizer.name back, or "
-            "start a new run."
+            f"The optimizer state in the checkpoint doesn't match this optimizer ({name}). Set "
+            f"{network}.optimizer.name back, or start a new run."
         )
         raise collectives.same_error_on_every_rank(error)
-    load_optimizer(trained.optimizer, tensors, rest["optimizer"])
+    call_isolated(trained.watch.entry, load_optimizer, trained.optimizer, tensors, rest["optimizer"])
     count, calls = rest["schedule"]["last_epoch"], rest["schedule"]["_step_count"]
     # A step that was not finite is counted by the schedule, but not by the run.
     if ended is not None and "step" in (trained.cadence, rest.get("cadence")):
         count, calls = ended[trained.cadence], ended[trained.cadence] + 1
     try:
-        replay_schedule(trained.schedule, count, calls)
+        call_isolated(trained.schedule_watch.entry, replay_schedule, trained.schedule, count, calls)
     except ValueError as fault:
         reason = one_line(fault)
         error = UsageError(f"The schedule can't be continued after {count} {trained.cadence}s: {reason}")

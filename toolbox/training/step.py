@@ -20,6 +20,7 @@ from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_watched
 from toolbox.training.adversarial_step import adversarial_step
+from toolbox.training.backward_errors import explain_backward
 from toolbox.training.optim import NetworkState
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import StepContext
@@ -176,14 +177,22 @@ def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finit
 
 
 def compute_gradients(context: StepContext, batch: Batch, training_step: TrainingStep) -> None:
-    """Run a training step, which leaves gradients and terms in `context`; PluginError if it leaves none."""
+    """Run a training step, which leaves gradients and terms in `context`.
+
+    Raises:
+        PluginError: it leaves none, or its backward pass fails.
+    """
     networks = context.state.networks()
     for trained in networks.values():
         trained.network.train()
-        trained.optimizer.zero_grad(set_to_none=True)
+        is_first = trained.watch.calls == 0
+        call_watched(trained.watch.entry, is_first, trained.optimizer.zero_grad, set_to_none=True)
     try:
         training_step(context, batch)
     except Exception as error:
+        explained = explain_backward(error, context.state, is_discriminator="generator" in context.gradient_sums)
+        if explained is not None:
+            raise explained from error
         # The published step only calls components, which are blamed for their errors themselves.
         if training_step is not adversarial_step and blame.blamed(error) is None:
             blame.blame(error, context.state.step_watch.entry)
