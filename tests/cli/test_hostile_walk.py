@@ -178,8 +178,8 @@ def test_json_that_is_nested_too_deeply_counts_as_damaged(words, name, surroundi
 
 def test_a_report_of_results_that_is_nested_too_deeply_is_no_report(surroundings):
     Path("folder/report.json").write_text(DEEP_JSON, "utf-8")
-    assert run(["restore", "photo.png", "-o", "folder"]).exit_code == 0
-    Path("folder/report.json").write_text(DEEP_JSON, "utf-8")
+    result = run(["restore", "photo.png", "-o", "folder"])
+    assert result.exit_code == 1 and "folder/report.json is not a report of `toolbox restore`" in result.output
     assert run(["report", "folder"]).exit_code == 1
 
 
