@@ -97,7 +97,8 @@ class Commands(click.Group):
             with component_output_to_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("always", PluginWarning)
                 warnings.showwarning = _show_warning(warnings.showwarning)
-                _require_working_folder()
+                if not {"-h", "--help"} & set(context.args):
+                    _require_working_folder()
                 return super().invoke(context)
         except click.NoSuchOption as error:
             raise with_hint(error) from None
