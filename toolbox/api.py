@@ -12,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from toolbox.config.binding import bind_component
+from toolbox.config.python_values import plain_value
 from toolbox.config.recipe import Recipe
 from toolbox.distributed import collectives
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, did_you_mean
 from toolbox.evaluation import metrics
 from toolbox.evaluation.extra_figures import build_extra_figures
 from toolbox.evaluation.metrics import Score
@@ -32,6 +33,7 @@ from toolbox.reports import run_records
 from toolbox.reports.run_records import RunSummary
 from toolbox.training import launch, run_dir
 from toolbox.training.options import Console, RunResult
+from toolbox.utils import files
 from toolbox.utils.console import default_console
 
 __all__ = ["FileScores", "Recipe", "Run", "Score", "build", "restore", "score", "train"]
@@ -58,8 +60,9 @@ class Run:
     @classmethod
     def open(cls, folder: str | PathLike[str]) -> Run:
         """Return the run in a folder, finished or not; raise UsageError if it is not a run folder."""
-        run_dir.require_run_dir(Path(folder))
-        return cls(folder=Path(folder))
+        path = Path(files.require_path(folder, "folder"))
+        run_dir.require_run_dir(path)
+        return cls(folder=path)
 
     @property
     def recipe(self) -> Recipe:
@@ -122,9 +125,15 @@ def train(
 
     Raises:
         ToolboxError: with one message; files written before stay valid, and the run can be resumed.
-        TypeError: an observer has no method that a run calls.
+        TypeError: an observer has no method that a run calls, or what should be a path or a recipe is none.
     """
+    if resume is not None and out is not None:
+        raise UsageError("resume continues the run in its own folder; leave out `out`.")
+    if isinstance(observers, str) or not isinstance(observers, Sequence):
+        raise TypeError(f"observers is a list, not a {type(observers).__name__}: observers=[observer]")
     for number, observer in enumerate(observers):
+        if isinstance(observer, type):
+            raise TypeError(f"observers[{number}] is a class; make an object of it: {observer.__name__}()")
         try:
             observer_methods(observer)
         except TypeError as error:
@@ -132,13 +141,13 @@ def train(
     if resume is None and recipe is None:
         recipe = "default"
     if not isinstance(recipe, Recipe | None):
-        recipe = Recipe.load(Path(recipe) if not isinstance(recipe, str) else recipe)
+        recipe = Recipe.load(recipe)
     request = launch.RunRequest(
         catalog=catalogs.load(),
         recipe=recipe,
-        data=None if data is None else Path(data),
-        out=None if out is None else Path(out),
-        resume=None if resume is None else Path(resume),
+        data=_path(data, "data"),
+        out=_path(out, "out"),
+        resume=_path(resume, "resume"),
         device=device,
         observers=observers,
     )
@@ -166,7 +175,7 @@ def build(kind: str, name: str, /, **params: Any) -> Any:  # noqa: ANN401 - ever
     row = find_kind(kind)
     if row.name in _NOT_BUILT:
         raise UsageError(f"toolbox.build builds no {row.plural}: {_NOT_BUILT[row.name]}.")
-    bound = bind_component(catalogs.load(), row.name, name, params)
+    bound = bind_component(catalogs.load(), row.name, name, plain_value(params))
     if bound.spec.check is not None:
         bound.spec.check(bound.params)
     return build_component(bound)
@@ -226,31 +235,49 @@ def score(
         TypeError: an option that does not exist, or one that is not used in this form of the call; a list of pictures.
         ValueError: pictures of different shapes.
     """
-    lpips_file = None if lpips is None else Path(lpips)
+    lpips_file = _path(lpips, "lpips")
     if data is not None:
         if truth is not None or masks is not None or inputs is not None:
             raise TypeError("score() takes data without truth, masks and inputs: the photographs in it have them")
-        weights = restored if isinstance(restored, str) else Path(restored)
-        return score_weights(weights, Path(data), ScoreOptions(lpips=lpips_file, **options))
+        unknown = next((name for name in options if name not in _SCORE_OPTIONS), None)
+        if unknown is not None:
+            raise TypeError(
+                f"score() has no option {unknown}.{did_you_mean(unknown, _SCORE_OPTIONS)} "
+                f"With data: {', '.join(_SCORE_OPTIONS)}"
+            )
+        folder = Path(files.require_path(data, "data"))
+        weights = restored if isinstance(restored, str) else Path(files.require_path(restored, "restored"))
+        return score_weights(weights, folder, ScoreOptions(lpips=lpips_file, **options))
     if options or truth is None:
         raise TypeError(f"score() needs truth or data, and takes {', '.join(options) or 'its options'} only with data")
-    if not isinstance(restored, np.ndarray | Image.Image):
+    pictures = [isinstance(value, np.ndarray | Image.Image) for value in (restored, truth)]
+    if pictures == [True, False]:
+        raise TypeError(f"restored is a picture, and truth a {type(truth).__name__}; give two pictures or two folders")
+    if not pictures[0]:
         if not isinstance(restored, str | PathLike):
             kind = type(restored).__name__
             raise TypeError(f"score() takes one picture, or the folders of several, not a {kind}; score each one alone")
-        mask_folder, input_folder = (None if folder is None else Path(folder) for folder in (masks, inputs))
+        folders = [Path(files.require_path(path, name)) for path, name in ((restored, "restored"), (truth, "truth"))]
         extra = build_extra_figures(catalogs.load(), lpips_file)
-        return score_files(Path(restored), Path(truth), masks=mask_folder, inputs=input_folder, extra=extra)
+        return score_files(*folders, masks=_path(masks, "masks"), inputs=_path(inputs, "inputs"), extra=extra)
+    if inputs is not None or lpips is not None:
+        raise TypeError("score() takes inputs and lpips only with folders and with data, not with two pictures")
     restored, truth = (np.asarray(_as_rgb(picture)) for picture in (restored, truth))
     if restored.shape != truth.shape:
         raise ValueError(f"restored is {restored.shape} and truth {truth.shape}; both must have the same shape")
     return metrics.score(restored, truth, None if masks is None else as_mask(masks, restored.shape[:2]))
 
 
+def _path(path: object, name: str) -> Path | None:
+    return None if path is None else Path(files.require_path(path, name))
+
+
 def _as_rgb(picture: Picture) -> Picture:
     return picture.convert("RGB") if isinstance(picture, Image.Image) else picture
 
 
+# The options that `score` has with data.
+_SCORE_OPTIONS = ("fill", "seed", "size", "device", "held_out")
 # The kinds that are not built from params alone, and what to do instead.
 _NOT_BUILT = {
     "optimizer": "a run builds one for the weights of a network; name it in a recipe",

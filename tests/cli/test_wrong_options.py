@@ -113,7 +113,7 @@ def test_a_result_that_can_not_be_written_is_refused_before_the_work(words, phot
 )
 def test_published_weights_of_another_use_are_named_as_such(words, name, photo):
     error = invoke_error(*[word.format(name, photo=photo) for word in words], code=1)
-    assert f"The published weights '{name}' are not those of a restorer" in error and "`toolbox weights`" in error
+    assert f"The published weights '{name}' have no recipe: a detector, " in error and "`toolbox weights`" in error
 
 
 def test_every_folder_that_may_be_meant_is_named(competition):

@@ -5,6 +5,7 @@ Only the syntax is checked here. `toolbox.config.binding` validates every value 
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import tomli_w
 
+from toolbox.config.python_values import plain_value
 from toolbox.errors import UsageError
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS
 from toolbox.utils import text_files
@@ -45,27 +47,35 @@ class Recipe:
     parent: Recipe | None = None
 
     @classmethod
-    def load(cls, reference: str | Path) -> Recipe:
+    def load(cls, reference: str | os.PathLike[str]) -> Recipe:
         """Read the recipe with this name (`toolbox list recipes`), or the file at a path that ends in ``.toml``.
 
         Raises:
             UsageError: as `read`.
+            TypeError: it is neither.
         """
         from toolbox.hooks import catalog
 
-        return read(str(reference), lambda name: catalog.load().recipe(name).path)
+        if not isinstance(reference, str | os.PathLike):
+            raise TypeError(f"a recipe is a name or a path that ends in .toml, not a {type(reference).__name__}")
+        return read(os.fspath(reference), lambda name: catalog.load().recipe(name).path)
 
     def set(self, key: str, value: object) -> Recipe:
         """Return the recipe with one setting changed: ``recipe.set("generator.optimizer.lr", 2e-4)``.
 
         Args:
             key: the dotted key of the setting. A table as the value changes several settings at once.
-            value: a number, string, boolean, list or dict. Training checks it.
+            value: a number (also of NumPy), string, path, boolean, list or dict. Training checks it.
+
+        Raises:
+            UsageError: what is no key; TypeError: the key is no string.
         """
+        if not isinstance(key, str):
+            raise TypeError(f"a key is a string such as 'generator.optimizer.lr', not a {type(key).__name__}")
         keys = key.split(".")
         if not all(part.strip() for part in keys):
             raise UsageError(f"'{key}' is not a key of a recipe; write it as generator.optimizer.lr")
-        changes: Any = value
+        changes: Any = plain_value(value)
         for part in reversed(keys):
             changes = {part.strip(): changes}
         changes = _with_new_names(changes)
@@ -123,7 +133,7 @@ def locate(reference: str, find: Callable[[str], Path], folder: Path | None = No
         try:
             return find(reference)
         except UsageError as error:
-            if path.with_name(f"{path.name}.toml").is_file():
+            if reference and path.with_name(f"{path.name}.toml").is_file():
                 raise UsageError(f"{error} There is a file of this name; write {reference}.toml") from error
             raise
     if not path.is_file():

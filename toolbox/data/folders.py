@@ -23,7 +23,7 @@ from toolbox.utils import files, text_files
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
 
-def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
+def open_folder(folder: str | os.PathLike[str] | None, *, min_count: int = 2) -> Source:
     """List the photographs of a data folder; None opens the sample photographs of the package.
 
     Args:
@@ -31,7 +31,8 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
         min_count: the number of photographs for training and validation that it must have.
 
     Raises:
-        UsageError: the folder does not exist.
+        UsageError: the folder does not exist, or its path is empty.
+        TypeError: it is no path.
         DataError: it has nothing to train on, inputs without a truth (or the reverse), or a csv file that names a
             missing file.
     """
@@ -43,6 +44,7 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
             items=_truths(find_images(root / "photos")),
             tests=_truths(find_images(root / "test")),
         )
+    folder = Path(files.require_path(folder, "--data"))
     try:
         files.require_folder(folder, "--data")
     except UsageError as error:
@@ -57,8 +59,15 @@ def open_folder(folder: Path | None, *, min_count: int = 2) -> Source:
             f"{folder} contains no photographs{unused}. It should contain {LAYOUT}.{subfolder_hint(folder)}"
         )
     if len(photos) < min_count:
-        raise DataError(f"{folder} contains one photograph. At least two are needed, one of them for validation.")
+        raise DataError(f"{folder} contains {_too_few(len(photos), 'photograph', min_count)}")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
+
+
+def _too_few(count: int, what: str, needed: int) -> str:
+    found = f"one {what}" if count == 1 else f"{count} {what}s"
+    if needed == 2:
+        return f"{found}. At least two are needed, one of them for validation."
+    return f"{found}. At least {needed} are needed."
 
 
 def _truths(photos: Iterable[Path]) -> tuple[Item, ...]:
@@ -69,7 +78,7 @@ def _open_competition(folder: Path, min_count: int) -> Source:
     listed = _read_table(folder / "train.csv", folder)
     pairs = _pairs_in_csv(folder / "train.csv", listed) if listed else _pairs_by_name(folder)
     if len(pairs) < min_count:
-        raise DataError(f"{folder} contains {len(pairs)} pairs. At least two are needed, one of them for validation.")
+        raise DataError(f"{folder} contains {_too_few(len(pairs), 'pair', min_count)}")
     return Source(
         kind="pairs", folder=folder, items=tuple(sorted(pairs, key=lambda item: item.name)), tests=list_tests(folder)
     )

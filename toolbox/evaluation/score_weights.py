@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from toolbox.config.plan import Plan
@@ -41,6 +42,9 @@ class ScoreOptions:
         device: "cpu", "cuda", "cuda:1", "mps"; None: the best available.
         lpips: the file with the weights of LPIPS; None: it is not measured.
         held_out: leave out the photographs that the run of the weights was trained on.
+
+    Raises:
+        UsageError: a value of a wrong type or range.
     """
 
     fill: str | None = None
@@ -49,6 +53,14 @@ class ScoreOptions:
     device: str | None = None
     lpips: Path | None = None
     held_out: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("seed", 0), ("size", 16)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
+                raise UsageError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
+        if not isinstance(self.held_out, bool):
+            raise UsageError(f"held_out is {self.held_out!r}; it must be True or False.")
 
 
 def score_weights(

@@ -59,7 +59,12 @@ def find_painted_shape(image: np.ndarray) -> np.ndarray:
 
     Args:
         image: (H, W) gray or (H, W, 3) RGB, uint8, as it was stored.
+
+    Raises:
+        TypeError: it is no array; ValueError: one of another type or shape.
     """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"an image is a NumPy array, (H, W) or (H, W, 3), not a {type(image).__name__}")
     if image.ndim == 2:
         return find_lost_region(image)
     mask = find_lost_region(integer_luma(image))

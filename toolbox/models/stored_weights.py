@@ -41,8 +41,8 @@ class StoredWeights:
         """Return the recipe of the weights, and their figures; raise WeightsError if they can't be read."""
         if self.published_name and not weight_file.has_header(self.path):
             raise WeightsError(
-                f"The published weights '{self.published_name}' are not those of a restorer, but of a detector, a "
-                "filler or a post-processor. Choose weights that have a recipe in the list of `toolbox weights`."
+                f"The published weights '{self.published_name}' have no recipe: a detector, a filler or a "
+                "post-processor loads them. Choose weights that have a recipe in the list of `toolbox weights`."
             )
         if self.recipe_path is None:
             return weight_file.read_header(self.path)

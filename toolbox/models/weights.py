@@ -22,6 +22,7 @@ from toolbox.hooks.specs import GeneratorSpec
 from toolbox.models import build, weight_file
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.utils import files
+from toolbox.utils.devices import pick_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def load_network(
         device: the device of the network.
 
     Raises:
-        UsageError: there is no such name, file or folder.
+        UsageError: there is no such name, file, folder or device.
         WeightsError: the file is damaged or does not fit, or its network is another one or not installed.
         PluginError: the network can't be built.
     """
@@ -125,7 +126,7 @@ def load_network(
         raise WeightsError(f"{files.printable(stored.path)} can't be used: {one_line(error)}") from error
     network: nn.Module = build.build_component(bound, fresh=False)
     stored.load(network)
-    return TrainedNetwork(network=network.to(device).eval(), kinds=header.kinds)
+    return TrainedNetwork(network=network.to(pick_device(str(device))).eval(), kinds=header.kinds)
 
 
 def _catalog_of(spec: GeneratorSpec) -> Catalog:

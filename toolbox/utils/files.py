@@ -45,6 +45,20 @@ def describe_os_error(error: OSError) -> str:
     return f"{path} can't be used: {cause}" if path else cause
 
 
+def require_path(path: object, name: str) -> str | os.PathLike[str]:
+    """Return a path that Python code gave; an empty one would be the working folder.
+
+    Raises:
+        TypeError: it is no path.
+        UsageError: it is empty.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} is a path, not a {type(path).__name__}")
+    if path == "":
+        raise UsageError(f"{name}: the path is empty.")
+    return path
+
+
 def require_readable(path: Path, option: str = "", kind: str = "file or folder") -> None:
     """Raise UsageError if a file or folder that the user named does not exist or can't be accessed.
 
