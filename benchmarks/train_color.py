@@ -61,6 +61,9 @@ WARM_UP = 80  # steps
     help="Weights to start from; then only the stage `score` is done.",
 )
 @click.option("--minutes", default=9.0, show_default=True, help="Time of the whole training.")
+@click.option(
+    "--steps", type=click.IntRange(0), default=0, help="Length of the whole training in steps, in place of --minutes."
+)
 @click.option("--stop-after", default=math.inf, help="Stop after this many minutes; the same command continues.")
 @click.option("--every", default=100.0, show_default=True, help="Seconds between two measurements.")
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
@@ -215,7 +218,7 @@ class Training:
         """Train until the time of the stage is over; save the state and return False if the deadline is earlier."""
         start, earlier, measured = time.monotonic(), state.seconds, time.monotonic()
         losses: list[Tensor] = []
-        while state.seconds < stage.seconds:
+        while self.done(state) < stage.length:
             losses.append(self.step(stage, state))
             now = time.monotonic()
             state.seconds = earlier + now - start
@@ -230,9 +233,13 @@ class Training:
         self.report(state, losses)
         return True
 
+    def done(self, state: State) -> float:
+        """Return how much of a stage is done, in the unit of its length."""
+        return state.step if self.settings.steps else state.seconds
+
     def step(self, stage: Stage, state: State) -> Tensor:
         """Do one optimizer step and return the loss."""
-        scale = rate_factor(state.step, state.seconds / stage.seconds, WARM_UP)
+        scale = rate_factor(state.step, self.done(state) / stage.length, WARM_UP)
         for group in state.optimizer.param_groups:
             group["lr"] = group["base"] * scale
         color_networks.train_mode(state.network, stage.frozen)

@@ -36,6 +36,7 @@ class Settings:
     truth: float
     mixing: float
     minutes: float
+    steps: int
     seed: int
     device: str
 
@@ -51,11 +52,11 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of the training: its part of the time, and its network's regularisation."""
+    """A part of the training: its length in seconds or steps, and its network's regularisation."""
 
     name: str
     number: int
-    seconds: float
+    length: float
     frozen: int = 0
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -63,13 +64,14 @@ class Stage:
 
 
 def plan(settings: Settings, *, only_score: bool = False) -> list[Stage]:
-    """Return the stages, or only the last; together they take the minutes of the settings."""
-    seconds = {name: 60 * settings.minutes * share for name, share in STAGE_SHARES.items()}
+    """Return the stages, or only the last; together they have the steps of the settings or take their minutes."""
+    total = settings.steps or 60 * settings.minutes
+    lengths = {name: total * share for name, share in STAGE_SHARES.items()}
     stages = [
         Stage(
             name=f"teacher-{number}",
             number=number,
-            seconds=seconds["teachers"] / settings.teachers,
+            length=lengths["teachers"] / settings.teachers,
             frozen=frozen,
             drop_path=drop_path,
             dropout=dropout,
@@ -78,7 +80,7 @@ def plan(settings: Settings, *, only_score: bool = False) -> list[Stage]:
         for frozen, drop_path, dropout in [TEACHERS[number % len(TEACHERS)]]
     ]
     count, halves = settings.teachers, {"drop_path": 0.075, "dropout": 0.05, "rates": 0.7}
-    stages.append(Stage(name="student", number=count, seconds=seconds["student"], **halves))
+    stages.append(Stage(name="student", number=count, length=lengths["student"], **halves))
     # The stem and all seven stages of the encoder are frozen.
-    score = Stage(name="score", number=count + 1, seconds=seconds["score"], frozen=8, rates=0.5)
-    return [replace(score, seconds=60 * settings.minutes)] if only_score else [*stages, score]
+    score = Stage(name="score", number=count + 1, length=lengths["score"], frozen=8, rates=0.5)
+    return [replace(score, length=total)] if only_score else [*stages, score]

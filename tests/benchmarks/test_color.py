@@ -171,7 +171,20 @@ def test_the_stages_take_all_the_minutes(module):
     names = dict.fromkeys(settings.__dataclass_fields__, 0)
     stages = module("common.color_stages").plan(settings(**names | {"teachers": 3, "minutes": 2}))
     assert [stage.name for stage in stages] == ["teacher-0", "teacher-1", "teacher-2", "student", "score"]
-    assert sum(stage.seconds for stage in stages) == pytest.approx(120)
+    assert sum(stage.length for stage in stages) == pytest.approx(120)
+    stages = module("common.color_stages").plan(settings(**names | {"teachers": 3, "minutes": 2, "steps": 50}))
+    assert sum(stage.length for stage in stages) == pytest.approx(50)
+
+
+def test_a_training_of_some_steps_is_the_same_every_time(tmp_path, pack, run_benchmark):
+    for name in ("first", "second"):
+        words = ("train-color", pack, *SMALL, "--steps", 12, "--out", tmp_path / name, "--every", 1e9)
+        assert run_benchmark(*words).exit_code == 0
+    rows, again = (
+        [json.loads(line) | {"seconds": 0} for line in (tmp_path / name / "figures.jsonl").read_text().splitlines()]
+        for name in ("first", "second")
+    )
+    assert rows == again and [row["step"] for row in rows] == [3, 3, 5, 2]
 
 
 @pytest.fixture
