@@ -53,6 +53,14 @@ def test_a_range_that_is_not_valid_is_named(tmp_path, text):
     assert f"--over {text}" in sweep("--over", text, "--out", tmp_path / "s", code=2)
 
 
+def test_values_may_be_lists_tables_and_texts_with_commas(tmp_path):
+    for values, count in (("[0.9,0.99],[0.5,0.9]", 2), ("[0.9, 0.99]", 1)):
+        text = sweep("--over", f"generator.optimizer.betas={values}", "--out", tmp_path / "s", "--dry-run")
+        assert text.count("seed=0") == count
+    assert sweep("--over", "summary='a, b',c,it's", "--out", tmp_path / "s", "--dry-run").count("seed=0") == 4
+    assert sweep("--over", "summary='a, b',c", "--out", tmp_path / "s", "--dry-run").count("seed=0") == 2
+
+
 def test_a_fault_in_any_run_is_found_before_the_first(tmp_path):
     text = sweep("--over", "training.epochs=2,none", "--out", tmp_path / "s", "--dry-run", code=2)
     assert "training.epochs" in text and not (tmp_path / "s").exists()

@@ -97,15 +97,33 @@ def _plan_runs(base: Recipe, ranges: Sequence[str], seeds: int) -> Iterator[tupl
 
 def _read_range(text: str) -> list[str]:
     key, sign, values = text.partition("=")
-    if not sign or not key.strip() or not all(value.strip() for value in values.split(",")):
+    listed = _split_values(values)
+    if not sign or not key.strip() or not all(listed):
         raise UsageError(f"--over {text}: write KEY=VALUE,VALUE, as in --over generator.optimizer.lr=1e-4,2e-4")
     if key.strip() == "seed":
         raise UsageError(f"--over {text}: use --seeds for several seeds.")
-    listed = [value.strip() for value in values.split(",")]
     repeated = next((value for value in listed if listed.count(value) > 1), None)
     if repeated is not None:
         raise UsageError(f"--over {text}: {repeated} is given twice. Use --seeds to train a setup several times.")
     return [f"{key.strip()}={value}" for value in listed]
+
+
+def _split_values(text: str) -> list[str]:
+    """Split a text at the commas that are in no list, table or string of TOML."""
+    values, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        else:
+            depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and not quote and not depth:
+            values.append("")
+        else:
+            values[-1] += letter
+    is_complete = not quote and not depth  # a bare word may have an apostrophe
+    return [value.strip() for value in (values if is_complete else text.split(","))]
 
 
 def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None) -> None:
