@@ -96,3 +96,27 @@ def test_a_folder_may_be_a_string_and_counts_are_true(photos):
     assert toolbox.open_folder(str(photos)).kind == "photos"
     with pytest.raises(toolbox.errors.DataError, match="contains 6 photographs. At least 7 are needed."):
         toolbox.open_folder(photos, min_count=7)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"weights": "absent"}, UsageError, "Weights 'absent' is not known"),
+        ({"fill": "absent"}, UsageError, "Filler 'absent' is not known"),
+        ({"post": "absent"}, UsageError, "Postprocessor 'absent' is not known"),
+        ({"device": "gpu"}, UsageError, "gpu is not a device"),
+        ({"tile": 3}, UsageError, "A tile of 3 pixels is not possible"),
+        ({"saturation": 5}, ValueError, "a saturation of 5 is not possible"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_options_are_checked_also_if_there_is_nothing_to_restore(options, error, words, monkeypatch):
+    photo = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
+    with pytest.raises(error, match=words):
+        toolbox.restore(photo, **options)
+
+    def fail(*arguments, **options):
+        raise AssertionError("nothing is restored, so no weights are needed")
+
+    monkeypatch.setattr("toolbox.inference.arrays.load_restorer", fail)
+    assert (toolbox.restore(photo) == photo).all()

@@ -39,8 +39,8 @@ from toolbox.masks.sources import (
 )
 from toolbox.prints.corrections import DIAGNOSED, Corrections, crop_photo
 from toolbox.prints.sheet import cut_sheet
-from toolbox.utils.arguments import is_whole
-from toolbox.utils.limits import MAX_GROW
+from toolbox.utils.arguments import is_between, is_whole
+from toolbox.utils.limits import MAX_GROW, MAX_SATURATION
 
 
 def restore(
@@ -127,6 +127,8 @@ def restore(
     _check_whole("grow", grow, MAX_GROW)
     if not isinstance(auto, bool):
         raise UsageError(f"auto is {auto!r}; it must be True or False.")
+    if saturation is not None and not is_between(saturation, 0, MAX_SATURATION):
+        raise ValueError(f"a saturation of {saturation!r} is not possible; use 0 to {MAX_SATURATION}")
     _check_restorer_keeps(weights, fill=fill, post=post, tile=tile, device=device)
     decoded = as_photo(photo)
     corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
@@ -170,14 +172,17 @@ def restore(
         hints=hints is not None,
         palette=palette is not None,
     )
-    if (chosen == "rgb" or keeps_tone) and not lost.any():
+    stays = (chosen == "rgb" or keeps_tone) and not lost.any()
+    # What is given and not the default is checked also if nothing is restored.
+    has_choices = weights != DEFAULT_WEIGHTS or any(value is not None for value in (fill, post, tile, device))
+    if isinstance(weights, Restorer):
+        restorer = weights
+    elif has_choices or not stays:
+        filler = default_fill(weights) if fill is None else fill
+        restorer = load_restorer(weights, device=device, tile=tile, fill=filler, post=post)
+    if stays:
         pixels = as_rgb(decoded.pixels)
     else:
-        if isinstance(weights, Restorer):
-            restorer = weights
-        else:
-            filler = default_fill(weights) if fill is None else fill
-            restorer = load_restorer(weights, device=device, tile=tile, fill=filler, post=post)
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
         colors = None if palette is None else photo_array(palette)
         tone_kept = toning if keeps_tone else None
