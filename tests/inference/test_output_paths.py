@@ -14,6 +14,7 @@ from toolbox.imaging import io
 from toolbox.inference import output_paths
 from toolbox.inference.batch import make_report
 from toolbox.inference.mask_paths import mask_targets
+from toolbox.inference.output_folders import is_picture_beside
 
 DOT = np.zeros((2, 3), np.uint8)
 
@@ -221,5 +222,5 @@ def test_masks_inside_the_album_are_no_photographs(folder, tmp_path):
 
 def test_pictures_beside_results(folder, tmp_path):
     album = folder("a.png", "a.png.before-after.png", "b.tif.v8.png", "b.tif", "c.png.preview.png", "a.png.x.png")
-    found = {path.name for path in album.iterdir() if output_paths.is_picture_beside(path)}
+    found = {path.name for path in album.iterdir() if is_picture_beside(path)}
     assert found == {"a.png.before-after.png", "b.tif.v8.png"}

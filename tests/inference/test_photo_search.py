@@ -102,6 +102,19 @@ def test_other_suffixes_of_known_formats_are_taken(album):
     assert {path.name for path in Path("out").glob("*.png")} == {f"{name[0]}.png" for name in names}
 
 
+def test_pictures_beside_results_are_no_photographs_of_a_second_call(album):
+    run_restore(album, "-o", "out", "--mask", "none", "--before-after", "--provenance")
+    line = "pictures beside results left out: 6, as a.png.before-after.png"
+    output = run_restore("out", "-o", "again", "--keep", "luma").output
+    assert "3 restored" in output and line in output.splitlines()
+    assert len(list(Path("again").rglob("*.png"))) == 3
+    assert line in CliRunner().invoke(main, ["mask", "out", "-o", "masks"]).output.splitlines()
+    assert line in run_restore(album / "a.png", "-o", "two", "--reference", "out").output.splitlines()
+    # In an album that has no results, the same names are those of photographs.
+    shutil.copy(album / "a.png", album / "a.png.v1.png")
+    assert "4 restored" in run_restore(album, "-o", "plain", "--mask", "none").output
+
+
 def test_files_of_other_suffixes_are_counted(album, monkeypatch):
     for name in ("anim.gif", "sub/phone.heic", "b.CR2", "notes.txt", ".hidden.gif", "list.csv", "noending"):
         (album / name).write_bytes(b"x")

@@ -19,7 +19,7 @@ from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measu
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
-from toolbox.inference.output_paths import is_picture_beside
+from toolbox.inference.output_folders import is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size, looks_inverted
 from toolbox.utils import files

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from toolbox.utils.json_values import parse_json
+from toolbox.utils.limits import MAX_VARIANTS
 
 REPORTS = "report*.json"  # of `toolbox restore`, one for each process
+# Of the pictures that `toolbox restore` writes beside a result.
+PICTURE_KINDS = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
 MASK_RECORDS = ".masks.json"  # of `toolbox mask`; hidden, so that it is not taken for a mask
 
 
@@ -27,3 +31,9 @@ def has_reports(folder: Path) -> bool:
 def has_results(folder: Path) -> bool:
     """Return whether a folder has results of `toolbox restore` or `toolbox mask`; OSError if it can't be read."""
     return (folder / MASK_RECORDS).is_file() or has_reports(folder)
+
+
+def is_picture_beside(path: Path) -> bool:
+    """Return whether a picture is written beside a result that exists, such as ``a.png.before-after.png``."""
+    result, kind = os.path.splitext(path.stem)
+    return path.suffix == ".png" and kind[1:] in PICTURE_KINDS and path.with_name(result).is_file()

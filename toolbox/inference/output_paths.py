@@ -12,13 +12,11 @@ from pathlib import Path
 
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging.formats import format_of_path
-from toolbox.inference.output_folders import has_results
+from toolbox.inference.output_folders import PICTURE_KINDS, has_results
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.utils import files
 from toolbox.utils.launcher import launcher_number, require_rank
-from toolbox.utils.limits import MAX_VARIANTS
 
-_KINDS = ("before-after", "provenance", "preview", "variants", *(f"v{n}" for n in range(1, MAX_VARIANTS + 1)))
 MAX_NAME_BYTES = 255
 
 
@@ -199,15 +197,9 @@ def _beside(target: Path, kind: str) -> Path:
     return _shorten(target.with_name(f"{target.name}.{kind}.png"))
 
 
-def is_picture_beside(path: Path) -> bool:
-    """Return whether a picture is written beside a result that exists, such as ``a.png.before-after.png``."""
-    result, kind = os.path.splitext(path.stem)
-    return path.suffix == ".png" and kind[1:] in _KINDS and path.with_name(result).is_file()
-
-
 def _names(target: Path) -> set[str]:
     """Return the names of all files that are written for a result."""
-    return {fold_name(target), *(fold_name(_beside(target, kind)) for kind in _KINDS)}
+    return {fold_name(target), *(fold_name(_beside(target, kind)) for kind in PICTURE_KINDS)}
 
 
 def _shorten(path: Path) -> Path:

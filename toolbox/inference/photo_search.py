@@ -22,20 +22,31 @@ class LeftOut:
         files: files that are not of a known image format, hidden files and notes (text, tables) aside.
         folders: the folders that can't be read, each with the reason.
         outputs: the folders with results of an earlier `toolbox restore` or `toolbox mask`.
+        pictures: the pictures beside results, such as ``a.png.before-after.png``.
     """
 
     files: list[Path] = field(default_factory=list)
     folders: dict[Path, str] = field(default_factory=dict)
     outputs: list[Path] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
 
     @property
     def paths(self) -> list[Path]:
-        """The files and the folders of results."""
-        return [*self.files, *self.outputs]
+        """The files, the pictures and the folders of results."""
+        return [*self.files, *self.pictures, *self.outputs]
+
+    def add(self, others: LeftOut) -> None:
+        """Add what another search has left out, apart from the unreadable folders; nothing is added twice."""
+        self.files += [path for path in others.files if path not in self.files]
+        self.outputs += [path for path in others.outputs if path not in self.outputs]
+        self.pictures += [path for path in others.pictures if path not in self.pictures]
 
     def describe(self) -> list[str]:
-        """Return the lines on the files and on the folders of results; none if there are none."""
+        """Return the lines on the files, the pictures and the folders of results; none if there are none."""
         lines = [line] if (line := describe_files(self.files)) else []
+        if self.pictures:
+            example = files.printable(self.pictures[0].name)
+            lines.append(f"pictures beside results left out: {len(self.pictures)}, as {example}")
         return lines + [f"{files.printable(folder)} left out: it has results of toolbox" for folder in self.outputs]
 
     def why_none(self) -> str:
@@ -48,7 +59,8 @@ class LeftOut:
 def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ()) -> list[Path]:
     """Return the photographs below a folder, sorted. No folder is searched twice, and hidden ones are not searched.
 
-    Folders with results of an earlier `toolbox restore` or `toolbox mask` are not searched, unless it is `folder`.
+    Folders with results of an earlier `toolbox restore` or `toolbox mask` are not searched, unless it is `folder`. Then
+    the pictures beside the results are left out.
 
     Args:
         folder: the folder.
@@ -57,6 +69,7 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
     """
     seen: set[str] = set()
     photos: list[Path] = []
+    has_results = False
     folders, links = [folder], list[Path]()
     while folders or links:
         # Links come last: a folder that is also reached directly keeps its direct path.
@@ -70,6 +83,8 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
                 left_out.outputs.append(current)
                 continue
             images, others = io.list_images(current)
+            if current is folder:
+                has_results = output_folders.has_results(current)
             below = sorted((path for path in current.iterdir() if _is_searched(path)), reverse=True)
         except DataError as error:
             left_out.folders[current] = str(error)
@@ -79,8 +94,10 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
                 f"{files.printable(current)} can't be listed: {error.strerror}; start from a parent closer to it"
             )
             continue
-        photos += images
+        pictures = [path for path in images if output_folders.is_picture_beside(path)] if has_results else []
+        photos += [path for path in images if path not in pictures]
         left_out.files += others
+        left_out.pictures += pictures
         for path in below:
             (links if path.is_symlink() else folders).append(path)
     return sorted(photos)

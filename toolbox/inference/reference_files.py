@@ -37,8 +37,7 @@ def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | Non
         photos = find_photos(path, others, skip=() if out is None else (out,)) if path.is_dir() else [path]
         if not photos or others.folders:
             raise DataError(f"--reference {files.printable(path)}: {others.why_none()}")
-        left_out.files += [file for file in others.files if file not in left_out.files]
-        left_out.outputs += [folder for folder in others.outputs if folder not in left_out.outputs]
+        left_out.add(others)
         unique |= dict.fromkeys(photos)
     return tuple(unique)
 
