@@ -31,6 +31,17 @@ def test_a_second_command_knows_its_own_masks(folders):
     assert "there already" in invoke("mask", folders[0], "-o", "masks").stdout
 
 
+def test_transparent_parts_are_in_the_mask_as_restore_fills_them(tmp_path):
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 24), np.uint8)
+    alpha = np.full((20, 24), 255, np.uint8)
+    alpha[3:9, 4:12] = 127
+    io.write_png(tmp_path / "a.png", pixels, alpha=alpha)
+    assert "10.00 % lost, 10.00 % transparent" in invoke("mask", tmp_path / "a.png", "-o", "masks").stdout
+    assert np.array_equal(io.read_mask(tmp_path / "masks" / "a.png"), alpha == 127)
+    damage = invoke("mask", tmp_path / "a.png", "-o", "two", "--damage").stdout
+    assert "10.00 % transparent" in damage and io.read_mask(tmp_path / "two" / "a.png")[alpha == 127].all()
+
+
 def test_max_pixels_changes_the_limit_and_no_mask(folders, tmp_path):
     small = invoke_error("mask", folders[0], "-o", "masks", "--max-pixels", 100, code=1)
     assert "more than the limit of 100: save a smaller copy, or raise the limit of `toolbox restore` and" in small

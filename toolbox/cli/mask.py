@@ -14,6 +14,8 @@ from toolbox.errors import DataError, OutputError, PluginError, UsageError
 from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from toolbox.inference.mask_records import MaskRecords
     from toolbox.inference.photo_search import LeftOut
     from toolbox.masks.detectors import LoadedDetector
@@ -172,6 +174,7 @@ def _write_mask(
     from toolbox.imaging import io
     from toolbox.inference.mask_paths import picture_beside
     from toolbox.masks import kinds_of_damage
+    from toolbox.masks.sources import transparent_pixels
     from toolbox.utils import files
 
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
@@ -184,7 +187,8 @@ def _write_mask(
         # A painted shape is looked for in the luma alone, whatever the colours around it.
         photo = io.read(path, max_pixels=max_pixels)
         detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))
-        mask = detection.mask
+        transparent = transparent_pixels(photo)
+        mask = detection.mask | transparent
         files.ensure_folder(target.parent)
         io.write_png(target, mask.astype(np.uint8) * 255)
         mask_records.add(target, path)
@@ -197,12 +201,22 @@ def _write_mask(
     except (DataError, OutputError, PluginError) as error:
         echo(f"toolbox: {error}", err=True)
         return {"file": record["file"], "error": str(error)}
-    lost = float(mask.mean())
     if not as_json:
-        summary = f"{100 * lost:.2f} % lost" if mask.any() else "nothing lost"
+        summary = _summarize(mask, transparent, record.get("damage"))
         if probabilities and not detection.probabilities:
             summary += (
                 f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
             )
-        echo(f"{record['mask']}: {kinds_of_damage.describe(record['damage']) if kinds else summary}")
-    return {**record, "lost": lost}
+        echo(f"{record['mask']}: {summary}")
+    return {**record, "lost": float(mask.mean())}
+
+
+def _summarize(mask: np.ndarray, transparent: np.ndarray, damage: dict[str, float] | None) -> str:
+    """Return in words how much of a photograph a mask marks, (H, W) bool; `damage` has the share of each kind."""
+    from toolbox.masks import kinds_of_damage
+
+    if damage is not None:
+        summary = kinds_of_damage.describe(damage)
+    else:
+        summary = f"{100 * mask.mean():.2f} % lost" if mask.any() else "nothing lost"
+    return f"{summary}, {100 * transparent.mean():.2f} % transparent" if transparent.any() else summary

@@ -15,6 +15,7 @@ from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import measure_toning
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.masks.detectors import find_painted_shape
+from toolbox.masks.sources import transparent_pixels
 from toolbox.utils import files
 
 
@@ -87,9 +88,7 @@ def read_palette(path: Path, *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
 def _damage(photo: Photo) -> np.ndarray:
     """Return what a reference itself has lost, (H, W) bool: what is transparent or, if it is gray, painted over."""
     rgb = io.to_rgb8(photo)
-    damage = np.zeros(rgb.shape[:2], bool)
-    if photo.alpha is not None:
-        damage |= photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
+    damage = transparent_pixels(photo)
     painted = find_painted_shape(rgb)
     # In a colour photograph a flat shape may be part of the scene.
     if painted.any() and measure_toning(rgb, damage | painted).kind != "colour":

@@ -87,6 +87,14 @@ def parse_color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
+def transparent_pixels(photo: Photo) -> np.ndarray:
+    """Return which pixels of a photograph are less than half opaque, (H, W) bool."""
+    if photo.alpha is None:
+        return np.zeros(photo.pixels.shape[:2], bool)
+    transparent: np.ndarray = photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
+    return transparent
+
+
 def mask_from_options(
     photo: Photo, rgb: np.ndarray, options: MaskOptions, *, path: Path, relative_path: Path, result: Path | None = None
 ) -> np.ndarray:
@@ -104,9 +112,7 @@ def mask_from_options(
         DataError: its mask does not exist, can't be read, or has another size.
         RefusedMaskError: its mask has several readings, or looks inverted.
     """
-    mask = np.zeros(rgb.shape[:2], bool)
-    if photo.alpha is not None:
-        mask |= photo.alpha < (np.iinfo(photo.alpha.dtype).max + 1) // 2
+    mask = transparent_pixels(photo)
     if options.path is not None:
         mask |= _read_mask(options, mask_file(options, path, relative_path, result), path, rgb.shape[:2])
     elif options.color is not None:
