@@ -159,6 +159,26 @@ def test_without_plugins_only_the_bundles_are_loaded(home, tmp_path):
     assert "disabled" in line and line.endswith("by --no-plugins")
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[[files]]\nname = "a"\nfile = "a.py"\n', "files.0.file: a.py is not an absolute path; write the whole path"),
+        ('[[files]]\nname = "a"\nfile = "~/a.py"\n', "files.0.file: ~/a.py is not an absolute path"),
+        (
+            '[[files]]\nname = "a"\nfile = "/x/a.py"\n[[files]]\nname = "a"\nfile = "/y/a.py"\n',
+            "files: 'a' is the name of two files; rename one of the two",
+        ),
+    ],
+)
+def test_a_registry_that_was_edited_by_hand_loads_no_file_by_chance(home, tmp_path, monkeypatch, text, fault):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.py").write_text(GOOD.format(loss="new"), "utf-8")
+    (home / "registry.toml").write_text(text, "utf-8")
+    for arguments in (["plugins"], ["plugin", "remove", "a"]):
+        assert fault in CliRunner().invoke(main, arguments, env={"COLUMNS": "500"}).output
+    assert (home / "registry.toml").read_text("utf-8") == text
+
+
 @pytest.mark.parametrize("text", ["[[files]\n", "[[files]]\nname = 3\nfile = 'x'\n", "unknown = 1\n"])
 def test_a_broken_user_registry_stops_nothing(home, text):
     (home / "registry.toml").write_text(text, "utf-8")

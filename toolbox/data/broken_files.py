@@ -8,7 +8,7 @@ from pathlib import Path
 
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
-from toolbox.data.photo_check import Examination, examine
+from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
@@ -77,10 +77,10 @@ def check_pairing(source: Source) -> list[str]:
     examinations = examine([items[index * len(items) // count] for index in range(count)])
     wrong = [examination for examination in examinations if examination.kind in ("swapped", "unrelated", "size")]
     if wrong and len(wrong) > count / 2 and all(examination.kind == "swapped" for examination in wrong):
-        raise DataError(
-            f"{source.folder}: the inputs are in colour and the truths are gray. train_input/ and train_gt/ "
-            "seem to be exchanged; rename them."
-        )
+        exchanged = "train_input/ and train_gt/ seem to be exchanged; rename them."
+        if isinstance(image := wrong[0].item.input, Path) and image.parent.name == "train_gt":
+            exchanged = "The columns of train.csv seem to be exchanged; correct its header."
+        raise DataError(f"{source.folder}: the inputs are in colour and the truths are gray. {exchanged}")
     if wrong:
         listed = "; ".join(f"{examination.item.name}: {examination.reason}" for examination in wrong[:NAMES_IN_ERROR])
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
@@ -90,10 +90,13 @@ def check_pairing(source: Source) -> list[str]:
             f"{files.shell_word(str(source.folder))}"
         )
     masks = [examination.item.name for examination in examinations if examination.is_mask]
-    gray, copies = (
+    gray, copies, exchanged_channels = (
         sum(not examination.in_colour and not examination.is_mask for examination in examinations),
         sum(examination.is_copy for examination in examinations),
+        sum(examination.is_exchanged for examination in examinations),
     )
+    if exchanged_channels <= count / 2:  # by chance, other formulas for gray give the same
+        exchanged_channels = 0
     photos = "truths" if source.kind == "pairs" else "photographs"
     doubts = [
         (
@@ -102,6 +105,7 @@ def check_pairing(source: Source) -> list[str]:
             "learns from them as from photographs; remove them from the folder.",
         ),
         (gray, f"{photos} that were checked are gray. From these, the network learns to add no colours."),
+        (exchanged_channels, f"inputs that were checked {EXCHANGED_CHANNELS}."),
         (copies, "inputs that were checked equal their truths. From these, the network learns to change nothing."),
     ]
     return [

@@ -27,10 +27,20 @@ SIDE = 32  # pixels of the thumbnails that are compared
 MAX_UNRELATED = 0.5
 MIN_PARTNER = 0.8
 MIN_LEAD = 0.3  # of the partner over the pair's own truth
+MAX_UNEXPLAINED = 0.25  # by a turned truth, as a share of what the truth itself leaves unexplained
+MIN_UNEXPLAINED = 1e-3  # one minus the correlation; less is rounding
+MAX_ROUNDING = 1.0  # gray levels between two computations of the same luma
 MIN_CONTRAST = 3.0  # gray levels (standard deviation); a flatter picture can't be judged
+EVEN_TONE = 0.5  # gray levels (standard deviation); a flatter input shows nothing
 COLOUR_SPREAD = 2.0  # gray levels between the channels, as a mean; a gray photograph saved as JPEG has less
 MASK_TOLERANCE = 16  # gray levels from black or white
 MASK_SHARE = 0.97  # of the pixels of a mask that are black or white
+
+# What most inputs of a folder are if `is_exchanged` is true for them.
+EXCHANGED_CHANNELS = (
+    "fit their truths only with red and blue exchanged, as OpenCV reads and writes them. Look at a truth: if its "
+    "colours are wrong, write the truths again; if not, make the gray inputs again"
+)
 
 Kind = Literal["", "unreadable", "size", "swapped", "unrelated"]
 
@@ -48,6 +58,7 @@ class Examination:
         in_colour: whether the truth has colours.
         is_copy: whether the input equals the truth in every pixel, so that nothing is to be learned.
         is_mask: whether the truth is black and white only, as a mask is.
+        is_exchanged: whether the input fits the truth much better if red and blue of the truth are exchanged.
     """
 
     item: Item
@@ -57,17 +68,30 @@ class Examination:
     in_colour: bool = True
     is_copy: bool = False
     is_mask: bool = False
+    is_exchanged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Pair:
-    """What is compared of a pair: the thumbnails, where the input is known, and their correlation there."""
+    """What is compared of a pair.
+
+    Attributes:
+        input: its thumbnail.
+        truth: its thumbnail.
+        known: where the input is known, in the thumbnail.
+        correlation: that of the two there.
+        input_in_colour: whether the input has colours.
+        turn: how the truth is turned, such as "mirrored"; empty if it is not.
+        is_flat: whether the input shows nothing, and the truth something.
+    """
 
     input: np.ndarray
     truth: np.ndarray
     known: np.ndarray
     correlation: float
     input_in_colour: bool
+    turn: str = ""
+    is_flat: bool = False
 
 
 def examine(items: Sequence[Item]) -> list[Examination]:
@@ -105,7 +129,11 @@ def _examine_item(item: Item) -> tuple[Examination, _Pair | None]:
     if photos[0].shape != photo.shape:
         sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(item.images, photos, strict=True)]
         return replace(examination, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
-    return replace(examination, is_copy=np.array_equal(photos[0], photo)), _compare(*photos)
+    pair = _compare(*photos)
+    examination = replace(
+        examination, is_copy=np.array_equal(photos[0], photo), is_exchanged=_is_exchanged(photos[0], photo)
+    )
+    return examination, pair
 
 
 def _label(image: Path | ImageRef) -> str:
@@ -115,12 +143,48 @@ def _label(image: Path | ImageRef) -> str:
 def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
     a, b = _thumbnail(damaged), _thumbnail(truth)
     known = np.ones((SIDE, SIDE), bool)
-    correlation = _correlation(a, b, known)
-    if correlation < MIN_PARTNER:  # finding the lost region takes longer than the rest of the check
+    is_square = truth.shape[0] == truth.shape[1]
+    correlation, (turned, turn) = _correlation(a, b, known), _best_turn(a, b, known, is_square)
+    if correlation < max(MIN_PARTNER, turned):  # finding the lost region takes longer than the rest of the check
         lost = lost_region.find_lost_region(cv2.cvtColor(damaged, cv2.COLOR_RGB2GRAY)).astype(np.float32)
         known = cv2.resize(lost, (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
-        correlation = _correlation(a, b, known)
-    return _Pair(input=a, truth=b, known=known, correlation=correlation, input_in_colour=is_in_colour(damaged))
+        correlation, (turned, turn) = _correlation(a, b, known), _best_turn(a, b, known, is_square)
+    return _Pair(
+        input=a,
+        truth=b,
+        known=known,
+        correlation=correlation,
+        input_in_colour=is_in_colour(damaged),
+        turn=turn if turned > MIN_PARTNER and _explains(turned, correlation) else "",
+        is_flat=bool(a.std() < EVEN_TONE and b.std() >= MIN_CONTRAST),
+    )
+
+
+def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, is_square: bool) -> tuple[float, str]:
+    """Return the largest correlation of an input with its turned truth, and the name of that turn."""
+    turns = {"mirrored": b[:, ::-1], "upside down": b[::-1, ::-1], "mirrored top to bottom": b[::-1]}
+    if is_square:
+        turns |= {"turned by 90 degrees": np.rot90(b), "turned by 270 degrees": np.rot90(b, 3)}
+    return max((_correlation(a, turned, known), name) for name, turned in turns.items())
+
+
+def _explains(other: float, correlation: float) -> bool:
+    """Return whether a picture with the correlation `other` explains the input much better than the truth does."""
+    unexplained = 1 - correlation
+    return unexplained > MIN_UNEXPLAINED and 1 - other < MAX_UNEXPLAINED * unexplained
+
+
+def _is_exchanged(damaged: np.ndarray, truth: np.ndarray) -> bool:
+    """Return whether a gray input is that of the truth with red and blue exchanged, as OpenCV has them."""
+    if is_in_colour(damaged) or not is_in_colour(truth):
+        return False
+    gray = damaged[:, :, 0]
+    # The median: the lost region is smaller than half of the picture.
+    as_it_is, exchanged = (
+        float(np.median(cv2.absdiff(gray, cv2.cvtColor(truth, code))))
+        for code in (cv2.COLOR_RGB2GRAY, cv2.COLOR_BGR2GRAY)
+    )
+    return exchanged <= MAX_ROUNDING < as_it_is
 
 
 def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> Examination:
@@ -128,14 +192,22 @@ def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _P
     if pair.input_in_colour and not examination.in_colour:
         reason = "the input is in colour and the truth is gray: they are exchanged"
         return replace(examination, kind="swapped", reason=reason)
+    if pair.is_flat:
+        reason = "the input shows nothing, it is one even tone"
+        return replace(examination, kind="unrelated", reason=reason)
+    if pair.turn:
+        return replace(examination, kind="unrelated", reason=f"{_truth_of(examination.item)} is {pair.turn}")
     partner = _partner(examination.item, pair, pairs)
     if pair.correlation >= MAX_UNRELATED and not partner:
         return examination
-    truth = "the truth"
-    if examination.item.truth is not None and examination.item.truth.name != examination.item.name:
-        truth = f"the truth {examination.item.truth.name}"
     belongs = f"; the input belongs to the truth {partner}" if partner else ""
-    return replace(examination, kind="unrelated", reason=f"{truth} shows another photograph{belongs}")
+    reason = f"{_truth_of(examination.item)} shows another photograph{belongs}"
+    return replace(examination, kind="unrelated", reason=reason)
+
+
+def _truth_of(item: Item) -> str:
+    """Return what the truth of an item is called in messages."""
+    return "the truth" if item.truth is None or item.truth.name == item.name else f"the truth {item.truth.name}"
 
 
 def _partner(item: Item, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> str:

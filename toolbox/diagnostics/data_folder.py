@@ -10,7 +10,7 @@ from toolbox.config.settings import Split
 from toolbox.data import folders, left_out, split
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
-from toolbox.data.photo_check import Examination, examine
+from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
 from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -39,6 +39,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         *_gray(source, examinations),
         *_masks(examinations),
         *_copies(examinations),
+        *_channels(examinations),
         *_known_tests(source),
         *_scenes(usable),
         *_not_used(source),
@@ -89,6 +90,13 @@ def _copies(examinations: Sequence[Examination]) -> Iterator[Finding]:
         detail = f"{len(copies)} of {len(examinations)} inputs equal their truths ({files.listed(copies, LISTED)})"
         detail += "; from these, the network learns to change nothing"
         yield Finding(what="copies", ok=len(copies) <= len(examinations) / 2, detail=detail)
+
+
+def _channels(examinations: Sequence[Examination]) -> Iterator[Finding]:
+    exchanged = sum(examination.is_exchanged for examination in examinations)
+    if exchanged > len(examinations) / 2:
+        detail = f"{exchanged} of {len(examinations)} inputs {EXCHANGED_CHANNELS}"
+        yield Finding(what="channels", ok=False, detail=detail)
 
 
 def _known_tests(source: Source) -> Iterator[Finding]:

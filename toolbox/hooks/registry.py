@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import shlex
 import tomllib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from toolbox.errors import InstallationError, OutputError, PluginError, UsageError
 from toolbox.utils import files, locks, paths, text_files
@@ -63,6 +64,14 @@ class UserFile(BaseModel):
     name: str
     file: Path
 
+    @field_validator("file")
+    @classmethod
+    def _is_absolute(cls, file: Path) -> Path:
+        """Return the path; a relative one would be another file in each working folder."""
+        if not file.is_absolute():
+            raise ValueError(f"{file} is not an absolute path; write the whole path")
+        return file
+
 
 class UserRegistry(BaseModel):
     """The user's registry: added files, and the names of disabled and enabled plugins."""
@@ -71,6 +80,14 @@ class UserRegistry(BaseModel):
     files: list[UserFile] = []
     disabled: list[str] = []
     enabled: list[str] = []
+
+    @field_validator("files")
+    @classmethod
+    def _has_unique_names(cls, added: list[UserFile]) -> list[UserFile]:
+        twice = [name for name, count in Counter(entry.name for entry in added).items() if count > 1]
+        if twice:
+            raise ValueError(f"'{twice[0]}' is the name of two files; rename one of the two")
+        return added
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +125,7 @@ def read_registry(path: Path, model: type[M]) -> M:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise PluginError(f"{path}: {key}: {first['msg']}") from error
+        raise PluginError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise PluginError(f"{path} can't be read: {error}") from error
 
