@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import invoke, invoke_error
 
-from toolbox.errors import InstallationError
+from toolbox.errors import InstallationError, OutputError
 from toolbox.hooks import registry
 from toolbox.utils import paths
 
@@ -71,3 +71,32 @@ def test_a_home_that_does_not_exist_is_no_fault(monkeypatch):
     monkeypatch.setenv("HOME", "/nonexistent")
     assert "default" in invoke("list", "recipes").output
     assert os.path.isabs(paths.cache_dir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder", "lost"),
+    [
+        ("TOOLBOX_HOME", paths.config_dir, "Plugins can't be added or disabled"),
+        ("TOOLBOX_CACHE", paths.cache_dir, "Each run decodes its photographs"),
+    ],
+)
+def test_a_tilde_is_the_home_and_doctor_names_a_folder_that_can_not_be_written(
+    variable, folder, lost, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(variable, "~/mine")
+    assert folder() == tmp_path / "home/mine"
+    assert lost not in invoke("doctor").output
+    assert not (tmp_path / "home").exists()
+    (tmp_path / "home").write_text("a file", "utf-8")
+    line = next(line for line in invoke("doctor").output.splitlines() if lost in line)
+    assert f"{tmp_path / 'home'} can't be written: a part of its path is a file" in line
+
+
+def test_doctor_names_a_working_folder_that_can_not_be_written(monkeypatch):
+    def refuse(folder):
+        raise OutputError(f"{folder} can't be written: the disk is mounted read-only")
+
+    monkeypatch.setattr("toolbox.utils.files.ensure_folder", refuse)
+    output = invoke("doctor", code=1).output
+    assert f"!!  runs: {os.getcwd()} can't be written: the disk is mounted read-only" in output

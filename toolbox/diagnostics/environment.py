@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolbox.errors import InstallationError, one_line
-from toolbox.utils import paths
+from toolbox.errors import InstallationError, OutputError, one_line
+from toolbox.utils import files, paths
 from toolbox.utils.versions import DISTRIBUTION, NOT_INSTALLED, find_version
 
 PACKAGES = (
@@ -113,21 +113,33 @@ def check_devices() -> list[Finding]:
 def check_folders() -> list[Finding]:
     """Return a finding for each folder that toolbox writes to: runs, cache, configuration."""
     free = shutil.disk_usage(".").free / 2**30
+    fault = _why_not_written(Path("runs"))
+    runs = f"./runs, {free:.0f} GiB free; to clear: delete the folder"
+    # Without a cache and a configuration everything else works, so these are no faults.
+    cache = paths.cache_dir()
+    why = _why_not_written(cache)
+    cached = f"{why}. Each run decodes its photographs" if why else "to clear: delete the folder"
     try:
         configuration = str(paths.config_dir())
+        why = _why_not_written(paths.config_dir())
+        configuration += f"; {why}. Plugins can't be added or disabled" if why else ""
     except InstallationError as error:
         configuration = f"none. {error}"
     return [
-        Finding(
-            what="runs", ok=free > MIN_FREE_GIB, detail=f"./runs, {free:.0f} GiB free; to clear: delete the folder"
-        ),
-        Finding(
-            what="cache",
-            ok=True,
-            detail=f"{paths.cache_dir()}, {_folder_size(paths.cache_dir())}; to clear: delete the folder",
-        ),
+        Finding(what="runs", ok=free > MIN_FREE_GIB and not fault, detail=fault or runs),
+        Finding(what="cache", ok=True, detail=f"{cache}, {_folder_size(cache)}; {cached}"),
         Finding(what="configuration", ok=True, detail=configuration),
     ]
+
+
+def _why_not_written(folder: Path) -> str:
+    """Return why a folder, or the first folder above it that exists, can't be written; empty if it can be."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    try:
+        files.ensure_folder(existing)
+    except OutputError as error:
+        return str(error)
+    return ""
 
 
 def _folder_size(folder: Path) -> str:

@@ -43,7 +43,7 @@ def _user_dir(variable: str, windows_variable: str, xdg_variable: str, default: 
     """Return the folder that our variable or the system's names, or one below the home folder; None without one."""
     own = os.environ.get(variable)
     if own:
-        return Path(own)
+        return Path(os.path.expanduser(own))  # no shell has replaced a ~ that was quoted, or that is in a file
     parent = os.environ.get(windows_variable if os.name == "nt" else xdg_variable, "")
     # A relative path would depend on the working folder, from which no configuration is read automatically.
     if os.path.isabs(parent):
