@@ -13,6 +13,7 @@ from scenes import scene, second_photo, square_hole, tint_restorer
 import toolbox
 from toolbox.color import integer_luma
 from toolbox.errors import DataError, UsageError
+from toolbox.guidance.provenance import FROM_REFERENCE
 from toolbox.imaging import io
 from toolbox.inference.photo_arrays import as_mask, as_photo
 
@@ -136,6 +137,31 @@ def test_a_reference_is_taken_in_every_form(form, tmp_path):
     expected = tint_restorer("luma")(gray, hole, reference=other)
     assert np.array_equal(tint_restorer("luma")(gray, hole, reference=reference), expected)
     assert np.array_equal(restore(gray, hole, reference=reference), expected)
+
+
+def transparent(pixels, where, path):
+    """Write a picture whose hidden pixels are noise, and return its path and the image."""
+    hidden = np.random.default_rng(2).integers(0, 90, pixels.shape, np.uint8)
+    drawn = np.where(where if pixels.ndim == 2 else where[..., None], hidden, pixels)
+    io.write_png(path, drawn, alpha=np.where(where, 0, 255).astype(np.uint8))
+    return path, Image.open(path)
+
+
+@pytest.mark.parametrize("mask", [None, np.roll(HOLE, 20)])
+def test_a_restorer_fills_transparent_parts_as_restore_does(mask, tmp_path):
+    restorer = tint_restorer("luma")
+    for photo in transparent(GRAY, HOLE, tmp_path / "a.png"):
+        expected = toolbox.restore(photo, "auto" if mask is None else mask, weights=restorer)
+        assert np.array_equal(np.asarray(restorer(photo, mask)), np.asarray(expected))
+
+
+def test_transparent_parts_of_a_reference_are_not_copied(tmp_path):
+    truth = scene(side=320)
+    gray, hole, half = integer_luma(truth), square_hole(320, 130, 180), np.zeros((320, 320), bool)
+    half[:, :150] = True
+    for reference in transparent(second_photo(truth), half, tmp_path / "reference.png"):
+        restored = tint_restorer("luma").restore(gray, hole, reference=reference)
+        assert restored.used and not np.isin(restored.origin[:, :100], FROM_REFERENCE).any()
 
 
 @pytest.mark.parametrize("reference", [3, {"a": GRAY}, [None]])

@@ -24,9 +24,10 @@ from toolbox.inference.hint_files import as_hints
 from toolbox.inference.loading import load_restorer
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import choose_keep, restore_pixels
-from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo, as_reference, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo, photo_array
 from toolbox.inference.photo_mask import add_damage, add_detected
 from toolbox.inference.print_correction import correct_photo, find_corners
+from toolbox.inference.reference_files import as_reference
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import (

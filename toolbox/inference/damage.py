@@ -62,15 +62,16 @@ def lift_damage(pixels: np.ndarray, damage: Damage) -> tuple[np.ndarray, np.ndar
 
 
 def find_holes(
-    image: np.ndarray, detector: LoadedDetector | None, repair: LoadedDetector | None
+    image: np.ndarray, marked: np.ndarray, detector: LoadedDetector | None, repair: LoadedDetector | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an image with its stains corrected, and what is lost, (H, W) bool, if no mask is given.
 
     Args:
         image: (H, W) or (H, W, 3), uint8 or uint16. It is not changed.
+        marked: (H, W) bool, what is lost in any case.
         detector: the detector of the lost region; see `default_mask`.
         repair: the detector of damage; None: no damage is looked for, and the image stays as it is.
     """
-    mask = default_mask(image, detector)
+    mask = marked | default_mask(image, detector)
     damage = None if repair is None else find_damage(image_to_search(image), repair, mask)
     return (image, mask) if damage is None else lift_damage(image, damage)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io as streams
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from os import PathLike, fspath
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from toolbox.errors import DataError, one_line
-from toolbox.guidance.guide import Reference, References
+from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
 from toolbox.imaging.exif import read_exif
 from toolbox.imaging.io import Photo
@@ -126,29 +126,3 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...], meaning: MaskMeaning = "auto
         lost = io.read_mask(_path(mask, "mask"), meaning=meaning)
     check_mask_size(lost, size)
     return lost
-
-
-def as_reference(references: ReferencesLike | None) -> References | None:
-    """Return references for `toolbox.guidance.guide.as_references`: paths and PIL images become arrays.
-
-    Raises:
-        DataError: the file of a path can't be read.
-        TypeError: it is something else.
-    """
-    if references is None or isinstance(references, Reference):
-        return references
-    if isinstance(references, np.ndarray):
-        return native(references)
-    if isinstance(references, str | PathLike | Image.Image):
-        return photo_array(references)
-    if not isinstance(references, Iterable) or isinstance(references, Mapping | bytes):
-        raise TypeError(
-            f"a reference is a path, a PIL image or a NumPy array, or several, not a {type(references).__name__}"
-        )
-    return [_one_reference(one) for one in references]
-
-
-def _one_reference(reference: PhotoLike | Reference) -> np.ndarray | Reference:
-    if isinstance(reference, np.ndarray):
-        return native(reference)
-    return reference if isinstance(reference, Reference) else photo_array(reference)

@@ -1,18 +1,22 @@
-"""Find and read the files of reference photographs and of palettes."""
+"""Find and read reference photographs and palettes, from files and from what a Python program gives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from toolbox.errors import DataError
+from toolbox.guidance.guide import References
 from toolbox.guidance.reference import MAX_NOTES, Reference
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import measure_toning
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, native
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.masks.sources import transparent_pixels
@@ -68,6 +72,34 @@ def read_references(
             unreadable.append(path)
             continue
         yield Reference(name=str(path), rgb=as_rgb(opened.pixels), damage=_damage(opened))
+
+
+def as_reference(references: ReferencesLike | None) -> References | None:
+    """Return references for `toolbox.guidance.guide.as_references`: paths and PIL images become a `Reference`.
+
+    Raises:
+        DataError: the file of a path can't be read.
+        TypeError: it is something else.
+    """
+    if references is None:
+        return None
+    if isinstance(references, str | PathLike | Image.Image | np.ndarray | Reference):
+        return _one_reference(references, 1)
+    if not isinstance(references, Iterable) or isinstance(references, Mapping | bytes):
+        raise TypeError(
+            f"a reference is a path, a PIL image or a NumPy array, or several, not a {type(references).__name__}"
+        )
+    return [_one_reference(reference, number) for number, reference in enumerate(references, 1)]
+
+
+def _one_reference(reference: PhotoLike | Reference, number: int) -> np.ndarray | Reference:
+    if isinstance(reference, Reference):
+        return reference
+    if isinstance(reference, np.ndarray):
+        return native(reference)
+    name = str(reference) if isinstance(reference, str | PathLike) else f"reference {number}"
+    photo = as_photo(reference)
+    return Reference(name=name, rgb=as_rgb(photo.pixels), damage=_damage(photo))
 
 
 def unreadable_notes(paths: Sequence[Path]) -> list[str]:

@@ -23,12 +23,14 @@ from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin,
 from toolbox.inference.hint_files import as_hints
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.palette import palette_layer
-from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_reference, drop_single_channel, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, drop_single_channel, photo_array
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor
+from toolbox.inference.reference_files import as_reference
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.inference.variants import vary
 from toolbox.masks.detectors import LoadedDetector
+from toolbox.masks.sources import transparent_pixels
 from toolbox.utils.arguments import is_between
 from toolbox.utils.limits import MAX_SATURATION
 
@@ -128,6 +130,7 @@ class Restorer:
             image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
                 is not changed.
             mask: (H, W) or (H, W, 1) bool, True where it is lost. None: `default_mask`, and what `repair` finds.
+                Transparent parts of a path or a PIL image are lost too.
             reference: a second photograph of the same scene, as `image`, of any size; or several. Colours and lost
                 pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16, a path or a PIL image: strokes of colour, transparent elsewhere. A
@@ -192,10 +195,15 @@ class Restorer:
         palette: PhotoLike | None = None,
     ) -> tuple[PhotoView, Guide | None]:
         """Return what `restore_prepared` takes: the photograph with its mask, and what guides it; see `restore`."""
-        image, mask = photo_array(image), None if mask is None else drop_single_channel(np.asarray(mask))
+        photo = as_photo(image)
+        image, transparent = photo.pixels, transparent_pixels(photo)
         reference = as_reference(reference)
         hints = None if hints is None else as_hints(hints, image.shape[:2])
-        view = make_view(*(find_holes(image, self.detector, self.repair) if mask is None else (image, mask)))
+        if mask is None:
+            view = make_view(*find_holes(image, transparent, self.detector, self.repair))
+        else:
+            view = make_view(image, drop_single_channel(np.asarray(mask)))
+            view = make_view(image, view.mask | transparent) if transparent.any() else view
         if reference is None and hints is None and palette is None:
             return view, None
         check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
