@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from commands import invoke, invoke_error
@@ -135,3 +136,32 @@ def test_a_path_in_a_command_to_type_is_quoted_where_it_must_be(tmp_path, photos
     commands.append(invoke_error("score", "--check", folder, folder).partition("submission.zip ")[2])
     for command in commands:
         assert str(folder) in " ".join(shlex.split(command)), command
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["back\\slash.png"], "can't be in a submission by this name; rename it."),
+        (["a:b.png"], "can't be in a submission by this name; rename it."),
+        (["line\nbreak.png"], "can't be in a submission by this name; rename it."),
+        (["a.png", "a.jpg"], "Two photographs would both be a.png in the submission"),
+        (["a.png", "A.png"], "Two photographs would both be "),
+    ],
+    ids=repr,
+)
+def test_names_that_a_submission_can_not_have_are_refused_before_the_work(names, message, competition, monkeypatch):
+    def work(*arguments, **options):
+        raise AssertionError("the work was done first")
+
+    monkeypatch.setattr("toolbox.training.run.train", work)
+    monkeypatch.setattr("toolbox.inference.batch.restore_batch", work, raising=False)
+    tests = competition / "test_input"
+    for path in [*tests.iterdir(), competition / "test.csv"]:
+        path.unlink(missing_ok=True)
+    for name in names:
+        Image.new("L", (64, 64), 90).save(tests / name)
+    words = ["run", "--data", competition, "--size", 32, "--device", "cpu", "--out", "run"]
+    for more in ([], ["--dry-run"]):
+        assert message in invoke(*words, *more, code=1).stderr
+    assert message in invoke_error("restore", tests, "-o", "out", "--zip", "s.zip", code=1)
+    assert not Path("run").exists() and not Path("out").exists()

@@ -99,15 +99,18 @@ def write_submission(results: Mapping[Path, Path], archive: Path) -> None:
 
 
 def submission_names(photos: Sequence[Path]) -> list[str]:
-    """Return the name of each photograph's result in a submission; raise DataError if two are the same.
+    """Return the name of each photograph's result in a submission.
 
-    A name that is not UTF-8, or has control characters, is refused too: in a zip it would become another one.
+    Raises:
+        DataError: two are the same, or differ only in case; or one would become another name in a zip: it is not
+            UTF-8, or has control characters, a backslash or a colon.
     """
     names = [f"{photo.stem}.png" for photo in photos]
     for photo in photos:
-        if files.printable(photo.stem) != photo.stem:
+        if files.printable(photo.stem) != photo.stem or not files.is_flat_name(photo.stem):
             raise DataError(f"{files.printable(photo)} can't be in a submission by this name; rename it.")
-    duplicate = next((name for name, count in Counter(names).items() if count > 1), None)
+    counts = Counter(name.casefold() for name in names)
+    duplicate = next((name for name in names if counts[name.casefold()] > 1), None)
     if duplicate is not None:
         raise DataError(f"Two photographs would both be {duplicate} in the submission; rename one of them.")
     return names

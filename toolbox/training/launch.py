@@ -19,6 +19,7 @@ from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import DataError, TrainingError, UsageError
+from toolbox.evaluation.submission import submission_names
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.models.initial import find_initial
@@ -270,6 +271,8 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
             source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached
         )
     require_labels(plan, [*data_split.train, *data_split.validation])
+    if plan.step.restores:  # the run ends with a submission
+        submission_names([Path(item.name) for item in source.tests])
     processes = collectives.world_size()
     device = f"{accelerator.device.type} in {processes} processes" if processes > 1 else str(accelerator.device)
     folder = request.resume or Path(

@@ -202,6 +202,11 @@ def sha256(path: str | Path) -> str:
         raise DataError(f"{printable(path)} can't be read: {error.strerror or error}") from error
 
 
+def is_flat_name(name: str) -> bool:
+    """Return whether a name can be that of a file in a zip without folders, on every system."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\:\0]", name)
+
+
 def write_flat_zip(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) -> None:
     """Write a zip without folders. The same names and contents give the same bytes.
 
@@ -215,7 +220,7 @@ def write_flat_zip(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) 
     """
     names = [name for name, _ in files]
     for name in names:
-        if name in ("", ".", "..") or re.search(r"[/\\:\0]", name):
+        if not is_flat_name(name):
             raise OutputError(
                 f"{printable(path)}: '{printable(name)}' can't be a name in a flat zip; use a file name without folders"
             )
