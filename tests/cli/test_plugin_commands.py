@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from pathlib import Path
@@ -84,6 +85,30 @@ def test_a_command_is_loaded_only_when_it_runs(plugins):
     assert "first" in text and "The command second" in text and loaded == []
     invoke("one", "second", "--help")
     assert loaded == ["second"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(("error", "text"), [(FrozenError(3), "FrozenError: 3"), (MuteError(), "MuteError")])
+def test_an_error_in_load_that_python_cannot_pass_on_is_named_too(plugins, error, text):
+    def load():
+        raise error
+
+    plugins(one=[toolbox.CommandSpec(name="broken", summary="Breaks", load=load)])
+    assert f"'broken' of the plugin 'one' can't be loaded: {text} (" in invoke_error("one", "broken", code=1)
+
+
+def test_an_error_without_a_text_is_named_by_its_type(plugins):
+    plugins(one=[make_command(error=MuteError())])
+    assert "Command 'greet' of the plugin 'one' failed: MuteError (" in invoke_error("one", "greet", "--fail", code=1)
 
 
 def test_a_failure_names_the_command_and_the_plugin(plugins):

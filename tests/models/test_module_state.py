@@ -179,6 +179,27 @@ def test_the_kit_finds_weights_outside_of_a_module_of_every_kind(spec_class, bui
     assert own.status == "failed" and "outside of a torch.nn.Module" in own.detail
 
 
+class LateNet(nn.Module):
+    """A network that creates a layer in its first call, as a loss and as a generator."""
+
+    def __init__(self, params):
+        super().__init__()
+        self.layer, self.late = nn.Conv2d(3, 3, 1), None
+
+    def forward(self, image, *others):
+        if self.late is None:
+            self.late = nn.Conv2d(3, 3, 1)
+        result = self.late(self.layer(image)).sigmoid()
+        return (result - others[0]).square().mean() if len(others) == 2 else result
+
+
+@pytest.mark.parametrize("spec_class", [GeneratorSpec, LossSpec])
+def test_the_kit_finds_weights_that_are_created_in_a_call(spec_class):
+    checks = check_component(spec_class(name="rigged", summary="x", build=LateNet))
+    (own,) = [check for check in checks if check.name == "own weights"]
+    assert own.status == "failed" and "creates late.weight in its first call; create it in build" in own.detail
+
+
 def test_weights_outside_of_a_module_are_named_in_the_discriminators_part():
     watch, maps = WatchedComponent(entry=entry_of(role="adversarial")), [torch.rand(2, 1, 4, 4, requires_grad=True)]
     game = OutsideGame(None)

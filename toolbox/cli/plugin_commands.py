@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from toolbox.cli.common import load_catalog
-from toolbox.errors import PluginError, ToolboxError, did_you_mean, named
+from toolbox.errors import PluginError, ToolboxError, call_plugin, did_you_mean, named
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.command_spec import CORE_COMMANDS, CommandSpec
@@ -41,7 +41,7 @@ class PluginCommands(click.Group):
         """Run a command; PluginError for an error that is not meant for the user."""
         try:
             with program_stdout():
-                return super().invoke(context)
+                return call_plugin(super().invoke, context)
         except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
             raise
         except Exception as error:  # a plugin may raise anything
@@ -52,7 +52,7 @@ def load_command(entry: Entry) -> click.Command:
     """Load the command of an entry; PluginError if it can't be loaded."""
     assert isinstance(entry.spec, CommandSpec)
     try:
-        command = entry.spec.load()
+        command = call_plugin(entry.spec.load)
     except (ToolboxError, KeyboardInterrupt):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too

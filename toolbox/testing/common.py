@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,11 @@ from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.autograd_graph import outside_weights
+from toolbox.models.module_state import state_change, state_shapes
 from toolbox.testing.checks import Note, global_random_state, require
 from toolbox.testing.subject import Subject, join_names
+
+R = TypeVar("R")
 
 
 def check_description(subject: Subject) -> str:
@@ -112,6 +115,15 @@ def _state(module: nn.Module) -> list[Tensor]:
 def require_own_weights(function: object, values: Iterable[Tensor], inputs: Sequence[Tensor]) -> None:
     """Fail if values have weights in their graph that neither their inputs nor the component's module have."""
     require_none_outside([weight for value in values for weight in outside_weights(function, value, inputs)])
+
+
+def first_call(component: object, call: Callable[[], R]) -> R:
+    """Return the result of the first call of a component; fail if it adds, removes or reshapes saved state."""
+    before = state_shapes(component)
+    result = call()
+    change = state_change(before, state_shapes(component))
+    require(not change, f"it {change}")
+    return result
 
 
 def require_none_outside(weights: Sequence[Tensor]) -> None:

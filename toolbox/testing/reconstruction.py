@@ -13,7 +13,7 @@ from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
-from toolbox.testing.common import require_deterministic, require_own_weights
+from toolbox.testing.common import first_call, require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject, join_names
 
@@ -214,9 +214,10 @@ def check_deterministic_value(case: LossCase) -> str:
 
 def check_own_weights(case: LossCase) -> str:
     """Report whether the loss has weights of its own that are trained; all of them must be in a module."""
-    loss: Any = case.subject.component
+    loss: Any = case.subject.build()
     restored, truth, mask = case.inputs()
-    require_own_weights(loss, [loss(restored, truth, mask)], [restored])
+    value = first_call(loss, lambda: loss(restored, truth, mask))
+    require_own_weights(loss, [value], [restored])
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]
     if trainable:
