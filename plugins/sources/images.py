@@ -11,8 +11,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """Return the images in a folder, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    """Return the images in a folder, sorted by name; hidden files are left out, as a run leaves them out."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
 
 
 def make_source(images: Mapping[str, ImageRef], archive: str) -> Source:
@@ -38,6 +38,7 @@ def make_source(images: Mapping[str, ImageRef], archive: str) -> Source:
         entry = parts[key]
         if "test" in entry:
             tests.append(Item(name=f"{key}.png", input=entry["test"]))
+        if entry.keys() == {"test"}:
             continue
         if "truth" not in entry:
             raise ValueError(f"{archive}: {key} has no truth; add {key}.truth.png")

@@ -41,9 +41,17 @@ def pack(data: Path, target: Path, megabytes: int) -> None:
 
 
 def members(source: Source) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the bytes of each image, as `images.make_source` reads them."""
+    """Yield the name and the bytes of each image, as `images.make_source` reads them.
+
+    Raises:
+        click.UsageError: two photographs would have the same name.
+    """
+    names: dict[str, str] = {}
     for item in (*source.items, *source.tests):
         key = Path(item.name).stem.replace(".", "_")
+        kind = "a photograph to restore" if item.truth is None else "a photograph"
+        if names.setdefault(f"{kind} {key}", item.name) != item.name:
+            raise click.UsageError(f"{names[f'{kind} {key}']} and {item.name} would both be {key}; rename one of them.")
         parts = {"input": item.input, "truth": item.truth} if item.truth is not None else {"test": item.input}
         for part, image in parts.items():
             if image is not None:

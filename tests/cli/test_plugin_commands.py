@@ -239,3 +239,25 @@ def test_a_missing_package_is_named_with_its_remedy(two_photos, tmp_path, monkey
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     error = invoke_error("data", "pack", two_photos, tmp_path / "out.lmdb", code=1)
     assert 'pip install "toolbox-restore[lmdb]"' in error
+
+
+def test_photographs_to_restore_may_have_the_names_of_pairs(competition, tmp_path):
+    for index, path in enumerate(sorted((competition / "test_input").iterdir())):
+        path.rename(path.with_name(f"TRAIN_{index:03d}.png"))
+    (competition / "test.csv").unlink()
+    invoke("data", "pack", competition, tmp_path / "tars")
+    words = ["run", "--set", "source.name=webdataset", "--data", tmp_path / "tars", "--dry-run", "--device", "cpu"]
+    assert "pairs: 4 train, 2 validate, 2 test" in invoke(*words, "--size", 32).output  # 6 pairs
+
+
+def test_names_that_would_be_the_same_in_an_archive_are_refused(two_photos, tmp_path):
+    for name in ("a.b.png", "a_b.png"):
+        Image.effect_noise((40, 30), 60).convert("RGB").save(two_photos / name)
+    error = invoke("data", "pack", two_photos, tmp_path / "tars", code=2).stderr
+    assert "a.b.png and a_b.png would both be a_b; rename one of them." in error
+    assert not (tmp_path / "tars").exists()
+
+
+def test_hidden_files_are_not_damaged(two_photos, tmp_path):
+    (two_photos / "._a.png").write_bytes(b"what macOS stores beside a file")
+    assert "Wrote 2 pairs" in invoke("data", "damage", two_photos, "-o", tmp_path / "data").stdout
