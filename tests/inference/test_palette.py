@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scenes import scene, tint_restorer
 from torch import nn
 
@@ -13,6 +14,7 @@ from toolbox.color import integer_luma
 from toolbox.guidance.provenance import Origin, source_type
 from toolbox.imaging import io
 from toolbox.inference.palette import make_palette
+from toolbox.inference.reference_files import read_palette
 from toolbox.inference.remembering import RememberingNetwork
 from toolbox.inference.restorer import Restorer
 
@@ -90,6 +92,20 @@ def test_toolbox_restore_takes_a_palette_as_a_file(tmp_path):
     assert differences(restored, slice(0, SIDE)) > 80
     with pytest.raises(ValueError, match="A palette needs keep"):
         toolbox.restore(flat(RED_MIDDLE), "none", weights=bands_restorer(), palette=flat(RED_MIDDLE))
+
+
+def test_hidden_pixels_of_a_palette_give_no_colours(tmp_path):
+    palette = flat(RED_MIDDLE)
+    hidden = np.zeros((SIDE, SIDE), bool)
+    hidden[:, SIDE // 2 :] = True
+    palette[hidden] = palette[hidden][:, ::-1]  # blue
+    alpha = np.where(hidden, 0, 255).astype(np.uint8)
+    io.write_png(tmp_path / "palette.png", palette, alpha=alpha)
+    expected = bands_restorer()(integer_luma(flat(MIDDLE)), NO_MASK, palette=flat(RED_MIDDLE))
+    for given in (tmp_path / "palette.png", Image.open(tmp_path / "palette.png")):
+        restored = bands_restorer()(integer_luma(flat(MIDDLE)), NO_MASK, palette=given)
+        assert np.abs(restored.astype(int) - expected).max() <= 2
+    assert np.array_equal(read_palette(tmp_path / "palette.png")[~hidden], palette[~hidden])
 
 
 def test_strokes_come_before_a_palette():

@@ -24,10 +24,10 @@ from toolbox.inference.hint_files import as_hints
 from toolbox.inference.loading import load_restorer
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo import choose_keep, restore_pixels
-from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo
 from toolbox.inference.photo_mask import add_damage, add_detected
 from toolbox.inference.print_correction import correct_photo, find_corners
-from toolbox.inference.reference_files import as_reference
+from toolbox.inference.reference_files import as_reference, palette_pixels
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import (
@@ -185,7 +185,7 @@ def restore(
         pixels = as_rgb(decoded.pixels)
     else:
         restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
-        colors = None if palette is None else photo_array(palette)
+        colors = None if palette is None else palette_pixels(as_photo(palette))
         tone_kept = toning if keeps_tone else None
         pixels = restore_pixels(decoded, lost, chosen, restorer, tone_kept, reference, hints, colors).pixels
     return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels

@@ -20,6 +20,7 @@ from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, 
 from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.masks.sources import transparent_pixels
+from toolbox.smooth_fill import fill_array
 from toolbox.utils import files
 
 
@@ -111,10 +112,19 @@ def unreadable_notes(paths: Sequence[Path]) -> list[str]:
 
 def read_palette(path: Path, *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
     """Return a photograph whose colours are used, (H, W, 3) uint8; raise DataError if it can't be read or is gray."""
-    palette = io.read_rgb(path, max_pixels=max_pixels)
+    palette = palette_pixels(io.read(path, max_pixels=max_pixels))
     if measure_toning(palette).kind == "gray":
         raise DataError(f"--palette {files.printable(path)} is gray; choose a photo in colour")
     return palette
+
+
+def palette_pixels(photo: Photo) -> np.ndarray:
+    """Return the pixels of a palette, (H, W, 3) uint8. Its transparent parts get the colours around them."""
+    rgb, hidden = io.to_rgb8(photo), transparent_pixels(photo)
+    if not hidden.any():
+        return rgb
+    filled = fill_array(rgb.astype(np.float32), ~hidden)
+    return np.where(hidden[..., None], filled.round().astype(np.uint8), rgb)
 
 
 def _damage(photo: Photo) -> np.ndarray:

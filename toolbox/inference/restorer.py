@@ -23,10 +23,10 @@ from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin,
 from toolbox.inference.hint_files import as_hints
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.palette import palette_layer
-from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, drop_single_channel, photo_array
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, drop_single_channel
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor
-from toolbox.inference.reference_files import as_reference
+from toolbox.inference.reference_files import as_reference, palette_pixels
 from toolbox.inference.tiling import TiledNetwork, probe_receptive_radius
 from toolbox.inference.variants import vary
 from toolbox.masks.detectors import LoadedDetector
@@ -208,7 +208,7 @@ class Restorer:
             return view, None
         check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
         luma = view.image if view.image.ndim == 2 else integer_luma(view.image)
-        layer = None if palette is None else palette_layer(photo_array(palette), self.color_predictor)
+        layer = None if palette is None else palette_layer(palette_pixels(as_photo(palette)), self.color_predictor)
         return view, make_guide(luma, view.mask, reference, hints, layer)
 
     def restore_prepared(self, view: PhotoView, guide: Guide | None) -> Restoration:
