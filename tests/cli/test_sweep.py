@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -40,6 +42,13 @@ def test_all_combinations_are_trained_compared_and_not_trained_again(photos, tmp
     assert "after" in json.loads((runs[1] / "summary.json").read_text())["pixel_loss"]
     text = sweep(*options, "--set", "training.batch=2", code=2)
     assert "001-lr=1e-4-seed=0 was trained with another recipe" in text and "--out" in text
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_sweep_that_is_stopped_has_the_exit_code_of_the_signal(number, code, tmp_path, monkeypatch):
+    result = SimpleNamespace(finished=False, signal=number)
+    monkeypatch.setattr("toolbox.api.train", lambda *arguments, **options: SimpleNamespace(result=result))
+    assert "The same command continues" in sweep("--out", tmp_path / "s", code=code)
 
 
 def test_a_dry_run_lists_the_runs(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,9 +66,10 @@ def command(
         return
     for number, (folder, changed) in enumerate(planned, 1):
         click.echo(f"\nRun {number} of {len(planned)}: {folder}")
-        if not _train(changed, out / folder, data, device):
+        code = _train(changed, out / folder, data, device)
+        if code:
             click.echo("Stopped. The same command continues.")
-            context.exit(130)
+            context.exit(code)
     _compare([out / folder for folder, _ in planned], out / COMPARISON)
 
 
@@ -149,8 +151,8 @@ def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None
         )
 
 
-def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) -> bool:
-    """Train one run, or what is left of it; return whether it is finished."""
+def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) -> int:
+    """Train one run, or what is left of it; return 0, or 128 plus the signal that stopped it before its end."""
     from toolbox.api import Run, train
     from toolbox.reports.run_files import is_run
 
@@ -160,9 +162,10 @@ def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) 
         summary = Run.open(folder).summary
         if summary is not None and summary.loss_after is not None:
             click.echo("It is finished.")
-            return True
+            return 0
         run = train(resume=folder, data=data, device=device)
-    return run.result is not None and run.result.finished
+    assert run.result is not None
+    return 0 if run.result.finished else 128 + (run.result.signal or signal.SIGINT)
 
 
 def _compare(folders: Sequence[Path], page: Path) -> None:
