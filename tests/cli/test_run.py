@@ -185,6 +185,12 @@ def test_a_disk_without_room_for_checkpoints_is_reported_before_the_first_step(t
     assert not (tmp_path / "out" / "metrics.jsonl").exists()
 
 
+def test_a_dry_run_prints_json(photos):
+    printed = json.loads(run("--data", photos, "--dry-run", "--json", "--out", "out").stdout)
+    assert printed["folder"] == "out" and printed["recipe"] == "default" and printed["device"] == "cpu"
+    assert printed["photos"] == {"train": 4, "validation": 2, "test": 0, "leaks": 0}
+
+
 def test_a_dry_run_writes_nothing(tmp_path, photos):
     result = run("--data", photos, "--out", tmp_path / "out", "--dry-run")
     assert "Dry run: nothing was written." in result.output

@@ -103,6 +103,9 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     if dry_run:
         size_check.check_size(prepared.plan)
         console.print_line("Dry run: nothing was written.")
+        if as_json and is_main_process():
+            outline = {"recipe": prepared.plan.name, "folder": str(prepared.folder), "device": prepared.device}
+            print_json(outline | {"photos": prepared.photo_counts})
         return 0
     result = prepared.start(console)
     if not result.finished:

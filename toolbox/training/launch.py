@@ -110,6 +110,12 @@ class PreparedRun:
             f"{settings.training.precision} on {self.device}, seed {settings.seed}. Run folder: {self.folder}",
         ]
 
+    @property
+    def photo_counts(self) -> dict[str, int]:
+        """The numbers of photographs, as run.json has them."""
+        parts = {"train": self.split.train, "validation": self.split.validation, "test": self.source.tests}
+        return {name: len(photos) for name, photos in parts.items()} | {"leaks": self.split.leaks}
+
     def start(self, console: Console) -> RunResult:
         """Train, and return the result; SIGINT or SIGTERM stops after a step. See `toolbox.training.run.train`.
 
@@ -144,12 +150,7 @@ class PreparedRun:
 
     def _write_start(self) -> None:
         arguments = (self.folder, self.plan, self.data, self.device)
-        photos = {
-            "train": len(self.split.train),
-            "validation": len(self.split.validation),
-            "test": len(self.source.tests),
-            "leaks": self.split.leaks,
-        }
+        photos = self.photo_counts
         if self.request.resume is None:
             assert self.request.recipe is not None
             run_dir.start_run_dir(*arguments, recipe=self.request.recipe, photos=photos)
