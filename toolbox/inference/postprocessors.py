@@ -54,8 +54,11 @@ def find_postprocessors(names: str | Sequence[str], catalog: Catalog) -> tuple[L
 
     Raises:
         UsageError: a name is not known; the message has the choices.
+        TypeError: it is neither a name nor a list of names.
     """
     names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list | tuple):
+        raise TypeError(f"post is a name or a list of names, not a {type(names).__name__}")
     if tuple(names) == (NO_POSTPROCESSORS,):
         return ()
     if NO_POSTPROCESSORS in names:

@@ -84,9 +84,12 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
         network: "generator" or "discriminator".
 
     Raises:
+        TypeError: `weights` is neither a name nor a path.
         UsageError: there is no such name, file or folder.
         WeightsError: published weights or the checkpoint are damaged.
     """
+    if not isinstance(weights, str | os.PathLike):
+        raise TypeError(f"weights are a name or a path, not a {type(weights).__name__}")
     weights = weights if isinstance(weights, str) else Path(weights)
     text = str(weights)
     if text.startswith("weights:") or not text:  # an empty path would be the working folder
