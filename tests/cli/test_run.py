@@ -197,6 +197,12 @@ def test_a_dry_run_writes_nothing(tmp_path, photos):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_refuses_initial_weights_that_do_not_fit(tmp_path, photos):
+    options = ["--data", photos, "--out", tmp_path / "out", "--set", "generator.init=luma", "--dry-run"]
+    result = run("--size", 32, *options, code=2)
+    assert "generator.init: Nothing of luma fits the generator" in result.stderr and not (tmp_path / "out").exists()
+
+
 def test_stdout_is_json_only(tmp_path, photos):
     options = ["--data", str(photos), "--size", "32", "--steps", "1", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(main, ["run", *TINY, *options, "--json"])

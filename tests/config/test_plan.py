@@ -137,6 +137,12 @@ def test_a_discriminator_that_nothing_uses_is_a_warning(catalog):
     assert plan.warnings == ("discriminator: no adversarial loss uses it, so it does not train",)
 
 
+def test_losses_without_weight_are_a_warning(catalog):
+    zeros = [f"losses.{label}.weight=0" for label in ("lsgan", "mse", "ssim")]
+    assert bound(catalog, *zeros[:2]).warnings == ()
+    assert bound(catalog, *zeros).warnings == ("losses: all weights are 0, so no loss trains the generator",)
+
+
 @pytest.mark.parametrize("sample", [False, True])
 def test_the_bound_recipe_binds_to_itself(catalog, sample):
     plan = bound(catalog, "generator.width=8", name="published", sample=sample)

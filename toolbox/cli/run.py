@@ -94,6 +94,7 @@ def _request(catalog: Catalog, name: str, resume: Path | None, changes: Sequence
 
 def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     """Run, and return the exit code: 0, or 128 plus the signal that stopped the run before its end."""
+    from toolbox.models.initial import check_initial
     from toolbox.training import launch, size_check
     from toolbox.utils import files
     from toolbox.utils.console import Console
@@ -102,6 +103,9 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     prepared = launch.prepare_run(request, console, create=not dry_run)
     if dry_run:
         size_check.check_size(prepared.plan)
+        if prepared.initial:
+            for line in check_initial(prepared.plan, request.catalog):
+                console.print_line(line)
         console.print_line("Dry run: nothing was written.")
         if as_json and is_main_process():
             outline = {"recipe": prepared.plan.name, "folder": str(prepared.folder), "device": prepared.device}

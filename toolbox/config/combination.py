@@ -26,9 +26,12 @@ def check_combination(components: Components, choose_by: str) -> tuple[list[Faul
     else:
         faults = list(_faults_without_restoring(components, step))
     faults += [*_label_faults(components, step), *_choose_by_faults(components, step, choose_by)]
-    has_adversarial = any(_is_adversarial(loss) for loss in components["loss"])
-    unused = "discriminator: no adversarial loss uses it, so it does not train"
-    return faults, [unused] if components["discriminator"] and not has_adversarial else []
+    warnings = []
+    if components["discriminator"] and not any(_is_adversarial(loss) for loss in components["loss"]):
+        warnings.append("discriminator: no adversarial loss uses it, so it does not train")
+    if components["loss"] and all(cast(LossOptions, loss.options).weight == 0 for loss in components["loss"]):
+        warnings.append("losses: all weights are 0, so no loss trains the generator")
+    return faults, warnings
 
 
 def _is_adversarial(loss: BoundComponent) -> bool:
