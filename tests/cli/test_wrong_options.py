@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commands import invoke, invoke_error
 from PIL import Image
+from tiny_weights import write_tiny_run
 
 
 @pytest.fixture
@@ -165,3 +166,15 @@ def test_names_that_a_submission_can_not_have_are_refused_before_the_work(names,
         assert message in invoke(*words, *more, code=1).stderr
     assert message in invoke_error("restore", tests, "-o", "out", "--zip", "s.zip", code=1)
     assert not Path("run").exists() and not Path("out").exists()
+
+
+def test_variants_of_weights_that_make_none_are_refused_before_the_photographs(photo, tmp_path):
+    tiny = write_tiny_run(tmp_path / "tiny")
+    error = invoke_error("restore", photo, "-o", "out", "--weights", tiny, "--variants", 2)
+    assert "--variants needs weights that predict classes of colours" in error and not Path("out").exists()
+
+
+def test_the_published_weights_of_the_detector_need_no_option(photo):
+    error = invoke_error("mask", photo, "-o", "out", "--damage", "--damage-weights", "print-damage", code=1)
+    assert "loads them by itself. Leave them out" in error
+    assert invoke("mask", photo, "-o", "out", "--damage").exit_code == 0

@@ -29,7 +29,7 @@ def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None
         require_suffix(html, ".html", ".htm")
     runs = read_runs(folders)
     if len(runs) < 2:
-        raise UsageError("A comparison needs at least two run folders.")
+        raise UsageError("A comparison needs at least two different run folders.")
     if html is not None:
         files.write_text(html, comparison_report(runs))
     if as_json:

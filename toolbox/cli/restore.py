@@ -15,7 +15,7 @@ from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
-from toolbox.cli.restore_options import Arguments, mask_path, restore_options, result_flags
+from toolbox.cli.restore_options import Arguments, check_weights, mask_path, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
@@ -287,7 +287,7 @@ def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
     from toolbox.inference.fillers import default_fill
     from toolbox.inference.loading import load_restorer
 
-    return load_restorer(
+    restorer = load_restorer(
         arguments.weights,
         device=arguments.device,
         tile=arguments.tile,
@@ -296,3 +296,4 @@ def _load_restorer(arguments: Arguments, catalog: Catalog) -> Restorer:
         post=arguments.post or None,
         catalog=catalog,
     )
+    return check_weights(arguments, restorer)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import RestoreOptions
     from toolbox.inference.photo_search import LeftOut
+    from toolbox.inference.restorer import Restorer
     from toolbox.masks.sources import MaskOptions
 
 
@@ -161,3 +162,12 @@ def _check_mask_path(arguments: Arguments, count: int) -> None:
         name = files.printable(path)
         raise UsageError(f"--mask {name} is one mask for {count} photos; use a folder with one mask for each.")
     output_paths.require_separate_folder(arguments.out, path if is_folder else path.parent, "the masks'")
+
+
+def check_weights(arguments: Arguments, restorer: Restorer) -> Restorer:
+    """Return the restorer; raise UsageError for --variants with weights that can't make them."""
+    if arguments.variants and not restorer.predicts_classes:
+        raise UsageError(
+            "--variants needs weights that predict classes of colours, as luma does; leave it out, or choose others."
+        )
+    return restorer

@@ -42,7 +42,8 @@ class StoredWeights:
         if self.published_name and not weight_file.has_header(self.path):
             raise WeightsError(
                 f"The published weights '{self.published_name}' have no recipe: a detector, a filler or a "
-                "post-processor loads them. Choose weights that have a recipe in the list of `toolbox weights`."
+                "post-processor loads them by itself. Leave them out, or choose weights that have a recipe in the list "
+                "of `toolbox weights`."
             )
         if self.recipe_path is None:
             return weight_file.read_header(self.path)
