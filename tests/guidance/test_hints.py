@@ -73,7 +73,7 @@ def test_a_hint_of_one_pixel_and_a_photograph_of_one_row():
 @pytest.mark.parametrize(
     ("hints", "message"),
     [
-        (np.zeros((4, 5, 4), np.uint8), "transparent"),
+        (np.zeros((4, 5, 4), np.uint8), "half opaque"),
         (np.zeros((4, 5, 3), np.uint8), "RGBA"),
         (np.zeros((5, 4, 4), np.uint8), "size"),
         (np.ones((4, 5, 4), np.float32), "RGBA"),
