@@ -14,7 +14,7 @@ from standins import gray
 
 from toolbox.errors import DataError
 from toolbox.imaging import io
-from toolbox.inference.photo_arrays import photo_array
+from toolbox.inference.photo_arrays import as_mask, photo_array
 
 
 def test_paths_pil_images_and_one_channel_are_taken(tmp_path):
@@ -89,6 +89,15 @@ def test_a_path_that_cant_be_read_is_one_line(tmp_path):
 def test_what_is_no_photograph_is_one_line(value):
     with pytest.raises(TypeError, match="a photo is a path, a PIL image or a NumPy array, not a "):
         photo_array(value)
+
+
+def test_a_masked_array_is_refused_because_its_mask_would_be_lost():
+    masked = np.ma.masked_equal(np.zeros((4, 5), np.uint8), 0)
+    for word, read in (("photo", photo_array), ("mask", lambda array: as_mask(array, (4, 5)))):
+        with pytest.raises(
+            TypeError, match=f"a {word} is no masked array; pass its `data`, and what is lost as the mask"
+        ):
+            read(masked)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "bool"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -92,7 +94,9 @@ def test_known_pixels_stay_for_any_input(unet, size, keep, channels, dtype, shor
     image = photo(*size, channels=channels, dtype=dtype, seed=seed)
     mask = np.random.default_rng(seed).random(size) < lost
     before = image.copy(), mask.copy()
-    restored = restorer_of(unet, keep, size=short, tile=tile)(image, mask)
+    lines: list[str] = []
+    restored = replace(restorer_of(unet, keep, size=short, tile=tile), warn=lines.append)(image, mask)
+    assert bool(lines) == bool(mask.all())
     assert np.array_equal(image, before[0]) and np.array_equal(mask, before[1])
     assert restored.shape == (*size, 3) and restored.dtype == dtype
     rgb = image if channels else np.repeat(image[..., None], 3, axis=2)
@@ -263,7 +267,8 @@ def test_a_hole_is_filled_at_the_scale_of_the_recipe(size, fill, largest):
 
 def test_if_everything_is_lost_the_result_is_the_generators():
     for keep in ("luma", "rgb", "none"):
-        restored = restorer_of(Gray(0.25), keep)(photo(60, 70), np.ones((60, 70), bool))
+        with pytest.warns(UserWarning, match="all of the photograph counts as lost, so there is nothing"):
+            restored = restorer_of(Gray(0.25), keep)(photo(60, 70), np.ones((60, 70), bool))
         assert set(np.unique(restored)) == {64}
 
 

@@ -46,6 +46,7 @@ def as_photo(photo: PhotoLike) -> Photo:
         TypeError: it is something else.
     """
     if isinstance(photo, np.ndarray):
+        _require_no_masked_array(photo, "photo")
         pixels = drop_single_channel(native(photo))
         is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
         if not is_picture or pixels.dtype not in (np.uint8, np.uint16):
@@ -98,6 +99,11 @@ def _with_levels(values: np.ndarray) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8 if values.max() < 256 and values.dtype != np.uint16 else np.uint16))
 
 
+def _require_no_masked_array(array: np.ndarray, word: str) -> None:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"a {word} is no masked array; pass its `data`, and what is lost as the mask")
+
+
 def _path(value: object, word: str) -> str:
     if not isinstance(value, str | PathLike):
         raise TypeError(f"a {word} is a path, a PIL image or a NumPy array, not a {type(value).__name__}")
@@ -115,6 +121,7 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...], meaning: MaskMeaning = "auto
         TypeError: it is something else.
     """
     if isinstance(mask, np.ndarray):
+        _require_no_masked_array(mask, "mask")
         lost = drop_single_channel(mask)
         if lost.ndim != 2 or lost.dtype not in (np.bool_, np.uint8):
             raise ValueError(f"a mask is (H, W) or (H, W, 1), bool or uint8, not {mask.shape} {mask.dtype}")

@@ -204,6 +204,8 @@ class Restorer:
         else:
             view = make_view(image, drop_single_channel(np.asarray(mask)))
             view = make_view(image, view.mask | transparent) if transparent.any() else view
+        if view.mask.all():
+            self.warn("all of the photograph counts as lost, so there is nothing to restore it from")
         if reference is None and hints is None and palette is None:
             return view, None
         check_keep(self.keep, reference=reference is not None, hints=hints is not None, palette=palette is not None)
