@@ -140,7 +140,7 @@ class Training:
         self.settings, self.out, self.encoder = settings, out, encoder
         self.device = torch.device(settings.device)
         torch.manual_seed(settings.seed)
-        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"
         torch.set_float32_matmul_precision("high")
         self.store = PhotoStore(packs["train"].photos, settings.side, self.device, settings.seed)
         self.development = Development(packs["development"], settings.size)
