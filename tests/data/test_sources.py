@@ -147,7 +147,7 @@ class Photo:
         return b"x"
 
     def identity(self):
-        return "a"
+        return f"a {id(self)}"
 
 
 def source_of(fault):
@@ -157,6 +157,26 @@ def source_of(fault):
     entry = catalog.Entry(kind="source", spec=spec, plugin="test", distribution="", version="")
     loaded.components["source"]["broken"] = entry
     return open_source(plan_of(loaded, "broken"), None)
+
+
+def test_photographs_may_come_from_a_generator_and_have_different_identities(installed):
+    class Same(Photo):
+        def identity(self):
+            return "the same"
+
+    def opened(items):
+        spec = broken(lambda params, location: toolbox.Source(kind="x", items=items))
+        loaded = catalog.load(third_party=False)
+        entry = catalog.Entry(kind="source", spec=spec, plugin="test", distribution="", version="")
+        loaded.components["source"]["broken"] = entry
+        return open_source(plan_of(loaded, "broken"), None)
+
+    names = ("a.png", "b.png")
+    assert len(opened(toolbox.Item(name=name, truth=Photo()) for name in names).items) == 2
+    with pytest.raises(DataError, match=r"a.png and b.png have the same identity\(\); return a text"):
+        opened([toolbox.Item(name=name, truth=Same()) for name in names])
+    with pytest.raises(PluginError, match="whose photographs are a int, not a tuple"):
+        opened(3)
 
 
 def test_an_image_whose_name_raises_names_the_source():

@@ -173,6 +173,15 @@ def test_the_resolution_is_kept(source, target):
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.5)
 
 
+def test_a_tiff_keeps_the_names_of_the_document_and_the_page():
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[269], tags[285], tags[316] = "album 3", "page 7", "scanner"
+    photo = decode(saved(smooth(), "TIFF", tiffinfo=tags), "a")
+    data, _ = encode(io.to_rgb8(photo), "TIFF", photo.exif)
+    with Image.open(streams.BytesIO(data)) as image:
+        assert [image.tag_v2.get(tag) for tag in (269, 285, 316)] == ["album 3", "page 7", "scanner"]
+
+
 def test_an_extra_channel_of_a_tiff_is_noted():
     infrared = np.full((24, 37), 200, np.uint8)
     infrared[4:8] = 0  # dust is dark

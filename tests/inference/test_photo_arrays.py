@@ -94,9 +94,7 @@ def test_what_is_no_photograph_is_one_line(value):
 def test_a_masked_array_is_refused_because_its_mask_would_be_lost():
     masked = np.ma.masked_equal(np.zeros((4, 5), np.uint8), 0)
     for word, read in (("photo", photo_array), ("mask", lambda array: as_mask(array, (4, 5)))):
-        with pytest.raises(
-            TypeError, match=f"a {word} is no masked array; pass its `data`"
-        ):
+        with pytest.raises(TypeError, match=f"a {word} is no masked array; pass its `data`"):
             read(masked)
 
 

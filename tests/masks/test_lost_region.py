@@ -192,6 +192,20 @@ def test_a_lossy_pair_has_no_pair_mask():
     assert np.array_equal(find_lost_region(brighter), mask)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 5, 6])
+def test_flat_areas_of_a_photograph_with_few_levels_are_not_lost(bits):
+    for seed in range(4):
+        gray = integer_luma(cv2.GaussianBlur(scene(192, 256, seed), (0, 0), 3))
+        few = np.rint((gray >> (8 - bits)) * (255 / ((1 << bits) - 1))).astype(np.uint8)
+        assert not find_lost_region(few).any()
+
+
+def test_a_shape_on_a_dark_photograph_is_found():
+    dark = (scene(192, 256) // 4).astype(np.uint8)  # all of its few levels are used
+    gray, mask = painted(dark, 250, lambda draw: draw.rectangle((60, 50, 120, 110), fill=1))
+    assert (find_lost_region(gray) == mask).all()
+
+
 def test_the_fill_value_is_the_most_frequent_level_of_the_mask():
     gray = np.arange(16, dtype=np.uint8).reshape(4, 4)
     gray[1:3, 1:3] = 99

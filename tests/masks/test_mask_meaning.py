@@ -122,7 +122,8 @@ def test_inverted_and_large_masks_are_refused(restore):
     for extra in ([], ["--allow-large"]):
         output = restore("--mask", "m.png", *extra, code=1)[0]
         assert "so there is nothing to restore it from; mark only what is lost; in a mask, that is white" in output
-    assert "restore it from; lower --tolerance" in restore("--color", "#808080", "--tolerance", 255, code=1)[0]
+    output = restore("--color", "#808080", "--tolerance", 255, code=1)[0]
+    assert "restore it from; choose another --color, or lower --tolerance" in output
 
 
 def test_a_colour_transparency_and_growth_are_limited_too(restore):

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
 from commands import invoke
 from runs import records, run
+from training_steps import build
 
 import toolbox
+from toolbox.cli import main
 from toolbox.config.binding import bind, bind_component
-from toolbox.errors import UsageError
+from toolbox.errors import TrainingError, UsageError
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks import catalog
 from toolbox.models.weight_file import read_header
 from toolbox.testing import check_component
-from toolbox.training.epoch_end import LOWEST_RANK, ranking_figure
+from toolbox.training.checkpoint import Progress
+from toolbox.training.epoch_end import LOWEST_RANK, ranking_figure, save_progress
 from toolbox.training.validation_result import ValidationResult
 
 RESULT = ValidationResult(loss=3.0, score=Score(S=0.1, M=0.2, C=0.3, score=0.4), metrics={"psnr": 20.0, "none": None})
@@ -42,8 +48,28 @@ def test_the_figure_is_higher_for_better_weights(installed):
     without_score = replace(RESULT, score=Score(S=0.1, M=None, C=0.3, score=None))
     assert ranking_figure(plan_with(installed, "score"), without_score) == -3.0
     assert ranking_figure(plan_with(installed, "none", none={"name": "psnr"}), RESULT) == LOWEST_RANK
-    endless = replace(RESULT, loss=math.inf)
-    assert ranking_figure(plan_with(installed, "loss"), endless) == LOWEST_RANK
+    for loss in (math.inf, math.nan):  # its pictures are not finite either, whatever their score is
+        endless = replace(RESULT, loss=loss)
+        for key in ("loss", "score", "psnr"):
+            assert ranking_figure(plan_with(installed, key), endless) == LOWEST_RANK
+
+
+def test_a_run_that_diverges_in_its_last_step_says_so(photos):
+    options = ["--data", str(photos), "--size", "32", "--batch", "2", "--steps", "1", "--device", "cpu", "--out", "X"]
+    small = ["--set", "generator.width=4", "--set", "generator.levels=2", "--set", "generator.optimizer.lr=1e30"]
+    result = CliRunner().invoke(main, ["run", *options, *small])
+    assert result.exit_code == 1 and "not finite" in result.stderr.splitlines()[-1], result.output
+    assert "smaller learning rate" in result.stderr and "JSON" not in result.output
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    built, _ = build()
+    run = SimpleNamespace(state=built, options=SimpleNamespace(folder=tmp_path / "run"))
+    with torch.no_grad():
+        next(built.generator.network.parameters()).fill_(math.nan)
+    with pytest.raises(TrainingError, match="After step 4, .* of the generator is not finite, so .*--resume"):
+        save_progress(run, Progress(step=5))
+    assert not (tmp_path / "run").exists()
 
 
 def install_metric(monkeypatch, name, measure, better):

@@ -16,11 +16,13 @@ from toolbox import Horizon, LossSpec, OptimizerSpec, Params, ScheduleSpec
 from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
+from toolbox.errors import PluginError
 from toolbox.hooks import catalog
 from toolbox.models.weight_file import load_saved_state, saved_state
 from toolbox.testing.plugins import catalog_with
 from toolbox.training import checkpoint, state, validate
 from toolbox.training.checkpoint import Progress
+from toolbox.training.optimizer_state import split_state
 from toolbox.training.step import take_steps
 
 NO_DISCRIMINATOR = ["losses.lsgan.enabled=false", "penalties.gradient.enabled=false", "discriminator.enabled=false"]
@@ -252,3 +254,36 @@ def test_every_spec_is_in_the_default_catalog():
     found = catalog.load(third_party=False)
     assert {"adamw", "adam", "sgd", "torch-optimizer", "timm-optimizer"} <= set(found.names("optimizer"))
     assert {"constant", "step", "cosine", "cosine-steps", "one-cycle"} <= set(found.names("schedule"))
+
+
+def trained(schedule):
+    """Return the generator's state with a learning rate that `schedule` multiplies by a factor."""
+
+    def build_schedule(params, inner, horizon):
+        return torch.optim.lr_scheduler.LambdaLR(inner, schedule)
+
+    spec = ScheduleSpec(name="odd", summary="s", build=build_schedule)
+    loaded = catalog_with(plugin(toolbox_schedules=lambda: [spec]), "extra")[0]
+    settings = [*SMALL, *NO_DISCRIMINATOR, "generator.schedule.name=odd"]
+    plan = bind(read("default", lambda name: loaded.recipe(name).path, settings), loaded)
+    return state.build_state(plan, make_accelerator("cpu", "fp64"), torch.float64).generator
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -1.0])
+def test_a_learning_rate_that_is_not_possible_names_the_schedule(factor):
+    network = trained(lambda epoch: factor if epoch else 1.0)
+    with pytest.raises(PluginError, match="Schedule 'odd'.* gives the learning rate .*finite and at least 0"):
+        network.end("epoch")
+
+
+def test_state_of_an_optimizer_that_cannot_be_saved_names_it():
+    network = trained(lambda epoch: 1.0)
+    network.optimizer.param_groups[0]["hook"] = print
+    with pytest.raises(PluginError, match="Optimizer 'adamw'.* has state that can't be saved"):
+        split_state(network)
+
+
+def test_a_learning_rate_that_is_a_tensor_is_recorded():
+    network = trained(lambda epoch: 1.0)
+    network.optimizer.param_groups[0]["lr"] = torch.tensor(0.25)
+    assert network.rates() == [0.25]

@@ -52,6 +52,13 @@ def test_variants_and_a_palette_give_the_pixels_of_the_command(service, tmp_path
     assert restore(service, photo_id, second="colours")["state"] == "restored"
     run_restore(tmp_path / "old.png", "-o", tmp_path / "palette", "--palette", second, "--device", "cpu")
     assert call(service, "GET", f"/api/photos/{photo_id}/result")[1] == (tmp_path / "palette/old.png").read_bytes()
+    assert restore(service, photo_id, second="colours", variant=2)["state"] == "restored"
+    run_restore(
+        *(tmp_path / "old.png", "-o", tmp_path / "both", "--palette", second, "--variants", "2", "--device", "cpu")
+    )
+    (wanted,) = (tmp_path / "both").glob("*v2.png")
+    (tmp_path / "page.png").write_bytes(call(service, "GET", f"/api/photos/{photo_id}/result")[1])
+    assert (io.read_rgb(tmp_path / "page.png") == io.read_rgb(wanted)).all()
 
 
 def test_small_pictures_of_the_colourings_are_chosen_by_a_click_or_the_keyboard(page, service, tmp_path):

@@ -34,8 +34,8 @@ def print_plan(
     planned = [
         {
             "photo": files.printable(job.photo),
-            "result": files.printable(job.target),
-            "status": "there already" if is_finished(job, options) else "would be written",
+            "result": files.printable(job.preview if options.preview else job.target),
+            "status": "there already" if not options.preview and is_finished(job, options) else "would be written",
             "problem": shared.get(job.photo) or _problem(job, options, records),
         }
         for job in jobs.own

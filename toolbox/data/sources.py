@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
         raise PluginError(f"{title} can't be built: {raised}") from error
     if not isinstance(source, Source):
         raise blame.wrong_result(bound.entry, bound.spec.build, f"returned {type(source).__name__} from build")
+    source = replace(source, items=_as_tuple(source.items, bound), tests=_as_tuple(source.tests, bound))
     for item in (*source.items, *source.tests):
         if not item.images or not all(blame.call(bound.entry, _is_image, image) for image in item.images):
             raise PluginError(f"{title}: {item.name} has no image, or one without name, read() and identity()")
@@ -95,7 +97,30 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     items, tests = (
         tuple(_watched(item, bound.entry, calls) for item in items) for items in (source.items, source.tests)
     )
+    _require_unique_identities(items, title)
     return replace(source, items=items, tests=tests, folder=location)
+
+
+def _as_tuple(items: Iterable[Item], bound: BoundComponent) -> tuple[Item, ...]:
+    """Return the photographs of a source, which may be a list or a generator."""
+    try:
+        return blame.call(bound.entry, tuple, items)
+    except TypeError as error:
+        fault = f"returned a Source whose photographs are a {type(items).__name__}, not a tuple"
+        raise blame.wrong_result(bound.entry, bound.spec.build, fault) from error
+
+
+def _require_unique_identities(items: Sequence[Item], title: str) -> None:
+    """Raise DataError if two truths have one identity: the cache would take one for the other."""
+    names: dict[str, str] = {}
+    for item in items:
+        if isinstance(item.truth, WatchedImage):
+            other = names.setdefault(item.truth.identity(), item.name)
+            if other != item.name:
+                raise DataError(
+                    f"{title}: {other} and {item.name} have the same identity(); return a text that is different for "
+                    "each photograph and changes with its bytes"
+                )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _MIN_EXIF_BYTES = 14  # the header and an empty directory
 _EXIF, _GPS = Tag.ExifOffset, Tag.GPSInfo
 # The directory of a TIFF file is its EXIF too. These tags describe the photograph, the others the file's layout.
 _PHOTO_TAGS = {
+    *(Tag.DocumentName, Tag.PageName, Tag.PageNumber, Tag.HostComputer),
     *(Tag.ImageDescription, Tag.Make, Tag.Model, Tag.XResolution, Tag.YResolution, Tag.ResolutionUnit, Tag.Software),
     *(Tag.DateTime, Tag.Artist, Tag.Copyright, _EXIF, _GPS),
     *(Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject),

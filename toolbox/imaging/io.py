@@ -17,7 +17,7 @@ from stat import S_ISREG
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.errors import DataError
+from toolbox.errors import DataError, ToolboxError
 from toolbox.imaging import mask_meaning
 from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
@@ -236,6 +236,8 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
     if not isinstance(path, str | Path):
         try:
             return path.read()
+        except ToolboxError:
+            raise
         except Exception as error:  # a plugin may raise anything
             raise DataError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
     name = files.printable(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -90,9 +91,9 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
             left_out.folders[current] = str(error)
             continue
         except OSError as error:  # its path is longer than the system allows, or it has just vanished
-            left_out.folders[current] = (
-                f"{files.printable(current)} can't be listed: {error.strerror}; start from a parent closer to it"
-            )
+            is_long = error.errno == errno.ENAMETOOLONG
+            remedy = "start from a parent closer to it" if is_long else "change its permissions, or leave it out"
+            left_out.folders[current] = f"{files.printable(current)} can't be listed: {error.strerror}; {remedy}"
             continue
         pictures = [path for path in images if output_folders.is_picture_beside(path)] if has_results else []
         photos += [path for path in images if path not in pictures]

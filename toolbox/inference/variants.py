@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -79,13 +79,18 @@ class TiltedNetwork(nn.Module):
         self.train(network.training)
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the pictures (B, 3, H, W) with other colours, and no auxiliary outputs."""
+        """Return the pictures (B, 3, H, W) with other colours, and the classes of the wrapped generator."""
         restored, auxiliary = call_generator(self.network, image, mask)
         logits = auxiliary["classes"].float()
         chroma = self.saturation * self._colors(logits + self.offset.to(logits))
         chroma = interpolate(chroma, restored.shape[-2:], mode="bilinear", align_corners=False).to(restored)
         differences = torch.cat(color_differences(*chroma.split(1, dim=1)), dim=1)
-        return add_differences(luma(restored), differences).clamp(0, 1), {}
+        return add_differences(luma(restored), differences).clamp(0, 1), {"classes": auxiliary["classes"]}
+
+    @property
+    def centres(self) -> Tensor:
+        """The colours of the classes."""
+        return cast(Tensor, self.network.centres)
 
     def _colors(self, logits: Tensor) -> Tensor:
         colors: Callable[[Tensor], Tensor] | None = getattr(self.network, "colors", None)

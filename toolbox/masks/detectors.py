@@ -48,6 +48,11 @@ class LoadedDetector:
         if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
             fault = "returned no Detection with a bool mask of the image's size"
             raise blame.wrong_result(self.entry, self.detect, fault)
+        for kind, values in detection.probabilities.items():
+            is_map = isinstance(values, np.ndarray) and values.shape == mask.shape
+            if not is_map or not bool(((values >= 0) & (values <= 1)).all()):
+                fault = f"returned probabilities of {kind} that are no array of the image's size from 0 to 1"
+                raise blame.wrong_result(self.entry, self.detect, fault)
         return detection
 
 

@@ -143,7 +143,13 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
     """Raise RefusedMaskError if a mask (H, W) bool leaves too little of a photograph: more than `MAX_LOST` is lost."""
     share = float(mask.mean())
     if share == 1:
-        remedy = "mark only what is lost; in a mask, that is white" if options.color is None else "lower --tolerance"
+        if options.path is not None:
+            remedy = "mark only what is lost; in a mask, that is white"
+        elif options.color is not None:
+            remedy = "choose another --color, or lower --tolerance"
+        else:
+            remedy = "mark less; transparent pixels of the photograph count too"
+        remedy += ", or lower --grow" if options.grow else ""
         raise RefusedMaskError(
             f"all of it counts as lost, so there is nothing to restore it from; {remedy}", {"lost": mask}
         )

@@ -18,7 +18,7 @@ from toolbox.errors import ToolboxError, TrainingError
 from toolbox.hooks.observing import EpochRecord, ValidationRecord
 from toolbox.hooks.specs import MetricSpec
 from toolbox.models import weight_file
-from toolbox.models.weight_file import WeightsHeader
+from toolbox.models.weight_file import WeightsHeader, saved_state
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights
 from toolbox.training import checkpoint, metric_log, run_dir, validate
@@ -86,10 +86,27 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
 
 
 def save_progress(run: TrainingRun, progress: Progress) -> None:
-    """Write a checkpoint. All processes call it."""
+    """Write a checkpoint. All processes call it.
+
+    Raises:
+        TrainingError: weights are not finite; the earlier checkpoints and the best weights stay.
+    """
     collectives.require_equal_state(run.state.tensors())
+    _require_finite_weights(run, progress)
     folder = run.options.folder / run_dir.CHECKPOINTS
     checkpoint.save_checkpoint(folder, run.state, replace(progress, scale=grad_scaler_state(run.accelerator)))
+
+
+def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
+    for name, module in run.state.modules().items():
+        for key, value in saved_state(module).items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                error = TrainingError(
+                    f"After step {progress.step - 1}, {key} of the {name} is not finite, so the run stops. The earlier "
+                    "checkpoint and the best weights stay. Try a smaller learning rate: toolbox run --resume "
+                    f"{files.shell_word(run.options.folder)} --set generator.optimizer.lr=..."
+                )
+                raise collectives.same_error_on_every_rank(error)
 
 
 def _observed_epoch(figures: Mapping[str, Any], step: int, seconds: float) -> EpochRecord:
@@ -144,7 +161,9 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
         )
     )
     figure = ranking_figure(run.plan, result)
-    if figure == LOWEST_RANK:
+    if not math.isfinite(result.loss):
+        run.console.print_line("warning: the loss of this validation is not finite, which ranks last.")
+    elif figure == LOWEST_RANK:
         run.console.print_line(
             f"warning: '{chosen}' chooses the best weights and is not defined in this validation, which ranks last."
         )
@@ -159,10 +178,11 @@ def ranking_figure(plan: Plan, result: ValidationResult) -> float:
     """Return the number by which weights are ranked; higher is better.
 
     By default it is the score; without a score, the negative loss. See `validation.choose_by`. What is not defined or
-    not finite ranks last.
+    not finite ranks last, and so does a validation whose loss is not finite: its pictures are not either.
     """
     figure = _ranked_figure(plan, result)
-    return figure if figure is not None and math.isfinite(figure) else LOWEST_RANK
+    is_defined = figure is not None and math.isfinite(figure) and math.isfinite(result.loss)
+    return figure if figure is not None and is_defined else LOWEST_RANK
 
 
 def _ranked_figure(plan: Plan, result: ValidationResult) -> float | None:

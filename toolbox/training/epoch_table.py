@@ -85,7 +85,7 @@ def epoch_record(epoch: int, progress: Progress, state: TrainState, table: Epoch
     """Return the record of an epoch for metrics.jsonl; its step is the last one of the epoch."""
     values = {
         "means": {name: total / count for name, (total, count) in progress.sums.items()},
-        "learning_rate": {name: trained.optimizer.param_groups[0]["lr"] for name, trained in state.networks().items()},
+        "learning_rate": {name: trained.rates()[0] for name, trained in state.networks().items()},
         "images_per_second": table.images_per_second(),
         "seconds": progress.seconds,
         "memory": peak_memory(state.device),

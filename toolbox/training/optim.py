@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,6 +92,14 @@ class NetworkState:
             watch = self.schedule_watch
             watch.calls += 1
             call_watched(watch.entry, watch.calls == 1, step_schedule, self.schedule)
+            wrong = next((rate for rate in self.rates() if not 0 <= rate < math.inf), None)
+            if wrong is not None:
+                fault = f"gives the learning rate {wrong}; return rates that are finite and at least 0"
+                raise blame.wrong_result(watch.entry, self.schedule.step, fault)
+
+    def rates(self) -> list[float]:
+        """Return the learning rate of each group of weights."""
+        return [float(group.get("lr", 0.0)) for group in self.optimizer.param_groups]
 
 
 def build_network_state(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 from toolbox.distributed import collectives
 from toolbox.distributed.torch_patches import replay_schedule
 from toolbox.errors import UsageError, one_line
+from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.models.optimizers import load_optimizer, split_optimizer
 from toolbox.training.optim import NetworkState
@@ -24,6 +26,11 @@ SAME_STATE = ({"Adam", "AdamW"},)
 def split_state(trained: NetworkState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of a network's optimizer and schedule: tensors, named INDEX.KEY, and JSON values."""
     tensors, optimizer = call_isolated(trained.watch.entry, split_optimizer, trained.optimizer)
+    try:
+        json.dumps(optimizer, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        fault = f"has state that can't be saved: {one_line(error)}; keep numbers, texts and tensors in it"
+        raise blame.wrong_result(trained.watch.entry, trained.optimizer, fault) from error
     return tensors, {
         "optimizer": {"name": type(trained.optimizer).__name__, **optimizer},
         "schedule": call_isolated(trained.schedule_watch.entry, trained.schedule.state_dict),

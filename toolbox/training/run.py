@@ -5,6 +5,7 @@ Several processes run the same code, each with its rows of every batch; the main
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -104,6 +105,12 @@ def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
     if run.is_stopped():
         return _result(run, progress)
     loss_after = validate.pixel_loss(run.state, next(run.validation_batches()))
+    if not math.isfinite(loss_after):
+        error = TrainingError(
+            "The best weights give pictures that are not finite. Start a new run with a smaller learning rate: "
+            "--set generator.optimizer.lr=..."
+        )
+        raise collectives.same_error_on_every_rank(error)
     if collectives.is_main_process():
         run_records.write_summary(options.folder, replace(_summary(options.folder), loss_after=loss_after))
     return replace(_result(run, progress), finished=True, submission=archive)
