@@ -75,8 +75,11 @@ def test_any_hole_is_filled_by_default_and_known_pixels_are_exact(tmp_path, colo
 @pytest.mark.parametrize("color", [False, True], ids=["gray", "colour"])
 def test_a_photo_lost_completely_is_no_error(restorer, size, color):
     image, mask = damaged(*size, color=color, lost=np.s_[:, :])
-    filled = replace(restorer, filler=find_filler("auto", CATALOG), keep="rgb" if color else "luma")(image, mask)
+    lines: list[str] = []
+    keep = "rgb" if color else "luma"
+    filled = replace(restorer, filler=find_filler("auto", CATALOG), keep=keep, warn=lines.append)(image, mask)
     assert filled.shape == (*size, 3) and not integer_luma(filled).any()
+    assert len(lines) == 1 and "all of the photograph counts as lost" in lines[0]
 
 
 def test_the_network_fills_as_before_if_asked_or_if_the_recipe_says_nothing(tmp_path, restorer):
