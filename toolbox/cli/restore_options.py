@@ -123,14 +123,13 @@ def _mask_options(arguments: Arguments, count: int, context: click.Context) -> M
     if arguments.color is None and context.get_parameter_source("tolerance") is not ParameterSource.DEFAULT:
         raise UsageError("--tolerance needs a colour; add one, for example --color '#ffffff'.")
     path = mask_path(arguments)
-    is_file = arguments.mask not in ("auto", "none")
     if arguments.detector is not None and (arguments.mask != "auto" or arguments.color is not None):
         raise UsageError(
             "--detector can't be combined with --mask or --color, which already say what is lost; leave one out."
         )
-    if arguments.mask_means != "auto" and not is_file:
+    if arguments.mask_means != "auto" and path is None:
         raise UsageError("--mask-means needs a mask file; add one, for example --mask mask.png.")
-    if is_file:
+    if path is not None:
         _check_mask_path(arguments, count)
     return MaskOptions(
         path=path,

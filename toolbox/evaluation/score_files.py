@@ -19,7 +19,7 @@ from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measu
 from toolbox.evaluation.metrics import Score
 from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
-from toolbox.inference.output_folders import is_picture_beside
+from toolbox.inference.output_folders import describe_pictures, is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size, looks_inverted
 from toolbox.utils import files
@@ -187,7 +187,7 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
         reason = files.printable(str(error))
         raise DataError(f"{files.printable(path)} is neither a folder nor a readable zip: {reason}") from error
     if system:
-        names = [name for name in names if name not in system]
+        names = [name for name in names if not _is_of_system(name)]
         left_out.append(f"{files.printable(path)}: files of macOS or Windows left out: {files.listed(system)}.")
     nested = next((name for name in names if "/" in name or "\\" in name), None)
     if nested is not None:
@@ -221,18 +221,18 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
     found = image_io.find_images(folder)
     if line := describe_unused([folder], found):
         left_out.append(f"{files.printable(folder)}: {line}.")
-    pictures = [path for path in found if is_picture_beside(path)]
-    if pictures:
-        example = files.printable(pictures[0].name)
-        left_out.append(f"{files.printable(folder)}: pictures beside results left out: {len(pictures)}, as {example}.")
+    pictures: list[Path] = []
     for path in found:
-        if path in pictures:
+        if is_picture_beside(path):
+            pictures.append(path)
             continue
         if path.stem in images:
             raise DataError(
                 f"{folder} has {images[path.stem].name} and {path.name}; names must differ before the suffix."
             )
         images[path.stem] = path
+    if line := describe_pictures(pictures):
+        left_out.append(f"{files.printable(folder)}: {line}.")
     if not images:
         raise DataError(f"{files.printable(folder)} has no images.{image_io.subfolder_hint(folder)}")
     return images

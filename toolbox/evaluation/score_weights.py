@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from numbers import Integral
+from math import inf
 from pathlib import Path
 
 from toolbox.config.plan import Plan
@@ -25,6 +25,7 @@ from toolbox.models.samples import build_degradations
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.models.weights import read_plan
 from toolbox.utils import files
+from toolbox.utils.arguments import is_whole
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
@@ -57,7 +58,7 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("size", 16)):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
+            if value is not None and not is_whole(value, least, inf):
                 raise UsageError(f"{name} is {value!r}; it must be a whole number of at least {least}.")
         if not isinstance(self.held_out, bool):
             raise UsageError(f"held_out is {self.held_out!r}; it must be True or False.")

@@ -8,7 +8,6 @@ a single file is loaded only after `toolbox plugin add FILE`.
 from __future__ import annotations
 
 import os
-import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -141,7 +140,7 @@ def read_user() -> UserRegistry:
     try:
         return read_registry(path, UserRegistry)
     except PluginError as error:
-        paths_to_move = f"{shlex.quote(files.printable(path))} {shlex.quote(files.printable(path) + '.broken')}"
+        paths_to_move = f"{files.shell_word(path)} {files.shell_word(f'{path}.broken')}"
         raise PluginError(f"{error}. Repair that file, or start with an empty registry: mv {paths_to_move}") from error
 
 

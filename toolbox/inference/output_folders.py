@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 from toolbox.utils.limits import MAX_VARIANTS
 
@@ -31,6 +33,13 @@ def has_reports(folder: Path) -> bool:
 def has_results(folder: Path) -> bool:
     """Return whether a folder has results of `toolbox restore` or `toolbox mask`; OSError if it can't be read."""
     return (folder / MASK_RECORDS).is_file() or has_reports(folder)
+
+
+def describe_pictures(pictures: Sequence[Path]) -> str:
+    """Return a line on pictures beside results that are left out; empty if there are none."""
+    if not pictures:
+        return ""
+    return f"pictures beside results left out: {len(pictures)}, as {files.printable(pictures[0].name)}"
 
 
 def is_picture_beside(path: Path) -> bool:

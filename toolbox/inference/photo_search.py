@@ -38,17 +38,15 @@ class LeftOut:
 
     def add(self, others: LeftOut) -> None:
         """Add what another search has left out, apart from the unreadable folders; nothing is added twice."""
-        self.files += [path for path in others.files if path not in self.files]
-        self.outputs += [path for path in others.outputs if path not in self.outputs]
-        self.pictures += [path for path in others.pictures if path not in self.pictures]
+        self.files = list(dict.fromkeys([*self.files, *others.files]))
+        self.outputs = list(dict.fromkeys([*self.outputs, *others.outputs]))
+        self.pictures = list(dict.fromkeys([*self.pictures, *others.pictures]))
 
     def describe(self) -> list[str]:
         """Return the lines on the files, the pictures and the folders of results; none if there are none."""
-        lines = [line] if (line := describe_files(self.files)) else []
-        if self.pictures:
-            example = files.printable(self.pictures[0].name)
-            lines.append(f"pictures beside results left out: {len(self.pictures)}, as {example}")
-        return lines + [f"{files.printable(folder)} left out: it has results of toolbox" for folder in self.outputs]
+        counted = (describe_files(self.files), output_folders.describe_pictures(self.pictures))
+        named = (f"{files.printable(folder)} left out: it has results of toolbox" for folder in self.outputs)
+        return [line for line in (*counted, *named) if line]
 
     def why_none(self) -> str:
         """Return why no photograph was found."""
@@ -95,10 +93,10 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
             remedy = "start from a parent closer to it" if is_long else "change its permissions, or leave it out"
             left_out.folders[current] = f"{files.printable(current)} can't be listed: {error.strerror}; {remedy}"
             continue
-        pictures = [path for path in images if output_folders.is_picture_beside(path)] if has_results else []
-        photos += [path for path in images if path not in pictures]
+        for path in images:
+            is_beside = has_results and output_folders.is_picture_beside(path)
+            (left_out.pictures if is_beside else photos).append(path)
         left_out.files += others
-        left_out.pictures += pictures
         for path in below:
             (links if path.is_symlink() else folders).append(path)
     return sorted(photos)

@@ -17,6 +17,7 @@ import numpy as np
 from toolbox.color import integer_luma
 from toolbox.masks import shape_fitting
 from toolbox.masks.polygon_fitting import fit_polygon
+from toolbox.masks.posterised import is_posterised
 
 # As fractions of the pixels of the photograph: the smallest flat area that is examined; the smallest shape that is
 # accepted; the largest shape for which more of the outline must differ; how many pixels of an area may be outside its
@@ -33,11 +34,6 @@ MAX_BENDS = 20
 BENDS_PER_PIXEL = 0.03
 # The least product of contrast (gray levels) and perimeter (pixels) of a faint rectangle or circle.
 MIN_FAINT_EDGE = 100
-# A photograph is posterised if less than this fraction of its pixels have a level with another one at most this far
-# away. Levels that fewer of the pixels have do not count.
-_MAX_NEIGHBOURED = 0.1
-_GAP = 2
-_RARE_LEVEL = 1e-4
 # Kinds of shapes, the most reliable first. A rectangle and a circle are drawn exactly.
 EXACT_KINDS = ("rectangle", "circle")
 KINDS = (*EXACT_KINDS, "polygon", "approximate polygon", "area")
@@ -110,7 +106,7 @@ def find_lost_region(gray: np.ndarray) -> np.ndarray:
         ValueError: the photograph is not (H, W) uint8.
     """
     _check_gray(gray)
-    if _is_posterised(gray):
+    if is_posterised(gray):
         return np.zeros(gray.shape, bool)
     flat = _flat_pixels(gray)
     counts = np.bincount(gray[flat], minlength=256)
@@ -124,17 +120,6 @@ def find_lost_region(gray: np.ndarray) -> np.ndarray:
             painted = [shape for shape in _fit_polygons(gray, level) if _is_painted(shape, gray.size)]
         best = max([*painted, *([best] if best else [])], key=_rank, default=None)
     return np.zeros(gray.shape, bool) if best is None else best.full_mask(gray)
-
-
-def _is_posterised(gray: np.ndarray) -> bool:
-    """Return whether the levels of a photograph have gaps between them, as in a scan in 16 grays.
-
-    Such a photograph has flat areas everywhere, so that none of them says that something was painted.
-    """
-    counts = np.bincount(gray.ravel(), minlength=256)
-    is_used = (counts >= max(2, _RARE_LEVEL * gray.size)).astype(int)
-    near = np.convolve(is_used, np.ones(2 * _GAP + 1, int), "same")
-    return bool(counts[near > is_used].sum() < _MAX_NEIGHBOURED * gray.size)
 
 
 def fill_value(gray: np.ndarray, mask: np.ndarray) -> int:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.errors import Fault, RecipeError, ToolboxError, UsageError, WeightsError
 from toolbox.hooks.catalog import Catalog
+from toolbox.models import weight_file
 from toolbox.models.build import build_component
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.utils import files
@@ -61,7 +61,7 @@ def fit_weights(stored: StoredWeights, network: nn.Module) -> Fit:
         WeightsError: the file can't be read, or has a value that is not finite.
     """
     tensors, state = stored.tensors(), network.state_dict()
-    invalid = [name for name, value in tensors.items() if name in state and not torch.isfinite(value).all()]
+    invalid = weight_file.not_finite({name: value for name, value in tensors.items() if name in state})
     if invalid:
         raise WeightsError(f"{files.printable(stored.path)}: {invalid[0]} is not finite. Use other weights.")
     fitting = {

@@ -135,6 +135,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the tensors that have a value that is not finite."""
+    return [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+
+
 def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return contiguous copies of tensors on the CPU."""
     return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
@@ -184,7 +189,7 @@ def require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -
             faults.append(f"{name} is {list(value.shape)}, not {list(current.shape)}")
         if value.is_floating_point() != current.is_floating_point():
             faults.append(f"{name} is {value.dtype}, not {current.dtype}")
-    faults += [f"{name} is not finite" for name, value in tensors.items() if not torch.isfinite(value).all()]
+    faults += [f"{name} is not finite" for name in not_finite(tensors)]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         listed = files.printable("; ".join(sorted(faults)[:3]))

@@ -18,7 +18,7 @@ from toolbox.errors import ToolboxError, TrainingError
 from toolbox.hooks.observing import EpochRecord, ValidationRecord
 from toolbox.hooks.specs import MetricSpec
 from toolbox.models import weight_file
-from toolbox.models.weight_file import WeightsHeader, saved_state
+from toolbox.models.weight_file import WeightsHeader, not_finite, saved_state
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights
 from toolbox.training import checkpoint, metric_log, run_dir, validate
@@ -99,14 +99,13 @@ def save_progress(run: TrainingRun, progress: Progress) -> None:
 
 def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
     for name, module in run.state.modules().items():
-        for key, value in saved_state(module).items():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
-                error = TrainingError(
-                    f"After step {progress.step - 1}, {key} of the {name} is not finite, so the run stops. The earlier "
-                    "checkpoint and the best weights stay. Try a smaller learning rate: toolbox run --resume "
-                    f"{files.shell_word(run.options.folder)} --set generator.optimizer.lr=..."
-                )
-                raise collectives.same_error_on_every_rank(error)
+        if wrong := not_finite(saved_state(module)):
+            error = TrainingError(
+                f"After step {progress.step - 1}, {wrong[0]} of the {name} is not finite, so the run stops. The "
+                "earlier checkpoint and the best weights stay. Try a smaller learning rate: toolbox run --resume "
+                f"{files.shell_word(run.options.folder)} --set generator.optimizer.lr=..."
+            )
+            raise collectives.same_error_on_every_rank(error)
 
 
 def _observed_epoch(figures: Mapping[str, Any], step: int, seconds: float) -> EpochRecord:
