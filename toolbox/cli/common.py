@@ -142,11 +142,7 @@ def require_suffix(path: Path, *suffixes: str) -> None:
 
 
 def require_new_file(path: Path, *suffixes: str) -> None:
-    """Raise UsageError if `path` exists or does not end in one of the suffixes: no file of the user is replaced.
-
-    Raise OutputError if it can't be written, before the work whose result would be lost.
-    """
+    """Raise UsageError if `path` exists or does not end in one of the suffixes: no file of the user is replaced."""
     require_suffix(path, *suffixes)
     if os.path.lexists(path):
         raise UsageError(f"{files.printable(path)} exists and is not replaced. Choose another name, or delete it.")
-    files.require_writable(path)

@@ -37,6 +37,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
 
     if picture is not None:
         require_new_file(picture, ".png")
+        files.ensure_folder(picture.parent)
     rgb = io.read_rgb(path)
     diagnosis = diagnose(rgb)
     diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))
@@ -66,7 +67,6 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
         needs_nothing = diagnosis.kind == "colour" and not options
         click.echo("  no correction is clearly needed" if needs_nothing else f"  command: {command}")
     if picture is not None:
-        files.ensure_folder(picture.parent)
         io.write_png(picture, side_by_side(words.draw_diagnosis(rgb, diagnosis)))
 
 

@@ -68,6 +68,7 @@ def export(context: click.Context, weights: str, file: Path | None, output: Path
     if target is None or (output is not None and file is not None):
         raise UsageError("Name one file to write: FILE, or -o FILE.")
     require_new_file(target, ".safetensors", ".onnx")
+    files.require_writable(target)
     if target.suffix.lower() == ".onnx":
         from toolbox.inference.onnx_export import export_onnx
 
@@ -94,6 +95,7 @@ def average(context: click.Context, weights: tuple[str, ...], file: Path) -> Non
     from toolbox.utils import files
 
     require_new_file(file, ".safetensors")
+    files.require_writable(file)
     average_weights(weights, file, load_catalog(context))
     click.echo(f"{files.sha256(file)}  {file}")
 
@@ -125,6 +127,7 @@ def calibrate(context: click.Context, weights: str, data: Path, limit: int, colo
     from toolbox.utils import files
 
     require_new_file(file, ".safetensors")
+    files.require_writable(file)
     photos = io.find_images(data) if data.is_dir() else [data]
     if not photos:
         raise UsageError(f"--data {files.printable(data)} has no photographs; choose another folder.")
