@@ -38,17 +38,25 @@ class PhotoIndex:
     vocabulary: np.ndarray
     words: tuple[np.ndarray, ...]
 
+    def prepare(self) -> None:
+        """Sort the photographs by word now, not in the first `find`."""
+        self._lengths  # noqa: B018
+
     @cached_property
     def _postings(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Photographs sorted by word, the start and the weight of each word, and the count in each photograph."""
-        size = len(self.vocabulary)
-        numbers = np.repeat(np.arange(len(self.words)), [len(words) for words in self.words])
-        pairs = np.sort(np.concatenate([NO_WORDS, *self.words]).astype(np.int64) * len(self.words) + numbers)
+        size, count = len(self.vocabulary), max(1, len(self.words))
+        # Half the bytes are sorted in a third of the time.
+        pair_type = np.uint32 if size * count < 2**32 else np.uint64
+        numbers = np.repeat(np.arange(len(self.words), dtype=pair_type), [len(words) for words in self.words])
+        pairs = np.concatenate([NO_WORDS, *self.words]).astype(pair_type) * pair_type(count) + numbers
+        pairs.sort()
         # What np.unique does, several times as fast.
-        firsts = np.flatnonzero(np.diff(pairs, prepend=-1))
+        firsts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)])
         counts = np.diff(firsts, append=len(pairs))
-        words, photos = np.divmod(pairs[firsts], max(1, len(self.words)))
-        starts = np.searchsorted(words, np.arange(size + 1))
+        pairs = pairs[firsts]
+        starts = np.searchsorted(pairs, np.arange(size + 1, dtype=np.uint64) * np.uint64(count))
+        photos = (pairs % pair_type(count)).astype(np.int32)
         rarity = np.log((1 + len(self.words)) / (1 + np.diff(starts)))
         return photos, starts, counts, rarity
 

@@ -77,9 +77,7 @@ def build_index(
     def describe_file(path: Path) -> np.ndarray:
         return _describe(path, max_pixels)
 
-    def words_of(path: Path, key: str) -> np.ndarray:
-        if key in known:
-            return known[key]
+    def words_of(path: Path) -> np.ndarray:
         return quantize(described[path] if path in described else describe_file(path), vocabulary)
 
     words = []
@@ -89,12 +87,15 @@ def build_index(
             drawn = paths[:: max(1, len(paths) // _VOCABULARY_PHOTOS)]
             described = dict(zip(drawn, pool.map(describe_file, drawn), strict=True))
             vocabulary, known = draw_vocabulary(list(described.values()), WORDS), {}
-        for found in pool.map(words_of, paths, keys):
-            words.append(found)
+        missing = pool.map(words_of, [path for path, key in zip(paths, keys, strict=True) if key not in known])
+        for key in keys:
+            words.append(known[key] if key in known else next(missing))
             advance()
     if set(keys) != known.keys():
         _Cache(vocabulary=vocabulary, words=dict(zip(keys, words, strict=True))).write(paths)
-    return ReferenceIndex(paths=tuple(paths), index=PhotoIndex(vocabulary=vocabulary, words=tuple(words)))
+    index = PhotoIndex(vocabulary=vocabulary, words=tuple(words))
+    index.prepare()
+    return ReferenceIndex(paths=tuple(paths), index=index)
 
 
 def _describe(path: Path, max_pixels: int) -> np.ndarray:
