@@ -18,10 +18,10 @@ import warnings
 import torch
 from torch import nn
 
-from toolbox import GeneratorSpec, LossSpec, Observer, ObserverSpec, OptimizerSpec, hookimpl
+from toolbox import GeneratorSpec, LossSpec, Observer, ObserverSpec, OptimizerSpec, StepSpec, hookimpl
 
 FAULT = {fault!r}
-kept = []
+kept, seen = [], []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,11 @@ def value(tensor):
         return tensor.to("meta")
     if FAULT == "sparse":
         return tensor.reshape(1).to_sparse()
+    seen.append(FAULT)
+    if FAULT == "late-dtype" and len(seen) == 3:
+        torch.set_default_dtype(torch.float64)
+    if FAULT == "late-filters" and len(seen) == 3:
+        warnings.simplefilter("ignore")
     if FAULT == "stdout":
         sys.stdout = io.StringIO()
     return tensor
@@ -134,6 +139,22 @@ class Watcher(Observer):
             os.chdir("/")
 
 
+def step(context, batch):
+    seen.append(step)
+    if FAULT == "step-folder" and seen.count(step) == 2:
+        os.chdir("/")
+    for part in context.micro_batches(batch):
+        outputs = context.generate(part)
+        loss = context.reconstruction(context.losses[0], outputs, part)
+        context.record("g", loss, part)
+        context.backward(loss, part)
+
+
+@hookimpl
+def toolbox_steps():
+    return [StepSpec(name="mine", summary="x", build=lambda params: step)]
+
+
 @hookimpl
 def toolbox_observers():
     return [ObserverSpec(name="mine", summary="x", build=lambda params: Watcher())]
@@ -174,7 +195,8 @@ batch = 2
 def run_with(fault, tmp_path, photos, code):
     """Run two steps with the plugin that has a fault; return the result."""
     (tmp_path / "mine.py").write_text(CODE.format(fault=fault), "utf-8")
-    (tmp_path / "mine.toml").write_text(RECIPE, "utf-8")
+    step = '[step]\nname = "mine"\n' if fault == "step-folder" else ""
+    (tmp_path / "mine.toml").write_text(RECIPE + step, "utf-8")
     invoke("plugin", "add", tmp_path / "mine.py")
     options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 2]
     result = CliRunner().invoke(main, ["run", *map(str, options), "--no-report"])
@@ -214,6 +236,9 @@ CHANGES = {
     "stdout": "Loss 'mine' of the plugin 'mine' changed sys.stdout in a call",
     "filters": "Loss 'mine' of the plugin 'mine' changed the warning filters when it was built",
     "observer-folder": "Observer 'mine' of the plugin 'mine' changed the working folder in a call",
+    "late-dtype": "Loss 'mine' of the plugin 'mine' changed torch's default dtype in a call",
+    "late-filters": "Loss 'mine' of the plugin 'mine' changed the warning filters in a call",
+    "step-folder": "Step 'mine' of the plugin 'mine' changed the working folder in a call",
     "optimizer-folder": "Optimizer 'mine' of the plugin 'mine' changed the working folder in a call",
 }
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from toolbox import Detection, DetectorSpec, FillerSpec, MetricSpec, PostprocessorSpec, Sample
 from toolbox.hooks import isolated_call
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
-from toolbox.hooks.isolation import PluginWarning
+from toolbox.hooks.isolation import PluginWarning, Snapshot
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.inference.fillers import LoadedFiller
 from toolbox.inference.postprocessors import LoadedPostprocessor
@@ -30,8 +31,7 @@ MASK = np.zeros((8, 8), bool)
 
 @pytest.fixture(autouse=True)
 def no_warnings_of_before(monkeypatch):
-    for name in ("_warned", "_changing"):
-        monkeypatch.setattr(isolated_call, name, set())
+    monkeypatch.setattr(isolated_call, "_warned", set())
 
 
 def entry_of(kind, spec_class):
@@ -131,6 +131,109 @@ def test_a_damage_that_changes_the_truth_is_named():
     spec = replace(damage.entry.spec, role="augment")
     augment = DegradationCall(entry=replace(damage.entry, spec=spec), component=damage.component)
     assert np.array_equal(augment(sample, np.random.default_rng(0)).truth, RGB + 1)
+
+
+CHANGES = {
+    "the working folder": lambda: os.chdir("/"),
+    "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "torch's seed": lambda: torch.manual_seed(7),
+    "NumPy's random numbers": lambda: np.random.seed(7),
+    "Python's random numbers": lambda: random.seed(7),
+    "the warning filters": lambda: warnings.simplefilter("ignore"),
+    "the environment variable OMP_NUM_THREADS": lambda: os.environ.update(OMP_NUM_THREADS="7"),
+}
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+def test_a_change_in_a_late_call_is_put_back_and_named(setting):
+    count = iter(range(1000))
+
+    def late(*_):
+        if next(count) == 100:
+            CHANGES[setting]()
+        return 0.5
+
+    metric = MetricCall(entry=entry_of("metric", MetricSpec), component=late)
+    before = Snapshot("build").before
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(103):
+            metric(RGB, RGB, MASK)
+    assert [str(w.message).partition(" changed ")[2] for w in caught] == [f"{setting} in a call, which was put back"]
+    after = Snapshot("build").before
+    assert all(after[name] == value for name, value in before.items() if name != "the warning filters")
+
+
+def during_another_call(mine, other):
+    """Call a filler that runs `mine`, and while it runs, a detector in another thread that runs `other`."""
+    thread = threading.Thread(target=lambda: call_isolated(entry_of("detector", DetectorSpec), other))
+
+    def call():
+        mine()
+        thread.start()
+        thread.join()
+
+    call_isolated(FILLER, call)
+
+
+def test_of_components_that_run_at_the_same_time_all_are_named():
+    before = os.getcwd()
+    for mine, other in ((lambda: None, lambda: os.chdir("/")), (lambda: os.chdir("/"), lambda: None)):
+        with pytest.warns(PluginWarning) as caught:
+            during_another_call(mine, other)
+        assert len(caught) == 1 and os.getcwd() == before
+        text = str(caught[0].message)
+        assert text.startswith("One of these, which ran at the same time: ")
+        assert "Filler 'rigged'" in text and "Detector 'rigged'" in text and "the working folder" in text
+        isolated_call._warned.clear()
+
+
+def test_a_call_that_begins_after_a_change_does_not_keep_it():
+    before, changed, seen = os.getcwd(), threading.Event(), threading.Event()
+
+    def early():
+        os.chdir("/")
+        changed.set()
+        seen.wait(10)
+
+    thread = threading.Thread(target=lambda: call_isolated(entry_of("detector", DetectorSpec), early))
+
+    def late():
+        seen.set()
+        thread.join()
+
+    with pytest.warns(PluginWarning, match="Detector 'rigged'"):
+        thread.start()
+        changed.wait(10)
+        call_isolated(FILLER, late)
+    assert os.getcwd() == before
+
+
+def test_filters_of_another_thread_for_a_while_are_no_change_and_those_that_stay_are():
+    warnings_in_thread, end = threading.Event(), threading.Event()
+
+    def suppressing():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings_in_thread.set()
+            end.wait(10)
+
+    thread = threading.Thread(target=lambda: call_isolated(entry_of("detector", DetectorSpec), suppressing))
+
+    def call():
+        thread.start()
+        warnings_in_thread.wait(10)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call_isolated(FILLER, call)
+        end.set()
+        thread.join()
+        call_isolated(FILLER, lambda: None)
+        assert caught == []
+        during_another_call(lambda: warnings.simplefilter("ignore"), lambda: None)
+        call_isolated(FILLER, lambda: None)
+    assert ["the warning filters" in str(w.message) for w in caught] == [True]
 
 
 def test_a_good_component_gives_no_warning():

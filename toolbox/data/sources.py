@@ -12,12 +12,10 @@ from toolbox.data import folders
 from toolbox.errors import DataError, PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_isolated, call_watched
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.source_spec import Item, Source
 from toolbox.utils.files import require_readable
 from toolbox.utils.image_ref import ImageRef
-
-WATCHED_CALLS = 16  # of each method of a source's images; watching all of them would cost time
 
 
 def open_source(plan: Plan, location: Path | None) -> Source:
@@ -82,7 +80,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
         raise blame.wrong_result(bound.entry, bound.spec.build, f"returned {type(source).__name__} from build")
     source = replace(source, items=_as_tuple(source.items, bound), tests=_as_tuple(source.tests, bound))
     for item in (*source.items, *source.tests):
-        if not item.images or not all(blame.call(bound.entry, _is_image, image) for image in item.images):
+        if not item.images or not all(call_isolated(bound.entry, _is_image, image) for image in item.images):
             raise PluginError(f"{title}: {item.name} has no image, or one without name, read() and identity()")
     for items in (source.items, source.tests):
         names = Counter(item.name for item in items)
@@ -93,10 +91,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     without = next((item.name for item in source.items if item.truth is None), None)
     if without is not None:
         raise DataError(f"{title}: {without} has no truth to train on or to compare with.")
-    calls: Counter[str] = Counter()
-    items, tests = (
-        tuple(_watched(item, bound.entry, calls) for item in items) for items in (source.items, source.tests)
-    )
+    items, tests = (tuple(_watched(item, bound.entry) for item in items) for items in (source.items, source.tests))
     _require_unique_identities(items, title)
     return replace(source, items=items, tests=tests, folder=location)
 
@@ -104,7 +99,7 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
 def _as_tuple(items: Iterable[Item], bound: BoundComponent) -> tuple[Item, ...]:
     """Return the photographs of a source, which may be a list or a generator."""
     try:
-        return blame.call(bound.entry, tuple, items)
+        return call_isolated(bound.entry, tuple, items)
     except TypeError as error:
         fault = f"returned a Source whose photographs are a {type(items).__name__}, not a tuple"
         raise blame.wrong_result(bound.entry, bound.spec.build, fault) from error
@@ -130,17 +125,15 @@ class WatchedImage:
     Attributes:
         image: the image.
         entry: the source's entry in the catalog.
-        calls: how often each method was called, by its name; all images of a source have the same.
     """
 
     image: ImageRef
     entry: Entry = field(compare=False, repr=False)
-    calls: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """Its name in messages."""
-        return str(blame.call(self.entry, getattr, self.image, "name"))
+        return str(call_isolated(self.entry, getattr, self.image, "name"))
 
     def read(self) -> bytes:
         """Return the bytes of the image file; DataError if that fails, PluginError for anything but bytes."""
@@ -159,9 +152,8 @@ class WatchedImage:
         return text
 
     def _call(self, method: str) -> object:
-        self.calls[method] += 1
         try:
-            return call_watched(self.entry, self.calls[method] <= WATCHED_CALLS, getattr(self.image, method))
+            return call_isolated(self.entry, getattr(self.image, method))
         except ToolboxError:
             raise
         except Exception as error:  # a plugin may raise anything
@@ -169,9 +161,9 @@ class WatchedImage:
             raise DataError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
 
 
-def _watched(item: Item, entry: Entry, calls: Counter[str]) -> Item:
+def _watched(item: Item, entry: Entry) -> Item:
     def watch(image: Path | ImageRef | None) -> Path | ImageRef | None:
-        return image if image is None or isinstance(image, Path) else WatchedImage(image, entry, calls)
+        return image if image is None or isinstance(image, Path) else WatchedImage(image, entry)
 
     return replace(item, input=watch(item.input), truth=watch(item.truth))
 

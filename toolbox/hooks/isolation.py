@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -19,13 +20,15 @@ from typing import Any, Literal
 from toolbox.hooks.plugin_output import stdout_to_stderr
 from toolbox.hooks.process_settings import LATE_MODULES, SETTINGS, Setting, put_torch_random, torch_random
 
+Stage = Literal["load", "build"]  # calls count as "build"
+
 
 class PluginWarning(UserWarning):
     """A plugin did something that it should not; the program corrected it and continues."""
 
 
 @contextmanager
-def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
+def isolated(stage: Stage) -> Iterator[list[str]]:
     """Run plugin code with its output on stderr, and put back what it changes of `SETTINGS`.
 
     Yields:
@@ -36,42 +39,77 @@ def isolated(stage: Literal["load", "build"]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def put_back(stage: Literal["load", "build", "call"]) -> Iterator[list[str]]:
+def put_back(stage: Stage) -> Iterator[list[str]]:
     """Put back what plugin code changes of `SETTINGS`; in the main thread also random numbers and signal handlers.
 
     Yields:
         A list; afterwards it has the names of the settings that were changed.
     """
     changed: list[str] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    settings = [s for s in SETTINGS if _applies(s, stage) and (is_main or not s.main_thread_only)]
-    before: dict[str, Any] = {}
-    seed = _torch_seed() if is_main else None
-    torch_state = torch_random() if seed is not None and stage != "load" else b""
-
-    def read(module: str) -> None:
-        # A module that the plugin imports has its defaults when its import ends.
-        before.update({s.name: s.get() for s in settings if s.module == module and s.name not in before})
-
-    for name in {setting.module for setting in settings} & sys.modules.keys():
-        read(name)
-    watcher = _ImportWatcher(read)
-    sys.meta_path.insert(0, watcher)
+    snapshot = Snapshot(stage)
     try:
-        yield changed
+        with snapshot.imports_watched():
+            yield changed
     finally:
-        sys.meta_path.remove(watcher)
-        for setting in settings:
-            if setting.name in before and setting.get() != before[setting.name]:
-                setting.put(before[setting.name])
-                changed.append(setting.name)
-        if torch_state and _torch_seed() != seed:
-            put_torch_random(torch_state)
-            changed.append("torch's seed")
+        changed += snapshot.restore()
 
 
-def _applies(setting: Setting, stage: Literal["load", "build", "call"]) -> bool:
-    return stage == "load" or (setting.at_build and (stage == "build" or setting.at_call))
+class Snapshot:
+    """The values of `SETTINGS` at one time, as far as plugin code of a stage must not change them.
+
+    Attributes:
+        before: the values by the names of their settings. Without those of modules that are not imported.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        """Read the settings; in the main thread also random numbers and signal handlers."""
+        is_main = threading.current_thread() is threading.main_thread()
+        self._settings = _settings_of(stage, is_main)
+        self.before = {setting.name: setting.get() for setting in self._settings if setting.module in sys.modules}
+        self._seed = _torch_seed() if is_main else None
+        self._torch_state = torch_random() if self._seed is not None and stage != "load" else b""
+
+    @contextmanager
+    def imports_watched(self) -> Iterator[None]:
+        """Read the settings of modules that are imported in this context; they have their defaults at that time."""
+        if sys.modules.keys() >= LATE_MODULES:
+            yield
+            return
+        watcher = _ImportWatcher(self._read)
+        sys.meta_path.insert(0, watcher)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(watcher)
+
+    def _read(self, module: str) -> None:
+        wanted = [s for s in self._settings if s.module == module and s.name not in self.before]
+        self.before.update({setting.name: setting.get() for setting in wanted})
+
+    def restore(self, *, any_time: bool = True, only_alone: bool = True) -> dict[str, Any]:
+        """Put back the settings that have changed since then; return the values that they had, by their names.
+
+        Args:
+            any_time: False leaves out the settings that can be compared while other plugin code runs.
+            only_alone: False leaves out those that can't.
+        """
+        changed: dict[str, Any] = {}
+        for setting in self._settings:
+            if setting.name in self.before and (only_alone if setting.only_alone else any_time):
+                value = setting.get()
+                if value != self.before[setting.name]:
+                    setting.put(self.before[setting.name])
+                    changed[setting.name] = value
+        if any_time and self._torch_state and _torch_seed() != self._seed:
+            put_torch_random(self._torch_state)
+            changed["torch's seed"] = None
+        return changed
+
+
+@cache
+def _settings_of(stage: Stage, is_main: bool) -> list[Setting]:
+    allowed = [setting for setting in SETTINGS if stage == "load" or setting.at_build]
+    return [setting for setting in allowed if is_main or not setting.main_thread_only]
 
 
 def _torch_seed() -> int | None:

@@ -29,7 +29,8 @@ class Setting:
         get: returns its value, which can be compared.
         put: sets it to such a value.
         at_build: whether `build` and calls must not change it either. They may draw torch's random numbers.
-        at_call: whether calls must not change it either. Other threads change the filters of warnings meanwhile.
+        only_alone: whether it is compared only if no other component ran meanwhile: `warnings.catch_warnings` in one
+            thread changes the filters of all threads for a while.
         main_thread_only: whether other threads change it while a component runs, or only the main thread can set it.
     """
 
@@ -38,7 +39,7 @@ class Setting:
     get: Callable[[], Any]
     put: Callable[[Any], object]
     at_build: bool = True
-    at_call: bool = True
+    only_alone: bool = False
     main_thread_only: bool = False
 
 
@@ -148,7 +149,7 @@ SETTINGS = (
     Setting("Python's random numbers", "random", random.getstate, random.setstate, main_thread_only=True),
     Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting(
-        "the warning filters", "warnings", _blanket_filters, _put_blanket_filters, at_call=False, main_thread_only=True
+        "the warning filters", "warnings", _blanket_filters, _put_blanket_filters, only_alone=True, main_thread_only=True
     ),
     Setting("the umask", "os", _umask, os.umask, at_build=False, main_thread_only=True),
     Setting("the command line", "sys", lambda: [*sys.argv], lambda v: sys.argv.__setitem__(slice(None), v)),

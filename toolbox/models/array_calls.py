@@ -11,12 +11,12 @@ import numpy as np
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Sample
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.utils.json_values import is_finite
 
-# The number of calls of each component that are watched: whether they write into their inputs, or change the process.
+# The number of calls of each component that are watched for writing into their inputs.
 # Several calls, because some faults happen only by chance; watching all calls would cost time.
 COMPARED_CALLS = 16
 
@@ -38,7 +38,7 @@ class ArrayCall:
     def _call(self, inputs: Mapping[str, np.ndarray], *arguments: object) -> Any:  # noqa: ANN401
         self.calls += 1
         copies = {name: array.copy() for name, array in inputs.items()} if self.calls <= COMPARED_CALLS else {}
-        result = call_watched(self.entry, self.calls <= COMPARED_CALLS, self.component, *arguments)
+        result = call_isolated(self.entry, self.component, *arguments)
         for name, copy in copies.items():
             if not np.array_equal(inputs[name], copy):
                 raise self._wrong(f"writes into `{name}`, its input; work on a copy")

@@ -1,8 +1,7 @@
 """Call components and check what they return: type, shape and dtype, and whether they wrote into their inputs.
 
 The checks need no values from the device, so that no call waits for it. The first call of each component also
-compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace, and puts back what
-it changes of the process.
+compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.autograd_graph import accumulating_nodes, depends_on, outside_weights
@@ -195,7 +194,7 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     versions = [_version(value) for value in inputs.values()]
     copies = [value.detach().clone() if is_first else None for value in inputs.values()]
     with _watched_gradients(inputs.values() if is_first else ()) as changed:
-        result = call_watched(watch.entry, is_first, function, *arguments)
+        result = call_isolated(watch.entry, function, *arguments)
     if changed:
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,15 +11,13 @@ from toolbox.distributed import collectives
 from toolbox.errors import PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.observing import RunEnded, RunStarted
 from toolbox.models.build import build_component
 from toolbox.reports.report_file import ReportFile
 from toolbox.reports.run_records import METRICS, REPORT
 from toolbox.training.metric_log import MetricsFile
 from toolbox.training.options import RunOptions
-
-WATCHED_CALLS = 2  # of each method; watching each step would cost time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +44,10 @@ class Observers:
     Attributes:
         report: prints a line.
         active: these observers.
-        calls: how often each method of each observer was called, by their labels and names.
     """
 
     report: Callable[[str], None]
     active: list[NamedObserver] = field(default_factory=list)
-    calls: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def notify(self, method: str, record: object) -> None:
         """Call a method of each observer that has it with a record."""
@@ -60,10 +55,8 @@ class Observers:
             function = getattr(observer.observer, method, None)
             if function is None:
                 continue
-            self.calls[observer.label, method] += 1
-            is_early = self.calls[observer.label, method] <= WATCHED_CALLS
             try:
-                call_watched(observer.entry, is_early, function, record)
+                call_isolated(observer.entry, function, record)
             except (Exception, SystemExit) as error:  # an observer may raise anything
                 if observer.is_required:
                     raise

@@ -17,7 +17,7 @@ from toolbox.config.plan import BoundComponent
 from toolbox.distributed.fsdp import local_shards
 from toolbox.distributed.torch_patches import step_schedule
 from toolbox.hooks import blame
-from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
@@ -90,8 +90,7 @@ class NetworkState:
         """Step the schedule if its cadence is `period`, which has just ended."""
         if self.cadence == period:
             watch = self.schedule_watch
-            watch.calls += 1
-            call_watched(watch.entry, watch.calls == 1, step_schedule, self.schedule)
+            call_isolated(watch.entry, step_schedule, self.schedule)
             wrong = next((rate for rate in self.rates() if not 0 <= rate < math.inf), None)
             if wrong is not None:
                 fault = f"gives the learning rate {wrong}; return rates that are finite and at least 0"

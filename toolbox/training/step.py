@@ -7,7 +7,7 @@ each batch, and their gradients are summed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
-from toolbox.hooks.isolated_call import call_watched
+from toolbox.hooks.isolated_call import call_isolated, changes_put_back
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.backward_errors import explain_backward
 from toolbox.training.optim import NetworkState
@@ -162,10 +162,7 @@ def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finit
             step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
             return
         for trained in updated:
-            trained.watch.calls += 1
-            is_first = trained.watch.calls == 1
-            arguments = (accelerator, [trained.optimizer], not_finite)
-            call_watched(trained.watch.entry, is_first, step_optimizers, *arguments)
+            call_isolated(trained.watch.entry, step_optimizers, accelerator, [trained.optimizer], not_finite)
     except Exception as error:  # what torch raises for an operation that shards don't have is of many types
         if isinstance(error, torch.OutOfMemoryError) or not any(fsdp.is_sharded(each.network) for each in updated):
             raise
@@ -185,17 +182,18 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
     networks = context.state.networks()
     for trained in networks.values():
         trained.network.train()
-        is_first = trained.watch.calls == 0
-        call_watched(trained.watch.entry, is_first, trained.optimizer.zero_grad, set_to_none=True)
+        call_isolated(trained.watch.entry, trained.optimizer.zero_grad, set_to_none=True)
+    entry = None if training_step is adversarial_step else context.state.step_watch.entry
     try:
-        training_step(context, batch)
+        with nullcontext() if entry is None else changes_put_back(entry):
+            training_step(context, batch)
     except Exception as error:
         explained = explain_backward(error, context.state, is_discriminator="generator" in context.gradient_sums)
         if explained is not None:
             raise explained from error
         # The published step only calls components, which are blamed for their errors themselves.
-        if training_step is not adversarial_step and blame.blamed(error) is None:
-            blame.blame(error, context.state.step_watch.entry)
+        if blame.blamed(error) is None:
+            blame.blame(error, entry)
         raise
     for name, trained in networks.items():
         if name not in context.gradient_sums and trained.gradients():

@@ -14,7 +14,7 @@ from torch import Tensor
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.errors import PluginError
-from toolbox.hooks import blame
+from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import ValidatingStep
 from toolbox.models.component_calls import describe
 from toolbox.training.state import TrainState
@@ -45,14 +45,14 @@ def validate_step(
     photos_before = 0
     for batch in batches:
         with nullcontext() if accelerator is None else accelerator.autocast():
-            values = blame.call(state.step_watch.entry, step.validate, network, batch)
+            values = call_isolated(state.step_watch.entry, step.validate, network, batch)
         columns = {name: value.double().tolist() for name, value in _require_rows(values, len(batch.image)).items()}
         for index, number in enumerate(photo_numbers(batch, photos_before)):
             rows.append((number, (), {name: column[index] for name, column in columns.items()}))
         photos_before += batch.position.total
     photos = [values for *_, values in gather_in_order(rows)]
     arrays = {name: np.array([values[name] for values in photos], np.float64) for name in photos[0]}
-    figures = _require_figures(blame.call(state.step_watch.entry, step.figures, arrays))
+    figures = _require_figures(call_isolated(state.step_watch.entry, step.figures, arrays))
     loss = figures.pop("loss")
     assert loss is not None
     return ValidationResult(loss=loss, score=NO_SCORE, metrics=figures)
