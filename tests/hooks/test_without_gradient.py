@@ -8,17 +8,19 @@ import pytest
 import torch
 from penalty_contexts import penalty_context
 
-from toolbox import LossSpec, Params, PenaltySpec
+from toolbox import DiscriminatorSpec, LossSpec, Params, PenaltySpec
+from toolbox.config.component_options import LossOptions
 from toolbox.config.plan import BoundComponent
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import component_calls as calls
 from toolbox.models.component_calls import WatchedComponent
+from toolbox.training import state
 
 PICTURE = torch.full((1, 3, 8, 8), 0.5)
 MASK = torch.zeros(1, 1, 8, 8)
-MESSAGE = "'rigged' of the plugin 'stranger' returned a value without gradient, so it trains nothing; remove detach"
+MESSAGE = r"'rigged' of the plugin 'stranger' \(.*\) returned a value without gradient, so it trains nothing"
 
 
 def watch_of(spec_class, **facts):
@@ -34,12 +36,22 @@ def detached(restored, truth, mask):
     return (restored - truth).detach().square().mean()
 
 
-def test_a_loss_without_gradient_is_named_once():
+def test_a_loss_without_gradient_is_refused():
     watch = watch_of(LossSpec)
     call_loss(watch, detached, requires_grad=False)  # a frozen generator
     with torch.no_grad():  # a validation
         call_loss(watch, detached)
-    with pytest.warns(PluginWarning, match=MESSAGE) as caught:
+    with pytest.raises(WrongResultError, match=MESSAGE):
+        call_loss(watch, detached)
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_loss_that_loses_its_gradient_later_is_named_once(is_resumed):
+    watch = watch_of(LossSpec)
+    watch.is_resumed = is_resumed
+    if not is_resumed:
+        call_loss(watch, lambda restored, truth, mask: (restored - truth).square().mean())
+    with pytest.warns(PluginWarning, match="without gradient, which its earlier values had; remove detach") as caught:
         call_loss(watch, detached)
         call_loss(watch, detached)
     assert len(caught) == 1
@@ -50,11 +62,16 @@ def test_an_adversarial_loss_and_a_penalty_without_gradient():
         def generator(self, fake, real):
             return torch.zeros(())
 
+        def discriminator(self, fake, real):
+            return torch.zeros(()), torch.zeros(())
+
     maps = [torch.ones(1, 1, 2, 2, requires_grad=True)]
-    with pytest.warns(PluginWarning, match=MESSAGE):
+    with pytest.raises(WrongResultError, match=MESSAGE):
         calls.call_adversarial_generator(watch_of(LossSpec, role="adversarial"), Adversarial(), maps, None)
+    with pytest.raises(WrongResultError, match=MESSAGE):
+        calls.call_adversarial_discriminator(watch_of(LossSpec, role="adversarial"), Adversarial(), maps, maps)
     context = penalty_context(lambda picture: maps, PICTURE, PICTURE)
-    with pytest.warns(PluginWarning, match=MESSAGE):
+    with pytest.raises(WrongResultError, match=MESSAGE):
         calls.call_penalty(watch_of(PenaltySpec), lambda context: torch.zeros(()), context)
 
 
@@ -110,3 +127,40 @@ def test_a_penalty_that_calls_backward_itself_is_refused():
     context = penalty_context(lambda picture: [network(picture)], PICTURE, PICTURE)
     with pytest.raises(WrongResultError, match=r"calls backward\(\) itself"):
         calls.call_penalty(watch_of(PenaltySpec), penalty, context)
+
+
+def test_a_component_that_sets_requires_grad_of_an_input_is_refused():
+    """Other components get these tensors too; a loss that did so was said to have weights outside of a module."""
+
+    def loss(restored, truth, mask):
+        return (restored - truth.requires_grad_()).square().mean()
+
+    fault = "sets requires_grad of `{}`, its input, which other components get too; write {}.detach"
+    with pytest.raises(WrongResultError, match=fault.format("truth", "truth")):
+        calls.call_loss(watch_of(LossSpec), loss, torch.nn.Conv2d(3, 3, 1)(PICTURE), PICTURE.clone(), MASK)
+    with torch.no_grad(), pytest.raises(WrongResultError, match=fault.format("restored", "restored")):
+        call = lambda restored, truth, mask: restored.requires_grad_().mean()  # noqa: E731
+        calls.call_loss(watch_of(LossSpec), call, PICTURE.clone(), PICTURE, MASK)
+
+    def penalty(context):
+        return context.discriminate(context.real.requires_grad_())[0].square().mean()
+
+    network = torch.nn.Conv2d(3, 1, 1)
+    context = penalty_context(lambda picture: [network(picture)], PICTURE.clone(), PICTURE)
+    with pytest.raises(WrongResultError, match=fault.format("context.real", "context.real")):
+        calls.call_penalty(watch_of(PenaltySpec), penalty, context)
+
+    class Judge(torch.nn.Conv2d):
+        def forward(self, picture, image, mask):
+            return [super().forward(picture * image.requires_grad_())]
+
+    judge = Judge(3, 1, 1)
+    calls.attach(judge, watch_of(DiscriminatorSpec).entry)
+    with pytest.raises(WrongResultError, match=fault.format("image", "image")):
+        calls.call_discriminator(judge, PICTURE, PICTURE.clone(), MASK)
+
+
+def test_a_loss_of_weight_0_needs_no_gradient():
+    entry, options = watch_of(LossSpec).entry, LossOptions(weight=0)
+    bound = BoundComponent(label="rigged", entry=entry, params=Params(), options=options)
+    call_loss(state._loss_term(bound, detached, False).watch, detached)

@@ -106,6 +106,11 @@ def test_the_default_detector_is_that_of_the_default_bundle():
         (lambda image, /: toolbox.Detection(mask=image[:-1] > 0), "no Detection"),
         (lambda image, /: toolbox.Detection(mask=image), "no Detection"),
         (lambda image, /: 1 / 0, "raised ZeroDivisionError"),
+        (lambda image, /: toolbox.Detection(mask=image > 0, probabilities=[image]), "probabilities that are a list"),
+        (
+            lambda image, /: toolbox.Detection(mask=image > 0, probabilities={"whte": np.zeros(image.shape)}),
+            "returned probabilities of 'whte', which is not among the kinds of its spec",
+        ),
     ],
 )
 def test_a_detector_that_breaks_the_contract_is_reported(detect, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,11 @@ from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import PluginError
 from toolbox.hooks import catalog
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.optimizers import check_optimizer
 from toolbox.models.weight_file import load_saved_state, saved_state
+from toolbox.testing import check_component
 from toolbox.testing.plugins import catalog_with
 from toolbox.training import checkpoint, state, validate
 from toolbox.training.checkpoint import Progress
@@ -27,6 +32,11 @@ from toolbox.training.step import take_steps
 
 NO_DISCRIMINATOR = ["losses.lsgan.enabled=false", "penalties.gradient.enabled=false", "discriminator.enabled=false"]
 SGD = ["generator.optimizer.name=sgd", "generator.optimizer.lr=0.1"]
+
+
+def entry_of(spec_class):
+    spec = spec_class(name="rigged", summary="x", build=lambda params: None)
+    return Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version="")
 
 
 class Scaled(nn.Module):
@@ -287,3 +297,48 @@ def test_a_learning_rate_that_is_a_tensor_is_recorded():
     network = trained(lambda epoch: 1.0)
     network.optimizer.param_groups[0]["lr"] = torch.tensor(0.25)
     assert network.rates() == [0.25]
+
+
+def no_rate(weights):
+    optimizer = torch.optim.SGD(weights, lr=0.1)
+    del optimizer.param_groups[0]["lr"]
+    return optimizer
+
+
+def another():
+    return torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+
+
+WRONG_OPTIMIZERS = {
+    "has a group without 'lr', which schedules change": no_rate,
+    "has none of the weights that it was given, so nothing is trained": lambda weights: another(),
+    "has weights that it was not given, which get no gradients": lambda weights: torch.optim.SGD(
+        [*weights, nn.Parameter(torch.ones(1))], lr=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_OPTIMIZERS)
+def test_an_optimizer_of_other_weights_or_without_a_rate_is_named(fault):
+    weights = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))]
+    entry = entry_of(OptimizerSpec)
+    with pytest.raises(PluginError, match=f"Optimizer 'rigged' of the plugin 'stranger' .* {fault}"):
+        check_optimizer(WRONG_OPTIMIZERS[fault](weights), weights, entry)
+    with pytest.warns(PluginWarning, match="Optimizer 'rigged' .* trains 1 of the 2 weights that it was given"):
+        check_optimizer(torch.optim.SGD(weights[:1], lr=0.1), weights, entry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_optimizer(torch.optim.SGD(weights, lr=0.1), weights, entry)
+
+
+def test_a_schedule_of_another_optimizer_is_named_in_a_run_and_by_the_kit():
+    def build_schedule(params, optimizer, horizon):
+        return torch.optim.lr_scheduler.LinearLR(another())
+
+    spec = ScheduleSpec(name="astray", summary="a schedule", build=build_schedule)
+    extra = plugin("stranger", toolbox_schedules=lambda: [spec])
+    loaded = catalog_with(extra, "stranger")[0]
+    with pytest.raises(PluginError, match="Schedule 'astray' .* was built on another optimizer, so the learning rate"):
+        build(loaded, *NO_DISCRIMINATOR, "generator.schedule.name=astray")
+    failed = [check for check in check_component(spec, {}, loaded) if check.status == "failed"]
+    assert failed and all("a schedule of another optimizer" in check.detail for check in failed)

@@ -149,7 +149,12 @@ SETTINGS = (
     Setting("Python's random numbers", "random", random.getstate, random.setstate, main_thread_only=True),
     Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting(
-        "the warning filters", "warnings", _blanket_filters, _put_blanket_filters, only_alone=True, main_thread_only=True
+        "the warning filters",
+        "warnings",
+        _blanket_filters,
+        _put_blanket_filters,
+        only_alone=True,
+        main_thread_only=True,
     ),
     Setting("the umask", "os", _umask, os.umask, at_build=False, main_thread_only=True),
     Setting("the command line", "sys", lambda: [*sys.argv], lambda v: sys.argv.__setitem__(slice(None), v)),

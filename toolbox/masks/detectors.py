@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Detection, Detector
+from toolbox.hooks.specs import DetectorSpec
 from toolbox.masks.lost_region import find_lost_region
 
 # A painted shape has one colour: at least this fraction of its pixels has it.
@@ -48,7 +51,13 @@ class LoadedDetector:
         if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != image.shape[:2]:
             fault = "returned no Detection with a bool mask of the image's size"
             raise blame.wrong_result(self.entry, self.detect, fault)
+        if not isinstance(detection.probabilities, Mapping):
+            fault = f"returned probabilities that are a {type(detection.probabilities).__name__}, not a dict"
+            raise blame.wrong_result(self.entry, self.detect, fault)
         for kind, values in detection.probabilities.items():
+            if self.entry is not None and kind not in cast(DetectorSpec, self.entry.spec).kinds:
+                fault = f"returned probabilities of {kind!r}, which is not among the kinds of its spec; add it there"
+                raise blame.wrong_result(self.entry, self.detect, fault)
             is_map = isinstance(values, np.ndarray) and values.shape == mask.shape
             if not is_map or not bool(((values >= 0) & (values <= 1)).all()):
                 fault = f"returned probabilities of {kind} that are no array of the image's size from 0 to 1"

@@ -7,9 +7,8 @@ compares its inputs before and after, since a write through NumPy or `.data` lea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -20,7 +19,8 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.models.autograd_graph import accumulating_nodes, depends_on, outside_weights
+from toolbox.models.autograd_graph import depends_on, outside_weights
+from toolbox.models.input_watch import InputWatch, backward_passes, version
 from toolbox.models.module_state import UNSAVED, state_change, state_shapes, unsaved_modules, unsaved_tensors
 
 # The attribute of a network that has its `WatchedComponent`.
@@ -35,13 +35,17 @@ class WatchedComponent:
     Attributes:
         entry: its entry in the catalog; None for a network that no recipe names.
         calls: the number of calls so far.
-        trains: whether its values should have gradients; False once this was checked.
+        trains: whether its values should have gradients; False once a warning was given.
+        is_resumed: whether it belongs to a run that is continued: it may have trained before.
+        trained: the parts of it that have returned a value with a gradient; an adversarial loss has two.
         unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
     """
 
     entry: Entry | None = None
     calls: int = 0
     trains: bool = True
+    is_resumed: bool = False
+    trained: set[str] = field(default_factory=set)
     unsaved: tuple[tuple[str, nn.Module], ...] = ()
 
     def __deepcopy__(self, memo: object) -> WatchedComponent:
@@ -122,7 +126,7 @@ def call_loss(
     """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
-    _warn_without_gradient(watch, value, [restored])
+    _require_value_gradient(watch, loss, [value], [restored])
     _warn_of_outside_weights(watch, loss, [value], [restored])
     return value
 
@@ -137,7 +141,7 @@ def call_adversarial_generator(
     function = blame.call(watch.entry, getattr, loss, "generator")
     inputs = _named(fake=fake, real=real or [])
     value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
-    _warn_without_gradient(watch, value, fake)
+    _require_value_gradient(watch, function, [value], fake, "generator")
     _warn_of_outside_weights(watch, function, [value], list(inputs.values()))
     return value
 
@@ -154,6 +158,7 @@ def call_adversarial_discriminator(
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
     on_fake, on_real = (_scalar(watch, function, value) for value in pair)
+    _require_value_gradient(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
     _warn_of_outside_weights(watch, function, [on_fake, on_real], [*fake, *real], call=2)  # the first is of `generator`
     return on_fake, on_real
 
@@ -163,7 +168,7 @@ def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: 
     maps = _named(**{"context.real_maps": context.real_maps})
     inputs = {"context.real": context.real, "context.fake": context.fake, **maps}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
-    _warn_without_gradient(watch, value, context.real_maps)
+    _require_value_gradient(watch, penalty, [value], context.real_maps)
     return value
 
 
@@ -190,10 +195,9 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     shapes = state_shapes(module) if is_first else {}
     if is_first:
         watch.unsaved = unsaved_modules(module)
-    unsaved = {name: _version(value) for name, value in unsaved_tensors(watch.unsaved).items()}
-    versions = [_version(value) for value in inputs.values()]
-    copies = [value.detach().clone() if is_first else None for value in inputs.values()]
-    with _watched_gradients(inputs.values() if is_first else ()) as changed:
+    unsaved = {name: version(value) for name, value in unsaved_tensors(watch.unsaved).items()}
+    input_watch = InputWatch(inputs, compare=is_first)
+    with backward_passes(inputs.values() if is_first else ()) as changed:
         result = call_isolated(watch.entry, function, *arguments)
     if changed:
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
@@ -201,42 +205,15 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     change = state_change(shapes, state_shapes(module)) if is_first else ""
     if change:
         raise blame.wrong_result(watch.entry, function, change)
-    for (name, value), version, copy in zip(inputs.items(), versions, copies, strict=True):
-        is_changed = _version(value) != version
-        if is_changed or (copy is not None and not _are_equal(value, copy)):
-            raise blame.wrong_result(watch.entry, function, f"writes into `{name}`, its input; work on a copy")
+    if fault := input_watch.fault():
+        raise blame.wrong_result(watch.entry, function, fault)
     for name, value in unsaved_tensors(watch.unsaved).items():
-        if unsaved.get(name) != _version(value):
+        if unsaved.get(name) != version(value):
             fault = (
                 f"changes {name}, which {UNSAVED}; keep that module in eval mode (override train), or remove that line"
             )
             raise blame.wrong_result(watch.entry, function, fault)
     return result
-
-
-@contextmanager
-def _watched_gradients(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
-    """Yield a list that gets an entry for each backward pass through the graphs of `tensors` to a weight.
-
-    `torch.autograd.grad`, which changes no gradients, adds none.
-    """
-    passes: list[bool] = []
-    nodes = [next(accumulating_nodes(tensor), None) for tensor in tensors]
-    handles = [node.register_prehook(lambda _: passes.append(True)) for node in nodes if node is not None]
-    try:
-        yield passes
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _version(value: Tensor) -> int | None:
-    """Return the version of a tensor, which a write in place increases; None if it was made in inference mode."""
-    return None if value.is_inference() else value._version
-
-
-def _are_equal(value: Tensor, copy: Tensor) -> bool:
-    return torch.allclose(value.detach(), copy, rtol=0, atol=0, equal_nan=True)
 
 
 def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned
@@ -256,22 +233,32 @@ def _require_gradient(watch: WatchedComponent, network: object, outputs: Sequenc
         raise blame.wrong_result(watch.entry, network, fault)
 
 
-def _warn_without_gradient(watch: WatchedComponent, value: Tensor, inputs: Sequence[Tensor]) -> None:
-    """Warn once if a value has no gradient though its inputs have one: the component would train nothing."""
+def _require_value_gradient(
+    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
+) -> None:
+    """Raise WrongResultError if no value has a gradient though the inputs have one: the component trains nothing.
+
+    If earlier values had one, it only warns, once.
+    """
     if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
         return
     if not any(tensor.requires_grad for tensor in inputs):
         return
-    watch.trains = False
     # A penalty may call the discriminator again instead of using its maps; then its value does not depend on them.
-    if not (value.requires_grad if watch.entry.kind == "penalty" else depends_on(value, inputs)):
-        warnings.warn(
-            f"{blame.title(watch.entry)} returned a value without gradient, so it trains nothing; remove detach(), "
-            "no_grad, item(), torch.tensor() and NumPy from it. If this is on purpose, give it a param `detach` that "
-            "is true",
-            PluginWarning,
-            stacklevel=3,
+    is_penalty = watch.entry.kind == "penalty"
+    if any(value.requires_grad if is_penalty else depends_on(value, inputs) for value in values):
+        watch.trained.add(part)
+        return
+    cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
+    if not watch.is_resumed and part not in watch.trained:
+        fault = (
+            f"returned a value without gradient, so it trains nothing; {cause}. If this is on purpose, set its weight "
+            "to 0, or give it a param `detach` that is true"
         )
+        raise blame.wrong_result(watch.entry, function, fault)
+    watch.trains = False
+    line = f"{blame.title(watch.entry)} returned a value without gradient, which its earlier values had; {cause}"
+    warnings.warn(line, PluginWarning, stacklevel=3)
 
 
 def _warn_of_outside_weights(

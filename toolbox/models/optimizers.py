@@ -1,15 +1,50 @@
-"""Save and load the state of an optimizer as tensors and JSON values, without pickle."""
+"""Check an optimizer and its schedule; save and load the optimizer's state without pickle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from toolbox.distributed import fsdp
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.hooks.specs import ComponentSpec
+
+
+def check_optimizer(optimizer: Optimizer, weights: Sequence[Tensor], entry: Entry) -> None:
+    """Raise WrongResultError if an optimizer does not train `weights`; warn if it trains only a part of them."""
+    has = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
+    given = {id(weight) for weight in weights}
+    fault = ""
+    if any("lr" not in group for group in optimizer.param_groups):
+        fault = "has a group without 'lr', which schedules change; give each group an 'lr'"
+    elif not has & given:
+        fault = "has none of the weights that it was given, so nothing is trained; build it on `weights`"
+    elif has - given:
+        fault = "has weights that it was not given, which get no gradients; build it on `weights` only"
+    if fault:
+        raise blame.wrong_result(entry, cast(ComponentSpec, entry.spec).build, fault)
+    if missing := len(given - has):
+        warnings.warn(
+            f"{blame.title(entry)} trains {len(given) - missing} of the {len(given)} weights that it was given; the "
+            "others keep their initial values. If this is not on purpose, give it all of `weights`",
+            PluginWarning,
+            stacklevel=2,
+        )
+
+
+def require_schedule_of(optimizer: Optimizer, schedule: LRScheduler, entry: Entry) -> None:
+    """Raise WrongResultError if a schedule changes the learning rates of another optimizer than this one."""
+    if getattr(schedule, "optimizer", None) is not optimizer:
+        fault = "was built on another optimizer, so the learning rate never changes; build it on the one that it gets"
+        raise blame.wrong_result(entry, cast(ComponentSpec, entry.spec).build, fault)
 
 
 def split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

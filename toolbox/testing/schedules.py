@@ -38,10 +38,15 @@ def schedule_inputs() -> tuple[object, ...]:
 
 
 def _build(subject: Subject) -> LRScheduler:
-    schedule = build_component(subject.bound, *schedule_inputs())
+    optimizer, horizon = schedule_inputs()
+    schedule = build_component(subject.bound, optimizer, horizon)
     name = type(schedule).__name__
     require(isinstance(schedule, LRScheduler), f"build returned {name}, not a torch.optim.lr_scheduler.LRScheduler")
     assert isinstance(schedule, LRScheduler)
+    require(
+        schedule.optimizer is optimizer,
+        "build returned a schedule of another optimizer, which would change nothing; build it on the one that it gets",
+    )
     return schedule
 
 

@@ -22,6 +22,7 @@ from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
 from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.optimizers import check_optimizer, require_schedule_of
 
 # Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
 NORM_EPS = 1e-6
@@ -122,10 +123,13 @@ def build_network_state(
         fault = "has no weights that require gradients, so there is nothing to train"
         raise blame.wrong_result(bound.entry, network, fault)
     optimizer = build_component(bound.attached["optimizer"], weights)
+    check_optimizer(optimizer, weights, bound.attached["optimizer"].entry)
+    built = build_component(schedule, optimizer, horizon)
+    require_schedule_of(optimizer, built, schedule.entry)
     return NetworkState(
         network=network,
         optimizer=optimizer,
-        schedule=build_component(schedule, optimizer, horizon),
+        schedule=built,
         cadence=cast(ScheduleSpec, schedule.spec).cadence,
         warmup_steps=cast(ScheduleOptions, schedule.options).warmup_steps or 0,
         clip_norm=options.clip_norm,

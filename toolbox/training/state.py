@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -177,8 +178,9 @@ def build_state(
         discriminator = _to_device(_build_network(plan.discriminator, from_file=is_stored), accelerator, dtype)
         discriminator_state = build_network_state(plan.discriminator, discriminator, horizon)
     # In this order, in which they draw their initial weights.
-    losses = tuple(_loss_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.losses)
-    penalties = tuple(_penalty_term(bound, _build_term(bound, accelerator, dtype)) for bound in plan.penalties)
+    build = partial(_build_term, accelerator=accelerator, dtype=dtype)
+    losses = tuple(_loss_term(bound, build(bound), from_checkpoint) for bound in plan.losses)
+    penalties = tuple(_penalty_term(bound, build(bound), from_checkpoint) for bound in plan.penalties)
     step = _build_term(plan.components["step"][0], accelerator, dtype)
     warn_of_untrained_weights(step, plan.components["step"][0].entry)
     modules = [loss.call for loss in losses if isinstance(loss.call, nn.Module)]
@@ -268,7 +270,7 @@ def _build_term(bound: BoundComponent, accelerator: Accelerator, dtype: torch.dt
     return term.to(device=accelerator.device, dtype=dtype) if isinstance(term, nn.Module) else term
 
 
-def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
+def _loss_term(bound: BoundComponent, call: Any, is_resumed: bool) -> LossTerm:  # noqa: ANN401
     options, spec = cast(LossOptions, bound.options), cast(LossSpec, bound.spec)
     return LossTerm(
         label=bound.label,
@@ -277,12 +279,16 @@ def _loss_term(bound: BoundComponent, call: Any) -> LossTerm:  # noqa: ANN401
         adversarial=spec.role == "adversarial",
         sees_real=spec.sees_real,
         call=call,
-        watch=WatchedComponent(entry=bound.entry, trains=not bound.detach_param),
+        watch=_term_watch(bound, options.weight, is_resumed),
     )
 
 
-def _penalty_term(bound: BoundComponent, call: Any) -> PenaltyTerm:  # noqa: ANN401
+def _penalty_term(bound: BoundComponent, call: Any, is_resumed: bool) -> PenaltyTerm:  # noqa: ANN401
     options = cast(PenaltyOptions, bound.options)
     warn_of_untrained_weights(call, bound.entry)
-    watch = WatchedComponent(entry=bound.entry, trains=not bound.detach_param)
+    watch = _term_watch(bound, options.weight, is_resumed)
     return PenaltyTerm(label=bound.label, weight=options.weight, every=options.every, call=call, watch=watch)
+
+
+def _term_watch(bound: BoundComponent, weight: float, is_resumed: bool) -> WatchedComponent:
+    return WatchedComponent(entry=bound.entry, trains=weight > 0 and not bound.detach_param, is_resumed=is_resumed)
