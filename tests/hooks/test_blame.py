@@ -13,10 +13,21 @@ from click.testing import CliRunner
 from penalty_contexts import penalty_context
 from torch import nn
 
-from toolbox import LossSpec, MetricSpec, Params
+from toolbox import LossSpec, MetricSpec, Params, SourceSpec
 from toolbox.cli import main
 from toolbox.config.plan import BoundComponent
-from toolbox.errors import PluginError
+from toolbox.data.sources import build_source
+from toolbox.errors import (
+    CancelledError,
+    DataError,
+    InstallationError,
+    OutputError,
+    PluginError,
+    TrainingError,
+    UsageError,
+    WeightsError,
+)
+from toolbox.evaluation.figures import call_metric
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
@@ -334,3 +345,56 @@ def test_a_function_that_takes_other_arguments_is_named_where_it_is_defined():
         blame.call(component, build_component, nonsense=1)
     code = build_component.__code__
     assert f"({code.co_filename}:{code.co_firstlineno})" in str(blame.explain(caught.value))
+
+
+def raising(error):
+    def component(*_, **__):
+        raise error
+
+    return component
+
+
+@pytest.mark.parametrize("error", [DataError, UsageError, OutputError, TrainingError, WeightsError, PluginError])
+def test_an_error_of_toolbox_that_a_component_raises_names_the_component(error):
+    """It was reported as a fault of the user's photographs, command or disk."""
+    watch = WatchedComponent(entry=entry(LossSpec))
+    with pytest.raises(error) as raised:
+        calls.call_loss(watch, raising(error("No photograph")), PICTURES, PICTURES, MASK)
+    explained = blame.explain(raised.value)
+    assert explained is not None
+    text = str(explained)
+    assert text.startswith(
+        f"Loss 'rigged' of the plugin 'stranger' raised {error.__name__}: No photograph ({__file__}:"
+    )
+    metric = MetricCall(entry=entry(MetricSpec), component=raising(error("No photograph")))
+    failures = {}
+    assert (
+        call_metric("mine", metric, np.zeros((2, 2, 3)), np.zeros((2, 2, 3)), np.zeros((2, 2), bool), failures) is None
+    )
+    assert failures["mine"].startswith("Metric 'rigged' of the plugin 'stranger' raised")
+
+
+@pytest.mark.parametrize("error", [CancelledError("Cancelled."), InstallationError("pip install it")])
+def test_what_a_component_says_to_the_user_on_purpose_is_passed_on(error):
+    with pytest.raises(type(error)) as raised:
+        calls.call_loss(WatchedComponent(entry=entry(LossSpec)), raising(error), PICTURES, PICTURES, MASK)
+    assert blame.explain(raised.value) is None
+
+
+def test_errors_of_toolbox_in_build_and_in_sources_name_the_component(tmp_path):
+    def build(params, *_):
+        raise DataError("No photograph")
+
+    def bound(spec_class):
+        spec = spec_class(name="rigged", summary="x", build=build)
+        facts = {"plugin": "stranger", "distribution": "", "version": ""}
+        return BoundComponent(label="", entry=Entry(kind=spec.kind, spec=spec, **facts), params=Params(), options={})
+
+    with pytest.raises(
+        PluginError, match="Loss 'rigged' of the plugin 'stranger' can't be built: DataError: No photogr"
+    ):
+        build_component(bound(LossSpec))
+    with pytest.raises(
+        PluginError, match="Source 'rigged' of the plugin 'stranger' can't be built: DataError: No phot"
+    ):
+        build_source(bound(SourceSpec), tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
-from toolbox.errors import DataError, PluginError, ToolboxError, named, one_line
+from toolbox.errors import DataError, PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
@@ -69,11 +69,11 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
     title = f"Source '{bound.spec.name}' of the plugin '{bound.entry.plugin}'"
     try:
         source = call_isolated(bound.entry, bound.spec.build, bound.params, location)
-    except ToolboxError:
-        raise
     except (ValueError, OSError) as error:
         raise DataError(f"{title}: {one_line(error)}") from error
     except Exception as error:  # a plugin may raise anything
+        if blame.is_for_user(error, bound.entry):
+            raise
         raised = f"{named(error)} ({blame.position(error, bound.entry)})"
         raise PluginError(f"{title} can't be built: {raised}") from error
     if not isinstance(source, Source):
@@ -154,9 +154,9 @@ class WatchedImage:
     def _call(self, method: str) -> object:
         try:
             return call_isolated(self.entry, getattr(self.image, method))
-        except ToolboxError:
-            raise
         except Exception as error:  # a plugin may raise anything
+            if blame.is_for_user(error, self.entry):
+                raise
             raised = f"{named(error)} ({blame.position(error, self.entry)})"
             raise DataError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
 

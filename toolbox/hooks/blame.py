@@ -13,9 +13,10 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from toolbox.errors import PluginError, ToolboxError, call_plugin, named
+from toolbox.errors import CancelledError, InstallationError, PluginError, ToolboxError, call_plugin, named
 from toolbox.hooks.plugin_output import calls
 from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.versions import DISTRIBUTION
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Entry
@@ -96,7 +97,7 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
 
 def blame(error: Exception, entry: Entry | None, function: object = None) -> None:
     """Attach to an error the entry of the component that raised it and its function's position, unless it has them."""
-    if entry is None or isinstance(error, ToolboxError) or hasattr(error, ATTRIBUTE):
+    if entry is None or is_for_user(error, entry) or hasattr(error, ATTRIBUTE):
         return
     setattr(error, ATTRIBUTE, entry)
     code = _code(function)
@@ -104,12 +105,26 @@ def blame(error: Exception, entry: Entry | None, function: object = None) -> Non
         setattr(error, DEFINITION, f"{code.co_filename}:{code.co_firstlineno}")
 
 
+def is_for_user(error: Exception, entry: Entry) -> bool:
+    """Return whether an error from a component is one of toolbox that tells the user what to do, and is passed on.
+
+    These are all errors of toolbox from components that ship with it. Of others, it is what toolbox itself says of a
+    component (PluginError), of something that is not installed, or of cancelled work. Any other one, such as a
+    DataError, would be taken for a fault of the user's photographs or command.
+    """
+    if not isinstance(error, ToolboxError) or entry.distribution == DISTRIBUTION:
+        return isinstance(error, ToolboxError)
+    innermost = traceback.extract_tb(error.__traceback__)[-1:]
+    is_own = any(_is_of(entry, frame.filename) for frame in innermost)
+    return isinstance(error, CancelledError | InstallationError) or (isinstance(error, PluginError) and not is_own)
+
+
 def blamed(error: BaseException) -> Entry | None:
     """Return the entry of the component that raised an error, or None."""
-    if isinstance(error, ToolboxError) or is_of_the_machine(error):
+    if is_of_the_machine(error):
         return None
     entry: Entry | None = getattr(error, ATTRIBUTE, None)
-    if entry is None:
+    if entry is None and not isinstance(error, ToolboxError):
         files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
         owners = [built for built in _built.values() if any(_is_of(built, file) for file in files)]
         entry = owners[0] if len(owners) == 1 else None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
-from toolbox.errors import PluginError, ToolboxError, named, one_line
+from toolbox.errors import PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
@@ -47,10 +47,8 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     try:
         with isolated("build") as changed:
             component = blame.call(bound.entry, bound.spec.build, params, *inputs, **children)
-    except ToolboxError:
-        raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or blame.is_for_user(error, bound.entry):
             raise
         # A ValueError is about the params; any other error is a mistake in the plugin.
         is_of_params = isinstance(error, ValueError) and one_line(error)
