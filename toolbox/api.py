@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, overload
@@ -82,7 +84,8 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """Return a row for each training step and each validation, as ``pandas.DataFrame(run.metrics())`` takes.
 
-        A row has `step`, `epoch` and the terms of the step; the figures of a validation begin with ``validation.``.
+        A row has `step`, `epoch` and the terms of the step; the figures of a validation begin with ``validation.``. A
+        warning names the lines of metrics.jsonl that can't be read.
         """
         return list(_metric_rows(self.folder))
 
@@ -290,7 +293,7 @@ _NOT_BUILT = {
 
 
 def _metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    for record in run_records.read_records(folder):
+    for record in run_records.read_records(folder, partial(warnings.warn, stacklevel=3)):
         if "warning" in record or "epoch_end" in record:
             continue
         validation = record.pop("validation", {})

@@ -16,6 +16,7 @@ from runs import TINY, newest_checkpoint, run, steps
 from safetensors.torch import load_file
 from tiny_weights import tiny_plan, write_tiny_run
 
+import toolbox
 from toolbox.cli import main
 from toolbox.models import weight_file
 from toolbox.reports import run_records
@@ -235,3 +236,21 @@ def test_the_hint_on_the_sample_is_not_repeated(tmp_path):
     run_dir.write_recipe(folder, tiny_plan())
     run_records.write_run_info(folder, run_records.RunInfo(recipe="default"))
     assert "No --data" not in run("--resume", folder, "--dry-run").output
+
+
+def test_damaged_records_are_named_by_every_command_that_reads_them(tmp_path, photos):
+    folder = tmp_path / "runs" / "one"
+    run("--data", photos, "--size", 32, "--steps", 2, "--out", folder, "--no-report")
+    path = folder / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + b"\0\xff")
+    last = len(path.read_bytes().splitlines())
+    line = f"metrics.jsonl: line {last} is no record (cut off or damaged), and left out"
+    shutil.copytree(folder, tmp_path / "runs" / "two")
+    for words in (["runs", folder.parent], ["report", folder], ["compare", folder, folder.with_name("two")]):
+        result = CliRunner().invoke(main, [*map(str, words)])
+        assert result.exit_code == 0 and line in result.stderr, result.output
+    assert line in (folder / "report.html").read_text("utf-8")
+    with pytest.warns(UserWarning, match=r"metrics.jsonl: line \d+ is no record"):
+        assert len(toolbox.Run.open(folder).metrics()) >= 2
+    assert f"warning: {folder}/{line}" in run("--resume", folder, "--steps", 3, "--no-report").output
+    assert f"{folder}/metrics" not in CliRunner().invoke(main, ["runs", str(folder.parent)]).stderr  # they are deleted

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from toolbox.config.settings import Split
-from toolbox.data import folders, split_record
+from toolbox.data import broken_files, folders, split_record
 from toolbox.data.folders import Item
 from toolbox.data.split_record import SplitRecord, find_changes, keep_split, make_record
 from toolbox.errors import DataError
@@ -125,12 +125,29 @@ def test_a_lost_record_is_named(photos, tmp_path):
     assert len(lines) == 1 and "split.json is missing, so the split is drawn again" in lines[0]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"train": {}}', '{"train": 1, "validation": {}, "unused": {}}'])
-def test_a_damaged_record_is_one_line(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Expecting value"),
+        ("[]", "it has a list, not a JSON object"),
+        ("null", "it has null, not a JSON object"),
+        ('"train"', "it has a str, not a JSON object"),
+        ('{"train": {}}', "'validation' is missing, or no object with the names"),
+        ('{"train": 1, "validation": {}, "unused": {}}', "'train' is missing, or no object"),
+        ('{"train": {"a": 1}, "validation": {}, "unused": {}}', "'train' is missing, or no object"),
+        ('{"train": [["a", "b"]], "validation": {}, "unused": {}}', "'train' is missing, or no object"),
+    ],
+)
+def test_a_damaged_record_is_one_line(tmp_path, text, words):
     path = tmp_path / "split.json"
     path.write_text(text, "utf-8")
-    with pytest.raises(DataError, match="split.json can't be read"):
+    with pytest.raises(DataError, match=f"split.json can't be read: {words}"):
         split_record.read_record(path)
+    path.write_text(text, "utf-8")
+    if not text.startswith("{"):
+        with pytest.raises(DataError, match=f"split.json can't be read: {words}.* It lists the photographs that the"):
+            broken_files.read_skipped(path)
+    assert broken_files.read_skipped(tmp_path / "absent.json") == {}
     assert split_record.read_record(tmp_path / "absent.json") is None
 
 

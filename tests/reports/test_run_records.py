@@ -21,6 +21,7 @@ from toolbox.reports.run_records import (
     write_summary,
 )
 
+BACKUP = "To get the records back, restore the file from a backup."
 SCORE = Score(S=0.5, M=None, C=0.25, score=None)
 
 
@@ -53,7 +54,16 @@ def test_a_summary_has_the_entries_of_version_0_1(tmp_path):
     }
 
 
-@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"pixel_loss": {}}', '{"pixel_loss": 1, "baselines": {}}'])
+GOOD = '{"pixel_loss": {"before": 1}, "baselines": {}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "[]", "{}", "5", '"a"', '{"pixel_loss": {}}', '{"pixel_loss": 1, "baselines": {}}'),
+        *(GOOD + rest for rest in (', "best": "x"}', ', "warnings": []}', ', "measured_on": 1}', ', "best": []}')),
+    ],
+)
 def test_a_missing_or_damaged_summary_is_none(tmp_path, text):
     if text is not None:
         (tmp_path / SUMMARY).write_text(text, "utf-8")
@@ -84,3 +94,32 @@ def test_entries_of_run_json_with_a_wrong_type_are_left_out(tmp_path):
         '{"recipe": "luma", "data": ["d"], "seed": "x", "photos": 3, "sessions": 5}', "utf-8"
     )
     assert read_run_info(tmp_path) == RunInfo(recipe="luma")
+
+
+DAMAGED = {
+    "a line that was cut off": (b'{"step": 0}\n{"step": 1, "g": 0.', "line 2 is no record", 1),
+    "binary": (b'{"step": 0}\n\0\xff\x80\n\xfe\n', "line 2 and 1 more lines are no record", 1),
+    "all binary": (bytes(range(128, 256)), "line 1 is no record", 0),
+    "JSON of another type": (b'[1]\n{"step": "a"}\n{"step": 0}\n', "line 1 and 1 more lines are no record", 1),
+    "two records in a line": (b'{"step": 0}{"step": 1}\n{"step": 2}\n', "line 1 is no record", 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_lines_of_the_records_are_named_with_file_and_line(tmp_path, damage):
+    data, words, count = DAMAGED[damage]
+    (tmp_path / METRICS).write_bytes(data)
+    lines = []
+    assert len(list(read_records(tmp_path, lines.append))) == count
+    assert lines == [f"{tmp_path / METRICS}: {words} (cut off or damaged), and left out. {BACKUP}"]
+
+
+def test_records_that_are_missing_or_whole_give_no_line_and_a_folder_in_their_place_gives_one(tmp_path):
+    lines = []
+    assert list(read_records(tmp_path, lines.append)) == [] and lines == []
+    (tmp_path / METRICS).write_text('{"step": 0}\r\n\n{"step": 1}\n', "utf-8")
+    assert len(list(read_records(tmp_path, lines.append))) == 2 and lines == []
+    (tmp_path / METRICS).unlink()
+    (tmp_path / METRICS).mkdir()
+    assert list(read_records(tmp_path, lines.append)) == []
+    assert len(lines) == 1 and "can't be read" in lines[0]

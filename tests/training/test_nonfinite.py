@@ -171,6 +171,12 @@ def test_a_wrong_or_incomplete_folder_is_reported_in_one_line(tmp_path, plan):
         nonfinite.read_step_folder(tmp_path)
     built, accelerator = build(AVERAGED)
     _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, nan_batch()))
+    info = (folder / nonfinite.STEP_INFO).read_text("utf-8")
+    for damaged in ("[]", "{}", "null", info.replace('"conditions": {', '"conditions": [], "was": {')):
+        (folder / nonfinite.STEP_INFO).write_text(damaged, "utf-8")
+        with pytest.raises(UsageError, match="it has no readable"):
+            nonfinite.read_step_folder(folder)
+    (folder / nonfinite.STEP_INFO).write_text(info, "utf-8")
     wider, _ = build("generator.width=6")
     with pytest.raises(WeightsError, match="does not fit"):
         nonfinite.load_step_folder(folder, replace(wider, average=None))

@@ -21,6 +21,7 @@ from toolbox.utils.screen import echo
 
 if TYPE_CHECKING:
     from toolbox.hooks.catalog import Catalog
+    from toolbox.reports.run_files import RunFiles
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -133,6 +134,12 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
     for row in [header, *rows]:
         cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
         echo("  ".join([*cells, row[-1]]).rstrip())
+
+
+def warn_of_damage(runs: Sequence[RunFiles]) -> None:
+    """Print a line on stderr for each file of runs whose records could not all be read."""
+    for line in (line for run in runs for line in run.damage):
+        echo(f"toolbox: warning: {line}", err=True)
 
 
 def require_suffix(path: Path, *suffixes: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, print_json, print_table, require_suffix
+from toolbox.cli.common import FilePath, as_json, print_json, print_table, require_suffix, warn_of_damage
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -28,6 +28,7 @@ def command(folders: tuple[Path, ...], html: Path | None, as_json: bool) -> None
     if html is not None:
         require_suffix(html, ".html", ".htm")
     runs = read_runs(folders)
+    warn_of_damage(runs)
     if len(runs) < 2:
         raise UsageError("A comparison needs at least two different run folders.")
     if html is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import FilePath
+from toolbox.cli.common import FilePath, warn_of_damage
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -23,6 +23,7 @@ def command(folder: Path) -> None:
 
     if run_files.is_run(folder):
         path = run_report.write_run_report(folder)
+        warn_of_damage([run_files.read_run(folder)])
     elif (folder / album_report.RECORD).is_file():
         path = album_report.write_album_report(folder)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from toolbox.cli.common import FilePath, as_json, print_json, print_table
+from toolbox.cli.common import FilePath, as_json, print_json, print_table, warn_of_damage
 from toolbox.errors import UsageError
 from toolbox.utils import files
 from toolbox.utils.screen import echo, is_terminal
@@ -52,6 +52,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
 
     files.require_folder(folder)
     runs = [read_run(path) for path in sorted(folder.iterdir()) if is_run(path)]
+    warn_of_damage(runs)
     if not runs and not as_json:
         name = files.printable(folder)
         if is_run(folder):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from toolbox.cli.common import FilePath, load_catalog, recipe_path
+from toolbox.cli.common import FilePath, load_catalog, recipe_path, warn_of_damage
 from toolbox.errors import UsageError
 from toolbox.utils import files
 
@@ -174,6 +174,7 @@ def _compare(folders: Sequence[Path], page: Path) -> None:
     from toolbox.reports.run_files import read_runs
 
     runs = read_runs(folders)
+    warn_of_damage(runs)
     files.write_text(page, comparison_report(runs))
     click.echo("")
     print_comparison(runs)

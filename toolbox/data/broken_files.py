@@ -12,7 +12,7 @@ from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
-from toolbox.utils.json_values import parse_json
+from toolbox.utils.json_values import read_json_object
 
 SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
 MIN_ITEMS = 2  # one of them for validation
@@ -121,12 +121,20 @@ def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:
 
 
 def read_skipped(path: Path) -> dict[str, str]:
-    """Return the photographs that a run leaves out, with the reasons; empty if it leaves out none."""
+    """Return the photographs that a run leaves out, with the reasons; empty if it leaves out none.
+
+    Raises:
+        DataError: the file can't be read.
+    """
     try:
-        stored = parse_json(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        return {name: str(reason) for name, reason in read_json_object(path).items()}
+    except FileNotFoundError:
         return {}
-    return {str(name): str(reason) for name, reason in stored.items()} if isinstance(stored, dict) else {}
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{files.printable(path)} can't be read: {files.printable(str(error))}. It lists the photographs that the "
+            "run leaves out. Restore it, or delete it and use --skip-broken."
+        ) from error
 
 
 def _broken(examinations: Sequence[Examination]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from toolbox.data.folders import Item
 from toolbox.data.split import DataSplit
 from toolbox.errors import DataError
 from toolbox.utils import files
-from toolbox.utils.json_values import parse_json
+from toolbox.utils.json_values import read_json_object
 
 FILE = "split.json"  # in the run folder
 
@@ -204,16 +204,22 @@ def write_record(path: Path, data_split: DataSplit) -> None:
 def read_record(path: Path) -> SplitRecord | None:
     """Return the record of a split, None if there is none (a run of an older version); DataError if it is damaged."""
     try:
-        stored = parse_json(path.read_text("utf-8"))
-        record = SplitRecord(**{part: dict(stored[part]) for part in SplitRecord().parts()})
+        stored = read_json_object(path)
+        wrong = next((part for part in SplitRecord().parts() if not _is_part(stored.get(part))), None)
+        if wrong is not None:
+            raise ValueError(f"'{wrong}' is missing, or no object with the names of photographs and their digests")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{files.printable(path)} can't be read: {files.printable(str(error))}. It lists the photographs that "
             "validate. Restore it, or delete it to draw the split again from the recipe."
         ) from error
-    return record
+    return SplitRecord(**{part: stored[part] for part in SplitRecord().parts()})
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(identity, str) for identity in value.values())
 
 
 def _finder(record: SplitRecord, present: set[str]) -> Callable[[str, str], tuple[str, int] | None]:

@@ -33,6 +33,7 @@ class RunFiles:
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
+        damage: lines about records that could not be read.
         label: a name that distinguishes it from other runs; empty: the name of the folder.
     """
 
@@ -44,6 +45,7 @@ class RunFiles:
     validations: Mapping[str, list[tuple[float, float]]] = field(default_factory=dict)
     steps: int = 0
     warnings: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
     label: str = ""
 
     @property
@@ -74,7 +76,8 @@ def read_run(folder: Path) -> RunFiles:
     terms: dict[str, list[tuple[float, float]]] = {}
     validations: dict[str, list[tuple[float, float]]] = {}
     steps, warnings = 0, []
-    for record in run_records.read_records(folder):
+    damage: list[str] = []
+    for record in run_records.read_records(folder, damage.append):
         step = record.get("step", 0)
         if "warning" in record:
             warnings.append(str(record["warning"].get("line", "")))
@@ -94,6 +97,7 @@ def read_run(folder: Path) -> RunFiles:
         validations=validations,
         steps=steps,
         warnings=tuple(warnings),
+        damage=tuple(damage),
     )
 
 

@@ -5,14 +5,14 @@ Nothing here imports torch, so that a report of a run can be made without it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolbox.evaluation.metrics import Score
 from toolbox.utils import files
-from toolbox.utils.json_values import parse_json
+from toolbox.utils.json_values import parse_json, read_json_object
 
 REPORT = "report.html"
 RUN_INFO = "run.json"
@@ -144,7 +144,7 @@ def read_summary(folder: Path) -> RunSummary | None:
     """Return the figures of the run in `folder`; None at its beginning, or if the file is damaged."""
     try:
         return summary_from_json(_read_json(folder / SUMMARY))
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         return None
 
 
@@ -153,22 +153,47 @@ def write_summary(folder: Path, summary: RunSummary) -> None:
     files.write_json(folder / SUMMARY, summary_to_json(summary))
 
 
-def read_records(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of metrics.jsonl in order.
+def read_records(folder: Path, report: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the records of metrics.jsonl in order; none if there is no such file.
 
     Lines that are no record are left out, such as one that was cut off when the process was killed.
+
+    Args:
+        folder: the run folder.
+        report: gets, at the end, a line about those that were left out, or about a file that can't be read; None
+            ignores them.
     """
     path = folder / METRICS
-    if not path.is_file():
+    left_out: list[int] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                record = _parse_record(line)
+                if record is not None:
+                    yield record
+                elif line.strip():
+                    left_out.append(number)
+    except FileNotFoundError:
         return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                record = parse_json(line)
-            except ValueError:
-                continue
-            if _is_record(record):
-                yield {_RENAMED.get(name, name): value for name, value in record.items()}
+    except OSError as error:
+        if report is not None:
+            report(f"{files.printable(path)} can't be read: {error.strerror or error}. Its records are left out.")
+        return
+    if left_out and report is not None:
+        more = f" and {len(left_out) - 1} more lines are" if len(left_out) > 1 else " is"
+        report(
+            f"{files.printable(path)}: line {left_out[0]}{more} no record (cut off or damaged), and left out. To get "
+            "the records back, restore the file from a backup."
+        )
+
+
+def _parse_record(line: str) -> dict[str, Any] | None:
+    """Return the record in a line of metrics.jsonl, None if it has none."""
+    try:
+        record = parse_json(line)
+    except ValueError:
+        return None
+    return {_RENAMED.get(name, name): value for name, value in record.items()} if _is_record(record) else None
 
 
 def _is_record(record: Any) -> bool:  # noqa: ANN401 - any JSON value
@@ -180,7 +205,10 @@ def _is_record(record: Any) -> bool:  # noqa: ANN401 - any JSON value
 
 
 def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
-    """Return the summary that `summary_to_json` stored; KeyError, TypeError or AttributeError if it is not one."""
+    """Return the summary that `summary_to_json` stored; KeyError, TypeError AttributeError or ValueError if not."""
+    for name in ("warnings", "measured_on", "submission"):
+        if not isinstance(stored.get(name, {}), Mapping):
+            raise TypeError(f"'{name}' is no JSON object")
     best = dict(stored["best"]) if "best" in stored else None
     figures = {} if best is None else best.pop("figures", {})
     return RunSummary(
@@ -218,7 +246,6 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        stored = parse_json(path.read_text("utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError):
         return {}
-    return stored if isinstance(stored, dict) else {}

@@ -53,8 +53,8 @@ def run_report(run: RunFiles) -> str:
         section("Recipe", *_recipe(run)),
         section("Environment", table((), _environment(run))),
     ]
-    if run.warnings:
-        sections.insert(1, section("Warnings", *(paragraph(line, "warning") for line in run.warnings)))
+    if lines := (*run.damage, *run.warnings):
+        sections.insert(1, section("Warnings", *(paragraph(line, "warning") for line in lines)))
     return html_page(f"Run {run.name}", sections, _about(run))
 
 

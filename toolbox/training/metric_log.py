@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,28 @@ def append_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
 
-def drop_records_after(folder: Path, step: int, validated: int) -> None:
+def drop_records_after(folder: Path, step: int, validated: int, report: Callable[[str], object] | None = None) -> None:
     """Delete the records of metrics.jsonl that a resumed run will write again.
 
     These are the records of `step` and later. The validation just before `step` is deleted too if the checkpoint's last
-    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation.
+    validation, after `validated` steps, is an earlier one: the run then ended before it saved that validation. Lines
+    that are no record are deleted; `report` gets a line about them.
+
+    Raises:
+        OutputError: the file can't be read or written.
     """
-    if not (folder / run_dir.METRICS).is_file():
+    path = folder / run_dir.METRICS
+    if not path.is_file():
         return
+    if not os.access(path, os.R_OK):
+        raise OutputError(f"{files.printable(path)} can't be read, and its records would be lost. Make it readable.")
 
     def is_current(record: dict[str, Any]) -> bool:
         is_last_validation = "validation" in record and record.get("step", 0) == step - 1
         return record.get("step", 0) < step and not (is_last_validation and validated != step)
 
-    lines = [json.dumps(record) + "\n" for record in read_records(folder) if is_current(record)]
-    files.write_text(folder / run_dir.METRICS, "".join(lines))
+    lines = [json.dumps(record) + "\n" for record in read_records(folder, report) if is_current(record)]
+    files.write_text(path, "".join(lines))
 
 
 def write_preview(path: Path, rows: Sequence[Preview]) -> None:

@@ -27,11 +27,17 @@ from toolbox.training.fingerprint import fingerprint, with_current_names
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepTerms
 from toolbox.utils import files
-from toolbox.utils.json_values import parse_json
+from toolbox.utils.json_values import read_json_object
 
 BATCH = "batch.safetensors"
 STEP_INFO = "step.json"
 STATE = "state"
+
+# The entries of `STEP_INFO` that a replay reads, and their types.
+STEP_ENTRIES = {
+    **{"step": int, "seed": int, "names": list, "wrong": list},
+    **{"terms": dict, "strides": dict, "conditions": dict},
+}
 
 
 def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progress: Progress) -> Iterator[StepTerms]:
@@ -106,9 +112,12 @@ def save_step_folder(
 def read_step_folder(folder: Path) -> dict[str, Any]:
     """Return the information about a step in its folder; UsageError if it is not such a folder."""
     try:
-        info = parse_json((folder / STEP_INFO).read_text("utf-8"))
+        info = read_json_object(folder / STEP_INFO)
+        for name, kind in STEP_ENTRIES.items():
+            if not isinstance(info.get(name), kind):
+                raise ValueError(f"'{name}' is missing or no {kind.__name__}")
         return info | {"conditions": with_current_names(info["conditions"])}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         denied = " (no permission)" if isinstance(error, PermissionError) else ""
         raise UsageError(
             f"{files.printable(folder)} is not the folder of a step with values that are not finite: it has no "

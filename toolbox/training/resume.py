@@ -85,7 +85,8 @@ def _prepare_folder(run: TrainingRun, progress: Progress) -> None:
         run.console.print_line(
             f"warning: {run_dir.METRICS} is missing, so the records of the first {progress.step} steps are lost."
         )
-    metric_log.drop_records_after(folder, progress.step, progress.validated)
+    report = run.console.print_line
+    metric_log.drop_records_after(folder, progress.step, progress.validated, lambda line: report(f"warning: {line}"))
     for record in run_records.read_records(folder):
         run.monitor.update(record)
 

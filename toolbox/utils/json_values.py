@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -14,6 +15,14 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("its brackets are nested too deeply") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; OSError if it can't be read, ValueError if it has something else."""
+    value = parse_json(path.read_text("utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"it has {'null' if value is None else f'a {type(value).__name__}'}, not a JSON object")
+    return value
 
 
 def is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type
