@@ -254,3 +254,44 @@ def test_damaged_records_are_named_by_every_command_that_reads_them(tmp_path, ph
         assert len(toolbox.Run.open(folder).metrics()) >= 2
     assert f"warning: {folder}/{line}" in run("--resume", folder, "--steps", 3, "--no-report").output
     assert f"{folder}/metrics" not in CliRunner().invoke(main, ["runs", str(folder.parent)]).stderr  # they are deleted
+
+
+class Deleting(toolbox.Observer):
+    """Delete something from the run folder after the first epoch's checkpoint."""
+
+    def __init__(self, folder, name):
+        self.path = folder / name
+
+    def on_step(self, record):
+        if record.step == 3:
+            if self.path.is_dir():
+                shutil.rmtree(self.path)
+            else:
+                self.path.unlink()
+
+
+LOST = {
+    "checkpoints": "",
+    "previews": "",
+    "metrics.jsonl": "",
+    "recipe.toml": "warning: recipe.toml disappeared from",
+    "summary.json": "warning: summary.json disappeared from",
+    "best.safetensors": "warning: the best weights, of step 2, are lost",
+    ".": "warning: recipe.toml, run.json, split.json, summary.json disappeared from",
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_deleted_during_a_run_is_written_again_and_the_run_ends_well(name, tmp_path, photos, capsys):
+    out, recipe = tmp_path / "run", toolbox.Recipe.load("default")
+    sizes = {"generator.width": 4, "discriminator.width": 4, "data.size": 32, "training.batch": 2}
+    for key, value in (sizes | {"training.epochs": 3, "validation.previews": 1}).items():
+        recipe = recipe.set(key, value)
+    trained = toolbox.train(recipe, data=photos, out=out, device="cpu", observers=[Deleting(out, name)])
+    output = "".join(capsys.readouterr())
+    assert trained.result.finished and LOST[name] in output and ("disappeared" in output) == ("disap" in LOST[name])
+    files = {path.name for path in out.iterdir()}
+    assert files >= {"recipe.toml", "run.json", "split.json", "summary.json", "best.safetensors", "metrics.jsonl"}
+    assert trained.summary.best is not None and any((out / "checkpoints").iterdir())
+    assert run_records.read_run_info(out).seed == recipe.tree.get("seed", 42)
+    assert toolbox.train(resume=out, device="cpu").result.finished

@@ -121,6 +121,7 @@ def take_snapshot(state: TrainState, progress: Progress) -> Snapshot:
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     """Write a checkpoint as `save_checkpoint` does, from this process only."""
+    files.ensure_folder(folder)  # it may have been deleted during the run
     # A second save of a step lies beside the first, which must stay until the second is complete.
     saves = [
         save for path in _list_checkpoints(folder) for step, save in [_step_and_save(path)] if step == snapshot.step

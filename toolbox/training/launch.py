@@ -26,6 +26,7 @@ from toolbox.models.initial import find_initial
 from toolbox.models.stored_weights import StoredWeights
 from toolbox.reports import run_records
 from toolbox.training import run, run_dir
+from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.utils import files
 from toolbox.utils.signals import stop_on_signals
@@ -137,6 +138,7 @@ class PreparedRun:
                 plan_changed=request.resume is not None and request.recipe is not None,
                 changes=self.changes,
                 observers=request.observers,
+                write_start=start_rewriter(self.folder, self.plan, self.skipped),
             )
             try:
                 result = run.train(self.plan, options, console)

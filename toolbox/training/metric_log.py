@@ -52,6 +52,7 @@ def append_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Append one record to metrics.jsonl; OutputError if it can't be written."""
     path = folder / run_dir.METRICS
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted during the run
         with path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(finite_json(record), allow_nan=False) + "\n")
     except OSError as error:
@@ -86,6 +87,7 @@ def write_preview(path: Path, rows: Sequence[Preview]) -> None:
     """Write a picture with one row for each photograph: input, restored, truth."""
     if rows:
         lines = [np.concatenate([row.image, row.restored, row.truth], axis=1) for row in rows]
+        files.ensure_folder(path.parent)  # it may have been deleted during the run
         io.write_png(path, np.concatenate(lines, axis=0))
 
 

@@ -43,6 +43,7 @@ class RunOptions:
             networks work with it.
         changes: the value in the folder's recipe and the new one, by the dotted key of each changed setting.
         observers: observers besides those of the recipe; see `toolbox.hooks.observing.Observer`.
+        write_start: writes the files again that `start_run_dir` wrote, if they disappear during the run.
     """
 
     source: Source
@@ -54,6 +55,7 @@ class RunOptions:
     plan_changed: bool = False
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     observers: Sequence[object] = ()
+    write_start: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from toolbox.training.context import TrainingRun, run_horizon
 from toolbox.training.epoch_end import end_epoch, save_progress
 from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
+from toolbox.training.lost_files import restore_lost_files
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
@@ -165,7 +166,7 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
             progress = end_epoch(run, progress)
             save_progress(run, progress)
         while not _is_over(run, progress, total):
-            progress = _train_epoch(run, progress, total, advance)
+            progress = restore_lost_files(run, _train_epoch(run, progress, total, advance))
             # A complete epoch is ended even if the run is stopped: after a resume its schedules must be stepped.
             if progress.batch == 0 or (not run.is_stopped() and (progress.step >= total or run.is_time_up())):
                 progress = end_epoch(run, progress)
