@@ -18,7 +18,7 @@ import warnings
 import torch
 from torch import nn
 
-from toolbox import GeneratorSpec, LossSpec, Observer, ObserverSpec, OptimizerSpec, StepSpec, hookimpl
+from toolbox import GeneratorSpec, LossSpec, Observer, ObserverSpec, OptimizerSpec, ScheduleSpec, StepSpec, hookimpl
 
 FAULT = {fault!r}
 kept, seen = [], []
@@ -97,7 +97,24 @@ class Mine(torch.optim.SGD):
         return super().step(closure)
 
 
+class NoMethod(Observer):
+    on_step = 5
+
+
+def build_schedule(params, optimizer, horizon):
+    if FAULT == "plateau":
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer)
+
+
+@hookimpl
+def toolbox_schedules():
+    return [ScheduleSpec(name="mine", summary="x", build=build_schedule)]
+
+
 def build_optimizer(params, weights):
+    if FAULT == "lbfgs":
+        return torch.optim.LBFGS(weights)
     return None if FAULT == "optimizer-none" else Mine(weights, lr=1e-3)
 
 
@@ -157,7 +174,8 @@ def toolbox_steps():
 
 @hookimpl
 def toolbox_observers():
-    return [ObserverSpec(name="mine", summary="x", build=lambda params: Watcher())]
+    observer = NoMethod if FAULT == "no-method" else Watcher
+    return [ObserverSpec(name="mine", summary="x", build=lambda params: observer())]
 
 
 @hookimpl
@@ -183,7 +201,7 @@ name = "mine"
 [generator.optimizer]
 name = "mine"
 [generator.schedule]
-name = "constant"
+name = "mine"
 [losses.mine]
 [observers.mine]
 [degradations.lost-region]
@@ -253,6 +271,22 @@ LATE = {
     "kept-graph": "fails in the backward pass: RuntimeError: Trying to backward through the graph a second time",
     "state": "Optimizer 'mine' of the plugin 'mine' raised OSError: [Errno 28] No space left on device",
 }
+
+
+POSITIONS = {
+    "lbfgs": ("build_optimizer", "missing 1 required positional argument: 'closure' (built at {}"),
+    "plateau": ("build_schedule", "missing 1 required positional argument: 'metrics' (built at {}"),
+    "no-method": ("toolbox_observers", "'int' object is not callable (built at {}"),
+}
+
+
+@pytest.mark.parametrize("fault", POSITIONS)
+def test_a_component_that_has_no_code_in_its_plugin_has_the_position_where_it_is_built(fault, tmp_path, photos):
+    """The position was in a file of toolbox or of torch, which is not at fault."""
+    name, words = POSITIONS[fault]
+    output = run_with(fault, tmp_path, photos, 0 if fault == "no-method" else 1).output
+    line = next(n for n, text in enumerate(CODE.splitlines(), 1) if f"def {name}(" in text)
+    assert words.format(f"{tmp_path}/mine.py:{line + 2 * (name == 'toolbox_observers')})") in output
 
 
 @pytest.mark.parametrize("fault", LATE)

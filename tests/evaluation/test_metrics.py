@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
 from toolbox.evaluation import metrics
+from toolbox.evaluation.figures import summarize
 from toolbox.evaluation.metrics import Score
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "competition_score.npz"
@@ -162,3 +164,15 @@ def test_mean_of_complete_scores_is_the_mean_score():
 def test_wrong_arrays_are_refused(restored, truth, mask, message):
     with pytest.raises(ValueError, match=message):
         metrics.score(restored, truth, mask)
+
+
+def test_figures_whose_sum_is_too_large_have_a_mean_without_a_warning():
+    """NumPy printed its warning on the progress bar, and the mean of 1e308 and 1e308 was infinite."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert metrics.mean_figure([1e308, 1e308, 1e308]) == pytest.approx(1e308)
+        assert metrics.mean_figure([0.25, 0.5]) == 0.375
+        rows = {str(index): {"S": 0.5, "M": 0.5, "C": 0.5, "score": 0.5, "mine": 1e308} for index in range(4)}
+        table = summarize(rows)
+    assert table.mean["mine"] == pytest.approx(1e308) and table.intervals["mine"] is None
+    assert [metrics.format_figure(value) for value in (None, 0.5, 1e308, -2e9)] == ["-", "0.5000", "1e+308", "-2e+09"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from rigged import BROKEN
 from rigged.sound import Generator, Judge, degradation, game, generator, judge, loss, metric, mse, paint, penalty, r1
 
-from toolbox import Field, GeneratorRef, LossSpec, Params, RecipeSpec
+from toolbox import Field, FillerSpec, GeneratorRef, LossSpec, Params, RecipeSpec
 from toolbox.errors import InstallationError
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import KINDS
@@ -373,3 +374,11 @@ def test_a_change_of_the_process_in_a_call_fails_the_check():
     details = [check.detail for check in checks_of(loss(lambda: call)).values() if check.status == "failed"]
     assert details and all("it changes torch's default dtype for the whole process" in detail for detail in details)
     assert torch.get_default_dtype() == before
+
+
+def test_the_kit_shows_no_warnings_of_numpy_for_a_filler_of_nan():
+    spec = FillerSpec(name="nan", summary="x", build=lambda params: lambda image, mask, seed=0: image * np.nan)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert "result format" in names_with_status(spec, "failed")
+    assert [one for one in caught if issubclass(one.category, RuntimeWarning)] == []

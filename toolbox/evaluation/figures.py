@@ -149,7 +149,7 @@ def _intervals(names: Sequence[str], table: np.ndarray, seed: int) -> dict[str, 
     count = len(table)
     for _ in range(RESAMPLES // _CHUNK if count > 1 else 0):
         drawn = random.multinomial(count, np.full(count, 1 / count), _CHUNK).astype(np.float64)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             chunks.append((drawn @ values) / (drawn @ known))
     if not chunks:
         return dict.fromkeys(_complete({name: np.float64("nan") for name in names}))
@@ -158,7 +158,7 @@ def _intervals(names: Sequence[str], table: np.ndarray, seed: int) -> dict[str, 
     enough = {name: known[:, names.index(name)].sum() > 1 for name in names}
     intervals: dict[str, Interval | None] = {}
     for name, column in columns.items():
-        defined = column[~np.isnan(column)]
+        defined = column[np.isfinite(column)]
         intervals[name] = None
         if len(defined) and enough.get(name, True):
             low, high = np.percentile(defined, PERCENTILES)
@@ -181,7 +181,12 @@ def _complete(base: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean(column: np.ndarray) -> np.float64:
     defined = column[~np.isnan(column)]
-    return np.float64(math.fsum(defined) / len(defined)) if len(defined) else np.float64("nan")
+    if not len(defined):
+        return np.float64("nan")
+    try:
+        return np.float64(math.fsum(defined) / len(defined))
+    except OverflowError:  # the sum is too large, the mean is not
+        return np.float64(math.fsum(defined / len(defined)))
 
 
 def _number(value: float | None) -> np.float64:

@@ -7,7 +7,7 @@ exactly 0, and no rounding error changes the result.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,6 +16,8 @@ import numpy as np
 # The window of SSIM, in pixels.
 WINDOW = 7
 WEIGHTS = (0.2, 0.4, 0.4)
+# Figures from here on have no four decimals in texts.
+LARGE = 1e6
 
 _STRIP_ROWS = 24
 # Stands for an infinitely small constant: it is negligible beside any whole number, and replaces 0/0 by its limit, 1.
@@ -40,8 +42,17 @@ class Score:
 
 
 def format_figure(value: float | None) -> str:
-    """Return a figure as text with four decimals; a dash for one that is undefined."""
-    return "-" if value is None else f"{value:.4f}"
+    """Return a figure as text with four decimals, or, if it is large, four digits; a dash for one that is undefined."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < LARGE else f"{value:.4g}"
+
+
+def mean_figure(values: Sequence[float]) -> float:
+    """Return the mean of finite figures, which is finite, also if their sum is not."""
+    with np.errstate(over="ignore"):
+        mean = float(np.mean(values))
+    return mean if math.isfinite(mean) else math.fsum(value / len(values) for value in values)
 
 
 def score(restored: np.ndarray, truth: np.ndarray, mask: np.ndarray | None) -> Score:

@@ -43,8 +43,8 @@ CONTRACTS = {
     "step": "step(context, batch) records terms and leaves gradients in the networks",
     "source": "build(params, location) returns a toolbox.Source",
     "observer": "an observer has methods such as on_step(record)",
-    "optimizer": "build(params, weights) returns a torch.optim.Optimizer over all weights",
-    "schedule": "build(params, optimizer, horizon) returns an LRScheduler",
+    "optimizer": "build(params, weights) returns a torch.optim.Optimizer over all weights; its step() gets no closure",
+    "schedule": "build(params, optimizer, horizon) returns an LRScheduler; its step() gets no arguments",
     "command": "load() returns a click.Command",
     "metric": "metric(restored, truth, mask) returns a finite float or None",
 }
@@ -178,16 +178,21 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
 
 
 def position(error: BaseException, entry: Entry) -> str:
-    """Return file and line in which an error was raised: the innermost ones in the plugin, or the innermost.
+    """Return file and line in which an error was raised: the innermost ones in the plugin.
 
     A function of the plugin that can't be called with its arguments was never entered; then it is where it is defined.
+    A component whose code is not in the plugin, such as a schedule of torch, is where it is built.
     """
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _is_of(entry, frame.filename)]
-    if not own and hasattr(error, DEFINITION):
+    if own:
+        return f"{own[-1].filename}:{own[-1].lineno}"
+    if hasattr(error, DEFINITION):
         return str(getattr(error, DEFINITION))
-    candidates = own or list(frames)
-    return f"{candidates[-1].filename}:{candidates[-1].lineno}" if candidates else "no position"
+    built = _code(getattr(entry.spec, "build", None))
+    if built is not None:
+        return f"built at {built.co_filename}:{built.co_firstlineno}"
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no position"
 
 
 def title(entry: Entry) -> str:

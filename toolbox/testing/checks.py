@@ -64,9 +64,13 @@ def global_random_state() -> tuple[object, ...]:
 
 @contextmanager
 def quiet_plugins() -> Iterator[None]:
-    """Hide the warnings of `build_component`; `check_process_settings` reports their causes."""
+    """Hide the warnings of `build_component`; `check_process_settings` reports their causes. Hide NumPy's too.
+
+    NumPy warns of values that are not finite, which the checks report.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)
+        for category in (PluginWarning, RuntimeWarning):
+            warnings.simplefilter("ignore", category)
         yield
 
 

@@ -83,7 +83,7 @@ def validate(
     return ValidationResult(
         loss=float(np.average([loss for loss, _ in all_losses], weights=[weight for _, weight in all_losses])),
         score=scores.mean([_score(values) for _, values, _ in rows]),
-        metrics={label: float(np.mean(values)) if values else None for label, values in defined.items()},
+        metrics={label: scores.mean_figure(values) if values else None for label, values in defined.items()},
         previews=tuple(previews),
         failures=failures,
     )
