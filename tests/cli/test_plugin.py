@@ -31,6 +31,8 @@ def test_a_file_is_added_used_and_removed(tmp_path):
     invoke("plugin", "disable", "fancy")
     assert "and disabled: toolbox plugin enable fancy" in invoke_error("plugin", "add", "fancy.py", "--name", "other")
     invoke("plugin", "enable", "fancy")
+    (tmp_path / "hard.py").hardlink_to(path)
+    assert f"hard.py is the same file as {path}, which is already added as" in invoke_error("plugin", "add", "hard.py")
     shutil.copy(path, tmp_path / "copy.py")
     assert f"taken by a plugin of {path}" in invoke_error("plugin", "add", "copy.py", "--name", "fancy")
     assert "exists already in the plugin 'fancy'" in invoke_error("plugin", "add", "copy.py", code=1)

@@ -85,6 +85,22 @@ def test_two_plugins_with_one_component_keep_the_first_and_name_both(tmp_path):
     assert "exists already in the plugin 'a'" in record(loaded, "b").cause
 
 
+def test_a_file_that_the_registry_has_twice_is_loaded_once_and_the_other_entry_is_named(tmp_path):
+    path, link = tmp_path / "a.py", tmp_path / "link.py"
+    path.write_text(GOOD.format(loss="same"), "utf-8")
+    link.symlink_to(path)
+    user = UserRegistry(
+        files=[UserFile(name=name, file=file) for name, file in zip("abc", (path, path, link), strict=True)]
+    )
+    loaded = catalog.build(manager.load(registries=registries(DEFAULT, user=user)))
+    assert loaded.find("loss", "same").plugin == "a"
+    for name in "bc":
+        assert record(loaded, name).cause == f"it is the same file as the plugin 'a': toolbox plugin remove {name}"
+    disabled = user.model_copy(update={"disabled": ["a"]})
+    loaded = catalog.build(manager.load(registries=registries(DEFAULT, user=disabled)))
+    assert loaded.find("loss", "same").plugin == "b"
+
+
 def distribution(folder, name, entry, module, source):
     """Lay out an installed distribution with an entry point."""
     (folder / f"{module}.py").write_text(source, "utf-8")

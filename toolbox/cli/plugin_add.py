@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import PluginError, UsageError
+from toolbox.utils import files
 
 if TYPE_CHECKING:
     from toolbox.hooks.manager import PluginRecord
@@ -100,6 +101,11 @@ def _check_name(name: str, file: Path) -> None:
             is_disabled = added.name in user.disabled
             remedy = f" and disabled: toolbox plugin enable {added.name}" if is_disabled else ". See `toolbox plugins`"
             raise UsageError(f"{file} is already added as '{added.name}'{remedy}")
+        if registry.is_same_file(added.file, file):
+            raise UsageError(
+                f"{file} is the same file as {added.file}, which is already added as '{added.name}'. To use it "
+                f"instead: toolbox plugin remove {added.name}, then toolbox plugin add {files.shell_word(file)}"
+            )
     for record in find_records(name):
         raise UsageError(f"The name '{name}' is taken by a plugin of {origin(record)}. Choose another with --name")
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -23,9 +22,9 @@ import pluggy
 
 from toolbox.errors import call_plugin, did_you_mean, named, one_line, position_in
 from toolbox.hooks import registry
-from toolbox.hooks.hookspecs import HOOK_API, HOOKSPECS, PROJECT
+from toolbox.hooks.hook_faults import find_hook_faults
+from toolbox.hooks.hookspecs import HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import PluginWarning, isolated
-from toolbox.hooks.kinds import KINDS
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 ENTRY_POINT_GROUP = "toolbox.plugins"
@@ -146,17 +145,14 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
         record = candidate.record
         if not third_party and record.origin == "registry":
             continue
-        same_name = next((r for r in manager.records if r.name == record.name), None)
         if record.name in registries.disabled_by_environment:
             record.status, record.cause = "disabled", BY_ENVIRONMENT
         elif not third_party and record.origin != "bundle":
             record.status, record.cause = "disabled", BY_OPTION
         elif record.name in registries.user.disabled:
             record.status, record.cause = "disabled", f"by toolbox plugin disable {record.name}"
-        elif record.status == "ok" and same_name is not None:
-            origin = f"{same_name.distribution} {same_name.version}".strip() or same_name.source
-            record.status = "failed"
-            record.cause = f"the plugin '{record.name}' of {origin} has the same name; uninstall one of the two"
+        elif record.status == "ok" and (cause := _conflict(record, manager.records)):
+            record.status, record.cause = "failed", cause
         manager.records.append(record)
         if record.status == "ok":
             register(manager, candidate)
@@ -167,6 +163,21 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
     return manager
 
 
+def _conflict(record: PluginRecord, earlier: Sequence[PluginRecord]) -> str:
+    """Return why a plugin can't be loaded beside earlier ones: one has its name, or is the same file; empty if it can.
+
+    A file is the same whatever its path: its components would count as those of another plugin with the same names.
+    """
+    for other in earlier:
+        if other.name == record.name:
+            origin = f"{other.distribution} {other.version}".strip() or other.source
+            return f"the plugin '{record.name}' of {origin} has the same name; uninstall one of the two"
+        is_file = other.origin == record.origin == "file" and other.status != "disabled"
+        if is_file and registry.is_same_file(Path(other.source), Path(record.source)):
+            return f"it is the same file as the plugin '{other.name}': toolbox plugin remove {record.name}"
+    return ""
+
+
 def register(manager: Manager, candidate: Candidate) -> None:
     """Import one plugin and register it; faults go into its record."""
     record = candidate.record
@@ -175,7 +186,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
     try:
         with isolated("load") as record.changed:
             plugin = call_plugin(candidate.load)
-            faults = list(_find_hook_faults(manager.pm, plugin))
+            faults = list(find_hook_faults(manager.pm, plugin))
             if not faults:
                 manager.pm.register(plugin, name=record.name)
     except KeyboardInterrupt:
@@ -265,39 +276,3 @@ def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
     if isinstance(error, SystemExit):
         return f"import failed: it exits the program ({named(error)})"
     return f"import failed: {named(error)}{position_in(error, record.source)}"
-
-
-def _similar_hook(name: str, hooks: list[str]) -> str:
-    """Return a hint with the hook that a misspelled name probably means; empty if none is similar, prefix aside."""
-    prefix = f"{PROJECT}_"
-    hint = did_you_mean(name.removeprefix(prefix), [hook.removeprefix(prefix) for hook in hooks], cutoff=0.75)
-    return hint.replace("'", f"'{prefix}", 1)
-
-
-def _find_hook_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  # noqa: ANN401 - any object
-    """Yield every fault of a plugin's hook functions."""
-    api = getattr(plugin, "TOOLBOX_API", HOOK_API)
-    if api != HOOK_API:
-        is_older = isinstance(api, int) and api < HOOK_API
-        remedy = "update the plugin" if is_older else "update toolbox"
-        yield f"it was written for hook API {api}, this toolbox has {HOOK_API}: {remedy}"
-        return
-    hooks = sorted(kind.hook for kind in KINDS.values())
-    has_hooks = False
-    for name in dir(plugin):
-        function = getattr(plugin, name, None)
-        options = pm.parse_hookimpl_opts(plugin, name)
-        if options is None:
-            if name.startswith("toolbox_") and inspect.isfunction(function):
-                yield f"{name} has no @hookimpl, so it would never be called"
-            continue
-        has_hooks = True
-        hook = options.get("specname") or name
-        if hook not in hooks:
-            yield f"{name} is not a hook.{_similar_hook(hook, hooks)} Hooks: {', '.join(hooks)}"
-        elif options.get("hookwrapper") or options.get("wrapper"):
-            yield f"{name} is a hook wrapper; toolbox calls each hook by itself and supports no wrappers"
-        elif callable(function) and inspect.signature(function).parameters:
-            yield f"{name}{inspect.signature(function)} takes arguments; toolbox calls it without arguments"
-    if not has_hooks:
-        yield "it has no hooks: no function with @hookimpl"

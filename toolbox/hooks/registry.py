@@ -179,6 +179,14 @@ def with_file(user: UserRegistry, name: str, file: Path) -> UserRegistry:
     return with_enabled(user, name, enabled=True).model_copy(update={"files": added})
 
 
+def is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to one file, also by links; False if one does not exist."""
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False
+
+
 def without_file(user: UserRegistry, name: str) -> UserRegistry:
     """Return the registry without the plugin file `name`, and without an entry that disables it."""
     remaining = [file for file in user.files if file.name != name]
