@@ -91,7 +91,7 @@ def test_fuzzed_files_give_a_photo_or_a_reason(shared):
     for path in paths:
         start = time.perf_counter()
         try:
-            outcomes["photo"] += io.read(path).pixels.size > 0
+            outcomes["photo"] += io.read(path, accept_cut=True).pixels.size > 0
         except DataError as error:
             assert path.name in str(error) and "\n" not in str(error)
             outcomes["refused"] += 1

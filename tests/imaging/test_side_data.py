@@ -282,24 +282,24 @@ def test_the_full_picture_of_a_tiff_that_opens_with_its_thumbnail(big):
     full, small = smooth(32, 48), smooth(8, 12)
     for kinds in ((1, 0), (4, 0), (5, 0), (1, 1)):
         photo = decode(pages(small, full, kinds=kinds, big_tiff=big), "a")
-        assert np.array_equal(photo.pixels, full) and not photo.notes, kinds
-    assert decode(pages(full, small, kinds=(0, 1)), "a").notes == ()
+        assert np.array_equal(photo.pixels, full) and not (photo.notes or photo.cautions), kinds
+    assert decode(pages(full, small, kinds=(0, 1)), "a").cautions == ()
     photo = decode(pages(small, full, full, kinds=(1, 0, 0)), "a")
-    assert np.array_equal(photo.pixels, full) and photo.notes == ("only the first picture taken",)
-    assert decode(pages(full, full), "a").notes == ("only the first picture taken",)
+    assert np.array_equal(photo.pixels, full) and photo.cautions == ("only the first picture taken",)
+    assert decode(pages(full, full), "a").cautions == ("only the first picture taken",)
 
 
 def test_animations_and_multi_picture_files_say_so():
     frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
     note = "only the first picture taken"
     for kind in ("PNG", "WEBP"):
-        assert note in decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "a").notes, kind
-        assert note not in decode(saved(frames[0], kind, save_all=True), "a").notes
-    assert note in decode(saved(frames[0], "MPO", save_all=True, append_images=frames[1:]), "a").notes
+        assert note in decode(saved(frames[0], kind, save_all=True, append_images=frames[1:]), "a").cautions, kind
+        assert not decode(saved(frames[0], kind, save_all=True), "a").cautions
+    assert note in decode(saved(frames[0], "MPO", save_all=True, append_images=frames[1:]), "a").cautions
     jpeg = saved(frames[0], "JPEG")
     for start in (b"MPF\0II*\0", b"MPF\0MM\0*"):  # phones write both byte orders
         segment = b"\xff\xe2" + struct.pack(">H", len(start) + 10) + start + bytes(8)
-        assert note in decode(jpeg[:2] + segment + jpeg[2:], "a").notes
+        assert note in decode(jpeg[:2] + segment + jpeg[2:], "a").cautions
 
 
 # ---- good files with odd headers

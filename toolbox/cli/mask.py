@@ -185,7 +185,7 @@ def _write_mask(
                 echo(f"{record['mask']}: there already; replace it with --overwrite")
             return {**record, "there already": True}
         # A painted shape is looked for in the luma alone, whatever the colours around it.
-        photo = io.read(path, max_pixels=max_pixels)
+        photo = io.read(path, max_pixels=max_pixels, accept_cut=True)
         detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))
         transparent = transparent_pixels(photo)
         mask = detection.mask | transparent
@@ -207,7 +207,9 @@ def _write_mask(
             summary += (
                 f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
             )
-        echo(f"{record['mask']}: {summary}")
+        echo(f"{record['mask']}: {'; '.join([summary, *photo.cautions])}")
+    if photo.cautions:
+        record["cautions"] = list(photo.cautions)
     return {**record, "lost": float(mask.mean())}
 
 

@@ -38,7 +38,8 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     if picture is not None:
         require_new_file(picture, ".png")
         files.ensure_folder(picture.parent)
-    rgb = io.read_rgb(path)
+    photo = io.read(path, accept_cut=True)
+    rgb = io.to_rgb8(photo)
     diagnosis = diagnose(rgb)
     diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))
     options = words.helpful_options(diagnosis)
@@ -57,11 +58,14 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
                 "has cast": diagnosis.has_cast,
                 "darker corners": round(diagnosis.darker_corners, 3),
                 "damage": {kind: round(share, 5) for kind, share in diagnosis.damage.items()},
+                "cautions": list(photo.cautions),
                 "command": command,
             }
         )
     else:
         click.echo(f"{name}:")
+        for caution in photo.cautions:
+            click.echo(f"  file: {caution}")
         for subject, sentence in words.describe_diagnosis(diagnosis):
             click.echo(f"  {subject}: {sentence}")
         needs_nothing = diagnosis.kind == "colour" and not options

@@ -108,9 +108,9 @@ def result_line(result: PhotoResult) -> str:
     if result.status == "failed":
         return f"{result.photo}: failed: {result.reason}"
     if result.status == "left as it is":
-        return f"{result.photo}: left as it is: {result.reason} (0.0 % lost)"
+        return f"{result.photo}: left as it is: {result.reason} ({'; '.join(['0.0 % lost', *result.notes])})"
     if result.status == "copied":
-        return f"{result.photo} -> {result.result} (copied: {result.reason})"
+        return f"{result.photo} -> {result.result} (copied: {'; '.join([result.reason, *result.notes])})"
     if result.status == "there already":
         return f"{result.photo}: there already: {result.result}"
     shares = (f"{100 * share:.0f} % from {name}" for name, share in result.references.items())

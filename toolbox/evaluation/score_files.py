@@ -21,7 +21,7 @@ from toolbox.imaging import io as image_io
 from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.inference.output_folders import describe_pictures, is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
-from toolbox.masks.sources import check_mask_size, looks_inverted
+from toolbox.masks.sources import check_mask_size, looks_inverted, transparent_pixels
 from toolbox.utils import files
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
@@ -91,7 +91,10 @@ def score_files(
     notes = left_out + ([] if mask_files else ["M and the score need --masks or --inputs; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
-        restored, original = predicted[stem].read(), image_io.read_rgb(truths[stem])
+        restored, original = (
+            _rgb(photo, path, notes)
+            for photo, path in ((predicted[stem].read(), name), (image_io.read(truths[stem]), truths[stem]))
+        )
         if restored.shape != original.shape:
             sizes = [f"{picture.shape[1]}x{picture.shape[0]}" for picture in (restored, original)]
             raise DataError(f"{name} is {sizes[0]}, and its truth {truths[stem]} is {sizes[1]}.")
@@ -100,7 +103,10 @@ def score_files(
             if stem not in mask_files:
                 raise DataError(f"{name} has no partner in {mask_folder}.")
             path = mask_files[stem]
-            mask = image_io.read_mask(path, meaning=mask_means) if masks else _mask_of_input(path, original)
+            if masks:
+                mask = image_io.read_mask(path, meaning=mask_means, warn=notes.append)
+            else:
+                mask = _mask_of_input(path, original, notes)
             check_mask_size(mask, original.shape[:2], name=str(mask_files[stem]), photo_name=str(truths[stem]))
             if masks and looks_inverted(mask):
                 inverted.append(path.name)
@@ -151,12 +157,12 @@ class _Prediction:
     path: Path
     member: str = ""
 
-    def read(self) -> np.ndarray:
+    def read(self) -> image_io.Photo:
         if not self.member:
-            return image_io.read_rgb(self.path)
+            return image_io.read(self.path)
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return image_io.to_rgb8(image_io.decode(archive.read(self.member), self.member))
+                return image_io.decode(archive.read(self.member), self.member)
         except ZIP_ERRORS as error:
             name, path = files.printable(self.member), files.printable(self.path)
             raise DataError(f"{name} in {path} can't be read: {files.printable(str(error))}") from error
@@ -249,7 +255,20 @@ def _require_partners(
             raise DataError(" ".join([message, *left_out]))
 
 
-def _mask_of_input(path: Path, truth: np.ndarray) -> np.ndarray:
-    gray = image_io.read_gray(path)
+def _rgb(photo: image_io.Photo, name: str | Path, notes: list[str]) -> np.ndarray:
+    """Return a photograph as (H, W, 3) uint8; lines on what its file has besides these pixels are added to `notes`."""
+    notes += image_io.caution_lines(photo, name)
+    if (hidden := transparent_pixels(photo)).any():
+        share = f"{100 * hidden.mean():.1f} %"
+        notes.append(f"{files.printable(name)}: {share} of it is transparent; the colours that it hides were scored.")
+    return image_io.to_rgb8(photo)
+
+
+def _mask_of_input(path: Path, truth: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Return the lost region of an input, (H, W) bool: with its transparent parts, as a restoration counts them."""
+    photo = image_io.read(path)
+    notes += image_io.caution_lines(photo, path)
+    gray = image_io.to_gray8(photo)
     mask = pair_mask(gray, truth) if gray.shape == truth.shape[:2] else None
-    return find_lost_region(gray) if mask is None else mask
+    mask = find_lost_region(gray) if mask is None else mask
+    return mask | transparent_pixels(photo)

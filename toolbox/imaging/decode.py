@@ -9,7 +9,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.bmp_color import profile_of_bmp
@@ -18,6 +18,7 @@ from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.icc import to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.jpeg_end import close_jpeg, describe_missing, find_missing, is_suspect, require_whole
 from toolbox.imaging.left_out import XMP_KEYWORD, left_out_notes
 from toolbox.imaging.png import Png
 from toolbox.imaging.png_color import adobe_rgb_profile
@@ -31,6 +32,8 @@ _UNSUPPORTED_JPEG = "cannot handle"
 _DECODER_ERROR = "decoder error -2"
 # Values of Tag.Compression that every libtiff has: TIFF 6.0, Deflate and PackBits.
 _COMMON_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
+# The caution about a file with several pictures.
+FIRST_OF_SEVERAL = "only the first picture taken"
 # The segment of a JPEG file that lists further pictures (CIPA DC-007).
 _MULTI_PICTURE = (b"MPF\0II*\0", b"MPF\0MM\0*")
 
@@ -49,6 +52,8 @@ class OpenedFile:
         icc: the ICC profile.
         notes: what was left out so far.
         has_more: whether there are more pictures than this one, apart from thumbnails.
+        is_cut: whether it is a JPEG without an end marker, which was accepted.
+        accept_cut: whether a JPEG whose picture is not complete is accepted.
     """
 
     format: ImageFormat
@@ -60,10 +65,31 @@ class OpenedFile:
     icc: bytes | None
     notes: tuple[str, ...]
     has_more: bool = False
+    is_cut: bool = False
+    accept_cut: bool = False
 
 
-def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decoded:
+    """A decoded picture, upright and in sRGB.
+
+    Attributes:
+        pixels: (H, W) or (H, W, 3), uint8 or uint16.
+        alpha: (H, W) of the same type, or None.
+        notes: what was changed.
+        cautions: what the picture may lack, such as further pictures of the file.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    notes: tuple[str, ...]
+    cautions: tuple[str, ...]
+
+
+def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> OpenedFile:
     """Check that the bytes are a complete image file of a known format, with at most `max_pixels` pixels.
+
+    With `accept_cut`, a JPEG whose end is missing is accepted.
 
     Raises:
         BrokenFileError: they are not. Pillow may raise other errors.
@@ -75,6 +101,9 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         raise BrokenFileError(f"is not an image of a known format ({', '.join(row.name for row in FORMATS)})")
     if not row.has_decoder():
         raise BrokenFileError(f"is {row.name}, which this installation can't decode: install {row.decoder}")
+    is_cut = False
+    if row.name == "JPEG" and accept_cut:
+        data, is_cut = close_jpeg(data)
     png = row.check(data) if row.check else None
     has_more = png is not None and png.is_animated
     if row.name == "WEBP":
@@ -111,6 +140,8 @@ def open_bytes(data: bytes, max_pixels: int) -> OpenedFile:
         icc=icc or (adobe_rgb_profile() if exif.is_adobe_rgb and png is None else None),
         notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *left_out_notes(image, png, xmp, data)),
         has_more=has_more or (row.name == "JPEG" and any(marker in data for marker in _MULTI_PICTURE)),
+        is_cut=is_cut,
+        accept_cut=accept_cut,
     )
 
 
@@ -157,15 +188,16 @@ def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, 
     return (float(horizontal), float(vertical)) if horizontal > 0 and vertical > 0 else None
 
 
-def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+def decode_opened(opened: OpenedFile) -> Decoded:
     """Decode, convert to sRGB and turn upright.
 
-    Returns:
-        (H, W) or (H, W, 3) uint8 or uint16; alpha (H, W) of the same type or None; notes on what was changed.
+    Raises:
+        BrokenFileError: a part of the picture of a JPEG is missing, and that is not accepted.
     """
     notes: list[str] = []
     orientation, image, decode_16bit = opened.exif.orientation, opened.image, opened.format.decode_16bit
     decoded = decode_16bit(opened.data, image, opened.png) if decode_16bit else None
+    cautions: list[str] = []
     if decoded is not None:
         pixels, alpha = decoded
         notes.append("16-bit")
@@ -178,6 +210,7 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
             notes.append(_ORIENTATION_NOTE)
             orientation = 1
         pixels, alpha = _decode_8bit(opened, notes)
+        alpha = _without_missing(opened, alpha, cautions)
     if alpha is not None and not alpha.any():
         # Some programs leave this field empty: the picture is opaque, and browsers and viewers show it so.
         alpha = None
@@ -187,8 +220,27 @@ def decode_opened(opened: OpenedFile) -> tuple[np.ndarray, np.ndarray | None, tu
         pixels = _turn_upright(pixels, orientation)
         alpha = None if alpha is None else _turn_upright(alpha, orientation)
     if opened.has_more or (opened.format.name != "TIFF" and getattr(image, "is_animated", False)):
-        notes.append("only the first picture taken")
-    return pixels, alpha, tuple(notes)
+        cautions.append(FIRST_OF_SEVERAL)
+    return Decoded(pixels=pixels, alpha=alpha, notes=tuple(notes), cautions=tuple(cautions))
+
+
+def _without_missing(opened: OpenedFile, alpha: np.ndarray | None, cautions: list[str]) -> np.ndarray | None:
+    """Return the alpha of a picture, 0 where it is missing in a JPEG file that is cut; add what is missing in words.
+
+    Raises:
+        BrokenFileError: something is missing, and that is not accepted.
+    """
+    image = opened.image
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or not (opened.is_cut or is_suspect(image)):
+        return alpha
+    missing, lacks_detail = find_missing(opened.data)
+    if missing.all():
+        raise BrokenFileError("is cut short: nothing of the picture is left")
+    if not opened.accept_cut:
+        require_whole(missing)
+    if opened.is_cut or missing.any():
+        cautions.append(describe_missing(missing, lacks_detail=lacks_detail))
+    return np.where(missing, np.uint8(0), np.uint8(255)) if missing.any() else alpha
 
 
 def _decode_8bit(opened: OpenedFile, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -7,14 +7,18 @@ TIFF 6.0 section 2. PNG has a module of its own.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from PIL.ExifTags import Base as Tag
 
 # A JPEG marker is any 0xFF pair except a stuffed zero, a fill byte, and the restarts inside a scan.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
+# Frames: baseline, extended, progressive, and their arithmetic coding.
+_FRAMES, _PROGRESSIVE_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}, {0xC2, 0xCA}
 # Progressive files have about ten scans. Thousands of empty ones would take a reader very long: an attack.
 _MAX_JPEG_SCANS = 100
 # Values of SampleFormat: signed; complex, signed or floating-point.
@@ -29,6 +33,31 @@ class BrokenFileError(Exception):
     """The bytes are not a complete picture. The message continues a sentence that begins with the file's name."""
 
 
+class CutJpegError(BrokenFileError):
+    """A JPEG file has no end marker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JpegScan:
+    """A scan of a JPEG file: a pass over the picture.
+
+    Attributes:
+        components: the channels in it.
+        all_components: the channels of the picture.
+        is_progressive: whether other scans refine it.
+        first, last: the coefficients in it.
+        high_bit, low_bit: the bit of the coefficients that the scan before ended with (0: there is none), and this one.
+    """
+
+    components: tuple[int, ...]
+    all_components: tuple[int, ...]
+    is_progressive: bool
+    first: int
+    last: int
+    high_bit: int
+    low_bit: int
+
+
 def check_jpeg(data: bytes) -> None:
     """Follow the segments of a JPEG file to its end marker.
 
@@ -36,9 +65,45 @@ def check_jpeg(data: bytes) -> None:
     What follows the end (a second picture, a phone's video) is not checked.
 
     Raises:
-        BrokenFileError: the end marker is missing, or there are too many scans.
+        CutJpegError: the end marker is missing.
+        BrokenFileError: there are too many scans, or a segment is damaged.
     """
-    position, scans = 2, 0
+    scans = 0
+    for kind, _ in _jpeg_segments(data):
+        scans += kind == _START_OF_SCAN
+        if scans > _MAX_JPEG_SCANS:
+            raise BrokenFileError(f"is refused: it has more than {_MAX_JPEG_SCANS} JPEG scans")
+
+
+def jpeg_scans(data: bytes) -> list[JpegScan]:
+    """Return the scans of a JPEG file, up to its end or where it is cut; a scan whose header is cut does not count."""
+    scans: list[JpegScan] = []
+    components: tuple[int, ...] = ()
+    is_progressive = False
+    with contextlib.suppress(BrokenFileError):
+        for kind, body in _jpeg_segments(data):
+            if kind in _FRAMES and len(body) > 5:
+                components, is_progressive = tuple(body[6::3][: body[5]]), kind in _PROGRESSIVE_FRAMES
+            elif kind == _START_OF_SCAN and body and len(body) >= 4 + 2 * body[0]:
+                end = 1 + 2 * body[0]
+                first, last, bits = body[end : end + 3]
+                scans.append(
+                    JpegScan(
+                        components=tuple(body[1:end:2]),
+                        all_components=components,
+                        is_progressive=is_progressive,
+                        first=first,
+                        last=last,
+                        high_bit=bits >> 4,
+                        low_bit=bits & 15,
+                    )
+                )
+    return scans
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the body of each segment of a JPEG file; errors as `check_jpeg`."""
+    position = 2
     while marker := _JPEG_MARKER.search(data, position):
         kind, position = marker[0][1], marker.end()
         if kind == _END_OF_IMAGE:
@@ -50,11 +115,12 @@ def check_jpeg(data: bytes) -> None:
         length = int.from_bytes(data[position : position + 2], "big")
         if length < 2:
             raise BrokenFileError("is damaged: a JPEG segment has no length")
+        if position + length <= len(data):
+            yield kind, data[position + 2 : position + length]
         position += length
-        scans += kind == _START_OF_SCAN
-        if scans > _MAX_JPEG_SCANS:
-            raise BrokenFileError(f"is refused: it has more than {_MAX_JPEG_SCANS} JPEG scans")
-    raise BrokenFileError("is cut short: the end of the JPEG is missing")
+    raise CutJpegError(
+        "is cut short: the end of the JPEG is missing. If a viewer shows the whole picture, save it again from there"
+    )
 
 
 def check_webp(data: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -48,6 +48,7 @@ class Photo:
         alpha: (H, W) of the same type, 0 where it is transparent; None if the file has no transparency.
         exif: EXIF for the result (it begins with ``Exif``), without orientation and thumbnail.
         notes: what was changed, such as "orientation applied".
+        cautions: what the picture may lack: the file has several pictures, or its end is missing.
     """
 
     pixels: np.ndarray
@@ -55,41 +56,47 @@ class Photo:
     alpha: np.ndarray | None = None
     exif: bytes | None = None
     notes: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
 
-def read(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Read an image file; raise DataError as `decode` does."""
-    return decode(_read_bytes(path, max_pixels), _name(path), max_pixels=max_pixels)
+def read(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False) -> Photo:
+    """Read an image file; arguments and errors as those of `decode`."""
+    return decode(_read_bytes(path, max_pixels), _name(path), max_pixels=max_pixels, accept_cut=accept_cut)
 
 
-def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False) -> Photo:
     """Decode the bytes of an image file.
 
     Args:
         data: the whole file.
         name: its name in errors.
         max_pixels: a larger picture is refused.
+        accept_cut: whether a JPEG whose end is missing is decoded. Missing pixels are transparent, and `cautions` says
+            how many there are.
 
     Raises:
         DataError: not an image, cut short, damaged, too large, or of a kind that is not supported.
     """
     with _data_errors(name):
-        opened = open_bytes(data, max_pixels)
-        pixels, alpha, notes = decode_opened(opened)
+        opened = open_bytes(data, max_pixels, accept_cut=accept_cut)
+        decoded = decode_opened(opened)
     return Photo(
-        pixels=pixels,
-        alpha=alpha,
+        pixels=decoded.pixels,
+        alpha=decoded.alpha,
         format=opened.format.name,
         exif=opened.exif.data,
-        notes=(*opened.notes, *notes),
+        notes=(*opened.notes, *decoded.notes),
+        cautions=decoded.cautions,
     )
 
 
-def read_size(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Return width and height in pixels, upright, without decoding; raise DataError as `decode` does."""
+def read_size(
+    path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False
+) -> tuple[int, int]:
+    """Return width and height in pixels, upright, without decoding; arguments and errors as those of `decode`."""
     data = _read_bytes(path, max_pixels)
     with _data_errors(_name(path)):
-        return open_bytes(data, max_pixels).size
+        return open_bytes(data, max_pixels, accept_cut=accept_cut).size
 
 
 def read_rgb(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -102,16 +109,30 @@ def read_gray(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS) -> n
     return to_gray8(read(path, max_pixels=max_pixels))
 
 
+def caution_lines(photo: Photo, name: str | Path) -> list[str]:
+    """Return the cautions about a file that is not the photograph itself, each with its name."""
+    return [f"{files.printable(name)}: {caution}" for caution in photo.cautions]
+
+
 def read_mask(
-    path: str | Path, *, meaning: mask_meaning.MaskMeaning = "auto", max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    meaning: mask_meaning.MaskMeaning = "auto",
+    max_pixels: int = MAX_PIXELS,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> np.ndarray:
     """Read a mask as (H, W) bool, True where the picture is lost; see `mask_meaning.lost_pixels`.
+
+    `warn` is called with a line for each caution about the file.
 
     Raises:
         DataError: as `decode` does.
         UndecidedMaskError: it can be read in several ways.
     """
-    return lost_pixels(read(path, max_pixels=max_pixels), files.printable(path), meaning)
+    photo = read(path, max_pixels=max_pixels)
+    for line in caution_lines(photo, path):
+        warn(line)
+    return lost_pixels(photo, files.printable(path), meaning)
 
 
 def lost_pixels(photo: Photo, name: str, meaning: mask_meaning.MaskMeaning = "auto") -> np.ndarray:

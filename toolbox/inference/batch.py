@@ -66,7 +66,7 @@ def restore_all(
         try:
             if job.photo in shared:
                 raise DataError(shared[job.photo])
-            result = _restore_one(job, options, restorers, warnings, originals, records)
+            result = _restore_one(job, options, restorers, warnings.append, originals, records)
         except CancelledError:
             raise
         except ToolboxError as error:
@@ -78,7 +78,8 @@ def restore_all(
             result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the batch must continue
             result = photo_result(job, status="failed", reason=files.printable(named(error)))
-        yield replace(result, seconds=round(time.monotonic() - started, 3))
+        notes = dict.fromkeys((*result.notes, *warnings))  # a mask is read twice if the photograph is previewed
+        yield replace(result, notes=tuple(notes), seconds=round(time.monotonic() - started, 3))
 
 
 def folder_results(folders: Mapping[Path, str]) -> list[PhotoResult]:
@@ -149,7 +150,7 @@ def _restore_one(
     job: Job,
     options: RestoreOptions,
     restorers: Mapping[str, Restorer],
-    warnings: Sequence[str],
+    warn: Callable[[str], None],
     originals: _Originals,
     records: ResultRecords | None,
 ) -> PhotoResult:
@@ -164,7 +165,7 @@ def _restore_one(
         record = None if is_finished(job, options) else records.begin(job)
     if is_finished(job, options):
         return photo_result(job, status="there already")
-    result = restore_photo(job, options, restorers, warnings)
+    result = restore_photo(job, options, restorers, warn)
     if records is not None and record is not None and result.status in ("restored", "copied"):
         records.finish(job, record)
     return result

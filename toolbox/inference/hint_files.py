@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,18 +18,28 @@ from toolbox.inference.photo_arrays import PhotoLike, as_photo, native
 from toolbox.utils import files
 
 
-def read_hints(path: Path, size: tuple[int, ...], *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
+def read_hints(
+    path: Path,
+    size: tuple[int, ...],
+    *,
+    max_pixels: int = io.MAX_PIXELS,
+    warn: Callable[[str], None] = lambda _: None,
+) -> np.ndarray:
     """Return the strokes of a file, (H, W, 4) RGBA, uint8 or uint16.
 
     Args:
         path: an image file with transparency.
         size: height and width of the photograph.
         max_pixels: a larger file is refused.
+        warn: called with a line for each caution about the file.
 
     Raises:
         DataError: it can't be read, has another size, or has no transparency or no stroke.
     """
-    return _strokes(io.read(path, max_pixels=max_pixels), files.printable(path), size)
+    layer = io.read(path, max_pixels=max_pixels)
+    for line in io.caution_lines(layer, path):
+        warn(line)
+    return _strokes(layer, files.printable(path), size)
 
 
 def as_hints(hints: PhotoLike, size: tuple[int, ...]) -> np.ndarray:

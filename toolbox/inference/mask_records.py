@@ -81,7 +81,7 @@ class MaskRecords:
     @staticmethod
     def _require_size(mask: Path, photo: Path) -> None:
         try:
-            size, expected = io.read_gray(mask).shape, io.read_gray(photo).shape
+            size, expected = io.read_gray(mask).shape, io.to_gray8(io.read(photo, accept_cut=True)).shape
         except DataError as error:
             raise OutputError(
                 f"{files.printable(mask)} exists, and it is not known whether it belongs to this photograph: {error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def restore_photo(
-    job: Job, options: RestoreOptions, restorers: Mapping[str, Restorer], warnings: Sequence[str]
+    job: Job, options: RestoreOptions, restorers: Mapping[str, Restorer], warn: Callable[[str], None]
 ) -> PhotoResult:
     """Restore one photograph and write its result.
 
@@ -50,17 +50,17 @@ def restore_photo(
         job: the photograph and the path of its result.
         options: how it is restored.
         restorers: a restorer for each mode of `keep`.
-        warnings: the lines with which the restorers have warned about this photograph.
+        warn: called with a line for each caution about its file and those that it is restored with.
 
     Raises:
         DataError, OutputError: it can't be read, its mask can't, or its result can't be written.
         CancelledError: see `toolbox.utils.cancelling`. Nothing was written then.
     """
-    examined = _examine(job, options)
+    examined = _examine(job, options, warn)
     if isinstance(examined, PhotoResult):
         return examined
     check_cancelled()
-    restored = _restore_sheet(job, options, restorers, warnings, examined)
+    restored = _restore_sheet(job, options, restorers, warn, examined)
     # Of a large photograph each array is hundreds of megabytes, so it is dropped before the result is encoded.
     before = examined.before
     del examined
@@ -110,9 +110,12 @@ class _Restored:
     is_corrected: bool
 
 
-def _examine(job: Job, options: RestoreOptions) -> _Examined | PhotoResult:
+def _examine(job: Job, options: RestoreOptions, warn: Callable[[str], None]) -> _Examined | PhotoResult:
     """Read a photograph and find its sheet, toning and lost region; or return its result if it is not restored."""
-    photo = io.read(job.photo, max_pixels=options.max_pixels)
+    options = replace(options, mask_options=replace(options.mask_options, warn=warn))
+    photo = io.read(job.photo, max_pixels=options.max_pixels, accept_cut=True)
+    for caution in photo.cautions:
+        warn(caution)
     rgb = None
     try:
         sheet = crop_print(photo, job, options)
@@ -138,7 +141,7 @@ def _restore_sheet(
     job: Job,
     options: RestoreOptions,
     restorers: Mapping[str, Restorer],
-    warnings: Sequence[str],
+    warn: Callable[[str], None],
     examined: _Examined,
 ) -> _Restored | PhotoResult:
     """Restore a photograph of known toning and mask; or return its result if it is not restored."""
@@ -155,10 +158,12 @@ def _restore_sheet(
             return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
-        references = _references(photo, mask, job, options, unreadable) if options.references else None
-        hints = None if options.hints is None else _read_hints(options, sheet, keep)
+        references = _references(photo, mask, job, options, unreadable, warn) if options.references else None
+        hints = None if options.hints is None else _read_hints(options, sheet, keep, warn)
         palette_path = options.palette if gives_colors else None
-        palette = None if palette_path is None else read_palette(palette_path, max_pixels=options.max_pixels)
+        palette = None
+        if palette_path is not None:
+            palette = read_palette(palette_path, max_pixels=options.max_pixels, warn=warn)
         if options.variants and gives_colors:
             colorings = restorers[keep].variants(
                 luma_of(photo), mask, count=options.variants, reference=references, hints=hints, palette=palette
@@ -170,7 +175,6 @@ def _restore_sheet(
     notes = [
         *photo.notes,
         *_describe_changes(applied, examined),
-        *warnings,
         *restored.notes,
         *unreadable_notes(unreadable),
         *color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
@@ -265,23 +269,28 @@ def luma_of(photo: Photo) -> np.ndarray:
 
 
 def _references(
-    photo: Photo, mask: np.ndarray, job: Job, options: RestoreOptions, unreadable: list[Path]
+    photo: Photo,
+    mask: np.ndarray,
+    job: Job,
+    options: RestoreOptions,
+    unreadable: list[Path],
+    warn: Callable[[str], None],
 ) -> Iterator[Reference]:
     """Yield the references of a photograph, all or the likeliest ones of many; see `read_references`."""
     paths: Sequence[Path] = options.references
     if options.reference_index is not None:
         pixels = io.to_8bit(photo.pixels)
         paths = options.reference_index.candidates(pixels if pixels.ndim == 2 else integer_luma(pixels), mask)
-    return read_references(paths, job.photo, unreadable, max_pixels=options.max_pixels)
+    return read_references(paths, job.photo, unreadable, max_pixels=options.max_pixels, warn=warn)
 
 
-def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep) -> np.ndarray:
+def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep, warn: Callable[[str], None]) -> np.ndarray:
     """Return the strokes of colour for a photograph, (H, W, 4); raise DataError if they can't be used."""
     assert options.hints is not None
     if keep != "luma" or options.keep_tone:
         remedy = "leave out --tone keep" if options.keep_tone else "give it new colours with --keep luma"
         raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
-    hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels)
+    hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels, warn=warn)
     return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
 
 

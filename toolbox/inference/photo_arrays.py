@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io as streams
+import warnings
 from collections.abc import Iterable
 from os import PathLike, fspath
 
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps
 from toolbox.errors import DataError, one_line
 from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
+from toolbox.imaging.decode import FIRST_OF_SEVERAL
 from toolbox.imaging.exif import read_exif
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskMeaning
@@ -59,7 +61,10 @@ def as_photo(photo: PhotoLike) -> Photo:
         return Photo(pixels=np.ascontiguousarray(pixels), format="PNG")
     if isinstance(photo, Image.Image):
         return _decode_image(photo)
-    return io.read(_path(photo, "photo"))
+    path = _path(photo, "photo")
+    decoded = io.read(path, accept_cut=True)
+    _warn(io.caution_lines(decoded, path))
+    return decoded
 
 
 def _decode_image(image: Image.Image) -> Photo:
@@ -69,6 +74,8 @@ def _decode_image(image: Image.Image) -> Photo:
     if image.mode == "F":
         raise ValueError("a PIL image of mode F has no level for white; convert its levels, as in image.convert('L')")
     try:
+        # A later picture was chosen with `seek`.
+        is_first_of_several = getattr(image, "n_frames", 1) > 1 and image.tell() == 0
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "I" or upright.mode.startswith("I;16"):
             upright = _with_levels(np.asarray(upright))
@@ -80,7 +87,14 @@ def _decode_image(image: Image.Image) -> Photo:
         upright.save(stream, "PNG", icc_profile=_profile_of(image))
     except OSError as error:  # PIL decodes a file only now
         raise DataError(f"the image can't be decoded: {one_line(error)}") from error
+    if is_first_of_several:
+        _warn([f"the image: {FIRST_OF_SEVERAL}"])
     return io.decode(stream.getvalue(), "the image")
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        warnings.warn(line, stacklevel=2)
 
 
 def _profile_of(image: Image.Image) -> bytes | None:
@@ -130,6 +144,6 @@ def as_mask(mask: PhotoLike, size: tuple[int, ...], meaning: MaskMeaning = "auto
     elif isinstance(mask, Image.Image):
         lost = io.lost_pixels(as_photo(mask), "the mask", meaning)
     else:
-        lost = io.read_mask(_path(mask, "mask"), meaning=meaning)
+        lost = io.read_mask(_path(mask, "mask"), meaning=meaning, warn=lambda line: _warn([line]))
     check_mask_size(lost, size)
     return lost

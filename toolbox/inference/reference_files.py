@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -49,7 +49,12 @@ def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | Non
 
 
 def read_references(
-    paths: Sequence[Path], photo: Path, unreadable: list[Path], *, max_pixels: int = io.MAX_PIXELS
+    paths: Sequence[Path],
+    photo: Path,
+    unreadable: list[Path],
+    *,
+    max_pixels: int = io.MAX_PIXELS,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Reference]:
     """Yield the references of a photograph. A photograph is not a reference of itself.
 
@@ -58,20 +63,25 @@ def read_references(
         photo: the file of the photograph.
         unreadable: gets the files that can't be read, which are skipped; see `unreadable_notes`.
         max_pixels: a larger reference is not read.
+        warn: called with a line for each caution about a file; about the first `MAX_NOTES` files only.
 
     Raises:
         DataError: the only reference can't be read.
     """
+    warned = 0
     for path in paths:
         if is_same_path(path, photo):
             continue
         try:
-            opened = io.read(path, max_pixels=max_pixels)
+            opened = io.read(path, max_pixels=max_pixels, accept_cut=True)
         except DataError:
             if len(paths) == 1:
                 raise
             unreadable.append(path)
             continue
+        warned += bool(opened.cautions)
+        for line in io.caution_lines(opened, path) if warned <= MAX_NOTES else ():
+            warn(line)
         yield Reference(name=str(path), rgb=as_rgb(opened.pixels), damage=_damage(opened))
 
 
@@ -110,9 +120,18 @@ def unreadable_notes(paths: Sequence[Path]) -> list[str]:
     return [f"{files.printable(path)} can't be read: not used" for path in paths]
 
 
-def read_palette(path: Path, *, max_pixels: int = io.MAX_PIXELS) -> np.ndarray:
-    """Return a photograph whose colours are used, (H, W, 3) uint8; raise DataError if it can't be read or is gray."""
-    palette = palette_pixels(io.read(path, max_pixels=max_pixels))
+def read_palette(
+    path: Path, *, max_pixels: int = io.MAX_PIXELS, warn: Callable[[str], None] = lambda _: None
+) -> np.ndarray:
+    """Return a photograph whose colours are used, (H, W, 3) uint8; `warn` is called with each caution about the file.
+
+    Raises:
+        DataError: it can't be read, or is gray.
+    """
+    photo = io.read(path, max_pixels=max_pixels, accept_cut=True)
+    for line in io.caution_lines(photo, path):
+        warn(line)
+    palette = palette_pixels(photo)
     if measure_toning(palette).kind == "gray":
         raise DataError(f"--palette {files.printable(path)} is gray; choose a photo in colour")
     return palette

@@ -100,7 +100,7 @@ def build_index(
 
 def _describe(path: Path, max_pixels: int) -> np.ndarray:
     try:
-        pixels = io.to_8bit(io.read(path, max_pixels=max_pixels).pixels)
+        pixels = io.to_8bit(io.read(path, max_pixels=max_pixels, accept_cut=True).pixels)
     except DataError:
         return np.empty((0, 128), np.float32)
     return describe(pixels if pixels.ndim == 2 else integer_luma(pixels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class MaskOptions:
         meaning: which pixels of a mask file are lost; see `toolbox.imaging.mask_meaning`.
         allow_large: whether a mask is accepted that looks inverted or marks more than `MAX_LOST` of the photograph.
         max_pixels: a larger mask file is refused.
+        warn: called with a line for each caution about a mask file.
     """
 
     path: Path | None = None
@@ -68,6 +70,7 @@ class MaskOptions:
     meaning: MaskMeaning = "auto"
     allow_large: bool = False
     max_pixels: int = io.MAX_PIXELS
+    warn: Callable[[str], None] = lambda _: None
 
     @property
     def searches(self) -> bool:
@@ -164,7 +167,7 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
 def _read_mask(options: MaskOptions, path: Path, photo: Path, size: tuple[int, ...]) -> np.ndarray:
     undecided: UndecidedMaskError | None = None
     try:
-        mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels)
+        mask = io.read_mask(path, meaning=options.meaning, max_pixels=options.max_pixels, warn=options.warn)
     except UndecidedMaskError as error:
         undecided, mask = error, error.readings["white"]
     check_mask_size(mask, size, name=files.printable(path), photo_name=files.printable(photo))

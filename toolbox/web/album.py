@@ -111,7 +111,7 @@ class Album:
             UsageError: too many photographs are open.
         """
         name = clean_name(name)
-        photo = io.decode(data, name, max_pixels=self.max_pixels)
+        photo = io.decode(data, name, max_pixels=self.max_pixels, accept_cut=True)
         rgb = io.to_rgb8(photo)
         with self._lock:
             if len(self._entries) >= MAX_PHOTOS:

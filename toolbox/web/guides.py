@@ -42,7 +42,7 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
         DataError: it is no image that can be read, or it is too large.
     """
     name = clean_name(name)
-    photo = io.decode(data, name, max_pixels=album.max_pixels)
+    photo = io.decode(data, name, max_pixels=album.max_pixels, accept_cut=True)
     remove_reference(album, photo_id)
     files.write_bytes(album.path(photo_id, f"{REFERENCE}{format_named(photo.format).suffixes[0]}"), data)
     io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(io.to_rgb8(photo), SMALL_SIDE))

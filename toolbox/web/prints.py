@@ -32,7 +32,7 @@ def sheet_view(album: Album, photo_id: str) -> bytes:
     KeyError if it was not cut out.
     """
     fields = correction_options(album.entry(photo_id).settings)
-    photo = io.read(album.job(photo_id).photo, max_pixels=album.max_pixels)
+    photo = io.read(album.job(photo_id).photo, max_pixels=album.max_pixels, accept_cut=True)
     corners = find_corners(photo, fields["corrections"], fields["auto"])
     if corners is None:
         raise KeyError(photo_id)
