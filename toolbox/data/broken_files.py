@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from toolbox.data.alignment import describe_shift
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
@@ -97,6 +98,7 @@ def check_pairing(source: Source) -> list[str]:
     )
     if exchanged_channels <= count / 2:  # by chance, other formulas for gray give the same
         exchanged_channels = 0
+    shifted = [examination for examination in examinations if examination.shift is not None]
     photos = "truths" if source.kind == "pairs" else "photographs"
     doubts = [
         (
@@ -106,6 +108,7 @@ def check_pairing(source: Source) -> list[str]:
         ),
         (gray, f"{photos} that were checked are gray. From these, the network learns to add no colours."),
         (exchanged_channels, f"inputs that were checked {EXCHANGED_CHANNELS}."),
+        (len(shifted), describe_shifted(shifted) if shifted else ""),
         (copies, "inputs that were checked equal their truths. From these, the network learns to change nothing."),
     ]
     return [
@@ -113,6 +116,17 @@ def check_pairing(source: Source) -> list[str]:
         for number, doubt in doubts
         if number
     ]
+
+
+def describe_shifted(shifted: Sequence[Examination]) -> str:
+    """Return a sentence on shifted truths, at least one, to follow their number."""
+    first = shifted[0]
+    assert first.shift is not None
+    example = f"{files.printable(first.item.name)}: {describe_shift(first.shift)}"
+    return (
+        f"truths that were checked are shifted against their inputs ({example}). From these, the network learns to "
+        "shift or to blur; align them."
+    )
 
 
 def write_skipped(path: Path, reasons: Mapping[str, str]) -> None:

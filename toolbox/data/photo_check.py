@@ -1,6 +1,6 @@
 """Check photographs: can they be read, do pairs have one size, is the truth the same picture in colour.
 
-A network trains on wrong pairs without an error: shuffled truths, exchanged folders, truths in gray.
+A network trains on wrong pairs without an error: shuffled truths, exchanged folders, truths in gray, shifted truths.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from toolbox.color import integer_luma
+from toolbox.data.alignment import Alignment, align, lowest_expected
 from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -59,6 +61,7 @@ class Examination:
         is_copy: whether the input equals the truth in every pixel, so that nothing is to be learned.
         is_mask: whether the truth is black and white only, as a mask is.
         is_exchanged: whether the input fits the truth much better if red and blue of the truth are exchanged.
+        shift: by how many pixels the truth lies to the right of the input and below it; None: it is not shifted.
     """
 
     item: Item
@@ -69,6 +72,7 @@ class Examination:
     is_copy: bool = False
     is_mask: bool = False
     is_exchanged: bool = False
+    shift: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ class _Pair:
         input_in_colour: whether the input has colours.
         turn: how the truth is turned, such as "mirrored"; empty if it is not.
         is_flat: whether the input shows nothing, and the truth something.
+        alignment: how the details of the two agree.
     """
 
     input: np.ndarray
@@ -92,6 +97,7 @@ class _Pair:
     input_in_colour: bool
     turn: str = ""
     is_flat: bool = False
+    alignment: Alignment = Alignment()
 
 
 def examine(items: Sequence[Item]) -> list[Examination]:
@@ -99,7 +105,8 @@ def examine(items: Sequence[Item]) -> list[Examination]:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         examined = list(pool.map(_examine_item, items))
     pairs = [(examination.item, pair) for examination, pair in examined if pair is not None]
-    return [examination if pair is None else _judge(examination, pair, pairs) for examination, pair in examined]
+    lowest = lowest_expected([pair.alignment for _, pair in pairs])
+    return [examination if pair is None else _judge(examination, pair, pairs, lowest) for examination, pair in examined]
 
 
 def is_in_colour(photo: np.ndarray) -> bool:
@@ -157,6 +164,7 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
         input_in_colour=is_in_colour(damaged),
         turn=turn if turned > MIN_PARTNER and _explains(turned, correlation) else "",
         is_flat=bool(a.std() < EVEN_TONE and b.std() >= MIN_CONTRAST),
+        alignment=align(integer_luma(damaged), integer_luma(truth)),
     )
 
 
@@ -187,8 +195,11 @@ def _is_exchanged(damaged: np.ndarray, truth: np.ndarray) -> bool:
     return exchanged <= MAX_ROUNDING < as_it_is
 
 
-def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> Examination:
-    """Return the examination of a pair with its fault, found by comparison with the other pairs."""
+def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]], lowest: float) -> Examination:
+    """Return the examination of a pair with its fault, found by comparison with the other pairs.
+
+    `lowest` is the correlation of details below which a pair is an outlier.
+    """
     if pair.input_in_colour and not examination.in_colour:
         reason = "the input is in colour and the truth is gray: they are exchanged"
         return replace(examination, kind="swapped", reason=reason)
@@ -198,8 +209,10 @@ def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _P
     if pair.turn:
         return replace(examination, kind="unrelated", reason=f"{_truth_of(examination.item)} is {pair.turn}")
     partner = _partner(examination.item, pair, pairs)
-    if pair.correlation >= MAX_UNRELATED and not partner:
-        return examination
+    alignment = pair.alignment
+    is_outlier = alignment.correlation is not None and alignment.correlation < lowest and alignment.shift is None
+    if pair.correlation >= MAX_UNRELATED and not partner and not is_outlier:
+        return replace(examination, shift=alignment.shift)
     belongs = f"; the input belongs to the truth {partner}" if partner else ""
     reason = f"{_truth_of(examination.item)} shows another photograph{belongs}"
     return replace(examination, kind="unrelated", reason=reason)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toolbox.config.settings import Split
 from toolbox.data import folders, left_out, split
+from toolbox.data.alignment import describe_shift
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
@@ -40,6 +41,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         *_masks(examinations),
         *_copies(examinations),
         *_channels(examinations),
+        *_shifts(examinations),
         *_known_tests(source),
         *_scenes(usable),
         *_not_used(source),
@@ -97,6 +99,18 @@ def _channels(examinations: Sequence[Examination]) -> Iterator[Finding]:
     if exchanged > len(examinations) / 2:
         detail = f"{exchanged} of {len(examinations)} inputs {EXCHANGED_CHANNELS}"
         yield Finding(what="channels", ok=False, detail=detail)
+
+
+def _shifts(examinations: Sequence[Examination]) -> Iterator[Finding]:
+    shifts = {one.item.name: describe_shift(one.shift) for one in examinations if one.shift is not None}
+    if shifts:
+        named = [f"{files.printable(name)}: {shift}" for name, shift in list(shifts.items())[:LISTED]]
+        more = f", and {len(shifts) - LISTED} more" if len(shifts) > LISTED else ""
+        detail = (
+            f"{len(shifts)} of {len(examinations)} truths are shifted against their inputs ({', '.join(named)}{more})"
+        )
+        detail += "; from these, the network learns to shift or to blur; align them"
+        yield Finding(what="alignment", ok=False, detail=detail)
 
 
 def _known_tests(source: Source) -> Iterator[Finding]:
