@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -65,5 +66,11 @@ def damaged_samples(files: Iterable[Path], damages: list[Degradation], seed: int
 
 def _read(path: Path) -> np.ndarray:
     """Read a photograph as a run reads it: upright, checked, in sRGB, (H, W, 3) uint8."""
-    pixels: np.ndarray = toolbox.restore(path, "none", keep="rgb")  # nothing is lost, so nothing changes
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pixels: np.ndarray = toolbox.restore(path, "none", keep="rgb")  # nothing is lost, so nothing changes
+    for warning in caught:
+        if "of the picture is missing" in str(warning.message):  # what was filled is no truth
+            raise click.ClickException(f"{warning.message}. Replace the photograph.")
+        click.echo(f"warning: {warning.message}", err=True)
     return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

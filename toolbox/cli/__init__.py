@@ -27,6 +27,7 @@ from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.utils import files, screen
 from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.signals import Interrupted, interrupt_on_signals
 
 MEMORY_RAN_OUT = (
     "Memory ran out. Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job."
@@ -94,7 +95,7 @@ class Commands(click.Group):
     def _invoke(self, context: click.Context) -> object:
         """Run the command; print a ToolboxError as one message on stderr."""
         try:
-            with component_output_to_stderr(), warnings.catch_warnings():
+            with interrupt_on_signals(), component_output_to_stderr(), warnings.catch_warnings():
                 warnings.simplefilter("always", PluginWarning)
                 warnings.showwarning = _show_warning(warnings.showwarning)
                 if not {"-h", "--help"} & set(context.args):
@@ -119,9 +120,9 @@ class Commands(click.Group):
                 raise
             click.echo(f"toolbox: {line}", err=True)
             context.exit(1)
-        except KeyboardInterrupt:  # in commands without their own signal handler
+        except KeyboardInterrupt as stop:  # in commands without their own signal handler
             click.echo("toolbox: stopped.", err=True)
-            context.exit(128 + signal.SIGINT)
+            context.exit(128 + (stop.signal if isinstance(stop, Interrupted) else signal.SIGINT))
         except BrokenPipeError:
             # The reader (head, less) has closed the pipe. Without this, Python prints an error when it flushes stdout.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,14 @@ from types import FrameType
 
 from toolbox.utils.launcher import is_main_process, launcher_number
 from toolbox.utils.screen import echo
+
+
+class Interrupted(KeyboardInterrupt):
+    """The program was asked to end by a signal other than that of Ctrl-C; what handles Ctrl-C handles it too."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__()
+        self.signal = signal
 
 
 @dataclass
@@ -71,13 +80,40 @@ def exit_on_signals() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def interrupt_on_signals() -> Iterator[None]:
+    """Raise Interrupted on SIGTERM and SIGHUP, so that temporary files are deleted as they are on Ctrl-C.
+
+    A process that was forked inside ends as it would without. Only the main thread gets signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _handle(_defaults("SIGTERM", "SIGHUP"), _Interrupt(os.getpid())):
+        yield
+
+
+@dataclass(frozen=True)
+class _Interrupt:
+    """The handler of `interrupt_on_signals` in the process `pid`."""
+
+    pid: int
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self.pid:
+            raise Interrupted(number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+
 def _defaults(*names: str) -> list[signal.Signals]:
-    """Return the signals of these names that the system has and that nothing handles or ignores yet.
+    """Return the signals of these names that the system has, and that only `interrupt_on_signals` handles, or nothing.
 
     The system sends SIGHUP when the terminal is closed. `nohup` makes the program ignore it.
     """
     signals = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [number for number in signals if signal.getsignal(number) == signal.SIG_DFL]
+    handlers = {number: signal.getsignal(number) for number in signals}
+    return [number for number, old in handlers.items() if old == signal.SIG_DFL or isinstance(old, _Interrupt)]
 
 
 @contextmanager
