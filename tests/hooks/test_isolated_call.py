@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import warnings
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +17,14 @@ from toolbox import Detection, DetectorSpec, FillerSpec, MetricSpec, Postprocess
 from toolbox.hooks import isolated_call
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
-from toolbox.hooks.isolated_call import call_isolated
+from toolbox.hooks.isolated_call import SHIPPED_CALLS, call_isolated
 from toolbox.hooks.isolation import PluginWarning, Snapshot
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.inference.fillers import LoadedFiller
 from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.models.array_calls import COMPARED_CALLS, DegradationCall, MetricCall
+from toolbox.utils.versions import DISTRIBUTION
 
 GRAY = np.zeros((8, 8), np.uint8)
 RGB = np.zeros((8, 8, 3), np.uint8)
@@ -32,6 +34,7 @@ MASK = np.zeros((8, 8), bool)
 @pytest.fixture(autouse=True)
 def no_warnings_of_before(monkeypatch):
     monkeypatch.setattr(isolated_call, "_warned", set())
+    monkeypatch.setattr(isolated_call, "_shipped_calls", Counter())
 
 
 def entry_of(kind, spec_class):
@@ -162,6 +165,16 @@ def test_a_change_in_a_late_call_is_put_back_and_named(setting):
     assert [str(w.message).partition(" changed ")[2] for w in caught] == [f"{setting} in a call, which was put back"]
     after = Snapshot("build").before
     assert all(after[name] == value for name, value in before.items() if name != "the warning filters")
+
+
+def test_of_a_component_that_ships_with_toolbox_the_first_calls_are_compared():
+    entry = replace(FILLER, distribution=DISTRIBUTION)
+    with pytest.warns(PluginWarning, match="the working folder"):
+        for _ in range(SHIPPED_CALLS):
+            call_isolated(entry, lambda: os.chdir("/"))
+    before = isolated_call._running.copy()
+    assert call_isolated(entry, lambda: len(isolated_call._running)) == len(before) == 0
+    assert call_isolated(FILLER, lambda: len(isolated_call._running)) == 1
 
 
 def during_another_call(mine, other):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,10 @@ from toolbox.utils.versions import DISTRIBUTION
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+# The calls of a component that ships with toolbox in which its changes are looked for. Of others it is all calls; each
+# takes some 0.2 ms more, and a training step has about ten calls.
+SHIPPED_CALLS = 16
 
 
 @dataclass(kw_only=True, eq=False)
@@ -40,14 +45,23 @@ _running: list[RunningCall] = []
 # A call that overlapped with others: the settings that can't be compared meanwhile are compared when no call runs.
 _undecided: list[RunningCall] = []
 _warned: set[str] = set()  # the warnings that were given
+_shipped_calls: Counter[tuple[str, str]] = Counter()  # by kind and name
 
 
 def call_isolated(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a component as `blame.call` does, put back what it changes of the process, and name it in a warning."""
-    if entry is None:
+    if entry is None or not _is_watched(entry):
         return blame.call(entry, function, *args, **kwargs)
     with changes_put_back(entry):
         return blame.call(entry, function, *args, **kwargs)
+
+
+def _is_watched(entry: Entry) -> bool:
+    if entry.distribution != DISTRIBUTION:
+        return True
+    key = (entry.kind, entry.spec.name)
+    _shipped_calls[key] += 1
+    return _shipped_calls[key] <= SHIPPED_CALLS
 
 
 @contextmanager
