@@ -131,7 +131,7 @@ def test_a_lost_record_is_named(photos, tmp_path):
         ("", "Expecting value"),
         ("[]", "it has a list, not a JSON object"),
         ("null", "it has null, not a JSON object"),
-        ('"train"', "it has a str, not a JSON object"),
+        ('"train"', "it has a text, not a JSON object"),
         ('{"train": {}}', "'validation' is missing, or no object with the names"),
         ('{"train": 1, "validation": {}, "unused": {}}', "'train' is missing, or no object"),
         ('{"train": {"a": 1}, "validation": {}, "unused": {}}', "'train' is missing, or no object"),

@@ -61,6 +61,8 @@ GOOD = '{"pixel_loss": {"before": 1}, "baselines": {}'
     "text",
     [
         *(None, "", "[]", "{}", "5", '"a"', '{"pixel_loss": {}}', '{"pixel_loss": 1, "baselines": {}}'),
+        GOOD.replace("{}", '{"a": {"S": "x", "M": null, "C": null, "score": null}}') + "}",
+        GOOD.replace("1", '"x"') + "}",
         *(GOOD + rest for rest in (', "best": "x"}', ', "warnings": []}', ', "measured_on": 1}', ', "best": []}')),
     ],
 )
@@ -123,3 +125,18 @@ def test_records_that_are_missing_or_whole_give_no_line_and_a_folder_in_their_pl
     (tmp_path / METRICS).mkdir()
     assert list(read_records(tmp_path, lines.append)) == []
     assert len(lines) == 1 and "can't be read" in lines[0]
+
+
+def test_entries_of_run_json_of_wrong_types_are_left_out(tmp_path):
+    """A report of such a run was a traceback, and so was its continuation."""
+    stored = {
+        "recipe": "default",
+        "versions": {"torch": "2", "numpy": 5},
+        "plugins": {"a": [], "b": "1"},
+        "photos": {"train": "x", "test": 3},
+        "changes": {"a": 5, "b": [1], "c": [1, 2]},
+    }
+    (tmp_path / RUN_INFO).write_text(json.dumps(stored), "utf-8")
+    info = read_run_info(tmp_path)
+    assert (info.recipe, info.versions, info.plugins) == ("default", {"torch": "2"}, {"b": "1"})
+    assert (info.photos, info.changes) == ({"test": 3}, {"c": [1, 2]})

@@ -19,6 +19,13 @@ RUN_INFO = "run.json"
 SUMMARY = "summary.json"
 METRICS = "metrics.jsonl"  # a record for each step, validation and warning
 PREVIEWS = "previews"
+# What the entries of the tables in run.json are; others are left out when they are read.
+_ENTRIES: Mapping[str, Callable[[Any], bool]] = {
+    "versions": lambda value: isinstance(value, str),
+    "plugins": lambda value: isinstance(value, str),
+    "photos": lambda value: isinstance(value, int),
+    "changes": lambda value: isinstance(value, list) and len(value) == 2,
+}
 # Names in the records of version 0.1, and their current names.
 _RENAMED = {"told": "d_accuracy"}
 
@@ -132,6 +139,9 @@ def read_run_info(folder: Path) -> RunInfo:
     except TypeError:
         sessions = ()
     known.pop("sessions", None)
+    for name, is_valid in _ENTRIES.items():
+        if name in known:
+            known[name] = {key: value for key, value in known[name].items() if is_valid(value)}
     return RunInfo(**known, sessions=sessions)
 
 
@@ -212,15 +222,22 @@ def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
     best = dict(stored["best"]) if "best" in stored else None
     figures = {} if best is None else best.pop("figures", {})
     return RunSummary(
-        loss_before=stored["pixel_loss"]["before"],
+        loss_before=float(stored["pixel_loss"]["before"]),
         loss_before_step=stored["pixel_loss"].get("before_step", 0),
         loss_after=stored["pixel_loss"].get("after"),
-        baselines={name: Score(**score) for name, score in stored["baselines"].items()},
-        best=None if best is None else BestWeights(step=best.pop("step"), score=Score(**best), figures=figures),
+        baselines={name: _score(score) for name, score in stored["baselines"].items()},
+        best=None if best is None else BestWeights(step=int(best.pop("step")), score=_score(best), figures=figures),
         warnings=stored.get("warnings", {}),
         measured_on=stored.get("measured_on", {}),
         submission=stored.get("submission", {}),
     )
+
+
+def _score(stored: Mapping[str, Any]) -> Score:
+    wrong = [value for value in stored.values() if value is not None and not isinstance(value, int | float)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} is no number")
+    return Score(**stored)
 
 
 def summary_to_json(summary: RunSummary) -> dict[str, Any]:

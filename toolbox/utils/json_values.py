@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_NAMES = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+
 
 def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of a JSON text; ValueError if it is no JSON, also if its brackets are nested too deeply."""
@@ -21,7 +23,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; OSError if it can't be read, ValueError if it has something else."""
     value = parse_json(path.read_text("utf-8"))
     if not isinstance(value, dict):
-        raise ValueError(f"it has {'null' if value is None else f'a {type(value).__name__}'}, not a JSON object")
+        raise ValueError(f"it has {_NAMES[type(value)]}, not a JSON object")
     return value
 
 
