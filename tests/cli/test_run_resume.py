@@ -259,11 +259,18 @@ def test_damaged_records_are_named_by_every_command_that_reads_them(tmp_path, ph
 class Deleting(toolbox.Observer):
     """Delete something from the run folder after the first epoch's checkpoint."""
 
-    def __init__(self, folder, name):
-        self.path = folder / name
+    def __init__(self, folder, name, step):
+        self.path, self.step = folder / name, step
 
     def on_step(self, record):
-        if record.step == 3:
+        self.delete(record.step)
+
+    def on_epoch(self, record):
+        self.delete(record.step + 0.5)
+
+    def delete(self, step):
+        if step == self.step:
+            self.step = None
             if self.path.is_dir():
                 shutil.rmtree(self.path)
             else:
@@ -276,18 +283,18 @@ LOST = {
     "metrics.jsonl": "",
     "recipe.toml": "warning: recipe.toml disappeared from",
     "summary.json": "warning: summary.json disappeared from",
-    "best.safetensors": "warning: the best weights, of step 2, are lost",
+    "best.safetensors": "best.safetensors is missing. best.safetensors is written again",
     ".": "warning: recipe.toml, run.json, split.json, summary.json disappeared from",
 }
 
 
-@pytest.mark.parametrize("name", LOST)
-def test_what_is_deleted_during_a_run_is_written_again_and_the_run_ends_well(name, tmp_path, photos, capsys):
+@pytest.mark.parametrize(("name", "step"), [*((name, 3) for name in LOST), ("best.safetensors", 6.5), (".", 6.5)])
+def test_what_is_deleted_during_a_run_is_written_again_and_the_run_ends_well(name, step, tmp_path, photos, capsys):
     out, recipe = tmp_path / "run", toolbox.Recipe.load("default")
     sizes = {"generator.width": 4, "discriminator.width": 4, "data.size": 32, "training.batch": 2}
     for key, value in (sizes | {"training.epochs": 3, "validation.previews": 1}).items():
         recipe = recipe.set(key, value)
-    trained = toolbox.train(recipe, data=photos, out=out, device="cpu", observers=[Deleting(out, name)])
+    trained = toolbox.train(recipe, data=photos, out=out, device="cpu", observers=[Deleting(out, name, step)])
     output = "".join(capsys.readouterr())
     assert trained.result.finished and LOST[name] in output and ("disappeared" in output) == ("disap" in LOST[name])
     files = {path.name for path in out.iterdir()}

@@ -173,7 +173,9 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
             save_progress(run, progress)
             if run.is_stopped():
                 return progress
-    # The time limit may end the run while a checkpoint is saved; then its end has not been validated.
+    progress = restore_lost_files(run, progress)
+    # The time limit may end the run while a checkpoint is saved, or the best weights may be lost; then its end has not
+    # been validated.
     if not run.is_stopped() and progress.validated != progress.step:
         if collectives.is_main_process():
             metric_log.drop_records_after(run.options.folder, progress.step, progress.validated)
