@@ -49,14 +49,14 @@ class PhotoIndex:
         # Half the bytes are sorted in a third of the time.
         pair_type = np.uint32 if size * count < 2**32 else np.uint64
         numbers = np.repeat(np.arange(len(self.words), dtype=pair_type), [len(words) for words in self.words])
-        pairs = np.concatenate([NO_WORDS, *self.words]).astype(pair_type) * pair_type(count) + numbers
+        pairs = np.concatenate([NO_WORDS, *self.words]).astype(pair_type) * count + numbers
         pairs.sort()
         # What np.unique does, several times as fast.
         firsts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)])
         counts = np.diff(firsts, append=len(pairs))
         pairs = pairs[firsts]
-        starts = np.searchsorted(pairs, np.arange(size + 1, dtype=np.uint64) * np.uint64(count))
-        photos = (pairs % pair_type(count)).astype(np.int32)
+        starts = np.searchsorted(pairs, np.arange(size + 1, dtype=np.uint64) * count)
+        photos = (pairs % count).astype(np.int32)
         rarity = np.log((1 + len(self.words)) / (1 + np.diff(starts)))
         return photos, starts, counts, rarity
 
