@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import unicodedata
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import saved
 from PIL import Image
 from standins import digests, gray, install_stand_in, read_report, run_restore, write_album
 
@@ -230,6 +232,26 @@ def test_a_dry_run_names_photographs_that_have_no_mask(album, restore):
     lines = restore(album, "-o", "out", "--mask", "masks", "--dry-run").output.splitlines()
     assert "b.png (would be written, would fail: masks has no mask for b.png)" in lines[2]
     assert "would fail: masks/a.png may be the mask of a.png, not of a.tif" in lines[1] and "fail" not in lines[0]
+
+
+def test_a_dry_run_names_files_that_can_not_be_read(album, restore):
+    Path("masks").mkdir()
+    for name in "ab":
+        io.write_png(f"masks/{name}.png", np.eye(*gray().shape[:2], dtype=bool))
+    io.write_png("masks/b.png", np.eye(9, dtype=bool))
+    (album / "c.png").write_bytes((album / "a.png").read_bytes()[:-9])
+    (album / "d.jpg").write_bytes(saved(gray(), "JPEG")[:-2])  # opened by `restore` too
+    output = restore(album, "-o", "out", "--mask", "none", "--dry-run").output
+    assert re.search(r"c\.png \(would be written, would fail: .*c\.png is cut short", output)
+    assert output.count("would fail") == 1 and "d.jpg -> " in output
+    os.remove(album / "c.png"), os.remove(album / "d.jpg")
+    output = restore(album, "-o", "out", "--mask", "masks", "--dry-run").output
+    assert "would fail: masks/b.png is 9x9 and the photo" in output
+    (album / "c.png").write_bytes(b"no image")
+    output = restore(album / "a.png", "-o", "out", "--palette", album / "c.png", "--dry-run").output
+    assert "would fail" in output and "is not an image of a known format" in output
+    output = restore(album, "-o", "out", "--max-pixels", 100, "--dry-run").output
+    assert output.count("more than the limit of 100") == 3 and not Path("out").exists()
 
 
 def test_a_dry_run_prints_json(album, restore, stand_in):

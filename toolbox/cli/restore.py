@@ -149,7 +149,11 @@ class Batch:
 @click.option("--zip", "archive", type=FilePath(), help="Also write the results into a submission zip.")
 @click.option("--report", is_flag=True, help="Also write report.html: each photo before and after, and the failures.")
 @click.option("--overwrite", is_flag=True, help="Overwrite existing results.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read the files without decoding them, print what would be done and what would fail, and write nothing.",
+)
 @max_pixels
 @as_json
 @click.pass_context

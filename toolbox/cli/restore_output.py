@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolbox.cli.common import print_json
-from toolbox.errors import ToolboxError
+from toolbox.errors import DataError, ToolboxError
+from toolbox.utils import files
 
 if TYPE_CHECKING:
     from toolbox.cli.restore import Jobs
@@ -28,7 +30,6 @@ def print_plan(
     """Print what would be done with each photograph, and what is left out."""
     from toolbox.inference.mask_paths import shared_masks
     from toolbox.inference.options import is_finished
-    from toolbox.utils import files
 
     shared = shared_masks(jobs.all, options.mask_options)
     planned = [
@@ -54,17 +55,43 @@ def print_plan(
 
 
 def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
-    """Return why a photograph has no mask, or why an existing result does not count as its result; else empty."""
+    """Return why a photograph would fail, as far as it shows without decoding a picture; empty if nothing is wrong."""
+    from toolbox.inference.options import is_finished
     from toolbox.masks.sources import mask_file
 
     try:
+        mask = None
         if options.mask_options.path is not None:
-            mask_file(options.mask_options, job.photo, job.relative_path, job.target)
+            mask = mask_file(options.mask_options, job.photo, job.relative_path, job.target)
         if job.target.exists() and not options.overwrite and not options.preview:
             records.require_same_origin(job)
+        if not is_finished(job, options):
+            _check_files(job, options, mask)
     except ToolboxError as error:
         return str(error)
     return ""
+
+
+def _check_files(job: Job, options: RestoreOptions, mask: Path | None) -> None:
+    """Raise DataError if the file of a photograph, or one that it is restored with, can't be used.
+
+    Each file is read, but not decoded: its format, its end, its size.
+    """
+    from toolbox.imaging import io
+    from toolbox.inference.photo_search import is_same_path
+
+    size = io.read_size(job.photo, max_pixels=options.max_pixels, accept_cut=True)
+    for path in (mask, options.hints):
+        if path is not None and (found := io.read_size(path, max_pixels=options.max_pixels)) != size:
+            raise DataError(
+                f"{files.printable(path)} is {found[0]}x{found[1]} and the photo {size[0]}x{size[1]}; both must have "
+                "the same size"
+            )
+    # Of several references, those that can't be read are left out.
+    references = [] if len(options.references) > 1 else options.references
+    for path in (options.palette, *references):
+        if path is not None and not is_same_path(path, job.photo):
+            io.read_size(path, max_pixels=options.max_pixels, accept_cut=True)
 
 
 def print_summary(
