@@ -30,7 +30,13 @@ _LAYOUT_TAGS = {
     *(Tag.TileWidth, Tag.TileLength, Tag.TileOffsets, Tag.TileByteCounts, Tag.SubIFDs),
     *(Tag.JpegIFOffset, Tag.JpegIFByteCount, Tag.JpegQTables, Tag.JpegDCTables, Tag.JpegACTables),
     *(_HASSELBLAD_RAW, Tag.DNGPrivateData),
+    # These say how the samples of the file are stored, and which colours they mean. The result has others.
+    *(Tag.BitsPerSample, Tag.SamplesPerPixel, Tag.SampleFormat, Tag.Compression, Tag.PhotometricInterpretation),
+    *(Tag.PlanarConfiguration, Tag.WhitePoint, Tag.PrimaryChromaticities, Tag.TransferFunction),
 }
+# A description for programs, not for people: of the pictures, channels and sizes of the file that had it. ImageJ,
+# tifffile, scanners of microscopes and OME-XML; a reader of the result would look for what is not there.
+_STRUCTURE = re.compile(r"\s*(?:ImageJ=|\{\s*\"shape\"|Aperio )|.{0,2000}<(?:\w+:)?OME[\s>]", re.DOTALL)
 _INCHES_PER_METRE = 0.0254
 _PREFIX = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
@@ -85,7 +91,12 @@ def read_exif(
         # Pillow gives the size of a TIFF upright, and that of other formats as stored.
         size = (height, width) if orientation >= 5 and not is_tiff else (width, height)
         kept = Image.Exif()
+        is_structure = _STRUCTURE.match(str(exif.get(Tag.ImageDescription, ""))) is not None
+        structure_note = ("description of the file's structure left out",) if is_structure else ()
         for tag in exif:
+            # The program that wrote such a description is not one that made the photograph.
+            if is_structure and tag in (Tag.ImageDescription, Tag.Software):
+                continue
             if tag != Tag.Orientation and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
                 kept[tag] = _value(exif, tag, size)
         if resolution is not None and Tag.XResolution not in kept:
@@ -96,7 +107,7 @@ def read_exif(
         return Exif(
             orientation=orientation,
             data=kept.tobytes() if len(kept) else None,
-            notes=unreadable if is_lost else (),
+            notes=unreadable if is_lost else structure_note,
             is_adobe_rgb=_states_adobe_rgb(exif),
         )
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
