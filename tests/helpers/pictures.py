@@ -9,6 +9,9 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from toolbox.color import integer_luma
+from toolbox.data import sample
+
 ORIENTATION = 274
 
 
@@ -85,3 +88,10 @@ def tiff16(pixels, orientation=1, order="<"):
         else:
             out += struct.pack(f"{order}HHII", tag, kind, count, value)
     return out + bytes(4) + struct.pack(f"{order}{samples}H", *[16] * samples) + body
+
+
+def faded_photo():
+    """Return a photograph with half of its colours, on yellow paper, whose colours are weak but not one tone."""
+    rgb = np.asarray(Image.open(sample.folder() / "photos" / "breaking-wave.jpg"))
+    plane = integer_luma(rgb).astype(float)[..., None]
+    return ((plane + 0.35 * (rgb - plane)) * [0.84, 0.78, 0.72] + [50, 44, 38]).clip(0, 255).astype(np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser_page import open_photo, photo, wait_for_text
 from page_server import add, call, restore
-from pictures import smooth
+from pictures import faded_photo, smooth
 from scenes import scene, second_photo
 from standins import gray, gray_to_rgb
 
@@ -24,7 +24,7 @@ from toolbox.imaging import io
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import check_mask_size
 from toolbox.prints.corrections import Corrections, describe
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.web import album, app, worker
 
 TEXTS = Path(app.STATIC) / "texts"
@@ -40,8 +40,8 @@ def placeholders(words):
 
 
 def message_of(work, *arguments, **options):
-    """Return the message with which a call fails."""
-    with pytest.raises((ToolboxError, ValueError)) as error:
+    """Return the message with which a call fails in the page."""
+    with pytest.raises((ToolboxError, ValueError)) as error, surface.shown_in("page"):
         work(*arguments, **options)
     return str(error.value)
 
@@ -105,6 +105,10 @@ def messages_of_results(service, tmp_path):
     call(service, "PUT", f"/api/photos/{colour_id}/hints", (tmp_path / "layer.png").read_bytes())
     call(service, "PUT", f"/api/photos/{colour_id}/mask", (tmp_path / "mask.png").read_bytes())
     yield restore(service, colour_id)["reason"]
+    call(service, "PUT", f"/api/photos/{toned_id}/hints", (tmp_path / "layer.png").read_bytes())
+    yield restore(service, toned_id, keep_tone=True)["reason"]
+    io.write_png(tmp_path / "faded.png", faded_photo())
+    yield from restore(service, add(service, tmp_path / "faded.png")["id"])["notes"]
     io.write_png(tmp_path / "gray.png", gray_to_rgb(gray()))
     data = (tmp_path / "gray.png").read_bytes()
     call(service, "PUT", f"/api/photos/{stamped_id}/reference?name=gray.png", data)
@@ -131,12 +135,14 @@ def messages_of_masks(service, tmp_path):
     for pixels, alpha in masks:
         io.write_png(path, pixels, alpha=alpha)
         yield call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())[1]["error"]
+    io.write_png(path, gray(), alpha=np.where(np.arange(64) < 48, 0, 255).astype(np.uint8) * np.ones((48, 1), np.uint8))
+    yield restore(service, add(service, path)["id"])["reason"]
     io.write_png(path, np.full((48, 64), 255, np.uint8))
     call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())
     yield restore(service, photo_id)["reason"]
 
 
-def messages_of_the_server(service, tmp_path, monkeypatch):
+def messages_of_the_server(service, restorer, tmp_path, monkeypatch):
     path = photo(tmp_path)
     photo_id = add(service, path)["id"]
     yield call(service, "GET", "/api/photos/none")[1]["error"]
@@ -147,6 +153,15 @@ def messages_of_the_server(service, tmp_path, monkeypatch):
     for most in (10, 1 << 20):
         monkeypatch.setattr(app, "MAX_BYTES", most)
         yield call(service, "POST", "/api/photos?name=a.png", bytes(most + 1))[1]["error"]
+
+    def no_memory(*arguments):
+        raise MemoryError
+
+    object.__setattr__(restorer, "before_call", no_memory)
+    monkeypatch.setattr(worker, "MAX_WAITING", 1)
+    yield restore(service, photo_id)["reason"]
+    monkeypatch.setattr(io, "open_bytes", no_memory)
+    yield message_of(io.decode, path.read_bytes(), "a.png")
 
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -166,10 +181,10 @@ def test_the_languages_have_the_same_texts_with_the_same_values():
         assert placeholders(words) <= placeholders(pattern)
 
 
-def test_every_message_of_the_table_is_one_that_the_library_gives(page, service, tmp_path, monkeypatch):
+def test_every_message_of_the_table_is_one_that_the_library_gives(page, service, restorer, tmp_path, monkeypatch):
     lines = [*messages_of_files(tmp_path), *messages_of_references(), *messages_of_results(service, tmp_path)]
     lines += messages_of_masks(service, tmp_path)
-    lines += messages_of_the_server(service, tmp_path, monkeypatch)
+    lines += messages_of_the_server(service, restorer, tmp_path, monkeypatch)
     table = texts("ko")["messages"]
     said = page.evaluate(
         """async (lines) => {

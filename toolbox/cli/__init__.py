@@ -26,12 +26,8 @@ from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.utils import files, screen
-from toolbox.utils.memory import is_out_of_memory
+from toolbox.utils.memory import describe_out_of_memory, is_out_of_memory
 from toolbox.utils.signals import Interrupted, interrupt_on_signals
-
-MEMORY_RAN_OUT = (
-    "Memory ran out. Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job."
-)
 
 
 class Commands(click.Group):
@@ -144,7 +140,7 @@ class Commands(click.Group):
     def _exit_if_memory_ran_out(self, context: click.Context, error: Exception) -> None:
         """Say in one line that memory ran out, with exit code 1, if this is the error."""
         if is_out_of_memory(error) and not context.params.get("traceback"):
-            screen.echo(f"toolbox: {MEMORY_RAN_OUT}", err=True)
+            screen.echo(f"toolbox: {describe_out_of_memory()}", err=True)
             context.exit(1)
 
     def _exit_if_a_component_failed(self, context: click.Context, error: Exception) -> None:

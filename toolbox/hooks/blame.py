@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from toolbox.errors import CancelledError, InstallationError, PluginError, ToolboxError, call_plugin, named
 from toolbox.hooks.plugin_output import calls
+from toolbox.utils import surface
 from toolbox.utils.memory import is_out_of_memory
 from toolbox.utils.versions import DISTRIBUTION
 
@@ -91,7 +92,7 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
     """Return the error for a component that raised SystemExit, or another error that programs should not handle."""
     return PluginError(
         f"{title(entry)} ends the program ({named(error)}) ({position(error, entry)}); raise an Exception instead. "
-        f"Expected: {contract(entry)}. {HINT}"
+        f"Expected: {contract(entry)}. {_hint()}"
     )
 
 
@@ -152,7 +153,7 @@ def explain(error: BaseException) -> PluginError | None:
     if entry is None:
         return None
     return PluginError(
-        f"{title(entry)} raised {named(error)} ({position(error, entry)}). Expected: {contract(entry)}. {HINT}"
+        f"{title(entry)} raised {named(error)} ({position(error, entry)}). Expected: {contract(entry)}. {_hint()}"
     )
 
 
@@ -215,6 +216,10 @@ def is_of_the_machine(error: BaseException) -> bool:
     from toolbox.distributed import collectives
 
     return is_out_of_memory(error) or collectives.is_lost_peer(error)
+
+
+def _hint() -> str:
+    return surface.words(command=HINT, page="Tell the author of the plugin.")
 
 
 def _is_of(entry: Entry, file: str) -> bool:

@@ -23,6 +23,7 @@ from toolbox.imaging.left_out import XMP_KEYWORD, left_out_notes
 from toolbox.imaging.png import Png
 from toolbox.imaging.png_color import adobe_rgb_profile
 from toolbox.imaging.tiff_pictures import full_picture_first
+from toolbox.utils import surface
 
 _ORIENTATION_NOTE = "orientation applied"
 # The messages of Pillow for a valid TIFF that it can't decode, apart from the number of an unknown compression.
@@ -116,12 +117,13 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
         raise BrokenFileError(_why_not_opened(row, str(error))) from error
     width, height = image.size
     if width * height > max_pixels:
-        raise BrokenFileError(
-            f"has {width} x {height} pixels, more than the limit of {max_pixels}: save a smaller copy, or raise the "
-            f"limit of `toolbox restore` and `toolbox mask` with --max-pixels {width * height}"
+        remedy = surface.words(
+            command=f", or raise the limit of `toolbox restore` and `toolbox mask` with --max-pixels {width * height}",
+            page="",
         )
-    if row.check_tags and isinstance(image, TiffImagePlugin.TiffImageFile):
-        row.check_tags(data, image.tag_v2)
+        raise BrokenFileError(
+            f"has {width} x {height} pixels, more than the limit of {max_pixels}: save a smaller copy{remedy}"
+        )
     xmp = _xmp(image, png)
     icc = png.icc if png else image.info.get("icc_profile")
     color_notes: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from toolbox.imaging.pixels import as_rgb
 from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
 from toolbox.utils.limits import MAX_PIXELS as MAX_PIXELS
+from toolbox.utils.memory import is_out_of_memory
 
 # A picture needs at most eight bytes per pixel; text, profiles and previews are added.
 _MAX_BYTES_PER_PIXEL = 8
@@ -278,7 +279,9 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
         raise DataError(f"{name} does not exist: check the path") from error
     except PermissionError as error:
         raise DataError(f"{name} can't be read: no permission") from error
-    except (OSError, ValueError, MemoryError) as error:
+    except MemoryError as error:
+        raise _too_large(name) from error
+    except (OSError, ValueError) as error:
         raise DataError(f"{name} can't be read: {_first_line(error)}") from error
 
 
@@ -294,12 +297,14 @@ def _data_errors(name: str) -> Iterator[None]:
         yield
     except BrokenFileError as error:
         raise DataError(f"{name} {_first_line(error)}") from error
-    except MemoryError as error:
-        raise DataError(
-            f"{name} needs more memory than there is: close other programs, or save a smaller copy"
-        ) from error
     except Exception as error:  # the decoders raise almost any type on a hostile file
+        if is_out_of_memory(error):
+            raise _too_large(name) from error
         raise DataError(f"{name} can't be decoded: {_first_line(error)}") from error
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(f"{name} needs more memory than there is: close other programs, or save a smaller copy")
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolbox.color import integer_luma
 from toolbox.errors import DataError
+from toolbox.utils import surface
 
 MaskMeaning = Literal["auto", "painted", "transparent", "white"]
 READINGS = tuple(meaning for meaning in get_args(MaskMeaning) if meaning != "auto")
@@ -38,8 +39,6 @@ _MIN_FLAT = 0.8
 # edges and the noise of JPEG are in the same block of this many pixels, or in the next one.
 _MIN_UNCLEAR = 0.001
 _EDGE_BLOCK = 16
-_CHOOSE_MEANING = "; say what is lost with --mask-means painted, transparent or white"
-_CHOOSE_WHITE = "; paint what is lost white and the rest black, or add --mask-means white if only white is lost"
 
 
 class MaskError(DataError):
@@ -125,7 +124,7 @@ def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> Non
     """Raise UndecidedMaskError if a mask without an alpha is a picture, or if dark levels in it may be lost too."""
     if _is_picture(gray):
         what = "looks like a photograph, not like a mask in black and white"
-        raise UndecidedMaskError(what + _CHOOSE_WHITE, {"white": white})
+        raise UndecidedMaskError(what + _choose_white(), {"white": white})
     counts = np.bincount(level.ravel(), minlength=256)
     levels = np.flatnonzero(counts)
     if not (level >= 128).any() or len(levels) > _MAX_MASK_LEVELS:
@@ -138,7 +137,12 @@ def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> Non
     ]
     if unclear:
         what = f"has areas of the level {' and '.join(map(str, unclear))} of 255, which may be lost or not"
-        raise UndecidedMaskError(what + _CHOOSE_WHITE, {"white": white, "all": level > levels[0]})
+        raise UndecidedMaskError(what + _choose_white(), {"white": white, "all": level > levels[0]})
+
+
+def _choose_white() -> str:
+    remedy = "; paint what is lost white and the rest black"
+    return remedy + surface.words(command=", or add --mask-means white if only white is lost", page="")
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
@@ -167,7 +171,11 @@ def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray
             return "transparent"
     elif _is_picture(gray[visible]):
         return "transparent"
-    raise UndecidedMaskError("can be read in several ways" + _CHOOSE_MEANING, readings)
+    remedy = surface.words(
+        command="say what is lost with --mask-means painted, transparent or white",
+        page="paint what is lost white and the rest black, without transparency",
+    )
+    raise UndecidedMaskError(f"can be read in several ways; {remedy}", readings)
 
 
 def border_share(mask: np.ndarray) -> float:

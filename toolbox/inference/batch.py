@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError, named
+from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError
 from toolbox.inference.mask_paths import shared_masks
 from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
 from toolbox.inference.output_folders import is_report
@@ -18,7 +18,7 @@ from toolbox.inference.output_paths import Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.inference.result_records import ResultRecords
-from toolbox.utils import files, locks, temporary_files
+from toolbox.utils import files, locks, memory, temporary_files
 
 FileId = tuple[int, int]
 
@@ -77,7 +77,7 @@ def restore_all(
             reason = _without_path(files.describe_os_error(error), job.photo)
             result = photo_result(job, status="failed", reason=reason)
         except Exception as error:  # decoders and devices raise many types, and the batch must continue
-            result = photo_result(job, status="failed", reason=files.printable(named(error)))
+            result = photo_result(job, status="failed", reason=memory.explain(error))
         notes = dict.fromkeys((*result.notes, *warnings))  # a mask is read twice if the photograph is previewed
         yield replace(result, notes=tuple(notes), seconds=round(time.monotonic() - started, 3))
 

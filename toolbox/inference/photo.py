@@ -17,7 +17,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning
-from toolbox.inference.color_notes import color_notes
+from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_leave
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
@@ -33,7 +33,7 @@ from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import RefusedMaskError, check_share
 from toolbox.prints.corrections import Corrections, describe
 from toolbox.prints.sheet import cut_sheet
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.cancelling import check_cancelled
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _restore_sheet(
     unreadable: list[Path] = []
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
-            return _leave(job, photo, options, _reason_to_leave(toning, keeps_tone), kind=toning.kind)
+            return _leave(job, photo, options, reason_to_leave(toning, keeps_tone=keeps_tone), kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
         references = _references(photo, mask, job, options, unreadable, warn) if options.references else None
@@ -228,6 +228,8 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
     if is_wanted and len(error.readings) == 1:
         (mask,) = error.readings.values()
         return _preview(job, rgb, mask, notes=(f"not restored: {error}",))
+    if surface.is_page():  # it shows the marks itself
+        raise DataError(str(error)) from error
     write_preview(job, rgb, error.readings.values())
     readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
     raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
@@ -288,7 +290,7 @@ def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep, warn: Callabl
     """Return the strokes of colour for a photograph, (H, W, 4); raise DataError if they can't be used."""
     assert options.hints is not None
     if keep != "luma" or options.keep_tone:
-        remedy = "leave out --tone keep" if options.keep_tone else "give it new colours with --keep luma"
+        remedy = how_to_color(keeps_tone=options.keep_tone)
         raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
     hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels, warn=warn)
     return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
@@ -298,12 +300,3 @@ def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> Ph
     write_preview(job, rgb, [mask])
     lost = float(mask.mean())
     return photo_result(job, status="preview", result=files.printable(job.preview), lost=lost, **facts)
-
-
-def _reason_to_leave(toning: Toning, keeps_tone: bool) -> str:
-    if keeps_tone:
-        cause, instead = "its tone is kept", "leave out --tone keep"
-    else:
-        cause = "in colour" if toning.kind == "colour" else "--keep rgb"
-        instead = "give it new colours with --keep luma"
-    return f"{cause}, and nothing of it is lost; mark what is lost with --mask, or {instead}"

@@ -21,7 +21,7 @@ from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.masks.sources import transparent_pixels
 from toolbox.smooth_fill import fill_array
-from toolbox.utils import files
+from toolbox.utils import files, surface
 
 
 def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | None = None) -> tuple[Path, ...]:
@@ -133,7 +133,8 @@ def read_palette(
         warn(line)
     palette = palette_pixels(photo)
     if measure_toning(palette).kind == "gray":
-        raise DataError(f"--palette {files.printable(path)} is gray; choose a photo in colour")
+        option = surface.words(command="--palette ", page="")
+        raise DataError(f"{option}{files.printable(path)} is gray; choose a photo in colour")
     return palette
 
 

@@ -19,6 +19,7 @@ from toolbox.errors import InstallationError
 from toolbox.inference.photo_view import PhotoView
 from toolbox.models.component_calls import require_finite
 from toolbox.models.forward import run_generator
+from toolbox.utils import surface
 from toolbox.utils.cancelling import check_cancelled
 from toolbox.utils.limits import MIN_TILE
 from toolbox.utils.memory import is_out_of_memory
@@ -91,9 +92,10 @@ class TiledNetwork:
             height, width = (_round_up(side, self.multiple) for side in view.size)
         half = int(math.sqrt(height * width)) // 2
         if half < max(MIN_TILE, self.multiple):
-            raise InstallationError(
-                f"Memory ran out with tiles of only {width}x{height} pixels. Try another device: --device cpu"
+            remedy = surface.words(
+                command="Try another device: --device cpu", page="Close other programs, then restore again."
             )
+            raise InstallationError(f"Memory ran out with tiles of only {width}x{height} pixels. {remedy}")
         self.tile = min(self.tile, half)
         self.warn(f"Memory ran out at {width}x{height} pixels; continuing in tiles of {self.tile}.")
         return None

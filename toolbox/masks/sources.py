@@ -16,7 +16,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskError, MaskMeaning, UndecidedMaskError, border_share
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
-from toolbox.utils import files
+from toolbox.utils import files, surface
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
 # The largest lost region, as a fraction of the photograph.
@@ -147,7 +147,10 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
     share = float(mask.mean())
     if share == 1:
         if options.path is not None:
-            remedy = "mark only what is lost; in a mask, that is white"
+            remedy = surface.words(
+                command="mark only what is lost; in a mask, that is white",
+                page="erase the marks where it is not damaged",
+            )
         elif options.color is not None:
             remedy = "choose another --color, or lower --tolerance"
         else:
@@ -158,9 +161,12 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
         )
     if share > MAX_LOST and not options.allow_large:
         hint = "" if options.path is None else ": a mask is white where the photo is lost"
+        remedy = surface.words(
+            command="If this is right, add --allow-large",
+            page="Erase the marks where it is not damaged; if all of them are right, paint over one of them",
+        )
         raise RefusedMaskError(
-            f"{100 * share:.1f} % counts as lost, more than {MAX_LOST:.0%}{hint}. If this is right, add --allow-large",
-            {"lost": mask},
+            f"{100 * share:.1f} % counts as lost, more than {MAX_LOST:.0%}{hint}. {remedy}", {"lost": mask}
         )
 
 
@@ -186,8 +192,9 @@ def check_not_inverted(mask: np.ndarray, name: str, options: MaskOptions) -> Non
     """Raise RefusedMaskError if a mask (H, W) bool looks inverted, unless the options allow it."""
     if looks_inverted(mask) and not options.allow_large:
         raise RefusedMaskError(
-            f"{name} looks inverted: it marks {100 * mask.mean():.1f} % and nearly all of the border. "
-            "A mask is white where the photo is lost; invert it, or add --allow-large if this is right",
+            f"{name} looks inverted: it marks {100 * mask.mean():.1f} % and nearly all of the border. A mask is white "
+            "where the photo is lost; invert it"
+            + surface.words(command=", or add --allow-large if this is right", page=""),
             {"lost": mask},
         )
 

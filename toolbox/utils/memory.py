@@ -8,6 +8,10 @@ import gc
 import sys
 from pathlib import Path
 
+from toolbox.errors import named
+from toolbox.utils import surface
+from toolbox.utils.files import printable
+
 
 def reset_peak_memory() -> None:
     """Reset the peak that `peak_memory` returns to the memory used now; does nothing outside Linux."""
@@ -42,10 +46,27 @@ def release_free_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def explain(error: BaseException) -> str:
+    """Return an unexpected error as one line that can be printed; if memory ran out, with what to do."""
+    return describe_out_of_memory() if is_out_of_memory(error) else printable(named(error))
+
+
+def describe_out_of_memory() -> str:
+    """Return that memory ran out, and what to do."""
+    remedy = surface.words(
+        command="Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job.",
+        page="Close other programs, then restore again.",
+    )
+    return f"Memory ran out. {remedy}"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, on any device, or for loading a library."""
     text = str(error)
-    if isinstance(error, MemoryError) or "allocate memory" in text.lower():
+    # As torch and OpenCV say it.
+    if isinstance(error, MemoryError) or any(
+        words in text.lower() for words in ("allocate memory", "insufficient memory")
+    ):
         return True
     if isinstance(error, ImportError):
         return text.endswith("failed to map segment from shared object")  # as glibc says it

@@ -20,6 +20,7 @@ from toolbox import __version__
 from toolbox.errors import ToolboxError, one_line
 from toolbox.guidance import hints
 from toolbox.guidance.provenance import COLOURS
+from toolbox.utils import memory
 from toolbox.web import guides, prints
 from toolbox.web.album import Album, PhotoEntry
 from toolbox.web.damage import Proposals
@@ -295,4 +296,9 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     # The traceback goes to the terminal; what the browser sees names no file of this machine.
-    return JSONResponse({"error": f"Unexpected error: {type(error).__name__}."}, status_code=500)
+    text = (
+        memory.describe_out_of_memory()
+        if memory.is_out_of_memory(error)
+        else f"Unexpected error: {type(error).__name__}."
+    )
+    return JSONResponse({"error": text}, status_code=500)

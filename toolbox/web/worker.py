@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from toolbox.errors import CancelledError, ToolboxError, UsageError, named
+from toolbox.errors import CancelledError, ToolboxError, UsageError
 from toolbox.inference.batch import restore_all
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
-from toolbox.utils import files, memory
+from toolbox.utils import files, memory, surface
 from toolbox.utils.cancelling import cancellable
-from toolbox.web.album import HINTS, Album, PhotoEntry
+from toolbox.web.album import HINTS, MASK, Album, PhotoEntry
+from toolbox.web.damage import REST
 from toolbox.web.prints import correction_options
 from toolbox.web.quick_colors import luma_key
 
@@ -99,6 +100,7 @@ class Worker:
         self._waiting.put(None)
         self._thread.join()
 
+    @surface.shown_in("page")
     def _work(self) -> None:
         while (photo_id := self._waiting.get()) is not None:
             with self._lock:
@@ -114,7 +116,7 @@ class Worker:
             except ToolboxError as error:
                 self._finish(photo_id, state="failed", reason=files.printable_line(error))
             except Exception as error:  # after any error, the next photograph is restored
-                self._finish(photo_id, state="failed", reason=files.printable(named(error)))
+                self._finish(photo_id, state="failed", reason=memory.explain(error))
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         self.album.update(photo_id, state="running")
@@ -160,6 +162,7 @@ class Worker:
         """Return what the page calls the files that messages name: no path of this machine is sent."""
         entry = self.album.entry(photo_id)
         named = {self.album.job(photo_id).photo: entry.name, self.album.path(photo_id, HINTS): "hints"}
+        named |= dict.fromkeys((self.album.path(photo_id, name) for name in (MASK, REST)), "the marks")
         named |= dict.fromkeys((*options.references, *filter(None, [options.palette])), entry.reference)
         return {files.printable(path): name for path, name in named.items()} | {
             files.printable(self.album.path(photo_id, "")): ""

@@ -119,7 +119,7 @@ function guide(item) {
   if (state.hasNewMarks && isRestored(item)) return text(state.isCancelled ? "guideCancelled" : "guideChanged");
   if (isRestored(item)) return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
   if (item.state === "failed" && !state.hasNewMarks) return text("failed", { reason: explain(item.reason) });
-  if (item.state === "unchanged" && !state.hasNewMarks) return text("unchanged");
+  if (item.state === "unchanged" && !state.hasNewMarks) return text(item.kind === "toned" ? "unchangedTone" : "unchanged");
   const unmarked = item.kind === "colour" ? "guideColour" : "guideUnmarked";
   return [state.isCancelled && text("cancelled"), text(item.lost ? "guideMarked" : unmarked)].filter(Boolean).join(" ");
 }
