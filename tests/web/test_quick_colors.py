@@ -123,6 +123,22 @@ def test_a_layer_that_is_no_small_picture_is_refused(service, photo):
     assert [ask(service, photo_id, layer)[0] for layer in (b"no picture", large, bytes(2 << 20))] == [400, 400, 413]
 
 
+@pytest.mark.parametrize("alpha", [None, 0, 130, 255], ids=["none", "transparent", "half opaque", "opaque"])
+def test_a_layer_of_a_whole_picture_is_refused_as_for_the_full_result(service, photo, alpha):
+    photo_id = add(service, photo)["id"]
+    restore(service, photo_id)
+
+    def error(method, path, side):
+        layer = np.full((side, side, 4), (220, 30, 30, alpha or 0), np.uint8)
+        data = encode_png(layer[..., :3], alpha=None if alpha is None else layer[..., 3])
+        status, answer = call(service, method, f"/api/photos/{photo_id}/{path}", data)
+        assert status == 400, answer
+        return answer["error"]
+
+    full, small = error("PUT", "hints", 2 * SIDE), error("POST", "quick", SIDE)
+    assert full.removeprefix("The layer of hints") == small.removeprefix("The layer of strokes")
+
+
 def red_at_the_stroke(page):
     """Return R - G in the middle of the stroke in the result that is shown."""
     script = """() => {

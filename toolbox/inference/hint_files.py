@@ -57,14 +57,19 @@ def _strokes(layer: Photo, name: str, size: tuple[int, ...]) -> np.ndarray:
             f"{name} is {pixels.shape[1]}x{pixels.shape[0]} and the photo {size[1]}x{size[0]}; "
             "the layer of hints must have the size of the upright photo"
         )
+    hints = layer_of_strokes(layer, name)
+    if not opaque(hints).any():
+        raise DataError(f"{name} has no stroke that is at least half opaque; draw with full opacity")
+    return hints
+
+
+def layer_of_strokes(layer: Photo, name: str) -> np.ndarray:
+    """Return a decoded layer as (H, W, 4) RGBA; raise DataError, about `name`, unless it is transparent somewhere."""
     # A layer without any stroke has no alpha here: the reader takes a file that is transparent everywhere as opaque.
     if layer.alpha is None:
         raise DataError(f"{name} has no strokes on a transparent layer; export that layer alone, as PNG")
-    hints = cv2.cvtColor(as_rgb(pixels), cv2.COLOR_RGB2RGBA)
+    hints = cv2.cvtColor(as_rgb(layer.pixels), cv2.COLOR_RGB2RGBA)
     hints[..., 3] = layer.alpha
-    strokes = opaque(hints)
-    if not strokes.any():
-        raise DataError(f"{name} has no stroke that is at least half opaque; draw with full opacity")
-    if strokes.all():
+    if opaque(hints).all():
         raise DataError(f"{name} is opaque everywhere; export the layer of the strokes alone, without the background")
     return hints

@@ -16,9 +16,9 @@ from toolbox.guidance.hints import Strokes, find_soft_strokes, find_strokes, wor
 from toolbox.imaging import io
 from toolbox.imaging.chroma_upsampling import compose_rgb
 from toolbox.imaging.encode import encode_png
-from toolbox.imaging.pixels import as_rgb, shrink
+from toolbox.imaging.pixels import shrink
 from toolbox.inference import modes
-from toolbox.inference.hint_files import read_hints
+from toolbox.inference.hint_files import layer_of_strokes, read_hints
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.restorer import Restorer
@@ -73,10 +73,11 @@ class QuickColors:
             settings: `variant`, `saturation` and `second`, as for the worker; others are not used.
 
         Raises:
-            DataError: the layer can't be read; the second photograph can't give its colours.
+            DataError: the layer can't be read, or is nowhere transparent; the second photograph can't give its colours.
         """
-        photo = io.decode(layer, "The layer of strokes", max_pixels=MAX_LAYER_PIXELS) if layer else None
-        strokes = None if photo is None else _strokes_of(photo)
+        name = "The layer of strokes"
+        photo = io.decode(layer, name, max_pixels=MAX_LAYER_PIXELS) if layer else None
+        strokes = None if photo is None else find_soft_strokes(layer_of_strokes(photo, name))
         with self._lock:
             pixels = self._color(photo_id, settings, strokes)
         return encode_png(pixels)
@@ -149,11 +150,3 @@ def luma_key(album: Album, photo_id: str, settings: Mapping[str, Any]) -> str:
     times = [path.stat().st_mtime_ns if path.is_file() else 0 for path in paths]
     others = {name: value for name, value in settings.items() if name not in COLOR_SETTINGS}
     return digest(repr((times, album.entry(photo_id).is_edited, sorted(others.items()))))
-
-
-def _strokes_of(layer: io.Photo) -> Strokes:
-    """Return the strokes of a small layer."""
-    rgb = as_rgb(layer.pixels)
-    # The reader takes a layer without transparency as opaque.
-    alpha = np.full(rgb.shape[:2], np.iinfo(rgb.dtype).max, rgb.dtype) if layer.alpha is None else layer.alpha
-    return find_soft_strokes(np.dstack([rgb, alpha]))
