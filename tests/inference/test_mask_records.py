@@ -31,6 +31,17 @@ def test_a_second_command_knows_its_own_masks(folders):
     assert "there already" in invoke("mask", folders[0], "-o", "masks").stdout
 
 
+@pytest.mark.parametrize("name", ["photo.png", "photo.damage.png"])
+def test_a_mask_or_a_picture_beside_it_that_can_not_be_read_is_made_again(folders, name):
+    invoke("mask", folders[0], "-o", "masks", "--damage")
+    path = Path("masks") / name
+    made = path.read_bytes()
+    for left in (b"", made[:-20]):
+        path.write_bytes(left)
+        assert "there already" not in invoke("mask", folders[0], "-o", "masks", "--damage").stdout
+        assert path.read_bytes() == made
+
+
 def test_transparent_parts_are_in_the_mask_as_restore_fills_them(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (20, 24), np.uint8)
     alpha = np.full((20, 24), 255, np.uint8)

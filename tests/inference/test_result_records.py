@@ -270,3 +270,27 @@ def test_results_are_no_references(tmp_path):
     write(tmp_path / "a.png")
     write(tmp_path / "out" / "a.png")
     assert find_references([tmp_path], LeftOut(), out=tmp_path / "out") == (tmp_path / "a.png",)
+
+
+@pytest.mark.parametrize("left", [lambda data: b"", lambda data: data[:-20], lambda data: b"text"])
+@pytest.mark.parametrize("name", ["a.png", "a.png.before-after.png", "a.png.provenance.png"])
+def test_a_file_that_can_not_be_read_is_made_again(stand_in, name, left):
+    write("in/a.png")
+    options = ("in", "-o", "out", "--before-after", "--provenance")
+    restore(*options)
+    made = {path.name: path.read_bytes() for path in Path("out").glob("*.png")}
+    assert len(made) == 3
+    Path("out", name).write_bytes(left(made[name]))
+    assert "(would be written)" in restore(*options, "--dry-run")
+    output = restore(*options)
+    assert ("made again: the result that was there can't be read" in output) == (name == "a.png")
+    assert {path.name: path.read_bytes() for path in Path("out").glob("*.png")} == made
+    assert "there already: out/a.png" in restore(*options)
+
+
+def test_an_empty_file_that_is_no_known_result_is_named(stand_in):
+    write("in/a.png")
+    Path("out").mkdir()
+    Path("out/a.png").touch()
+    assert "out/a.png exists, and no report says whose result it is" in restore("in", "-o", "out", code=1)
+    assert Path("out/a.png").read_bytes() == b""

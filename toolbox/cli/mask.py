@@ -173,6 +173,7 @@ def _write_mask(
 
     from toolbox.imaging import io
     from toolbox.inference.mask_paths import picture_beside
+    from toolbox.inference.options import is_complete
     from toolbox.masks import kinds_of_damage
     from toolbox.masks.sources import transparent_pixels
     from toolbox.utils import files
@@ -181,9 +182,10 @@ def _write_mask(
     try:
         if os.path.lexists(target) and not overwrite:
             mask_records.require_same_origin(target, path)
-            if not as_json:
-                echo(f"{record['mask']}: there already; replace it with --overwrite")
-            return {**record, "there already": True}
+            if all(map(is_complete, [target, *([picture_beside(target, "damage")] if kinds else [])])):
+                if not as_json:
+                    echo(f"{record['mask']}: there already; replace it with --overwrite")
+                return {**record, "there already": True}
         # A painted shape is looked for in the luma alone, whatever the colours around it.
         photo = io.read(path, max_pixels=max_pixels, accept_cut=True)
         detection = detector(io.to_gray8(photo) if detector.gray_only or kinds else io.to_rgb8(photo))

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from toolbox.errors import CancelledError, DataError, OutputError, ToolboxError
 from toolbox.inference.mask_paths import shared_masks
-from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_finished, photo_result
+from toolbox.inference.options import PhotoResult, RestoreOptions, Status, is_complete, is_finished, photo_result
 from toolbox.inference.output_folders import is_report
 from toolbox.inference.output_paths import Job
 from toolbox.inference.photo import restore_photo
@@ -21,6 +21,8 @@ from toolbox.inference.result_records import ResultRecords
 from toolbox.utils import files, locks, memory, temporary_files
 
 FileId = tuple[int, int]
+# The note on a result that replaces an empty, cut or damaged file.
+MADE_AGAIN = "made again: the result that was there can't be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,18 +159,21 @@ def _restore_one(
     variants = [job.variant(number) for number in range(1, options.variants + 1)]
     for path in (job.target, job.comparison, job.provenance, job.preview, job.variant_sheet, *variants):
         _check_target(path, originals)
-    if options.preview or records is None:
-        record = None
-    else:
-        if job.target.exists() and not options.overwrite:
-            records.require_same_origin(job)
-        record = None if is_finished(job, options) else records.begin(job)
+    if options.preview:
+        return restore_photo(job, options, restorers, warn)
+    is_there = job.target.exists() and not options.overwrite
+    if records is not None and is_there:
+        records.require_same_origin(job)
     if is_finished(job, options):
         return photo_result(job, status="there already")
+    is_broken = is_there and not is_complete(job.target)
+    record = None if records is None else records.begin(job)
     result = restore_photo(job, options, restorers, warn)
-    if records is not None and record is not None and result.status in ("restored", "copied"):
+    if result.status not in ("restored", "copied"):
+        return result
+    if records is not None and record is not None:
         records.finish(job, record)
-    return result
+    return replace(result, notes=(*result.notes, *([MADE_AGAIN] if is_broken else [])))
 
 
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions
@@ -105,20 +107,29 @@ def photo_result(job: Job, **facts: object) -> PhotoResult:
     return PhotoResult(**{**paths, **facts})  # type: ignore[arg-type]
 
 
+def is_complete(path: Path) -> bool:
+    """Return whether a picture exists and can be read; a full disk or a failed copy may leave an empty or cut file."""
+    try:
+        io.read_size(path, max_pixels=sys.maxsize)
+    except DataError:
+        return False
+    return True
+
+
 def lacks_pictures(job: Job, options: RestoreOptions) -> bool:
-    """Return whether a picture that needs a restoration is asked for beside the result, and does not exist."""
+    """Return whether a picture that needs a restoration is asked for beside the result, and is not complete."""
     paths = [job.provenance] if options.provenance else []
     if options.variants:
         paths += [job.variant_sheet, *(job.variant(number) for number in range(1, options.variants + 1))]
-    return not all(path.exists() for path in paths)
+    return not all(is_complete(path) for path in paths)
 
 
 def is_finished(job: Job, options: RestoreOptions) -> bool:
-    """Return whether the files that a photograph asks for exist. They were renamed into place, so they are complete."""
+    """Return whether the files that a photograph asks for exist and can be read."""
     return (
         not options.overwrite
         and not options.preview
-        and job.target.exists()
-        and (job.comparison.exists() or not options.before_after)
+        and is_complete(job.target)
+        and (is_complete(job.comparison) or not options.before_after)
         and not lacks_pictures(job, options)
     )

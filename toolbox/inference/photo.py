@@ -21,7 +21,15 @@ from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_l
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
-from toolbox.inference.options import Keep, PhotoResult, RestoreOptions, is_finished, lacks_pictures, photo_result
+from toolbox.inference.options import (
+    Keep,
+    PhotoResult,
+    RestoreOptions,
+    is_complete,
+    is_finished,
+    lacks_pictures,
+    photo_result,
+)
 from toolbox.inference.output_paths import Job
 from toolbox.inference.photo_mask import find_mask
 from toolbox.inference.preview import write_preview
@@ -120,7 +128,7 @@ def _examine(job: Job, options: RestoreOptions, warn: Callable[[str], None]) -> 
     try:
         sheet = crop_print(photo, job, options)
         rgb = io.to_rgb8(sheet.photo)
-        if job.target.exists() and not (options.overwrite or options.preview or lacks_pictures(job, options)):
+        if is_complete(job.target) and not (options.overwrite or options.preview or lacks_pictures(job, options)):
             write_comparison(job, rgb, io.read_rgb(job.target, max_pixels=options.max_pixels))
             return photo_result(job, status="there already", notes=("before-and-after picture written",))
         toning, mask, damage = find_mask(sheet.photo, rgb, job, sheet.mask_options)

@@ -12,7 +12,7 @@ from toolbox.imaging import io
 from toolbox.imaging.formats import format_of_path
 from toolbox.imaging.xmp import SOURCE_PROPERTY, source_type_packet
 from toolbox.inference.guided import Restoration
-from toolbox.inference.options import RestoreOptions
+from toolbox.inference.options import RestoreOptions, is_complete
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import side_by_side
 from toolbox.utils import files
@@ -25,7 +25,7 @@ def write_outputs(
     if options.provenance:
         files.ensure_folder(job.provenance.parent)
         files.write_bytes(job.provenance, provenance.encode_picture(restored.origin))
-    if job.target.exists() and not options.overwrite:
+    if is_complete(job.target) and not options.overwrite:
         return ("pictures beside the result written; the result is there already", *_lacks_source(job.target, options))
     xmp = None
     if options.source_type:
