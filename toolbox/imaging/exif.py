@@ -23,13 +23,13 @@ _PHOTO_TAGS = {
     *(Tag.DateTime, Tag.Artist, Tag.Copyright, _EXIF, _GPS),
     *(Tag.XPTitle, Tag.XPComment, Tag.XPAuthor, Tag.XPKeywords, Tag.XPSubject),
 }
-_HASSELBLAD_RAW = 46275  # not in Pillow's table
+_HASSELBLAD_RAW, _GLOBAL_PARAMETERS, _KODAK = 46275, 400, 33424  # not in Pillow's table
 # Tags of other files that say where something is in the file: strips, tiles, thumbnails, further directories.
 _LAYOUT_TAGS = {
     *(Tag.StripOffsets, Tag.StripByteCounts, Tag.RowsPerStrip, Tag.FreeOffsets, Tag.FreeByteCounts),
     *(Tag.TileWidth, Tag.TileLength, Tag.TileOffsets, Tag.TileByteCounts, Tag.SubIFDs),
     *(Tag.JpegIFOffset, Tag.JpegIFByteCount, Tag.JpegQTables, Tag.JpegDCTables, Tag.JpegACTables),
-    *(_HASSELBLAD_RAW, Tag.DNGPrivateData),
+    *(_HASSELBLAD_RAW, _GLOBAL_PARAMETERS, _KODAK, Tag.DNGPrivateData),
     # These say how the samples of the file are stored, and which colours they mean. The result has others.
     *(Tag.BitsPerSample, Tag.SamplesPerPixel, Tag.SampleFormat, Tag.Compression, Tag.PhotometricInterpretation),
     *(Tag.PlanarConfiguration, Tag.WhitePoint, Tag.PrimaryChromaticities, Tag.TransferFunction),
@@ -37,6 +37,11 @@ _LAYOUT_TAGS = {
 # A description for programs, not for people: of the pictures, channels and sizes of the file that had it. ImageJ,
 # tifffile, scanners of microscopes and OME-XML; a reader of the result would look for what is not there.
 _STRUCTURE = re.compile(r"\s*(?:ImageJ=|\{\s*\"shape\"|Aperio )|.{0,2000}<(?:\w+:)?OME[\s>]", re.DOTALL)
+# A directory below may point to the one above it, to itself or to others: what has no place in it is left out.
+_DIRECTORIES = {_EXIF, _GPS, Tag.SubIFDs}
+_NOT_SETTINGS = _LAYOUT_TAGS | _PHOTO_TAGS | {Tag.Orientation, Tag.ImageWidth, Tag.ImageLength}
+_GPS_TAGS = range(32)
+_INTEROP_TAGS = {1, 2, 0x1000, 0x1001, 0x1002}
 _INCHES_PER_METRE = 0.0254
 _PREFIX = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
@@ -98,7 +103,9 @@ def read_exif(
             if is_structure and tag in (Tag.ImageDescription, Tag.Software):
                 continue
             if tag != Tag.Orientation and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
-                kept[tag] = _value(exif, tag, size)
+                value = _value(exif, tag, size)
+                if value != {}:  # a directory without any tag
+                    kept[tag] = value
         if resolution is not None and Tag.XResolution not in kept:
             kept[Tag.XResolution], kept[Tag.YResolution], kept[Tag.ResolutionUnit] = (*resolution, _INCH)
         if orientation >= 5 and Tag.XResolution in kept and Tag.YResolution in kept:
@@ -107,7 +114,7 @@ def read_exif(
         return Exif(
             orientation=orientation,
             data=kept.tobytes() if len(kept) else None,
-            notes=unreadable if is_lost else structure_note,
+            notes=unreadable if is_lost else (*structure_note, *_notes(exif)),
             is_adobe_rgb=_states_adobe_rgb(exif),
         )
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
@@ -146,6 +153,11 @@ def copy_photo_tags(data: bytes, directory: TiffImagePlugin.ImageFileDirectory_v
         directory[tag] = _value(exif, tag)
 
 
+def _notes(exif: Image.Exif) -> tuple[str, ...]:
+    is_nested = any(_DIRECTORIES & exif.get_ifd(tag).keys() for tag in (_EXIF, _GPS) if tag in exif)
+    return ("EXIF directories inside others left out",) if is_nested else ()
+
+
 def _states_adobe_rgb(exif: Image.Exif) -> bool:
     """Return whether EXIF states Adobe RGB: by the index of interoperability, or by a colour space of 2."""
     try:
@@ -179,19 +191,20 @@ def _value(exif: Image.Exif, tag: int, size: tuple[int, int] | None = None) -> o
     if tag == _EXIF:
         return _camera_settings(exif, size)
     if tag == _GPS:
-        return {key: _as_read(value) for key, value in exif.get_ifd(tag).items()}
+        return {key: _as_read(value) for key, value in exif.get_ifd(tag).items() if key in _GPS_TAGS}
     if size is not None and tag in (Tag.ImageWidth, Tag.ImageLength):
         return size[tag - Tag.ImageWidth]
     return _as_read(exif[tag])
 
 
 def _camera_settings(exif: Image.Exif, size: tuple[int, int] | None) -> dict[int, object]:
-    settings = {key: _as_read(value) for key, value in exif.get_ifd(_EXIF).items()}
+    settings = {key: _as_read(value) for key, value in exif.get_ifd(_EXIF).items() if key not in _NOT_SETTINGS}
     # The offset of the directory below is not valid in another file: write the directory itself, or nothing.
     if settings.pop(Tag.ExifInteroperabilityOffset, None) is not None:
         interop: dict[int, object] = {}
         with contextlib.suppress(Exception):  # anything may have written it
-            interop = {key: _as_read(value) for key, value in exif.get_ifd(Tag.ExifInteroperabilityOffset).items()}
+            read = exif.get_ifd(Tag.ExifInteroperabilityOffset)
+            interop = {key: _as_read(value) for key, value in read.items() if key in _INTEROP_TAGS}
         if size is not None and _is_adobe_rgb_index(interop.get(_INTEROP_INDEX)):
             interop[_INTEROP_INDEX] = _SRGB_INDEX
         if interop:

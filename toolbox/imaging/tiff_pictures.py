@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from PIL.ExifTags import Base as Tag
 
@@ -45,7 +46,8 @@ def full_picture_first(data: bytes) -> tuple[bytes, bool]:
     """
     try:
         pages = list(_pages(data))
-        below = [_read_picture(data, offset) for page in pages for offset in page.sub_offsets]
+        offsets = dict.fromkeys(offset for page in pages for offset in page.sub_offsets)
+        below = [_read_picture(data, offset) for offset in islice(offsets, _MAX_PICTURES)]
     except struct.error:
         return data, False
     if not pages:
