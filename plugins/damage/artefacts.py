@@ -76,24 +76,42 @@ def read_artefacts(folder: Path, *, remainders: Sequence[int] = tuple(range(10))
     Args:
         folder: the folder.
         remainders: an artefact is used if its number modulo 10 is in here, so that some can be held back.
+
+    Raises:
+        ValueError: a file can't be read.
     """
     masks = {}
     for kind, names in FOLDERS.items():
         paths = [path for name in names for path in sorted((folder / "artefacts" / name).glob("*.png"))]
-        read = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for n, path in enumerate(paths) if n % 10 in remainders)
-        masks[kind] = [mask for mask in read if mask is not None]
+        masks[kind] = [_read_mask(path) for n, path in enumerate(paths) if n % 10 in remainders]
     outlines: dict[str, list[np.ndarray]] = {kind: [] for kind in LABELS}
     kind_of = {label: kind for kind, names in LABELS.items() for label in names}
     file = folder / "dust-polygons.npz"
     if file.is_file():
-        with np.load(file, allow_pickle=False) as arrays:
-            for scan in sorted(name.removeprefix("points") for name in arrays.files if name.startswith("points")):
-                points, offsets, labels = (arrays[f"{name}{scan}"] for name in ("points", "offsets", "labels"))
-                for number, label in enumerate(labels):
-                    outline, drawn_kind = points[offsets[number] : offsets[number + 1]], kind_of.get(str(label))
-                    if drawn_kind and number % 10 in remainders and (drawn_kind != "scratch" or _is_thin(outline)):
-                        outlines[drawn_kind].append(outline)
+        for points, offsets, labels in _read_scans(file):
+            for number, label in enumerate(labels):
+                outline, drawn_kind = points[offsets[number] : offsets[number + 1]], kind_of.get(str(label))
+                if drawn_kind and number % 10 in remainders and (drawn_kind != "scratch" or _is_thin(outline)):
+                    outlines[drawn_kind].append(outline)
     return Artefacts(masks=masks, outlines=outlines)
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError(f"{path} can't be read as a picture; copy it again, or remove it")
+    return mask
+
+
+def _read_scans(file: Path) -> list[list[np.ndarray]]:
+    """Return the points, offsets and labels of the outlines of each scan."""
+    names = ("points", "offsets", "labels")
+    try:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            scans = sorted(name.removeprefix("points") for name in arrays.files if name.startswith("points"))
+            return [[arrays[f"{name}{scan}"] for name in names] for scan in scans]
+    except Exception as error:  # zipfile, zlib and NumPy raise many types
+        raise ValueError(f"{file} can't be read as outlines of dust; copy it again, or remove it") from error
 
 
 def _is_thin(outline: np.ndarray) -> bool:

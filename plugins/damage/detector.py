@@ -36,13 +36,9 @@ def load_trained(weights: str, spec: GeneratorSpec) -> DamageNet:
     """Return the network with the weights of a run, or of a file that one wrote or `toolbox weights export`.
 
     Raises:
-        WeightsError: as `toolbox.load_network`, with the spec of the network.
-        ValueError: it was trained to find other kinds than `KINDS`.
+        WeightsError: as `toolbox.load_network`, with the spec of the network and its kinds.
     """
-    trained = toolbox.load_network(weights, spec=spec)
-    if trained.kinds != KINDS:
-        raise ValueError(f"{weights} finds {', '.join(trained.kinds) or 'nothing'}, not {', '.join(KINDS)}")
-    return _for_inference(trained.network.state_dict())
+    return _for_inference(toolbox.load_network(weights, spec=spec, kinds=KINDS).network.state_dict())
 
 
 def _for_inference(tensors: Mapping[str, torch.Tensor]) -> DamageNet:

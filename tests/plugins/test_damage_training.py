@@ -96,9 +96,22 @@ def test_exported_weights_are_those_of_the_detector(run, tmp_path):
     assert "--damage-weights needs --damage" in invoke_error(*words)
 
 
-def test_weights_of_other_kinds_are_refused(run, tmp_path):
+@pytest.mark.parametrize("kinds", [KINDS[:2], ("sky",), ()])
+def test_a_file_of_weights_that_find_other_kinds_is_named(run, tmp_path, kinds):
     recipe = (run.folder / "recipe.toml").read_text("utf-8")
-    header = WeightsHeader(recipe=recipe, kinds=KINDS[:2])
-    write_weights(tmp_path / "two.safetensors", read_tensors(run.folder / "best.safetensors"), header)
-    with pytest.raises(PluginError, match="finds scratch, fold, not scratch, fold, dust, stain, tear"):
-        toolbox.build("detector", "print-damage", weights=str(tmp_path / "two.safetensors"))
+    file = tmp_path / "other.safetensors"
+    write_weights(file, read_tensors(run.folder / "best.safetensors"), WeightsHeader(recipe=recipe, kinds=kinds))
+    io.write_png(tmp_path / "a.png", integer_luma(smooth(48, 64)))
+    words = ["mask", tmp_path / "a.png", "-o", tmp_path / "out", "--damage", "--damage-weights", file]
+    found = ", ".join(kinds) or "nothing that its header names"
+    line = f"{file} can't be used: it was trained to find {found}, not {', '.join(KINDS)}; choose other weights."
+    assert line in invoke_error(*words, code=1)
+
+
+@pytest.mark.parametrize("name", ["artefacts/dots/a.png", "dust-polygons.npz"])
+@pytest.mark.parametrize("data", [b"", b"text", b"PK\3\4"])
+def test_an_artefact_that_can_not_be_read_is_named(tmp_path, name, data):
+    (tmp_path / "artefacts" / "dots").mkdir(parents=True)
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PluginError, match=f"{tmp_path / name} can't be read"):
+        toolbox.build("degradation", "print-damage", artefacts=str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -93,7 +94,11 @@ class TrainedNetwork:
 
 
 def load_network(
-    weights: str | PathLike[str], *, spec: GeneratorSpec | None = None, device: str | torch.device = "cpu"
+    weights: str | PathLike[str],
+    *,
+    spec: GeneratorSpec | None = None,
+    kinds: Sequence[str] | None = None,
+    device: str | torch.device = "cpu",
 ) -> TrainedNetwork:
     """Build the network of a weight file from its header and load the weights, whether it restores pictures or not.
 
@@ -103,11 +108,13 @@ def load_network(
         weights: a published name, a .safetensors file that a run wrote, a run folder, whose best weights are used, or a
             checkpoint in it.
         spec: the spec of the network, for a plugin that has it at hand; None: look it up among the installed ones.
+        kinds: what the network must have been trained to find, in this order; None: anything.
         device: the device of the network.
 
     Raises:
         UsageError: there is no such name, file, folder or device.
-        WeightsError: the file is damaged or does not fit, or its network is another one or not installed.
+        WeightsError: the file is damaged or does not fit, its network is another one or not installed, or it finds
+            other kinds.
         PluginError: the network can't be built.
     """
     catalog = catalogs.load() if spec is None else _catalog_of(spec)
@@ -124,6 +131,12 @@ def load_network(
         raise WeightsError(f"{files.printable(stored.path)} can't be used here: {error.faults[0]}") from error
     except (UsageError, TypeError, ValueError) as error:
         raise WeightsError(f"{files.printable(stored.path)} can't be used: {one_line(error)}") from error
+    if kinds is not None and header.kinds != tuple(kinds):
+        found = ", ".join(header.kinds) or "nothing that its header names"
+        raise WeightsError(
+            f"{files.printable(stored.path)} can't be used: it was trained to find {found}, not {', '.join(kinds)}; "
+            "choose other weights."
+        )
     network: nn.Module = build.build_component(bound, fresh=False)
     stored.load(network)
     return TrainedNetwork(network=network.to(pick_device(str(device))).eval(), kinds=header.kinds)
