@@ -99,6 +99,26 @@ def test_references_that_are_not_used_are_named(album, monkeypatch, named):
     assert ("1 file left out: .gif\n" in result.stdout) == (named == "others")
 
 
+def test_a_folder_of_references_with_one_that_can_not_be_read(album, monkeypatch):
+    (album / "others" / "locked").mkdir()
+    original = Path.iterdir
+
+    def iterdir(self):
+        if self.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return original(self)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.chdir(album)
+    for dry in ((), ("--dry-run",)):
+        output = run_restore("photo.png", "-o", "out", "--reference", "others", *dry).output
+        assert "others/locked can't be read as a folder: Permission denied\n" in output
+    assert list(read_report(album / "out")["photos"][0]["references"]) == ["others/b.png"]
+    assert read_report(album / "out")["left out"] == ["others/locked"]
+    alone = run_restore("photo.png", "-o", "two", "--reference", "others/locked", code=1).output
+    assert "--reference others/locked: others/locked can't be read as a folder: Permission denied" in alone
+
+
 def test_many_unreadable_references_share_a_line():
     lines = unreadable_notes([Path(f"{number}.png") for number in range(9)])
     assert lines == ["9 references can't be read: not used"]

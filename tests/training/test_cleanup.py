@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -134,6 +135,25 @@ def test_a_run_that_trains_is_left_out(tmp_path):
             cleanup.delete_leftovers(busy, found)
         assert everything(busy) == before
     assert not cleanup.find_leftovers(idle)
+
+
+def test_a_folder_that_can_not_be_read_is_left_out_and_counted(tmp_path, monkeypatch):
+    for name in ("one", "locked", "two"):
+        write_run(tmp_path / name)
+    original = Path.is_file
+
+    def is_file(self):
+        if self.parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(self))
+        return original(self)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    line = "1 left out, because they can't be read: locked"
+    listed = call(tmp_path, code=3)
+    assert line in listed and str(tmp_path / "one") in listed and str(tmp_path / "two") in listed
+    cleaned = call("clean", tmp_path, "--yes", code=3)
+    assert line in cleaned and "Freed" in cleaned
+    assert (tmp_path / "locked" / "checkpoints" / "step-00000010").is_dir()
 
 
 def test_nothing_is_deleted_without_a_yes(tmp_path, monkeypatch):

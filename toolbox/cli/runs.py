@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -12,7 +14,11 @@ from toolbox.errors import UsageError
 from toolbox.utils import files
 from toolbox.utils.screen import echo, is_terminal
 
+if TYPE_CHECKING:
+    from toolbox.training.cleanup import Leftover
+
 DEFAULT = Path("runs")
+T = TypeVar("T")
 
 
 class FolderArgument(click.Argument):
@@ -51,9 +57,9 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     from toolbox.reports.run_files import is_run, read_run
 
     files.require_folder(folder)
-    runs = [read_run(path) for path in sorted(folder.iterdir()) if is_run(path)]
+    runs, unreadable = _read_each(sorted(folder.iterdir()), lambda path: read_run(path) if is_run(path) else None)
     warn_of_damage(runs)
-    if not runs and not as_json:
+    if not runs and not unreadable and not as_json:
         name = files.printable(folder)
         if is_run(folder):
             raise UsageError(f"{name} is a run itself. To see it: toolbox report {name}")
@@ -78,19 +84,44 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     ]
     if as_json:
         print_json(records)
+        _exit_if_left_out(context, unreadable)
         return
     rows = [
         [str(row["run"]), str(row["recipe"]), str(row["seed"]), str(row["steps"]), format_figure(run.best_score)]
         for run, row in zip(runs, records, strict=True)
     ]
     print_table(rows, ("run", "recipe", "seed", "steps", "score"))
+    _exit_if_left_out(context, unreadable)
+
+
+def _read_each(folders: Sequence[Path], read: Callable[[Path], T | None]) -> tuple[list[T], list[Path]]:
+    """Return what `read` returns for each folder, without None, and the folders that can't be read."""
+    found, unreadable = [], []
+    for folder in folders:
+        try:
+            value = read(folder)
+        except OSError:
+            unreadable.append(folder)
+            continue
+        if value is not None:
+            found.append(value)
+    return found, unreadable
+
+
+def _exit_if_left_out(context: click.Context, unreadable: Sequence[Path]) -> None:
+    """If folders can't be read, say so on stderr and exit with code 3, as for a batch of which a part failed."""
+    if unreadable:
+        names = files.listed([path.name for path in unreadable])
+        echo(f"{len(unreadable)} left out, because they can't be read: {names}", err=True)
+        context.exit(3)
 
 
 @command.command("clean")
 @click.argument("folder", type=FilePath(), default=DEFAULT)
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @as_json
-def clean(folder: Path, yes: bool, as_json: bool) -> None:
+@click.pass_context
+def clean(context: click.Context, folder: Path, yes: bool, as_json: bool) -> None:
     """Free disk space: list what the run FOLDER, or the runs in it, no longer need, ask, and delete it.
 
     These are old checkpoints, but neither the newest nor that of the best weights; previews that the report does not
@@ -100,10 +131,16 @@ def clean(folder: Path, yes: bool, as_json: bool) -> None:
     from toolbox.training import cleanup
 
     files.require_folder(folder)
-    inside = [path for path in sorted(folder.iterdir()) if not path.is_symlink() and is_run(path)]
-    runs = [folder] if is_run(folder) else inside
-    busy = [run for run in runs if cleanup.is_busy(run)]
-    found = {run: cleanup.find_leftovers(run) for run in runs if run not in busy}
+    paths = [folder] if is_run(folder) else [path for path in sorted(folder.iterdir()) if not path.is_symlink()]
+
+    def examine(run: Path) -> tuple[Path, list[Leftover] | None] | None:
+        if not is_run(run):
+            return None
+        return run, None if cleanup.is_busy(run) else cleanup.find_leftovers(run)
+
+    runs, unreadable = _read_each(paths, examine)
+    busy = [run for run, leftovers in runs if leftovers is None]
+    found = {run: leftovers for run, leftovers in runs if leftovers is not None}
     items = [item for leftovers in found.values() for item in leftovers]
     if as_json:
         records = [{"path": files.printable(i.path), "kind": i.kind, "bytes": i.size} for i in items]
@@ -115,11 +152,11 @@ def clean(folder: Path, yes: bool, as_json: bool) -> None:
             rows = [(files.printable(item.path), item.kind, f"{item.size / 1e6:.1f}") for item in items]
             print_table(rows, ("path", "what it is", "MB"))
         echo(f"{len(items)} leftovers, {sum(item.size for item in items) / 1e6:.1f} MB.")
-    if not items or not (yes or _confirm(as_json)):
-        return
-    freed = sum(cleanup.delete_leftovers(run, leftovers) for run, leftovers in found.items() if leftovers)
-    if not as_json:
-        echo(f"Freed {freed / 1e6:.1f} MB.")
+    if items and (yes or _confirm(as_json)):
+        freed = sum(cleanup.delete_leftovers(run, leftovers) for run, leftovers in found.items() if leftovers)
+        if not as_json:
+            echo(f"Freed {freed / 1e6:.1f} MB.")
+    _exit_if_left_out(context, unreadable)
 
 
 def _confirm(as_json: bool) -> bool:

@@ -24,29 +24,32 @@ class LeftOut:
         folders: the folders that can't be read, each with the reason.
         outputs: the folders with results of an earlier `toolbox restore` or `toolbox mask`.
         pictures: the pictures beside results, such as ``a.png.before-after.png``.
+        references: the folders below those of references that can't be read, each with the reason.
     """
 
     files: list[Path] = field(default_factory=list)
     folders: dict[Path, str] = field(default_factory=dict)
     outputs: list[Path] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
+    references: dict[Path, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[Path]:
-        """The files, the pictures and the folders of results."""
-        return [*self.files, *self.pictures, *self.outputs]
+        """All but the unreadable folders of photographs."""
+        return [*self.files, *self.pictures, *self.outputs, *self.references]
 
-    def add(self, others: LeftOut) -> None:
-        """Add what another search has left out, apart from the unreadable folders; nothing is added twice."""
+    def add_references(self, others: LeftOut) -> None:
+        """Add what a search for references has left out; nothing is added twice."""
+        self.references |= others.folders
         self.files = list(dict.fromkeys([*self.files, *others.files]))
         self.outputs = list(dict.fromkeys([*self.outputs, *others.outputs]))
         self.pictures = list(dict.fromkeys([*self.pictures, *others.pictures]))
 
     def describe(self) -> list[str]:
-        """Return the lines on the files, the pictures and the folders of results; none if there are none."""
+        """Return the lines on all but the unreadable folders of photographs; none if there are none."""
         counted = (describe_files(self.files), output_folders.describe_pictures(self.pictures))
         named = (f"{files.printable(folder)} left out: it has results of toolbox" for folder in self.outputs)
-        return [line for line in (*counted, *named) if line]
+        return [line for line in (*counted, *named, *self.references.values()) if line]
 
     def why_none(self) -> str:
         """Return why no photograph was found."""
@@ -78,12 +81,13 @@ def find_photos(folder: Path, left_out: LeftOut, *, skip: Collection[Path] = ())
             continue
         seen.add(real_path)
         try:
-            if current is not folder and output_folders.has_results(current):
+            is_output = output_folders.has_results(current)
+            if current is folder:
+                has_results = is_output
+            elif is_output:
                 left_out.outputs.append(current)
                 continue
             images, others = io.list_images(current)
-            if current is folder:
-                has_results = output_folders.has_results(current)
             below = sorted((path for path in current.iterdir() if _is_searched(path)), reverse=True)
         except DataError as error:
             left_out.folders[current] = str(error)

@@ -29,21 +29,21 @@ def find_references(paths: Sequence[Path], left_out: LeftOut, *, out: Path | Non
 
     Args:
         paths: the files and folders.
-        left_out: gets the other files and the folders of results in the folders, unless it has them already.
+        left_out: gets the other files, the folders of results and those that can't be read, unless it has them already.
         out: the folder of results, which are no references.
 
     Raises:
         UsageError: a path does not exist.
-        DataError: there is no photograph, or a folder can't be read.
+        DataError: a folder has no photograph.
     """
     unique: dict[Path, None] = {}
     for path in paths:
         files.require_readable(path, "--reference")
         others = LeftOut()
         photos = find_photos(path, others, skip=() if out is None else (out,)) if path.is_dir() else [path]
-        if not photos or others.folders:
+        if not photos:
             raise DataError(f"--reference {files.printable(path)}: {others.why_none()}")
-        left_out.add(others)
+        left_out.add_references(others)
         unique |= dict.fromkeys(photos)
     return tuple(unique)
 
