@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from standins import install_stand_in, read_report, run_restore, write_album
 
 from toolbox.cli import main
 from toolbox.errors import UsageError
+from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.imaging import io as image_io
 from toolbox.utils import devices, launcher, screen, signals
 
@@ -70,6 +72,37 @@ def test_a_stream_that_is_closed_from_the_start_does_not_end_a_batch(album, stre
     command = [sys.executable, "-P", "-m", "toolbox", "restore", str(album), "-o", "out", "--preview"]
     done = subprocess.run(command, preexec_fn=close, check=False)  # noqa: PLW1509 - this process has no threads
     assert done.returncode == 0 and read_report(Path("out"))["preview"] == 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["doctor"],
+        ["doctor", "--json"],
+        ["list"],
+        ["show", "loss", "ssim"],
+        ["plugins"],
+        ["weights"],
+        ["recipe", "show", "default"],
+        ["recipe", "validate", "default"],
+        ["recipe", "copy", "default", "copy.toml"],
+        ["recipe", "schema"],
+        ["mask", "album", "-o", "masks"],
+        ["restore", "album", "-o", "out", "--dry-run"],
+        ["score", "album", "album", "--masks", "album"],
+        ["runs", "."],
+        ["runs", "clean", "."],
+        ["run", "--recipe", "default", "--dry-run"],
+        *([name, "--help"] for name in CORE_COMMANDS),
+    ],
+    ids=" ".join,
+)
+def test_output_on_a_full_disk_is_one_line_on_stderr(album, monkeypatch, words):
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="utf-8") as stdout:
+        code, errors = run_on(monkeypatch, stdout, "--no-plugins", *words)
+    lines = [line for line in errors.splitlines() if not line.startswith("note: ")]
+    assert (code, lines) == (1, ["toolbox: the output can't be written: No space left on device"])
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "--help"]])

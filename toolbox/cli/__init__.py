@@ -126,6 +126,9 @@ class Commands(click.Group):
         except Exception as error:
             self._exit_if_memory_ran_out(context, error)
             self._exit_if_a_component_failed(context, error)
+            if isinstance(error, OSError) and screen.is_of_output(error):
+                screen.add_failure(error)  # `invoke` says so
+                context.exit(1)
             if isinstance(error, OSError) and not context.params.get("traceback"):
                 screen.echo(f"toolbox: {files.describe_os_error(error)}", err=True)
                 context.exit(1)

@@ -30,6 +30,14 @@ def add_failure(error: OSError, *, err: bool = False) -> None:
     _silence(sys.stderr if err else sys.stdout)
 
 
+def is_of_output(error: OSError) -> bool:
+    """Return whether `click.echo` has raised an error, which then is about stdout or stderr, not about a file."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_code is click.echo.__code__
+
+
 def open_missing_streams() -> None:
     """Open the null device for each standard stream that the program was started without, as by ``2>&-``.
 
