@@ -90,7 +90,7 @@ def test_a_stream_that_is_closed_from_the_start_does_not_end_a_batch(album, stre
         ["recipe", "schema"],
         ["mask", "album", "-o", "masks"],
         ["restore", "album", "-o", "out", "--dry-run"],
-        ["score", "album", "album", "--masks", "album"],
+        ["score", "album", "album"],
         ["runs", "."],
         ["runs", "clean", "."],
         ["run", "--recipe", "default", "--dry-run"],

@@ -112,6 +112,43 @@ def test_what_to_type_and_what_is_discarded_are_said(tmp_path, monkeypatch):
     assert "its own colours discarded; without --keep none they stay" in output
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--variants", "3"], "--variants has no effect: the photo keeps its colours"),
+        (["--palette", "a.png", "--saturation", "0.5"], "--palette and --saturation have no effect"),
+        (["--reference", "b.png"], "--reference has no effect: the photo keeps its colours"),
+        (["--variants", "3", "--tone", "keep"], "--variants has no effect: the photo keeps its tone"),
+        (["--variants", "3", "--mask", "m.png"], "--variants has no effect: the photo keeps its colours"),
+    ],
+)
+def test_options_without_effect_on_a_photograph_that_keeps_its_colours_are_said(tmp_path, monkeypatch, options, words):
+    monkeypatch.chdir(tmp_path)
+    stand_in = install_stand_in(monkeypatch)
+    object.__setattr__(stand_in, "predicts_classes", True)
+    object.__setattr__(stand_in, "saturation", 0.5 if "--saturation" in options else 1)
+    io.write_png("a.png", photo())
+    io.write_png("b.png", photo(1))
+    io.write_png("toned.png", print_of("toned"))
+    hole = np.zeros(photo().shape[:2], np.uint8)
+    hole[5:9, 5:9] = 255
+    io.write_png("m.png", hole)
+    assert words in run_restore("toned.png" if "keep" in options else "a.png", "-o", "out", *options).output
+
+
+def test_a_cast_of_a_gray_photograph_and_a_kept_tone_with_kept_colours(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    install_stand_in(monkeypatch)
+    io.write_png("gray.png", print_of("gray"))
+    io.write_png("toned.png", print_of("toned"))
+    words = "--cast has no effect on a photo without colours"
+    assert words in run_restore("gray.png", "-o", "out", "--cast", "0.5").output
+    assert words not in run_restore("toned.png", "-o", "out", "--cast", "0.5").output
+    for keep in ("rgb", "none"):
+        output = run_restore("toned.png", "-o", "two", "--tone", "keep", "--keep", keep, code=2).output
+        assert f"--tone keep and --keep {keep} can't be combined" in output
+
+
 @pytest.mark.parametrize("kind", ["gray", "toned"])
 def test_colours_in_a_print_that_are_discarded_are_said(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)

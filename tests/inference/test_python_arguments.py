@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io as streams
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.guidance.provenance import FROM_REFERENCE
 from toolbox.imaging import io
 from toolbox.inference.photo_arrays import as_mask, as_photo
+from toolbox.masks.detectors import PAINTED_SHAPE
 
 SIDE = 96
 GRAY = integer_luma(scene(side=SIDE))
@@ -218,3 +221,32 @@ def test_images_without_levels_without_pixels_or_cut_short_are_one_line():
         as_photo(Image.new("L", (0, 5)))
     with pytest.raises(ValueError, match="levels from 0 to 65535"):
         as_photo(Image.fromarray(np.full((4, 4), 70000, np.int32)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "words"),
+    [
+        (HOLE, {"tolerance": 20}, "tolerance has no effect without color"),
+        ("auto", {"tolerance": 20}, "tolerance has no effect without color"),
+        *[
+            (mask, {"mask_means": "white"}, "mask_means has an effect only on a mask")
+            for mask in (HOLE, "auto", "none")
+        ],
+        *[(mask, {"detector": "painted-shape"}, "detector has no effect") for mask in (HOLE, "none")],
+        ("auto", {"detector": "painted-shape", "color": "#ffffff"}, "detector has no effect"),
+        *[(HOLE, {"tone": "keep", "keep": keep}, "can't be combined") for keep in ("rgb", "none")],
+    ],
+)
+def test_options_without_effect_are_named(mask, options, words):
+    with pytest.raises(UsageError, match=words):
+        restore(mask=mask, **options)
+
+
+def test_a_restorer_warns_that_a_mask_leaves_no_work_for_repair():
+    restorer = replace(tint_restorer("luma"), repair=PAINTED_SHAPE)
+    with pytest.warns(UserWarning, match="repair has no effect with a mask"):
+        restorer(GRAY, HOLE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        restorer(GRAY)
+        toolbox.restore(GRAY, HOLE, weights=restorer)

@@ -99,6 +99,11 @@ def restore_options(arguments: Arguments, count: int, context: click.Context, le
     """Return the options for each of `count` photographs; `left_out` gets more files, see `guidance_fields`."""
     from toolbox.inference.options import RestoreOptions
 
+    if arguments.tone == "keep" and arguments.keep not in ("auto", "luma"):
+        raise UsageError(
+            f"--tone keep and --keep {arguments.keep} can't be combined: a tone is kept instead of new colours; leave "
+            "one out."
+        )
     return RestoreOptions(
         mask_options=_mask_options(arguments, count, context),
         keep=arguments.keep,

@@ -22,8 +22,8 @@ from toolbox.inference.fillers import default_fill
 from toolbox.inference.guided import check_keep
 from toolbox.inference.hint_files import as_hints
 from toolbox.inference.loading import load_restorer
-from toolbox.inference.options import RestoreOptions
-from toolbox.inference.photo import choose_keep, restore_pixels
+from toolbox.inference.options import RestoreOptions, choose_keep
+from toolbox.inference.photo import restore_pixels
 from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo
 from toolbox.inference.photo_mask import add_damage, add_detected
 from toolbox.inference.print_correction import correct_photo, find_corners
@@ -31,6 +31,7 @@ from toolbox.inference.reference_files import as_reference, palette_pixels
 from toolbox.inference.restorer import KEEP_MODES, Restorer
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.masks.sources import (
+    TOLERANCE,
     MaskOptions,
     check_not_inverted,
     check_share,
@@ -52,7 +53,7 @@ def restore(
     keep: Literal["auto", "luma", "rgb", "none"] = "auto",
     tone: Literal["colour", "keep"] = "colour",
     color: str | None = None,
-    tolerance: int = 12,
+    tolerance: int = TOLERANCE,
     mask_means: MaskMeaning = "auto",
     allow_large: bool = False,
     grow: int = 0,
@@ -82,8 +83,8 @@ def restore(
             weights again.
         keep: what stays unchanged; "auto": the luma of a gray photo, all known pixels of a colour one.
         tone: give a sepia photo colours, or keep its tone.
-        color: the colour that marks lost pixels, such as "#ffffff".
-        tolerance: how much each channel may differ from `color`.
+        color: the colour that marks lost pixels, such as "#ffffff"; besides those of a mask.
+        tolerance: how much each channel may differ from `color`; only with one.
         mask_means: what is lost in a mask that is a path or a PIL image: "painted", "transparent" or "white"; "auto":
             white, or what its transparency shows.
         allow_large: whether a mask is accepted that looks inverted, or a lost region of over 60 % of the photograph.
@@ -131,6 +132,9 @@ def restore(
     if saturation is not None and not is_between(saturation, 0, MAX_SATURATION):
         raise ValueError(f"a saturation of {saturation!r} is not possible; use 0 to {MAX_SATURATION}")
     _check_restorer_keeps(weights, fill=fill, post=post, tile=tile, device=device)
+    _check_effects(
+        mask, color=color, tolerance=tolerance, mask_means=mask_means, detector=detector, keep=keep, tone=tone
+    )
     decoded = as_photo(photo)
     corrections = Corrections(crop=crop, evenness=evenness, contrast=contrast, cast=cast)
     diagnosed = frozenset(name for name in DIAGNOSED if auto and getattr(corrections, name) in (0, "none"))
@@ -184,7 +188,10 @@ def restore(
     if stays:
         pixels = as_rgb(decoded.pixels)
     else:
-        restorer = replace(restorer, keep=chosen, saturation=restorer.saturation if saturation is None else saturation)
+        # What it finds without a mask is in the mask already.
+        restorer = replace(
+            restorer, keep=chosen, repair=None, saturation=restorer.saturation if saturation is None else saturation
+        )
         colors = None if palette is None else palette_pixels(as_photo(palette))
         tone_kept = toning if keeps_tone else None
         pixels = restore_pixels(decoded, lost, chosen, restorer, tone_kept, reference, hints, colors).pixels
@@ -194,6 +201,22 @@ def restore(
 def _check_whole(name: str, value: object, most: int) -> None:
     if not is_whole(value, 0, most):
         raise UsageError(f"{name} is {value!r}; it must be a whole number from 0 to {most}.")
+
+
+def _check_effects(
+    mask: object, *, color: object, tolerance: int, mask_means: str, detector: object, keep: str, tone: str
+) -> None:
+    """Raise UsageError for an option that has no effect with the others."""
+    finds = isinstance(mask, str) and mask == "auto"
+    is_layer = isinstance(mask, Image.Image | PathLike) or (isinstance(mask, str) and mask not in ("auto", "none"))
+    if color is None and tolerance != TOLERANCE:
+        raise UsageError("tolerance has no effect without color; give the colour that marks what is lost.")
+    if mask_means != "auto" and not is_layer:
+        raise UsageError("mask_means has an effect only on a mask that is a path or a PIL image; leave it out.")
+    if detector is not None and (not finds or color is not None):
+        raise UsageError("detector has no effect: mask or color already say what is lost; leave one of them out.")
+    if tone == "keep" and keep not in ("auto", "luma"):
+        raise UsageError(f'tone "keep" and keep "{keep}" can\'t be combined: a tone is kept instead of new colours.')
 
 
 def _check_restorer_keeps(weights: object, **options: object) -> None:

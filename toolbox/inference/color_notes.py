@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from toolbox.imaging.sepia import Toning
 from toolbox.inference.options import Keep, RestoreOptions
 from toolbox.inference.output_paths import Job
 from toolbox.inference.photo_search import is_same_path
 from toolbox.utils import surface
+
+if TYPE_CHECKING:
+    from toolbox.inference.restorer import Restorer
 
 # Smaller marks, as a fraction of the photograph, are not mentioned.
 _MIN_MARKS = 0.002
@@ -36,10 +43,38 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
             command=f"without --keep {keep} they stay", page="without “Give this colour photo new colours” they stay"
         )
         notes.append(f"its own colours discarded; {remedy}")
+    if options.corrections.cast and toning.kind == "gray":
+        option = surface.words(command="--cast", page="“Remove yellowing”")
+        notes.append(f"{option} has no effect on a photo without colours")
     if toning.marks >= _MIN_MARKS and keep != "rgb" and not keeps_tone:
         remedy = surface.words(command="; --keep rgb keeps them", page="")
         notes.append(f"other colours on {100 * toning.marks:.1f} % of it discarded{remedy}")
     return notes
+
+
+def unused_options(options: RestoreOptions, restorer: Restorer, mask: np.ndarray, *, keeps_tone: bool) -> list[str]:
+    """Return a line on the options that have no effect on a photograph that gets no new colours; none if all have one.
+
+    Args:
+        options: how it is restored.
+        restorer: with its saturation, and what fills the lost region.
+        mask: (H, W) bool, its lost region.
+        keeps_tone: whether the photograph keeps its tone; else it keeps its colours.
+    """
+    has_lost = bool(mask.any())
+    # The network predicts colours of a photograph that keeps its own only if it fills its holes.
+    saturates = restorer.saturation != 1 and (keeps_tone or restorer.filler is not None or not has_lost)
+    given = [
+        ("--variants", bool(options.variants)),
+        (surface.words(command="--palette", page="the second photo"), options.palette is not None),
+        (surface.words(command="--reference", page="the second photo"), bool(options.references) and not has_lost),
+        (surface.words(command="--saturation", page="“Strength”"), saturates),
+    ]
+    names = [name for name, is_given in given if is_given]
+    if not names:
+        return []
+    verb, kept = "have" if len(names) > 1 else "has", "tone" if keeps_tone else "colours"
+    return [f"{' and '.join(names)} {verb} no effect: the photo keeps its {kept}"]
 
 
 def reason_to_leave(toning: Toning, *, keeps_tone: bool) -> str:

@@ -16,6 +16,7 @@ from toolbox.prints.corrections import Corrections
 from toolbox.utils import files
 
 if TYPE_CHECKING:
+    from toolbox.imaging.sepia import Toning
     from toolbox.inference.reference_index import ReferenceIndex
 
 Keep = Literal["luma", "rgb", "none"]
@@ -99,6 +100,13 @@ class PhotoResult:
     origins: Mapping[str, float] = field(default_factory=dict)
     references: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:
+    """Return what of a photograph is not changed."""
+    if options.keep != "auto":
+        return options.keep
+    return "rgb" if toning.kind == "colour" else "luma"
 
 
 def photo_result(job: Job, **facts: object) -> PhotoResult:

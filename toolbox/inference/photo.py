@@ -17,7 +17,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import Toning, apply_toning
-from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_leave
+from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_leave, unused_options
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_hints
@@ -25,6 +25,7 @@ from toolbox.inference.options import (
     Keep,
     PhotoResult,
     RestoreOptions,
+    choose_keep,
     is_complete,
     is_finished,
     lacks_pictures,
@@ -161,9 +162,11 @@ def _restore_sheet(
     if not gives_colors and is_finished(job, replace(options, variants=0)):
         return photo_result(job, status="there already")
     unreadable: list[Path] = []
+    unused = [] if gives_colors else unused_options(options, restorers[keep], mask, keeps_tone=keeps_tone)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
-            return _leave(job, photo, options, reason_to_leave(toning, keeps_tone=keeps_tone), kind=toning.kind)
+            reason = "; ".join([reason_to_leave(toning, keeps_tone=keeps_tone), *unused])
+            return _leave(job, photo, options, reason, kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
         references = _references(photo, mask, job, options, unreadable, warn) if options.references else None
@@ -186,6 +189,7 @@ def _restore_sheet(
         *restored.notes,
         *unreadable_notes(unreadable),
         *color_notes(job, options, toning, keep, keeps_tone=keeps_tone),
+        *unused,
     ]
     return _Restored(
         restoration=restored,
@@ -241,13 +245,6 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
     write_preview(job, rgb, error.readings.values())
     readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""
     raise DataError(f"{error}. {files.printable(job.preview)} shows it in red{readings}") from error
-
-
-def choose_keep(options: RestoreOptions, toning: Toning) -> Keep:
-    """Return what of a photograph is not changed."""
-    if options.keep != "auto":
-        return options.keep
-    return "rgb" if toning.kind == "colour" else "luma"
 
 
 def restore_pixels(

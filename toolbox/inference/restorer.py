@@ -202,6 +202,8 @@ class Restorer:
         if mask is None:
             view = make_view(*find_holes(image, transparent, self.detector, self.repair))
         else:
+            if self.repair is not None:
+                self.warn("repair has no effect with a mask: leave the mask out, or call toolbox.restore for both")
             view = make_view(image, drop_single_channel(np.asarray(mask)))
             view = make_view(image, view.mask | transparent) if transparent.any() else view
         if view.mask.all():

@@ -19,6 +19,7 @@ from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.utils import files, surface
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
+TOLERANCE = 12  # how much each channel may differ from a colour that marks what is lost
 # The largest lost region, as a fraction of the photograph.
 MAX_LOST = 0.6
 # A mask looks inverted if it marks this fraction of the photograph, and this fraction of its outermost pixels.
@@ -62,7 +63,7 @@ class MaskOptions:
 
     path: Path | None = None
     color: tuple[int, int, int] | None = None
-    tolerance: int = 12
+    tolerance: int = TOLERANCE
     search: bool = True
     detector: LoadedDetector = PAINTED_SHAPE
     repair: LoadedDetector | None = None
