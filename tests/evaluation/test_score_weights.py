@@ -67,6 +67,13 @@ def test_photographs_without_inputs_are_damaged_by_the_recipe_and_the_seed(run, 
     assert len(small["images"]) == 6 and small["images"] != first
 
 
+def test_a_size_far_above_the_photographs_is_refused_before_the_first(run, photos, monkeypatch):
+    largest = max(min(io.read_size(path)) for path in io.find_images(photos))
+    monkeypatch.setattr("toolbox.data.loader.load_sample", lambda *arguments: pytest.fail("a photograph was read"))
+    message = invoke_error("score", run, "--data", photos, "--size", 4 * largest + 1, "--device", "cpu")
+    assert f"A size of {4 * largest + 1} pixels is more than 4 times" in message and f"at most {largest};" in message
+
+
 def test_training_photographs_are_named_whatever_their_names(run, photos):
     names = record_split(run, photos)
     (photos / names[0]).rename(photos / "zz.png")

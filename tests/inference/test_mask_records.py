@@ -10,9 +10,12 @@ import pytest
 from commands import invoke, invoke_error
 from standins import run_restore
 
+from toolbox import Detection, DetectorSpec
 from toolbox.errors import DataError
+from toolbox.hooks.catalog import Entry
 from toolbox.imaging import io
 from toolbox.inference.batch import make_report
+from toolbox.masks.detectors import LoadedDetector
 from toolbox.utils import locks
 
 
@@ -129,8 +132,23 @@ def unreadable(name, list_images):
     return read
 
 
-def test_probabilities_without_kinds_are_not_passed_over(folders):
-    assert "painted-shape finds no kinds of damage" in invoke("mask", folders[0], "-o", "m", "--probabilities").stdout
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [((), "other finds no kinds of damage; use --damage instead"), (("tear",), "other gave none for this photo\n")],
+)
+def test_probabilities_that_a_detector_does_not_give_are_not_passed_over(folders, monkeypatch, kinds, words):
+    found = invoke("mask", folders[0], "-o", "m", "--probabilities").stdout
+    assert "painted-shape finds no kinds of damage; add --damage" in found
+
+    def build(params):
+        return lambda image: Detection(mask=np.zeros(image.shape[:2], bool), probabilities={})
+
+    spec = DetectorSpec(name="other", summary="Nothing", build=build, kinds=kinds)
+    entry = Entry(kind="detector", spec=spec, plugin="mine", distribution="", version="")
+    loaded = LoadedDetector(name="other", detect=build(None), entry=entry)
+    monkeypatch.setattr("toolbox.inference.detectors.find_detector", lambda name, catalog: loaded)
+    output = invoke("mask", folders[0], "-o", "m2", "--probabilities", "--detector", "other").stdout
+    assert f"--probabilities writes nothing: {words}" in output
 
 
 def test_two_commands_do_not_write_into_one_folder_at_once(folders):

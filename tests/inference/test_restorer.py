@@ -17,8 +17,8 @@ from torch import nn
 import toolbox
 from toolbox import color
 from toolbox.config.binding import bind_component
-from toolbox.errors import UsageError
-from toolbox.imaging import chroma_upsampling
+from toolbox.errors import DataError, UsageError
+from toolbox.imaging import chroma_upsampling, io
 from toolbox.inference import hole_filling, loading
 from toolbox.inference.modes import working_size
 from toolbox.inference.restorer import Restorer
@@ -387,10 +387,31 @@ def test_arrays_of_other_types_and_shapes_are_refused(image):
         restorer_of(Gray(0.5), "none")(image, np.zeros(image.shape[:2], bool))
 
 
-def test_a_mask_of_another_size_or_type_is_refused():
-    for mask in (np.zeros((4, 5), bool), np.zeros((4, 4), np.uint8)):
-        with pytest.raises(ValueError, match="A mask is bool of the photograph's size"):
-            restorer_of(Gray(0.5), "none")(np.zeros((4, 4), np.uint8), mask)
+@pytest.mark.parametrize(
+    ("mask", "error", "words"),
+    [
+        (np.zeros((4, 5), bool), DataError, "the mask is 5x4 and the photo 4x4"),
+        (np.zeros((4, 4), np.float32), ValueError, "a mask is .* bool or uint8"),
+        ([[True]], TypeError, "a mask is a path, a PIL image or a NumPy array, not a list"),
+        ("missing.png", DataError, "missing.png does not exist"),
+        ("", ValueError, "the path of a mask is empty"),
+    ],
+)
+def test_a_mask_of_another_size_or_type_is_refused(mask, error, words):
+    with pytest.raises(error, match=words):
+        restorer_of(Gray(0.5), "none")(np.zeros((4, 4), np.uint8), mask)
+
+
+def test_a_mask_may_be_whatever_a_photograph_may_be(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (32, 40), np.uint8)
+    mask = np.zeros((32, 40), bool)
+    mask[8:12, 5:30] = True
+    white = mask.astype(np.uint8) * 255
+    io.write_png(tmp_path / "mask.png", white)
+    restorer = restorer_of(Gray(0.5), "rgb")
+    expected = restorer(image, mask)
+    forms = [white, white[..., None], Image.fromarray(white), tmp_path / "mask.png", str(tmp_path / "mask.png")]
+    assert all(np.array_equal(restorer(image, form), expected) for form in forms)
 
 
 def test_a_warning_of_the_restorer_is_a_python_warning_by_default():

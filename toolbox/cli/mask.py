@@ -206,13 +206,21 @@ def _write_mask(
     if not as_json:
         summary = _summarize(mask, transparent, record.get("damage"))
         if probabilities and not detection.probabilities:
-            summary += (
-                f"; --probabilities writes nothing, because {detector.name} finds no kinds of damage: add --damage"
-            )
+            summary += f"; --probabilities writes nothing: {_why_no_probabilities(detector)}"
         echo(f"{record['mask']}: {'; '.join([summary, *photo.cautions])}")
     if photo.cautions:
         record["cautions"] = list(photo.cautions)
     return {**record, "lost": float(mask.mean())}
+
+
+def _why_no_probabilities(detector: LoadedDetector) -> str:
+    """Return why there are no probabilities, and what to do."""
+    from toolbox.masks.detectors import PAINTED_SHAPE
+
+    if detector.entry is not None and getattr(detector.entry.spec, "kinds", ()):
+        return f"{detector.name} gave none for this photo"
+    remedy = "add --damage" if detector.name == PAINTED_SHAPE.name else "use --damage instead of --detector"
+    return f"{detector.name} finds no kinds of damage; {remedy}"
 
 
 def _summarize(mask: np.ndarray, transparent: np.ndarray, damage: dict[str, float] | None) -> str:

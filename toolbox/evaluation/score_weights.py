@@ -19,6 +19,7 @@ from toolbox.evaluation.score_files import FileScores
 from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.protocols import Sample
+from toolbox.imaging import io
 from toolbox.inference.loading import load_restorer
 from toolbox.inference.restorer import Restorer
 from toolbox.models.samples import build_degradations
@@ -29,6 +30,8 @@ from toolbox.utils.arguments import is_whole
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
 
+# A size is at most this many times the short side of the largest photograph.
+MAX_ENLARGEMENT = 4
 PARTS = {"train": "training", "validation": "validation"}
 
 
@@ -83,6 +86,7 @@ def score_weights(
     Raises:
         UsageError, WeightsError, PluginError: as `load_restorer`.
         DataError: the folder has no photographs with a truth, or one can't be read.
+        UsageError: the size is far above that of the photographs.
     """
     catalog = catalog or catalogs.load()
     stored = find_weights(weights, catalog)
@@ -90,6 +94,8 @@ def score_weights(
     extra = build_extra_figures(catalog, options.lpips, plan.metrics)
     restorer = load_restorer(weights, device=options.device, fill=options.fill, catalog=catalog)
     items = open_photos(plan, data)
+    if options.size is not None:
+        _check_size(items, options.size)
     seen = find_seen(stored, items)
     notes = [_seen_note(weights, items, seen, options.held_out)]
     if options.held_out:
@@ -123,6 +129,16 @@ def find_seen(stored: StoredWeights, items: tuple[Item, ...]) -> dict[str, str] 
     identities = split_record.photo_identities(items)
     uses = {item.name: known.get(_truth_digest(identity)) for item, identity in identities.items()}
     return {name: part for name, part in uses.items() if part is not None}
+
+
+def _check_size(items: tuple[Item, ...], size: int) -> None:
+    """Raise UsageError if every photograph would be enlarged too much: that takes long and says nothing."""
+    largest = max((min(io.read_size(item.truth)) for item in items if item.truth is not None), default=size)
+    if size > MAX_ENLARGEMENT * largest:
+        raise UsageError(
+            f"A size of {size} pixels is more than {MAX_ENLARGEMENT} times that of the photographs, whose short side "
+            f"has at most {largest}; choose a smaller one, or leave it out to score them as they are."
+        )
 
 
 def _samples(items: tuple[Item, ...], plan: Plan, options: ScoreOptions) -> Iterator[Sample]:

@@ -23,7 +23,7 @@ from toolbox.inference.guided import Mix, Restoration, check_keep, plain_origin,
 from toolbox.inference.hint_files import as_hints
 from toolbox.inference.modes import fill, fill_and_colorize, repaint
 from toolbox.inference.palette import palette_layer
-from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, drop_single_channel
+from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_mask, as_photo
 from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.inference.reference_files import as_reference, palette_pixels
@@ -117,7 +117,7 @@ class Restorer:
     def __call__(
         self,
         image: PhotoLike,
-        mask: np.ndarray | None = None,
+        mask: PhotoLike | None = None,
         *,
         reference: ReferencesLike | None = None,
         hints: PhotoLike | None = None,
@@ -129,8 +129,9 @@ class Restorer:
         Args:
             image: (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size; a path, or a PIL image. It
                 is not changed.
-            mask: (H, W) or (H, W, 1) bool, True where it is lost. None: `default_mask`, and what `repair` finds.
-                Transparent parts of a path or a PIL image are lost too.
+            mask: of the image's size: (H, W) or (H, W, 1), bool or uint8, True or white where it is lost; a path, or a
+                PIL image. None: `default_mask`, and what `repair` finds. Transparent parts of an image that is a path
+                or a PIL image are lost too.
             reference: a second photograph of the same scene, as `image`, of any size; or several. Colours and lost
                 pixels come from it where its luma agrees with the image's.
             hints: (H, W, 4) RGBA, uint8 or uint16, a path or a PIL image: strokes of colour, transparent elsewhere. A
@@ -149,7 +150,8 @@ class Restorer:
                 reference with keep = "none"; hints or a palette with keep other than "luma"; a gray palette.
             PluginError: the generator or the filler fails, or returns an array of another type or shape.
             InstallationError: memory runs out even in small tiles.
-            DataError: the file of a path can't be read.
+            DataError: the file of a path can't be read; a mask of another size, or that can be read in several ways.
+            TypeError: something else than these.
         """
         restorer = self if saturation is None else replace(self, saturation=saturation)
         return restorer.restore(image, mask, reference=reference, hints=hints, palette=palette).pixels
@@ -157,7 +159,7 @@ class Restorer:
     def restore(
         self,
         image: PhotoLike,
-        mask: np.ndarray | None = None,
+        mask: PhotoLike | None = None,
         *,
         reference: ReferencesLike | None = None,
         hints: PhotoLike | None = None,
@@ -169,7 +171,7 @@ class Restorer:
     def variants(
         self,
         image: PhotoLike,
-        mask: np.ndarray | None = None,
+        mask: PhotoLike | None = None,
         *,
         count: int = 4,
         reference: ReferencesLike | None = None,
@@ -189,7 +191,7 @@ class Restorer:
     def prepare(
         self,
         image: PhotoLike,
-        mask: np.ndarray | None = None,
+        mask: PhotoLike | None = None,
         reference: ReferencesLike | None = None,
         hints: PhotoLike | None = None,
         palette: PhotoLike | None = None,
@@ -204,8 +206,7 @@ class Restorer:
         else:
             if self.repair is not None:
                 self.warn("repair has no effect with a mask: leave the mask out, or call toolbox.restore for both")
-            view = make_view(image, drop_single_channel(np.asarray(mask)))
-            view = make_view(image, view.mask | transparent) if transparent.any() else view
+            view = make_view(image, as_mask(mask, image.shape[:2]) | transparent)
         if view.mask.all():
             self.warn("all of the photograph counts as lost, so there is nothing to restore it from")
         if reference is None and hints is None and palette is None:
