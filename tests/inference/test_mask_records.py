@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from commands import invoke, invoke_error
@@ -149,6 +151,25 @@ def test_probabilities_that_a_detector_does_not_give_are_not_passed_over(folders
     monkeypatch.setattr("toolbox.inference.detectors.find_detector", lambda name, catalog: loaded)
     output = invoke("mask", folders[0], "-o", "m2", "--probabilities", "--detector", "other").stdout
     assert f"--probabilities writes nothing: {words}" in output
+
+
+@pytest.mark.parametrize("error", [MemoryError(), cv2.error("std::bad_alloc")])
+def test_memory_that_runs_out_for_one_photograph_does_not_end_an_album(folders, tmp_path, monkeypatch, error):
+    album = tmp_path / "album"
+    for folder in folders[:2]:
+        shutil.copytree(folder.parent, album / folder.parent.name)
+    calls = []
+
+    def hungry(image):
+        calls.append(image)
+        if len(calls) == 1:
+            raise error
+        return np.zeros(image.shape[:2], bool)
+
+    monkeypatch.setattr("toolbox.masks.detectors.find_painted_shape", hungry)
+    result = invoke("mask", album, "-o", "masks", code=3)
+    assert f"toolbox: {album / 'in0' / 'photo.png'}: Memory ran out. Close other programs" in result.stderr
+    assert Path("masks/in1/photo.png").is_file()
 
 
 def test_two_commands_do_not_write_into_one_folder_at_once(folders):

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,6 +38,8 @@ def test_free_memory_below_a_block_in_use_is_returned_to_the_system():
         (ImportError("x.so: failed to map segment from shared object: Cannot allocate memory"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."), True),
         (ImportError("x.so: failed to map segment from shared object: Operation not permitted"), False),
+        (cv2.error("std::bad_alloc"), True),
+        (cv2.error("(-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"), True),
         (RuntimeError("shape mismatch"), False),
     ],
 )

@@ -176,7 +176,7 @@ def _write_mask(
     from toolbox.inference.options import is_complete
     from toolbox.masks import kinds_of_damage
     from toolbox.masks.sources import transparent_pixels
-    from toolbox.utils import files
+    from toolbox.utils import files, memory
 
     record: dict[str, Any] = {"file": files.printable(path), "mask": files.printable(target)}
     try:
@@ -200,9 +200,12 @@ def _write_mask(
             picture = kinds_of_damage.paint(io.to_rgb8(photo), detection)
             io.write_png(picture_beside(target, "damage"), picture)
             record["damage"] = kinds_of_damage.shares(detection)
-    except (DataError, OutputError, PluginError) as error:
-        echo(f"toolbox: {error}", err=True)
-        return {"file": record["file"], "error": str(error)}
+    except Exception as error:
+        if not isinstance(error, DataError | OutputError | PluginError) and not memory.is_out_of_memory(error):
+            raise
+        reason = f"{record['file']}: {memory.explain(error)}" if memory.is_out_of_memory(error) else str(error)
+        echo(f"toolbox: {reason}", err=True)
+        return {"file": record["file"], "error": reason}
     if not as_json:
         summary = _summarize(mask, transparent, record.get("damage"))
         if probabilities and not detection.probabilities:

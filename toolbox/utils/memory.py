@@ -12,6 +12,9 @@ from toolbox.errors import named
 from toolbox.utils import surface
 from toolbox.utils.files import printable
 
+# As torch, OpenCV and the library of C++ say it.
+_OUT_OF_MEMORY = ("allocate memory", "insufficient memory", "bad_alloc")
+
 
 def reset_peak_memory() -> None:
     """Reset the peak that `peak_memory` returns to the memory used now; does nothing outside Linux."""
@@ -63,10 +66,7 @@ def describe_out_of_memory() -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, on any device, or for loading a library."""
     text = str(error)
-    # As torch and OpenCV say it.
-    if isinstance(error, MemoryError) or any(
-        words in text.lower() for words in ("allocate memory", "insufficient memory")
-    ):
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _OUT_OF_MEMORY):
         return True
     if isinstance(error, ImportError):
         return text.endswith("failed to map segment from shared object")  # as glibc says it
