@@ -35,6 +35,7 @@ class StandIn:
     saturation: float = 1.0
     predicts_classes: bool = False
     filler: object = None
+    repair: object = None
     network: nn.Module = field(default_factory=Tint)
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     multiple: int = 1

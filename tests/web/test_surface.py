@@ -46,6 +46,7 @@ NOT_IN_THE_PAGE = {
     ),
     ("inference/batch.py", "; wait until it ends, or choose another folder with -o"),
     ("inference/batch.py", "-o "),
+    ("inference/color_notes.py", "--variants"),
     ("inference/reference_files.py", "--reference"),
     ("inference/reference_files.py", "--reference "),
     ("inference/result_files.py", "it has no Digital Source Type: write it again with --overwrite"),

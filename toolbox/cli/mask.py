@@ -218,9 +218,11 @@ def _write_mask(
 
 def _why_no_probabilities(detector: LoadedDetector) -> str:
     """Return why there are no probabilities, and what to do."""
+    from toolbox.hooks.specs import DetectorSpec
     from toolbox.masks.detectors import PAINTED_SHAPE
 
-    if detector.entry is not None and getattr(detector.entry.spec, "kinds", ()):
+    spec = None if detector.entry is None else detector.entry.spec
+    if isinstance(spec, DetectorSpec) and spec.kinds:
         return f"{detector.name} gave none for this photo"
     remedy = "add --damage" if detector.name == PAINTED_SHAPE.name else "use --damage instead of --detector"
     return f"{detector.name} finds no kinds of damage; {remedy}"
