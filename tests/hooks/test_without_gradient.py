@@ -33,7 +33,7 @@ def call_loss(watch, function, requires_grad=True):
 
 
 def detached(restored, truth, mask):
-    return (restored - truth).detach().square().mean()
+    return (1 + restored - truth).detach().square().mean()
 
 
 def test_a_loss_without_gradient_is_refused():
@@ -60,10 +60,10 @@ def test_a_loss_that_loses_its_gradient_later_is_named_once(is_resumed):
 def test_an_adversarial_loss_and_a_penalty_without_gradient():
     class Adversarial:
         def generator(self, fake, real):
-            return torch.zeros(())
+            return torch.ones(())
 
         def discriminator(self, fake, real):
-            return torch.zeros(()), torch.zeros(())
+            return torch.ones(()), torch.ones(())
 
     maps = [torch.ones(1, 1, 2, 2, requires_grad=True)]
     with pytest.raises(WrongResultError, match=MESSAGE):
@@ -72,7 +72,21 @@ def test_an_adversarial_loss_and_a_penalty_without_gradient():
         calls.call_adversarial_discriminator(watch_of(LossSpec, role="adversarial"), Adversarial(), maps, maps)
     context = penalty_context(lambda picture: maps, PICTURE, PICTURE)
     with pytest.raises(WrongResultError, match=MESSAGE):
-        calls.call_penalty(watch_of(PenaltySpec), lambda context: torch.zeros(()), context)
+        calls.call_penalty(watch_of(PenaltySpec), lambda context: torch.ones(()), context)
+
+
+def test_a_value_of_0_needs_no_gradient():
+    """A penalty of every 16th step and a loss of faces are 0 in the other steps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for trained in (False, True):
+            loss, penalty = watch_of(LossSpec), watch_of(PenaltySpec)
+            if trained:
+                loss.trained.add("")
+                penalty.trained.add("")
+            call_loss(loss, lambda restored, truth, mask: torch.zeros(()))
+            context = penalty_context(lambda picture: [picture.mean().requires_grad_()], PICTURE, PICTURE)
+            calls.call_penalty(penalty, lambda context: torch.zeros(()), context)
 
 
 def test_no_gradient_on_purpose_and_good_losses_give_no_warning():

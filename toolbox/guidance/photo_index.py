@@ -49,7 +49,8 @@ class PhotoIndex:
         # Half the bytes are sorted in a third of the time.
         pair_type = np.uint32 if size * count < 2**32 else np.uint64
         numbers = np.repeat(np.arange(len(self.words), dtype=pair_type), [len(words) for words in self.words])
-        pairs = np.concatenate([NO_WORDS, *self.words]).astype(pair_type) * count + numbers
+        pairs: np.ndarray = np.concatenate([NO_WORDS, *self.words]).astype(pair_type) * count
+        pairs += numbers
         pairs.sort()
         # What np.unique does, several times as fast.
         firsts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)])

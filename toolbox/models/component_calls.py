@@ -238,7 +238,8 @@ def _require_value_gradient(
 ) -> None:
     """Raise WrongResultError if no value has a gradient though the inputs have one: the component trains nothing.
 
-    If earlier values had one, it only warns, once.
+    If earlier values had one, it only warns, once. A value of 0 is not judged: a penalty of every
+    16th step is 0 in the others.
     """
     if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
         return
@@ -248,6 +249,8 @@ def _require_value_gradient(
     is_penalty = watch.entry.kind == "penalty"
     if any(value.requires_grad if is_penalty else depends_on(value, inputs) for value in values):
         watch.trained.add(part)
+        return
+    if not any(bool(value.detach().any()) for value in values):
         return
     cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
     if not watch.is_resumed and part not in watch.trained:
