@@ -124,6 +124,8 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
         raise BrokenFileError(
             f"has {width} x {height} pixels, more than the limit of {max_pixels}: save a smaller copy{remedy}"
         )
+    if row.check_tags and isinstance(image, TiffImagePlugin.TiffImageFile):
+        row.check_tags(data, image.tag_v2)
     xmp = _xmp(image, png)
     icc = png.icc if png else image.info.get("icc_profile")
     color_notes: tuple[str, ...] = ()
