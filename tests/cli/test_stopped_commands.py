@@ -39,6 +39,8 @@ def folder(tmp_path, monkeypatch):
 
 def signal_in(target, number):
     def prepare():
+        # A job in the background of a shell, as a test run may be, ignores SIGINT; one under nohup ignores SIGHUP.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         module_name, _, name = target.rpartition(".")
         module = importlib.import_module(module_name)
 

@@ -51,7 +51,7 @@ def camera_file(kind, space, index):
     return saved(mild(), kind, exif=exif, lossless=True) if kind == "WEBP" else saved(mild(), kind, exif=exif)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
 @pytest.mark.parametrize(("space", "index"), [(65535, "R03"), (2, "R98"), (2, "R03")])
 def test_adobe_rgb_that_only_exif_states_is_converted(kind, space, index):
     data = camera_file(kind, space, index)

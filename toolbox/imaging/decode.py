@@ -132,6 +132,7 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
     if row.name == "BMP":
         icc, color_notes = profile_of_bmp(data)
     exif = read_exif(image, raw=raw_profile(png.text) if png else None, xmp=xmp, resolution=_dots_per_inch(image, png))
+    states_color = png.states_color if png else bool(icc)
     # Pillow gives the size of a TIFF upright, and that of other formats as stored.
     is_turned = exif.orientation >= 5 and row.name != "TIFF"
     return OpenedFile(
@@ -141,7 +142,7 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
         image=image,
         png=png,
         exif=exif,
-        icc=icc or (adobe_rgb_profile() if exif.is_adobe_rgb and png is None else None),
+        icc=adobe_rgb_profile() if exif.is_adobe_rgb and not states_color else icc,
         notes=(*(png.notes if png else ()), *color_notes, *exif.notes, *left_out_notes(image, png, xmp, data)),
         has_more=has_more or (row.name == "JPEG" and any(marker in data for marker in _MULTI_PICTURE)),
         is_cut=is_cut,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from toolbox.imaging.integrity import BrokenFileError
-from toolbox.imaging.png_color import profile_of_chunks
+from toolbox.imaging.png_color import COLOR_CHUNKS, profile_of_chunks
 
 NOT_SQUARE = "shape of the pixels, which are not square, left out"
 _MAX_PROFILE_BYTES = 16 << 20
@@ -35,6 +35,7 @@ class Png:
         color: the colour type of the header, see section 11.2.1.
         transparent: the sample values (one, or three) that mean full transparency.
         icc: the ICC profile, or one that is made from the other chunks on colour.
+        states_color: whether a chunk says what the colours mean, be it sRGB.
         text: the text of each keyword.
         resolution: pixels per metre, horizontally and vertically.
         is_animated: whether there are more pictures than the first.
@@ -46,6 +47,7 @@ class Png:
     color: int
     transparent: tuple[int, ...] | None = None
     icc: bytes | None = None
+    states_color: bool = False
     text: dict[str, bytes] = field(default_factory=dict)
     resolution: tuple[int, int] | None = None
     is_animated: bool = False
@@ -113,6 +115,7 @@ def read_png(data: bytes) -> Png:
         color=color,
         transparent=transparent,
         icc=icc,
+        states_color=bool(COLOR_CHUNKS & contents.keys()),
         text=chunks.text,
         resolution=_resolution(physical),
         is_animated=int.from_bytes(contents.get(b"acTL", b"")[:4], "big") > 1,
