@@ -11,8 +11,6 @@
   calls `forward` twice, and each call would update them.
 - `skip_update_if` sets `grad_scale` and `found_inf` of a fused optimizer, as torch's GradScaler does in fp16. Without a
   scaler there is no public call for it.
-- `replay_schedule` sets the counters of a learning rate schedule. `load_state_dict` alone would restore the last rate
-  instead of computing it from the recipe's options.
 - `step_schedule` silences torch's warning about a schedule that is stepped before its optimizer: a network may be
   without a loss, and a step that is not finite is skipped.
 """
@@ -102,22 +100,9 @@ def skip_update_if(optimizer: Optimizer, flag: Tensor) -> None:
     fused.grad_scale, fused.found_inf = None, flag
 
 
-def step_schedule(schedule: LRScheduler) -> None:
-    """Step a schedule, whether or not its optimizer has been stepped."""
+def step_schedule(schedule: LRScheduler, count: int = 1) -> None:
+    """Step a schedule `count` times, whether or not its optimizer has been stepped."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        schedule.step()
-
-
-def replay_schedule(schedule: LRScheduler, count: int, step_count: int) -> None:
-    """Set a schedule to the state after `count` of its steps; its optimizer must have the initial learning rates.
-
-    The schedule is stepped one by one, as in a run: a rate that is computed directly differs in its last bits.
-    `step_count` is torch's own counter in the saved schedule.
-    """
-    start = {"last_epoch": 0, "_last_lr": list(schedule.base_lrs)}
-    # With a count of 1 torch warns that the schedule is stepped before its optimizer.
-    schedule.load_state_dict(schedule.state_dict() | start | {"_step_count": 2})
-    for _ in range(count):
-        schedule.step()
-    schedule.load_state_dict(schedule.state_dict() | {"_step_count": step_count})
+        for _ in range(count):
+            schedule.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -40,11 +41,22 @@ def check_optimizer(optimizer: Optimizer, weights: Sequence[Tensor], entry: Entr
         )
 
 
-def require_schedule_of(optimizer: Optimizer, schedule: LRScheduler, entry: Entry) -> None:
-    """Raise WrongResultError if a schedule changes the learning rates of another optimizer than this one."""
-    if getattr(schedule, "optimizer", None) is not optimizer:
-        fault = "was built on another optimizer, so the learning rate never changes; build it on the one that it gets"
+def check_schedule(optimizer: Optimizer, schedule: LRScheduler, entry: Entry) -> None:
+    """Raise WrongResultError if a schedule is of another optimizer, or if its `step` needs an argument."""
+    if fault := schedule_fault(optimizer, schedule):
         raise blame.wrong_result(entry, cast(ComponentSpec, entry.spec).build, fault)
+
+
+def schedule_fault(optimizer: Optimizer, schedule: LRScheduler) -> str:
+    """Return what is wrong with a schedule that was built for `optimizer`, and what to do; "" if nothing is."""
+    if getattr(schedule, "optimizer", None) is not optimizer:
+        return "was built on another optimizer, so the learning rate never changes; build it on the one that it gets"
+    try:
+        inspect.signature(schedule.step).bind()
+    except TypeError as error:
+        name = type(schedule).__name__
+        return f"returned {name}, whose step() has a {error}; toolbox calls step() without arguments, so use another"
+    return ""
 
 
 def split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -71,8 +83,8 @@ def split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, 
 def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
     """Load what `split_optimizer` returned.
 
-    Options stay those of `optimizer`; the learning rate becomes the initial one. A value that the optimizer adds to its
-    groups while it trains, such as a number of steps, is state.
+    Options and learning rates stay those of `optimizer`. A value that the optimizer adds to its groups while it trains,
+    such as a number of steps, is state.
     """
     values: dict[int, dict[str, Any]] = {}
     saved_groups = [dict(group) for group in rest["groups"]]
@@ -87,10 +99,7 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], rest: Ma
         is_like_weight = isinstance(value, Tensor) and value.shape == weight.shape
         values.setdefault(int(index), {})[key] = fsdp.shard_like(value, weight) if is_like_weight else value
     current = optimizer.state_dict()["param_groups"]
-    groups = [
-        {**saved, **group, "lr": group.get("initial_lr", group["lr"])}
-        for saved, group in zip(saved_groups, current, strict=True)
-    ]
+    groups = [{**saved, **group} for saved, group in zip(saved_groups, current, strict=True)]
     optimizer.load_state_dict({"state": values, "param_groups": groups})
     for index, state in values.items():
         weight = weights[index]

@@ -22,7 +22,7 @@ from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
 from toolbox.models.component_calls import WatchedComponent
-from toolbox.models.optimizers import check_optimizer, require_schedule_of
+from toolbox.models.optimizers import check_optimizer, check_schedule
 
 # Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
 NORM_EPS = 1e-6
@@ -125,7 +125,7 @@ def build_network_state(
     optimizer = build_component(bound.attached["optimizer"], weights)
     check_optimizer(optimizer, weights, bound.attached["optimizer"].entry)
     built = build_component(schedule, optimizer, horizon)
-    require_schedule_of(optimizer, built, schedule.entry)
+    check_schedule(optimizer, built, schedule.entry)
     return NetworkState(
         network=network,
         optimizer=optimizer,

@@ -1,4 +1,4 @@
-"""Save and restore the state of a network's optimizer and learning rate schedule, without pickle."""
+"""Save and restore the state of a network's optimizer without pickle; bring its schedule to the same position."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from toolbox.distributed import collectives
-from toolbox.distributed.torch_patches import replay_schedule
+from toolbox.distributed.torch_patches import step_schedule
 from toolbox.errors import UsageError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
@@ -24,36 +24,37 @@ SAME_STATE = ({"Adam", "AdamW"},)
 
 
 def split_state(trained: NetworkState) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the state of a network's optimizer and schedule: tensors, named INDEX.KEY, and JSON values."""
+    """Return the state of a network's optimizer: tensors, named INDEX.KEY, and JSON values.
+
+    The state of the schedule is not saved: `load_optimizer_state` steps a new one to its position.
+    """
     tensors, optimizer = call_isolated(trained.watch.entry, split_optimizer, trained.optimizer)
     try:
         json.dumps(optimizer, allow_nan=False)
     except (TypeError, ValueError) as error:
         fault = f"has state that can't be saved: {one_line(error)}; keep numbers, texts and tensors in it"
         raise blame.wrong_result(trained.watch.entry, trained.optimizer, fault) from error
-    return tensors, {
-        "optimizer": {"name": type(trained.optimizer).__name__, **optimizer},
-        "schedule": call_isolated(trained.schedule_watch.entry, trained.schedule.state_dict),
-        "cadence": trained.cadence,
-    }
+    return tensors, {"optimizer": {"name": type(trained.optimizer).__name__, **optimizer}}
 
 
 def load_optimizer_state(
     trained: NetworkState,
     tensors: Mapping[str, Tensor],
     rest: Mapping[str, Any],
-    ended: Mapping[str, int] | None = None,
+    ended: Mapping[str, int],
     *,
     network: str = "generator",
 ) -> None:
-    """Load what `split_state` returned: the optimizer's state and the position of the schedule. Options don't change.
+    """Load the optimizer's state that `split_state` returned, and step the schedule to its position.
+
+    Options don't change. The schedule is stepped one by one, as in a run: a rate that is computed directly differs in
+    its last bits, and a schedule of several, such as torch's SequentialLR, can't compute one.
 
     Args:
-        trained: the network with its new optimizer and schedule.
+        trained: the network with its new optimizer and its new schedule, which has not been stepped.
         tensors: the tensors that `split_state` returned.
         rest: the JSON values that `split_state` returned.
-        ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step". With None, the counts of
-            the saved schedule are used, whose cadence must be that of `trained`.
+        ended: the numbers of epochs and of steps before the checkpoint, by "epoch" and "step".
         network: the name of the network in the recipe.
 
     Raises:
@@ -67,12 +68,9 @@ def load_optimizer_state(
         )
         raise collectives.same_error_on_every_rank(error)
     call_isolated(trained.watch.entry, load_optimizer, trained.optimizer, tensors, rest["optimizer"])
-    count, calls = rest["schedule"]["last_epoch"], rest["schedule"]["_step_count"]
-    # A step that was not finite is counted by the schedule, but not by the run.
-    if ended is not None and "step" in (trained.cadence, rest.get("cadence")):
-        count, calls = ended[trained.cadence], ended[trained.cadence] + 1
+    count = ended[trained.cadence]
     try:
-        call_isolated(trained.schedule_watch.entry, replay_schedule, trained.schedule, count, calls)
+        call_isolated(trained.schedule_watch.entry, step_schedule, trained.schedule, count)
     except ValueError as fault:
         reason = one_line(fault)
         error = UsageError(f"The schedule can't be continued after {count} {trained.cadence}s: {reason}")
