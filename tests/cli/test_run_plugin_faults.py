@@ -140,6 +140,8 @@ class Net(nn.Module):
             self.seen = torch.cat([self.seen, torch.ones(1)])
         if FAULT == "value-error":
             raise ValueError("no luck")
+        if FAULT == "fixed":
+            return torch.sigmoid(self.layer(image) + torch.zeros(1, 3, 32, 32))
         if FAULT == "large-only" and image.shape[-1] < 64:
             raise ValueError("too small")
         result = torch.sigmoid(self.layer(image))
@@ -267,6 +269,20 @@ def test_what_a_component_changes_is_put_back_and_named(fault, tmp_path, photos)
     assert CHANGES[fault] in output and "this run, after step" in output
 
 
+def test_a_generator_that_takes_only_the_size_of_the_training_is_refused_before_the_first_step(tmp_path, competition):
+    result = run_with("fixed", tmp_path, competition, 1)
+    (line,) = [text for text in result.output.splitlines() if "takes no picture of 129 to 256 pixels" in text]
+    forward = next(n for n, text in enumerate(CODE.splitlines(), 1) if "def forward(self, image, mask)" in text)
+    assert f"Generator 'mine' of the plugin 'mine' ({tmp_path}/mine.py:{forward})" in line
+    assert "The size of tensor a (256) must match the size of tensor b (32)" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_test_photographs_a_generator_of_one_size_is_trained_with_a_warning(tmp_path, photos):
+    output = run_with("fixed", tmp_path, photos, 0).output
+    assert "warning: toolbox restore can't use the weights of this run. Generator 'mine'" in output
+
+
 LATE = {
     "kept-graph": "fails in the backward pass: RuntimeError: Trying to backward through the graph a second time",
     "state": "Optimizer 'mine' of the plugin 'mine' raised OSError: [Errno 28] No space left on device",
@@ -275,7 +291,7 @@ LATE = {
 
 POSITIONS = {
     "lbfgs": ("build_optimizer", "missing 1 required positional argument: 'closure' (built at {}"),
-    "plateau": ("build_schedule", "missing 1 required positional argument: 'metrics' (built at {}"),
+    "plateau": ("build_schedule", "Schedule 'mine' of the plugin 'mine' ({} returned ReduceLROnPlateau"),
     "no-method": ("toolbox_observers", "'int' object is not callable (built at {}"),
 }
 

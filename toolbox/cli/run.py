@@ -102,7 +102,7 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     console = Console(json_output=as_json, silent=not is_main_process())
     prepared = launch.prepare_run(request, console, create=not dry_run)
     if dry_run:
-        size_check.check_size(prepared.plan)
+        size_check.check_size(prepared.plan, bool(prepared.source.tests), console.print_line)
         if prepared.initial:
             for line in check_initial(prepared.plan, request.catalog):
                 console.print_line(line)

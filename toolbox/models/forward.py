@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolbox.errors import PluginError, one_line
+from toolbox.errors import one_line
+from toolbox.hooks import blame
 from toolbox.hooks.blame import WrongResultError
 from toolbox.imaging.color import keep_known
-from toolbox.models.component_calls import call_generator
+from toolbox.models.component_calls import call_generator, watch_of
 
 MAX_MULTIPLE = 128
 
@@ -45,7 +46,7 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
     It is measured: pictures of 128 pixels plus 1, 2, 4 and so on, until the result has the size of the picture.
 
     Raises:
-        PluginError: no multiple up to 128 works; the message has the generator's own error.
+        WrongResultError: no multiple up to 128 works; the message has the generator's name and its own error.
     """
     multiple, reason = 1, ""
     dtype = next((p.dtype for p in getattr(network, "parameters", list)()), torch.float32)
@@ -60,7 +61,11 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
         except (RuntimeError, ValueError, AssertionError, WrongResultError) as error:
             reason = one_line(error)
         multiple *= 2
-    raise PluginError(f"The generator takes no picture of up to {2 * MAX_MULTIPLE} pixels: {reason}")
+    fault = (
+        f"takes no picture of {MAX_MULTIPLE + 1} to {2 * MAX_MULTIPLE} pixels, so it can't restore photographs "
+        f"({reason}); make it take every size that is a multiple of some number up to {MAX_MULTIPLE}"
+    )
+    raise blame.wrong_result(watch_of(network).entry, network, fault)
 
 
 def to_uint8(pictures: Tensor) -> np.ndarray:

@@ -55,7 +55,7 @@ def schedule_fault(optimizer: Optimizer, schedule: LRScheduler) -> str:
         inspect.signature(schedule.step).bind()
     except TypeError as error:
         name = type(schedule).__name__
-        return f"returned {name}, whose step() has a {error}; toolbox calls step() without arguments, so use another"
+        return f"returned {name}, and toolbox calls step() without arguments ({error}); use another schedule"
     return ""
 
 

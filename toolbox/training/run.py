@@ -36,7 +36,7 @@ from toolbox.training.memory_format import choose_memory_format, set_memory_form
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
-from toolbox.training.submit import submit_best
+from toolbox.training.submit import check_restoring, submit_best
 from toolbox.utils import devices, files
 from toolbox.utils.memory import is_out_of_memory
 from toolbox.utils.run_names import BEST
@@ -89,8 +89,10 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
 
 def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
     options = run.options
-    # 2. Score the baselines before the first step. Changed settings are recorded now that the networks work with them.
+    # 2. Before the first step, score the baselines, and check that the generator can restore photographs. Changed
+    # settings are recorded now that the networks work with them.
     progress = score_baselines(run, progress)
+    check_restoring(run)
     if options.plan_changed and collectives.is_main_process():
         run_dir.record_changes(options.folder, run.plan, options.changes)
 

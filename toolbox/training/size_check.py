@@ -1,25 +1,29 @@
-"""Whether the networks of a recipe work at its size, before anything is written."""
+"""Before the training: whether networks work at the size of their recipe, and the generator at those of photographs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import nn
 
 from toolbox.config.plan import Plan
 from toolbox.errors import ToolboxError, UsageError, one_line
 from toolbox.hooks import blame
+from toolbox.hooks.blame import WrongResultError
 from toolbox.models.build import build_component
 from toolbox.models.component_calls import call_discriminator
-from toolbox.models.forward import run_generator
+from toolbox.models.forward import probe_multiple, run_generator
 from toolbox.utils.memory import is_out_of_memory
 
 # The sizes that are tried when one does not work; they have the factors that networks usually need.
 OTHER_SIZES = (32, 64, 128, 224, 256)
 
 
-def check_size(plan: Plan) -> None:
+def check_size(plan: Plan, has_tests: bool, print_line: Callable[[str], None]) -> None:
     """Run the networks of a plan once on a gray picture of its size, on the CPU and with random weights.
 
-    Networks that restore no pictures are not checked.
+    Networks that restore no pictures are not checked. The others must restore photographs: see `check_restoring`.
 
     Raises:
         UsageError: a network does not work at this size, and works at another one.
@@ -33,6 +37,31 @@ def check_size(plan: Plan) -> None:
         if is_out_of_memory(error):
             raise
         raise size_fault(plan, error) from error
+    generator = build_component(plan.generator, fresh=False).float()
+    check_restoring(generator, torch.device("cpu"), has_tests, print_line)
+
+
+def check_restoring(
+    network: nn.Module, device: torch.device, has_tests: bool, print_line: Callable[[str], None]
+) -> None:
+    """Check that a generator, which works at the size of the training, can restore photographs of other sizes.
+
+    Args:
+        network: the generator; it is in eval mode afterwards.
+        device: its device.
+        has_tests: whether the run restores test photographs with it.
+        print_line: gets a warning if it can't restore photographs and `has_tests` is False.
+
+    Raises:
+        WrongResultError: it can't, and `has_tests` is True; see `probe_multiple`.
+    """
+    try:
+        with torch.compiler.set_stance("force_eager"):  # compiling it for each size takes long
+            probe_multiple(network.eval(), device)
+    except WrongResultError as error:
+        if has_tests:
+            raise
+        print_line(f"warning: toolbox restore can't use the weights of this run. {error}")
 
 
 def size_fault(plan: Plan, error: Exception) -> ToolboxError:

@@ -19,7 +19,7 @@ from toolbox.inference.fillers import recipe_filler
 from toolbox.inference.loading import make_restorer
 from toolbox.inference.postprocessors import recipe_postprocessors
 from toolbox.reports import run_records
-from toolbox.training import run_dir, state
+from toolbox.training import run_dir, size_check, state
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files
@@ -65,6 +65,18 @@ def submit_best(run: TrainingRun, *, has_trained: bool) -> Path | None:
             made = {"origin": origin, "sha256": files.sha256(archive)}
             run_records.write_summary(folder, replace(summary, submission=made))
     return archive
+
+
+def check_restoring(run: TrainingRun) -> None:
+    """Check that the generator can restore photographs, as the end of the run does. All processes call it.
+
+    Raises:
+        WrongResultError: see `size_check.check_restoring`.
+    """
+    if run.state.restores:
+        network, device = state.unsharded(run.state.eval_generator, run.plan, run.accelerator.device)
+        has_tests, print_line = bool(run.options.source.tests), run.console.print_line
+        collectives.on_main_process(lambda: size_check.check_restoring(network, device, has_tests, print_line))
 
 
 def restore_test_photos(
