@@ -340,6 +340,111 @@ def test_noise_in_train_mode_is_allowed_and_a_seed_in_forward_is_not():
     assert checks_of(generator(Seeding))["unseeded training"].status == "failed"
 
 
+class RunningScale(torch.nn.Module):
+    """Divides by a running mean of its value, which it updates in train mode only."""
+
+    def __init__(self, detached=0.0):
+        super().__init__()
+        self.detached = detached
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, restored, truth, mask):
+        value = mse(restored, truth, mask) + self.detached * mse(restored.detach(), truth, mask)
+        if self.training:
+            self.scale.mul_(0.9).add_(0.1 * value.detach())
+        return value / (self.scale + 1e-3)
+
+
+class Dropped(torch.nn.Module):
+    def forward(self, restored, truth, mask):
+        return torch.nn.functional.dropout((restored - truth).abs(), 0.3, self.training).mean()
+
+
+class RisingWeight(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, restored, truth, mask):
+        if self.training:
+            self.calls.add_(1)
+        return mse(restored, truth, mask) * (self.calls / 100).clamp(max=1)
+
+
+class RandomCrop(torch.nn.Module):
+    def forward(self, restored, truth, mask):
+        start = int(torch.randint(0, 5, (1,))) if self.training else 0
+        return mse(restored[..., start : start + 10], truth[..., start : start + 10], mask)
+
+
+class SeededNoise(torch.nn.Module):
+    """Adds noise in train mode, seeded by the number of calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, restored, truth, mask):
+        if self.training:
+            draw = torch.Generator(restored.device).manual_seed(7)
+            noise = torch.randn(restored.shape, generator=draw, device=restored.device, dtype=restored.dtype)
+            restored = restored + 0.01 * noise * (1 + self.calls)
+            self.calls += 1
+        return mse(restored, truth, mask)
+
+
+def _in_float32(restored, truth, mask):
+    return (restored.float() - truth.float()).abs().mean()
+
+
+def _blurred_in_float32(restored, truth, mask):
+    channels = restored.shape[1]
+    kernel = torch.full((channels, 1, 3, 3), 1 / 9, device=restored.device, dtype=torch.float32)
+    return torch.nn.functional.conv2d((restored - truth).float(), kernel, groups=channels).abs().mean()
+
+
+def _without_autocast(restored, truth, mask):
+    with torch.autocast(restored.device.type, enabled=False):
+        return mse(restored.float(), truth.float(), mask)
+
+
+USUAL = {
+    "a running mean": RunningScale,
+    "dropout": Dropped,
+    "a weight that rises": RisingWeight,
+    "a random crop": RandomCrop,
+    "seeded noise": SeededNoise,
+    "a cast to float32": lambda: _in_float32,
+    "a kernel in float32": lambda: _blurred_in_float32,
+    "no autocast": lambda: _without_autocast,
+}
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_usual_loss_passes_every_check(name):
+    checks = checks_of(loss(USUAL[name]))
+    assert {label: check.detail for label, check in checks.items() if check.status == "failed"} == {}
+    assert float(checks["correct gradient"].detail.split()[1]) < 1e-6
+
+
+def _cast_and_detached(restored, truth, mask):
+    return _in_float32(restored, truth, mask) + mse(restored.float().detach(), truth, mask)
+
+
+@pytest.mark.parametrize("make", [lambda: RunningScale(detached=1.0), lambda: _cast_and_detached])
+def test_a_detached_part_of_a_usual_loss_is_found(make):
+    assert names_with_status(loss(make), "failed") == {"correct gradient"}
+
+
+def test_a_tensor_on_the_cpu_is_found_in_a_loss_without_autocast():
+    def call(restored, truth, mask):
+        with torch.autocast(restored.device.type, enabled=False):
+            return mse(restored * torch.ones(1, 1, 1, 1), truth, mask)
+
+    check = checks_of(loss(lambda: call))["device"]
+    assert check.status == "failed" and "tensors on cpu and" in check.detail
+
+
 def _with(change, make):
     def build():
         change()

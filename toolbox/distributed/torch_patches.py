@@ -11,6 +11,7 @@
   calls `forward` twice, and each call would update them.
 - `skip_update_if` sets `grad_scale` and `found_inf` of a fused optimizer, as torch's GradScaler does in fp16. Without a
   scaler there is no public call for it.
+- `autocast_on_meta` lets `torch.autocast` accept the device "meta" while a block runs, as it accepts every real device.
 - `step_schedule` silences torch's warning about a schedule that is stepped before its optimizer: a network may be
   without a loss, and a step that is not finite is skipped.
 """
@@ -22,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
@@ -98,6 +100,21 @@ def skip_update_if(optimizer: Optimizer, flag: Tensor) -> None:
     """
     fused = cast(Any, optimizer)
     fused.grad_scale, fused.found_inf = None, flag
+
+
+@contextlib.contextmanager
+def autocast_on_meta() -> Iterator[None]:
+    """Let `torch.autocast("meta")` do what it does for the CPU: it has no effect on tensors of the meta device."""
+    original = torch.autocast.__init__
+
+    def accept_meta(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        original(self, "cpu" if device_type == "meta" else device_type, *args, **kwargs)
+
+    torch.autocast.__init__ = accept_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.autocast.__init__ = original  # type: ignore[method-assign]
 
 
 def step_schedule(schedule: LRScheduler, count: int = 1) -> None:

@@ -154,14 +154,16 @@ def check_correct_gradient(subject: Subject) -> str:
     """The gradients of both losses are those of their values."""
     count = len(SHAPES)
     points = [*make_maps(0, torch.float64), *make_maps(1, torch.float64)]
-    # Built anew for each value, because a loss with state would give another value at every call.
+    loss = gradients.to_float64(subject.build())
     detail = gradients.require_correct_gradient(
-        lambda maps: _generator_loss(subject, gradients.to_float64(subject.build()), maps[:count], points[count:]),
+        loss,
+        lambda maps: _generator_loss(subject, loss, maps[:count], points[count:]),
         points[:count],
         "fake",
     )
     gradients.require_correct_gradient(
-        lambda maps: _discriminator_loss(gradients.to_float64(subject.build()), maps[:count], maps[count:]),
+        loss,
+        lambda maps: _discriminator_loss(loss, maps[:count], maps[count:]),
         points,
         "fake and real",
     )

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from toolbox.distributed.torch_patches import autocast_on_meta
 from toolbox.testing.checks import ContractError, Note, error_text, require
 
 # Functions that may take tensors of two devices.
 CROSS_DEVICE_FUNCTIONS = frozenset({"to", "copy_", "type_as", "__getitem__", "__setitem__"})
+
+# What torch says of `torch.Generator(device="meta")`, which exists on every real device.
+NOT_ON_META = ("META device type not an accelerator.", "Device type META is not supported for torch.Generator() api.")
 
 REMEDY = "make tensors with device=x.device, and register constants with register_buffer in a Module"
 
@@ -45,14 +49,17 @@ def run_on_other_device(prepare: Callable[[torch.device], Callable[[], Iterable[
     device = torch.device("cuda" if torch.cuda.is_available() else "meta")
     try:
         call = prepare(device)
-        with SameDeviceMode():
+        with SameDeviceMode(), autocast_on_meta():
             results = list(call())
     except ContractError:
         raise
     except (NotImplementedError, RuntimeError) as error:
-        # The meta device has no values. A component that reads values is not wrong.
-        if device.type == "meta" and (isinstance(error, NotImplementedError) or "meta tensors" in str(error)):
+        # The meta device has no values and no random numbers. A component that needs them is not wrong.
+        is_meta = device.type == "meta"
+        if is_meta and (isinstance(error, NotImplementedError) or "meta tensors" in str(error)):
             return Note("reads values of tensors, so this can be checked only on a GPU")
+        if is_meta and str(error) in NOT_ON_META:
+            return Note("has a generator of random numbers on the device, so this can be checked only on a GPU")
         raise ContractError(f"fails on another device than the CPU ({error_text(error)}); {REMEDY}") from error
     wrong = {result.device.type for result in results} - {device.type}
     require(not wrong, f"for inputs on another device, its result is on {', '.join(wrong)}; {REMEDY}")

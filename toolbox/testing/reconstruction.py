@@ -15,6 +15,7 @@ from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
 from toolbox.testing.common import first_call, require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
+from toolbox.testing.repeatable import with_fixed_state
 from toolbox.testing.subject import Subject, join_names
 
 SIDES = (16, 32, 64, 128, 192, 256)
@@ -117,7 +118,8 @@ def check_inputs_unchanged(case: LossCase) -> str:
 def check_minimum_at_truth(case: LossCase) -> str:
     """The loss of the truth itself is the lowest."""
     restored, truth, mask = case.inputs()
-    at_truth = float(case.loss(truth, truth, mask))
+    loss = with_fixed_state(case.loss, case.loss)
+    at_truth = float(loss(truth, truth, mask))
     alternatives = {
         "another picture": restored,
         "the truth in gray": luma(truth).expand_as(truth).contiguous(),
@@ -127,12 +129,12 @@ def check_minimum_at_truth(case: LossCase) -> str:
         "the truth with grain": (truth + 0.05 * torch.randn(truth.shape)).clamp(0, 1),
     }
     for name, picture in alternatives.items():
-        value = float(case.loss(picture, truth, mask))
+        value = float(loss(picture, truth, mask))
         require(
             at_truth <= value + ROUNDING * max(1.0, abs(value)),
             f"it is {value:.4g} for {name} and {at_truth:.4g} for the truth itself; lower must be better",
         )
-    if at_truth == float(case.loss(truth, restored, mask)) and at_truth == float(case.loss(truth, 1 - truth, mask)):
+    if at_truth == float(loss(truth, restored, mask)) and at_truth == float(loss(truth, 1 - truth, mask)):
         return Note("it does not use the truth")
     return f"{at_truth:.3g} at the truth"
 
@@ -158,10 +160,12 @@ def check_correct_gradient(case: LossCase) -> str:
     restored, truth, mask = case.inputs(dtype=torch.float64)
     loss = gradients.to_float64(case.subject.build())
     if not case.detach_param:
-        return gradients.require_correct_gradient(lambda points: loss(points[0], truth, mask), [restored], "restored")
+        return gradients.require_correct_gradient(
+            loss, lambda points: loss(points[0], truth, mask), [restored], "restored"
+        )
     if not loss(restored.requires_grad_(), truth, mask).requires_grad:
         return Note(f"{case.detach_param} = true: it has no gradient")
-    error = gradients.gradient_error(lambda points: loss(points[0], truth, mask), [restored])
+    error = gradients.component_gradient_error(loss, lambda points: loss(points[0], truth, mask), [restored])
     return Note(f"{case.detach_param} = true: {error:.0%} of the gradient is missing")
 
 
