@@ -427,6 +427,44 @@ def test_a_usual_loss_passes_every_check(name):
     assert float(checks["correct gradient"].detail.split()[1]) < 1e-6
 
 
+class Frozen(torch.nn.Module):
+    """Normalizes with a layer that no checkpoint has, and that updates its statistics in train mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(3).requires_grad_(False)
+        self.norm.checkpoint = False
+
+    def forward(self, restored, truth, mask):
+        return mse(self.norm(restored), self.norm(truth), mask)
+
+
+class FrozenInEval(Frozen):
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+
+class FrozenGenerator(Generator):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm2d(3).requires_grad_(False)
+        self.norm.checkpoint = False
+
+    def forward(self, image, mask):
+        return super().forward(self.norm(image), mask)
+
+
+def test_state_that_changes_and_is_in_no_checkpoint_fails():
+    words = "it changes norm.num_batches_tracked, which `checkpoint = False` keeps out of checkpoints"
+    check = checks_of(loss(Frozen))["saved state"]
+    assert check.status == "failed" and words in check.detail
+    assert checks_of(loss(lambda: FrozenInEval().train()))["saved state"].status == "ok"
+    check = checks_of(generator(FrozenGenerator))["own weights"]
+    assert check.status == "failed" and words in check.detail
+
+
 def _cast_and_detached(restored, truth, mask):
     return _in_float32(restored, truth, mask) + mse(restored.float().detach(), truth, mask)
 

@@ -20,8 +20,8 @@ from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.autograd_graph import depends_on, outside_weights
-from toolbox.models.input_watch import InputWatch, backward_passes, version
-from toolbox.models.module_state import UNSAVED, state_change, state_shapes, unsaved_modules, unsaved_tensors
+from toolbox.models.input_watch import InputWatch, backward_passes
+from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
 
 # The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
@@ -195,7 +195,7 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     shapes = state_shapes(module) if is_first else {}
     if is_first:
         watch.unsaved = unsaved_modules(module)
-    unsaved = {name: version(value) for name, value in unsaved_tensors(watch.unsaved).items()}
+    unsaved = unsaved_versions(watch.unsaved)
     input_watch = InputWatch(inputs, compare=is_first)
     with backward_passes(inputs.values() if is_first else ()) as changed:
         result = call_isolated(watch.entry, function, *arguments)
@@ -207,12 +207,8 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
         raise blame.wrong_result(watch.entry, function, change)
     if fault := input_watch.fault():
         raise blame.wrong_result(watch.entry, function, fault)
-    for name, value in unsaved_tensors(watch.unsaved).items():
-        if unsaved.get(name) != version(value):
-            fault = (
-                f"changes {name}, which {UNSAVED}; keep that module in eval mode (override train), or remove that line"
-            )
-            raise blame.wrong_result(watch.entry, function, fault)
+    if fault := unsaved_change(unsaved, unsaved_versions(watch.unsaved)):
+        raise blame.wrong_result(watch.entry, function, fault)
     return result
 
 

@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.input_watch import version
 from toolbox.models.weight_file import saved_state, unsaved_prefixes
 
 UNSAVED = "`checkpoint = False` keeps out of checkpoints"
@@ -31,13 +32,20 @@ def unsaved_modules(module: object) -> tuple[tuple[str, nn.Module], ...]:
     return tuple((name, inner) for name, inner in module.named_modules() if f"{name}.".startswith(prefixes))
 
 
-def unsaved_tensors(modules: tuple[tuple[str, nn.Module], ...]) -> dict[str, Tensor]:
-    """Return the weights and buffers that modules have themselves, by name."""
+def unsaved_versions(modules: tuple[tuple[str, nn.Module], ...]) -> dict[str, int | None]:
+    """Return the versions of the weights and buffers that modules have themselves, by name; see `version`."""
     return {
-        f"{name}.{key}".lstrip("."): value
+        f"{name}.{key}".lstrip("."): version(value)
         for name, inner in modules
         for key, value in [*inner.named_parameters(recurse=False), *inner.named_buffers(recurse=False)]
     }
+
+
+def unsaved_change(before: Mapping[str, int | None], after: Mapping[str, int | None]) -> str:
+    """Return which of the `unsaved_versions` a call has changed, and what to do; empty if it has changed none."""
+    name = next((name for name, value in after.items() if before.get(name) != value), "")
+    remedy = "keep that module in eval mode (override train), or remove that line"
+    return f"changes {name}, which {UNSAVED}; {remedy}" if name else ""
 
 
 def state_shapes(module: object) -> dict[str, tuple[int, ...]]:

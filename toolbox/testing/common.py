@@ -13,7 +13,7 @@ from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.autograd_graph import outside_weights
-from toolbox.models.module_state import state_change, state_shapes
+from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
 from toolbox.testing.checks import Note, global_random_state, require
 from toolbox.testing.subject import Subject, join_names
 
@@ -123,6 +123,16 @@ def first_call(component: object, call: Callable[[], R]) -> R:
     result = call()
     change = state_change(before, state_shapes(component))
     require(not change, f"it {change}")
+    return result
+
+
+def kept_unsaved_state(component: object, call: Callable[[], R]) -> R:
+    """Return the result of a call of a component; fail if it changes state that no checkpoint has."""
+    modules = unsaved_modules(component)
+    before = unsaved_versions(modules)
+    result = call()
+    fault = unsaved_change(before, unsaved_versions(modules))
+    require(not fault, f"it {fault}")
     return result
 
 

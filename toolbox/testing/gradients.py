@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.testing.checks import require
+from toolbox.testing.common import kept_unsaved_state
 from toolbox.testing.repeatable import Float64Mode, with_fixed_state
 from toolbox.testing.subject import copy_state
 
@@ -121,7 +122,7 @@ def to_float64(component: Any) -> Any:  # noqa: ANN401
 
 
 def require_saved_state(build: Callable[[int], Any], call: Callable[[Any, int], list[Tensor]]) -> str:
-    """Require that a checkpoint contains all that a component remembers from call to call.
+    """Require that a checkpoint contains all that a component remembers from call to call, in train mode too.
 
     Args:
         build: builds the component from a seed, as a run does.
@@ -133,7 +134,7 @@ def require_saved_state(build: Callable[[int], Any], call: Callable[[Any, int], 
 
     component = build(0)
     has_state = isinstance(component, nn.Module) and bool(component.state_dict())
-    first = call(component, 0)
+    first = kept_unsaved_state(component, lambda: call(component, 0))
     call(component, 1)
     if has_state:
         restored = build(1)

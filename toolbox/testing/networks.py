@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from toolbox.data.batch import Batch
 from toolbox.testing import examples
 from toolbox.testing.checks import ContractError, Note, require
-from toolbox.testing.common import first_call, require_own_weights
+from toolbox.testing.common import first_call, kept_unsaved_state, require_own_weights
 from toolbox.testing.devices import run_on_other_device
 from toolbox.testing.subject import Subject, copy_state, join_names
 
@@ -74,7 +74,7 @@ def check_parameters(case: NetworkCase) -> str:
 def check_own_weights(case: NetworkCase) -> str:
     """Weights that the network uses are in its module: others are neither trained nor saved."""
     network = case.noisy_network()
-    values = first_call(network, lambda: case.call(network, case.pairs()).values())
+    values = kept_unsaved_state(network, lambda: first_call(network, lambda: case.call(network, case.pairs()).values()))
     require_own_weights(network, values, [])
     return "none outside of the module"
 
