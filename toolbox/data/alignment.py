@@ -1,4 +1,4 @@
-"""Compare the details of an input and its truth: does the truth show the same photograph, and at the same place?
+"""Compare the details of an input and its truth: does the truth show the same photograph, at its place and upright?
 
 Thumbnails can't tell two photographs that look alike, or a truth that is shifted by some pixels. The details can: edges
 and texture, with equal contrast everywhere, so that a faded or brighter input compares as well.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+# From this correlation of details on, the truth shows the same photograph. docs/data.md has the figures.
+SAME_PHOTO = 0.3
 # The middle of the pair is compared, up to this side in pixels, at full resolution.
 _SIDE = 512
 _MIN_SIDE = 32
@@ -24,8 +26,8 @@ _FLAT_SIDE, _MARGIN_SIDE = 5, 17
 _MIN_PIXELS, _MIN_STRENGTH = 1000, 0.05
 # A shift in pixels: smaller ones come from resizing, larger ones can't be told from another photograph.
 _MIN_SHIFT, _MAX_SHIFT = 2, 32
-# The correlation of the shifted truth, and its lead over that of the truth as it is.
-_MIN_SHIFTED, _MIN_LEAD = 0.3, 0.15
+# The lead of the shifted or turned truth, which must have `SAME_PHOTO`, over the correlation of the truth as it is.
+_MIN_LEAD = 0.15
 # A pair is an outlier below `_MAX_ALONE`, or this far below the median of the others: a number, and a multiple of the
 # spread. Chosen on 660 pairs; docs/data.md has the figures.
 _MIN_PAIRS, _MIN_MEDIAN, _MAX_ALONE = 8, 0.3, 0.05
@@ -39,10 +41,17 @@ class Alignment:
     Attributes:
         correlation: of the details outside of flat areas, -1 to 1; None: there are too few to judge.
         shift: by how many pixels the truth lies to the right of the input and below it; None: it is not shifted.
+        turn: how the truth is turned, such as "mirrored"; empty if it is not.
     """
 
     correlation: float | None = None
     shift: tuple[int, int] | None = None
+    turn: str = ""
+
+    @property
+    def is_same_photo(self) -> bool:
+        """Whether the details show the same photograph, shifted or not; False also if they can't be judged."""
+        return self.shift is not None or (self.correlation is not None and self.correlation >= SAME_PHOTO)
 
 
 def align(gray: np.ndarray, truth: np.ndarray) -> Alignment:
@@ -55,6 +64,9 @@ def align(gray: np.ndarray, truth: np.ndarray) -> Alignment:
     correlation = _correlation(a, b, known)
     if correlation is None:
         return Alignment()
+    turn = _turn(a, b, known, correlation)
+    if turn:
+        return Alignment(correlation=correlation, turn=turn)
     (right, down), _ = cv2.phaseCorrelate(a, b, cv2.createHanningWindow(a.shape[::-1], cv2.CV_32F))
     shift = (round(right), round(down))
     if not _MIN_SHIFT <= max(abs(step) for step in shift) <= min(_MAX_SHIFT, min(a.shape) // 4):
@@ -62,7 +74,7 @@ def align(gray: np.ndarray, truth: np.ndarray) -> Alignment:
     rows, columns = (_overlap(step, size) for step, size in zip(shift[::-1], a.shape, strict=True))
     inside = (rows[0], columns[0])
     shifted = _correlation(a[inside], b[rows[1], columns[1]], known[inside])
-    is_shifted = shifted is not None and shifted > max(_MIN_SHIFTED, correlation + _MIN_LEAD)
+    is_shifted = shifted is not None and shifted > max(SAME_PHOTO, correlation + _MIN_LEAD)
     return Alignment(correlation=correlation, shift=shift if is_shifted else None)
 
 
@@ -73,7 +85,15 @@ def lowest_expected(alignments: Sequence[Alignment]) -> float:
         return -1.0
     middle = float(np.median(values))
     spread = max(1.4826 * float(np.median(np.abs(values - middle))), _MIN_SPREAD)
-    return max(_MAX_ALONE, middle - max(_MIN_DISTANCE, _SPREADS * spread))
+    return min(SAME_PHOTO, max(_MAX_ALONE, middle - max(_MIN_DISTANCE, _SPREADS * spread)))
+
+
+def turned(picture: np.ndarray) -> dict[str, np.ndarray]:
+    """Return a picture (H, W) in every way that a truth may be turned without another size, by the name of the turn."""
+    turns = {"mirrored": picture[:, ::-1], "upside down": picture[::-1, ::-1], "mirrored top to bottom": picture[::-1]}
+    if picture.shape[0] == picture.shape[1]:
+        turns |= {"turned by 90 degrees": np.rot90(picture), "turned by 270 degrees": np.rot90(picture, 3)}
+    return turns
 
 
 def describe_shift(shift: tuple[int, int]) -> str:
@@ -86,8 +106,9 @@ def describe_shift(shift: tuple[int, int]) -> str:
 
 
 def _middle(gray: np.ndarray) -> np.ndarray:
+    """Return the middle, with equal margins at both sides, so that the middle of a turned picture is turned too."""
     top, left = (max(0, (size - _SIDE) // 2) for size in gray.shape)
-    return gray[top : top + _SIDE, left : left + _SIDE]
+    return gray[top : gray.shape[0] - top, left : gray.shape[1] - left]
 
 
 def _details(gray: np.ndarray) -> np.ndarray:
@@ -109,6 +130,13 @@ def _correlation(a: np.ndarray, b: np.ndarray, known: np.ndarray) -> float | Non
         return None
     strengths = float((x * x).mean()), float((y * y).mean())
     return float((x * y).mean()) / float(np.sqrt(np.prod(strengths))) if min(strengths) > _MIN_STRENGTH else None
+
+
+def _turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, correlation: float) -> str:
+    """Return how the details `b` are turned if they fit `a` clearly better then; otherwise an empty string."""
+    turns = ((_correlation(a, details, known) or 0.0, name) for name, details in turned(b).items())
+    best, name = max(turns)
+    return name if best > max(SAME_PHOTO, correlation + _MIN_LEAD) else ""
 
 
 def _overlap(step: int, size: int) -> tuple[slice, slice]:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.data.alignment import Alignment, align, lowest_expected
+from toolbox.data.alignment import Alignment, align, lowest_expected, turned
 from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -24,8 +24,8 @@ from toolbox.masks import lost_region
 from toolbox.utils.image_ref import ImageRef
 
 SIDE = 32  # pixels of the thumbnails that are compared
-# Correlations of the thumbnails outside the lost region. The 24 damaged Kodak photographs have 1.0 with
-# their own truths and at most 0.75 with others.
+# Correlations of the thumbnails outside the lost region; they count where the details do not show the same photograph.
+# The 24 damaged Kodak photographs have 1.0 with their own truths and at most 0.75 with others.
 MAX_UNRELATED = 0.5
 MIN_PARTNER = 0.8
 MIN_LEAD = 0.3  # of the partner over the pair's own truth
@@ -33,6 +33,9 @@ MAX_UNEXPLAINED = 0.25  # by a turned truth, as a share of what the truth itself
 MIN_UNEXPLAINED = 1e-3  # one minus the correlation; less is rounding
 MAX_ROUNDING = 1.0  # gray levels between two computations of the same luma
 MIN_CONTRAST = 3.0  # gray levels (standard deviation); a flatter picture can't be judged
+# A part painted over and saved as JPEG: gray levels within a square of this side in pixels, gray levels (standard
+# deviation) of the whole part, its least share of the pixels; with a margin in pixels for its edge.
+EVEN_RANGE, EVEN_SIDE, EVEN_SPREAD, EVEN_SHARE, EVEN_MARGIN = 8, 5, 3.0, 0.005, 17
 EVEN_TONE = 0.5  # gray levels (standard deviation); a flatter input shows nothing
 COLOUR_SPREAD = 2.0  # gray levels between the channels, as a mean; a gray photograph saved as JPEG has less
 MASK_TOLERANCE = 16  # gray levels from black or white
@@ -148,32 +151,50 @@ def _label(image: Path | ImageRef) -> str:
 
 
 def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
-    a, b = _thumbnail(damaged), _thumbnail(truth)
+    gray = integer_luma(damaged)
+    a, b, alignment = _thumbnail(damaged), _thumbnail(truth), align(gray, integer_luma(truth))
     known = np.ones((SIDE, SIDE), bool)
-    is_square = truth.shape[0] == truth.shape[1]
-    correlation, (turned, turn) = _correlation(a, b, known), _best_turn(a, b, known, is_square)
-    if correlation < max(MIN_PARTNER, turned):  # finding the lost region takes longer than the rest of the check
-        lost = lost_region.find_lost_region(cv2.cvtColor(damaged, cv2.COLOR_RGB2GRAY)).astype(np.float32)
-        known = cv2.resize(lost, (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
-        correlation, (turned, turn) = _correlation(a, b, known), _best_turn(a, b, known, is_square)
+    correlation, turn = _correlation(a, b, known), alignment.turn
+    if not (alignment.is_same_photo or turn):
+        best, name = _best_turn(a, b, known, truth)
+        if correlation < max(MIN_PARTNER, best):  # finding the lost region takes longer than the rest of the check
+            lost = lost_region.find_lost_region(gray)
+            if alignment.correlation is None:  # without details, even parts may be damage that JPEG has changed
+                lost = lost | _even_parts(gray)
+            known = cv2.resize(lost.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
+            correlation, (best, name) = _correlation(a, b, known), _best_turn(a, b, known, truth)
+        turn = name if best > MIN_PARTNER and _explains(best, correlation) else ""
     return _Pair(
         input=a,
         truth=b,
         known=known,
         correlation=correlation,
         input_in_colour=is_in_colour(damaged),
-        turn=turn if turned > MIN_PARTNER and _explains(turned, correlation) else "",
+        turn=turn,
         is_flat=bool(a.std() < EVEN_TONE and b.std() >= MIN_CONTRAST),
-        alignment=align(integer_luma(damaged), integer_luma(truth)),
+        alignment=alignment,
     )
 
 
-def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, is_square: bool) -> tuple[float, str]:
+def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, truth: np.ndarray) -> tuple[float, str]:
     """Return the largest correlation of an input with its turned truth, and the name of that turn."""
-    turns = {"mirrored": b[:, ::-1], "upside down": b[::-1, ::-1], "mirrored top to bottom": b[::-1]}
-    if is_square:
-        turns |= {"turned by 90 degrees": np.rot90(b), "turned by 270 degrees": np.rot90(b, 3)}
-    return max((_correlation(a, turned, known), name) for name, turned in turns.items())
+    is_square = truth.shape[0] == truth.shape[1]
+    turns = {name: picture for name, picture in turned(b).items() if is_square or "degrees" not in name}
+    return max((_correlation(a, picture, known), name) for name, picture in turns.items())
+
+
+def _even_parts(gray: np.ndarray) -> np.ndarray:
+    """Return the parts of (H, W) uint8 with one gray level but for the noise of JPEG, (H, W) bool, with a margin."""
+    square = np.ones((EVEN_SIDE, EVEN_SIDE), np.uint8)
+    even = (cv2.dilate(gray, square) - cv2.erode(gray, square) <= EVEN_RANGE).astype(np.uint8)
+    _, labels = cv2.connectedComponents(even, connectivity=4)
+    numbers, levels = labels.ravel(), gray.ravel().astype(np.float64)
+    areas = np.bincount(numbers)
+    means = np.bincount(numbers, levels) / np.maximum(areas, 1)
+    spreads = np.sqrt(np.bincount(numbers, (levels - means[numbers]) ** 2) / np.maximum(areas, 1))
+    chosen = (spreads < EVEN_SPREAD) & (areas >= EVEN_SHARE * gray.size)
+    chosen[0] = False
+    return cv2.dilate(chosen[labels].astype(np.uint8), np.ones((EVEN_MARGIN, EVEN_MARGIN), np.uint8)) > 0
 
 
 def _explains(other: float, correlation: float) -> bool:
@@ -210,8 +231,9 @@ def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _P
         return replace(examination, kind="unrelated", reason=f"{_truth_of(examination.item)} is {pair.turn}")
     partner = _partner(examination.item, pair, pairs)
     alignment = pair.alignment
-    is_outlier = alignment.correlation is not None and alignment.correlation < lowest and alignment.shift is None
-    if pair.correlation >= MAX_UNRELATED and not partner and not is_outlier:
+    is_outlier = alignment.correlation is not None and alignment.correlation < lowest
+    is_alike = pair.correlation >= MAX_UNRELATED and not partner and not is_outlier
+    if alignment.is_same_photo or is_alike:
         return replace(examination, shift=alignment.shift)
     belongs = f"; the input belongs to the truth {partner}" if partner else ""
     reason = f"{_truth_of(examination.item)} shows another photograph{belongs}"
@@ -225,7 +247,7 @@ def _truth_of(item: Item) -> str:
 
 def _partner(item: Item, pair: _Pair, pairs: Sequence[tuple[Item, _Pair]]) -> str:
     """Return the name of another item's truth that shows the input much better, or an empty string."""
-    if pair.correlation > 1 - MIN_LEAD:
+    if pair.alignment.is_same_photo or pair.correlation > 1 - MIN_LEAD:
         return ""
     candidates = [
         (_correlation(pair.input, other.truth, pair.known), named.truth.name)
