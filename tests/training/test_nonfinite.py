@@ -201,10 +201,12 @@ def test_a_run_leaves_the_folder_and_the_doctor_replays_the_step(tmp_path, photo
     (folder,) = (out / "not-finite").iterdir()
     assert "not finite, and the step changed no weight. Batch: " in message
     assert message.endswith(f"doctor --repeat {folder}")
+    saved = checkpoint.newest_checkpoint(out / "checkpoints")[0]
+    assert "Try a smaller learning rate or a smaller weight of the loss. The last checkpoint is in" in message
+    assert f"checkpoints/{saved.name}. " in message
     number = int(folder.name.removeprefix("step-"))
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert max(record["step"] for record in records) == number - 1
-    assert checkpoint.newest_checkpoint(out / "checkpoints")[0] is not None
     replayed = CliRunner().invoke(main, ["doctor", "--repeat", str(folder), "--device", "cpu"])
     assert replayed.exit_code == 1
     assert "  !!  loss.mse: inf" in replayed.output
@@ -226,3 +228,16 @@ def test_a_step_without_a_discriminator(tmp_path):
     _, folder = save(tmp_path / "not-finite", plan, built, fail(built, accelerator, batch))
     findings = replay_step.inspect_step(folder, built, accelerator)
     assert [finding.what for finding in findings if "truth" in finding.detail] == ["a"]
+
+
+def test_a_first_step_that_is_not_finite_is_not_put_down_to_the_learning_rate(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr(losses, "mse", lambda restored, truth, mask: (restored - truth).square().mean() * math.nan)
+    out = tmp_path / "run"
+    result = run("--data", photos, "--out", out, "--size", 32, "--batch", 2, "--epochs", 1, code=1)
+    message = result.stderr.splitlines()[-1]
+    assert "Step 0: loss.mse, g, gradient.g: not finite" in message
+    assert (
+        "so the learning rate is not the cause: check what computes loss.mse. The run has no checkpoint yet." in message
+    )
+    assert "smaller" not in message and "last" not in message
+    assert checkpoint.newest_checkpoint(out / "checkpoints")[0] is None

@@ -53,7 +53,26 @@ def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progres
         position = replace(progress, step=error.record.step, batch=progress.batch + past)
         keys = run.epoch_batches(progress.epoch)[position.batch]
         hint = save_step_folder(run.options.folder / run_dir.NOT_FINITE, run.plan, run.state, error, position, keys)
-        raise collectives.same_error_on_every_rank(TrainingError(f"{error} {hint}")) from error
+        failed = error  # the name `error` ends with this block
+        advice = collectives.on_main_process(lambda: _advice(run, failed))
+        raise collectives.same_error_on_every_rank(TrainingError(f"{error} {advice} {hint}")) from error
+
+
+def _advice(run: TrainingRun, error: NonFiniteError) -> str:
+    """Return what to do about a step that is not finite, and which checkpoint there is."""
+    first = error.not_finite[0]
+    if error.record.step:
+        advice = "Try a smaller learning rate or a smaller weight of the loss."
+    elif run.plan.initial:
+        advice = f"No step has changed a weight yet, so check the initial weights, and what computes {first}."
+    else:
+        advice = (
+            f"No step has changed a weight yet, so the learning rate is not the cause: check what computes {first}."
+        )
+    saved, _ = checkpoint.newest_checkpoint(run.options.folder / run_dir.CHECKPOINTS)
+    if saved is None:
+        return f"{advice} The run has no checkpoint yet."
+    return f"{advice} The last checkpoint is in the run folder: {run_dir.CHECKPOINTS}/{saved.name}."
 
 
 def save_step_folder(

@@ -63,8 +63,7 @@ class NonFiniteError(TrainingError):
         names = [name for names in collectives.gather_objects(record.names) for name in names]
         super().__init__(
             f"Step {record.step}: {', '.join(not_finite)}: not finite, and the step changed no weight. Batch: "
-            f"{', '.join(names)}. Try a smaller learning rate or a smaller weight of the loss. The last good "
-            "checkpoint is in the run folder."
+            f"{', '.join(names)}."
         )
         self.record, self.not_finite, self.batch = record, not_finite, batch
 
