@@ -20,13 +20,27 @@ from click.testing import CliRunner
 from standins import gray, install_stand_in
 
 from toolbox.cli import main
-from toolbox.errors import DataError
+from toolbox.errors import DataError, OutputError
 from toolbox.imaging import io
+from toolbox.utils import files
 
 # A zero byte is not among them: no system passes it to a program.
 PATHS = ("absent/x.png", "photo.png/inside", "", "loop", "caf\udce9.png", "x" * 300, "folder", "text.toml")
 PATHS += ("pipe.png", "pipe.toml", "socket", "closed.png", "closed")
-NAMES = ("absent", "", "../up", "caf\udce9", "x" * 300, "[/]{}%s\n\x1b[31m", "-dash", "text.toml", "pipe.toml")
+# Paths without a file name.
+FOLDERS = (".", "..", "./", "folder/..", "/")
+NAMES = (
+    *FOLDERS,
+    "absent",
+    "",
+    "../up",
+    "caf\udce9",
+    "x" * 300,
+    "[/]{}%s\n\x1b[31m",
+    "-dash",
+    "text.toml",
+    "pipe.toml",
+)
 # Texts that no command looks up: hosts are names of machines, which a test must not ask for.
 SKIPPED = {"--host"}
 SECONDS = 20  # no command may hang
@@ -273,3 +287,17 @@ def test_no_environment_gives_a_traceback(environment, surroundings, monkeypatch
 def test_no_encoding_gives_a_traceback(charset, surroundings):
     for arguments in (*LIGHT, ["show", "loss", "фото"], ["score", "фото", "фото"], ["plugin", "add", "фото.py"]):
         run(arguments, charset=charset)
+
+
+@pytest.mark.parametrize("reference", FOLDERS)
+def test_a_folder_is_no_recipe(reference, surroundings):
+    Path("child.toml").write_text(f'extends = "{reference}"', "utf-8")
+    for words in (["recipe", "validate", reference], ["recipe", "validate", "child.toml"]):
+        assert f"Recipe '{reference}' is not known." in run(words).output
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no new folders")
+@pytest.mark.parametrize("out", ["/proc/x", "/proc/x/y"])
+def test_a_folder_that_takes_no_new_folders_is_named(out, surroundings):
+    with pytest.raises(OutputError, match=f"^{out} can't be written: the folder /proc takes no new files or folders"):
+        files.ensure_folder(Path(out))

@@ -128,7 +128,7 @@ def _flags(context: click.Context) -> dict[str, str]:
 
     chosen = {name: value for name, value in context.params.items() if name not in OUTPUT}
     if chosen.get("damage_weights") is not None:
-        chosen["damage_weights"] = identify_file(chosen["damage_weights"])
+        chosen["damage_weights"] = identify_file(chosen["damage_weights"], photos=False)
     return {name.replace("_", "-"): str(value) for name, value in chosen.items() if value not in (None, False)}
 
 

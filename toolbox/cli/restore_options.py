@@ -81,14 +81,14 @@ def result_flags(arguments: Arguments, context: click.Context) -> dict[str, str]
     """Return the options that decide what a result looks like and differ from the defaults; weights always."""
     from toolbox.inference.flag_changes import identify_file
 
-    flags = {"weights": identify_file(arguments.weights)}
+    flags = {"weights": identify_file(arguments.weights, photos=False)}
     for parameter in context.command.params:
         name = parameter.name or ""
         value = getattr(arguments, name, None)
         if name not in _NO_RESULT_FLAGS | {"weights"} and value not in (parameter.default, None, (), False):
             values = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
             if name in _FILE_FLAGS:
-                values = [identify_file(item, skip=arguments.out) for item in values]
+                values = [identify_file(item, photos=name != "damage_weights", skip=arguments.out) for item in values]
             text = ", ".join(values)
             # The same colour may be written in several ways.
             flags[name.replace("_", "-")] = f"#{text.strip().lstrip('#').lower()}" if name == "color" else text

@@ -133,7 +133,7 @@ def locate(reference: str, find: Callable[[str], Path], folder: Path | None = No
         try:
             return find(reference)
         except UsageError as error:
-            if reference and path.with_name(f"{path.name}.toml").is_file():
+            if os.path.isfile(f"{path}.toml"):
                 raise UsageError(f"{error} There is a file of this name; write {reference}.toml") from error
             raise
     if not path.is_file():

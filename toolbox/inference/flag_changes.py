@@ -30,7 +30,7 @@ def flag_changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
     )
 
 
-def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
+def identify_file(path: str | Path, *, photos: bool = True, skip: Path | None = None) -> str:
     """Return a path that an option names, and in brackets what tells a replaced file from the one before.
 
     That is part of the SHA-256 of a file, of the best weights of a run folder, or of the names, the sizes and a part of
@@ -39,13 +39,14 @@ def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
 
     Args:
         path: the value of the option.
+        photos: whether the option takes a folder of photographs; weights are in no such folder.
         skip: a folder whose photographs do not count: that of the results.
     """
     folder = Path(path)
     for candidate in (folder, folder / BEST):
         if os.path.isfile(candidate):  # it may be too long for a path
             return f"{path} ({files.sha256(candidate)[:12]})"
-    if not os.path.isdir(folder):
+    if not photos or not os.path.isdir(folder):
         return str(path)
     digest = hashlib.sha256()
     for photo in find_photos(folder, LeftOut(), skip=() if skip is None else (skip,)):
@@ -56,7 +57,9 @@ def identify_file(path: str | Path, *, skip: Path | None = None) -> str:
 
 def _samples(path: Path) -> bytes:
     """Return three parts of a file, because a folder may have too many to read them whole; none if it is unreadable."""
-    parts = []
+    parts: list[bytes] = []
+    if not path.is_file():  # a pipe would be waited for
+        return b""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         for start in (0, size // 2, max(0, size - _SAMPLE)):

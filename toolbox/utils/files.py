@@ -274,6 +274,9 @@ def _explain(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return f"{name} can't be written: a part of its path is a file, not a folder; {remedy}"
     if error.errno == errno.ENOENT:
+        parent = Path(error.filename or path).parent
+        if parent.is_dir():  # as in /proc
+            return f"{name} can't be written: the folder {printable(parent)} takes no new files or folders; {remedy}"
         return f"{name} can't be written: the folder {printable(path.parent)} does not exist; create it or {remedy}"
     if error.errno == errno.EISDIR:
         return f"{name} can't be written: a folder has that name; {remedy}"
