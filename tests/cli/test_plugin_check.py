@@ -97,3 +97,51 @@ def test_a_package_that_is_not_installed_is_named(tmp_path, monkeypatch, target)
     (tmp_path / target / "pyproject.toml").touch()
     with pytest.raises(UsageError, match=f"'{target}' is a package that is not installed. To install it: pip install"):
         check_targets([target], False, third_party=False)
+
+
+CALL = """
+import random
+import numpy as np
+from toolbox import LossSpec, hookimpl
+{first}
+
+def build(params):
+    def loss(restored, truth, mask):
+        {call}
+        return (restored - truth).abs().mean()
+    return loss
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="changing", summary="x", build=build, reference="by hand")]
+"""
+SEEDING = ("np.random.seed(0)", "np.random.seed(1234)", "random.seed(7)", "np.random.rand()", "random.random()")
+
+
+def checked(path, **words):
+    path.write_text(CALL.format(**{"first": "", "call": "pass", **words}), "utf-8")
+    return {(name, check.name): check for name, checks in check_plugin(path).items() for check in checks}
+
+
+@pytest.mark.parametrize("call", SEEDING)
+def test_seeds_of_numpy_and_python_in_a_call_are_found(call, tmp_path):
+    checks = checked(tmp_path / "seeding.py", call=call)
+    assert checks["loss/changing", "deterministic value"].status == "failed"
+
+
+@pytest.mark.parametrize("first", SEEDING[:3])
+def test_seeds_of_numpy_and_python_at_the_import_are_found(first, tmp_path):
+    loading = checked(tmp_path / "seeding.py", first=first)["plugin/seeding", "loading"]
+    assert loading.status == "failed" and "random numbers when it was loaded" in loading.detail
+
+
+def test_a_file_with_the_name_of_a_standard_module_can_be_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert checked(tmp_path / "random.py", call="random.getstate()")["plugin/random", "light import"].status == "ok"
+
+
+def test_what_a_loss_prints_is_not_in_the_results(tmp_path, capfd):
+    checked(tmp_path / "noisy.py", first="print('hello')", call="print('hello')")
+    output = capfd.readouterr()
+    assert output.out == "" and "hello" in output.err

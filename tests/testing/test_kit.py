@@ -48,6 +48,23 @@ def test_a_sound_component_passes_every_check(name):
     assert names_with_status(spec, "noted") == noted
 
 
+@pytest.mark.parametrize("name", SOUND)
+def test_what_a_component_prints_goes_to_stderr(name, capfd):
+    spec, _ = SOUND[name]
+
+    def build(params, **children):
+        component = spec.build(params, **children)
+        print("built")
+        if not isinstance(component, torch.nn.Module):
+            return (lambda *args, **kw: print("called") or component(*args, **kw)) if callable(component) else component
+        component.register_forward_pre_hook(lambda *args: print("called"))
+        return component
+
+    check_component(replace(spec, build=build), {}, EMPTY_CATALOG)
+    output = capfd.readouterr()
+    assert output.out == "" and "built" in output.err
+
+
 @pytest.mark.parametrize("rig", BROKEN, ids=lambda rig: f"{rig.spec.kind}: {rig.what}")
 def test_a_broken_contract_fails_its_check(rig):
     checks = checks_of(rig.spec)

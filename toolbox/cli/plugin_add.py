@@ -83,7 +83,7 @@ def add_file(file: Path, name: str | None, *, force: bool, third_party: bool) ->
         raise PluginError(f"{file} was not added: {record.cause}. Correct the file, or add it anyway with --force")
     registry.change_user(lambda user: registry.with_file(user, name, file))
     components = [{"kind": kind, "name": component} for kind, component in record.components]
-    result = {"name": name, "file": str(file), "status": record.status, "cause": record.cause}
+    result = {"name": name, "file": str(file), "status": record.status, "cause": record.cause, "note": record.note}
     return {**result, "components": components}
 
 
@@ -169,3 +169,5 @@ def print_added(added: dict[str, Any]) -> None:
         return
     components = ", ".join(f"{component['kind']} '{component['name']}'" for component in added["components"])
     click.echo(f"{head} Components: {components or 'none'}.")
+    if added["note"]:
+        click.echo(f"warning: {added['note']}; remove that from the file.", err=True)

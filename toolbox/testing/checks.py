@@ -16,6 +16,7 @@ from toolbox.errors import InstallationError, RecipeError, one_line
 from toolbox.hooks.isolation import PluginWarning, isolated
 
 Status = Literal["ok", "failed", "noted"]
+_UNUSUAL_SEED = 2_718_281_829  # no component seeds with it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,13 @@ def global_random_state() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), legacy["key"].tobytes(), legacy["pos"], random.getstate()
 
 
+def _seed_everything() -> None:
+    """Seed the global random numbers; NumPy's and Python's so that a component which seeds them changes them."""
+    torch.manual_seed(0)
+    np.random.seed(_UNUSUAL_SEED)
+    random.seed(_UNUSUAL_SEED)
+
+
 @contextmanager
 def quiet_plugins() -> Iterator[None]:
     """Hide the warnings of `build_component`; `check_process_settings` reports their causes. Hide NumPy's too.
@@ -88,7 +96,7 @@ def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN
     name = check.__name__.removeprefix("check_").replace("_", " ")
     try:
         with torch.random.fork_rng(devices=[]), quiet_plugins(), isolated("build") as changed:
-            torch.manual_seed(0)
+            _seed_everything()
             result = check(subject)
         # The checks themselves set seeds; the checks of a kind test how it may draw random numbers.
         kept = [setting for setting in changed if "seed" not in setting and "random" not in setting]

@@ -13,6 +13,7 @@ from toolbox.hooks import catalog as catalogs
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.command_spec import CommandSpec
 from toolbox.hooks.file_specs import RecipeSpec, WeightsSpec
+from toolbox.hooks.plugin_output import stdout_to_stderr
 from toolbox.hooks.specs import ComponentSpec, Spec
 from toolbox.testing import common, plugins
 from toolbox.testing.adversarial import check_adversarial_loss
@@ -75,6 +76,7 @@ KIND_CHECKS = {
 }
 
 
+@stdout_to_stderr()
 def check_component(
     entry: Entry | Spec, params: Mapping[str, Any] | None = None, catalog: Catalog | None = None
 ) -> list[Check]:

@@ -77,6 +77,8 @@ def check_loading(record: PluginRecord) -> Check:
         return Check(name="loading", status="failed", detail=record.cause)
     if record.status == "disabled":
         return Check(name="loading", status="noted", detail=f"disabled, {record.cause}")
+    if record.note:
+        return Check(name="loading", status="failed", detail=f"{record.note}; remove that")
     return Check(name="loading", status="ok", detail=f"{len(record.components)} components")
 
 
@@ -86,9 +88,15 @@ def check_light_import(source: str) -> Check:
     Args:
         source: a module's name, an entry point's value (``module:object``), or the path of a Python file.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    # The modules beside a file are not importable when it is added; one of them may have the name of a standard module.
+    beside = Path(source).resolve().parent if source.endswith(".py") else None
+    paths = [path for path in sys.path if path and Path(path).resolve() != beside]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, source, ",".join(HEAVY_PACKAGES)], capture_output=True, text=True, env=environment
+        [sys.executable, "-P", "-c", PROBE, source, ",".join(HEAVY_PACKAGES)],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
