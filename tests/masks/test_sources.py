@@ -105,6 +105,7 @@ def test_a_folder_of_masks_has_the_subfolders_of_the_photographs(tmp_path, block
         ("none.png", "{} has no mask for none.png"),
         ("sub/a.png", "{} has no mask for sub/a.png"),
         ("two.jpg", "{} has 2 masks for two.jpg: two.bmp, two.png"),
+        ("two.png", "{} has 2 masks for two.png: two.bmp, two.png"),
         ("small.png", "{}/small.png is 3x2 and photos/small.png 37x24; a mask must have the size of the upright photo"),
         ("cut.png", "{}/cut.png is cut short: the end of the PNG is missing"),
     ],

@@ -127,7 +127,7 @@ def _lay_over(layer: ColorLayer, rows: slice, differences: np.ndarray) -> tuple[
 
 
 def as_references(references: References) -> Iterator[Reference]:
-    """Yield references: each is a `Reference`, or an array (H, W) gray or (H, W, 3) RGB, uint8 or uint16, of any size.
+    """Yield references: each is a `Reference`, or an array (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size.
 
     Raises:
         ValueError: an array of another type or shape.
@@ -142,7 +142,7 @@ def as_references(references: References) -> Iterator[Reference]:
             raise ValueError(
                 f"A reference is (H, W) or (H, W, 3) of uint8 or uint16, not {reference.shape} {reference.dtype}."
             )
-        rgb = as_rgb(reference)
+        rgb = as_rgb(reference[..., 0] if reference.shape[2:] == (1,) else reference)
         if rgb.shape[2] != 3:
             raise ValueError(f"A reference is (H, W) or (H, W, 3), not {rgb.shape}.")
         yield Reference(name=f"reference {number}", rgb=rgb)

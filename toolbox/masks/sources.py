@@ -210,9 +210,13 @@ def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | No
     images = io.find_images(subfolder) if subfolder.is_dir() else []
     name, stem = relative_path.name, relative_path.stem
     for candidate in dict.fromkeys((name if result is None or result.stem == stem else result.stem, name, stem)):
-        if subfolder / candidate in images:
-            return subfolder / candidate
+        exact = subfolder / candidate
+        # The mask a.png of a photograph a.png is not the only one if there is a mask a.tif and no photograph a.tif.
         matches = [path for path in images if path.stem == candidate]
+        if exact in images:
+            matches = [path for path in images if path.stem == exact.stem and not _is_of_other(path, exact, photo)]
+            if matches == [exact]:
+                return exact
         if len(matches) > 1:
             raise DataError(
                 f"{files.printable(subfolder)} has {len(matches)} masks for {files.printable(name)}: "
@@ -222,6 +226,11 @@ def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | No
             _require_own_mask(matches[0], photo)
             return matches[0]
     raise DataError(f"{files.printable(folder)} has no mask for {files.printable(relative_path)}")
+
+
+def _is_of_other(mask: Path, exact: Path, photo: Path) -> bool:
+    """Return whether a mask with the stem of a photograph has the name of another photograph beside it."""
+    return mask != exact and (photo.parent / mask.name).is_file()
 
 
 def _require_own_mask(mask: Path, photo: Path) -> None:
