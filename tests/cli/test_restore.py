@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from pictures import smooth
 from PIL import Image
+from standins import StandIn, install, run_restore
 from toolbox_plugins.default.lost_region import damage
 
 from toolbox.cli import main
@@ -109,6 +110,24 @@ def test_results_are_written_into_a_submission(tmp_path, gray, restore):
     Image.fromarray(gray[1]).save(gray[0].with_name("two.jpg"))
     assert "would both be two.png" in restore(*words, tmp_path / "new.zip", code=1).stderr
     assert not (tmp_path / "out" / "three.tif").exists() and not (tmp_path / "new.zip").exists()
+
+
+def test_a_submission_that_is_not_what_the_run_has_scored_is_said(tmp_path, gray, monkeypatch):
+    line = "add --keep none"
+    for number, (keep, words, is_said) in enumerate(
+        [
+            ("none", [], True),
+            ("none", ["--keep", "none"], False),
+            ("none", ["--keep", "luma"], False),
+            ("luma", [], False),
+        ]
+    ):
+        install(monkeypatch, StandIn(keep=keep))
+        archive = tmp_path / f"{number}.zip"
+        output = run_restore(gray[0], "-o", tmp_path / str(number), "--zip", archive, *words).output
+        assert (line in output) == is_said, (keep, words)
+    install(monkeypatch, StandIn(keep="none"))
+    assert line not in run_restore(gray[0], "-o", tmp_path / "plain").output
 
 
 def test_a_folder_that_takes_no_submission_is_refused_before_the_work(tmp_path, gray, restore):

@@ -101,6 +101,40 @@ def test_a_file_that_the_registry_has_twice_is_loaded_once_and_the_other_entry_i
     assert loaded.find("loss", "same").plugin == "b"
 
 
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            "import surely_absent_t",
+            "it needs the package 'surely_absent_t', which is not installed: pip install surely",
+        ),
+        ("import surely_absent_t.part", "it needs the package 'surely_absent_t', which is not installed"),
+        ("import torch.nn.functionals", "import failed: ModuleNotFoundError: No module named 'torch.nn.functionals'"),
+        ("import json.part", "import failed: ModuleNotFoundError: No module named 'json.part'"),
+        ("import toolbox.losses_of_mine", "No module named 'toolbox.losses_of_mine'"),
+    ],
+)
+def test_only_a_package_that_is_missing_is_to_be_installed(tmp_path, line, cause):
+    path = tmp_path / "a.py"
+    path.write_text(f"{line}\n", "utf-8")
+    user = UserRegistry(files=[UserFile(name="a", file=path)])
+    found = record(catalog.build(manager.load(registries=registries(DEFAULT, user=user))), "a").cause
+    assert cause in found and ("pip install" in found) == ("surely_absent" in line)
+    assert ("another version of toolbox" in found) == ("toolbox." in line)
+
+
+def test_a_file_with_the_name_of_a_package_is_added_under_another(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    distribution(tmp_path, "alpha", "shared-name", "alpha_plugin_t", GOOD.format(loss="alpha"))
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD.format(loss="mine"), "utf-8")
+    user = UserRegistry(files=[UserFile(name="shared-name", file=path)])
+    loaded = catalog.build(manager.load(registries=registries(DEFAULT, user=user)))
+    causes = [record.cause for record in loaded.plugins if record.name == "shared-name" and record.cause]
+    remedy = f"toolbox plugin remove shared-name, then toolbox plugin add {path} --name ANOTHER"
+    assert len(causes) == 1 and causes[0].endswith(remedy)
+
+
 def distribution(folder, name, entry, module, source):
     """Lay out an installed distribution with an entry point."""
     (folder / f"{module}.py").write_text(source, "utf-8")

@@ -14,7 +14,7 @@ from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, max
 from toolbox.cli.damage_options import damage_options, damage_params
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
-from toolbox.cli.restore_files import check_extra_files, write_report, write_zip
+from toolbox.cli.restore_files import check_extra_files, warn_of_other_keep, write_report, write_zip
 from toolbox.cli.restore_options import Arguments, check_weights, mask_path, restore_options, result_flags
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
@@ -212,6 +212,8 @@ def _restore(
     with stop_on_signals("this photo") as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
+        if restorer is not None:
+            warn_of_other_keep(arguments, restorer.keep, console)
         # torch's modules stay until the end. A garbage collection over them takes as long as a small photograph.
         gc.freeze()
         if options.mask_options.searches:

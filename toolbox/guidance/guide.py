@@ -127,7 +127,9 @@ def _lay_over(layer: ColorLayer, rows: slice, differences: np.ndarray) -> tuple[
 
 
 def as_references(references: References) -> Iterator[Reference]:
-    """Yield references: each is a `Reference`, or an array (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16, of any size.
+    """Yield references: each is a `Reference`, or an array of any size.
+
+    An array is (H, W) or (H, W, 1) gray or (H, W, 3) RGB, uint8 or uint16.
 
     Raises:
         ValueError: an array of another type or shape.

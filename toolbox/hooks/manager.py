@@ -25,6 +25,7 @@ from toolbox.hooks import registry
 from toolbox.hooks.hook_faults import find_hook_faults
 from toolbox.hooks.hookspecs import HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import PluginWarning, isolated
+from toolbox.utils import files
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 ENTRY_POINT_GROUP = "toolbox.plugins"
@@ -171,7 +172,12 @@ def _conflict(record: PluginRecord, earlier: Sequence[PluginRecord]) -> str:
     for other in earlier:
         if other.name == record.name:
             origin = f"{other.distribution} {other.version}".strip() or other.source
-            return f"the plugin '{record.name}' of {origin} has the same name; uninstall one of the two"
+            file = next((one.source for one in (record, other) if one.origin == "file"), None)
+            remedy = "uninstall one of the two"
+            if file is not None:
+                word = files.shell_word(file)
+                remedy = f"toolbox plugin remove {record.name}, then toolbox plugin add {word} --name ANOTHER"
+            return f"the plugin '{record.name}' of {origin} has the same name; {remedy}"
         is_file = other.origin == record.origin == "file" and other.status != "disabled"
         if is_file and registry.is_same_file(Path(other.source), Path(record.source)):
             return f"it is the same file as the plugin '{other.name}': toolbox plugin remove {record.name}"
@@ -260,6 +266,14 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
     return (point.dist.name or "", point.dist.version or "") if point.dist else ("", "")
 
 
+def _is_installed(package: str) -> bool:
+    """Return whether a package can be found: then it is one of its modules that is missing."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
     if record.is_moved:
         remedy = f"if it was moved: toolbox plugin remove {record.name}, then toolbox plugin add NEW_PATH"
@@ -272,7 +286,10 @@ def _explain_import_error(error: BaseException, record: PluginRecord) -> str:
                 f"it imports '{package}', which lies beside it, and a plugin file is loaded alone: put all into one "
                 "file, or make a package with `toolbox plugin new`"
             )
-        return f"it needs the package '{package}', which is not installed: pip install {package}"
+        if package == PROJECT:
+            return f"{named(error)}{position_in(error, record.source)}: it was written for another version of toolbox"
+        if not _is_installed(package):
+            return f"it needs the package '{package}', which is not installed: pip install {package}"
     if isinstance(error, SystemExit):
         return f"import failed: it exits the program ({named(error)})"
     return f"import failed: {named(error)}{position_in(error, record.source)}"
