@@ -67,6 +67,14 @@ def test_photographs_without_inputs_are_damaged_by_the_recipe_and_the_seed(run, 
     assert len(small["images"]) == 6 and small["images"] != first
 
 
+def test_photographs_in_which_nothing_is_lost_have_no_m_and_a_line_says_why(tmp_path, photos, run):
+    line = "No M and no score, because nothing of these photographs is lost: the recipe of these weights simulates no"
+    unhurt = write_tiny_run(tmp_path / "unhurt", "degradations.lost-region.enabled=false")
+    found = scored(unhurt, "--data", photos)
+    assert found["mean"]["M"] is None and any(note.startswith(line) for note in found["notes"])
+    assert not any("No M" in note for note in scored(run, "--data", photos)["notes"])
+
+
 def test_a_size_far_above_the_photographs_is_refused_before_the_first(run, photos, monkeypatch):
     largest = max(min(io.read_size(path)) for path in io.find_images(photos))
     monkeypatch.setattr("toolbox.data.loader.load_sample", lambda *arguments: pytest.fail("a photograph was read"))

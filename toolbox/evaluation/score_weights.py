@@ -105,6 +105,9 @@ def score_weights(
         for item, sample in zip(items, _samples(items, plan, options), strict=True):
             images[_unused(item.name, images)] = _measure(restorer, sample, extra)
             advance()
+    if all(figures["M"] is None for figures in images.values()):
+        cause = "" if build_degradations(plan, "damage") else ": the recipe of these weights simulates no damage"
+        notes.append(f"No M and no score, because nothing of these photographs is lost{cause}.")
     notes += extra.all_notes()
     return FileScores(
         figures=summarize(images),
