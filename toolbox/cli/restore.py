@@ -212,7 +212,7 @@ def _restore(
     with stop_on_signals("this photo") as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
-        if restorer is not None:
+        if restorer is not None and arguments.archive is not None:
             warn_of_other_keep(arguments, restorer.keep, console)
         # torch's modules stay until the end. A garbage collection over them takes as long as a small photograph.
         gc.freeze()

@@ -43,7 +43,7 @@ def check_extra_files(arguments: Arguments, jobs: Jobs) -> None:
 
 def warn_of_other_keep(arguments: Arguments, trained_keep: str, console: Console) -> None:
     """Warn if the pictures of a submission are not those that the run of the weights has scored in its validation."""
-    if arguments.archive is not None and arguments.keep == "auto" and trained_keep == "none":
+    if arguments.keep == "auto" and trained_keep == "none":
         console.print_line(
             "warning: these weights were scored with keep = none, as they repaint all pixels; the submission keeps the "
             "known pixels. For the pictures that were scored, add --keep none"

@@ -12,6 +12,7 @@
 - `skip_update_if` sets `grad_scale` and `found_inf` of a fused optimizer, as torch's GradScaler does in fp16. Without a
   scaler there is no public call for it.
 - `autocast_on_meta` lets `torch.autocast` accept the device "meta" while a block runs, as it accepts every real device.
+- `Float64Mode` lets torch functions compute in float64 while a block runs: the conformance kit measures gradients so.
 - `step_schedule` silences torch's warning about a schedule that is stepped before its optimizer: a network may be
   without a loss, and a step that is not finite is skipped.
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -32,6 +33,9 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.overrides import TorchFunctionMode
 
 Forward = Callable[..., Any]
+LOW_PRECISION = (torch.float32, torch.float16, torch.bfloat16)
+# Functions whose purpose is another dtype.
+CASTS = frozenset({"float", "half", "bfloat16", "to", "type", "type_as"})
 
 
 def wrap_forward(module: nn.Module, wrap: Callable[[Forward], Forward]) -> None:
@@ -123,3 +127,57 @@ def step_schedule(schedule: LRScheduler, count: int = 1) -> None:
         warnings.simplefilter("ignore", UserWarning)
         for _ in range(count):
             schedule.step()
+
+
+class Float64Mode(TorchFunctionMode):
+    """While active, torch functions compute in float64: casts to less are left out, and new tensors are float64.
+
+    Rounding to float32, as by `x.float()`, is too coarse for differences of values. Integers stay integers.
+    """
+
+    def __enter__(self) -> Float64Mode:
+        """Begin, with float64 as the default dtype."""
+        self.default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End, and set the default dtype back."""
+        super().__exit__(*error)
+        torch.set_default_dtype(self.default)
+
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Call `func` in float64."""
+        name = getattr(func, "__name__", "")
+        options = {key: torch.float64 if value in LOW_PRECISION else value for key, value in _dtypes(kwargs).items()}
+        kwargs = {**(kwargs or {}), **options}
+        if name in CASTS:
+            is_float64 = isinstance(args[0], Tensor) and args[0].dtype == torch.float64
+            result = func(*args, **kwargs)
+            return args[0].to(result.device) if is_float64 and result.dtype in LOW_PRECISION else result
+        # A function that writes into a tensor needs the tensor itself.
+        if not name.endswith("_") and name not in ("__set__", "__get__", "__setitem__") and "out" not in kwargs:
+            args, kwargs = _in_float64(args), _in_float64(kwargs)
+        return func(*args, **kwargs)
+
+
+def _dtypes(kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (kwargs or {}).items() if isinstance(value, torch.dtype)}
+
+
+def _in_float64(value: Any) -> Any:  # noqa: ANN401
+    """Return nested lists, tuples and dicts with their tensors of less precision in float64."""
+    if isinstance(value, Tensor):
+        return torch.ops.aten.to.dtype(value, torch.float64) if value.dtype in LOW_PRECISION else value
+    if type(value) in (list, tuple):
+        return type(value)(_in_float64(item) for item in value)
+    if type(value) is dict:
+        return {key: _in_float64(item) for key, item in value.items()}
+    return value

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from toolbox.distributed.torch_patches import Float64Mode
 from toolbox.testing.checks import require
 from toolbox.testing.common import kept_unsaved_state
-from toolbox.testing.repeatable import Float64Mode, with_fixed_state
+from toolbox.testing.repeatable import with_fixed_state
 from toolbox.testing.subject import copy_state
 
 # Step sizes of central differences in float64. The largest ones suit components that compute in float32 inside.
