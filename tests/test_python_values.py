@@ -83,6 +83,7 @@ def test_a_run_can_start_from_weights_at_a_path(tmp_path, photos):
         (lambda: toolbox.score("run", data="x", held_out="no"), UsageError, "held_out is 'no'; it must be True"),
         (lambda: toolbox.load_network("luma", device="gpu"), UsageError, "gpu is not a device"),
         (lambda: toolbox.load_restorer(None), TypeError, "weights are a name or a path, not a NoneType"),
+        (lambda: toolbox.load_restorer(np.zeros((9, 9))), TypeError, "weights are a name or a path, not a ndarray"),
         (lambda: toolbox.load_network(3), TypeError, "weights are a name or a path, not a int"),
         (lambda: toolbox.load_restorer("luma", post=3), TypeError, "post is a name or a list of names, not a int"),
         (lambda: toolbox.load_restorer("luma", post={"name": "x"}), TypeError, "post is a name or a list of names"),

@@ -29,6 +29,17 @@ def test_other_files_and_subfolders_are_named(photos):
     assert line == ("4 files left out: .gif, .psd, no suffix; subfolders are not searched: four, one, three and 1 more")
 
 
+def test_photographs_far_below_are_named_by_their_subfolder(photos, tmp_path):
+    deep = photos / "sub" / "deep"
+    deep.mkdir(parents=True)
+    shutil.copy(sorted(photos.glob("*.png"))[0], deep)
+    assert describe_left_out(open_folder(photos)) == "subfolders are not searched: sub"
+    (tmp_path / "only" / "sub").mkdir(parents=True)
+    shutil.copytree(deep, tmp_path / "only" / "sub" / "deep")
+    with pytest.raises(DataError, match=r"no photographs \(subfolders are not searched: sub"):
+        open_folder(tmp_path / "only")
+
+
 def test_pictures_that_no_table_names_are_counted(competition):
     rows = (competition / "train.csv").read_text("utf-8").splitlines()
     (competition / "train.csv").write_text("\n".join(rows[:-1]), "utf-8")

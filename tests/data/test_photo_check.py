@@ -104,6 +104,17 @@ def test_gray_truths_are_counted(competition, count, text):
     assert line.startswith(f"warning: {text} that were checked are gray.")
 
 
+def test_what_is_doubtful_is_said_of_the_photographs_that_are_left_too(competition):
+    for name in names(competition):
+        make_gray(competition / "train_gt" / name)
+    first = sorted((competition / "train_input").iterdir())[0]
+    first.write_bytes(first.read_bytes()[:40])
+    lines: list[str] = []
+    broken_files.check_photos(folders.open_folder(competition), skip=True, skipped={}, report=lines.append)
+    assert any(line.startswith("warning: All 5 truths that were checked are gray") for line in lines), lines
+    assert "1 photographs are left out (--skip-broken):" in lines
+
+
 def test_gray_photographs_to_be_damaged_are_counted(photos):
     for path in photos.iterdir():
         make_gray(path)

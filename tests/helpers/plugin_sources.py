@@ -32,6 +32,12 @@ BROKEN = {
         "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
         "have names that pydantic uses: copy; choose other names",
     ),
+    "an infinite default": (
+        "from toolbox import Field, LossSpec, Params, hookimpl\n"
+        "class P(Params):\n    eps: float = Field(float('inf'), description='x')\n"
+        "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
+        "have defaults that no recipe can have, inf or NaN: eps",
+    ),
     "misspelt hooks": (
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_loses(): return []\n"
         "@hookimpl\ndef toolbox_penaltys(): return []",

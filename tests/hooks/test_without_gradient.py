@@ -89,6 +89,14 @@ def test_a_value_of_0_needs_no_gradient():
             calls.call_penalty(penalty, lambda context: torch.zeros(()), context)
 
 
+def test_a_loss_that_is_always_0_without_gradient_is_named_once():
+    watch = watch_of(LossSpec)
+    with pytest.warns(PluginWarning, match="has returned 0 without gradient 20 times; it trains nothing") as caught:
+        for _ in range(50):
+            call_loss(watch, lambda restored, truth, mask: (truth - truth).abs().mean())
+    assert len(caught) == 1
+
+
 def test_no_gradient_on_purpose_and_good_losses_give_no_warning():
     class Detached(Params):
         detach: bool = True

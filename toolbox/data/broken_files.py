@@ -42,8 +42,12 @@ def check_photos(
     if known_tests:
         report(f"warning: {known_tests}.")
     if skip:
-        broken, broken_tests = (_broken(examine(items)) for items in (left.items, left.tests))
+        examinations = examine(left.items)
+        broken, broken_tests = _broken(examinations), _broken(examine(left.tests))
         _report(broken, broken_tests, report)
+        if source.kind != "sample":
+            for line in _doubts([one for one in examinations if one.item.name not in broken], source.kind):
+                report(line)
         return {**skipped, **broken_tests, **broken}
     if source.kind != "sample":
         for line in check_pairing(left):
@@ -90,6 +94,12 @@ def check_pairing(source: Source) -> list[str]:
             "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
             f"{files.shell_word(str(source.folder))}"
         )
+    return _doubts(examinations, source.kind)
+
+
+def _doubts(examinations: Sequence[Examination], kind: str) -> list[str]:
+    """Return a warning line for each kind of problem of photographs that can be used; `kind` is that of the source."""
+    count = len(examinations)
     masks = [examination.item.name for examination in examinations if examination.is_mask]
     gray, copies, exchanged_channels = (
         sum(not examination.in_colour and not examination.is_mask for examination in examinations),
@@ -99,7 +109,7 @@ def check_pairing(source: Source) -> list[str]:
     if exchanged_channels <= count / 2:  # by chance, other formulas for gray give the same
         exchanged_channels = 0
     shifted = [examination for examination in examinations if examination.shift is not None]
-    photos = "truths" if source.kind == "pairs" else "photographs"
+    photos = "truths" if kind == "pairs" else "photographs"
     doubts = [
         (
             len(masks),

@@ -67,13 +67,18 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
 
 
 def _folders_with_images(folder: Path, *, skip: Collection[str] = ()) -> Iterator[str]:
-    """Yield the names of the subfolders of a folder that have images; those that can't be read are named too."""
+    """Yield the names of the subfolders of a folder that have images, at any depth, or that can't be read."""
     for path in folder.iterdir():
-        if path.name.startswith(".") or path.name in skip or not path.is_dir():
-            continue
+        if not path.name.startswith(".") and path.name not in skip and path.is_dir() and _has_images(path):
+            yield path.name
+
+
+def _has_images(folder: Path) -> bool:
+    for current, below, _ in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
         try:
-            if not find_images(path):
-                continue
+            if find_images(Path(current)):
+                return True
         except DataError:
-            pass
-        yield path.name
+            return True
+    return not os.access(folder, os.R_OK | os.X_OK)

@@ -6,6 +6,7 @@ A spec gives a component's name, summary and params, and builds the component. C
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,11 +90,23 @@ class ComponentSpec(Spec):
             raise ValueError(
                 f"params of '{self.name}' have names that pydantic uses: {', '.join(shadowing)}; choose other names"
             )
+        infinite = sorted(name for name, value in fields.items() if _is_infinite(value.default))
+        if infinite:
+            raise ValueError(
+                f"params of '{self.name}' have defaults that no recipe can have, inf or NaN: {', '.join(infinite)}"
+            )
         invalid = sorted(name for name in self.initial if name not in fields or fields[name].is_required())
         if invalid:
             raise ValueError(
                 f"initial of '{self.name}' has names that are not params with a default: {', '.join(invalid)}"
             )
+
+
+def _is_infinite(value: object) -> bool:
+    """Return whether a default is, or has in it, a number that is not finite."""
+    if isinstance(value, tuple | list):
+        return any(_is_infinite(item) for item in value)
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ class LoadedFiller:
 
 def default_fill(weights: object) -> str | None:
     """Return the name of the filler for photographs that people look at; None for weights whose recipe decides."""
-    return DEFAULT_FILL if weights == DEFAULT_WEIGHTS else None
+    return DEFAULT_FILL if isinstance(weights, str) and weights == DEFAULT_WEIGHTS else None
 
 
 def find_filler(name: str, catalog: Catalog) -> LoadedFiller | None:

@@ -23,6 +23,8 @@ from toolbox.models.autograd_graph import depends_on, outside_weights
 from toolbox.models.input_watch import InputWatch, backward_passes
 from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
 
+# A component whose values are 0 without gradient so many times trains nothing, as far as is known.
+ZERO_CALLS = 20
 # The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
 Inputs = Mapping[str, Tensor]
@@ -235,7 +237,7 @@ def _require_value_gradient(
     """Raise WrongResultError if no value has a gradient though the inputs have one: the component trains nothing.
 
     If earlier values had one, it only warns, once. A value of 0 is not judged: a penalty of every
-    16th step is 0 in the others.
+    16th step is 0 in the others. If all values are such for `ZERO_CALLS` calls, it warns too.
     """
     if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
         return
@@ -247,6 +249,9 @@ def _require_value_gradient(
         watch.trained.add(part)
         return
     if not any(bool(value.detach().any()) for value in values):
+        if watch.calls == ZERO_CALLS and part not in watch.trained and not watch.is_resumed:
+            line = f"{blame.title(watch.entry)} has returned 0 without gradient {ZERO_CALLS} times; it trains nothing"
+            warnings.warn(line, PluginWarning, stacklevel=3)
         return
     cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
     if not watch.is_resumed and part not in watch.trained:

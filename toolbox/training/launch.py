@@ -217,9 +217,12 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     moved = {"split.validation_data"} if all(changes.get("split.validation_data", ())) else set()
     key = next((key for key in changes if key.startswith("split.") and key not in moved), None)
     if key is not None:
+        data = request.data or run_records.read_run_info(request.resume).data
+        option = f" --data {files.shell_word(str(data))}" if data else ""
+        recipe = files.shell_word(request.resume / run_dir.RECIPE)
         raise UsageError(
             f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
-            f"toolbox run --recipe {files.shell_word(request.resume / run_dir.RECIPE)} --set {key}={changes[key][1]}"
+            f"toolbox run --recipe {recipe}{option} --set {key}={changes[key][1]}"
         )
     return changes
 
