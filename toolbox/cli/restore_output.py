@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from toolbox.inference.result_records import ResultRecords
     from toolbox.utils.console import Console
 
+ReadSize = Callable[[Path], tuple[int, int]]
+
 
 def print_plan(
     jobs: Jobs,
@@ -28,18 +31,22 @@ def print_plan(
     console: Console,
 ) -> None:
     """Print what would be done with each photograph, and what is left out."""
+    from toolbox.imaging import io
     from toolbox.inference.mask_paths import shared_masks
     from toolbox.inference.options import is_finished
 
     shared = shared_masks(jobs.all, options.mask_options)
+    finished = [is_finished(job, options) for job in jobs.own]
+    # One palette or reference serves all photographs.
+    read_size = cache(partial(io.read_size, max_pixels=options.max_pixels, accept_cut=True))
     planned = [
         {
             "photo": files.printable(job.photo),
             "result": files.printable(job.preview if options.preview else job.target),
-            "status": "there already" if not options.preview and is_finished(job, options) else "would be written",
-            "problem": shared.get(job.photo) or _problem(job, options, records),
+            "status": "there already" if is_there else "would be written",
+            "problem": shared.get(job.photo) or _problem(job, options, records, None if is_there else read_size),
         }
-        for job in jobs.own
+        for job, is_there in zip(jobs.own, finished, strict=True)
     ]
     if json_output:
         others = [files.printable(path) for path in (*jobs.left_out.folders, *jobs.left_out.paths)]
@@ -54,9 +61,11 @@ def print_plan(
     console.print_line("Dry run: nothing was written.")
 
 
-def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
-    """Return why a photograph would fail, as far as it shows without decoding a picture; empty if nothing is wrong."""
-    from toolbox.inference.options import is_finished
+def _problem(job: Job, options: RestoreOptions, records: ResultRecords, read_size: ReadSize | None) -> str:
+    """Return why a photograph would fail, as far as it shows without decoding a picture; empty if nothing is wrong.
+
+    `read_size` returns the size of a file that several photographs share; None: the files are not read.
+    """
     from toolbox.masks.sources import mask_file
 
     try:
@@ -65,14 +74,14 @@ def _problem(job: Job, options: RestoreOptions, records: ResultRecords) -> str:
             mask = mask_file(options.mask_options, job.photo, job.relative_path, job.target)
         if job.target.exists() and not options.overwrite and not options.preview:
             records.require_same_origin(job)
-        if not is_finished(job, options):
-            _check_files(job, options, mask)
+        if read_size is not None:
+            _check_files(job, options, mask, read_size)
     except ToolboxError as error:
         return str(error)
     return ""
 
 
-def _check_files(job: Job, options: RestoreOptions, mask: Path | None) -> None:
+def _check_files(job: Job, options: RestoreOptions, mask: Path | None, read_size: ReadSize) -> None:
     """Raise DataError if the file of a photograph, or one that it is restored with, can't be used.
 
     Each file is read, but not decoded: its format, its end, its size.
@@ -91,7 +100,7 @@ def _check_files(job: Job, options: RestoreOptions, mask: Path | None) -> None:
     references = [] if len(options.references) > 1 else options.references
     for path in (options.palette, *references):
         if path is not None and not is_same_path(path, job.photo):
-            io.read_size(path, max_pixels=options.max_pixels, accept_cut=True)
+            read_size(path)
 
 
 def print_summary(

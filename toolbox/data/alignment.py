@@ -88,10 +88,13 @@ def lowest_expected(alignments: Sequence[Alignment]) -> float:
     return min(SAME_PHOTO, max(_MAX_ALONE, middle - max(_MIN_DISTANCE, _SPREADS * spread)))
 
 
-def turned(picture: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a picture (H, W) in every way that a truth may be turned without another size, by the name of the turn."""
+def turned(picture: np.ndarray, *, is_square: bool) -> dict[str, np.ndarray]:
+    """Return a picture (H, W) in every way that a truth may be turned without another size, by the name of the turn.
+
+    `is_square` says whether the truth is; a thumbnail of any truth is square.
+    """
     turns = {"mirrored": picture[:, ::-1], "upside down": picture[::-1, ::-1], "mirrored top to bottom": picture[::-1]}
-    if picture.shape[0] == picture.shape[1]:
+    if is_square:
         turns |= {"turned by 90 degrees": np.rot90(picture), "turned by 270 degrees": np.rot90(picture, 3)}
     return turns
 
@@ -134,7 +137,8 @@ def _correlation(a: np.ndarray, b: np.ndarray, known: np.ndarray) -> float | Non
 
 def _turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, correlation: float) -> str:
     """Return how the details `b` are turned if they fit `a` clearly better then; otherwise an empty string."""
-    turns = ((_correlation(a, details, known) or 0.0, name) for name, details in turned(b).items())
+    views = turned(b, is_square=b.shape[0] == b.shape[1])
+    turns = ((_correlation(a, details, known) or 0.0, name) for name, details in views.items())
     best, name = max(turns)
     return name if best > max(SAME_PHOTO, correlation + _MIN_LEAD) else ""
 

@@ -74,11 +74,8 @@ def _folders_with_images(folder: Path, *, skip: Collection[str] = ()) -> Iterato
 
 
 def _has_images(folder: Path) -> bool:
-    for current, below, _ in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        try:
-            if find_images(Path(current)):
-                return True
-        except DataError:
-            return True
-    return not os.access(folder, os.R_OK | os.X_OK)
+    try:
+        below = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+        return bool(find_images(folder)) or any(_has_images(path) for path in below if not path.name.startswith("."))
+    except (DataError, OSError):
+        return True

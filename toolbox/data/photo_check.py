@@ -178,8 +178,7 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
 
 def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, truth: np.ndarray) -> tuple[float, str]:
     """Return the largest correlation of an input with its turned truth, and the name of that turn."""
-    is_square = truth.shape[0] == truth.shape[1]
-    turns = {name: picture for name, picture in turned(b).items() if is_square or "degrees" not in name}
+    turns = turned(b, is_square=truth.shape[0] == truth.shape[1])
     return max((_correlation(a, picture, known), name) for name, picture in turns.items())
 
 

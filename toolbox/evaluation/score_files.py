@@ -266,8 +266,7 @@ def _rgb(photo: image_io.Photo, name: str | Path, notes: list[str]) -> np.ndarra
 
 def _mask_of_input(path: Path, truth: np.ndarray, notes: list[str]) -> np.ndarray:
     """Return the lost region of an input, (H, W) bool: with its transparent parts, as a restoration counts them."""
-    photo = image_io.read(path)
-    notes += image_io.caution_lines(photo, path)
+    photo = image_io.read_with_cautions(path, notes.append)
     gray = image_io.to_gray8(photo)
     mask = pair_mask(gray, truth) if gray.shape == truth.shape[:2] else None
     mask = find_lost_region(gray) if mask is None else mask

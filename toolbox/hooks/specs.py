@@ -6,7 +6,6 @@ A spec gives a component's name, summary and params, and builds the component. C
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic import BaseModel
 
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
 from toolbox.hooks.spec_types import require_field_types
+from toolbox.utils.json_values import is_finite_json
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
 NETWORK_FILL = "network"
@@ -90,7 +90,7 @@ class ComponentSpec(Spec):
             raise ValueError(
                 f"params of '{self.name}' have names that pydantic uses: {', '.join(shadowing)}; choose other names"
             )
-        infinite = sorted(name for name, value in fields.items() if _is_infinite(value.default))
+        infinite = sorted(name for name, value in fields.items() if not is_finite_json(value.default))
         if infinite:
             raise ValueError(
                 f"params of '{self.name}' have defaults that no recipe can have, inf or NaN: {', '.join(infinite)}"
@@ -100,13 +100,6 @@ class ComponentSpec(Spec):
             raise ValueError(
                 f"initial of '{self.name}' has names that are not params with a default: {', '.join(invalid)}"
             )
-
-
-def _is_infinite(value: object) -> bool:
-    """Return whether a default is, or has in it, a number that is not finite."""
-    if isinstance(value, tuple | list):
-        return any(_is_infinite(item) for item in value)
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)

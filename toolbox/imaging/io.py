@@ -115,6 +115,16 @@ def caution_lines(photo: Photo, name: str | Path) -> list[str]:
     return [f"{files.printable(name)}: {caution}" for caution in photo.cautions]
 
 
+def read_with_cautions(
+    path: str | Path, warn: Callable[[str], None], *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False
+) -> Photo:
+    """Read a file that is not the photograph itself, as `read`; `warn` is called with a line for each caution."""
+    photo = read(path, max_pixels=max_pixels, accept_cut=accept_cut)
+    for line in caution_lines(photo, path):
+        warn(line)
+    return photo
+
+
 def read_mask(
     path: str | Path,
     *,
@@ -130,9 +140,7 @@ def read_mask(
         DataError: as `decode` does.
         UndecidedMaskError: it can be read in several ways.
     """
-    photo = read(path, max_pixels=max_pixels)
-    for line in caution_lines(photo, path):
-        warn(line)
+    photo = read_with_cautions(path, warn, max_pixels=max_pixels)
     return lost_pixels(photo, files.printable(path), meaning)
 
 

@@ -106,7 +106,7 @@ def _channels(data: bytes) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]
 def describe_missing(missing: np.ndarray, *, lacks_detail: bool) -> str:
     """Return in words what a cut file lacks of its picture; `missing` is (H, W) bool."""
     if missing.any():
-        return f"the file is cut short: {max(100 * missing.mean(), 0.1):.1f} % of the picture is missing at its end"
+        return f"the file is cut short: {_share(missing)} of the picture is missing at its end"
     if lacks_detail:
         return "the file is cut short: the whole picture is there, with less detail"
     return "the end marker of the JPEG is missing; the picture is complete"
@@ -115,4 +115,8 @@ def describe_missing(missing: np.ndarray, *, lacks_detail: bool) -> str:
 def require_whole(missing: np.ndarray) -> None:
     """Raise BrokenFileError if pixels (H, W) bool are missing."""
     if missing.any():
-        raise BrokenFileError(f"is cut short: {max(100 * missing.mean(), 0.1):.1f} % of the picture is missing")
+        raise BrokenFileError(f"is cut short: {_share(missing)} of the picture is missing")
+
+
+def _share(missing: np.ndarray) -> str:
+    return f"{max(100 * missing.mean(), 0.1):.1f} %"

@@ -36,9 +36,7 @@ def read_hints(
     Raises:
         DataError: it can't be read, has another size, or has no transparency or no stroke.
     """
-    layer = io.read(path, max_pixels=max_pixels)
-    for line in io.caution_lines(layer, path):
-        warn(line)
+    layer = io.read_with_cautions(path, warn, max_pixels=max_pixels)
     return _strokes(layer, files.printable(path), size)
 
 

@@ -128,10 +128,7 @@ def read_palette(
     Raises:
         DataError: it can't be read, or is gray.
     """
-    photo = io.read(path, max_pixels=max_pixels, accept_cut=True)
-    for line in io.caution_lines(photo, path):
-        warn(line)
-    palette = palette_pixels(photo)
+    palette = palette_pixels(io.read_with_cautions(path, warn, max_pixels=max_pixels, accept_cut=True))
     if measure_toning(palette).kind == "gray":
         option = surface.words(command="--palette ", page="")
         raise DataError(f"{option}{files.printable(path)} is gray; choose a photo in colour")

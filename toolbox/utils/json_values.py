@@ -35,6 +35,13 @@ def is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type
         return False
 
 
+def is_finite_json(value: object) -> bool:
+    """Return whether a number, or all numbers in lists and tuples, are finite; True for other values."""
+    if isinstance(value, list | tuple):
+        return all(is_finite_json(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def finite_json(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Return a JSON value with null for each number that is not finite: JSON has no NaN and no infinity."""
     if isinstance(value, float):
