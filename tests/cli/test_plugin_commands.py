@@ -151,6 +151,17 @@ def test_an_error_of_the_machine_is_no_fault_of_the_plugin(plugins, error, cause
     assert text.endswith(f"Command 'greet' of the plugin 'one' failed: {cause}. For the traceback add --traceback.")
 
 
+def test_an_async_command_is_refused(plugins):
+    """It did nothing, and ended with code 0."""
+
+    async def greet():
+        click.echo("hello")
+
+    command = click.Command("greet", callback=greet)
+    plugins(one=[toolbox.CommandSpec(name="greet", summary="Waits", load=lambda: command)])
+    assert "returned a coroutine; write `def` instead of `async def`" in invoke_error("one", "greet", code=1)
+
+
 def test_an_unknown_name_gets_the_cause(plugins):
     made = plugins(one=[make_command()], empty=[])
     assert "No such command 'gret'" in invoke("one", "gret", code=2).stderr

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
+import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from torch import nn
 from toolbox import LossSpec, MetricSpec, Params, SourceSpec
 from toolbox.cli import main
 from toolbox.config.plan import BoundComponent
-from toolbox.data.sources import build_source
+from toolbox.data.sources import WatchedImage, build_source
 from toolbox.errors import (
     CancelledError,
     DataError,
@@ -222,6 +225,33 @@ def test_an_output_that_the_spec_declares_and_the_generator_does_not_give(output
 def test_a_metric_may_return_any_real_number(value):
     result = MetricCall(entry=entry(MetricSpec), component=lambda a, b, m: value)(PHOTO, PHOTO, PHOTO[..., 0] > 0)
     assert type(result) is float and result == float(value)
+
+
+async def wait(*_, **__):
+    return None
+
+
+def build_of(built):
+    spec = replace(built.spec, build=wait)
+    return build_component(BoundComponent(label="", entry=replace(built, spec=spec), params=Params(), options={}))
+
+
+ASYNC_CALLS = {
+    "loss": lambda: calls.call_loss(WatchedComponent(entry=entry(LossSpec)), wait, PICTURES, PICTURES, MASK),
+    "generator": lambda: run_generator(Rigged(GeneratorSpec, wait), "none", PICTURES.clone(), MASK.clone()),
+    "metric": lambda: MetricCall(entry=entry(MetricSpec), component=wait)(PHOTO, PHOTO, PHOTO[..., 0] > 0),
+    "build": lambda: build_of(entry(LossSpec)),
+    "read": lambda: WatchedImage(SimpleNamespace(name="a", read=wait), entry(SourceSpec)).read(),
+}
+
+
+@pytest.mark.parametrize("name", ASYNC_CALLS)
+def test_an_async_component_is_refused_without_a_warning_of_python(name):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert "returned a coroutine; write `def` instead of `async def`" in message(ASYNC_CALLS[name])
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_an_error_keeps_its_type_and_is_explained_in_one_line():

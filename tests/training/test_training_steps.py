@@ -47,13 +47,18 @@ def without_gradients(context, batch):
     context.record("g", batch.truth.mean(), batch)
 
 
+async def waiting(context, batch):
+    return None
+
+
 def without_terms(context, batch):
     context.backward(context.generate(batch)["restored"].mean(), batch)
 
 
 @pytest.fixture(scope="module")
 def loaded():
-    steps = {"counting": Counting, "still": lambda: without_gradients, "silent": lambda: without_terms}
+    functions = {"still": without_gradients, "silent": without_terms, "waiting": waiting}
+    steps = {"counting": Counting} | {name: lambda step=step: step for name, step in functions.items()}
     specs = [
         StepSpec(name=name, summary=name, build=lambda params, make=make: make(), uses_discriminator=False)
         for name, make in steps.items()
@@ -130,7 +135,10 @@ def test_a_step_of_a_plugin_that_is_not_finite_changes_nothing(loaded):
     assert are_equal(before, tensors(built))
 
 
-@pytest.mark.parametrize(("name", "fault"), [("still", "leaves no gradients"), ("silent", "records no term")])
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("still", "leaves no gradients"), ("silent", "records no term"), ("waiting", "returned a coroutine; write `def`")],
+)
 def test_a_step_that_trains_nothing_is_reported(loaded, name, fault):
     built, accelerator = build(loaded, *ALONE, f"step.name={name}")
     with pytest.raises(PluginError, match=fault):

@@ -41,7 +41,10 @@ class PluginCommands(click.Group):
         """Run a command; PluginError for an error that is not meant for the user."""
         try:
             with program_stdout():
-                return call_plugin(super().invoke, context)
+                result = call_plugin(super().invoke, context)
+                entry = self.entries[context.invoked_subcommand or ""]
+                blame.refuse_coroutine(entry, entry.spec.load, result)
+                return result
         except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
             raise
         except Exception as error:  # a plugin may raise anything

@@ -5,6 +5,7 @@ The error keeps its type, so that code in between can still handle it. `explain`
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -68,10 +69,13 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
 
     Raises:
         PluginError: it ends the program, as `sys.exit` does, or raises StopIteration.
+        WrongResultError: it is an `async def`.
     """
     calls.depth = getattr(calls, "depth", 0) + 1
     try:
-        return call_plugin(function, *args, **kwargs)
+        result = call_plugin(function, *args, **kwargs)
+        refuse_coroutine(entry, function, result)
+        return result
     except StopIteration as error:  # it would end the generator function that takes the steps
         blame(error, entry, function)
         raise explain(error) or error from error
@@ -86,6 +90,13 @@ def call(entry: Entry | None, function: Callable[P, R], /, *args: P.args, **kwar
         raise ends_program(error, entry) from error
     finally:
         calls.depth -= 1
+
+
+def refuse_coroutine(entry: Entry | None, function: object, result: object) -> None:
+    """Raise WrongResultError for the result of an `async def`, which nothing awaits. Python's warning is avoided."""
+    if inspect.iscoroutine(result):
+        result.close()
+        raise wrong_result(entry, function, "returned a coroutine; write `def` instead of `async def`")
 
 
 def ends_program(error: BaseException, entry: Entry) -> PluginError:

@@ -29,7 +29,7 @@ from toolbox.training.step_metrics import PendingRecord, StepTerms, Terms, finis
 # The names of the networks in the names of terms.
 SHORT_NAMES = {"generator": "g", "discriminator": "d"}
 
-TrainingStep = Callable[[StepContext, Batch], None]
+TrainingStep = Callable[[StepContext, Batch], object]  # what it returns is not used
 
 
 def take_steps(
@@ -186,7 +186,7 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
     entry = None if training_step is adversarial_step else context.state.step_watch.entry
     try:
         with nullcontext() if entry is None else changes_put_back(entry):
-            training_step(context, batch)
+            blame.refuse_coroutine(entry, training_step, training_step(context, batch))
     except Exception as error:
         explained = explain_backward(error, context.state, is_discriminator="generator" in context.gradient_sums)
         if explained is not None:
