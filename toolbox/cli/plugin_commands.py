@@ -43,7 +43,7 @@ class PluginCommands(click.Group):
             with program_stdout():
                 result = call_plugin(super().invoke, context)
                 entry = self.entries[context.invoked_subcommand or ""]
-                blame.refuse_coroutine(entry, entry.spec.load, result)
+                blame.refuse_coroutine(entry, getattr(entry.spec, "load", None), result)
                 return result
         except (ToolboxError, *CLICK_ERRORS, BrokenPipeError):
             raise
