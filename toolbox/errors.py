@@ -35,6 +35,15 @@ def one_line(error: object) -> str:
         return ""
 
 
+def brief(error: BaseException, limit: int = 300) -> str:
+    """Return the text of an error in one line; of an error that is not of toolbox at most `limit` characters.
+
+    Messages of other libraries can be pages long. Those of toolbox say at their end what to do.
+    """
+    text = one_line(error)
+    return text if isinstance(error, ToolboxError) or len(text) <= limit else f"{text[: limit - 1]}…"
+
+
 def named(error: BaseException) -> str:
     """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type."""
     text = one_line(error)

@@ -9,7 +9,21 @@ import numpy as np
 import pytest
 import torch
 from rigged import BROKEN
-from rigged.sound import Generator, Judge, degradation, game, generator, judge, loss, metric, mse, paint, penalty, r1
+from rigged.sound import (
+    Generator,
+    Judge,
+    changed,
+    degradation,
+    game,
+    generator,
+    judge,
+    loss,
+    metric,
+    mse,
+    paint,
+    penalty,
+    r1,
+)
 
 from toolbox import Field, FillerSpec, GeneratorRef, LossSpec, Params, RecipeSpec
 from toolbox.errors import InstallationError
@@ -70,6 +84,15 @@ def test_a_broken_contract_fails_its_check(rig):
     checks = checks_of(rig.spec)
     assert {name for name, check in checks.items() if check.status == "failed"} == {rig.check, *rig.also}
     assert rig.words in checks[rig.check].detail
+
+
+def test_the_detail_of_a_fault_is_complete_however_long_the_path_of_the_plugin_is():
+    deep = changed(Generator, lambda self, forward, image, mask: [forward(image, mask)])
+    deep.forward.__code__ = deep.forward.__code__.replace(co_filename=f"/{'folder/' * 60}mine.py")
+    detail = checks_of(generator(deep))["size multiple"].detail
+    assert detail.startswith("Generator 'rigged' of the plugin 'under test' (/folder/")
+    assert "(returned a list of 1; return a tensor of pictures); make it take every size" in detail
+    assert detail.count("Generator 'rigged'") == 1
 
 
 class Detach(Params):

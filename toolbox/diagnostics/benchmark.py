@@ -15,7 +15,7 @@ from toolbox.data.batch import Batch
 from toolbox.data.folders import Item
 from toolbox.data.loader import SampleKey, Samples, Stream
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
-from toolbox.errors import ToolboxError, one_line
+from toolbox.errors import ToolboxError, brief
 from toolbox.models.samples import sample_recipe
 from toolbox.training import state, step
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
@@ -77,7 +77,7 @@ def measure_settings(
         memory.reset_peak_memory()
         return _measure(plan, items, device, settings, seconds)
     except (ToolboxError, RuntimeError, NotImplementedError, MemoryError) as error:
-        return BenchmarkRow(settings=settings, fault=one_line(error)[:160])
+        return BenchmarkRow(settings=settings, fault=brief(error, 160))
 
 
 def fastest(rows: list[BenchmarkRow]) -> BenchmarkRow | None:

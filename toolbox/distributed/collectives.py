@@ -17,7 +17,7 @@ from torch import distributed as dist
 from torch.distributed.tensor import DTensor
 
 from toolbox.distributed.batch_slice import BatchSlice
-from toolbox.errors import ToolboxError, TrainingError, UsageError, one_line
+from toolbox.errors import ToolboxError, TrainingError, UsageError, brief
 from toolbox.utils.launcher import is_local_main_process, launcher_number
 
 T = TypeVar("T")
@@ -210,7 +210,7 @@ def run_with_peers(program: Callable[[], T]) -> T:
     except RuntimeError as error:
         if not is_lost_peer(error):
             raise
-        reason = one_line(error)[:200]
+        reason = brief(error, 200)
         raise same_error_on_every_rank(
             TrainingError(
                 f"Another process of this run has ended ({reason}). Its own message is above or in its log. The last "

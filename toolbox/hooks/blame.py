@@ -56,7 +56,14 @@ _built: dict[tuple[str, str], Entry] = {}
 
 
 class WrongResultError(PluginError):
-    """A component that returned, or wrote, something that its contract does not allow."""
+    """A component that returned, or wrote, something that its contract does not allow.
+
+    fault: what it did, without the name of the component.
+    """
+
+    def __init__(self, message: str, fault: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault or message
 
 
 def remember(entry: Entry) -> None:
@@ -183,10 +190,10 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
         fault: what it did, such as "returned a dict".
     """
     if entry is None:
-        return WrongResultError(f"It {fault}")
+        return WrongResultError(f"It {fault}", fault)
     code = _code(function)
     position = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
-    return WrongResultError(f"{title(entry)}{position} {fault}. Expected: {contract(entry)}.")
+    return WrongResultError(f"{title(entry)}{position} {fault}. Expected: {contract(entry)}.", fault)
 
 
 def position(error: BaseException, entry: Entry) -> str:

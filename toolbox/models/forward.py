@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolbox.errors import one_line
+from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.blame import WrongResultError
 from toolbox.imaging.color import keep_known
@@ -59,7 +59,7 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, ValueError, AssertionError, WrongResultError) as error:
-            reason = one_line(error)
+            reason = error.fault if isinstance(error, WrongResultError) else brief(error)
         multiple *= 2
     fault = (
         f"takes no picture of {MAX_MULTIPLE + 1} to {2 * MAX_MULTIPLE} pixels, so it can't restore photographs "

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from toolbox.errors import InstallationError, RecipeError, one_line
+from toolbox.errors import InstallationError, RecipeError, ToolboxError, brief
 from toolbox.hooks.isolation import PluginWarning, isolated
 
 Status = Literal["ok", "failed", "noted"]
@@ -50,11 +50,13 @@ def require(condition: object, message: str) -> None:
 
 
 def error_text(error: BaseException) -> str:
-    """Return an error as one line: its type and at most 300 characters of its message."""
+    """Return an error as one line; one that is not of toolbox with its type, shortened if it is long."""
     if isinstance(error, RecipeError):
         return "; ".join(str(fault) for fault in error.faults)
-    text = one_line(error)
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    text = brief(error)
+    if isinstance(error, ToolboxError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def global_random_state() -> tuple[object, ...]:
@@ -106,5 +108,6 @@ def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN
     except InstallationError as error:
         return Check(name=name, status="noted", detail=f"can't be checked here: {error}")
     except Exception as error:  # a component may raise anything
-        return Check(name=name, status="failed", detail=f"raised {error_text(error)}")
+        raised = "" if isinstance(error, ToolboxError) else "raised "
+        return Check(name=name, status="failed", detail=f"{raised}{error_text(error)}")
     return Check(name=name, status="noted" if isinstance(result, Note) else "ok", detail=str(result))
