@@ -21,6 +21,7 @@ from toolbox.errors import PluginError
 from toolbox.hooks import catalog
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.component_calls import WatchedComponent
 from toolbox.models.optimizers import check_optimizer
 from toolbox.models.weight_file import load_saved_state, saved_state
 from toolbox.testing import check_component
@@ -283,6 +284,51 @@ def trained(schedule):
 def test_a_learning_rate_that_is_not_possible_names_the_schedule(factor):
     network = trained(lambda epoch: factor if epoch else 1.0)
     with pytest.raises(PluginError, match="Schedule 'odd'.* gives the learning rate .*finite and at least 0"):
+        network.end("epoch")
+
+
+def give_nan(step):
+    return math.nan if step else 1.0
+
+
+class GiveNaN:
+    def __call__(self, step):
+        return give_nan(step)
+
+
+SCHEDULERS = torch.optim.lr_scheduler
+WITH_FUNCTIONS = {
+    "LambdaLR": (lambda optimizer: SCHEDULERS.LambdaLR(optimizer, give_nan), give_nan),
+    "MultiplicativeLR": (lambda optimizer: SCHEDULERS.MultiplicativeLR(optimizer, give_nan), give_nan),
+    "an object": (lambda optimizer: SCHEDULERS.LambdaLR(optimizer, GiveNaN()), GiveNaN.__call__),
+    "ChainedScheduler": (
+        lambda optimizer: SCHEDULERS.ChainedScheduler([SCHEDULERS.LambdaLR(optimizer, give_nan)]),
+        give_nan,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WITH_FUNCTIONS)
+def test_a_schedule_of_torch_is_named_by_the_function_that_it_calls(name):
+    make, function = WITH_FUNCTIONS[name]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    network = state.NetworkState(
+        network=nn.Linear(1, 1),
+        optimizer=optimizer,
+        schedule=make(optimizer),
+        schedule_watch=WatchedComponent(entry=entry_of(ScheduleSpec)),
+    )
+    line = function.__code__.co_firstlineno
+    with pytest.raises(PluginError, match=rf"'stranger' \({__file__}:{line}\) gives the learning rate nan"):
+        network.end("epoch")
+
+
+def test_a_schedule_of_torch_without_such_a_function_is_named_where_it_is_built():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
+    schedule = SCHEDULERS.ExponentialLR(optimizer, math.nan)
+    watch = WatchedComponent(entry=entry_of(ScheduleSpec))
+    network = state.NetworkState(network=nn.Linear(1, 1), optimizer=optimizer, schedule=schedule, schedule_watch=watch)
+    with pytest.raises(PluginError, match=rf"\(built at {__file__}:\d+\) gives the learning rate nan"):
         network.end("epoch")
 
 

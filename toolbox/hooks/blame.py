@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from toolbox.errors import CancelledError, InstallationError, PluginError, ToolboxError, call_plugin, named
@@ -186,14 +186,17 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
 
     Args:
         entry: the component's entry; None for a function without one.
-        function: what was called; its position in its file is named.
+        function: what was called; its position in its file is named, or, as for torch's `LambdaLR`, that of the
+            function of the plugin that it calls.
         fault: what it did, such as "returned a dict".
     """
     if entry is None:
         return WrongResultError(f"It {fault}", fault)
-    code = _code(function)
-    position = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
-    return WrongResultError(f"{title(entry)}{position} {fault}. Expected: {contract(entry)}.", fault)
+    codes = (code for code in _held_codes(function) if _is_of(entry, code.co_filename))
+    own = next(codes, None)
+    position = _built_at(entry) if own is None else f"{own.co_filename}:{own.co_firstlineno}"
+    where = position and f" ({position})"
+    return WrongResultError(f"{title(entry)}{where} {fault}. Expected: {contract(entry)}.", fault)
 
 
 def position(error: BaseException, entry: Entry) -> str:
@@ -208,10 +211,8 @@ def position(error: BaseException, entry: Entry) -> str:
         return f"{own[-1].filename}:{own[-1].lineno}"
     if hasattr(error, DEFINITION):
         return str(getattr(error, DEFINITION))
-    built = _code(getattr(entry.spec, "build", None))
-    if built is not None:
-        return f"built at {built.co_filename}:{built.co_firstlineno}"
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no position"
+    last = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no position"
+    return _built_at(entry) or last
 
 
 def title(entry: Entry) -> str:
@@ -238,6 +239,24 @@ def is_of_the_machine(error: BaseException) -> bool:
 
 def _hint() -> str:
     return surface.words(command=HINT, page="Tell the author of the plugin.")
+
+
+def _built_at(entry: Entry) -> str:
+    """Return where a component is built; "" if it is not known."""
+    code = _code(getattr(entry.spec, "build", None) or getattr(entry.spec, "load", None))
+    return "" if code is None else f"built at {code.co_filename}:{code.co_firstlineno}"
+
+
+def _held_codes(function: object, depth: int = 4) -> Iterator[CodeType]:
+    """Yield the code of a function, then that of functions in the attributes and lists of its object."""
+    code = _code(function)
+    if code is not None:
+        yield code
+    owner = getattr(function, "__self__", function)
+    if not depth or isinstance(owner, ModuleType | type):
+        return
+    for value in list(owner if isinstance(owner, list | tuple) else getattr(owner, "__dict__", {}).values()):
+        yield from _held_codes(value, depth - 1)
 
 
 def _is_of(entry: Entry, file: str) -> bool:
