@@ -72,7 +72,7 @@ def test_shuffled_truths_are_named_with_the_one_that_belongs(competition):
     last = names(competition)[-1]
     assert found[0].reason == f"the truth shows another photograph; the input belongs to the truth {last}"
     message = invoke_error("run", "--data", competition, code=1)
-    assert "6 of 6 pairs that were checked are wrong" in message and "--skip-broken" in message
+    assert "6 of 6 pairs that were checked are wrong" in message
 
 
 def test_one_wrong_truth_of_many_is_named(competition):
@@ -197,6 +197,37 @@ def test_doctor_lists_everything_about_a_folder(competition):
     assert "1 subfolders" in rows["left out"]["detail"]
     assert [name for name in (first, second, third) if not rows[name]["ok"]] == [first, second, third]
     assert "toolbox run --skip-broken" in rows["broken"]["detail"]
+
+
+@pytest.mark.parametrize("good", [0, 1, 2])
+def test_skip_broken_is_offered_only_if_enough_photographs_are_left(competition, good):
+    for name in names(competition)[good:]:
+        path = competition / "train_gt" / name
+        io.write_png(path, np.ascontiguousarray(io.read_rgb(path)[:, ::-1]))
+    message = invoke_error("run", "--data", competition, code=1)
+    assert "Correct the names or train.csv" in message
+    (finding,) = [one for one in inspect_folder(competition) if one.what == "broken"]
+    assert [("--skip-broken" in text) for text in (message, finding.detail)] == [good == 2] * 2
+
+
+@pytest.mark.parametrize("change", ["input", "truth", "train.csv", "test.csv", "no csv"])
+def test_doctor_goes_on_with_the_pairs_there_are(competition, change):
+    first, second, _ = break_some(competition)
+    removed = {"input": "train_input", "truth": "train_gt", "test.csv": "test_input"}.get(change, "train_gt")
+    if change in ("input", "truth"):
+        without_table(competition)
+    if change == "no csv":
+        (competition / "train.csv").write_text("nothing", "utf-8")
+    else:
+        (competition / removed / ("TEST_006.png" if change == "test.csv" else names(competition)[5])).unlink()
+    findings = inspect_folder(competition)
+    (fault,) = [one.detail for one in findings if one.what == "pairing" and not one.ok]
+    assert any(part in fault for part in ("has no partner", "and there is no", "which is not in", "has no rows"))
+    rows = {one.what: one for one in findings}
+    assert not rows[first].ok and not rows[second].ok and "sizes" in rows and "colour" in rows
+    assert "--skip-broken" not in rows["broken"].detail  # a run still refuses the pairing
+    if change in ("input", "truth"):
+        assert "1 without a partner" in rows["left out"].detail
 
 
 def test_skip_broken_trains_without_them_and_remembers_it(competition, tmp_path):

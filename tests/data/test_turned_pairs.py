@@ -17,6 +17,8 @@ TURNS = {
     "is mirrored top to bottom": lambda truth: truth[::-1],
     "is turned by 90 degrees": lambda truth: np.rot90(truth, 3),
     "is turned by 270 degrees": np.rot90,
+    "is a negative of the input (dark and light are inverted)": lambda truth: 255 - truth,
+    "is a negative of the input (dark and light are inverted) and mirrored": lambda truth: 255 - truth[:, ::-1],
 }
 
 
@@ -49,6 +51,13 @@ def test_turned_truths_are_named(tmp_path, truths, reason):
     inputs = [damaged(truth, number) for number, truth in enumerate(truths)]
     found = examined(tmp_path, inputs, [TURNS[reason](truth) for truth in truths])
     assert {one.reason for one in found} == {f"the truth {reason}"}
+
+
+def test_negatives_without_details_are_named(tmp_path, truths):
+    blurred = [cv2.GaussianBlur(truth, (0, 0), 6) for truth in truths]
+    inputs = [damaged(truth, number) for number, truth in enumerate(blurred)]
+    found = examined(tmp_path, inputs, [255 - truth for truth in blurred])
+    assert {one.reason for one in found} == {"the truth is a negative of the input (dark and light are inverted)"}
 
 
 @pytest.mark.parametrize("kind", ["hole", "faded and grainy", "average gray", "red only"])

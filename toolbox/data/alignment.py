@@ -32,6 +32,8 @@ _MIN_LEAD = 0.15
 # spread. Chosen on 660 pairs; docs/data.md has the figures.
 _MIN_PAIRS, _MIN_MEDIAN, _MAX_ALONE = 8, 0.3, 0.05
 _MIN_DISTANCE, _MIN_SPREAD, _SPREADS = 0.4, 0.02, 12.0
+# What a truth is if dark and light are exchanged in it or in the input, in words.
+NEGATIVE = "a negative of the input (dark and light are inverted)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Alignment:
     Attributes:
         correlation: of the details outside of flat areas, -1 to 1; None: there are too few to judge.
         shift: by how many pixels the truth lies to the right of the input and below it; None: it is not shifted.
-        turn: how the truth is turned, such as "mirrored"; empty if it is not.
+        turn: how the truth is turned or inverted, such as "mirrored"; empty if it is not.
     """
 
     correlation: float | None = None
@@ -136,11 +138,13 @@ def _correlation(a: np.ndarray, b: np.ndarray, known: np.ndarray) -> float | Non
 
 
 def _turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, correlation: float) -> str:
-    """Return how the details `b` are turned if they fit `a` clearly better then; otherwise an empty string."""
+    """Return how `b` is turned or inverted if it fits `a` clearly better otherwise; empty if it does not."""
     views = turned(b, is_square=b.shape[0] == b.shape[1])
-    turns = ((_correlation(a, details, known) or 0.0, name) for name, details in views.items())
-    best, name = max(turns)
-    return name if best > max(SAME_PHOTO, correlation + _MIN_LEAD) else ""
+    turns = [(_correlation(a, details, known) or 0.0, name) for name, details in views.items()]
+    best, name = max([*turns, (correlation, "")], key=lambda turn: abs(turn[0]))
+    if abs(best) <= max(SAME_PHOTO, correlation + _MIN_LEAD):
+        return ""
+    return name if best > 0 else " and ".join(filter(None, [NEGATIVE, name]))
 
 
 def _overlap(step: int, size: int) -> tuple[slice, slice]:

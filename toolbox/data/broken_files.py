@@ -89,10 +89,10 @@ def check_pairing(source: Source) -> list[str]:
     if wrong:
         listed = "; ".join(f"{examination.item.name}: {examination.reason}" for examination in wrong[:NAMES_IN_ERROR])
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
+        skip = ", or leave these pairs out with --skip-broken" if count - len(wrong) >= MIN_ITEMS else ""
         raise DataError(
             f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
-            "names or train.csv, or leave these pairs out with --skip-broken. To see all: toolbox doctor --data "
-            f"{files.shell_word(str(source.folder))}"
+            f"names or train.csv{skip}. To see all: toolbox doctor --data {files.shell_word(str(source.folder))}"
         )
     return _doubts(examinations, source.kind)
 

@@ -9,7 +9,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from toolbox.data import sample
@@ -23,12 +23,20 @@ from toolbox.utils import files, text_files
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
 
-def open_folder(folder: str | os.PathLike[str] | None, *, min_count: int = 2) -> Source:
+def _refuse(fault: str) -> None:
+    raise DataError(fault)
+
+
+def open_folder(
+    folder: str | os.PathLike[str] | None, *, min_count: int = 2, on_fault: Callable[[str], None] = _refuse
+) -> Source:
     """List the photographs of a data folder; None opens the sample photographs of the package.
 
     Args:
         folder: the data folder.
         min_count: the number of photographs for training and validation that it must have.
+        on_fault: called with a line for each fault of the pairing: a file without a partner, a table that can't be read
+            or names a missing file. If it returns, what the fault concerns is left out. Default: a DataError.
 
     Raises:
         UsageError: the folder does not exist, or its path is empty.
@@ -50,7 +58,7 @@ def open_folder(folder: str | os.PathLike[str] | None, *, min_count: int = 2) ->
     except UsageError as error:
         raise UsageError(f"{error} It should contain {LAYOUT}.") from error
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():
-        return _open_competition(folder, min_count)
+        return _open_competition(folder, min_count, on_fault)
     photos = find_images(folder)
     if not photos:
         line = describe_unused([folder], set())
@@ -74,38 +82,32 @@ def _truths(photos: Iterable[Path]) -> tuple[Item, ...]:
     return tuple(Item(name=path.name, truth=path) for path in photos)
 
 
-def _open_competition(folder: Path, min_count: int) -> Source:
-    listed = _read_table(folder / "train.csv", folder)
-    pairs = _pairs_in_csv(folder / "train.csv", listed) if listed else _pairs_by_name(folder)
+def _open_competition(folder: Path, min_count: int, on_fault: Callable[[str], None]) -> Source:
+    listed = _read_table(folder / "train.csv", folder, on_fault)
+    pairs = _pairs_in_csv(folder / "train.csv", listed, on_fault) if listed else _pairs_by_name(folder, on_fault)
     if len(pairs) < min_count:
         raise DataError(f"{folder} contains {_too_few(len(pairs), 'pair', min_count)}")
-    return Source(
-        kind="pairs", folder=folder, items=tuple(sorted(pairs, key=lambda item: item.name)), tests=list_tests(folder)
-    )
+    items = tuple(sorted(pairs, key=lambda item: item.name))
+    return Source(kind="pairs", folder=folder, items=items, tests=list_tests(folder, on_fault))
 
 
-def list_tests(folder: Path) -> tuple[Item, ...]:
+def list_tests(folder: Path, on_fault: Callable[[str], None] = _refuse) -> tuple[Item, ...]:
     """Return the test photographs of a data folder, in the order of its test.csv if there is one.
 
-    Raises:
-        DataError: the table can't be read, or names a missing file.
+    `on_fault` is called if the table can't be read or names a missing file, see `open_folder`.
     """
     tests = _by_name(folder / "test_input")
     table = folder / "test.csv"
-    rows = _read_table(table, folder)
+    rows = _read_table(table, folder, on_fault)
     names = list(dict.fromkeys(row[0].name for row in rows)) if rows else sorted(tests)
-    missing = next((name for name in names if name not in tests), None)
-    if missing is not None:
-        raise DataError(f"{table} names {missing}, which is not in {folder / 'test_input'}.")
-    return tuple(Item(name=name, input=tests[name]) for name in names)
+    for name in names:
+        if name not in tests:
+            on_fault(f"{table} names {name}, which is not in {folder / 'test_input'}.")
+    return tuple(Item(name=name, input=tests[name]) for name in names if name in tests)
 
 
-def _pairs_by_name(folder: Path) -> list[Item]:
-    """Pair the files of train_input/ and train_gt/ by name, or by the name before the suffix.
-
-    Raises:
-        DataError: a file has no partner.
-    """
+def _pairs_by_name(folder: Path, on_fault: Callable[[str], None]) -> list[Item]:
+    """Pair the files of train_input/ and train_gt/ by name, or by the name before the suffix."""
     inputs, truths = _by_name(folder / "train_input"), _by_name(folder / "train_gt")
     partners = {name: name for name in inputs.keys() & truths.keys()}
     partners |= _same_stems(inputs.keys() - partners.keys(), truths.keys() - partners.keys())
@@ -114,7 +116,7 @@ def _pairs_by_name(folder: Path) -> list[Item]:
     faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(alone)]
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise DataError(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
+        on_fault(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
     return [Item(name=name, input=inputs[name], truth=truths[partner]) for name, partner in partners.items()]
 
 
@@ -129,18 +131,17 @@ def _same_stems(inputs: Collection[str], truths: Collection[str]) -> dict[str, s
     }
 
 
-def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]]) -> list[Item]:
+def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]], on_fault: Callable[[str], None]) -> list[Item]:
     """Pair the files as the rows of a table say: the input and its truth, or the file of that name in train_gt/."""
     pairs: dict[str, Item] = {}
     for path, truth in rows:
         partner = truth or table.parent / "train_gt" / path.name
         if not partner.is_file():
-            raise DataError(
-                f"{table} names {path.name}, and there is no {partner}. Add it, or a column with its truth."
-            )
+            on_fault(f"{table} names {path.name}, and there is no {partner}. Add it, or a column with its truth.")
+            continue
         item = Item(name=path.name, input=path, truth=partner)
         if pairs.setdefault(path.name, item) != item:
-            raise DataError(f"{table} names {path.name} twice, with different files. Remove one of the two rows.")
+            on_fault(f"{table} names {path.name} twice, with different files. Remove one of the two rows.")
     return list(pairs.values())
 
 
@@ -150,17 +151,39 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in find_images(folder)} if folder.is_dir() else {}
 
 
-def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
+def _read_table(table: Path, folder: Path, on_fault: Callable[[str], None] = _refuse) -> list[tuple[Path, Path | None]]:
     """Return the input and the truth of each row of a csv file, in its order; empty if there is no such file.
 
     The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read:
     the inputs are in the one with "input" in its name, or the first one, and the truths in the other one.
 
-    Raises:
-        DataError: it can't be read, has no rows or no column of paths, or names a file that is missing.
+    `on_fault` is called if it can't be read, has no rows or no column of paths, or a row names a file that is missing.
     """
     if not os.path.lexists(table):
         return []
+    try:
+        rows = _rows_of(table)
+    except DataError as error:
+        on_fault(str(error))
+        return []
+    columns = [key for key in rows[0] if key and key.strip().lower().endswith("path")]
+    if not columns:
+        on_fault(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
+        return []
+    inputs = next((name for name in columns if "input" in name.lower()), columns[0])
+    truths = next((name for name in columns if name != inputs), None)
+    pairs = []
+    for row in rows:
+        try:
+            truth = None if truths is None else _file_of(table, row[truths], folder)
+            pairs.append((_file_of(table, row[inputs], folder), truth))
+        except DataError as error:
+            on_fault(str(error))
+    return pairs
+
+
+def _rows_of(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a csv file, without empty ones; DataError if it can't be read or has none."""
     if not table.is_file():
         raise DataError(f"{table} is no file. Correct or delete it; it is optional.")
     try:
@@ -171,15 +194,7 @@ def _read_table(table: Path, folder: Path) -> list[tuple[Path, Path | None]]:
     rows = [line for line in lines if not _is_empty(line)]
     if not rows:
         raise DataError(f"{table} has no rows below its header. Correct or delete it; it is optional.")
-    columns = [key for key in rows[0] if key and key.strip().lower().endswith("path")]
-    if not columns:
-        raise DataError(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
-    inputs = next((name for name in columns if "input" in name.lower()), columns[0])
-    truths = next((name for name in columns if name != inputs), None)
-    return [
-        (_file_of(table, row[inputs], folder), None if truths is None else _file_of(table, row[truths], folder))
-        for row in rows
-    ]
+    return rows
 
 
 def _is_empty(line: Mapping[str | None, str | list[str] | None]) -> bool:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.data.alignment import Alignment, align, lowest_expected, turned
+from toolbox.data.alignment import NEGATIVE, Alignment, align, lowest_expected, turned
 from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
@@ -88,7 +88,7 @@ class _Pair:
         known: where the input is known, in the thumbnail.
         correlation: that of the two there.
         input_in_colour: whether the input has colours.
-        turn: how the truth is turned, such as "mirrored"; empty if it is not.
+        turn: how the truth is turned or inverted, such as "mirrored"; empty if it is not.
         is_flat: whether the input shows nothing, and the truth something.
         alignment: how the details of the two agree.
     """
@@ -177,8 +177,8 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
 
 
 def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, truth: np.ndarray) -> tuple[float, str]:
-    """Return the largest correlation of an input with its turned truth, and the name of that turn."""
-    turns = turned(b, is_square=truth.shape[0] == truth.shape[1])
+    """Return the largest correlation of an input with its turned or inverted truth, and what is done to that."""
+    turns = turned(b, is_square=truth.shape[0] == truth.shape[1]) | {NEGATIVE: -b}
     return max((_correlation(a, picture, known), name) for name, picture in turns.items())
 
 

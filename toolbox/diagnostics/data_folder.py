@@ -9,6 +9,7 @@ from pathlib import Path
 from toolbox.config.settings import Split
 from toolbox.data import folders, left_out, split
 from toolbox.data.alignment import describe_shift
+from toolbox.data.broken_files import MIN_ITEMS
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
@@ -27,15 +28,17 @@ def inspect_folder(folder: Path) -> list[Finding]:
     Raises:
         UsageError: the folder does not exist.
     """
+    faults: list[str] = []
     try:
-        source = folders.open_folder(folder)
+        source = folders.open_folder(folder, on_fault=faults.append)
     except DataError as error:
-        return [Finding(what="pairing", ok=False, detail=str(error))]
+        return [*_pairing_faults(faults), Finding(what="pairing", ok=False, detail=str(error))]
     detail = f"{source.kind}: {len(source.items)} for training and validation, {len(source.tests)} to restore"
     examinations, test_examinations = examine(source.items), examine(source.tests)
     usable = [examination.item for examination in examinations if not examination.kind]
     findings = [
         Finding(what="pairing", ok=True, detail=detail),
+        *_pairing_faults(faults),
         *_sizes(examinations),
         *_gray(source, examinations),
         *_masks(examinations),
@@ -53,9 +56,18 @@ def inspect_folder(folder: Path) -> list[Finding]:
     ]
     broken = sum(bool(examination.kind) for examination in (*examinations, *test_examinations))
     if broken:
-        detail = f"{broken} photographs can't be used; to train without them: toolbox run --skip-broken"
+        detail = f"{broken} photographs can't be used"
+        if len(usable) >= MIN_ITEMS and not faults:
+            detail += "; to train without them: toolbox run --skip-broken"
         findings.append(Finding(what="broken", ok=False, detail=detail))
     return findings
+
+
+def _pairing_faults(faults: Sequence[str]) -> Iterator[Finding]:
+    for fault in faults[:LISTED]:
+        yield Finding(what="pairing", ok=False, detail=fault)
+    if len(faults) > LISTED:
+        yield Finding(what="pairing", ok=False, detail=f"and {len(faults) - LISTED} more faults of the pairing")
 
 
 def _sizes(examinations: Sequence[Examination]) -> Iterator[Finding]:
@@ -141,9 +153,11 @@ def _not_used(source: Source) -> Iterator[Finding]:
     reasons: Counter[str] = Counter()
     for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
         images = set(io.find_images(folder))
+        has_table = (source.folder / ("test.csv" if folder.name == "test_input" else "train.csv")).is_file()
+        unused = "not in train.csv or test.csv" if has_table else "without a partner"
         for path in sorted(folder.iterdir()):
             if path in images:
-                reasons["not in train.csv or test.csv"] += path not in used
+                reasons[unused] += path not in used
             elif path.is_dir():
                 reasons["subfolders, which are not searched"] += 1
             elif path.name.startswith("."):
