@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
+import torch
 from catalogs import plugin
 
 import toolbox
 from toolbox import Observer, ObserverSpec, RunEnded, StepRecord
 from toolbox.config import recipe as recipes
 from toolbox.errors import OutputError
+from toolbox.hooks import isolated_call
+from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import weight_file
 from toolbox.testing.components import check_component
 from toolbox.testing.plugins import catalog_with
-from toolbox.training.observers import NamedObserver, Observers
+from toolbox.training.observers import NamedObserver, Observers, given_observer
 
 TINY = {
     "generator.width": 4,
@@ -90,9 +94,11 @@ def test_a_run_tells_its_observers_and_leaves_out_one_that_fails(tmp_path):
 
     # The broken one is reported once and called no more.
     assert broken.calls == 2
-    assert [line for line in console.lines if "left out" in line] == [
-        "warning: observers.Broken is left out from here on. Its on_step raised RuntimeError: no luck."
-    ]
+    (line,) = [line for line in console.lines if "left out" in line]
+    assert line.startswith(
+        "warning: observers.Broken is left out from here on. Observer 'Broken' raised RuntimeError: no luck "
+        f"({__file__}:{Broken.on_step.__code__.co_firstlineno + 3}). "
+    )
 
     (row,) = csv.DictReader((run.folder / "figures.csv").read_text("utf-8").splitlines())
     (validation,) = [record["validation"] for record in written if "validation" in record]
@@ -134,6 +140,29 @@ def test_the_report_names_the_plugin_and_an_exit_of_the_program_is_caught():
     assert observers.active == [] and len(lines) == 2
     assert lines[0].startswith("warning: observers.exits is left out from here on. Its on_step raised SystemExit: 3")
     assert "observers.mine" in lines[1] and "Observer 'broken' of the plugin 'extra' raised RuntimeError" in lines[1]
+
+
+CHANGES = {
+    "the working folder": (os.getcwd, lambda: os.chdir("/")),
+    "torch's default dtype": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
+    "torch's seed": (torch.initial_seed, lambda: torch.manual_seed(torch.initial_seed() + 1)),
+    "torch's number of threads": (torch.get_num_threads, lambda: torch.set_num_threads(torch.get_num_threads() + 1)),
+}
+
+
+@pytest.mark.parametrize("setting", CHANGES)
+def test_what_an_observer_from_python_changes_of_the_process_is_put_back_and_named(setting, monkeypatch):
+    class Careless:
+        def on_step(self, record):
+            change()
+
+    monkeypatch.setattr(isolated_call, "_warned", set())
+    get, change = CHANGES[setting]
+    before = get()
+    observers = Observers(report=pytest.fail, active=[given_observer(Careless())])
+    with pytest.warns(PluginWarning, match=f"^Observer 'Careless' changed {setting} in a call, which was put back$"):
+        observers.notify("on_step", StepRecord(step=0, epoch=0, terms={}, names=()))
+    assert get() == before
 
 
 def test_a_metrics_file_that_cannot_be_written_ends_the_run(tmp_path):

@@ -217,6 +217,8 @@ def position(error: BaseException, entry: Entry) -> str:
 
 def title(entry: Entry) -> str:
     """Return what a component is called in messages."""
+    if not entry.plugin:  # a Python program has given it
+        return f"{entry.kind.capitalize()} '{entry.module}'"
     return f"{entry.kind.capitalize()} '{entry.spec.name}' of the plugin '{entry.plugin}'"
 
 

@@ -19,7 +19,10 @@ from toolbox.hooks.specs import ComponentSpec, Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One spec and where it came from: the plugin, its distribution and version, and the module with its hooks."""
+    """One spec and where it came from: the plugin, its distribution and version, and the module with its hooks.
+
+    An object that a Python program has given, such as an observer, has no plugin; `module` is the name of its type.
+    """
 
     kind: str
     spec: Spec

@@ -12,7 +12,8 @@ from toolbox.errors import PluginError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
-from toolbox.hooks.observing import RunEnded, RunStarted
+from toolbox.hooks.observing import RunEnded, RunStarted, observer_methods
+from toolbox.hooks.specs import ObserverSpec
 from toolbox.models.build import build_component
 from toolbox.reports.report_file import ReportFile
 from toolbox.reports.run_records import METRICS, REPORT
@@ -27,7 +28,7 @@ class NamedObserver:
     Attributes:
         label: its key in the recipe, or its type for one that `toolbox.train` was given.
         observer: the observer itself.
-        entry: its entry in the catalog; None if it was not named by the recipe.
+        entry: its entry in the catalog, or one without a plugin; None for those of toolbox.
         is_required: whether an error of it ends the run, because later commands read what it writes.
     """
 
@@ -85,8 +86,16 @@ def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None
             report(f"warning: observers.{bound.label} is left out. {error}")
             continue
         observers.active.append(NamedObserver(label=bound.label, observer=built, entry=bound.entry))
-    observers.active += [NamedObserver(label=type(given).__name__, observer=given) for given in options.observers]
+    observers.active += [given_observer(given) for given in options.observers]
     return observers
+
+
+def given_observer(observer: object) -> NamedObserver:
+    """Return an observer that `toolbox.train` was given; its calls are watched as those of a plugin."""
+    name, first = type(observer).__name__, getattr(observer, observer_methods(observer)[0])
+    spec = ObserverSpec(name="given", summary="Given to toolbox.train", build=first)  # its file is that of `first`
+    entry = Entry(kind=spec.kind, spec=spec, plugin="", distribution="", version="", module=name)
+    return NamedObserver(label=name, observer=observer, entry=entry)
 
 
 def started(plan: Plan, options: RunOptions, device: object, step: int, steps: int) -> RunStarted:
