@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import partialmethod
 from types import SimpleNamespace
 
@@ -17,8 +18,13 @@ from toolbox.distributed.accelerator import (
     Accelerator,
     grad_scaler_state,
     load_grad_scaler_state,
-    step_optimizers,
+    step_optimizer,
+    update_scale,
 )
+from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
+from toolbox.hooks.specs import OptimizerSpec
+from toolbox.models.component_calls import WatchedComponent
 from toolbox.training.optim import NetworkState
 from toolbox.training.step import clip_gradients, take_step, take_steps
 from toolbox.training.step_context import StepContext
@@ -120,7 +126,9 @@ def test_in_fp16_the_scale_changes_after_both_networks_are_updated():
     accelerator = fp16(init_scale=4.0, growth_interval=1)
     for weight in weights:
         accelerator.scaler.scale(weight.sum()).backward()
-    step_optimizers(accelerator, [sgd(weight) for weight in weights], torch.zeros(()))
+    for optimizer in [sgd(weight) for weight in weights]:
+        step_optimizer(accelerator, optimizer, torch.zeros(()))
+    update_scale(accelerator)
     # The gradient is 1 for each, without the scale.
     assert [weight.item() for weight in weights] == [0, 0]
     assert accelerator.scaler.get_scale() == 8
@@ -131,7 +139,8 @@ def test_a_resumed_fp16_run_has_the_same_scale():
     for _ in range(3):
         weight = nn.Parameter(torch.ones(1))
         grown.scaler.scale(weight.sum()).backward()
-        step_optimizers(grown, [sgd(weight)], torch.zeros(()))
+        step_optimizer(grown, sgd(weight), torch.zeros(()))
+        update_scale(grown)
     load_grad_scaler_state(new, json.loads(json.dumps(grad_scaler_state(grown))))
     assert grad_scaler_state(new) == grad_scaler_state(grown)
     assert (new.scaler.get_scale(), grad_scaler_state(new)["_growth_tracker"]) == (8, 1)
@@ -141,11 +150,38 @@ def test_a_resumed_fp16_run_has_the_same_scale():
     assert (new.scaler.get_scale(), grad_scaler_state(plain)) == (8, {})
 
 
+class Failing(torch.optim.SGD):
+    def step(self, closure=None):
+        raise LookupError("no luck")
+
+
+PRECISIONS = {"fp16": fp16(), "bf16": Accelerator(device=CPU, autocast_dtype=torch.bfloat16)}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_an_optimizer_that_fails_is_named_in_every_precision(precision, network):
+    built, _ = build("training.precision=fp32")
+    spec = OptimizerSpec(name="failing", summary="x", build=lambda params, weights: Failing(weights))
+    watch = WatchedComponent(entry=Entry(kind=spec.kind, spec=spec, plugin="stranger", distribution="", version=""))
+    trained = built.networks()[network]
+    failing = replace(trained, optimizer=Failing(trained.weights()), watch=watch)
+    with pytest.raises(LookupError) as caught:
+        take_step(
+            replace(built, **{network: failing}),
+            make_batch(2),
+            PRECISIONS[precision],
+            number=0,
+            random=torch.Generator(),
+        )
+    assert "Optimizer 'failing' of the plugin 'stranger' raised LookupError" in str(blame.explain(caught.value))
+
+
 def test_in_fp16_a_step_that_is_not_finite_changes_no_weight():
     weight = nn.Parameter(torch.ones(1))
     accelerator = fp16(init_scale=4.0)
     accelerator.scaler.scale(weight.sum()).backward()
-    step_optimizers(accelerator, [sgd(weight)], torch.ones(()))
+    step_optimizer(accelerator, sgd(weight), torch.ones(()))
     assert weight.item() == 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -93,28 +92,30 @@ def unscale_norm(accelerator: Accelerator, norm: Tensor) -> Tensor:
     return torch.where(norm.isfinite() | (scale <= 1), norm / scale, 0.0)
 
 
-def step_optimizers(accelerator: Accelerator, optimizers: Iterable[Optimizer], not_finite: Tensor) -> None:
-    """Step optimizers whose gradients are complete. In fp16 they share one scale, which is updated after the last.
+def step_optimizer(accelerator: Accelerator, optimizer: Optimizer, not_finite: Tensor) -> None:
+    """Step an optimizer whose gradients are complete; `update_scale` follows when all of them are stepped.
 
     Args:
         accelerator: the accelerator.
-        optimizers: the optimizers.
-        not_finite: a scalar on the device; no weight changes if it is not 0. The host waits for it only if an optimizer
+        optimizer: the optimizer.
+        not_finite: a scalar on the device; no weight changes if it is not 0. The host waits for it only if the optimizer
             is not fused: a fused one reads it on the device.
     """
-    for optimizer in optimizers:
-        if accelerator.scaler is None:
-            if is_fused(optimizer):
-                skip_update_if(optimizer, not_finite)
-                optimizer.step()
-            elif not float(not_finite):
-                optimizer.step()
-        else:
-            # A scaler decides by the gradients alone, and one gradient that is not finite is enough.
-            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-            for gradient in [weight.grad for weight in weights if weight.grad is not None][:1]:
-                gradient.add_(torch.where(not_finite > 0, torch.inf, 0.0))
-            accelerator.scaler.step(optimizer)
+    if accelerator.scaler is not None:
+        # A scaler decides by the gradients alone, and one gradient that is not finite is enough.
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for gradient in [weight.grad for weight in weights if weight.grad is not None][:1]:
+            gradient.add_(torch.where(not_finite > 0, torch.inf, 0.0))
+        accelerator.scaler.step(optimizer)
+    elif is_fused(optimizer):
+        skip_update_if(optimizer, not_finite)
+        optimizer.step()
+    elif not float(not_finite):
+        optimizer.step()
+
+
+def update_scale(accelerator: Accelerator) -> None:
+    """Update the scale that all optimizers share in fp16, after their steps; do nothing in other precisions."""
     if accelerator.scaler is not None:
         accelerator.scaler.update()
 

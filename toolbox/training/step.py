@@ -15,7 +15,7 @@ from torch import Tensor
 
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
-from toolbox.distributed.accelerator import Accelerator, step_optimizers, unscale_norm
+from toolbox.distributed.accelerator import Accelerator, step_optimizer, unscale_norm, update_scale
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated, changes_put_back
@@ -158,11 +158,9 @@ def take_step(
 def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finite: Tensor) -> None:
     """Step the optimizers; UsageError if one can't update the shards of a network."""
     try:
-        if accelerator.scaler is not None:  # all of them share its scale
-            step_optimizers(accelerator, [trained.optimizer for trained in updated], not_finite)
-            return
         for trained in updated:
-            call_isolated(trained.watch.entry, step_optimizers, accelerator, [trained.optimizer], not_finite)
+            call_isolated(trained.watch.entry, step_optimizer, accelerator, trained.optimizer, not_finite)
+        update_scale(accelerator)
     except Exception as error:  # what torch raises for an operation that shards don't have is of many types
         if isinstance(error, torch.OutOfMemoryError) or not any(fsdp.is_sharded(each.network) for each in updated):
             raise
