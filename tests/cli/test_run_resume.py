@@ -194,8 +194,27 @@ def test_a_finished_run_keeps_complete_results_and_says_so(tmp_path, competition
     first, second = sorted((out / "test").iterdir())
     expected = first.read_bytes()
     first.write_bytes(second.read_bytes())
-    assert "The test photographs are restored again" in run("--resume", out).output
+    again = "The test photographs are restored again: their results are incomplete, or were changed."
+    assert again in run("--resume", out).output
     assert first.read_bytes() == expected
+
+
+def test_results_of_test_photographs_that_were_replaced_are_replaced_too(tmp_path, competition):
+    out = tmp_path / "out"
+    run("--data", competition, "--out", out, "--size", 32, "--epochs", 1, "--batch", 8)
+    (out / "test" / "mine.txt").write_text("a note")
+    (competition / "test.csv").unlink()
+    first, second = sorted((competition / "test_input").iterdir())
+    before = (out / "test" / second.name).read_bytes()
+    second.write_bytes(first.read_bytes())
+    first.rename(first.with_name("OTHER.png"))
+    output = run("--resume", out).output
+    assert "The test photographs are restored again: changed since then: the test photographs." in output
+    assert sorted(path.name for path in (out / "test").iterdir()) == ["OTHER.png", second.name, "mine.txt"]
+    assert (out / "test" / second.name).read_bytes() != before
+    # Without test photographs, a line says what the pictures in the run folder are.
+    shutil.rmtree(competition / "test_input")
+    assert "test/ are of earlier test photographs; there are none now" in run("--resume", out).output
 
 
 def test_a_finished_run_that_is_stopped_again_is_not_said_to_be_finished(tmp_path, competition, monkeypatch):

@@ -9,8 +9,10 @@ from tiny_weights import tiny_plan, write_tiny_run
 from toolbox.data.folders import Item
 from toolbox.imaging import io
 from toolbox.reports.run_records import RunSummary, write_summary
-from toolbox.training.submit import has_results, results_origin
+from toolbox.training.submit import results_fault, results_origin
 from toolbox.utils import files
+
+ORIGIN = {"weights": "a", "settings": "b", "code": "c", "photos": "d"}
 
 
 @pytest.fixture
@@ -22,13 +24,23 @@ def run(tmp_path):
         io.write_png(folder / "test" / f"{number}.png", gray(seed=number))
     members = [(path.name, path) for path in sorted((folder / "test").iterdir())]
     files.write_flat_zip(folder / "submission.zip", members)
-    made = {"origin": "abc", "sha256": files.sha256(folder / "submission.zip")}
+    made = {**ORIGIN, "sha256": files.sha256(folder / "submission.zip")}
     write_summary(folder, RunSummary(loss_before=1, baselines={}, submission=made))
     return folder
 
 
 def test_complete_results_of_this_origin_are_kept(run):
-    assert has_results(run, "abc") and not has_results(run, "abd")
+    assert results_fault(run, ORIGIN) == ""
+
+
+def test_what_has_changed_is_named(run):
+    assert results_fault(run, ORIGIN | {"photos": "x"}) == "changed since then: the test photographs"
+    assert results_fault(run, ORIGIN | {"code": "x", "settings": "x"}) == (
+        "changed since then: the settings, toolbox or a plugin"
+    )
+    before = RunSummary(loss_before=1, baselines={}, submission={"origin": "abc", "sha256": "abc"})
+    write_summary(run, before)  # of an earlier version
+    assert results_fault(run, ORIGIN) == "it is not recorded what their results were made from"
 
 
 @pytest.mark.parametrize("name", ["test/0.png", "submission.zip", "summary.json"])
@@ -38,7 +50,7 @@ def test_missing_or_changed_files_are_no_results(run, name):
         (run / name).unlink()
         if damaged is not None:
             (run / name).write_bytes(damaged)
-        assert not has_results(run, "abc")
+        assert results_fault(run, ORIGIN)
 
 
 def test_the_origin_is_another_one_for_other_weights_settings_or_photographs(run, tmp_path):
@@ -47,7 +59,7 @@ def test_the_origin_is_another_one_for_other_weights_settings_or_photographs(run
     tests = [Item(name="photo.png", input=photo)]
 
     def origin(*settings, items=tests):
-        return results_origin(tiny_plan(*settings), weights, items)
+        return tuple(results_origin(tiny_plan(*settings), weights, items).values())
 
     first = origin()
     assert origin() == first == origin("validation.report=false")

@@ -98,8 +98,8 @@ def step_optimizer(accelerator: Accelerator, optimizer: Optimizer, not_finite: T
     Args:
         accelerator: the accelerator.
         optimizer: the optimizer.
-        not_finite: a scalar on the device; no weight changes if it is not 0. The host waits for it only if the optimizer
-            is not fused: a fused one reads it on the device.
+        not_finite: a scalar on the device; no weight changes if it is not 0. The host waits for it only if the
+            optimizer is not fused: a fused one reads it on the device.
     """
     if accelerator.scaler is not None:
         # A scaler decides by the gradients alone, and one gradient that is not finite is enough.

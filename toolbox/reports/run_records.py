@@ -114,8 +114,8 @@ class RunSummary:
         best: the best weights; None until the first validation.
         warnings: the warnings of `toolbox.training.gan_monitor`, by cause.
         measured_on: what all these figures depend on, see `toolbox.training.baselines`; empty before version 0.2.
-        submission: of the submission with the best weights: "origin", a digest of what it was made from, and its
-            "sha256"; empty if there is none.
+        submission: of the submission with the best weights: digests of what it was made from ("weights", "settings",
+            "code", "photos"), and its "sha256"; empty if there is none.
     """
 
     loss_before: float

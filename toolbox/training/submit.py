@@ -7,6 +7,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +28,21 @@ from toolbox.utils.run_names import BEST
 from toolbox.utils.versions import toolbox_version
 
 # Tables of a recipe that do not change what given weights make of a photograph.
-_WITHOUT_EFFECT = ("observers", "validation")
+_WITHOUT_EFFECT = ("observers", "validation", "requires")
+# What results depend on: the keys of their record, and words for it.
+_ORIGINS = {
+    "weights": "the weights",
+    "settings": "the settings",
+    "code": "toolbox or a plugin",
+    "photos": "the test photographs",
+}
 
 
 def submit_best(run: TrainingRun, *, has_trained: bool) -> Path | None:
     """Write the submission of the best weights, which the network has now, into the run folder.
 
-    The results of an earlier command are kept if they are complete, and the same weights and settings made them.
+    The results of an earlier command are kept if they are complete, and the same weights and settings made them from
+    the same photographs. Otherwise they are replaced.
 
     Args:
         run: the run.
@@ -44,25 +53,32 @@ def submit_best(run: TrainingRun, *, has_trained: bool) -> Path | None:
     """
     folder, tests = run.options.folder, run.options.source.tests
     archive = folder / run_dir.SUBMISSION
-    if not tests or not run.state.restores:
+    if not run.state.restores:
+        return None
+    has_archive = collectives.on_main_process(archive.is_file)
+    if not tests:
+        if has_archive:
+            old = f"{run_dir.SUBMISSION} and {run_dir.TEST}/"
+            run.console.print_line(f"warning: {old} are of earlier test photographs; there are none now.")
         return None
     origin = collectives.on_main_process(lambda: results_origin(run.plan, folder / BEST, tests))
-    if collectives.on_main_process(lambda: has_results(folder, origin)):
+    fault = collectives.on_main_process(lambda: results_fault(folder, origin))
+    if not fault:
         run.console.print_line(
             f"The {len(tests)} test photographs were restored with these weights and settings before; their results "
             "are kept."
         )
         return archive
-    if not has_trained and collectives.on_main_process(archive.is_file):
-        run.console.print_line(
-            "The test photographs are restored again: their results are incomplete, or of other weights or settings."
-        )
+    if not has_trained and has_archive:
+        run.console.print_line(f"The test photographs are restored again: {fault}.")
+    before = collectives.on_main_process(lambda: _archived_names(archive))
     if restore_test_photos(run, archive, folder / run_dir.TEST, run.options.should_stop) is None:
         return None
     if collectives.is_main_process():
+        _delete_outdated(folder / run_dir.TEST, before, _archived_names(archive))
         summary = run_records.read_summary(folder)
         if summary is not None:
-            made = {"origin": origin, "sha256": files.sha256(archive)}
+            made = {**origin, "sha256": files.sha256(archive)}
             run_records.write_summary(folder, replace(summary, submission=made))
     return archive
 
@@ -106,29 +122,52 @@ def restore_test_photos(
     return archive if collectives.on_main_process(restore) else None
 
 
-def results_origin(plan: Plan, weights: Path, tests: Sequence[Item]) -> str:
-    """Return a digest of all that results depend on: the weight file, settings, code, test photographs."""
+def results_origin(plan: Plan, weights: Path, tests: Sequence[Item]) -> dict[str, str]:
+    """Return digests of all that results depend on: the weight file, settings, code, test photographs."""
     photos = [
         [item.name, *(files.sha256(image) if isinstance(image, Path) else image.identity() for image in item.images)]
         for item in tests
     ]
     settings = {key: value for key, value in plan.tree().items() if key not in _WITHOUT_EFFECT}
-    values = [files.sha256(weights), settings, plugin_versions(plan), toolbox_version(), photos]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    values = (files.sha256(weights), settings, [plugin_versions(plan), toolbox_version()], photos)
+    texts = [json.dumps(value, sort_keys=True) for value in values]
+    return {key: hashlib.sha256(text.encode()).hexdigest() for key, text in zip(_ORIGINS, texts, strict=True)}
 
 
-def has_results(folder: Path, origin: str) -> bool:
-    """Return whether a run folder has the submission of this origin, unchanged, and all its pictures."""
+def results_fault(folder: Path, origin: Mapping[str, str]) -> str:
+    """Return why a run folder lacks the complete, unchanged results of this origin; "" if it has them."""
     summary = run_records.read_summary(folder)
     made: Mapping[str, str] = {} if summary is None else summary.submission
     archive = folder / run_dir.SUBMISSION
+    if not made.keys() >= origin.keys():
+        return "it is not recorded what their results were made from"
+    changed = [words for key, words in _ORIGINS.items() if made[key] != origin[key]]
+    if changed:
+        return f"changed since then: {', '.join(changed)}"
     try:
-        if made.get("origin") != origin or files.sha256(archive) != made.get("sha256"):
-            return False
-        with zipfile.ZipFile(archive) as opened:
-            return all(
-                zlib.crc32((folder / run_dir.TEST / entry.filename).read_bytes()) == entry.CRC
-                for entry in opened.infolist()
-            )
+        if files.sha256(archive) == made.get("sha256"):
+            with zipfile.ZipFile(archive) as opened:
+                members = {folder / run_dir.TEST / entry.filename: entry.CRC for entry in opened.infolist()}
+            if all(zlib.crc32(path.read_bytes()) == code for path, code in members.items()):
+                return ""
     except (OSError, DataError, zipfile.BadZipFile):
-        return False
+        pass
+    return "their results are incomplete, or were changed"
+
+
+def _delete_outdated(folder: Path, before: Sequence[str], now: Sequence[str]) -> None:
+    """Delete the pictures of an earlier submission that are not in the present one."""
+    kept = {name.casefold() for name in now}
+    for name in before:
+        if name.casefold() not in kept:
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def _archived_names(archive: Path) -> list[str]:
+    """Return the names of the pictures in a submission; none if it can't be read."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            return [name for name in opened.namelist() if files.is_flat_name(name)]
+    except (OSError, zipfile.BadZipFile):
+        return []
