@@ -93,6 +93,7 @@ def others():
         "bits.tif": saved(picture.convert("1"), "TIFF", compression="group4"),
         "deep.tiff": tiff16(deep, 7),
         "a.bmp": saved(rgb, "BMP"),
+        "a.dib": saved(rgb, "DIB"),
         "palette.bmp": saved(picture.quantize(16), "BMP"),
         # A format that is not supported, with the suffix of one that is.
         "gif.png": saved(picture.quantize(16), "GIF"),

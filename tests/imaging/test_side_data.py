@@ -7,12 +7,14 @@ import lzma
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from pictures import chunk, exif_of, png16, saved, smooth, tiff16
 from PIL import Image, PngImagePlugin, TiffImagePlugin, features
 from profiles import profile
 
+from toolbox.color import integer_luma
 from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.imaging.io import decode, encode
@@ -289,6 +291,39 @@ def test_the_full_picture_of_a_tiff_that_opens_with_its_thumbnail(big):
     assert decode(pages(full, full), "a").cautions == ("only the first picture taken",)
 
 
+def shrunk(picture, factor):
+    return cv2.resize(picture, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("size", [(96, 144), (103, 149), (150, 61)])
+def test_a_first_page_that_shows_the_next_one_in_small_is_a_thumbnail(size, big):
+    full = smooth(*size)
+    gray = integer_luma(full)
+    deep = gray.astype(np.uint16) * 257
+    small = shrunk(full, 4)
+    for pictures in ((small, full), (small, shrunk(full, 2), full), (small, gray), (small, deep)):
+        photo = decode(pages(*pictures, big_tiff=big), "a")
+        assert np.array_equal(photo.pixels, pictures[-1]) and photo.cautions == ()
+    photo = decode(pages(small, full, full[::-1]), "a")
+    assert np.array_equal(photo.pixels, full) and photo.cautions == ("only the first picture taken",)
+
+
+def test_the_first_page_of_other_pages_is_no_thumbnail():
+    full = smooth(96, 144)
+    small = shrunk(full, 4)
+    others = {
+        "content": full[::-1],
+        "content without contrast": np.full_like(full, 90),
+        "proportions": cv2.resize(full, (96, 144)),
+        "size, not by much": shrunk(full, 2.5),
+        "size, smaller": shrunk(full, 8),
+    }
+    for other in others:
+        photo = decode(pages(small, others[other]), "a")
+        assert np.array_equal(photo.pixels, small) and photo.cautions == ("only the first picture taken",), other
+
+
 def test_animations_and_multi_picture_files_say_so():
     frames = [Image.fromarray(smooth()), Image.fromarray(smooth()[::-1])]
     note = "only the first picture taken"
@@ -314,6 +349,35 @@ def test_the_stated_size_of_a_bmp_does_not_count():
     for size in (len(data) - 1, len(data) - 200, 60):
         with pytest.raises(DataError, match="is cut short"):
             decode(data[:size], "a")
+
+
+def bitmaps():
+    """Yield BMP files of several headers, palettes and masks, with the pixels of each."""
+    picture = Image.fromarray(smooth())
+    for kind in ("RGB", "L", "1"):
+        converted = picture.convert(kind)
+        yield saved(converted, "BMP"), np.asarray(converted.convert("L" if kind == "1" else kind))
+    few = picture.quantize(16)
+    yield saved(few, "BMP"), np.asarray(few.convert("RGB"))
+    rows = [b"".join(bytes(pixel[::-1]) for pixel in row).ljust(-(-len(row) * 3 // 4) * 4, b"\0") for row in smooth()]
+    height, width = smooth().shape[:2]
+    core = struct.pack("<IHHHH", 12, width, height, 1, 24)
+    yield b"BM" + struct.pack("<IHHI", 0, 0, 0, 26) + core + b"".join(rows[::-1]), smooth()
+    pixels = np.dstack([smooth()[..., ::-1], np.zeros((height, width), np.uint8)])[::-1].tobytes()
+    masks = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+    for size in (40, 108, 124):  # behind a header of 40 bytes, or in the header
+        header = struct.pack("<IiiHHIIiiII", size, width, height, 1, 32, 3, len(pixels), 0, 0, 0, 0) + masks
+        header = header.ljust(max(size, 52), b"\0")
+        yield b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + pixels, smooth()
+
+
+@pytest.mark.parametrize(("data", "pixels"), list(bitmaps()))
+def test_a_dib_without_the_header_of_the_file(data, pixels):
+    assert np.array_equal(decode(data, "a").pixels, pixels)
+    photo = decode(data[14:], "a.dib")
+    assert np.array_equal(photo.pixels, pixels) and photo.format == "BMP"
+    with pytest.raises(DataError, match="is cut short"):
+        decode(data[14:-1], "a.dib")
 
 
 def test_a_webp_without_its_last_pad_byte():

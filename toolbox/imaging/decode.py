@@ -14,6 +14,7 @@ from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.bmp_color import profile_of_bmp
 from toolbox.imaging.decode_16bit import alpha_of_color
+from toolbox.imaging.dib import with_file_header
 from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.icc import to_srgb8, to_srgb16
@@ -105,6 +106,8 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
     is_cut = False
     if row.name == "JPEG" and accept_cut:
         data, is_cut = close_jpeg(data)
+    if row.name == "BMP":
+        data = with_file_header(data)
     png = row.check(data) if row.check else None
     has_more = png is not None and png.is_animated
     if row.name == "WEBP":

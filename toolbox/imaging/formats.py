@@ -28,6 +28,7 @@ from PIL import (
 
 from toolbox.imaging import encode, integrity
 from toolbox.imaging.decode_16bit import PixelsAndAlpha, decode_png16, decode_tiff16
+from toolbox.imaging.dib import BITMAP_HEADER
 from toolbox.imaging.png import Png, read_png
 from toolbox.imaging.tiff_open import open_tiff
 from toolbox.utils import files
@@ -117,7 +118,7 @@ FORMATS = (
     ImageFormat(
         name="BMP",
         suffixes=(".bmp", ".dib"),
-        magic=re.compile(rb"BM"),
+        magic=re.compile(rb"BM|" + BITMAP_HEADER.pattern, re.DOTALL),
         opener=BmpImagePlugin.BmpImageFile,
         check=integrity.check_bmp,
     ),
