@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from commands import invoke
 
 from toolbox.cli import main
 
@@ -42,6 +43,26 @@ def test_all_combinations_are_trained_compared_and_not_trained_again(photos, tmp
     assert "after" in json.loads((runs[1] / "summary.json").read_text())["pixel_loss"]
     text = sweep(*options, "--set", "training.batch=2", code=2)
     assert "001-lr=1e-4-seed=0 was trained with another recipe" in text and "--out" in text
+
+
+PLUGIN = """
+from toolbox import LossSpec, hookimpl
+
+@hookimpl
+def toolbox_losses():
+    build = lambda params: lambda restored, truth, mask: (restored - truth).abs().mean()
+    return [LossSpec(name="mine", summary="A loss", build=build)]
+"""
+
+
+def test_a_finished_sweep_is_read_after_its_plugin_was_renamed(photos, tmp_path):
+    options = [*TINY, "--data", photos, "--out", tmp_path / "s", "--set", "losses.mine.enabled=true"]
+    for name in ("first", "second"):
+        file = tmp_path / f"{name}.py"
+        file.write_text(PLUGIN)
+        invoke("plugin", "add", file)
+        assert ("It is finished." in sweep(*options)) == (name == "second")
+        invoke("plugin", "remove", name)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

@@ -7,7 +7,7 @@ import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -131,15 +131,19 @@ def _split_values(text: str) -> list[str]:
 def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None) -> None:
     """Raise UsageError if the recipe has faults, or if the run in `folder` has another recipe or other photographs.
 
-    Photographs that were only moved are accepted: then the earlier folder does not exist any more.
+    Photographs that were only moved are accepted: then the earlier folder does not exist any more. So are plugins of
+    another name or version: a resumed run names what has changed.
     """
     from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run
     from toolbox.reports.run_records import read_run_info
     from toolbox.training.run_dir import read_recipe
 
-    tree = bind(recipe, catalog).tree()
-    if is_run(folder) and read_recipe(folder).tree != tree:
+    def settings(of: Recipe) -> dict[str, Any]:
+        return {**bind(of, catalog).tree(), "requires": None}
+
+    wanted = settings(recipe)
+    if is_run(folder) and settings(read_recipe(folder)) != wanted:
         raise UsageError(
             f"{files.printable(folder)} was trained with another recipe. Delete it, or choose another --out."
         )
