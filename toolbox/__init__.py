@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from toolbox.models.weights import TrainedNetwork, load_network
     from toolbox.utils.cancelling import check_cancelled
     from toolbox.utils.reuse import reuse
+    from toolbox.utils.shell import shell_word
 
 __version__ = "0.2.0"
 
@@ -157,6 +158,7 @@ __all__ = [
     "restore",
     "reuse",
     "score",
+    "shell_word",
     "train",
     "weights_path",
 ]
@@ -166,6 +168,7 @@ _LAZY = dict.fromkeys(("Recipe", "Run", "build", "restore", "score", "train"), "
 _LAZY["find_painted_shape"] = "toolbox.masks.detectors"
 _LAZY["weights_path"] = "toolbox.models.published"
 _LAZY["check_cancelled"] = "toolbox.utils.cancelling"
+_LAZY["shell_word"] = "toolbox.utils.shell"
 _LAZY["reuse"] = "toolbox.utils.reuse"
 _LAZY["open_folder"] = "toolbox.data.folders"
 _LAZY |= dict.fromkeys(("TrainedNetwork", "load_network"), "toolbox.models.weights")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -50,7 +49,7 @@ def damage(photos: Path, out: Path, names: tuple[str, ...], seed: int) -> None:
             pictures = {"train_input": sample.image, "train_gt": sample.truth, "masks": sample.mask * np.uint8(255)}
             for part, pixels in pictures.items():
                 Image.fromarray(pixels).save(folder / part / f"{name}.png")
-    click.echo(f"Wrote {len(files)} pairs. To train on them: toolbox run --data {shlex.quote(str(out))}")
+    click.echo(f"Wrote {len(files)} pairs. To train on them: toolbox run --data {toolbox.shell_word(out)}")
 
 
 def damaged_samples(files: Iterable[Path], damages: list[Degradation], seed: int) -> Iterator[tuple[str, Sample]]:

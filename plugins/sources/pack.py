@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import shlex
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -37,7 +36,7 @@ def pack(data: Path, target: Path, megabytes: int) -> None:
         else:
             write_shards(temporary, members(source), megabytes * 1_000_000)
     click.echo(f"Wrote {len(source.items)} photographs. To train on them:")
-    click.echo(f"  toolbox run --set source.name={name} --data {shlex.quote(str(target))}")
+    click.echo(f"  toolbox run --set source.name={name} --data {toolbox.shell_word(target)}")
 
 
 def members(source: Source) -> Iterator[tuple[str, bytes]]:

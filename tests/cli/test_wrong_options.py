@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
+import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from commands import invoke, invoke_error
 from PIL import Image
 from tiny_weights import write_tiny_run
+
+from toolbox.utils.shell import shell_word
 
 
 @pytest.fixture
@@ -129,14 +133,50 @@ def test_a_file_is_not_an_unknown_recipe(tmp_path):
     assert "mine.toml is a file; copy it as any other file" in invoke_error("recipe", "copy", "mine.toml", "new.toml")
 
 
-def test_a_path_in_a_command_to_type_is_quoted_where_it_must_be(tmp_path, photos):
-    folder = photos.rename(tmp_path / "it's mine")
+NAMES = [
+    "it's mine",
+    "caf\udce9",
+    "caf\udce9's",
+    "two  spaces",
+    " ",
+    "line\nbreak",
+    "back\\slash",
+    "bidi\u202e",
+    "\udcffabc",
+    "é~$`*",
+]
+
+
+def words_in_bash(command):
+    """Return the words that bash reads in a command; it runs nothing."""
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {command}"], capture_output=True, check=True)
+    return [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_in_a_command_to_type_is_that_path_in_bash(tmp_path, photos, name):
+    folder = photos.rename(tmp_path / name)
     printed = invoke("recipe", "copy", "default", folder / "a.toml").stdout
-    commands = [printed.partition(": ")[2]]
+    commands = [printed.partition("run it: ")[2]]
     commands.append(invoke_error("run", "--data", folder, "--out", folder).partition("in it: ")[2].partition(" (")[0])
     commands.append(invoke_error("score", "--check", folder, folder).partition("submission.zip ")[2])
+    commands.append(invoke_error("runs", folder, "clean").partition("toolbox runs clean ")[2])
+    path = sorted(folder.glob("*.png"))[0]
+    commands.append(invoke("doctor", "--photo", path).stdout.partition("command: ")[2])
+    commands.append(json.loads(invoke("doctor", "--photo", path, "--json").stdout)["command"])
+    commands.append(invoke("data", "damage", folder, "-o", folder / "new").stdout.partition("train on them: ")[2])
+    commands.append(invoke("data", "pack", folder / "new", folder / "packed").stdout.partition("them:\n")[2])
+    commands.append(
+        invoke("plugin", "new", "--kind", "loss", "mine", "--out", folder).stdout.partition("pip install ")[2]
+    )
     for command in commands:
-        assert str(folder) in " ".join(shlex.split(command)), command
+        line = command.split("\n")[0]
+        assert line.isprintable() and any(str(folder) in word for word in words_in_bash(line)), command
+
+
+def test_a_path_in_a_command_is_no_option():
+    assert shell_word("-dash.jpg") == "./-dash.jpg" and shell_word("a-b.jpg") == "a-b.jpg"
+    assert shell_word("\ud800") == "$'\\xed\\xa0\\x80'"
 
 
 @pytest.mark.parametrize(

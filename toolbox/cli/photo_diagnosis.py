@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +33,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     from toolbox.prints import words
     from toolbox.prints.diagnosis import diagnose
     from toolbox.utils import files
+    from toolbox.utils.shell import shell_word
 
     if picture is not None:
         require_new_file(picture, ".png")
@@ -44,7 +44,7 @@ def diagnose_photo(context: click.Context, path: Path, picture: Path | None, *, 
     diagnosis = replace(diagnosis, damage=_damage(rgb, diagnosis.sheet, load_catalog(context)))
     options = words.helpful_options(diagnosis)
     name = files.printable(path)
-    command = " ".join(["toolbox restore", shlex.quote(name), "-o restored", *options])
+    command = " ".join(["toolbox restore", shell_word(path), "-o restored", *options])
     if as_json:
         sheet = diagnosis.sheet
         print_json(

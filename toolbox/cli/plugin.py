@@ -6,13 +6,13 @@ with broken plugins.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from toolbox.cli.common import FilePath, as_json, print_json
 from toolbox.errors import UsageError, unknown_name
+from toolbox.utils.shell import shell_word
 
 COMPONENTS = (
     *("loss", "generator", "discriminator", "penalty", "degradation", "metric"),
@@ -41,13 +41,13 @@ def new(name: str, kind: str, out: Path, as_json: bool) -> None:
 
     folder = scaffold.write_package(name, kind, out)
     if as_json:
-        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        print_json({"name": name, "kind": kind, "folder": str(folder), "files": files})
+        names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        print_json({"name": name, "kind": kind, "folder": str(folder), "files": names})
         return
     is_command = kind == "command"
     content = "a command" if is_command else f"the {kind} '{name}' and the recipe '{name}'"
     click.echo(f"Created {folder}/ with {content}. Next:")
-    click.echo(f"  pip install -e {shlex.quote(str(folder))}")
+    click.echo(f"  pip install -e {shell_word(folder)}")
     click.echo(f"  toolbox {name} --help" if is_command else f"  toolbox show {kind} {name}")
     click.echo(f"  toolbox plugin check {name}")
     if not is_command:

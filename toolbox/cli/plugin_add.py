@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import PluginError, UsageError
-from toolbox.utils import files
+from toolbox.utils.shell import shell_word
 
 if TYPE_CHECKING:
     from toolbox.hooks.manager import PluginRecord
@@ -39,7 +38,7 @@ def origin(record: PluginRecord) -> str:
 def install_command(folder: str) -> str:
     """Return the command that installs a folder; with ./ in front, because pip looks for a bare name on PyPI."""
     path = folder if re.search(r"^[.]|[/\\]", folder) else f"./{folder}"
-    return f"pip install -e {shlex.quote(path)}"
+    return f"pip install -e {shell_word(path)}"
 
 
 def require_standalone(file: Path) -> None:
@@ -104,7 +103,7 @@ def _check_name(name: str, file: Path) -> None:
         if registry.is_same_file(added.file, file):
             raise UsageError(
                 f"{file} is the same file as {added.file}, which is already added as '{added.name}'. To use it "
-                f"instead: toolbox plugin remove {added.name}, then toolbox plugin add {files.shell_word(file)}"
+                f"instead: toolbox plugin remove {added.name}, then toolbox plugin add {shell_word(file)}"
             )
     for record in find_records(name):
         raise UsageError(f"The name '{name}' is taken by a plugin of {origin(record)}. Choose another with --name")
@@ -136,7 +135,7 @@ def find_package(requirement: str) -> dict[str, Any]:
     """
     from toolbox.hooks import manager
 
-    pip = f"pip install {shlex.quote(requirement)}"
+    pip = f"pip install {shell_word(requirement)}"
     if Path(requirement).is_dir():
         raise UsageError(
             f"{requirement} is a folder. To install it as a package: {install_command(requirement)}. {FOUND}"

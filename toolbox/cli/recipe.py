@@ -88,6 +88,7 @@ def validate(context: click.Context, name: str, overrides: tuple[str, ...], as_j
 def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None:
     """Copy a recipe's file to TARGET, so that you can change it."""
     from toolbox.utils import files, text_files
+    from toolbox.utils.shell import shell_word
 
     if name.endswith(".toml"):
         raise UsageError(f"{files.printable(name)} is a file; copy it as any other file, or extend it in a new recipe.")
@@ -102,7 +103,7 @@ def copy(context: click.Context, name: str, target: Path, as_json: bool) -> None
     if as_json:
         print_json({"recipe": name, "file": str(target)})
     else:
-        click.echo(f"Wrote {files.printable(target)}. To run it: toolbox run --recipe {files.shell_word(target)}")
+        click.echo(f"Wrote {files.printable(target)}. To run it: toolbox run --recipe {shell_word(target)}")
 
 
 @command.command("schema")

@@ -96,8 +96,8 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
     """Run, and return the exit code: 0, or 128 plus the signal that stopped the run before its end."""
     from toolbox.models.initial import check_initial
     from toolbox.training import launch, size_check
-    from toolbox.utils import files
     from toolbox.utils.console import Console
+    from toolbox.utils.shell import shell_word
 
     console = Console(json_output=as_json, silent=not is_main_process())
     prepared = launch.prepare_run(request, console, create=not dry_run)
@@ -113,7 +113,7 @@ def _run(request: RunRequest, *, dry_run: bool, as_json: bool) -> int:
         return 0
     result = prepared.start(console)
     if not result.finished:
-        folder = files.shell_word(prepared.folder)
+        folder = shell_word(prepared.folder)
         console.print_line(f"Stopped after step {result.steps}. To continue: toolbox run --resume {folder}")
         return 128 + (result.signal or signal.SIGINT)
     if not as_json:

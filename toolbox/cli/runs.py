@@ -13,6 +13,7 @@ from toolbox.cli.common import FilePath, as_json, print_json, print_table, warn_
 from toolbox.errors import UsageError
 from toolbox.utils import files
 from toolbox.utils.screen import echo, is_terminal
+from toolbox.utils.shell import shell_word
 
 if TYPE_CHECKING:
     from toolbox.training.cleanup import Leftover
@@ -51,7 +52,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     if context.invoked_subcommand is not None:
         if folder != DEFAULT:
             name = context.invoked_subcommand
-            raise UsageError(f"The folder comes after the command: toolbox runs {name} {files.printable(folder)}")
+            raise UsageError(f"The folder comes after the command: toolbox runs {name} {shell_word(folder)}")
         return
     from toolbox.evaluation.metrics import format_figure
     from toolbox.reports.run_files import is_run, read_run
@@ -62,7 +63,7 @@ def command(context: click.Context, folder: Path, sort: str, recipe: str | None,
     if not runs and not unreadable and not as_json:
         name = files.printable(folder)
         if is_run(folder):
-            raise UsageError(f"{name} is a run itself. To see it: toolbox report {name}")
+            raise UsageError(f"{name} is a run itself. To see it: toolbox report {shell_word(folder)}")
         click.echo(f"{name} contains no runs.")
         return
     if recipe is not None:

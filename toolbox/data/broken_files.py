@@ -14,6 +14,7 @@ from toolbox.errors import DataError
 from toolbox.imaging import io
 from toolbox.utils import files
 from toolbox.utils.json_values import read_json_object
+from toolbox.utils.shell import shell_word
 
 SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
 MIN_ITEMS = 2  # one of them for validation
@@ -67,7 +68,7 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
         raise DataError(
             f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be "
             "used, and at least two are needed to train. To see which: toolbox doctor --data "
-            f"{files.shell_word(str(source.folder))}"
+            f"{shell_word(str(source.folder))}"
         )
     return left
 
@@ -92,7 +93,7 @@ def check_pairing(source: Source) -> list[str]:
         skip = ", or leave these pairs out with --skip-broken" if count - len(wrong) >= MIN_ITEMS else ""
         raise DataError(
             f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
-            f"names or train.csv{skip}. To see all: toolbox doctor --data {files.shell_word(str(source.folder))}"
+            f"names or train.csv{skip}. To see all: toolbox doctor --data {shell_word(str(source.folder))}"
         )
     return _doubts(examinations, source.kind)
 

@@ -23,6 +23,7 @@ from toolbox.inference.output_folders import describe_pictures, is_picture_besid
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size, looks_inverted, transparent_pixels
 from toolbox.utils import files
+from toolbox.utils.shell import shell_word
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
 ZIP_ERRORS = (OSError, zipfile.BadZipFile, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
@@ -170,7 +171,7 @@ class _Prediction:
 
 def zip_remedy(folder: str | Path) -> str:
     """Return the sentence that says how the pictures of a folder are zipped without it."""
-    name = files.shell_word(str(folder).rstrip("/"))
+    name = shell_word(str(folder).rstrip("/"))
     return f"Zip the pictures without the folder: python -m zipfile -c submission.zip {name}/*.png"
 
 

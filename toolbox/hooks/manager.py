@@ -25,7 +25,7 @@ from toolbox.hooks import registry
 from toolbox.hooks.hook_faults import find_hook_faults
 from toolbox.hooks.hookspecs import HOOKSPECS, PROJECT
 from toolbox.hooks.isolation import PluginWarning, isolated
-from toolbox.utils import files
+from toolbox.utils.shell import shell_word
 from toolbox.utils.versions import DISTRIBUTION, toolbox_version
 
 ENTRY_POINT_GROUP = "toolbox.plugins"
@@ -175,7 +175,7 @@ def _conflict(record: PluginRecord, earlier: Sequence[PluginRecord]) -> str:
             file = next((one.source for one in (record, other) if one.origin == "file"), None)
             remedy = "uninstall one of the two"
             if file is not None:
-                word = files.shell_word(file)
+                word = shell_word(file)
                 remedy = f"toolbox plugin remove {record.name}, then toolbox plugin add {word} --name ANOTHER"
             return f"the plugin '{record.name}' of {origin} has the same name; {remedy}"
         is_file = other.origin == record.origin == "file" and other.status != "disabled"

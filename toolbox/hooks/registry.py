@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from toolbox.errors import InstallationError, OutputError, PluginError, UsageError
 from toolbox.utils import files, locks, paths, text_files
+from toolbox.utils.shell import shell_word
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -140,7 +141,7 @@ def read_user() -> UserRegistry:
     try:
         return read_registry(path, UserRegistry)
     except PluginError as error:
-        paths_to_move = f"{files.shell_word(path)} {files.shell_word(f'{path}.broken')}"
+        paths_to_move = f"{shell_word(path)} {shell_word(f'{path}.broken')}"
         raise PluginError(f"{error}. Repair that file, or start with an empty registry: mv {paths_to_move}") from error
 
 

@@ -27,8 +27,8 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.submit import restore_test_photos
 from toolbox.training.validation_result import NO_SCORE, ValidationResult
-from toolbox.utils import files
 from toolbox.utils.run_names import BEST
+from toolbox.utils.shell import shell_word
 
 # Keys of the generator's table that say how it is trained, not what it computes.
 TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
@@ -103,7 +103,7 @@ def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
             error = TrainingError(
                 f"After step {progress.step - 1}, {wrong[0]} of the {name} is not finite, so the run stops. The "
                 "earlier checkpoint and the best weights stay. Try a smaller learning rate: toolbox run --resume "
-                f"{files.shell_word(run.options.folder)} --set generator.optimizer.lr=..."
+                f"{shell_word(run.options.folder)} --set generator.optimizer.lr=..."
             )
             raise collectives.same_error_on_every_rank(error)
 
@@ -140,7 +140,7 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     if chosen in result.failures:
         line = (
             f"metrics.{chosen}, which chooses the best weights, failed, so the run stops. {result.failures[chosen]} "
-            f"Nothing is lost: correct it, then toolbox run --resume {files.shell_word(run.options.folder)}"
+            f"Nothing is lost: correct it, then toolbox run --resume {shell_word(run.options.folder)}"
         )
         raise collectives.same_error_on_every_rank(TrainingError(line))
     for label, reason in result.failures.items():

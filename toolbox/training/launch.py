@@ -29,6 +29,7 @@ from toolbox.training import run, run_dir
 from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.utils import files
+from toolbox.utils.shell import shell_word
 from toolbox.utils.signals import stop_on_signals
 
 SAMPLE_LINE = (
@@ -218,11 +219,11 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     key = next((key for key in changes if key.startswith("split.") and key not in moved), None)
     if key is not None:
         data = request.data or run_records.read_run_info(request.resume).data
-        option = f" --data {files.shell_word(str(data))}" if data else ""
-        recipe = files.shell_word(request.resume / run_dir.RECIPE)
+        option = f" --data {shell_word(str(data))}" if data else ""
+        recipe = shell_word(request.resume / run_dir.RECIPE)
         raise UsageError(
             f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
-            f"toolbox run --recipe {recipe}{option} --set {key}={changes[key][1]}"
+            f"toolbox run --recipe {recipe}{option} --set {shell_word(f'{key}={changes[key][1]}')}"
         )
     return changes
 

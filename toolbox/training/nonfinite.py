@@ -28,6 +28,7 @@ from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepTerms
 from toolbox.utils import files
 from toolbox.utils.json_values import read_json_object
+from toolbox.utils.shell import shell_word
 
 BATCH = "batch.safetensors"
 STEP_INFO = "step.json"
@@ -123,7 +124,7 @@ def save_step_folder(
             files.write_folder(target, fill)
         except Exception as failure:  # must not hide the first error
             return f"The files to replay it could not be written: {one_line(failure)}"
-        return f"To replay it: toolbox doctor --repeat {files.shell_word(target)}"
+        return f"To replay it: toolbox doctor --repeat {shell_word(target)}"
 
     return collectives.on_main_process(write)
 

@@ -21,6 +21,7 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import environment_differences, fingerprint
 from toolbox.training.options import Console
 from toolbox.utils import files
+from toolbox.utils.shell import shell_word
 
 
 def newest_checkpoint(folder: Path, console: Console) -> str | None:
@@ -72,7 +73,7 @@ def _load_checkpoint(run: TrainingRun, saved: Path) -> Progress:
         folder = files.printable(run.options.folder)
         raise WeightsError(
             f"{' '.join([str(error), *changed])} Leave out what changes the networks, or start a new run from these "
-            f"weights with --set generator.init={files.shell_word(folder)}"
+            f"weights with --set generator.init={shell_word(folder)}"
         ) from error
 
 

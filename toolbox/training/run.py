@@ -37,9 +37,10 @@ from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.submit import check_restoring, submit_best
-from toolbox.utils import devices, files
+from toolbox.utils import devices
 from toolbox.utils.memory import is_out_of_memory
 from toolbox.utils.run_names import BEST
+from toolbox.utils.shell import shell_word
 
 
 def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
@@ -57,7 +58,7 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
         size, batch_size = plan.settings.data.size, plan.settings.training.batch
         raise TrainingError(
             f"Memory ran out at {size} pixels and batch {batch_size}. Try --batch {max(1, batch_size // 2)}, "
-            f"--size {max(16, size // 2)} or --precision bf16, with --resume {files.shell_word(options.folder)} or in "
+            f"--size {max(16, size // 2)} or --precision bf16, with --resume {shell_word(options.folder)} or in "
             "a new run."
         ) from error
 

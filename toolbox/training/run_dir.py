@@ -24,6 +24,7 @@ from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_r
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files, locks, temporary_files
 from toolbox.utils.run_names import RECIPE as RECIPE
+from toolbox.utils.shell import shell_word
 from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 LOCK = ".lock"  # held by the process that trains
@@ -128,7 +129,7 @@ def _require_empty(folder: Path) -> None:
     if set(names) - {LOCK}:
         raise UsageError(
             f"{files.printable(folder)} is not an empty folder. Choose another one with --out, or continue the run in "
-            f"it: --resume {files.shell_word(folder)} (in Python: out, resume)."
+            f"it: --resume {shell_word(folder)} (in Python: out, resume)."
         )
 
 
@@ -282,6 +283,6 @@ def read_recipe(folder: Path) -> Recipe:
         raise UsageError(
             f"{files.printable(folder / RECIPE)} is empty or incomplete: the recipe of a run has every setting. "
             f"Restore it from a backup, or start a new run from its weights: --set "
-            f"generator.init={files.shell_word(folder)}"
+            f"generator.init={shell_word(folder)}"
         )
     return replace(recipe, name=read_run_info(folder).recipe or folder.name)

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,11 +28,6 @@ ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))
 def printable(path: str | Path) -> str:
     """Return `path` as printable text in one line: line breaks and invalid bytes are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(path))
-
-
-def shell_word(path: str | Path) -> str:
-    """Return `path` as it is typed in a command: printable, in quotes if it needs them."""
-    return shlex.quote(printable(path))
 
 
 def describe_os_error(error: OSError) -> str:
