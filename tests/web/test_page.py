@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
+from PIL import Image
 from standins import hold, run_restore
 from toolbox_plugins.damage.simulate import lay_damage
 
@@ -142,6 +143,16 @@ def test_marks_are_loaded_from_a_file_and_erased(page, tmp_path):
     page.locator("#facts", has_not_text="53.13").wait_for()
     page.click("#clear")
     wait_for_text(page, "#facts", "nothing marked")
+
+
+def test_marks_from_a_file_with_several_pictures_say_so(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    columns = np.arange(128)[None].repeat(96, 0)
+    masks = [Image.fromarray(np.where(columns < edge, 255, 0).astype(np.uint8)) for edge in (32, 64)]
+    masks[0].save(tmp_path / "mask.tif", save_all=True, append_images=masks[1:])
+    page.set_input_files("#mask-file", str(tmp_path / "mask.tif"))
+    wait_for_text(page, "#facts", "25 %")
+    wait_for_text(page, "#status", "The file has several pictures. Only the first one was used.")
 
 
 def test_dropped_photographs_are_an_album_and_a_broken_file_is_named(page, tmp_path):

@@ -52,6 +52,7 @@ class PhotoEntry:
         kind: "gray", "toned" or "colour".
         lost: the fraction of its pixels that the mask marks.
         is_edited: whether a person has changed the mask.
+        cautions: what the file of the mask may lack, if it was loaded from one.
         state: "new", "waiting", "running", "restored", "unchanged" or "failed".
         reason: why it failed or was left unchanged.
         notes: what else was changed when it was restored.
@@ -69,6 +70,7 @@ class PhotoEntry:
     kind: str
     lost: float = 0.0
     is_edited: bool = False
+    cautions: tuple[str, ...] = ()
     state: str = "new"
     reason: str = ""
     notes: tuple[str, ...] = ()
@@ -152,12 +154,13 @@ class Album:
         Raises:
             DataError: it is no image, or has another size than the photograph.
         """
-        entry = self.entry(photo_id)
+        entry, cautions = self.entry(photo_id), list[str]()
         with self.upload(photo_id, data, "The mask") as path:
-            mask = io.read_mask(path, max_pixels=self.max_pixels)
+            mask = io.read_mask(path, max_pixels=self.max_pixels, warn=cautions.append)
+        lines = tuple(line.removeprefix(f"{files.printable(path)}: ") for line in cautions)
         check_mask_size(mask, (entry.height, entry.width))
         _write_mask(self.folder / entry.id, mask)
-        self.update(photo_id, lost=float(mask.mean()), is_edited=True)
+        self.update(photo_id, lost=float(mask.mean()), is_edited=True, cautions=lines)
         return self.entry(photo_id)
 
     @contextmanager
@@ -285,7 +288,7 @@ def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
     for path in sorted(folder.glob(f"*/{_RECORD}")):
         try:
             record = parse_json(path.read_text("utf-8"))
-            entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"])})
+            entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"]), "cautions": ()})
         except (OSError, ValueError, TypeError, KeyError, ToolboxError):
             continue  # not written by this version
         yield replace(entry, state="new") if entry.state in ("waiting", "running") else entry

@@ -7,7 +7,7 @@ import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
 import { $, fail, guarded, isBusy, isShown, photo, replacePhoto, say, state } from "./state.js";
 import { text } from "./texts.js";
-import { listPhotos, refresh, showResult } from "./viewer.js";
+import { listPhotos, noteText, refresh, showResult } from "./viewer.js";
 
 const POLL = 200; // milliseconds
 const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
@@ -195,10 +195,16 @@ export async function removeReference() {
 export async function setMask(file) {
   if (!file) return;
   const { id } = state;
-  await keep(() => api.setMask(id, file));
+  let cautions = [];
+  await keep(async () => {
+    const item = await api.setMask(id, file);
+    ({ cautions } = item);
+    return item;
+  });
   const mask = await api.bitmap(id, "mask");
   if (!isShown(id)) return;
   state.hasNewMarks = true;
   stage.loadMarks(mask);
   refresh();
+  if (cautions.length) say(cautions.map(noteText).join(" "));
 }

@@ -86,7 +86,7 @@ function facts(item) {
 }
 
 // A note of the server, in the language of the page: "corrected: contrast 1, cast 0.5" or a sentence.
-function noteText(note) {
+export function noteText(note) {
   const [, corrections] = note.match(/^corrected: (.*)$/) || [];
   if (!corrections) return message(note) ?? text("note", { note });
   const names = corrections.split(", ").map((item) => text(`corrected ${item.split(" ")[0]}`));
