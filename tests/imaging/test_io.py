@@ -21,9 +21,9 @@ from toolbox.imaging.io import (
     read_mask,
     read_rgb,
     read_size,
-    to_8bit,
     write_png,
 )
+from toolbox.imaging.pixels import to_8bit
 
 
 def test_out_of_memory_is_an_error_in_one_line(monkeypatch):

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import gc
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolbox.cli.common import FilePath, FiniteRange, as_json, load_catalog, max_pixels, print_json
-from toolbox.cli.damage_options import damage_options, damage_params
+from toolbox.cli.damage_options import damage_options
 from toolbox.cli.guidance_options import guidance_options, with_reference_index
 from toolbox.cli.print_options import print_options
 from toolbox.cli.restore_files import check_extra_files, warn_of_other_keep, write_report, write_zip
-from toolbox.cli.restore_options import Arguments, check_weights, mask_path, restore_options, result_flags
+from toolbox.cli.restore_options import (
+    Arguments,
+    check_weights,
+    mask_path,
+    restore_options,
+    result_flags,
+    with_detector,
+    with_repair,
+)
 from toolbox.cli.restore_output import print_plan, print_summary, result_line, warn_of_lossy_formats
 from toolbox.errors import OutputError
 from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
@@ -217,8 +225,8 @@ def _restore(
         # torch's modules stay until the end. A garbage collection over them takes as long as a small photograph.
         gc.freeze()
         if options.mask_options.searches:
-            options = _with_detector(arguments, options, catalog)
-        options = _with_repair(arguments, options, catalog)
+            options = with_detector(arguments, options, catalog)
+        options = with_repair(arguments, options, catalog)
         options = with_reference_index(options, arguments.reference, console)
         stack.enter_context(batch.open_output(arguments.out, report_path, jobs.own))
         records = ResultRecords(report_path, result_flags(arguments, context), options.mask_options)
@@ -258,31 +266,6 @@ def _write_records(path: Path, report: dict[str, Any], records: ResultRecords) -
         return error
     records.close()  # only now: until the report was written, only the journal had the records of the results
     return None
-
-
-def _with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
-    """Return the options with the detector that `--detector` or the recipe of the weights names, if one does."""
-    from toolbox.inference import detectors
-    from toolbox.masks.detectors import PAINTED_SHAPE
-
-    if arguments.detector is not None:
-        detector = detectors.find_detector(arguments.detector, catalog)
-    elif arguments.weights == DEFAULT_WEIGHTS:
-        return options
-    else:
-        detector = detectors.weights_detector(arguments.weights, catalog) or PAINTED_SHAPE
-    return replace(options, mask_options=replace(options.mask_options, detector=detector))
-
-
-def _with_repair(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
-    """Return the options with the detector of damage, if `--repair` asks for it."""
-    from toolbox.inference.detectors import damage_detector
-
-    params = damage_params(
-        "--repair", arguments.repair, arguments.kinds, arguments.sensitivity, arguments.damage_weights
-    )
-    repair = damage_detector(params, catalog)
-    return replace(options, mask_options=replace(options.mask_options, repair=repair))
 
 
 def _report_path(arguments: Arguments, jobs: Jobs) -> Path:

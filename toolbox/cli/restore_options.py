@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 from click.core import ParameterSource
 
+from toolbox.cli.damage_options import damage_params
 from toolbox.cli.guidance_options import guidance_fields
 from toolbox.cli.print_options import correction_fields
 from toolbox.errors import UsageError
+from toolbox.hooks.specs import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
+    from toolbox.hooks.catalog import Catalog
     from toolbox.imaging.mask_meaning import MaskMeaning
     from toolbox.inference.options import RestoreOptions
     from toolbox.inference.photo_search import LeftOut
@@ -175,3 +178,28 @@ def check_weights(arguments: Arguments, restorer: Restorer) -> Restorer:
             "--variants needs weights that predict classes of colours, as luma does; leave it out, or choose others."
         )
     return restorer
+
+
+def with_detector(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
+    """Return the options with the detector that `--detector` or the recipe of the weights names, if one does."""
+    from toolbox.inference import detectors
+    from toolbox.masks.detectors import PAINTED_SHAPE
+
+    if arguments.detector is not None:
+        detector = detectors.find_detector(arguments.detector, catalog)
+    elif arguments.weights == DEFAULT_WEIGHTS:
+        return options
+    else:
+        detector = detectors.weights_detector(arguments.weights, catalog) or PAINTED_SHAPE
+    return replace(options, mask_options=replace(options.mask_options, detector=detector))
+
+
+def with_repair(arguments: Arguments, options: RestoreOptions, catalog: Catalog) -> RestoreOptions:
+    """Return the options with the detector of damage, if `--repair` asks for it."""
+    from toolbox.inference.detectors import damage_detector
+
+    params = damage_params(
+        "--repair", arguments.repair, arguments.kinds, arguments.sensitivity, arguments.damage_weights
+    )
+    repair = damage_detector(params, catalog)
+    return replace(options, mask_options=replace(options.mask_options, repair=repair))

@@ -5,6 +5,7 @@ Files are paired by name, and nothing is decoded. All faults of a folder are rep
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -17,7 +18,7 @@ from toolbox.data.left_out import describe_unused
 from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
-from toolbox.imaging.io import find_images, subfolder_hint
+from toolbox.imaging.io import find_images
 from toolbox.utils import files, text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
@@ -69,6 +70,21 @@ def open_folder(
     if len(photos) < min_count:
         raise DataError(f"{folder} contains {_too_few(len(photos), 'photograph', min_count)}")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
+
+
+def subfolder_hint(folder: Path) -> str:
+    """Return a sentence that names the folders in `folder` with pictures or with their folders; empty for none.
+
+    It is for the error that `folder` itself has no pictures.
+    """
+    found = []
+    with contextlib.suppress(OSError, DataError):
+        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+            if find_images(inside) or any((inside / name).is_dir() for name in ("train_input", "test_input")):
+                found.append(str(inside))
+    if len(found) > 1:
+        return f" Do you mean one of these: {files.listed(found, 4)}?"
+    return f" Do you mean {files.printable(found[0])}?" if found else ""
 
 
 def _too_few(count: int, what: str, needed: int) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from toolbox.data.folders import subfolder_hint
 from toolbox.data.left_out import describe_unused
 from toolbox.errors import DataError
 from toolbox.evaluation.figures import ExtraFigures, Figures, FigureTable, measure, summarize
@@ -241,7 +242,7 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
     if line := describe_pictures(pictures):
         left_out.append(f"{files.printable(folder)}: {line}.")
     if not images:
-        raise DataError(f"{files.printable(folder)} has no images.{image_io.subfolder_hint(folder)}")
+        raise DataError(f"{files.printable(folder)} has no images.{subfolder_hint(folder)}")
     return images
 
 

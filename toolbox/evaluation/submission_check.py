@@ -77,7 +77,7 @@ def _expected_sizes(tests: Path) -> dict[str, tuple[int, int]]:
     photos = [Path(item.images[0].name) for item in items] if items else io.find_images(tests)
     paths = [tests / "test_input" / photo for photo in photos] if is_data_folder else photos
     if not paths:
-        remedy = io.subfolder_hint(tests) or " Name the folder that has them, or the data folder with test_input/."
+        remedy = folders.subfolder_hint(tests) or " Name the folder that has them, or the data folder with test_input/."
         raise DataError(f"--check {files.printable(tests)} has no test photographs.{remedy}")
     return dict(zip(submission_names(paths), map(io.read_size, paths), strict=True))
 

@@ -18,6 +18,7 @@ from toolbox.guidance.compose import PlacedLayer, compose
 from toolbox.guidance.layer import Layer, Target, make_layer, shows_the_scene
 from toolbox.guidance.matching import Features, find_features, find_homographies
 from toolbox.imaging import io
+from toolbox.imaging.pixels import to_8bit
 from toolbox.imaging.sepia import measure_toning
 from toolbox.utils.cancelling import check_cancelled
 from toolbox.utils.files import printable
@@ -149,7 +150,7 @@ def _layers(target: Target, features: Features, reference: Reference) -> list[La
     """Return the layers of a reference over the target, one for each plane of the scene; none for another scene."""
     rgb, damage = reference.rgb, reference.damage
     scale = min(1.0, (FEATURE_PIXELS / (rgb.shape[0] * rgb.shape[1])) ** 0.5)
-    gray = integer_luma(io.to_8bit(rgb))
+    gray = integer_luma(to_8bit(rgb))
     size = tuple(max(1, round(side * scale)) for side in gray.shape)
     small = gray if scale == 1 else cv2.resize(gray, size[::-1], interpolation=cv2.INTER_AREA)
     to_reference = scaling(small.shape, gray.shape)

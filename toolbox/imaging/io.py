@@ -23,7 +23,7 @@ from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
 from toolbox.imaging.formats import format_named, format_of_path
 from toolbox.imaging.integrity import BrokenFileError
-from toolbox.imaging.pixels import as_rgb
+from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
 from toolbox.utils.limits import MAX_PIXELS as MAX_PIXELS
@@ -32,7 +32,6 @@ from toolbox.utils.memory import is_out_of_memory
 # A picture needs at most eight bytes per pixel; text, profiles and previews are added.
 _MAX_BYTES_PER_PIXEL = 8
 _MAX_SIDE_BYTES = 64 << 20
-_STRIP_ROWS = 256
 # The filter, as `warnings.filters` has it, that hides what the modules that decode warn of.
 _DECODERS = ("ignore", None, Warning, re.compile(r"(PIL|pillow_heif|toolbox\.imaging)\b"), 0)
 # Files that are often beside photographs, and are no pictures.
@@ -170,18 +169,6 @@ def to_gray8(photo: Photo) -> np.ndarray:
     return integer_luma(pixels) if pixels.ndim == 3 else pixels
 
 
-def to_8bit(pixels: np.ndarray) -> np.ndarray:
-    """Return uint8 or uint16 pixels as uint8, 16 bits rounded to the nearest of 256 levels."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    rounded = np.empty(pixels.shape, np.uint8)
-    # In strips, because the computation needs several times the memory of the picture.
-    for start in range(0, len(pixels), _STRIP_ROWS):
-        rows = slice(start, start + _STRIP_ROWS)
-        rounded[rows] = (pixels[rows].astype(np.uint32) + 128) // 257  # 65535 = 255 x 257
-    return rounded
-
-
 def find_images(folder: str | Path) -> list[Path]:
     """Return the image files directly in `folder`, by their suffix, sorted. Hidden files are left out.
 
@@ -189,21 +176,6 @@ def find_images(folder: str | Path) -> list[Path]:
         DataError: the folder does not exist or can't be read.
     """
     return list_images(folder)[0]
-
-
-def subfolder_hint(folder: Path) -> str:
-    """Return a sentence that names the folders in `folder` with pictures or with their folders; empty for none.
-
-    It is for the error that `folder` itself has no pictures.
-    """
-    found = []
-    with contextlib.suppress(OSError, DataError):
-        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
-            if find_images(inside) or any((inside / name).is_dir() for name in ("train_input", "test_input")):
-                found.append(str(inside))
-    if len(found) > 1:
-        return f" Do you mean one of these: {files.listed(found, 4)}?"
-    return f" Do you mean {files.printable(found[0])}?" if found else ""
 
 
 def list_images(folder: str | Path) -> tuple[list[Path], list[Path]]:

@@ -15,7 +15,7 @@ from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
 from toolbox.imaging import io
 from toolbox.imaging.mask_meaning import MaskMeaning
-from toolbox.imaging.pixels import as_rgb
+from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.inference.damage import lift_damage
 from toolbox.inference.detectors import damage_detector, find_detector
 from toolbox.inference.fillers import default_fill
@@ -195,7 +195,7 @@ def restore(
         colors = None if palette is None else palette_pixels(as_photo(palette))
         tone_kept = toning if keeps_tone else None
         pixels = restore_pixels(decoded, lost, chosen, restorer, tone_kept, reference, hints, colors).pixels
-    return Image.fromarray(io.to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
+    return Image.fromarray(to_8bit(pixels)) if isinstance(photo, Image.Image) else pixels
 
 
 def _check_whole(name: str, value: object, most: int) -> None:

@@ -20,9 +20,8 @@ from toolbox.color import array_cbcr, array_luma, color_differences, integer_lum
 from toolbox.guidance.color_layer import ColorLayer
 from toolbox.guidance.fields import ramp
 from toolbox.guidance.guide import PaletteLayer
-from toolbox.imaging import io
 from toolbox.imaging.chroma_upsampling import linear_relation
-from toolbox.imaging.pixels import as_rgb
+from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.inference.color_classes import ColorClasses, shrink_to
 
 # Predicts the classes of a gray photograph (H, W) uint8, as `ColorPredictor`; None: the network has none.
@@ -105,7 +104,7 @@ def make_palette(photo: np.ndarray, predict: Predict) -> Palette:
     """Return the palette of a photograph; see `palette_layer`."""
     if photo.dtype not in (np.uint8, np.uint16) or photo.shape[2:] not in ((), (3,)) or not photo.size:
         raise ValueError(f"A palette is (H, W, 3) of uint8 or uint16, not {photo.shape} {photo.dtype}.")
-    rgb = as_rgb(io.to_8bit(photo))
+    rgb = as_rgb(to_8bit(photo))
     if (rgb == rgb[..., :1]).all():
         raise ValueError("A palette needs colours, and this photograph is gray; choose one in colour.")
     classes = _require_classes(predict(integer_luma(rgb)))

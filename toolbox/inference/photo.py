@@ -15,7 +15,7 @@ from toolbox.guidance import provenance
 from toolbox.guidance.guide import References
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
-from toolbox.imaging.pixels import as_rgb
+from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.imaging.sepia import Toning, apply_toning
 from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_leave, unused_options
 from toolbox.inference.damage import Damage, lift_damage
@@ -214,7 +214,7 @@ def _write(job: Job, options: RestoreOptions, restored: _Restored, before: np.nd
     restoration = restored.restoration
     notes = write_outputs(job, restoration, restored.exif, options, is_corrected=restored.is_corrected)
     if before is not None:
-        write_comparison(job, before, io.to_8bit(restoration.pixels))
+        write_comparison(job, before, to_8bit(restoration.pixels))
     return photo_result(
         job,
         status="restored",
@@ -286,7 +286,7 @@ def _references(
     """Yield the references of a photograph, all or the likeliest ones of many; see `read_references`."""
     paths: Sequence[Path] = options.references
     if options.reference_index is not None:
-        pixels = io.to_8bit(photo.pixels)
+        pixels = to_8bit(photo.pixels)
         paths = options.reference_index.candidates(pixels if pixels.ndim == 2 else integer_luma(pixels), mask)
     return read_references(paths, job.photo, unreadable, max_pixels=options.max_pixels, warn=warn)
 

@@ -27,6 +27,7 @@ from toolbox.guidance.photo_index import (
     quantize,
 )
 from toolbox.imaging import io
+from toolbox.imaging.pixels import to_8bit
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
@@ -100,7 +101,7 @@ def build_index(
 
 def _describe(path: Path, max_pixels: int) -> np.ndarray:
     try:
-        pixels = io.to_8bit(io.read(path, max_pixels=max_pixels, accept_cut=True).pixels)
+        pixels = to_8bit(io.read(path, max_pixels=max_pixels, accept_cut=True).pixels)
     except DataError:
         return np.empty((0, 128), np.float32)
     return describe(pixels if pixels.ndim == 2 else integer_luma(pixels))

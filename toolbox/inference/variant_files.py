@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from toolbox.imaging import io
-from toolbox.imaging.pixels import shrink
+from toolbox.imaging.pixels import shrink, to_8bit
 from toolbox.inference.guided import Restoration
 from toolbox.inference.output_paths import Job
 from toolbox.inference.preview import GAP, side_by_side
@@ -27,7 +27,7 @@ def write_variants(job: Job, colorings: Iterable[Restoration]) -> Restoration:
     files.ensure_folder(job.variant_sheet.parent)
     for number, coloring in enumerate(colorings, 1):
         io.write_png(job.variant(number), coloring.pixels)
-        small.append(shrink(io.to_8bit(coloring.pixels), SIDE))
+        small.append(shrink(to_8bit(coloring.pixels), SIDE))
         first = first or coloring
     assert first is not None
     io.write_png(job.variant_sheet, contact_sheet(small))

@@ -8,9 +8,8 @@ from typing import Literal
 import numpy as np
 
 from toolbox.errors import UsageError
-from toolbox.imaging import io
 from toolbox.imaging.io import Photo
-from toolbox.imaging.pixels import resize_mask, shrink
+from toolbox.imaging.pixels import resize_mask, shrink, to_8bit
 from toolbox.imaging.sepia import Toning, measure_toning
 from toolbox.prints.evenness import correct_evenness
 from toolbox.prints.levels import apply_levels, remove_tone
@@ -98,7 +97,7 @@ def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray
     pixels = correct_evenness(pixels, corrections.evenness, lost)
     if not (corrections.contrast or corrections.cast):
         return pixels
-    toning = faded_toning(io.to_8bit(pixels), lost) if pixels.ndim == 3 and corrections.cast else None
+    toning = faded_toning(to_8bit(pixels), lost) if pixels.ndim == 3 and corrections.cast else None
     is_color = toning is not None and toning.kind == "colour"
     if toning is not None and toning.kind == "toned":
         pixels = remove_tone(pixels, toning, corrections.cast)

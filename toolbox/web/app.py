@@ -11,7 +11,7 @@ from typing import Any
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -26,6 +26,7 @@ from toolbox.web.album import Album, PhotoEntry
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
 from toolbox.web.quick_colors import QuickColors
+from toolbox.web.requests import fraction, photo_id, read_body
 from toolbox.web.security import Guard
 from toolbox.web.settings import Offer, Range, read_settings
 from toolbox.web.worker import Worker
@@ -147,66 +148,66 @@ class _Api:
 
     async def add(self, request: Request) -> Response:
         """Open the photograph in the body."""
-        data = await _body(request, MAX_BYTES)
+        data = await read_body(request, MAX_BYTES)
         name = request.query_params.get("name", "")
         entry = await anyio.to_thread.run_sync(self.album.add, data, name)
         return _send(entry, status=201)
 
     async def show(self, request: Request) -> Response:
         """Return one photograph."""
-        return _send(self.album.entry(_photo_id(request)))
+        return _send(self.album.entry(photo_id(request)))
 
     async def remove(self, request: Request) -> Response:
         """Close a photograph."""
-        self.worker.cancel(_photo_id(request))
-        await anyio.to_thread.run_sync(self.album.remove, _photo_id(request))
+        self.worker.cancel(photo_id(request))
+        await anyio.to_thread.run_sync(self.album.remove, photo_id(request))
         return Response(status_code=204)
 
     async def colors(self, request: Request) -> Response:
         """Return colours that are likely at a point, given as fractions of the width and the height."""
-        x, y = (_fraction(request, name) for name in ("x", "y"))
-        return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, _photo_id(request), x, y))
+        x, y = (fraction(request, name) for name in ("x", "y"))
+        return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, photo_id(request), x, y))
 
     async def damage(self, request: Request) -> Response:
         """Send the proposals of damage as PNG; see `toolbox.web.damage.groups`."""
         if not self.proposals.kinds:
             raise HTTPException(404, "The detector of damage is not installed.")
-        sensitivity = _fraction(request, "sensitivity")
-        data = await anyio.to_thread.run_sync(self.proposals.picture, _photo_id(request), sensitivity)
+        sensitivity = fraction(request, "sensitivity")
+        data = await anyio.to_thread.run_sync(self.proposals.picture, photo_id(request), sensitivity)
         return Response(data, media_type="image/png")
 
     async def variant(self, request: Request) -> Response:
         """Send a small picture of a colouring."""
         number = request.path_params["number"]
-        data = await anyio.to_thread.run_sync(self.quick.variant, _photo_id(request), number)
+        data = await anyio.to_thread.run_sync(self.quick.variant, photo_id(request), number)
         return Response(data, media_type="image/png")
 
     async def quick_colors(self, request: Request) -> Response:
         """Send the last result with other strokes, which are the body, and other settings, at a small size."""
         settings = self._settings(request.query_params.get("settings", "").encode())
-        layer = await _body(request, MAX_LAYER_BYTES)
-        data = await anyio.to_thread.run_sync(self.quick.picture, _photo_id(request), layer, settings)
+        layer = await read_body(request, MAX_LAYER_BYTES)
+        data = await anyio.to_thread.run_sync(self.quick.picture, photo_id(request), layer, settings)
         return Response(data, media_type="image/png")
 
     async def sheet(self, request: Request) -> Response:
         """Send the print that was cut out of the photograph, as it was before other corrections."""
-        data = await anyio.to_thread.run_sync(prints.sheet_view, self.album, _photo_id(request))
+        data = await anyio.to_thread.run_sync(prints.sheet_view, self.album, photo_id(request))
         return Response(data, media_type="image/png")
 
     async def result(self, request: Request) -> Response:
         """Send the restored file."""
-        return FileResponse(self.album.result(_photo_id(request)))
+        return FileResponse(self.album.result(photo_id(request)))
 
     async def restore(self, request: Request) -> Response:
         """Put a photograph into the queue."""
-        settings = self._settings(await _body(request, MAX_SETTINGS_BYTES))
-        self.worker.restore(_photo_id(request), settings)
-        return _send(self.album.entry(_photo_id(request)), status=202)
+        settings = self._settings(await read_body(request, MAX_SETTINGS_BYTES))
+        self.worker.restore(photo_id(request), settings)
+        return _send(self.album.entry(photo_id(request)), status=202)
 
     async def cancel(self, request: Request) -> Response:
         """Take a photograph out of the queue, or end its restoration after the current step."""
-        self.worker.cancel(_photo_id(request))
-        return _send(self.album.entry(_photo_id(request)))
+        self.worker.cancel(photo_id(request))
+        return _send(self.album.entry(photo_id(request)))
 
     def _settings(self, data: bytes) -> dict[str, Any]:
         try:
@@ -223,7 +224,7 @@ def _picture(path: Callable[[str], Path]) -> Endpoint:
     """Return the endpoint that sends a file of a photograph as PNG."""
 
     async def send(request: Request) -> Response:
-        return FileResponse(path(_photo_id(request)), media_type="image/png")
+        return FileResponse(path(photo_id(request)), media_type="image/png")
 
     return send
 
@@ -237,9 +238,9 @@ def _change(change: Callable[..., PhotoEntry], *fields: str) -> Endpoint:
     """
 
     async def answer(request: Request) -> Response:
-        arguments: list[Any] = [await _body(request, MAX_BYTES)] if request.method == "PUT" else []
+        arguments: list[Any] = [await read_body(request, MAX_BYTES)] if request.method == "PUT" else []
         arguments += [request.query_params.get(name, "") for name in fields]
-        return _send(await anyio.to_thread.run_sync(change, _photo_id(request), *arguments))
+        return _send(await anyio.to_thread.run_sync(change, photo_id(request), *arguments))
 
     return answer
 
@@ -248,37 +249,8 @@ def _send(entry: PhotoEntry, *, status: int = 200) -> Response:
     return JSONResponse(asdict(entry), status_code=status)
 
 
-def _fraction(request: Request, name: str) -> float:
-    try:
-        value = float(request.query_params.get(name, ""))
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 1:
-        raise HTTPException(400, f"{name} is a number from 0 to 1.")
-    return value
-
-
 def _css(color: tuple[int, int, int]) -> str:
     return f"#{bytes(color).hex()}"
-
-
-def _photo_id(request: Request) -> str:
-    return str(request.path_params["photo_id"])
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Return the body; more than `limit` bytes are refused before they are read."""
-    data = bytearray()
-    try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > limit:
-                if limit < 1 << 20:
-                    raise HTTPException(413, f"The request has more than {limit} bytes.")
-                raise HTTPException(413, f"The file has more than {limit >> 20} MB.")
-    except ClientDisconnect:
-        raise HTTPException(400, "The connection ended before the end of the file.") from None
-    return bytes(data)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
