@@ -38,7 +38,7 @@ def build_lmdb(params: Params, location: Path | None) -> Source:
 
 def _required(location: Path | None) -> Path:
     if location is None:
-        raise ValueError("it needs --data: a path")
+        raise ValueError("it needs data: a path")
     return location
 
 

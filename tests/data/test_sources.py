@@ -206,7 +206,7 @@ def test_images_that_are_not_unique_or_have_no_truth_are_refused(installed, tmp_
             build_source(bound, tmp_path / "x.tar")
     with pytest.raises(DataError, match="no tar file, and no folder"):
         build_source(bound, tmp_path / "nowhere")
-    with pytest.raises(DataError, match="it needs --data"):
+    with pytest.raises(DataError, match="it needs data: a path"):
         build_source(bound, None)
 
 

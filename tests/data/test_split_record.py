@@ -76,7 +76,7 @@ def test_other_photographs_altogether_are_split_anew():
 
 @pytest.mark.parametrize("photos", [{"c": "C", "a": "A", "e": "E"}, {"d": "D", "b": "B"}, {"c": "C", "new": "N"}])
 def test_a_part_without_photographs_is_an_error(photos):
-    with pytest.raises(DataError, match="Give the photographs of the run with --data"):
+    with pytest.raises(DataError, match="Give the photographs of the run with data=DIR"):
         keep(photos)
 
 

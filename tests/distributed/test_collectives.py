@@ -141,7 +141,7 @@ def test_all_processes_end_in_the_same_step_when_a_loss_of_one_is_not_finite(fol
 def test_one_process_replays_a_nonfinite_step_of_two(folders):
     _, two = folders
     folder = two / "not-finite" / "step-00000002"
-    assert results(two)["not finite"][2].endswith(f"toolbox doctor --repeat {folder}")
+    assert results(two)["not finite"][2].endswith(f"can replay it from {folder}")
     plan = distributed_cases.bind_plan(*distributed_cases.PLAIN, "discriminator.norm=none")
     built, chosen, _ = distributed_cases.build(plan)
     built = dataclasses.replace(built, average=None)
@@ -255,7 +255,7 @@ def test_commands_for_one_process_refuse_several(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="2 processes were started, but this command runs in one"):
         accelerator.make_accelerator("cpu")
-    with pytest.raises(UsageError, match="several processes need --device cuda"):
+    with pytest.raises(UsageError, match="several processes need device cuda"):
         accelerator.make_accelerator("cuda:1", distributed=True)
 
 
@@ -269,7 +269,7 @@ def test_processes_without_a_launcher_are_told_to_use_one(monkeypatch):
 
 
 def test_fp16_is_refused_on_a_cpu():
-    with pytest.raises(UsageError, match="--precision fp16 needs a GPU"):
+    with pytest.raises(UsageError, match="training.precision fp16 needs a GPU"):
         accelerator.make_accelerator("cpu", "fp16")
 
 

@@ -111,7 +111,7 @@ def test_an_undecided_mask_is_decided_by_mask_means():
     colors = np.zeros((SIDE, SIDE, 3), np.uint8)
     colors[:48] = 255
     mask = Image.fromarray(np.dstack([colors, square_hole(SIDE, 30, 70).astype(np.uint8) * 255]))
-    with pytest.raises(DataError, match="mask-means"):
+    with pytest.raises(DataError, match="mask_means="):
         restore(mask=mask)
     assert restore(mask=mask, mask_means="painted").shape == (SIDE, SIDE, 3)
 

@@ -67,7 +67,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     run = SimpleNamespace(state=built, options=SimpleNamespace(folder=tmp_path / "run"))
     with torch.no_grad():
         next(built.generator.network.parameters()).fill_(math.nan)
-    with pytest.raises(TrainingError, match="After step 4, .* of the generator is not finite, so .*--resume"):
+    with pytest.raises(TrainingError, match="After step 4, .* of the generator is not finite, so .*resume="):
         save_progress(run, Progress(step=5))
     assert not (tmp_path / "run").exists()
 

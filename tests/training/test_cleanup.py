@@ -179,7 +179,7 @@ def test_a_folder_before_the_command_is_refused(tmp_path):
 def test_the_remedy_for_a_full_disk_fits_new_and_continued_runs(tmp_path, monkeypatch):
     built, _ = build()
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(OutputError, match="or choose another disk with --out"):
+    with pytest.raises(OutputError, match="or choose another disk with out=DIR"):
         checkpoint.require_disk_space(tmp_path / "checkpoints", built)
     write_checkpoint(tmp_path, "step-00000010")
     with pytest.raises(OutputError, match="or move the run folder to another disk"):

@@ -26,7 +26,7 @@ from toolbox.training.checkpoint import Progress
 from toolbox.training.memory_format import set_memory_format
 from toolbox.training.step import seed_step, take_step, take_steps
 from toolbox.training.step_metrics import NonFiniteError
-from toolbox.utils import files
+from toolbox.utils import files, surface
 
 AVERAGED = "training.average=0.9"
 
@@ -54,7 +54,8 @@ def fail(built, accelerator, batch, before=lambda: None):
 def save(folder, plan, built, error):
     """Save the folder of a step; return the sentence for the user, and the step's folder if there is one."""
     position = Progress(step=error.record.step, epoch=3)
-    hint = nonfinite.save_step_folder(folder, plan, built, error, position, [(3, 8), (3, 1)])
+    with surface.command_line():
+        hint = nonfinite.save_step_folder(folder, plan, built, error, position, [(3, 8), (3, 1)])
     return hint, next(iter(folder.iterdir()), None)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import re
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from browser_page import photo
+from module_texts import modules_after, texts_of
 from page_server import add, call, restore
 from pictures import faded_photo, smooth
 from standins import gray, gray_to_rgb
@@ -36,7 +35,7 @@ BEFORE_THE_PAGE = {
 # Messages that a photograph of the page can't cause: it has a folder and a result of its own, which is replaced.
 NOT_IN_THE_PAGE = {
     ("hooks/blame.py", "For the traceback add --traceback."),
-    ("imaging/mask_meaning.py", "has no transparency, so --mask-means "),
+    ("imaging/mask_meaning.py", "--mask-means "),
     ("inference/batch.py", " is one of the photographs; choose another folder with -o"),
     ("inference/batch.py", " would be among the photographs; choose another folder with -o"),
     ("inference/batch.py", " can't be written: a folder has that name; choose another with -o"),
@@ -51,40 +50,18 @@ NOT_IN_THE_PAGE = {
     ("inference/reference_files.py", "--reference "),
     ("inference/result_files.py", "it has no Digital Source Type: write it again with --overwrite"),
     ("inference/result_files.py", " exists and has another size than its photo; replace it with --overwrite"),
-    ("masks/sources.py", "--color "),
+    ("masks/sources.py", "--color"),
     ("masks/sources.py", "choose another --color, or lower --tolerance"),
-    ("masks/sources.py", ", or lower --grow"),
+    ("masks/sources.py", "--grow"),
 }
-
-
-def modules_of_the_page():
-    """Return the files of toolbox that the server of the page imports."""
-    code = "import sys, toolbox.web.server as s; print(*(m.__file__ for m in list(sys.modules.values()) " + (
-        "if m.__name__.startswith('toolbox') and getattr(m, '__file__', None)), sep='\\n')"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return [Path(line) for line in done.stdout.splitlines()]
-
-
-def texts_of(path):
-    """Yield the strings of a module, without docstrings and without the words of the command line."""
-    skipped = set()
-    for node in ast.walk(tree := ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Expr):
-            skipped.add(id(node.value))
-        if isinstance(node, ast.keyword) and node.arg == "command":
-            skipped |= {id(part) for part in ast.walk(node.value)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            yield node.value
 
 
 def test_every_message_that_names_an_option_has_words_for_the_page():
     named = {
         (str(path.relative_to(ROOT)), text)
-        for path in modules_of_the_page()
+        for path in modules_after("import toolbox.web.server")
         if str(path.relative_to(ROOT)) not in BEFORE_THE_PAGE
-        for text in texts_of(path)
+        for text in texts_of(path, "page")
         if OPTION.search(text) and "\n" not in text.strip()
     }
     assert named - NOT_IN_THE_PAGE == set()
@@ -93,12 +70,17 @@ def test_every_message_that_names_an_option_has_words_for_the_page():
 
 def test_words_are_those_of_the_place():
     def say():
-        return surface.words(command="add --grow", page="use the brush")
+        return surface.words(command="add --grow", python="add grow", page="use the brush")
 
-    assert say() == "add --grow"
-    with surface.shown_in("page"):
-        assert say() == "use the brush"
-    assert say() == "add --grow"
+    assert say() == "add grow"
+    with surface.command_line():
+        assert say() == "add --grow"
+        with ThreadPoolExecutor() as pool:
+            assert pool.submit(say).result() == "add --grow"
+        with surface.shown_in("page"):
+            assert say() == "use the brush"
+        assert say() == "add --grow"
+    assert say() == "add grow"
 
 
 def written(tmp_path, pixels, alpha=None):

@@ -25,7 +25,7 @@ from toolbox.errors import ToolboxError, UsageError
 from toolbox.hooks.command_spec import CORE_COMMANDS
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.plugin_output import component_output_to_stderr
-from toolbox.utils import files, screen
+from toolbox.utils import files, screen, surface
 from toolbox.utils.memory import describe_out_of_memory, is_out_of_memory
 from toolbox.utils.signals import Interrupted, interrupt_on_signals
 
@@ -63,7 +63,8 @@ class Commands(click.Group):
         """Run the program."""
         screen.open_missing_streams()
         screen.escape_unprintable()
-        return super().main(*arguments, **options)
+        with surface.command_line():
+            return super().main(*arguments, **options)
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401 - those of click
         """Read the options. --help and --version print here; if that fails, say so on stderr, with exit code 1."""

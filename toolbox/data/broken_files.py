@@ -12,7 +12,7 @@ from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
 from toolbox.errors import DataError
 from toolbox.imaging import io
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.json_values import read_json_object
 from toolbox.utils.shell import shell_word
 
@@ -67,8 +67,7 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
     if len(left.items) < MIN_ITEMS:
         raise DataError(
             f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be "
-            "used, and at least two are needed to train. To see which: toolbox doctor --data "
-            f"{shell_word(str(source.folder))}"
+            f"used, and at least two are needed to train. To see which: {_doctor(source)}"
         )
     return left
 
@@ -90,10 +89,11 @@ def check_pairing(source: Source) -> list[str]:
     if wrong:
         listed = "; ".join(f"{examination.item.name}: {examination.reason}" for examination in wrong[:NAMES_IN_ERROR])
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
-        skip = ", or leave these pairs out with --skip-broken" if count - len(wrong) >= MIN_ITEMS else ""
+        skip = surface.words(command=", or leave these pairs out with --skip-broken", python="")
+        skip = skip if count - len(wrong) >= MIN_ITEMS else ""
         raise DataError(
             f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
-            f"names or train.csv{skip}. To see all: toolbox doctor --data {shell_word(str(source.folder))}"
+            f"names or train.csv{skip}. To see all: {_doctor(source)}"
         )
     return _doubts(examinations, source.kind)
 
@@ -158,8 +158,15 @@ def read_skipped(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise DataError(
             f"{files.printable(path)} can't be read: {files.printable(str(error))}. It lists the photographs that the "
-            "run leaves out. Restore it, or delete it and use --skip-broken."
+            f"run leaves out. Restore it, or delete it{surface.words(command=' and use --skip-broken', python='')}."
         ) from error
+
+
+def _doctor(source: Source) -> str:
+    return surface.words(
+        command=f"toolbox doctor --data {shell_word(str(source.folder))}",
+        python="the command `toolbox doctor` lists them",
+    )
 
 
 def _broken(examinations: Sequence[Examination]) -> dict[str, str]:
@@ -170,7 +177,8 @@ def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: 
     for title, reasons in (("photographs", broken), ("test photographs", broken_tests)):
         if not reasons:
             continue
-        report(f"{len(reasons)} {title} are left out (--skip-broken):")
+        option = surface.words(command=" (--skip-broken)", python="")
+        report(f"{len(reasons)} {title} are left out{option}:")
         for name, reason in list(reasons.items())[:NAMES_IN_LIST]:
             report(f"  {files.printable(name)}: {reason}")
         if len(reasons) > NAMES_IN_LIST:
@@ -187,6 +195,5 @@ def _require_readable_tests(tests: Sequence[Item]) -> None:
         try:
             io.read_size(path)
         except DataError as error:
-            raise DataError(
-                f"{error}. The run would restore it at its end; replace it, or use --skip-broken"
-            ) from error
+            remedy = surface.words(command="replace it, or use --skip-broken", python="replace it")
+            raise DataError(f"{error}. The run would restore it at its end; {remedy}") from error

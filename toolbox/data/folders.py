@@ -19,7 +19,7 @@ from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
 from toolbox.imaging.io import find_images
-from toolbox.utils import files, text_files
+from toolbox.utils import files, surface, text_files
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
@@ -53,9 +53,10 @@ def open_folder(
             items=_truths(find_images(root / "photos")),
             tests=_truths(find_images(root / "test")),
         )
-    folder = Path(files.require_path(folder, "--data"))
+    option = surface.words(command="--data", python="data")
+    folder = Path(files.require_path(folder, option))
     try:
-        files.require_folder(folder, "--data")
+        files.require_folder(folder, option)
     except UsageError as error:
         raise UsageError(f"{error} It should contain {LAYOUT}.") from error
     if (folder / "train_input").is_dir() or (folder / "train_gt").is_dir():

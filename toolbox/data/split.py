@@ -18,7 +18,7 @@ from toolbox.data import near_duplicates
 from toolbox.data.folders import Item
 from toolbox.errors import DataError
 from toolbox.imaging import io
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.json_values import parse_json
 from toolbox.utils.paths import cache_dir
 
@@ -64,9 +64,10 @@ def split_items(
     else:
         train, validation = draw_split(labels, settings)
         if not validation:
+            option = surface.words(command="--set split.method=random", python="split.method 'random'")
             raise DataError(
                 f"All {count} photographs show one scene, so none is left to validate. Add photographs of other "
-                "scenes, or choose --set split.method=random."
+                f"scenes, or choose {option}."
             )
         if not train:
             raise DataError(
@@ -205,7 +206,8 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
         try:
             fingerprints = list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
         except DataError as error:
-            raise DataError(f"{error}. Replace or remove it, or leave it out with --skip-broken") from error
+            skip = surface.words(command=", or leave it out with --skip-broken", python="")
+            raise DataError(f"{error}. Replace or remove it{skip}") from error
     labels = near_duplicates.group_scenes(fingerprints)
     try:
         files.ensure_folder(cached.parent)

@@ -15,7 +15,7 @@ from toolbox.data.decoded_cache import DecodedCache, open_cache
 from toolbox.data.folders import Item
 from toolbox.data.split import DataSplit
 from toolbox.errors import DataError
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.json_values import read_json_object
 
 FILE = "split.json"  # in the run folder
@@ -139,7 +139,7 @@ def keep_split(
         if not parts[part]:
             raise DataError(
                 f"None of the run's {part} photographs is left, and no new one can replace them. Give the photographs "
-                "of the run with --data, or start a new run."
+                f"of the run with {surface.words(command='--data', python='data=DIR')}, or start a new run."
             )
     return DataSplit(
         train=tuple(items[index] for index in parts["train"]),

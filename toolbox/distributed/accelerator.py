@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from toolbox.distributed.torch_patches import skip_update_if
 from toolbox.errors import UsageError
+from toolbox.utils import surface
 from toolbox.utils.devices import launched_process_count, pick_device
 from toolbox.utils.launcher import launcher_number, require_rank
 
@@ -137,16 +138,18 @@ def load_grad_scaler_state(accelerator: Accelerator, state: dict[str, float]) ->
 
 
 def _require_precision(precision: str, device: torch.device) -> None:
+    option = surface.words(command="--precision", python="training.precision")
     if precision == "fp16" and device.type == "cpu":
-        raise UsageError("--precision fp16 needs a GPU. On a CPU, use bf16 or fp32.")
+        raise UsageError(f"{option} fp16 needs a GPU. On a CPU, use bf16 or fp32.")
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise UsageError(f"--precision bf16 does not work on {torch.cuda.get_device_name(device)}. Use fp16 or fp32.")
+        raise UsageError(f"{option} bf16 does not work on {torch.cuda.get_device_name(device)}. Use fp16 or fp32.")
 
 
 def _require_one_gpu_each(device: str | None) -> None:
     if device not in (None, "cpu", "cuda"):
+        option = surface.words(command="--device", python="device")
         raise UsageError(
-            f"--device {device}: several processes need --device cuda (one GPU each) or --device cpu. Choose the GPUs "
+            f"{option} {device}: several processes need {option} cuda (one GPU each) or {option} cpu. Choose the GPUs "
             "with CUDA_VISIBLE_DEVICES."
         )
     processes, gpus = launcher_number("LOCAL_WORLD_SIZE", "1"), torch.cuda.device_count()

@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.errors import ToolboxError, TrainingError, UsageError, brief
+from toolbox.utils import surface
 from toolbox.utils.launcher import is_local_main_process, launcher_number
 
 T = TypeVar("T")
@@ -57,8 +58,9 @@ def rank_slice(batch_size: int) -> tuple[slice, BatchSlice]:
 def require_row_each(batch_size: int) -> None:
     """Raise UsageError if a batch has fewer pictures than there are processes."""
     if batch_size < world_size():
+        option = surface.words(command="--batch", python="training.batch")
         raise UsageError(
-            f"A batch of {batch_size} is too small for {world_size()} processes, which share it. Set --batch to "
+            f"A batch of {batch_size} is too small for {world_size()} processes, which share it. Set {option} to "
             f"{world_size()} or more, or start fewer processes."
         )
 
@@ -192,7 +194,7 @@ def require_equal_state(state: Mapping[str, Iterable[Tensor]]) -> None:
         raise same_error_on_every_rank(
             TrainingError(
                 f"The processes no longer have the same state: {', '.join(different)}. All of them need the same "
-                "versions of all packages and the same kind of device. The last checkpoint is complete: --resume it."
+                "versions of all packages and the same kind of device. The last checkpoint is complete: resume the run."
             )
         )
 
@@ -214,7 +216,7 @@ def run_with_peers(program: Callable[[], T]) -> T:
         raise same_error_on_every_rank(
             TrainingError(
                 f"Another process of this run has ended ({reason}). Its own message is above or in its log. The last "
-                "checkpoint is complete: --resume the run."
+                "checkpoint is complete: resume the run."
             )
         ) from error
     finally:

@@ -23,7 +23,7 @@ from toolbox.imaging.mask_meaning import MaskMeaning
 from toolbox.inference.output_folders import describe_pictures, is_picture_beside
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size, looks_inverted, transparent_pixels
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.shell import shell_word
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
@@ -79,7 +79,12 @@ def score_files(
         UsageError: a folder does not exist.
         DataError: a prediction without a truth or the reverse, different sizes, or a file that can't be read.
     """
-    for option, folder in (("TRUTH", truth), ("--masks", masks), ("--inputs", inputs)):
+    dashes = surface.words(command="--", python="")
+    for option, folder in (
+        (surface.words(command="TRUTH", python="truth"), truth),
+        (f"{dashes}masks", masks),
+        (f"{dashes}inputs", inputs),
+    ):
         if folder is not None:
             files.require_folder(folder, option)
     left_out: list[str] = []
@@ -90,7 +95,9 @@ def score_files(
     extra = extra or ExtraFigures()
     scores: dict[str, Figures] = {}
     inverted: list[str] = []
-    notes = left_out + ([] if mask_files else ["M and the score need --masks or --inputs; they are left out."])
+    notes = left_out + (
+        [] if mask_files else [f"M and the score need {dashes}masks or {dashes}inputs; they are left out."]
+    )
     for stem in sorted(predicted):
         name = predicted[stem].name
         restored, original = (

@@ -25,7 +25,7 @@ from toolbox.inference.restorer import Restorer
 from toolbox.models.samples import build_degradations
 from toolbox.models.stored_weights import StoredWeights, find_weights
 from toolbox.models.weights import read_plan
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.arguments import is_whole
 
 Progress = Callable[[int], AbstractContextManager[Callable[[], None]]]
@@ -166,7 +166,8 @@ def _held_out(
     weights: str | Path, data: Path, items: tuple[Item, ...], seen: Mapping[str, str] | None
 ) -> tuple[Item, ...]:
     if seen is None:
-        raise UsageError(f"--held-out needs the run of {files.printable(weights)}: its folder has {split_record.FILE}.")
+        option = surface.words(command="--held-out", python="held_out")
+        raise UsageError(f"{option} needs the run of {files.printable(weights)}: its folder has {split_record.FILE}.")
     left = tuple(item for item in items if seen.get(item.name) != "train")
     if not left:
         raise DataError(f"{files.printable(data)} has only photographs that the run was trained on.")

@@ -110,7 +110,7 @@ def ends_program(error: BaseException, entry: Entry) -> PluginError:
     """Return the error for a component that raised SystemExit, or another error that programs should not handle."""
     return PluginError(
         f"{title(entry)} ends the program ({named(error)}) ({position(error, entry)}); raise an Exception instead. "
-        f"Expected: {contract(entry)}. {_hint()}"
+        f"Expected: {contract(entry)}.{hint()}"
     )
 
 
@@ -171,7 +171,7 @@ def explain(error: BaseException) -> PluginError | None:
     if entry is None:
         return None
     return PluginError(
-        f"{title(entry)} raised {named(error)} ({position(error, entry)}). Expected: {contract(entry)}. {_hint()}"
+        f"{title(entry)} raised {named(error)} ({position(error, entry)}). Expected: {contract(entry)}.{hint()}"
     )
 
 
@@ -239,8 +239,9 @@ def is_of_the_machine(error: BaseException) -> bool:
     return is_out_of_memory(error) or collectives.is_lost_peer(error)
 
 
-def _hint() -> str:
-    return surface.words(command=HINT, page="Tell the author of the plugin.")
+def hint() -> str:
+    """Return how to see the traceback, as the end of a message; a Python program has it in `__cause__`."""
+    return surface.words(command=f" {HINT}", page=" Tell the author of the plugin.", python="")
 
 
 def _built_at(entry: Entry) -> str:

@@ -122,6 +122,7 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
     if width * height > max_pixels:
         remedy = surface.words(
             command=f", or raise the limit of `toolbox restore` and `toolbox mask` with --max-pixels {width * height}",
+            python="",
             page="",
         )
         raise BrokenFileError(

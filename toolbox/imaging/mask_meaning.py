@@ -81,7 +81,8 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
         if meaning == "auto":
             _check_levels(level, gray, white)
         if meaning not in ("auto", "white"):
-            raise DataError(f"has no transparency, so --mask-means {meaning} does not apply; leave the option out")
+            option = surface.words(command=f"--mask-means {meaning}", python=f"mask_means={meaning!r}")
+            raise DataError(f"has no transparency, so {option} does not apply; leave it out")
         if not white.any() and (brightest := int(pixels.max())) > _BLACK:
             raise DataError(
                 f"marks nothing: white is lost, from 128 on, and its lightest pixel has {brightest} of 255. "
@@ -142,7 +143,8 @@ def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> Non
 
 def _choose_white() -> str:
     remedy = "; paint what is lost white and the rest black"
-    return remedy + surface.words(command=", or add --mask-means white if only white is lost", page="")
+    option = surface.words(command="--mask-means white", python="mask_means='white'", page="")
+    return remedy + (f", or add {option} if only white is lost" if option else "")
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
@@ -173,6 +175,7 @@ def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray
         return "transparent"
     remedy = surface.words(
         command="say what is lost with --mask-means painted, transparent or white",
+        python="say what is lost with mask_means='painted', 'transparent' or 'white'",
         page="paint what is lost white and the rest black, without transparency",
     )
     raise UndecidedMaskError(f"can be read in several ways; {remedy}", readings)

@@ -31,23 +31,25 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
     """
     notes = []
     if options.references and all(is_same_path(path, job.photo) for path in options.references):
-        name = surface.words(command="--reference", page="the second photo")
+        name = surface.words(command="--reference", python="reference", page="the second photo")
         notes.append(f"{name} is the photo itself and gives no colours")
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
         if toning.has_weak_colors and not keeps_tone:
-            option = surface.words(command="--keep rgb", page="“Keep the brown tone”")
+            option = surface.words(command="--keep rgb", python="keep='rgb'", page="“Keep the brown tone”")
             notes.append(f"it may be a faded photo in colour; {option} keeps its own colours")
     elif toning.kind == "colour" and keep in ("luma", "none"):
         remedy = surface.words(
-            command=f"without --keep {keep} they stay", page="without “Give this colour photo new colours” they stay"
+            command=f"without --keep {keep} they stay",
+            python=f"without keep={keep!r} they stay",
+            page="without “Give this colour photo new colours” they stay",
         )
         notes.append(f"its own colours discarded; {remedy}")
     if options.corrections.cast and toning.kind == "gray":
-        option = surface.words(command="--cast", page="“Remove yellowing”")
+        option = surface.words(command="--cast", python="cast", page="“Remove yellowing”")
         notes.append(f"{option} has no effect on a photo without colours")
     if toning.marks >= _MIN_MARKS and keep != "rgb" and not keeps_tone:
-        remedy = surface.words(command="; --keep rgb keeps them", page="")
+        remedy = surface.words(command="; --keep rgb keeps them", python="; keep='rgb' keeps them", page="")
         notes.append(f"other colours on {100 * toning.marks:.1f} % of it discarded{remedy}")
     return notes
 
@@ -66,9 +68,12 @@ def unused_options(options: RestoreOptions, restorer: Restorer, mask: np.ndarray
     saturates = restorer.saturation != 1 and (keeps_tone or restorer.filler is not None or not has_lost)
     given = [
         ("--variants", bool(options.variants)),
-        (surface.words(command="--palette", page="the second photo"), options.palette is not None),
-        (surface.words(command="--reference", page="the second photo"), bool(options.references) and not has_lost),
-        (surface.words(command="--saturation", page="“Strength”"), saturates),
+        (surface.words(command="--palette", python="palette", page="the second photo"), options.palette is not None),
+        (
+            surface.words(command="--reference", python="reference", page="the second photo"),
+            bool(options.references) and not has_lost,
+        ),
+        (surface.words(command="--saturation", python="saturation", page="“Strength”"), saturates),
     ]
     names = [name for name, is_given in given if is_given]
     if not names:
@@ -84,8 +89,8 @@ def reason_to_leave(toning: Toning, *, keeps_tone: bool) -> str:
     elif toning.kind == "colour":
         cause = "in colour"
     else:
-        cause = surface.words(command="--keep rgb", page="its colours are kept")
-    tool = surface.words(command="--mask", page="the brush")
+        cause = surface.words(command="--keep rgb", python="keep='rgb'", page="its colours are kept")
+    tool = surface.words(command="--mask", python="mask", page="the brush")
     remedy = how_to_color(keeps_tone=keeps_tone)
     return f"{cause}, and nothing of it is lost; mark what is lost with {tool}, or {remedy}"
 
@@ -93,6 +98,8 @@ def reason_to_leave(toning: Toning, *, keeps_tone: bool) -> str:
 def how_to_color(*, keeps_tone: bool) -> str:
     """Return what to do so that a photograph that keeps its tone or its colours gets new ones."""
     if keeps_tone:
-        return surface.words(command="leave out --tone keep", page="turn off “Keep the brown tone”")
-    option = surface.words(command="--keep luma", page="“Give this colour photo new colours”")
+        return surface.words(
+            command="leave out --tone keep", python="leave out tone='keep'", page="turn off “Keep the brown tone”"
+        )
+    option = surface.words(command="--keep luma", python="keep='luma'", page="“Give this colour photo new colours”")
     return f"give it new colours with {option}"

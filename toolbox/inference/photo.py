@@ -240,7 +240,7 @@ def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_w
     if is_wanted and len(error.readings) == 1:
         (mask,) = error.readings.values()
         return _preview(job, rgb, mask, notes=(f"not restored: {error}",))
-    if surface.is_page():  # it shows the marks itself
+    if surface.current() == "page":  # it shows the marks itself
         raise DataError(str(error)) from error
     write_preview(job, rgb, error.readings.values())
     readings = f" (from left to right: {', '.join(error.readings)})" if len(error.readings) > 1 else ""

@@ -130,7 +130,7 @@ def read_palette(
     """
     palette = palette_pixels(io.read_with_cautions(path, warn, max_pixels=max_pixels, accept_cut=True))
     if measure_toning(palette).kind == "gray":
-        option = surface.words(command="--palette ", page="")
+        option = surface.words(command="--palette ", python="", page="")
         raise DataError(f"{option}{files.printable(path)} is gray; choose a photo in colour")
     return palette
 

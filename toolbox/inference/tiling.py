@@ -93,7 +93,9 @@ class TiledNetwork:
         half = int(math.sqrt(height * width)) // 2
         if half < max(MIN_TILE, self.multiple):
             remedy = surface.words(
-                command="Try another device: --device cpu", page="Close other programs, then restore again."
+                command="Try another device: --device cpu",
+                python="Try another device: device='cpu'",
+                page="Close other programs, then restore again.",
             )
             raise InstallationError(f"Memory ran out with tiles of only {width}x{height} pixels. {remedy}")
         self.tile = min(self.tile, half)

@@ -83,8 +83,9 @@ def parse_color(text: str) -> tuple[int, int, int]:
     """Return (R, G, B) of "#ffffff"; raise UsageError if it is no such colour."""
     match = _COLOR.fullmatch(str(text).strip())
     if match is None:
+        option = surface.words(command="--color", python="color")
         raise UsageError(
-            f"--color {files.printable(str(text))} is not a colour; "
+            f"{option} {files.printable(str(text))} is not a colour; "
             "write it as '#ffffff', red, green and blue from 00 to ff."
         )
     red, green, blue = bytes.fromhex(match[1])
@@ -150,13 +151,17 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
         if options.path is not None:
             remedy = surface.words(
                 command="mark only what is lost; in a mask, that is white",
+                python="mark only what is lost; in a mask, that is white",
                 page="erase the marks where it is not damaged",
             )
         elif options.color is not None:
-            remedy = "choose another --color, or lower --tolerance"
+            remedy = surface.words(
+                command="choose another --color, or lower --tolerance",
+                python="choose another color, or lower tolerance",
+            )
         else:
             remedy = "mark less; transparent pixels of the photograph count too"
-        remedy += ", or lower --grow" if options.grow else ""
+        remedy += f", or lower {surface.words(command='--grow', python='grow')}" if options.grow else ""
         raise RefusedMaskError(
             f"all of it counts as lost, so there is nothing to restore it from; {remedy}", {"lost": mask}
         )
@@ -164,6 +169,7 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
         hint = "" if options.path is None else ": a mask is white where the photo is lost"
         remedy = surface.words(
             command="If this is right, add --allow-large",
+            python="If this is right, add allow_large=True",
             page="Erase the marks where it is not damaged; if all of them are right, paint over one of them",
         )
         raise RefusedMaskError(
@@ -195,7 +201,11 @@ def check_not_inverted(mask: np.ndarray, name: str, options: MaskOptions) -> Non
         raise RefusedMaskError(
             f"{name} looks inverted: it marks {100 * mask.mean():.1f} % and nearly all of the border. A mask is white "
             "where the photo is lost; invert it"
-            + surface.words(command=", or add --allow-large if this is right", page=""),
+            + surface.words(
+                command=", or add --allow-large if this is right",
+                python=", or add allow_large=True if this is right",
+                page="",
+            ),
             {"lost": mask},
         )
 

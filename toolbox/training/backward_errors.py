@@ -40,7 +40,7 @@ def explain_backward(error: Exception, state: TrainState, *, is_discriminator: b
     titles = list(dict.fromkeys(blame.title(entry) for entry in suspects))
     who = titles[0] if len(titles) == 1 else f"One of these: {'; '.join(titles)}:"
     text = named(error).rstrip(".")
-    return PluginError(f"{who} fails in the backward pass: {text}. What may help: {REMEDY}. {blame.HINT}")
+    return PluginError(f"{who} fails in the backward pass: {text}. What may help: {REMEDY}.{blame.hint()}")
 
 
 def _generator_components(state: TrainState) -> list[Entry]:

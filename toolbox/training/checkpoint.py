@@ -33,7 +33,7 @@ from toolbox.models.weight_file import (
 from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.json_values import parse_json
 
 STATE = "state.json"
@@ -196,7 +196,8 @@ def require_disk_space(folder: Path, state: TrainState) -> None:
     tensors += [weight for trained in state.networks().values() for weight in trained.network.parameters()] * 2
     needed = (MAX_CHECKPOINTS + 1) * sum(value.numel() * value.element_size() for value in tensors)
     used = sum(path.stat().st_size for saved in _list_checkpoints(folder) for path in saved.iterdir())
-    remedy = "move the run folder to another disk" if used else "choose another disk with --out (in Python: out)"
+    option = surface.words(command="--out", python="out=DIR")
+    remedy = "move the run folder to another disk" if used else f"choose another disk with {option}"
     available = shutil.disk_usage(folder).free + used
     if available < needed:
         raise OutputError(

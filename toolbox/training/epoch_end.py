@@ -27,6 +27,7 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.submit import restore_test_photos
 from toolbox.training.validation_result import NO_SCORE, ValidationResult
+from toolbox.utils import surface
 from toolbox.utils.run_names import BEST
 from toolbox.utils.shell import shell_word
 
@@ -100,12 +101,22 @@ def save_progress(run: TrainingRun, progress: Progress) -> None:
 def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
     for name, module in run.state.modules().items():
         if wrong := not_finite(saved_state(module)):
+            folder = run.options.folder
+            remedy = surface.words(
+                command=f"toolbox run --resume {shell_word(folder)} --set generator.optimizer.lr=...",
+                python=f"set generator.optimizer.lr in the recipe, then toolbox.train(recipe, resume={str(folder)!r})",
+            )
             error = TrainingError(
                 f"After step {progress.step - 1}, {wrong[0]} of the {name} is not finite, so the run stops. The "
-                "earlier checkpoint and the best weights stay. Try a smaller learning rate: toolbox run --resume "
-                f"{shell_word(run.options.folder)} --set generator.optimizer.lr=..."
+                f"earlier checkpoint and the best weights stay. Try a smaller learning rate: {remedy}"
             )
             raise collectives.same_error_on_every_rank(error)
+
+
+def _how_to_resume(folder: Path) -> str:
+    return surface.words(
+        command=f"toolbox run --resume {shell_word(folder)}", python=f"toolbox.train(resume={str(folder)!r})"
+    )
 
 
 def _observed_epoch(figures: Mapping[str, Any], step: int, seconds: float) -> EpochRecord:
@@ -140,7 +151,7 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     if chosen in result.failures:
         line = (
             f"metrics.{chosen}, which chooses the best weights, failed, so the run stops. {result.failures[chosen]} "
-            f"Nothing is lost: correct it, then toolbox run --resume {shell_word(run.options.folder)}"
+            f"Nothing is lost: correct it, then {_how_to_resume(run.options.folder)}"
         )
         raise collectives.same_error_on_every_rank(TrainingError(line))
     for label, reason in result.failures.items():

@@ -28,14 +28,9 @@ from toolbox.reports import run_records
 from toolbox.training import run, run_dir
 from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.shell import shell_word
 from toolbox.utils.signals import stop_on_signals
-
-SAMPLE_LINE = (
-    "No --data, so this run uses the package's {count} sample photographs. It takes a few minutes and shows that "
-    "everything works; the result is not a finished restorer. To train on your own photographs, add --data DIR."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,16 +186,17 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
     recipe = request.recipe or run_dir.read_recipe(request.resume)
+    given = surface.words(command="--data", python="data=DIR")
     if not info.recipe and request.data is None:
         raise UsageError(
             f"{request.resume / run_records.RUN_INFO} is missing or damaged, so the data folder of the run is not "
-            "known. Give it with --data."
+            f"known. Give it with {given}."
         )
     data = Path(info.data) if request.data is None and info.data else request.data
     if request.data is None and data is not None and not data.exists():
         name = files.printable(data)
         raise UsageError(
-            f"The run's data folder {name} does not exist. If it was moved, give its new place with --data."
+            f"The run's data folder {name} does not exist. If it was moved, give its new place with {given}."
         )
     return bind(recipe, request.catalog).with_absolute_paths(), data
 
@@ -220,12 +216,26 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     if key is not None:
         data = request.data or run_records.read_run_info(request.resume).data
         option = f" --data {shell_word(str(data))}" if data else ""
-        recipe = shell_word(request.resume / run_dir.RECIPE)
-        raise UsageError(
-            f"{key} can't be changed in a run, because training photographs would validate. Start a new run: "
-            f"toolbox run --recipe {recipe}{option} --set {shell_word(f'{key}={changes[key][1]}')}"
+        recipe, value = shell_word(request.resume / run_dir.RECIPE), shell_word(f"{key}={changes[key][1]}")
+        remedy = surface.words(
+            command=f"Start a new run: toolbox run --recipe {recipe}{option} --set {value}",
+            python="Start a new run with this recipe, without resume.",
         )
+        raise UsageError(f"{key} can't be changed in a run, because training photographs would validate. {remedy}")
     return changes
+
+
+def _data_option() -> str:
+    return surface.words(command="--data", python="data")
+
+
+def _sample_line(count: int) -> str:
+    given = surface.words(command="--data DIR", python="data=DIR")
+    return (
+        f"No {_data_option()}, so this run uses the package's {count} sample photographs. It takes a few minutes and "
+        "shows that everything works; the result is not a finished restorer. To train on your own photographs, add "
+        f"{given}."
+    )
 
 
 def require_labels(plan: Plan, items: Sequence[Item]) -> None:
@@ -260,9 +270,9 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         initial = find_initial(plan, request.catalog)
     source = open_source(plan, data)
     if plan.source is None and (line := describe_left_out(source)):
-        console.print_line(f"--data: {line}.")
+        console.print_line(f"{_data_option()}: {line}.")
     if source.kind == "sample" and request.resume is None:
-        console.print_line(SAMPLE_LINE.format(count=len(source.items)))
+        console.print_line(_sample_line(len(source.items)))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
     known = {} if request.resume is None else broken_files.read_skipped(request.resume / run_dir.SKIPPED)

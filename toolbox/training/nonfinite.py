@@ -26,7 +26,7 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import fingerprint, with_current_names
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepTerms
-from toolbox.utils import files
+from toolbox.utils import files, surface
 from toolbox.utils.json_values import read_json_object
 from toolbox.utils.shell import shell_word
 
@@ -124,7 +124,10 @@ def save_step_folder(
             files.write_folder(target, fill)
         except Exception as failure:  # must not hide the first error
             return f"The files to replay it could not be written: {one_line(failure)}"
-        return f"To replay it: toolbox doctor --repeat {shell_word(target)}"
+        return surface.words(
+            command=f"To replay it: toolbox doctor --repeat {shell_word(target)}",
+            python=f"The command `toolbox doctor` can replay it from {files.printable(target)}",
+        )
 
     return collectives.on_main_process(write)
 

@@ -20,8 +20,7 @@ from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import environment_differences, fingerprint
 from toolbox.training.options import Console
-from toolbox.utils import files
-from toolbox.utils.shell import shell_word
+from toolbox.utils import files, surface
 
 
 def newest_checkpoint(folder: Path, console: Console) -> str | None:
@@ -70,10 +69,9 @@ def _load_checkpoint(run: TrainingRun, saved: Path) -> Progress:
     except WeightsError as error:
         environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
         changed = [*change_lines(run.options.changes), *environment_differences(saved, environment)]
-        folder = files.printable(run.options.folder)
         raise WeightsError(
             f"{' '.join([str(error), *changed])} Leave out what changes the networks, or start a new run from these "
-            f"weights with --set generator.init={shell_word(folder)}"
+            f"weights with {run_dir.init_option(run.options.folder)}"
         ) from error
 
 
@@ -96,13 +94,13 @@ def _require_limits(run: TrainingRun, progress: Progress) -> None:
     """Raise UsageError if a changed limit is below what the run has done: steps can't be undone."""
     changed, limits = run.options.changes, run.plan.settings.training
     done = progress.epoch + (progress.batch > 0)
-    faults = []
+    faults, option = [], surface.words(command="--", python="training.")
     if "training.epochs" in changed and limits.epochs < done:
-        faults.append(f"--epochs {limits.epochs}: the run is in epoch {done}")
+        faults.append(f"{option}epochs {limits.epochs}: the run is in epoch {done}")
     if "training.steps" in changed and limits.steps is not None and limits.steps < progress.step:
-        faults.append(f"--steps {limits.steps}: the run has taken {progress.step} steps")
+        faults.append(f"{option}steps {limits.steps}: the run has taken {progress.step} steps")
     if "training.minutes" in changed and limits.minutes is not None and 60 * limits.minutes < progress.seconds:
-        faults.append(f"--minutes {limits.minutes:g}: the run has taken {progress.seconds / 60:.1f} minutes")
+        faults.append(f"{option}minutes {limits.minutes:g}: the run has taken {progress.seconds / 60:.1f} minutes")
     if faults:
         error = UsageError(f"{'; '.join(faults)} already. Give at least that much, or start a new run.")
         raise collectives.same_error_on_every_rank(error)

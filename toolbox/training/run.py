@@ -37,7 +37,7 @@ from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.training.submit import check_restoring, submit_best
-from toolbox.utils import devices
+from toolbox.utils import devices, surface
 from toolbox.utils.memory import is_out_of_memory
 from toolbox.utils.run_names import BEST
 from toolbox.utils.shell import shell_word
@@ -56,10 +56,13 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
         if not is_out_of_memory(error):
             raise
         size, batch_size = plan.settings.data.size, plan.settings.training.batch
+        batch, side, folder = max(1, batch_size // 2), max(16, size // 2), options.folder
+        remedy = surface.words(
+            command=f"--batch {batch}, --size {side} or --precision bf16, with --resume {shell_word(folder)}",
+            python=f"training.batch {batch}, data.size {side} or training.precision bf16, with resume={str(folder)!r}",
+        )
         raise TrainingError(
-            f"Memory ran out at {size} pixels and batch {batch_size}. Try --batch {max(1, batch_size // 2)}, "
-            f"--size {max(16, size // 2)} or --precision bf16, with --resume {shell_word(options.folder)} or in "
-            "a new run."
+            f"Memory ran out at {size} pixels and batch {batch_size}. Try {remedy} or in a new run."
         ) from error
 
 
@@ -110,9 +113,10 @@ def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
         return _result(run, progress)
     loss_after = validate.pixel_loss(run.state, next(run.validation_batches()))
     if not math.isfinite(loss_after):
+        option = surface.words(command="--set generator.optimizer.lr=...", python="generator.optimizer.lr")
         error = TrainingError(
             "The best weights give pictures that are not finite. Start a new run with a smaller learning rate: "
-            "--set generator.optimizer.lr=..."
+            f"{option}"
         )
         raise collectives.same_error_on_every_rank(error)
     if collectives.is_main_process():

@@ -22,7 +22,7 @@ from toolbox.models.stored_weights import CHECKPOINTS as CHECKPOINTS
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.training.fingerprint import plugin_versions
-from toolbox.utils import files, locks, temporary_files
+from toolbox.utils import files, locks, surface, temporary_files
 from toolbox.utils.run_names import RECIPE as RECIPE
 from toolbox.utils.shell import shell_word
 from toolbox.utils.versions import DISTRIBUTION, list_versions
@@ -119,7 +119,7 @@ def _require_empty(folder: Path) -> None:
         if not os.path.lexists(folder):
             raise OutputError(
                 f"The run folder {files.printable(folder)} can't be created: a parent is not a folder. "
-                "Choose another one with --out (in Python: out)."
+                f"Choose another one with {surface.words(command='--out', python='out=DIR')}."
             ) from error
         names = [folder.name]
     except OSError as error:
@@ -127,10 +127,11 @@ def _require_empty(folder: Path) -> None:
             f"The run folder {files.printable(folder)} can't be read: {error.strerror or error}"
         ) from error
     if set(names) - {LOCK}:
-        raise UsageError(
-            f"{files.printable(folder)} is not an empty folder. Choose another one with --out, or continue the run in "
-            f"it: --resume {shell_word(folder)} (in Python: out, resume)."
+        remedy = surface.words(
+            command=f"Choose another one with --out, or continue the run in it: --resume {shell_word(folder)}",
+            python=f"Choose another one with out=DIR, or continue the run in it: resume={str(folder)!r}",
         )
+        raise UsageError(f"{files.printable(folder)} is not an empty folder. {remedy}.")
 
 
 def prepare_run_dir(folder: Path) -> None:
@@ -270,6 +271,14 @@ def require_run_dir(folder: Path) -> None:
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE}.")
 
 
+def init_option(folder: Path) -> str:
+    """Return how a new run starts from the weights of the one in `folder`."""
+    return surface.words(
+        command=f"--set generator.init={shell_word(folder)}",
+        python=f"recipe.set('generator.init', {str(folder)!r})",
+    )
+
+
 def read_recipe(folder: Path) -> Recipe:
     """Return the recipe that a run was bound from, with every setting.
 
@@ -282,7 +291,6 @@ def read_recipe(folder: Path) -> Recipe:
     if "generator" not in recipe.tree:
         raise UsageError(
             f"{files.printable(folder / RECIPE)} is empty or incomplete: the recipe of a run has every setting. "
-            f"Restore it from a backup, or start a new run from its weights: --set "
-            f"generator.init={shell_word(folder)}"
+            f"Restore it from a backup, or start a new run from its weights: {init_option(folder)}"
         )
     return replace(recipe, name=read_run_info(folder).recipe or folder.name)

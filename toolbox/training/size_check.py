@@ -14,6 +14,7 @@ from toolbox.hooks.blame import WrongResultError
 from toolbox.models.build import build_component
 from toolbox.models.component_calls import call_discriminator
 from toolbox.models.forward import probe_multiple, run_generator
+from toolbox.utils import surface
 from toolbox.utils.memory import is_out_of_memory
 
 # The sizes that are tried when one does not work; they have the factors that networks usually need.
@@ -75,7 +76,8 @@ def size_fault(plan: Plan, error: Exception) -> ToolboxError:
         explained = blame.explain(error)
         if explained is not None:
             return explained
-    remedy = f"They work at {_listed(working)}: change --size" if working else "Try another --size"
+    option = surface.words(command="--size", python="data.size")
+    remedy = f"They work at {_listed(working)}: change {option}" if working else f"Try another {option}"
     return UsageError(
         f"The networks of recipe '{plan.name}' don't work at {size} pixels: {reason}{blame.origin(error)}. {remedy}."
     )

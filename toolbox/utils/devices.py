@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from toolbox.errors import UsageError
-from toolbox.utils import memory
+from toolbox.utils import memory, surface
 from toolbox.utils.launcher import launcher_number
 
 WEIGHT_DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.float32, "fp16": torch.float32}
@@ -47,6 +47,7 @@ def launched_process_count() -> int:
 
 def require_device(device: str) -> None:
     """Raise UsageError if this machine does not have `device`; make a CUDA device the current one."""
+    option = surface.words(command="--device", python="device")
     device = str(device)  # from Python, a number or a torch.device may be given
     device_type = device.partition(":")[0]
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -54,9 +55,9 @@ def require_device(device: str) -> None:
     try:
         index = torch.device(device).index or 0
     except RuntimeError as error:
-        raise UsageError(f"--device {device} is not a device. Available: {choices}.") from error
+        raise UsageError(f"{option} {device} is not a device. Available: {choices}.") from error
     missing_gpu = device_type == "cuda" and index >= torch.cuda.device_count()
     if not available.get(device_type, False) or missing_gpu:
-        raise UsageError(f"--device {device} is not available. Available: {choices}. See `toolbox doctor`.")
+        raise UsageError(f"{option} {device} is not available. Available: {choices}. See `toolbox doctor`.")
     if device_type == "cuda" and launched_process_count() == 1:
         torch.cuda.set_device(index)

@@ -59,6 +59,7 @@ def describe_out_of_memory() -> str:
     remedy = surface.words(
         command="Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job.",
         page="Close other programs, then restore again.",
+        python="Close other programs, or raise the limit of this process: `ulimit -v`, the memory of a job.",
     )
     return f"Memory ran out. {remedy}"
 

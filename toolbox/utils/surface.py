@@ -1,7 +1,7 @@
-"""Where a person reads a message: at the command line, or in the page of `toolbox serve`.
+"""Where a person reads a message: at the command line, in the page of `toolbox serve`, or in a Python program.
 
 Each place has controls of its own. A message that says what to do names those of the place in which it is read, so
-code that the page reaches takes such words from `words`.
+code that more than one of them reaches takes such words from `words`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
 
-Surface = Literal["command", "page"]
+Surface = Literal["command", "page", "python"]
 
-_current: ContextVar[Surface] = ContextVar("_current", default="command")
+_current: ContextVar[Surface | None] = ContextVar("_current", default=None)
+# What holds in threads and tasks without a surface of their own.
+_of_process: list[Surface] = ["python"]
 
 
 @contextmanager
@@ -26,16 +28,28 @@ def shown_in(surface: Surface) -> Iterator[None]:
         _current.reset(token)
 
 
-def is_page() -> bool:
-    """Return whether messages are read in the page."""
-    return _current.get() == "page"
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Let `words` return the words for the command line, in all threads that have no surface of their own."""
+    _of_process.append("command")
+    try:
+        yield
+    finally:
+        _of_process.pop()
 
 
-def words(*, command: str, page: str) -> str:
+def current() -> Surface:
+    """Return where messages are read."""
+    return _current.get() or _of_process[-1]
+
+
+def words(*, command: str, python: str, page: str = "") -> str:
     """Return the words for the place in which the message is read.
 
     Args:
         command: names options and commands.
-        page: names the controls of the page, as `toolbox/web/static/texts/en.json` calls them.
+        python: names parameters and functions.
+        page: names the controls of the page, as `toolbox/web/static/texts/en.json` calls them; "" for a message that is
+            not shown there, or that needs no more words there.
     """
-    return page if is_page() else command
+    return {"command": command, "python": python, "page": page}[current()]
