@@ -30,6 +30,14 @@ def test_strokes_on_a_transparent_layer_are_lost(restore, color, opacity):
     assert np.array_equal(mask, painted) and f"{100 * painted.mean():.1f} % lost" in output
 
 
+def test_strokes_of_several_tones_on_a_transparent_layer_are_refused_with_what_to_choose(restore):
+    # Chalk, spray and clone brushes paint such strokes.
+    Image.fromarray(np.dstack([scene(*SIZE), strokes()])).save("m.png")
+    output, _ = restore("--mask", "m.png", code=1)
+    assert "say what is lost with --mask-means painted, transparent or white" in output
+    assert np.array_equal(restore("--mask", "m.png", "--mask-means", "painted")[1][0], strokes() > 0)
+
+
 def test_the_colour_below_transparent_pixels_does_not_count(restore):
     # GIMP keeps it, other editors write black or white there.
     for hidden in (0, 255, None):

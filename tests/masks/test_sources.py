@@ -104,6 +104,7 @@ def test_a_folder_of_masks_has_the_subfolders_of_the_photographs(tmp_path, block
     [
         ("none.png", "{} has no mask for none.png"),
         ("sub/a.png", "{} has no mask for sub/a.png"),
+        ("anim.jpg", "{} has no mask for anim.jpg (1 file left out: .gif; save it as PNG)"),
         ("two.jpg", "{} has 2 masks for two.jpg: two.bmp, two.png"),
         ("two.png", "{} has 2 masks for two.png: two.bmp, two.png"),
         ("small.png", "{}/small.png is 3x2 and photos/small.png 37x24; a mask must have the size of the upright photo"),
@@ -115,6 +116,7 @@ def test_a_missing_or_wrong_mask_is_refused(tmp_path, block, photo, words):
         (tmp_path / name).write_bytes(saved(block, name[-3:]))
     io.write_png(tmp_path / "small.png", np.ones((2, 3), bool))
     (tmp_path / "cut.png").write_bytes(saved(block, "png")[:-9])
+    (tmp_path / "anim.gif").write_bytes(saved(block, "gif"))
     relative = Path(photo)
     with pytest.raises(DataError) as raised:
         mask_of(scene(), MaskOptions(path=tmp_path), path="photos" / relative, relative_path=relative)

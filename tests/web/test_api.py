@@ -125,6 +125,43 @@ def test_a_waiting_photograph_can_be_cancelled(service, restorer, photo):
     assert len(restorer.calls) == 1
 
 
+def test_a_result_counts_the_changes_that_it_has(service, restorer, photo, tmp_path):
+    photo_id = add(service, photo)["id"]
+    path = f"/api/photos/{photo_id}"
+
+    def edits():
+        entry = call(service, "GET", path)[1]
+        return entry["edits"], entry["restored_edits"]
+
+    def change(*, is_marked=True):
+        call(service, "PUT", f"{path}/mask", mask_png(tmp_path, np.full((48, 64), is_marked)).read_bytes())
+
+    restore(service, photo_id)
+    assert edits() == (0, 0)
+    call(service, "PUT", f"{path}/reference?name=other.png", photo.read_bytes())
+    assert edits()[0] > 0 == edits()[1]
+    restore(service, photo_id)
+    assert edits()[0] == edits()[1]
+    before = edits()[1]
+    change()  # a result without a known pixel is refused
+    assert restore(service, photo_id)["state"] == "failed" and edits() == (before + 1, before + 1)
+    gate = hold(restorer)
+    change(is_marked=False)
+    call(service, "POST", f"{path}/restore", b"{}")
+    wait_until(lambda: state(service, photo_id) == "running")
+    change(is_marked=False)
+    gate.set()
+    wait_until(lambda: state(service, photo_id) == "restored")
+    assert edits() == (before + 3, before + 2)
+    gate = hold(restorer)
+    call(service, "POST", f"{path}/restore", b"{}")
+    wait_until(lambda: state(service, photo_id) == "running")
+    call(service, "DELETE", f"{path}/restore")
+    gate.set()
+    wait_until(lambda: state(service, photo_id) == "restored")
+    assert edits() == (before + 3, before + 2)
+
+
 def test_a_running_restoration_is_cancelled_and_leaves_the_photograph_as_it_was(service, restorer, photo):
     photo_id = add(service, photo)["id"]
     path = f"/api/photos/{photo_id}"

@@ -131,6 +131,63 @@ def test_a_reload_keeps_marks_and_results(page, tmp_path):
     page.wait_for_selector("#compare-row:not([hidden])")
 
 
+def test_changed_marks_are_not_forgotten_when_another_photograph_is_shown(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.4), (0.6, 0.5)])
+    wait_for_text(page, "#guide", "Choose Restore again")
+    open_photo(page, photo(tmp_path, "other.png"))
+    page.click("#previous")
+    wait_for_text(page, "#guide", "Your last changes are not in this result yet. Choose Restore again.")
+    page.reload()
+    wait_for_text(page, "#guide", "Choose Restore again")
+    page.click("#restore.main")
+    wait_for_text(page, "#guide", "Drag the line on the photo to compare, then save")
+    page.click("#next")
+    page.click("#previous")
+    wait_for_text(page, "#guide", "Drag the line on the photo to compare, then save")
+    assert page.locator("#restore").is_hidden()
+
+
+def test_a_message_ends_with_the_next_success_and_with_another_photograph(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    small, large, right = (tmp_path / name for name in ("small.png", "large.png", "right.png"))
+    io.write_png(small, np.zeros((50, 60), np.uint8))
+    mask = np.full((96, 128), 255, np.uint8)
+    mask[40:50, 40:50] = 0
+    io.write_png(large, mask)
+    io.write_png(right, 255 - mask)
+    page.set_input_files("#mask-file", str(small))
+    wait_for_text(page, "#status", "They are of another photo.")
+    wait_for_text(page, "#guide", "Then choose Restore.")
+    page.set_input_files("#mask-file", str(right))
+    wait_for_text(page, "#facts", "0.81 % marked")
+    page.wait_for_selector("#status:empty", state="attached")
+    page.set_input_files("#mask-file", str(large))
+    wait_for_text(page, "#status", "99.2 % of the photo is marked now.")
+    page.click("#clear")
+    page.wait_for_selector("#status:empty", state="attached")
+    page.set_input_files("#mask-file", str(small))
+    wait_for_text(page, "#status", "They are of another photo.")
+    open_photo(page, photo(tmp_path, "other.png"))
+    page.wait_for_selector("#status:empty", state="attached")
+
+
+def test_a_second_photograph_that_cannot_be_used_is_named_until_the_next_action(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
+    bad = tmp_path / "notes.txt"
+    bad.write_text("no picture")
+    page.set_input_files("#reference-file", str(bad))
+    wait_for_text(page, "#status", "the file is not a picture that toolbox knows.")
+    page.wait_for_timeout(1500)  # longer than the pause before a restoration
+    assert "the file is not a picture that toolbox knows." in page.inner_text("#status")
+    assert page.locator("#reference-shown").is_hidden()
+
+
 def test_marks_are_loaded_from_a_file_and_erased(page, tmp_path):
     open_photo(page, photo(tmp_path))
     mask = np.zeros((96, 128), np.uint8)

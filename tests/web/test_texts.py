@@ -153,7 +153,7 @@ def messages_of_results(service, tmp_path):
 
 
 def messages_of_masks(service, tmp_path):
-    """Yield the refusals of marks that are loaded from a file, and of a photograph that is marked completely."""
+    """Yield what is said of marks that are loaded from a file, and of a photograph that is marked completely."""
     path = tmp_path / "marked.png"
     io.write_png(path, gray())
     photo_id = add(service, path)["id"]
@@ -175,7 +175,7 @@ def messages_of_masks(service, tmp_path):
     io.write_png(path, gray(), alpha=np.where(np.arange(64) < 48, 0, 255).astype(np.uint8) * np.ones((48, 1), np.uint8))
     yield restore(service, add(service, path)["id"])["reason"]
     io.write_png(path, np.full((48, 64), 255, np.uint8))
-    call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())
+    yield from call(service, "PUT", f"/api/photos/{photo_id}/mask", path.read_bytes())[1]["cautions"]
     yield restore(service, photo_id)["reason"]
 
 

@@ -171,7 +171,7 @@ def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray
             return "painted"
         if share >= 1 - _MAX_STROKES and border_share(visible) >= 0.5:
             return "transparent"
-    elif _is_picture(gray[visible]):
+    elif share > _MAX_STROKES and _is_picture(gray[visible]):
         return "transparent"
     remedy = surface.words(
         command="say what is lost with --mask-means painted, transparent or white",

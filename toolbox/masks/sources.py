@@ -13,6 +13,7 @@ import numpy as np
 
 from toolbox.errors import DataError, UsageError
 from toolbox.imaging import io
+from toolbox.imaging.formats import describe_files
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskError, MaskMeaning, UndecidedMaskError, border_share
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
@@ -217,7 +218,7 @@ def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | No
     its stem.
     """
     subfolder = folder / relative_path.parent
-    images = io.find_images(subfolder) if subfolder.is_dir() else []
+    images, others = io.list_images(subfolder) if subfolder.is_dir() else ([], [])
     name, stem = relative_path.name, relative_path.stem
     for candidate in dict.fromkeys((name if result is None or result.stem == stem else result.stem, name, stem)):
         exact = subfolder / candidate
@@ -235,7 +236,9 @@ def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | No
         if matches:
             _require_own_mask(matches[0], photo)
             return matches[0]
-    raise DataError(f"{files.printable(folder)} has no mask for {files.printable(relative_path)}")
+    left_out = describe_files(path for path in others if path.stem in (name, stem))
+    line = f"{files.printable(folder)} has no mask for {files.printable(relative_path)}"
+    raise DataError(f"{line} ({left_out}; save it as PNG)" if left_out else line)
 
 
 def _is_of_other(mask: Path, exact: Path, photo: Path) -> bool:

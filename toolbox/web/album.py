@@ -24,7 +24,7 @@ from toolbox.imaging.pixels import shrink
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo_mask import find_mask
-from toolbox.masks.sources import MaskOptions, check_mask_size
+from toolbox.masks.sources import MAX_LOST, MaskOptions, check_mask_size, looks_inverted
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 
@@ -52,6 +52,8 @@ class PhotoEntry:
         kind: "gray", "toned" or "colour".
         lost: the fraction of its pixels that the mask marks.
         is_edited: whether a person has changed the mask.
+        edits: how often its mask, its strokes, its reference or the damage to repair was changed.
+        restored_edits: `edits` when its last restoration began; fewer than now: its result is out of date.
         cautions: what the file of the mask may lack, if it was loaded from one.
         state: "new", "waiting", "running", "restored", "unchanged" or "failed".
         reason: why it failed or was left unchanged.
@@ -70,6 +72,8 @@ class PhotoEntry:
     kind: str
     lost: float = 0.0
     is_edited: bool = False
+    edits: int = 0
+    restored_edits: int = 0
     cautions: tuple[str, ...] = ()
     state: str = "new"
     reason: str = ""
@@ -157,11 +161,13 @@ class Album:
         entry, cautions = self.entry(photo_id), list[str]()
         with self.upload(photo_id, data, "The mask") as path:
             mask = io.read_mask(path, max_pixels=self.max_pixels, warn=cautions.append)
-        lines = tuple(line.removeprefix(f"{files.printable(path)}: ") for line in cautions)
+        lines = [line.removeprefix(f"{files.printable(path)}: ") for line in cautions]
         check_mask_size(mask, (entry.height, entry.width))
+        lost = float(mask.mean())
+        if lost > MAX_LOST or looks_inverted(mask):
+            lines.append(f"the mask marks {100 * lost:.1f} % of the photo; if it is inverted, load an inverted copy")
         _write_mask(self.folder / entry.id, mask)
-        self.update(photo_id, lost=float(mask.mean()), is_edited=True, cautions=lines)
-        return self.entry(photo_id)
+        return self.edit(photo_id, lost=lost, is_edited=True, cautions=tuple(lines))
 
     @contextmanager
     def upload(self, photo_id: str, data: bytes, name: str) -> Iterator[Path]:
@@ -174,6 +180,12 @@ class Album:
             raise DataError(str(error).replace(files.printable(path), name)) from error
         finally:
             path.unlink()
+
+    def edit(self, photo_id: str, **changes: Any) -> PhotoEntry:  # noqa: ANN401 - the fields of PhotoEntry
+        """Record a change that a result does not have yet, and return the photograph."""
+        with self._lock:
+            self.update(photo_id, edits=self.entry(photo_id).edits + 1, **changes)
+            return self.entry(photo_id)
 
     def update(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry
         """Change what is known of a photograph; one that was closed meanwhile stays closed.

@@ -78,7 +78,7 @@ class Proposals:
         check_mask_size(labels, (entry.height, entry.width))
         is_new = (labels > 0) & (labels <= len(self.kinds))
         io.write_png(self._album.path(photo_id, REPAIRED), np.where(is_new, labels, self._repaired(entry)))
-        return entry
+        return self._album.edit(photo_id)
 
     def repairing(self, photo_id: str, options: RestoreOptions) -> RestoreOptions:
         """Return the options with which `toolbox restore --repair` treats the damage that a person chose.

@@ -24,15 +24,14 @@ def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
         files.write_bytes(album.path(photo_id, HINTS), data)  # to encode it again would take more time
     else:
         io.write_png(album.path(photo_id, HINTS), hints[..., :3], alpha=hints[..., 3])
-    album.update(photo_id, has_hints=True)
-    return album.entry(photo_id)
+    return album.edit(photo_id, has_hints=True)
 
 
 def remove_hints(album: Album, photo_id: str) -> PhotoEntry:
     """Remove the strokes of colour of a photograph."""
-    album.update(photo_id, has_hints=False)
+    entry = album.edit(photo_id, has_hints=False)
     album.path(photo_id, HINTS).unlink(missing_ok=True)
-    return album.entry(photo_id)
+    return entry
 
 
 def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoEntry:
@@ -46,13 +45,12 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
     remove_reference(album, photo_id)
     files.write_bytes(album.path(photo_id, f"{REFERENCE}{format_named(photo.format).suffixes[0]}"), data)
     io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(io.to_rgb8(photo), SMALL_SIDE))
-    album.update(photo_id, reference=name)
-    return album.entry(photo_id)
+    return album.edit(photo_id, reference=name)
 
 
 def remove_reference(album: Album, photo_id: str) -> PhotoEntry:
     """Remove the reference photograph of a photograph."""
-    album.update(photo_id, reference="")
+    entry = album.edit(photo_id, reference="")
     for path in (*album.path(photo_id, "").glob(f"{REFERENCE}.*"), album.path(photo_id, REFERENCE_VIEW)):
         path.unlink(missing_ok=True)
-    return album.entry(photo_id)
+    return entry

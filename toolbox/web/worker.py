@@ -22,7 +22,7 @@ MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
 # The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma")
+OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma", "restored_edits")
 
 
 class Worker:
@@ -119,7 +119,8 @@ class Worker:
                 self._finish(photo_id, state="failed", reason=memory.explain(error))
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
-        self.album.update(photo_id, state="running")
+        edits = self.album.entry(photo_id).edits
+        self.album.update(photo_id, state="running", restored_edits=edits)
         options = self.album.options(
             photo_id,
             keep=settings.get("keep", "auto"),
@@ -143,6 +144,7 @@ class Worker:
             origins=dict(result.origins),
             settings=dict(settings),
             luma=luma,
+            restored_edits=edits,
         )
 
     def _finish(self, photo_id: str, **changes: Any) -> None:  # noqa: ANN401 - the fields of PhotoEntry

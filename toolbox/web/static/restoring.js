@@ -5,7 +5,7 @@ import * as api from "./api.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
-import { $, fail, guarded, isBusy, isShown, photo, replacePhoto, say, state } from "./state.js";
+import { $, guarded, isBusy, isShown, photo, replacePhoto, say, state } from "./state.js";
 import { text } from "./texts.js";
 import { listPhotos, noteText, refresh, showResult } from "./viewer.js";
 
@@ -19,12 +19,15 @@ let willFollow = false; // whether their result follows colours that are shown
 let changes = 0; // of colours, since the page was opened
 
 // Each change is kept by the server at once, so that a reload loses nothing. `work` gets the id of the photograph.
+// Return the changed photograph, or null if the change was refused; the page says why.
 export function keep(work) {
   const { id } = state;
-  state.saved = state.saved.then(async () => {
-    replacePhoto(await work(id));
+  state.saved = state.saved.then(() => guarded(async () => {
+    const changed = await work(id);
+    replacePhoto(changed);
     if (isShown(id)) refresh();
-  }).catch(fail);
+    return changed;
+  }));
   return state.saved;
 }
 
@@ -32,6 +35,7 @@ export function keepLayers(layers) {
   if (layers.includes(stage.marks)) {
     state.hasNewMarks = true;
     state.isCancelled = false;
+    say("");
     keep(async (id) => api.setMask(id, await stage.maskPng()));
   }
   refresh();
@@ -179,14 +183,14 @@ function stopPolling() {
 export async function setReference(file) {
   if (!file) return;
   say(text("opening", { name: file.name }));
-  await keep((id) => api.setReference(id, file));
+  if (!await keep((id) => api.setReference(id, file))) return;
   await panel.showReference(photo());
-  if (photo().reference) say(text("referenceOpened"));
+  say(text("referenceOpened"));
   restoreAgain({ shows: true });
 }
 
 export async function removeReference() {
-  await keep(api.removeReference);
+  if (!await keep(api.removeReference)) return;
   await panel.showReference(photo());
   $("add-reference").focus();
   restoreAgain({ shows: true });
@@ -195,16 +199,12 @@ export async function removeReference() {
 export async function setMask(file) {
   if (!file) return;
   const { id } = state;
-  let cautions = [];
-  await keep(async () => {
-    const item = await api.setMask(id, file);
-    ({ cautions } = item);
-    return item;
-  });
+  const changed = await keep(() => api.setMask(id, file));
+  if (!changed) return;
   const mask = await api.bitmap(id, "mask");
   if (!isShown(id)) return;
   state.hasNewMarks = true;
   stage.loadMarks(mask);
   refresh();
-  if (cautions.length) say(cautions.map(noteText).join(" "));
+  say(changed.cautions.map(noteText).join(" "));
 }

@@ -7,7 +7,7 @@ export const $ = (id) => document.getElementById(id);
 export const state = {
   photos: [],
   id: null, // of the photograph that is shown
-  hasNewMarks: false, // whether marks changed since it was restored
+  hasNewMarks: false, // whether marks, or other things that do not restore it by themselves, changed since it was restored
   isCancelled: false, // whether its last restoration was cancelled, so that its result is an older one
   saved: Promise.resolve(), // fulfilled when the server has every change
   asked: new Set(), // the ids of photographs that the server is about to be asked to restore
@@ -25,6 +25,9 @@ export const isAwaited = (item) => isBusy(item) && state.following !== item.id;
 
 // Whether it has a result to show and to save.
 export const isRestored = (item) => (isBusy(item) ? !isAwaited(item) : item.state === "restored");
+
+// Whether something of it was changed after its result was made.
+export const isOutdated = (item) => item.edits !== item.restored_edits;
 
 export const isShown = (id) => state.id === id;
 

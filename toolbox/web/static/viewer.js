@@ -6,7 +6,7 @@ import * as compare from "./compare.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
-import { $, guarded, isAwaited, isRestored, isShown, photo, state } from "./state.js";
+import { $, guarded, isAwaited, isBusy, isOutdated, isRestored, isShown, photo, say, state } from "./state.js";
 import { explain, message, text } from "./texts.js";
 import * as tools from "./tools.js";
 import * as variants from "./variants.js";
@@ -33,6 +33,7 @@ export async function show(id) {
   const [picture, mask, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "mask"), hints]);
   if (!isShown(id)) return;
   state.hasNewMarks = state.isCancelled = state.isAhead = false;
+  say("");
   $("drop").hidden = true;
   $("work").hidden = $("open").hidden = false;
   compare.clear();
@@ -63,6 +64,7 @@ export async function showResult(isCancelled = false) {
   if (!isShown(id)) return;
   cannotShow = Boolean(result) && !picture;
   if (isCancelled) state.isCancelled = state.hasNewMarks = !result || result.tag === shownTag;
+  if (!isBusy(photo())) state.hasNewMarks ||= isOutdated(photo());
   shownTag = result?.tag;
   if (picture && !compare.isOn()) {
     compare.moveTo(compare.START);
@@ -132,7 +134,7 @@ export function refresh() {
   $("guide").textContent = guide(item);
   $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
   const hasResult = isRestored(item);
-  const isBusy = isAwaited(item);
+  const isWaiting = isAwaited(item);
   $("undo").disabled = !stage.history.done.length;
   $("redo").disabled = !stage.history.undone.length;
   $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
@@ -144,14 +146,14 @@ export function refresh() {
   $("repair").classList.toggle("main", !state.hasNewMarks);
   $("save").classList.toggle("main", !state.hasNewMarks && !canRepair);
   // A button that is disabled would lose the focus, and a keyboard its position.
-  $("restore").setAttribute("aria-disabled", isBusy);
+  $("restore").setAttribute("aria-disabled", isWaiting);
   $("restore").hidden = hasResult && !state.hasNewMarks;
   $("restore").textContent = text(hasResult ? "restoreAgain" : "restore");
-  $("cancel").hidden = !isBusy || !["waiting", "running"].includes(item.state);
+  $("cancel").hidden = !isWaiting || !["waiting", "running"].includes(item.state);
   $("cancel").setAttribute("aria-disabled", state.ending.has(item.id));
   if (focused.closest("#next-step") && focused.hidden) $("next-step").querySelector(".main:not([hidden])").focus();
-  $("busy").hidden = !isBusy;
-  $("busy-text").textContent = isBusy ? busyText(item) : "";
+  $("busy").hidden = !isWaiting;
+  $("busy-text").textContent = isWaiting ? busyText(item) : "";
   $("sensitivity-row").hidden = !hasResult || proposals.isLooking();
   const index = state.photos.indexOf(item);
   $("previous").hidden = $("next").hidden = state.photos.length < 2;
