@@ -14,6 +14,7 @@ from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.source_spec import Item, Source
+from toolbox.utils import surface
 from toolbox.utils.files import require_readable
 from toolbox.utils.image_ref import ImageRef
 
@@ -62,6 +63,16 @@ def open_photos(plan: Plan, location: Path) -> tuple[Item, ...]:
     """
     source = folders.open_folder(location, min_count=1) if plan.source is None else build_source(plan.source, location)
     return source.items
+
+
+def sample_line(count: int) -> str:
+    """Return what a new run on the `count` sample photographs says."""
+    option = surface.words(command="--data", python="data")
+    given = surface.words(command="--data DIR", python="data=DIR")
+    return (
+        f"No {option}, so this run uses the package's {count} sample photographs. It takes a few minutes and shows "
+        f"that everything works; the result is not a finished restorer. To train on your own photographs, add {given}."
+    )
 
 
 def build_source(bound: BoundComponent, location: Path | None) -> Source:

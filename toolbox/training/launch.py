@@ -14,7 +14,7 @@ from toolbox.config.recipe import Recipe, differences
 from toolbox.config.settings import Settings
 from toolbox.data import broken_files, split_record
 from toolbox.data.left_out import describe_left_out
-from toolbox.data.sources import open_source, open_validation
+from toolbox.data.sources import open_source, open_validation, sample_line
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
@@ -225,19 +225,6 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     return changes
 
 
-def _data_option() -> str:
-    return surface.words(command="--data", python="data")
-
-
-def _sample_line(count: int) -> str:
-    given = surface.words(command="--data DIR", python="data=DIR")
-    return (
-        f"No {_data_option()}, so this run uses the package's {count} sample photographs. It takes a few minutes and "
-        "shows that everything works; the result is not a finished restorer. To train on your own photographs, add "
-        f"{given}."
-    )
-
-
 def require_labels(plan: Plan, items: Sequence[Item]) -> None:
     """Raise DataError if the step trains on labels of damage, and a photograph is damaged already."""
     damaged = next((item.name for item in items if item.input is not None), None)
@@ -270,9 +257,9 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         initial = find_initial(plan, request.catalog)
     source = open_source(plan, data)
     if plan.source is None and (line := describe_left_out(source)):
-        console.print_line(f"{_data_option()}: {line}.")
+        console.print_line(f"{surface.words(command='--data', python='data')}: {line}.")
     if source.kind == "sample" and request.resume is None:
-        console.print_line(_sample_line(len(source.items)))
+        console.print_line(sample_line(len(source.items)))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)
     collectives.require_row_each(plan.settings.training.batch)
     known = {} if request.resume is None else broken_files.read_skipped(request.resume / run_dir.SKIPPED)
