@@ -184,10 +184,50 @@ def test_an_option_that_is_none_of_both_is_not_given_a_setting():
     assert "--set" not in CliRunner().invoke(main, ["list", "--lr", "1"]).stderr
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("wieght", "weight"), ("evry", "every"), ("enable", "enabled")])
-def test_a_misspelled_option_of_a_component_is_found(wrong, right):
-    stderr = CliRunner().invoke(main, ["run", "--dry-run", "--set", f"losses.l1.{wrong}=1"]).stderr
-    assert f"losses.l1.{wrong}: is not a key of loss 'l1'. Did you mean '{right}'?" in stderr
+SOURCE = ("--set", "source.name=folders")
+MISSPELLED = [
+    ("losses.l1", "wieght", "weight"),
+    ("losses.l1", "enable", "enabled"),
+    ("penalties.gradient", "evry", "every"),
+    ("generator", "optimiser", "optimizer"),
+    ("discriminator", "clip_nrm", "clip_norm"),
+    ("generator.schedule", "warmup_step", "warmup_steps"),
+    ("source", "nmae", "name"),
+]
+
+
+@pytest.mark.parametrize(("table", "wrong", "right"), MISSPELLED)
+def test_a_misspelled_option_of_a_component_is_found(table, wrong, right):
+    stderr = invoke("run", "--dry-run", *SOURCE, "--set", f"{table}.{wrong}=1", code=2).stderr
+    assert f"{table}.{wrong}: is not a key of" in stderr and f"Did you mean '{right}'?" in stderr
+
+
+# Keys that other tables may have, and not this one.
+ELSEWHERE = [
+    ("losses.l1", "every"),
+    ("losses.l1", "schedule"),
+    ("metrics.psnr", "weight"),
+    ("generator.optimizer", "clip_norm"),
+    ("generator.schedule", "enabled"),
+    ("step", "enabled"),
+]
+
+
+@pytest.mark.parametrize(("table", "key"), ELSEWHERE)
+def test_a_key_that_only_other_tables_may_have_is_not_suggested(table, key):
+    for written in (key, f"{key}s"):
+        stderr = invoke("run", "--dry-run", "--set", f"{table}.{written}=1", code=2).stderr
+        assert f"{table}.{written}: is not a key of" in stderr and "Did you mean" not in stderr
+
+
+@pytest.mark.parametrize("key", ["weight", "enabled", "on", "optimizer", "evry"])
+@pytest.mark.parametrize("inner", ["losses.hole.inner", "generator.color"])
+def test_a_component_among_params_has_no_options_that_could_be_suggested(inner, key):
+    name = {"losses.hole.inner": "mse", "generator.color": "inpainting-unet"}[inner]
+    two_stage = ["--set", "generator.name=two-stage"] if inner == "generator.color" else []
+    setting = f'{inner}={{name = "{name}", {key} = false}}'
+    stderr = invoke("run", "--dry-run", *two_stage, "--set", setting, code=2).stderr
+    assert f"{inner}.{key}: is not a key of" in stderr and "Did you mean" not in stderr
 
 
 def test_a_second_line_of_a_setting_is_not_lost():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from toolbox.config.combination import check_combination
-from toolbox.config.component_options import ComponentOptions, options_class
+from toolbox.config.component_options import ComponentOptions, RefOptions, options_class
 from toolbox.config.messages import explain_validation_error, shown
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.config.recipe import Recipe, Tree
@@ -112,8 +112,10 @@ class _Binder:
     def add_fault(self, location: str, message: str) -> None:
         self.faults.append(Fault(location=location, message=message))
 
-    def validate(self, model: type[BaseModel], raw: Mapping[str, Any], location: str, owner: str) -> Any:  # noqa: ANN401
-        """Return `raw` as `model`, or None after adding its faults.
+    def validate(
+        self, model: type[BaseModel], raw: Mapping[str, Any], location: str, owner: str, options: Iterable[str] = ()
+    ) -> Any:  # noqa: ANN401
+        """Return `raw` as `model`, or None after adding its faults; see `explain_validation_error`.
 
         Validation goes through JSON, because there pydantic is strict and still accepts a list for a tuple.
         """
@@ -124,7 +126,7 @@ class _Binder:
         try:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
         except ValidationError as error:
-            self.faults.extend(explain_validation_error(error, model, location, owner))
+            self.faults.extend(explain_validation_error(error, model, location, owner, options))
         except Exception as error:  # a validator of a plugin may raise anything
             self.add_fault(location, f"the check of the params of {owner} raised {named(error)}")
         return None
@@ -225,7 +227,8 @@ class _Binder:
         if raw.get("enabled") is False and "enabled" in options_type.model_fields:
             return None
         # A component among the params of another one has no optimizer of its own.
-        attached = self.bind_attached(kind, raw, location) if options_type is options_class(kind) else {}
+        attached_names = [] if options_type is not options_class(kind) else [it.name for it in attached_kinds(kind)]
+        attached = self.bind_attached(kind, raw, location) if attached_names else {}
         owner = f"{kind} '{name}'"
         raw_options = {key: raw.pop(key) for key in options_type.model_fields.keys() & raw.keys()}
         options = self.validate(options_type, raw_options, location, owner)
@@ -236,7 +239,8 @@ class _Binder:
             self.add_fault(f"{location}.name" if name != label else location, str(error) + missing)
             return None
         spec = cast(ComponentSpec, entry.spec)
-        params = self.validate(spec.params, raw, location, owner)
+        other_keys = ("name", *options_type.model_fields, *attached_names)
+        params = self.validate(spec.params, raw, location, owner, other_keys)
         if params is None or options is None:
             return None
         children = self._bind_children(params, location)
@@ -258,7 +262,7 @@ class _Binder:
             ref = getattr(params, key)
             if not isinstance(ref, Ref):
                 continue
-            child = self.bind_component(ref.kind, ref.model_dump(), f"{location}.{key}", ref.name, ComponentOptions)
+            child = self.bind_component(ref.kind, ref.model_dump(), f"{location}.{key}", ref.name, RefOptions)
             if child is not None and isinstance(child.spec, LossSpec) and child.spec.role == "adversarial":
                 self.add_fault(f"{location}.{key}", f"'{child.spec.name}' is adversarial; use a reconstruction loss")
             elif child is not None:

@@ -16,6 +16,10 @@ class ComponentOptions(Table):
     enabled: bool = Field(True, description="false removes a component that an extended recipe has")
 
 
+class RefOptions(Table):
+    """Options of a component among the params of another one: none besides its params."""
+
+
 class OptimizerOptions(Table):
     """Options of an optimizer: none besides its params."""
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from toolbox.errors import Fault, did_you_mean
-from toolbox.hooks.params import RESERVED_KEYS, Params
 from toolbox.utils import files
 
 _LONGEST = 200  # characters of a value in a message
@@ -30,7 +29,7 @@ EXPECTED = {
 
 
 def explain_validation_error(
-    error: ValidationError, model: type[BaseModel], location: str, owner: str
+    error: ValidationError, model: type[BaseModel], location: str, owner: str, options: Iterable[str] = ()
 ) -> Iterator[Fault]:
     """Yield one fault for each error that pydantic found.
 
@@ -39,24 +38,27 @@ def explain_validation_error(
         model: the class that was validated.
         location: the dotted key of the table in the recipe; empty for the whole recipe.
         owner: what the keys belong to, such as "loss 'ssim'".
+        options: the keys that the table may have besides those of `model`, such as the weight of a loss.
     """
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         keys = _without_tags(model, path)
-        yield Fault(location=".".join(p for p in (location, *keys) if p), message=_message(item, model, path, owner))
+        yield Fault(location=".".join(p for p in (location, *keys) if p), message=_message(item, model, path, owner, options))
 
 
-def _message(item: Any, model: type[BaseModel], path: list[str], owner: str) -> str:  # noqa: ANN401
+def _message(
+    item: Any,  # noqa: ANN401 - an error of pydantic
+    model: type[BaseModel],
+    path: list[str],
+    owner: str,
+    options: Iterable[str],
+) -> str:
     error_type, value, context = item["type"], item["input"], item.get("ctx", {})
     if error_type == "extra_forbidden":
         table = _model_at(model, path[:-1])
         known = sorted(table.model_fields) if table else []
-        # A component's table also has the options of recipes, such as weight, which are no params of the component.
-        options = RESERVED_KEYS if issubclass(model, Params) and table is model else ()
-        return (
-            f"is not a key of {owner if table is model else 'this table'}.{did_you_mean(path[-1], [*known, *options])}"
-            f" Known: {', '.join(known) or 'none'}"
-        )
+        hint = did_you_mean(path[-1], [*known, *(options if table is model else ())])
+        return f"is not a key of {owner if table is model else 'this table'}.{hint} Known: {', '.join(known) or 'none'}"
     if error_type == "missing":
         return "is missing"
     if error_type == "literal_error":
