@@ -257,6 +257,18 @@ def test_the_hint_on_the_sample_is_not_repeated(tmp_path):
     assert "No --data" not in run("--resume", folder, "--dry-run").output
 
 
+def test_the_recipe_of_a_run_on_the_sample_gives_the_same_run_again(tmp_path):
+    first = tmp_path / "first"
+    run("--out", first, "--batch", 4, "--size", 64, "--steps", 1, "--no-report")
+    outline = run("--recipe", first / "recipe.toml", "--out", tmp_path / "second", "--dry-run").output
+    assert "64 pixels, batch 4, up to 4 epochs or 1 step" in outline
+    resumed = run("--resume", first, "--set", "sample.batch=2", "--steps", 2, "--dry-run").output
+    assert "64 pixels, batch 2, " in resumed
+    # Earlier versions kept the table.
+    (first / "recipe.toml").write_text((first / "recipe.toml").read_text() + "\n[sample]\nbatch = 8\n")
+    assert "64 pixels, batch 4" in run("--resume", first, "--dry-run").output
+
+
 def test_damaged_records_are_named_by_every_command_that_reads_them(tmp_path, photos):
     folder = tmp_path / "runs" / "one"
     run("--data", photos, "--size", 32, "--steps", 2, "--out", folder, "--no-report")

@@ -45,6 +45,15 @@ def test_all_combinations_are_trained_compared_and_not_trained_again(photos, tmp
     assert "001-lr=1e-4-seed=0 was trained with another recipe" in text and "--out" in text
 
 
+def test_a_sweep_on_the_sample_and_one_with_a_relative_path_are_continued(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").symlink_to(photos)
+    for name, more in (("sample", []), ("own", ["--data", photos, "--set", "split.validation_data=own"])):
+        options = [*TINY, *more, "--out", name, "--over", "losses.ssim.weight=50"]
+        assert "It is finished." not in sweep(*options)
+        assert "It is finished." in sweep(*options)
+
+
 PLUGIN = """
 from toolbox import LossSpec, hookimpl
 

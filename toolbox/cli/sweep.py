@@ -134,13 +134,13 @@ def _check_run(recipe: Recipe, folder: Path, catalog: Catalog, data: Path | None
     Photographs that were only moved are accepted: then the earlier folder does not exist any more. So are plugins of
     another name or version: a resumed run names what has changed.
     """
-    from toolbox.config.binding import bind
     from toolbox.reports.run_files import is_run
     from toolbox.reports.run_records import read_run_info
+    from toolbox.training.launch import bind_recipe
     from toolbox.training.run_dir import read_recipe
 
     def settings(of: Recipe) -> dict[str, Any]:
-        return {**bind(of, catalog).tree(), "requires": None}
+        return {**bind_recipe(of, catalog, data).tree(), "requires": None}
 
     wanted = settings(recipe)
     if is_run(folder) and settings(read_recipe(folder)) != wanted:

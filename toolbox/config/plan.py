@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from toolbox.config.component_options import NetworkOptions
 from toolbox.config.recipe import Tree
-from toolbox.config.settings import Settings, Table
+from toolbox.config.settings import SampleSet, Settings, Table
 from toolbox.errors import Fault, RecipeError, ToolboxError, named, one_line
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.kinds import RECIPE_TABLES
@@ -152,6 +152,10 @@ class Plan:
             return self
         split = split.model_copy(update={"validation_data": os.path.abspath(split.validation_data)})
         return replace(self, settings=self.settings.model_copy(update={"split": split}))
+
+    def without_sample(self) -> Plan:
+        """Return the plan without its table `sample`, whose values are in other tables if a run uses the sample."""
+        return replace(self, settings=self.settings.model_copy(update={"sample": SampleSet()}))
 
     def check(self) -> None:
         """Call the `check` of every spec, which may import torch; RecipeError with all faults."""

@@ -180,9 +180,7 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     """
     if request.resume is None:
         assert request.recipe is not None
-        is_sample = request.data is None and "source" not in request.recipe.tree
-        recipe = request.recipe.for_sample() if is_sample else request.recipe
-        return bind(recipe, request.catalog).with_absolute_paths(), request.data
+        return bind_recipe(request.recipe, request.catalog, request.data), request.data
     run_dir.require_run_dir(request.resume)
     info = run_records.read_run_info(request.resume)
     recipe = request.recipe or run_dir.read_recipe(request.resume)
@@ -198,7 +196,14 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
         raise UsageError(
             f"The run's data folder {name} does not exist. If it was moved, give its new place with {given}."
         )
-    return bind(recipe, request.catalog).with_absolute_paths(), data
+    return bind_recipe(recipe, request.catalog, data), data
+
+
+def bind_recipe(recipe: Recipe, catalog: Catalog, data: Path | None) -> Plan:
+    """Return the plan of a run with these data: the table `sample` has been applied, or is kept for other runs."""
+    if data is not None or "source" in recipe.tree:
+        return bind(recipe, catalog).with_absolute_paths()
+    return bind(recipe.for_sample(), catalog).with_absolute_paths().without_sample()
 
 
 def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:

@@ -280,7 +280,7 @@ def init_option(folder: Path) -> str:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Return the recipe that a run was bound from, with every setting.
+    """Return the recipe of a run, with every setting.
 
     Raises:
         UsageError: `folder` is not a run folder, or its recipe is incomplete.
@@ -293,4 +293,8 @@ def read_recipe(folder: Path) -> Recipe:
             f"{files.printable(folder / RECIPE)} is empty or incomplete: the recipe of a run has every setting. "
             f"Restore it from a backup, or start a new run from its weights: {init_option(folder)}"
         )
-    return replace(recipe, name=read_run_info(folder).recipe or folder.name)
+    info = read_run_info(folder)
+    tree = dict(recipe.tree)
+    if info.data is None:
+        tree.pop("sample", None)  # earlier versions kept it, although its values are in the other tables
+    return replace(recipe, name=info.recipe or folder.name, tree=tree)
