@@ -127,7 +127,7 @@ class _Binder:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
         except ValidationError as error:
             self.faults.extend(explain_validation_error(error, model, location, owner, options))
-        except Exception as error:  # a validator of a plugin may raise anything
+        except (Exception, SystemExit) as error:  # a validator of a plugin may raise anything
             self.add_fault(location, f"the check of the params of {owner} raised {named(error)}")
         return None
 
@@ -246,7 +246,7 @@ class _Binder:
         children = self._bind_children(params, location)
         try:
             line = None if spec.warn is None else spec.warn(params)
-        except Exception as error:  # a plugin may raise anything
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
             self.add_fault(location, f"the warn of {owner} raised {named(error)}")
             return None
         if line:

@@ -166,7 +166,7 @@ class Plan:
                     component.spec.check(component.params)
                 except ToolboxError:
                     raise
-                except Exception as error:  # ValueError is the contract; a plugin may raise anything
+                except (Exception, SystemExit) as error:  # ValueError is the contract; a plugin may raise anything
                     text = one_line(error) if isinstance(error, ValueError) else f"its check raised {named(error)}"
                     faults.append(Fault(location=component.label, message=text))
         if faults:

@@ -108,10 +108,13 @@ def refuse_coroutine(entry: Entry | None, function: object, result: object) -> N
 
 def ends_program(error: BaseException, entry: Entry) -> PluginError:
     """Return the error for a component that raised SystemExit, or another error that programs should not handle."""
-    return PluginError(
-        f"{title(entry)} ends the program ({named(error)}) ({position(error, entry)}); raise an Exception instead. "
-        f"Expected: {contract(entry)}.{hint()}"
-    )
+    return PluginError(f"{title(entry)} {ending(error, position(error, entry))}. Expected: {contract(entry)}.{hint()}")
+
+
+def ending(error: BaseException, position: str = "") -> str:
+    """Return what a component did that raised SystemExit, and what to do, as the rest of a sentence."""
+    where = f" ({position})" if position else ""
+    return f"ends the program ({named(error)}){where}; raise an Exception instead"
 
 
 def blame(error: Exception, entry: Entry | None, function: object = None) -> None:

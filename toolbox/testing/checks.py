@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from toolbox.errors import InstallationError, RecipeError, ToolboxError, brief
+from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 
 Status = Literal["ok", "failed", "noted"]
@@ -110,4 +111,8 @@ def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN
     except Exception as error:  # a component may raise anything
         raised = "" if isinstance(error, ToolboxError) else "raised "
         return Check(name=name, status="failed", detail=f"{raised}{error_text(error)}")
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # SystemExit and other errors that programs should not handle
+        return Check(name=name, status="failed", detail=f"it {blame.ending(error)}")
     return Check(name=name, status="noted" if isinstance(result, Note) else "ok", detail=str(result))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from toolbox.config.plan import BoundComponent
 from toolbox.data.sources import build_source
+from toolbox.errors import InstallationError
 from toolbox.hooks.source_spec import Source, SourceSpec
 from toolbox.imaging import io
 from toolbox.testing.checks import Check, require, run_checks
@@ -19,10 +21,19 @@ from toolbox.utils.image_ref import ImageRef
 
 @dataclass(frozen=True, kw_only=True)
 class SourceCase:
-    """A source under test, and the location of its example."""
+    """A source under test, and an empty folder for its example."""
 
     bound: BoundComponent
-    location: Path | None
+    example: Callable[[Path], Path]
+    folder: Path
+
+    @cached_property
+    def location(self) -> Path:
+        """The location of the example, which is written once."""
+        try:
+            return self.example(self.folder)
+        except ImportError as error:
+            raise InstallationError(str(error)) from error
 
     def open(self) -> Source:
         """Open the source anew."""
@@ -37,12 +48,9 @@ def check_source(subject: Subject) -> list[Check]:
         detail = "its spec has no example, so that nothing can be opened here; add example = (…) there"
         return [Check(name="opening", status="noted", detail=detail)]
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            case = SourceCase(bound=bound, location=spec.example(Path(folder)))
-        except ImportError as error:
-            return [Check(name="opening", status="noted", detail=f"can't be opened here: {error}")]
+        case = SourceCase(bound=bound, example=spec.example, folder=Path(folder))
         checks = run_checks(case, [check_opening])
-        if checks[0].status == "failed":
+        if checks[0].status != "ok":
             return checks
         return [*checks, *run_checks(case, [check_images, check_identity, check_reading_in_threads])]
 
