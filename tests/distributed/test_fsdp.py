@@ -132,6 +132,7 @@ def test_a_full_run_equals_that_of_one_process_and_its_best_weights_restore(tmp_
     (code, output, errors), (other_code, *_) = wait(start(["-m", "toolbox", *RUN, f"--out={two}"]))
     assert (code, other_code) == (0, 0), errors
     assert "fp64 on cpu in 2 processes" in output
+    assert "outside of a torch.nn.Module" not in errors  # the gathered weights are not in the network
     done = CliRunner().invoke(main, [*RUN, "--device=cpu", f"--out={one}"])
     assert done.exit_code == 0, done.output
     expected, actual = (json.loads((folder / "summary.json").read_text("utf-8")) for folder in (one, two))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import warnings
 from dataclasses import replace
 from types import SimpleNamespace
@@ -210,15 +209,36 @@ def test_a_metric_that_returns_or_writes_what_it_must_not(fault):
     assert words in message(call, PHOTO.copy(), PHOTO.copy(), np.zeros((8, 8), bool))
 
 
-@pytest.mark.parametrize(
-    ("outputs", "words"), [({}, "is missing"), ({"edge": PICTURES.mean((1, 2, 3))}, "is a tensor [2]")]
-)
-def test_an_output_that_the_spec_declares_and_the_generator_does_not_give(outputs, words):
-    loss = LossTerm(
-        label="edge", weight=1, on="edge", adversarial=False, sees_real=False, call=lambda a, b, m: (a - b).mean()
+def loss_on(name, function=lambda output, truth, mask: (output - truth).mean()):
+    return LossTerm(label="mine", weight=1, on=name, adversarial=False, sees_real=False, call=function)
+
+
+WRONG_OUTPUTS = {
+    "none": ({}, "returned no output 'edge', which losses.mine uses; its outputs: restored"),
+    "one value for each picture": ({"edge": PICTURES.mean((1, 2, 3))}, "returned a tensor [2] as its output 'edge'"),
+    "no channels": ({"edge": PICTURES[:, 0]}, "returned a tensor [2, 8, 8] as its output 'edge'"),
+    "one picture": ({"edge": PICTURES[:1]}, "returned a tensor [1, 3, 8, 8] as its output 'edge'"),
+    "two channels": ({"edge": PICTURES[:, :2]}, "output 'edge', which losses.mine uses; return (2, 1, h"),
+    "four channels": ({"edge": torch.rand(2, 4, 8, 8)}, "return (2, 1, h, w) or (2, 3, h, w)"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG_OUTPUTS)
+def test_an_output_of_a_generator_that_a_loss_can_not_use(fault):
+    outputs, words = WRONG_OUTPUTS[fault]
+    network = Rigged(GeneratorSpec, lambda image, mask: image)
+    assert words in message(
+        reconstruction_loss, network, loss_on("edge"), {"restored": PICTURES, **outputs}, PICTURES, MASK
     )
-    with pytest.raises(PluginError, match=re.escape(words)):
-        reconstruction_loss(loss, {"restored": PICTURES, **outputs}, PICTURES, MASK)
+
+
+def test_outputs_of_a_generator_that_losses_can_use():
+    network = Rigged(GeneratorSpec, lambda image, mask: image)
+    outputs = {"gray": PICTURES[:, :1, ::2, ::2], "color": PICTURES, "classes": torch.rand(2, 7, 4, 4)}
+    for name in ("gray", "color"):
+        reconstruction_loss(network, loss_on(name), outputs, PICTURES, MASK)
+    logits = loss_on("classes", lambda output, truth, mask: output.mean() + truth.mean())
+    reconstruction_loss(network, logits, outputs, PICTURES, MASK)
 
 
 @pytest.mark.parametrize("value", [1, np.float32(0.5), np.float64(0.25), np.int64(3)])

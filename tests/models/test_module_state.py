@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
 
-from toolbox import DiscriminatorSpec, GeneratorSpec, LossSpec, PenaltySpec
+from toolbox import DiscriminatorSpec, GeneratorSpec, LossSpec, PenaltySpec, StepSpec
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.component_calls import (
     WatchedComponent,
+    attach,
     call_adversarial_discriminator,
     call_adversarial_generator,
+    call_discriminator,
+    call_generator,
     call_loss,
+    watch_of,
 )
 from toolbox.models.module_state import require_usable_state, warn_of_untrained_weights
 from toolbox.models.stored_weights import StoredWeights
@@ -102,11 +108,71 @@ def test_weights_outside_of_a_module_are_named_once():
     call(lambda restored, truth, mask: network(restored - truth).square().mean())
 
 
+class Scaled(nn.Conv2d):
+    """A network that multiplies by a tensor that is no parameter."""
+
+    def __init__(self, kind, maps):
+        super().__init__(3, maps, 1)
+        self.maps, self.scale = maps, torch.ones((), requires_grad=True)
+        attach(self, entry_of(kind))
+
+    def forward(self, picture, *others):
+        result = self.scale * super().forward(picture)
+        return [result] if self.maps == 1 else (result, {"gray": result[:, :1]})
+
+
+@pytest.mark.parametrize(
+    ("network", "call_network", "count"),
+    [
+        (Scaled(GeneratorSpec, 3), call_generator, 2),
+        (Scaled(DiscriminatorSpec, 1), call_discriminator, 3),
+    ],
+)
+def test_a_tensor_of_a_network_that_is_no_parameter_is_named_once(network, call_network, count):
+    picture = torch.rand(2, 3, 8, 8)
+    inputs = [picture.clone().requires_grad_(count == 3), picture, MASK][-count:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.no_grad():  # the size of a photograph is tried, or a validation comes first
+            call_network(network, *inputs)
+    with pytest.warns(PluginWarning, match="'rigged' .* outside of a torch.nn.Module .a tensor ") as caught:
+        call_network(network, *inputs)
+        call_network(network, *inputs)
+    assert len(caught) == 1
+    network.scale.requires_grad_(False)
+    watch_of(network).searched.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call_network(network, *inputs)
+
+
+def test_the_weights_of_a_generator_are_none_outside_of_a_discriminator():
+    """A step may give the discriminator pictures that have their graph."""
+    network = Scaled(DiscriminatorSpec, 1)
+    network.scale.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        call_discriminator(network, nn.Conv2d(3, 3, 1)(torch.rand(2, 3, 8, 8)), torch.rand(2, 3, 8, 8), MASK)
+
+
 def test_weights_that_no_optimizer_gets_are_named():
     with pytest.warns(PluginWarning, match="Penalty 'rigged' .* nothing trains them"):
         warn_of_untrained_weights(nn.Linear(1, 1), entry_of(PenaltySpec))
     warn_of_untrained_weights(nn.Linear(1, 1).requires_grad_(False), entry_of(PenaltySpec))
     warn_of_untrained_weights(lambda context: torch.zeros(()), entry_of(PenaltySpec))
+
+
+@pytest.mark.parametrize("held", [lambda weight: weight, lambda weight: [weight], lambda weight: {"first": weight}])
+def test_a_tensor_of_a_penalty_or_a_step_that_requires_gradients_is_named(held):
+    """Their weights are never trained; a tensor in an attribute was not seen."""
+    for kind in (PenaltySpec, StepSpec):
+        component = nn.Sequential(nn.ReLU())
+        component[0].scale = held(torch.ones((), requires_grad=True))
+        with pytest.warns(PluginWarning, match="'rigged' .* nothing trains them"):
+            warn_of_untrained_weights(component, entry_of(kind))
+        component[0].scale = held(torch.ones(()))
+        component[0].result = held(nn.Parameter(torch.ones(())).requires_grad_(False) * 2)
+        warn_of_untrained_weights(component, entry_of(kind))
 
 
 def test_stored_weights_load_into_a_network_with_frozen_parts(tmp_path):

@@ -33,7 +33,10 @@ DEFINITION = "_toolbox_definition"
 HINT = "For the traceback add --traceback."
 # What a component of a kind, or of a role of a kind, must do.
 CONTRACTS = {
-    "generator": "generator(image, mask) returns pictures (B, 3, H, W), or a pair of them and a dict of outputs",
+    "generator": (
+        "generator(image, mask) returns pictures (B, 3, H, W), or a pair of them and a dict of outputs (B, 1, h, w) or "
+        "(B, 3, h, w)"
+    ),
     "discriminator": "discriminator(picture, image, mask) returns a list of maps (B, 1, h, w)",
     "loss": "loss(restored, truth, mask) returns a finite scalar tensor",
     "loss/adversarial": "loss.generator(fake, real) returns a scalar tensor, loss.discriminator(fake, real) two",

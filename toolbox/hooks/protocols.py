@@ -35,7 +35,8 @@ class Generator(Protocol):
         Returns:
             The restored pictures (B, 3, H, W) in [0, 1], or a pair of them and auxiliary outputs by name, which the
             spec declares. A loss uses an auxiliary output with ``on = "name"``: an output with one channel is
-            compared with the luma of the truth, any other with the truth itself, at the size of the output.
+            compared with the luma of the truth, one with three channels with the truth itself, at the size of the
+            output. ``classes`` may have any number of channels.
         """
 
 

@@ -6,7 +6,6 @@ compares its inputs before and after, since a write through NumPy or `.data` lea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -17,16 +16,22 @@ from torch import Tensor, nn
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
-from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.models.autograd_graph import depends_on, outside_weights
+from toolbox.models.gradient_checks import (
+    require_gradient,
+    require_picture_gradient,
+    require_value_gradient,
+    warn_of_outside_weights,
+)
 from toolbox.models.input_watch import InputWatch, backward_passes
 from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
 
-# A component whose values are 0 without gradient so many times trains nothing, as far as is known.
-ZERO_CALLS = 20
 # The attribute of a network that has its `WatchedComponent`.
 ATTRIBUTE = "_toolbox_watch"
+# The auxiliary output that has a channel for each class of colours, see docs/hooks/generators.md; the numbers of
+# channels of the others.
+CLASSES = "classes"
+CHANNELS = (1, 3)
 Inputs = Mapping[str, Tensor]
 
 
@@ -40,6 +45,7 @@ class WatchedComponent:
         trains: whether its values should have gradients; False once a warning was given.
         is_resumed: whether it belongs to a run that is continued: it may have trained before.
         trained: the parts of it that have returned a value with a gradient; an adversarial loss has two.
+        searched: the parts of it whose first values with a gradient were searched for weights outside of its module.
         unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
     """
 
@@ -48,6 +54,7 @@ class WatchedComponent:
     trains: bool = True
     is_resumed: bool = False
     trained: set[str] = field(default_factory=set)
+    searched: set[str] = field(default_factory=set)
     unsaved: tuple[tuple[str, nn.Module], ...] = ()
 
     def __deepcopy__(self, memo: object) -> WatchedComponent:
@@ -94,10 +101,36 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
         raise blame.wrong_result(watch.entry, network, fault)
     for name, value in auxiliary.items():
         if not isinstance(value, Tensor):
-            fault = f"returned {describe(value)} as its output '{name}'; return a tensor (B, C, h, w)"
+            fault = f"returned {describe(value)} as its output '{name}'; return a tensor"
             raise blame.wrong_result(watch.entry, network, fault)
-    _require_gradient(watch, network, [restored, *auxiliary.values()])
+    outputs = [restored, *auxiliary.values()]
+    require_gradient(watch, network, outputs, "pictures")
+    warn_of_outside_weights(watch, network, outputs, [image, mask])
     return restored, auxiliary
+
+
+def output_for_loss(network: object, outputs: Mapping[str, Tensor], name: str, loss: str, count: int) -> Tensor:
+    """Return the output of a generator that a loss uses: (B, 1, h, w) or (B, 3, h, w), or its `classes` (B, K, h, w).
+
+    Args:
+        network: the generator.
+        outputs: its outputs by name.
+        name: the name of the output.
+        loss: what messages call the loss, such as "losses.mse".
+        count: B.
+
+    Raises:
+        WrongResultError: the output is missing, or has another shape.
+    """
+    watch, output, fault = watch_of(network), outputs.get(name), ""
+    if output is None:
+        fault = f"returned no output '{name}', which {loss} uses; its outputs: {', '.join(sorted(outputs))}"
+    elif output.dim() != 4 or len(output) != count or (name != CLASSES and output.shape[1] not in CHANNELS):
+        shapes = f"({count}, K, h, w)" if name == CLASSES else f"({count}, 1, h, w) or ({count}, 3, h, w)"
+        fault = f"returned {describe(output)} as its output '{name}', which {loss} uses; return {shapes}"
+    if output is None or fault:
+        raise blame.wrong_result(watch.entry, network, fault)
+    return output
 
 
 def require_finite(network: object, pictures: Tensor) -> None:
@@ -119,6 +152,9 @@ def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tens
         if not is_map or value.shape[:2] != (len(picture), 1):
             fault = f"returned {describe(value)} as a map of {len(picture)} pictures"
             raise blame.wrong_result(watch.entry, network, fault)
+    require_gradient(watch, network, maps, "maps")
+    require_picture_gradient(watch, network, maps, picture)
+    warn_of_outside_weights(watch, network, maps, list(inputs.values()))
     return list(maps)
 
 
@@ -128,8 +164,8 @@ def call_loss(
     """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
-    _require_value_gradient(watch, loss, [value], [restored])
-    _warn_of_outside_weights(watch, loss, [value], [restored])
+    require_value_gradient(watch, loss, [value], [restored])
+    warn_of_outside_weights(watch, loss, [value], [restored])
     return value
 
 
@@ -143,8 +179,8 @@ def call_adversarial_generator(
     function = blame.call(watch.entry, getattr, loss, "generator")
     inputs = _named(fake=fake, real=real or [])
     value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
-    _require_value_gradient(watch, function, [value], fake, "generator")
-    _warn_of_outside_weights(watch, function, [value], list(inputs.values()))
+    require_value_gradient(watch, function, [value], fake, "generator")
+    warn_of_outside_weights(watch, function, [value], list(inputs.values()), "generator")
     return value
 
 
@@ -160,8 +196,8 @@ def call_adversarial_discriminator(
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
     on_fake, on_real = (_scalar(watch, function, value) for value in pair)
-    _require_value_gradient(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
-    _warn_of_outside_weights(watch, function, [on_fake, on_real], [*fake, *real], call=2)  # the first is of `generator`
+    require_value_gradient(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
+    warn_of_outside_weights(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
     return on_fake, on_real
 
 
@@ -170,7 +206,7 @@ def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: 
     maps = _named(**{"context.real_maps": context.real_maps})
     inputs = {"context.real": context.real, "context.fake": context.fake, **maps}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
-    _require_value_gradient(watch, penalty, [value], context.real_maps)
+    require_value_gradient(watch, penalty, [value], context.real_maps)
     return value
 
 
@@ -220,65 +256,6 @@ def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  #
         return cast(Tensor, value)
     remedy = "; take the mean" if isinstance(value, Tensor) and value.dim() else ""
     raise blame.wrong_result(watch.entry, function, f"returned {describe(value)}, not a scalar tensor{remedy}")
-
-
-def _require_gradient(watch: WatchedComponent, network: object, outputs: Sequence[Tensor]) -> None:
-    """Raise WrongResultError if a network that trains returns only outputs without gradient."""
-    if not isinstance(network, nn.Module) or not network.training or not torch.is_grad_enabled():
-        return
-    if any(weight.requires_grad for weight in network.parameters()) and not any(v.requires_grad for v in outputs):
-        fault = "returned pictures without gradient, so nothing trains it; remove detach(), no_grad and NumPy from it"
-        raise blame.wrong_result(watch.entry, network, fault)
-
-
-def _require_value_gradient(
-    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
-) -> None:
-    """Raise WrongResultError if no value has a gradient though the inputs have one: the component trains nothing.
-
-    If earlier values had one, it only warns, once. A value of 0 is not judged: a penalty of every
-    16th step is 0 in the others. If all values are such for `ZERO_CALLS` calls, it warns too.
-    """
-    if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
-        return
-    if not any(tensor.requires_grad for tensor in inputs):
-        return
-    # A penalty may call the discriminator again instead of using its maps; then its value does not depend on them.
-    is_penalty = watch.entry.kind == "penalty"
-    if any(value.requires_grad if is_penalty else depends_on(value, inputs) for value in values):
-        watch.trained.add(part)
-        return
-    if not any(bool(value.detach().any()) for value in values):
-        if watch.calls == ZERO_CALLS and part not in watch.trained and not watch.is_resumed:
-            line = f"{blame.title(watch.entry)} has returned 0 without gradient {ZERO_CALLS} times; it trains nothing"
-            warnings.warn(line, PluginWarning, stacklevel=3)
-        return
-    cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
-    if not watch.is_resumed and part not in watch.trained:
-        fault = (
-            f"returned a value without gradient, so it trains nothing; {cause}. If this is on purpose, set its weight "
-            "to 0, or give it a param `detach` that is true"
-        )
-        raise blame.wrong_result(watch.entry, function, fault)
-    watch.trains = False
-    line = f"{blame.title(watch.entry)} returned a value without gradient, which its earlier values had; {cause}"
-    warnings.warn(line, PluginWarning, stacklevel=3)
-
-
-def _warn_of_outside_weights(
-    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], *, call: int = 1
-) -> None:
-    """Warn in a component's first call if it has weights outside of its module: nothing trains or saves them."""
-    if watch.calls != call or watch.entry is None:
-        return
-    outside = [weight for value in values for weight in outside_weights(function, value, inputs)]
-    if outside:
-        warnings.warn(
-            f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module ({describe(outside[0])}), which "
-            "nothing trains and no checkpoint has; make it a Module that has them, or call requires_grad_(False)",
-            PluginWarning,
-            stacklevel=3,
-        )
 
 
 def _named(**maps: Sequence[Tensor]) -> dict[str, Tensor]:

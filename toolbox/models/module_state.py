@@ -68,8 +68,13 @@ def state_change(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tupl
 
 
 def warn_of_untrained_weights(component: object, entry: Entry) -> None:
-    """Warn of weights that require gradients in a component whose weights no optimizer gets."""
-    if isinstance(component, nn.Module) and any(weight.requires_grad for weight in component.parameters()):
+    """Warn of weights that require gradients in a component whose weights no optimizer gets.
+
+    They are parameters, or other tensors in its attributes.
+    """
+    if not isinstance(component, nn.Module):
+        return
+    if next(_trained_weights([component]), None) is not None or next(_held_weights(component), None) is not None:
         warnings.warn(
             f"{blame.title(entry)} has weights that require gradients, and nothing trains them: besides networks, only "
             "losses have trained weights; call requires_grad_(False) on them",
@@ -108,17 +113,26 @@ def _fault(module: nn.Module) -> str:
 def _unregistered_weights(module: nn.Module) -> str:
     """Return the name of a list, tuple or dict with trained weights that the module does not have itself, or ""."""
     own = {id(weight) for weight in module.parameters()}
+    held = _held_weights(module)
+    return next((name for name, weight in held if isinstance(weight, nn.Parameter) and id(weight) not in own), "")
+
+
+def _held_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights that require gradients in attributes (tensors, lists, tuples, dicts), with the name of each."""
     for name, inner in module.named_modules():
         for key, value in vars(inner).items():
-            values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-            # torch keeps its own tables of parameters, modules and hooks in attributes that begin with "_".
-            if not key.startswith("_") and any(id(weight) not in own for weight in _trained_weights(values)):
-                return f"{name}.{key}".lstrip(".")
-    return ""
+            values: Iterable[object] = ()
+            if isinstance(value, Tensor):
+                values = (value,)
+            elif not key.startswith("_"):  # torch's own tables of parameters, modules and hooks begin with "_"
+                values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+            for weight in _trained_weights(values):
+                yield f"{name}.{key}".lstrip("."), weight
 
 
-def _trained_weights(values: Iterable[object]) -> Iterator[nn.Parameter]:
+def _trained_weights(values: Iterable[object]) -> Iterator[Tensor]:
     """Yield the weights that require gradients among `values`, and those of the modules among them."""
     for value in list(values):
         found = value.parameters() if isinstance(value, nn.Module) else (value,)
-        yield from (weight for weight in found if isinstance(weight, nn.Parameter) and weight.requires_grad)
+        tensors = (weight for weight in found if isinstance(weight, Tensor))
+        yield from (tensor for tensor in tensors if tensor.requires_grad and tensor.is_leaf)

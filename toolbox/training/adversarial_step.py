@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.component_calls import call_adversarial_discriminator, call_adversarial_generator, call_penalty
-from toolbox.training.step_context import StepContext, discriminate, reconstruction_loss
+from toolbox.training.step_context import StepContext, discriminate, require_trained_output
 from toolbox.training.step_metrics import Terms, discriminator_stats
 
 
@@ -82,9 +82,10 @@ def _backward_generator(context: StepContext, outputs: Terms, adversarial: Adver
         if loss.adversarial:
             real_maps = adversarial.real_maps if loss.sees_real else None
             value = call_adversarial_generator(loss.watch, loss.call, adversarial.fake_maps, real_maps)
+            require_trained_output(context.generator, loss, outputs["restored"])
             adversarial_total = adversarial_total + loss.weight * value
         else:
-            value = reconstruction_loss(loss, outputs, batch.truth, batch.mask)
+            value = context.reconstruction(loss, outputs, batch)
             reconstruction_total = reconstruction_total + loss.weight * value
         context.record(f"loss.{loss.label}", value, batch)
     context.record("g", adversarial_total + reconstruction_total, batch)

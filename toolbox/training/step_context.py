@@ -16,9 +16,9 @@ from toolbox.color import luma
 from toolbox.data.batch import Batch, add_term
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, scale_loss
-from toolbox.errors import PluginError
-from toolbox.models.component_calls import call_discriminator, call_loss
+from toolbox.models.component_calls import call_discriminator, call_loss, output_for_loss, watch_of
 from toolbox.models.forward import run_generator
+from toolbox.models.gradient_checks import require_output_gradient
 from toolbox.training.state import LossTerm, TrainState
 from toolbox.training.step_metrics import Terms
 
@@ -85,7 +85,7 @@ class StepContext:
 
     def reconstruction(self, loss: LossTerm, outputs: Terms, batch: Batch) -> Tensor:
         """Return the value of a reconstruction loss, without its weight, on the output that the recipe names."""
-        return reconstruction_loss(loss, outputs, batch.truth, batch.mask)
+        return reconstruction_loss(self.generator, loss, outputs, batch.truth, batch.mask)
 
     def backward(
         self, loss: Tensor, batch: Batch, *, inputs: list[Tensor] | None = None, retain_graph: bool = False
@@ -114,18 +114,21 @@ def discriminate(network: nn.Module, picture: Tensor, batch: Batch) -> list[Tens
     return [values.to(batch.truth.dtype) for values in maps]
 
 
-def reconstruction_loss(loss: LossTerm, outputs: Terms, truth: Tensor, mask: Tensor) -> Tensor:
-    """Apply a reconstruction loss to its output, with the truth in that output's channels and size."""
-    output = outputs.get(loss.on)
-    if output is None or output.dim() != 4 or len(output) != len(truth):
-        fault = "is missing" if output is None else f"is a tensor {list(output.shape)}, not (B, C, h, w)"
-        raise PluginError(
-            f"The generator's output '{loss.on}', which its spec declares and losses.{loss.label} uses, {fault}. "
-            f"Its outputs: {', '.join(sorted(outputs))}. Correct the generator."
-        )
+def reconstruction_loss(network: nn.Module, loss: LossTerm, outputs: Terms, truth: Tensor, mask: Tensor) -> Tensor:
+    """Apply a reconstruction loss to its output of `network`, with the truth in that output's channels and size."""
+    output = output_for_loss(network, outputs, loss.on, f"losses.{loss.label}", len(truth))
     if output.shape[1] == 1:
         truth = luma(truth)
     if output.shape[-2:] != truth.shape[-2:]:
         truth = interpolate(truth, output.shape[-2:], mode="area")
         mask = interpolate(mask, output.shape[-2:], mode="area").ceil()
-    return call_loss(loss.watch, loss.call, output, truth, mask)
+    value = call_loss(loss.watch, loss.call, output, truth, mask)
+    if not value.requires_grad:  # a loss may have weights of its own, which it trains
+        require_trained_output(network, loss, output)
+    return value
+
+
+def require_trained_output(network: nn.Module, loss: LossTerm, output: Tensor) -> None:
+    """Raise WrongResultError if the output of `network` that a loss uses has no gradient, unless it is on purpose."""
+    if loss.watch.trains:
+        require_output_gradient(watch_of(network), network, output, loss.on, f"losses.{loss.label}")

@@ -146,8 +146,9 @@ def unchanged_losses(losses: Iterable[LossTerm]) -> Iterator[None]:
 
 
 def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
-    losses = [loss for loss in state.losses if not loss.adversarial]
-    return sum(loss.weight * float(reconstruction_loss(loss, outputs, batch.truth, batch.mask)) for loss in losses)
+    network, losses = state.eval_generator, [loss for loss in state.losses if not loss.adversarial]
+    values = [reconstruction_loss(network, loss, outputs, batch.truth, batch.mask) for loss in losses]
+    return sum(loss.weight * float(value) for loss, value in zip(losses, values, strict=True))
 
 
 def _score(values: Iterable[Any]) -> scores.Score:

@@ -1,0 +1,117 @@
+"""Check that what components return has a gradient: what has none trains nothing, without an error of torch.
+
+The checks need no values from the device, but for a value without gradient, which may be 0 on purpose.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from toolbox.hooks import blame
+from toolbox.hooks.isolation import PluginWarning
+from toolbox.models.autograd_graph import depends_on, outside_weights
+
+if TYPE_CHECKING:
+    from toolbox.models.component_calls import WatchedComponent
+
+# A component whose values are 0 without gradient so many times trains nothing, as far as is known.
+ZERO_CALLS = 20
+
+
+def require_gradient(watch: WatchedComponent, network: object, outputs: Sequence[Tensor], what: str) -> None:
+    """Raise WrongResultError if a network that trains returns only outputs without gradient; `what` names them."""
+    if _trains(network) and not any(value.requires_grad for value in outputs):
+        fault = f"returned {what} without gradient, so nothing trains it; remove detach(), no_grad and NumPy from it"
+        raise blame.wrong_result(watch.entry, network, fault)
+
+
+def require_picture_gradient(watch: WatchedComponent, network: object, maps: Sequence[Tensor], picture: Tensor) -> None:
+    """Raise WrongResultError if no map of a discriminator has a gradient in its picture, though that requires one."""
+    if not torch.is_grad_enabled() or not picture.requires_grad or any(depends_on(value, [picture]) for value in maps):
+        return
+    fault = (
+        "returned maps without gradient in `picture`, so the generator can't learn from it; remove detach(), no_grad "
+        "and NumPy from it"
+    )
+    raise blame.wrong_result(watch.entry, network, fault)
+
+
+def require_output_gradient(watch: WatchedComponent, network: object, output: Tensor, name: str, loss: str) -> None:
+    """Raise WrongResultError if a generator that trains returned an output without gradient, which `loss` uses."""
+    if _trains(network) and not output.requires_grad:
+        fault = (
+            f"returned its output '{name}' without gradient, so {loss} trains nothing; remove detach(), no_grad, "
+            f"integers and NumPy from it, or set {loss}.weight to 0"
+        )
+        raise blame.wrong_result(watch.entry, network, fault)
+
+
+def require_value_gradient(
+    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
+) -> None:
+    """Raise WrongResultError if no value has a gradient though the inputs have one: the component trains nothing.
+
+    If earlier values had one, it only warns, once. A value of 0 is not judged: a penalty of every
+    16th step is 0 in the others. If all values are such for `ZERO_CALLS` calls, it warns too.
+    """
+    if not watch.trains or watch.entry is None or not torch.is_grad_enabled():
+        return
+    if not any(tensor.requires_grad for tensor in inputs):
+        return
+    # A penalty may call the discriminator again instead of using its maps; then its value does not depend on them.
+    is_penalty = watch.entry.kind == "penalty"
+    if any(value.requires_grad if is_penalty else depends_on(value, inputs) for value in values):
+        watch.trained.add(part)
+        return
+    if not any(bool(value.detach().any()) for value in values):
+        if watch.calls == ZERO_CALLS and part not in watch.trained and not watch.is_resumed:
+            line = f"{blame.title(watch.entry)} has returned 0 without gradient {ZERO_CALLS} times; it trains nothing"
+            warnings.warn(line, PluginWarning, stacklevel=3)
+        return
+    cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
+    if not watch.is_resumed and part not in watch.trained:
+        fault = (
+            f"returned a value without gradient, so it trains nothing; {cause}. If this is on purpose, set its weight "
+            "to 0, or give it a param `detach` that is true"
+        )
+        raise blame.wrong_result(watch.entry, function, fault)
+    watch.trains = False
+    line = f"{blame.title(watch.entry)} returned a value without gradient, which its earlier values had; {cause}"
+    warnings.warn(line, PluginWarning, stacklevel=3)
+
+
+def warn_of_outside_weights(
+    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
+) -> None:
+    """Warn of weights outside of a component's module, which nothing trains or saves: in its first call with gradients.
+
+    An adversarial loss has two parts, each with a first call. A network with sharded weights is not searched: its
+    values have the gathered weights in their graph.
+    """
+    if watch.entry is None or part in watch.searched or not any(value.requires_grad for value in values):
+        return
+    from toolbox.distributed.fsdp import is_sharded  # takes a second, and a run has imported it
+
+    watch.searched.add(part)
+    if isinstance(function, nn.Module) and is_sharded(function):
+        return
+    outside = [weight for value in values for weight in outside_weights(function, value, inputs)]
+    if outside:
+        warnings.warn(
+            f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module (a tensor {list(outside[0].shape)}), "
+            "which nothing trains and no checkpoint has; make it a Module that has them, or call requires_grad_(False)",
+            PluginWarning,
+            stacklevel=3,
+        )
+
+
+def _trains(network: object) -> bool:
+    """Return whether a network is called to be trained, and has weights that are."""
+    if not isinstance(network, nn.Module) or not network.training or not torch.is_grad_enabled():
+        return False
+    return any(weight.requires_grad for weight in network.parameters())
