@@ -12,6 +12,7 @@ from rigged import BROKEN
 from rigged.sound import (
     Generator,
     Judge,
+    attributes,
     changed,
     degradation,
     game,
@@ -42,8 +43,17 @@ def names_with_status(spec, status, **params):
     return {name for name, check in checks_of(spec, **params).items() if check.status == status}
 
 
+def with_auxiliary(name, channels):
+    """Return a generator with an auxiliary output, of a frozen layer or of as many channels as there are classes."""
+    frozen = attributes(frozen=lambda: torch.nn.Conv2d(3, channels, 1).requires_grad_(False))
+    made = changed(Generator, lambda s, f, x, m: (f(x, m), {name: s.frozen(x)}), frozen)
+    return generator(made, auxiliary=(name,))
+
+
 # A sound component of each kind, and its noted checks.
 SOUND = {
+    "generator with an output of frozen weights": (with_auxiliary("gray", 1), {"mask use"}),
+    "generator with classes of colours": (with_auxiliary("classes", 7), {"mask use"}),
     "generator": (generator(Generator), {"mask use"}),
     "generator with the mask": (generator(lambda: Generator(mask=True)), {"mask use"}),
     "discriminator": (judge(Judge), {"condition use"}),

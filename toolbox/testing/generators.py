@@ -10,6 +10,7 @@ from toolbox.errors import PluginError
 from toolbox.hooks.protocols import Generator
 from toolbox.hooks.specs import GeneratorSpec
 from toolbox.inference.restorer import Restorer
+from toolbox.models.component_calls import CHANNELS, CLASSES
 from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
@@ -139,9 +140,8 @@ def check_value_range(case: NetworkCase) -> str:
     return "within [0, 1]"
 
 
-@torch.no_grad()
 def check_auxiliary_outputs(case: NetworkCase) -> str:
-    """The named outputs are those that the spec declares."""
+    """The named outputs are those that the spec declares, a loss can use their shapes, and they train the network."""
     spec = case.subject.spec
     assert isinstance(spec, GeneratorSpec)
     declared = spec.auxiliary_of(case.subject.bound.params)
@@ -157,9 +157,27 @@ def check_auxiliary_outputs(case: NetworkCase) -> str:
             f"it returns {join_names(undeclared)}, which its spec does not declare; add auxiliary = (…) there",
         )
         for name, value in outputs.items():
-            if value.dim() != 4 or len(value) != len(case.pairs().image):
-                raise ContractError(f"{name} is {list(value.shape)}; it must be (B, C, h, w)")
+            _require_auxiliary_shape(name, value, len(case.pairs().image))
+            require(
+                value.requires_grad or not network.training or not _depends_on_weights(case, name),
+                f"{name} has no gradient, so a loss on it would train nothing; remove detach(), no_grad and numpy",
+            )
     return ", ".join(declared) or "none"
+
+
+def _require_auxiliary_shape(name: str, value: Tensor, count: int) -> None:
+    channels = "K" if name == CLASSES else "1 or 3"
+    is_usable = value.dim() == 4 and len(value) == count and (name == CLASSES or value.shape[1] in CHANNELS)
+    require(is_usable, f"{name} is {list(value.shape)}; it must be (B, C, h, w), C = {channels}")
+
+
+@torch.no_grad()
+def _depends_on_weights(case: NetworkCase, name: str) -> bool:
+    """Return whether an auxiliary output changes with the weights that are trained: one of frozen weights may not."""
+    network = case.noisy_network().eval()
+    before = case.call(network, case.pairs())[name].clone()
+    networks.add_noise(network, seed=1)
+    return not torch.equal(before, case.call(network, case.pairs())[name])
 
 
 def check_mask_use(case: NetworkCase) -> str:

@@ -54,13 +54,18 @@ class NetworkCase:
         network behaves as after some training steps.
         """
         network: nn.Module = self.subject.build(seed)
-        random = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for weight in network.parameters():
-                if weight.requires_grad and weight.is_floating_point():
-                    fan_in = weight[0].numel() if weight.dim() > 1 else 25
-                    weight.add_(0.5 * fan_in**-0.5 * torch.randn(weight.shape, generator=random))
+        add_noise(network, seed)
         return network.train()
+
+
+def add_noise(network: nn.Module, seed: int) -> None:
+    """Add noise to the trainable weights of a network."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.requires_grad and weight.is_floating_point():
+                fan_in = weight[0].numel() if weight.dim() > 1 else 25
+                weight.add_(0.5 * fan_in**-0.5 * torch.randn(weight.shape, generator=random))
 
 
 def check_parameters(case: NetworkCase) -> str:

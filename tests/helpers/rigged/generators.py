@@ -174,4 +174,16 @@ GENERATORS = [
         check="auxiliary outputs",
         words="must be (B, C, h, w)",
     ),
+    Rig(
+        what="an auxiliary output with two channels",
+        spec=rigged_generator(lambda s, f, x, m: (f(x, m), {"gray": f(x, m)[:, :2]}), auxiliary=("gray",)),
+        check="auxiliary outputs",
+        words="gray is [2, 2, 64, 64]; it must be (B, C, h, w), C = 1 or 3",
+    ),
+    Rig(
+        what="a detached auxiliary output",
+        spec=rigged_generator(lambda s, f, x, m: (f(x, m), {"gray": f(x, m)[:, :1].detach()}), auxiliary=("gray",)),
+        check="auxiliary outputs",
+        words="gray has no gradient, so a loss on it would train nothing",
+    ),
 ]
