@@ -43,7 +43,9 @@ def explain_validation_error(
     for item in error.errors(include_url=False):
         path = [str(part) for part in item["loc"]]
         keys = _without_tags(model, path)
-        yield Fault(location=".".join(p for p in (location, *keys) if p), message=_message(item, model, path, owner, options))
+        yield Fault(
+            location=".".join(p for p in (location, *keys) if p), message=_message(item, model, path, owner, options)
+        )
 
 
 def _message(
