@@ -162,15 +162,16 @@ def test_a_run_without_improvement_ends_and_keeps_the_best_weights(tmp_path, pho
     # A learning rate that destroys what the first epoch has reached.
     too_high = ["--set", "generator.optimizer.lr=0.5", "--set", "validation.patience=2"]
     result = run("--data", photos, "--out", out, "--size", 32, "--epochs", 30, "--batch", 2, *too_high)
-    assert "The last 2 validations brought no improvement, so the run ends here (validation.patience)." in result.output
+    assert "The run ends here, after 2 validations without improvement (validation.patience)." in result.output
     scores = [record["validation"]["score"] for record in records(out) if "validation" in record]
     best = max(range(len(scores)), key=scores.__getitem__)
     assert len(scores) == best + 3 < 30
     assert run_records.read_summary(out).best.score.score == scores[best]
     assert not (out / "submission.zip").exists()
     # It has ended, and continues only with more patience.
-    resumed = run("--resume", out)
-    assert len(steps(out)) == 2 * len(scores) and "The run is finished after step" in resumed.output
+    resumed = run("--resume", out, "--epochs", 31).output
+    assert len(steps(out)) == 2 * len(scores) and "it has reached its limit of 2 validations without" in resumed
+    assert "To train longer, raise --set validation.patience." in resumed
     run("--resume", out, "--set", "validation.patience=4")
     assert len(steps(out)) == 2 * (best + 5)
 

@@ -116,7 +116,7 @@ def test_another_batch_size_trains_the_remaining_epochs(folder, batch, expected)
 def test_an_epoch_with_other_batches_begins_again(folder):
     run("--resume", folder, "--epochs", 4, "--steps", 5)  # one of two steps of the third epoch
     output = run("--resume", folder, "--batch", 4, "--steps", 99).output
-    assert "Epoch 3 begins again" in output and "Continuing after step 5 of 6" in output
+    assert "Epoch 3 begins again" in output and "Continuing after step 5 of 7" in output
     assert [record["epoch"] for record in steps(folder)] == [0, 0, 1, 1, 2, 2, 3]
 
 
@@ -135,10 +135,15 @@ def test_a_limit_below_what_is_done_is_refused(folder, option, value, text):
     assert (folder / "recipe.toml").read_bytes() == before
 
 
-def test_a_finished_run_says_that_it_is_finished(folder):
-    assert "The run is finished after step 4 of 4, 2 epochs." in run("--resume", folder).output
+def test_a_finished_run_names_the_limits_that_end_it(folder):
+    epochs = "The run is finished after step 4 of 4: it has reached its limit of 2 epochs. To train longer, raise --epochs."
+    assert epochs in run("--resume", folder).output
     assert "Continuing" in run("--resume", folder, "--epochs", 4, "--steps", 5).output
-    assert "finished after step 5 of 5, the limit of 5 steps" in run("--resume", folder).output
+    steps = "after step 5 of 5: it has reached its limit of 5 steps. To train longer, raise --steps."
+    assert steps in run("--resume", folder).output
+    both = "of 3 epochs and of 6 steps. To train longer, raise --epochs and --steps."
+    run("--resume", folder, "--epochs", 3, "--steps", 6)
+    assert both in run("--resume", folder).output
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-9])])

@@ -92,7 +92,7 @@ def test_a_lower_metric_chooses_and_patience_follows_it(tmp_path, photos, monkey
         *("--data", photos, "--out", out, "--size", 32, "--batch", 4, "--epochs", 9),
         *(*chosen, "--set", "validation.patience=2"),
     ).output
-    assert "The last 2 validations brought no improvement" in output
+    assert "The run ends here, after 2 validations without improvement" in output
     validations = [record for record in records(out) if "validation" in record]
     assert len(validations) == 3
     header = read_header(out / "best.safetensors")

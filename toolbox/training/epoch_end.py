@@ -28,6 +28,7 @@ from toolbox.training.epoch_table import epoch_columns, epoch_record
 from toolbox.training.submit import restore_test_photos
 from toolbox.training.validation_result import NO_SCORE, ValidationResult
 from toolbox.utils import surface
+from toolbox.utils.plural import counted
 from toolbox.utils.run_names import BEST
 from toolbox.utils.shell import shell_word
 
@@ -76,7 +77,8 @@ def end_epoch(run: TrainingRun, progress: Progress, *, run_has_ended: bool = Fal
         run.table.end_epoch()
     if run.is_out_of_patience(progress.stale):
         run.console.print_line(
-            f"The last {progress.stale} validations brought no improvement, so the run ends here (validation.patience)."
+            f"The run ends here, after {counted(progress.stale, 'validation')} without improvement "
+            "(validation.patience)."
         )
     run.observers.notify("on_epoch", _observed_epoch(figures, progress.step, run.elapsed_seconds()))
     submit_every = settings.validation.submit_every

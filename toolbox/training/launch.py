@@ -29,6 +29,7 @@ from toolbox.training import run, run_dir
 from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
 from toolbox.utils import files, surface
+from toolbox.utils.plural import counted
 from toolbox.utils.shell import shell_word
 from toolbox.utils.signals import stop_on_signals
 
@@ -161,14 +162,10 @@ class PreparedRun:
 def _limits(settings: Settings) -> str:
     """Return what ends a run, in words."""
     training, patience = settings.training, settings.validation.patience
-
-    def count(number: float, unit: str) -> str:
-        return f"{number:g} {unit}{'s' if number != 1 else ''}"
-
-    limits = [count(training.epochs, "epoch")]
-    limits += [count(training.steps, "step")] if training.steps is not None else []
-    limits += [count(training.minutes, "minute")] if training.minutes is not None else []
-    limits += [f"{count(patience, 'validation')} without improvement"] if patience else []
+    limits = [counted(training.epochs, "epoch")]
+    limits += [counted(training.steps, "step")] if training.steps is not None else []
+    limits += [counted(training.minutes, "minute")] if training.minutes is not None else []
+    limits += [f"{counted(patience, 'validation')} without improvement"] if patience else []
     return f"up to {' or '.join(limits)}"
 
 

@@ -21,6 +21,7 @@ from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import environment_differences, fingerprint
 from toolbox.training.options import Console
 from toolbox.utils import files, surface
+from toolbox.utils.plural import counted
 
 
 def newest_checkpoint(folder: Path, console: Console) -> str | None:
@@ -108,12 +109,18 @@ def _require_limits(run: TrainingRun, progress: Progress) -> None:
 
 def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progress:
     """Print where the run continues and what has changed; return the position from which it can continue."""
-    total = run.total_steps(progress)
-    ended = _reason_to_end(run, progress, total)
-    position = f"step {progress.step} of {total}"
+    ended = _reached_limits(run, progress)
+    batches = len(run.epoch_batches(progress.epoch))
+    is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
+    begins_again = progress.batch > 0 and not is_same_order and not ended
+    if begins_again:
+        progress = replace(progress, batch=0, sums={}, pending=False)
+    position = f"step {progress.step} of {run.total_steps(progress)}"
     if ended:
-        remedy = "To train longer, raise what ended it: training.epochs, training.steps or training.minutes."
-        run.console.print_line(f"The run is finished after {position}{ended}. {remedy}")
+        run.console.print_line(
+            f"The run is finished after {position}: it has reached its limit of {' and of '.join(ended.values())}. To "
+            f"train longer, raise {' and '.join(ended)}."
+        )
     else:
         run.console.print_line(f"Continuing after {position}.")
     for line in change_lines(_changes(run, progress)):
@@ -121,13 +128,10 @@ def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progr
     environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
     for line in environment_differences(saved, environment):
         run.console.print_line(line)
-    batches = len(run.epoch_batches(progress.epoch))
-    is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
-    if progress.batch and not is_same_order and not ended:
+    if begins_again:
         run.console.print_line(
             f"Epoch {progress.epoch + 1} begins again: its batches are not those that the run has seen so far."
         )
-        progress = replace(progress, batch=0, sums={}, pending=False)
     return progress
 
 
@@ -153,17 +157,21 @@ def change_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
     return [f"Changed settings: {'; '.join(listed)}."] if listed else []
 
 
-def _reason_to_end(run: TrainingRun, progress: Progress, total: int) -> str:
-    """Return why no step is left, as the end of a sentence; empty if steps are left."""
+def _reached_limits(run: TrainingRun, progress: Progress) -> dict[str, str]:
+    """Return each limit that ends the run before its next step, in words, by the option that raises it."""
+    training, patience = run.plan.settings.training, run.plan.settings.validation.patience
+    option = surface.words(command="--", python="training.")
+    reached = {}
+    if progress.epoch >= training.epochs:
+        reached[f"{option}epochs"] = counted(training.epochs, "epoch")
+    if training.steps is not None and progress.step >= training.steps:
+        reached[f"{option}steps"] = counted(training.steps, "step")
+    if progress.step and training.minutes is not None and progress.seconds >= 60 * training.minutes:
+        reached[f"{option}minutes"] = counted(training.minutes, "minute")
     if progress.step and run.is_out_of_patience(progress.stale):
-        return f", because {progress.stale} validations brought no improvement (validation.patience)"
-    minutes = run.plan.settings.training.minutes
-    if progress.step and minutes is not None and progress.seconds >= 60 * minutes:
-        return f", because its {minutes:g} minutes are over"
-    if progress.step < total:
-        return ""
-    epochs = run.plan.settings.training.epochs
-    return f", {epochs} epochs" if progress.epoch >= epochs else f", the limit of {total} steps"
+        option = surface.words(command="--set validation.patience", python="validation.patience")
+        reached[option] = f"{counted(patience, 'validation')} without improvement"
+    return reached
 
 
 def _epoch_key(run: TrainingRun) -> str:
