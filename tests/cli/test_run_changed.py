@@ -136,8 +136,8 @@ def test_a_limit_below_what_is_done_is_refused(folder, option, value, text):
 
 
 def test_a_finished_run_names_the_limits_that_end_it(folder):
-    epochs = "The run is finished after step 4 of 4: it has reached its limit of 2 epochs. To train longer, raise --epochs."
-    assert epochs in run("--resume", folder).output
+    epochs = "after step 4 of 4: it has reached its limit of 2 epochs. To train longer, raise --epochs."
+    assert f"The run is finished {epochs}" in run("--resume", folder).output
     assert "Continuing" in run("--resume", folder, "--epochs", 4, "--steps", 5).output
     steps = "after step 5 of 5: it has reached its limit of 5 steps. To train longer, raise --steps."
     assert steps in run("--resume", folder).output

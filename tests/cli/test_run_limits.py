@@ -12,8 +12,8 @@ def test_a_finished_run_names_each_option_that_continues_it(tmp_path, photos):
     still = ["--set", "generator.optimizer.lr=1e-30", "--set", "validation.patience=1"]
     ended = run("--data", photos, "--out", out, "--size", 32, "--batch", 2, "--epochs", 9, *still).output
     assert "The run ends here, after 1 validation without improvement" in ended
-    minutes = "--minutes", parse_json((newest_checkpoint(out) / "state.json").read_text("utf-8"))["progress"]["seconds"] / 60
-    output = run("--resume", out, *minutes).output
+    saved = parse_json((newest_checkpoint(out) / "state.json").read_text("utf-8"))
+    output = run("--resume", out, "--minutes", saved["progress"]["seconds"] / 60).output
     assert "1 validation without improvement. To train longer, raise --minutes and --set validation.patience." in output
     assert "To train longer, raise --minutes." in run("--resume", out, "--set", "validation.patience=0").output
     assert "Continuing after" in run("--resume", out, "--minutes", 9, "--epochs", 3).output

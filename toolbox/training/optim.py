@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -39,7 +39,7 @@ class NetworkState:
         cadence: whether the schedule is stepped after each epoch or after each training step.
         warmup_steps: the number of training steps in which the learning rate rises to that of the schedule; 0 for none.
         clip_norm: the largest norm of the gradients; None for no limit.
-        losses: the losses whose own weights this optimizer trains too.
+        losses: the losses whose own weights this optimizer trains too, by label.
         watch: the component that the optimizer is.
         schedule_watch: the component that the schedule is.
     """
@@ -50,17 +50,25 @@ class NetworkState:
     cadence: Literal["epoch", "step"] = "epoch"
     warmup_steps: int = 0
     clip_norm: float | None = None
-    losses: tuple[nn.Module, ...] = ()
+    losses: Mapping[str, nn.Module] = field(default_factory=dict)
     watch: WatchedComponent = field(default_factory=WatchedComponent)
     schedule_watch: WatchedComponent = field(default_factory=WatchedComponent)
 
     def weights(self) -> list[nn.Parameter]:
         """Return the weights that the optimizer trains."""
-        return _trainable((self.network, *self.losses))
+        return _trainable((self.network, *self.losses.values()))
+
+    def weight_counts(self) -> list[list[Any]]:
+        """Return the number of weights that the optimizer trains in each module, with the label of the loss, as JSON.
+
+        The network has the label "". The state of the optimizer depends on the order.
+        """
+        counts = [[label, len(_trainable([module]))] for label, module in {"": self.network, **self.losses}.items()]
+        return [[label, count] for label, count in counts if count]
 
     def gradients(self) -> list[Tensor]:
         """Return the gradients that the last backward passes have left."""
-        modules = (self.network, *self.losses)
+        modules = (self.network, *self.losses.values())
         return [weight.grad for module in modules for weight in module.parameters() if weight.grad is not None]
 
     def clip_gradients(self, norm: Tensor) -> None:
@@ -103,7 +111,7 @@ class NetworkState:
 
 
 def build_network_state(
-    bound: BoundComponent, network: nn.Module, horizon: Horizon, losses: Sequence[nn.Module] = ()
+    bound: BoundComponent, network: nn.Module, horizon: Horizon, losses: Mapping[str, nn.Module] | None = None
 ) -> NetworkState:
     """Build the optimizer and the schedule that the recipe gives a network.
 
@@ -111,14 +119,15 @@ def build_network_state(
         bound: the network's component.
         network: the network, on its device.
         horizon: the length of the run.
-        losses: losses on the same device, whose weights that require gradients are trained too.
+        losses: losses on the same device, by label, whose weights that require gradients are trained too.
 
     Raises:
         PluginError: there are no weights to train, or the optimizer or the schedule can't be built.
     """
     options = cast(NetworkOptions, bound.options)
     schedule = bound.attached["schedule"]
-    weights = _trainable((network, *losses))
+    losses = dict(losses or {})
+    weights = _trainable((network, *losses.values()))
     if not weights:
         fault = "has no weights that require gradients, so there is nothing to train"
         raise blame.wrong_result(bound.entry, network, fault)
@@ -133,7 +142,7 @@ def build_network_state(
         cadence=cast(ScheduleSpec, schedule.spec).cadence,
         warmup_steps=cast(ScheduleOptions, schedule.options).warmup_steps or 0,
         clip_norm=options.clip_norm,
-        losses=tuple(losses),
+        losses=losses,
         watch=WatchedComponent(entry=bound.attached["optimizer"].entry),
         schedule_watch=WatchedComponent(entry=schedule.entry),
     )

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from toolbox.distributed import collectives
 from toolbox.distributed.torch_patches import step_schedule
-from toolbox.errors import UsageError, one_line
+from toolbox.errors import UsageError, WeightsError, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.models.optimizers import load_optimizer, split_optimizer
@@ -34,7 +34,8 @@ def split_state(trained: NetworkState) -> tuple[dict[str, Tensor], dict[str, Any
     except (TypeError, ValueError) as error:
         fault = f"has state that can't be saved: {one_line(error)}; keep numbers, texts and tensors in it"
         raise blame.wrong_result(trained.watch.entry, trained.optimizer, fault) from error
-    return tensors, {"optimizer": {"name": type(trained.optimizer).__name__, **optimizer}}
+    values = {"name": type(trained.optimizer).__name__, **optimizer}
+    return tensors, {"optimizer": values, "weights": trained.weight_counts()}
 
 
 def load_optimizer_state(
@@ -59,6 +60,7 @@ def load_optimizer_state(
 
     Raises:
         UsageError: the state belongs to another kind of optimizer, or the schedule is too short.
+        WeightsError: it belongs to other weights, or to other groups of weights.
     """
     if not _is_same_kind(trained.optimizer, rest["optimizer"]):
         name = type(trained.optimizer).__name__
@@ -67,14 +69,20 @@ def load_optimizer_state(
             f"{network}.optimizer.name back, or start a new run."
         )
         raise collectives.same_error_on_every_rank(error)
+    if not _has_same_weights(trained, rest):
+        fault = WeightsError(
+            f"The checkpoint's optimizer state of the {network} is of other weights, or of other groups of weights, than "
+            "this recipe trains: it belongs to another recipe."
+        )
+        raise collectives.same_error_on_every_rank(fault)
     call_isolated(trained.watch.entry, load_optimizer, trained.optimizer, tensors, rest["optimizer"])
     count = ended[trained.cadence]
     try:
         call_isolated(trained.schedule_watch.entry, step_schedule, trained.schedule, count)
-    except ValueError as fault:
-        reason = one_line(fault)
+    except ValueError as cause:
+        reason = one_line(cause)
         error = UsageError(f"The schedule can't be continued after {count} {trained.cadence}s: {reason}")
-        raise collectives.same_error_on_every_rank(error) from fault
+        raise collectives.same_error_on_every_rank(error) from cause
 
 
 def _is_same_kind(optimizer: Optimizer, saved: Mapping[str, Any]) -> bool:
@@ -84,3 +92,13 @@ def _is_same_kind(optimizer: Optimizer, saved: Mapping[str, Any]) -> bool:
         return saved["name"] == name or any({saved["name"], name} <= kinds for kinds in SAME_STATE)
     groups = optimizer.param_groups
     return [set(group) & STATE_OPTIONS for group in saved["groups"]] == [set(group) & STATE_OPTIONS for group in groups]
+
+
+def _has_same_weights(trained: NetworkState, saved: Mapping[str, Any]) -> bool:
+    """Return whether a saved state is of the same weights in the same groups; early checkpoints name no losses."""
+    counts = trained.weight_counts()
+    groups = [
+        [len(group["params"]) for group in each]
+        for each in (saved["optimizer"]["groups"], trained.optimizer.param_groups)
+    ]
+    return saved.get("weights", counts) == counts and groups[0] == groups[1]

@@ -183,7 +183,7 @@ def build_state(
     penalties = tuple(_penalty_term(bound, build(bound), from_checkpoint) for bound in plan.penalties)
     step = _build_term(plan.components["step"][0], accelerator, dtype)
     warn_of_untrained_weights(step, plan.components["step"][0].entry)
-    modules = [loss.call for loss in losses if isinstance(loss.call, nn.Module)]
+    modules = {loss.label: loss.call for loss in losses if isinstance(loss.call, nn.Module)}
     generator_state = build_network_state(plan.generator, generator, horizon, modules)
     if collectives.world_size() > 1:
         for trained in (generator_state, discriminator_state):
