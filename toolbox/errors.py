@@ -4,6 +4,7 @@ ToolboxError                exit 1   base class
 ├── UsageError              exit 2   a wrong command: an option, a name, a path
 │   └── RecipeError         exit 2   all faults of one recipe
 ├── DataError               exit 1   a photograph or a data folder that can't be used
+│   └── ImageFileError      exit 1   an image file that can't be used
 ├── OutputError             exit 1   a result that can't be written
 ├── WeightsError            exit 1   a weight file or a checkpoint that can't be used
 ├── PluginError             exit 1   a plugin that failed
@@ -115,6 +116,10 @@ class RecipeError(UsageError):
 
 class DataError(ToolboxError):
     """A photograph or a data folder that can't be used; the message names the file and the remedy."""
+
+
+class ImageFileError(DataError):
+    """An image file that can't be used, or a pair of them; the message names the file and what is wrong."""
 
 
 class OutputError(ToolboxError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from toolbox.data.alignment import describe_shift
 from toolbox.data.folders import Item, Source
 from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
-from toolbox.errors import DataError
+from toolbox.errors import DataError, ImageFileError
 from toolbox.imaging import io
 from toolbox.utils import files, surface
 from toolbox.utils.json_values import read_json_object
@@ -19,7 +20,6 @@ from toolbox.utils.shell import shell_word
 SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
 MIN_ITEMS = 2  # one of them for validation
 NAMES_IN_ERROR = 3
-NAMES_IN_LIST = 10
 
 
 def check_photos(
@@ -55,6 +55,26 @@ def check_photos(
             report(line)
     _require_readable_tests(left.tests)
     return dict(skipped)
+
+
+@contextmanager
+def remedy_for_files() -> Iterator[None]:
+    """Say in the error of an image file of a run what to do about it."""
+    try:
+        yield
+    except ImageFileError as error:
+        skip = surface.words(command=", or leave it out with --skip-broken", python="")
+        raise DataError(f"{str(error).rstrip('.')}. Replace or remove it{skip}.") from error
+
+
+def require_usable(items: Sequence[Item]) -> None:
+    """Raise DataError if a photograph of `split.validation_data` can't be used; they are not left out."""
+    for examination in examine(items):
+        if examination.kind in ("unreadable", "size"):
+            raise DataError(
+                f"split.validation_data: {files.printable(examination.item.name)} can't be used: "
+                f"{examination.reason.rstrip('.')}. Replace or remove it."
+            )
 
 
 def leave_out(source: Source, names: Mapping[str, str]) -> Source:
@@ -179,10 +199,8 @@ def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: 
             continue
         option = surface.words(command=" (--skip-broken)", python="")
         report(f"{len(reasons)} {title} are left out{option}:")
-        for name, reason in list(reasons.items())[:NAMES_IN_LIST]:
+        for name, reason in reasons.items():
             report(f"  {files.printable(name)}: {reason}")
-        if len(reasons) > NAMES_IN_LIST:
-            report(f"  and {len(reasons) - NAMES_IN_LIST} more; skipped.json in the run folder has all of them")
     if broken_tests:
         report("warning: the submission will lack the test photographs that are left out.")
 

@@ -119,7 +119,7 @@ def list_tests(folder: Path, on_fault: Callable[[str], None] = _refuse) -> tuple
     names = list(dict.fromkeys(row[0].name for row in rows)) if rows else sorted(tests)
     for name in names:
         if name not in tests:
-            on_fault(f"{table} names {name}, which is not in {folder / 'test_input'}.")
+            on_fault(f"{table} names {name}, which is not in {folder / 'test_input'}. Add the file, or remove the row.")
     return tuple(Item(name=name, input=tests[name]) for name in names if name in tests)
 
 
@@ -232,4 +232,5 @@ def _file_of(table: Path, text: str | None, folder: Path) -> Path:
     for name in (text or "", name_in_table, name_in_table.replace("\\", "/")):
         if name and (folder / name).is_file():
             return folder / name
-    raise DataError(f"{table} names {files.printable(text or 'nothing')}, which is not in {folder}.")
+    name = files.printable(text or "nothing")
+    raise DataError(f"{table} names {name}, which is not in {folder}. Add the file, or remove the row.")

@@ -16,7 +16,7 @@ import PIL
 
 from toolbox.data.decoded_cache import Arrays, DecodedCache
 from toolbox.data.folders import Item
-from toolbox.errors import DataError
+from toolbox.errors import DataError, ImageFileError
 from toolbox.hooks.protocols import Sample
 from toolbox.imaging import io
 from toolbox.masks import lost_region
@@ -102,13 +102,13 @@ def read_pair(item: Item) -> tuple[Sample, bool]:
         the mask is the lost region found in the input alone.
 
     Raises:
-        DataError: a file can't be read, or the two are of unequal size.
+        ImageFileError: a file can't be read, or the two are of unequal size.
     """
     assert item.input is not None and item.truth is not None
     gray, truth = io.read_gray(item.input), io.read_rgb(item.truth)
     if gray.shape != truth.shape[:2]:
         (h, w), (th, tw) = gray.shape, truth.shape[:2]
-        raise DataError(
+        raise ImageFileError(
             f"{location(item.input)} is {w}x{h} pixels and its truth {location(item.truth)} is {tw}x{th}. "
             "Both must have the same size."
         )

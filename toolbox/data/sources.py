@@ -9,7 +9,7 @@ from pathlib import Path
 
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.data import folders
-from toolbox.errors import DataError, PluginError, named, one_line
+from toolbox.errors import DataError, ImageFileError, PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
@@ -147,7 +147,7 @@ class WatchedImage:
         return str(call_isolated(self.entry, getattr, self.image, "name"))
 
     def read(self) -> bytes:
-        """Return the bytes of the image file; DataError if that fails, PluginError for anything but bytes."""
+        """Return the bytes of the image file; ImageFileError if that fails, PluginError for anything but bytes."""
         data = self._call("read")
         if not isinstance(data, bytes):
             fault = f"returned {type(data).__name__} from read() of {self.name}, not bytes"
@@ -169,7 +169,7 @@ class WatchedImage:
             if blame.is_for_user(error, self.entry):
                 raise
             raised = f"{named(error)} ({blame.position(error, self.entry)})"
-            raise DataError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
+            raise ImageFileError(f"{blame.title(self.entry)} can't read {self.name}: {raised}") from error
 
 
 def _watched(item: Item, entry: Entry) -> Item:

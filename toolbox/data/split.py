@@ -203,11 +203,7 @@ def scene_labels(items: Sequence[Item], report: Callable[[str], None]) -> list[i
     if len(paths) > 1000:
         report(f"Comparing {len(paths)} photographs to find those of the same scene; the result is cached.")
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        try:
-            fingerprints = list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
-        except DataError as error:
-            skip = surface.words(command=", or leave it out with --skip-broken", python="")
-            raise DataError(f"{error}. Replace or remove it{skip}") from error
+        fingerprints = list(pool.map(lambda path: near_duplicates.fingerprint(io.read_rgb(path)), paths))
     labels = near_duplicates.group_scenes(fingerprints)
     try:
         files.ensure_folder(cached.parent)

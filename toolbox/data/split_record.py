@@ -14,8 +14,9 @@ from toolbox.data import split
 from toolbox.data.decoded_cache import DecodedCache, open_cache
 from toolbox.data.folders import Item
 from toolbox.data.split import DataSplit
-from toolbox.errors import DataError
+from toolbox.errors import DataError, ImageFileError
 from toolbox.utils import files, surface
+from toolbox.utils.image_ref import ImageRef, location
 from toolbox.utils.json_values import read_json_object
 
 FILE = "split.json"  # in the run folder
@@ -95,14 +96,20 @@ def _what_was_kept(record: SplitRecord, result: DataSplit) -> str:
 
 
 def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -> dict[Item, str]:
-    """Return a digest of the content of each item's files; DataError if one can't be read."""
+    """Return a digest of the content of each item's files; ImageFileError if one can't be read."""
     digests = DecodedCache(folder=Path()) if cache is None else cache
 
-    def identity(item: Item) -> str:
+    def digest(image: Path | ImageRef) -> str:
         try:
-            return ":".join(digests.digest(path)[:16] for path in item.images)
+            return digests.digest(image)[:16]
+        except DataError as error:
+            raise ImageFileError(str(error)) from error
         except OSError as error:
-            raise DataError(f"{item.name} can't be read: {error.strerror or error}") from error
+            name = files.printable(location(image))
+            raise ImageFileError(f"{name} can't be read: {error.strerror or error}") from error
+
+    def identity(item: Item) -> str:
+        return ":".join(map(digest, item.images))
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         by_item = dict(zip(items, pool.map(identity, items), strict=True))

@@ -1,7 +1,7 @@
 """Read and write image files: bytes in, uint8 or uint16 pixels out. All other modules use this one.
 
 A file may be malicious. It is checked before it is decoded (format, completeness, size), decoded from memory,
-converted to sRGB and turned upright. Every error is a DataError of one line that begins with the file's name.
+converted to sRGB and turned upright. Every error is an ImageFileError of one line that begins with the file's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stat import S_ISREG
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.errors import DataError, ToolboxError
+from toolbox.errors import DataError, ImageFileError, ToolboxError
 from toolbox.imaging import mask_meaning
 from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
@@ -75,7 +75,7 @@ def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, accept_cut: 
             how many there are.
 
     Raises:
-        DataError: not an image, cut short, damaged, too large, or of a kind that is not supported.
+        ImageFileError: not an image, cut short, damaged, too large, or of a kind that is not supported.
     """
     with _data_errors(name):
         opened = open_bytes(data, max_pixels, accept_cut=accept_cut)
@@ -241,33 +241,33 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
         except ToolboxError:
             raise
         except Exception as error:  # a plugin may raise anything
-            raise DataError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
+            raise ImageFileError(f"{path.name} can't be read: {type(error).__name__}: {_first_line(error)}") from error
     name = files.printable(path)
     try:
         state = Path(path).stat()
         if Path(path).is_dir():
-            raise DataError(f"{name} is a folder, not an image file")
+            raise ImageFileError(f"{name} is a folder, not an image file")
         if not S_ISREG(state.st_mode):
-            raise DataError(f"{name} is not a plain file")
+            raise ImageFileError(f"{name} is not a plain file")
         if state.st_size > max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_SIDE_BYTES:
-            raise DataError(
+            raise ImageFileError(
                 f"{name} has {state.st_size >> 20} MiB, too many for a photo of at most {max_pixels} pixels: save a "
                 "smaller copy"
             )
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{name} does not exist: check the path") from error
+        raise ImageFileError(f"{name} does not exist: check the path") from error
     except PermissionError as error:
-        raise DataError(f"{name} can't be read: no permission") from error
+        raise ImageFileError(f"{name} can't be read: no permission") from error
     except MemoryError as error:
         raise _too_large(name) from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{name} can't be read: {_first_line(error)}") from error
+        raise ImageFileError(f"{name} can't be read: {_first_line(error)}") from error
 
 
 @contextlib.contextmanager
 def _data_errors(name: str) -> Iterator[None]:
-    """Turn whatever is raised inside into a DataError about the file `name`."""
+    """Turn whatever is raised inside into a ImageFileError about the file `name`."""
     name = files.printable(name)
     # Pillow warns of things that are refused or noted here. `catch_warnings` is not for several threads: what one sets
     # would stay when another one puts back what it found.
@@ -276,15 +276,15 @@ def _data_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenFileError as error:
-        raise DataError(f"{name} {_first_line(error)}") from error
+        raise ImageFileError(f"{name} {_first_line(error)}") from error
     except Exception as error:  # the decoders raise almost any type on a hostile file
         if is_out_of_memory(error):
             raise _too_large(name) from error
-        raise DataError(f"{name} can't be decoded: {_first_line(error)}") from error
+        raise ImageFileError(f"{name} can't be decoded: {_first_line(error)}") from error
 
 
-def _too_large(name: str) -> DataError:
-    return DataError(f"{name} needs more memory than there is: close other programs, or save a smaller copy")
+def _too_large(name: str) -> ImageFileError:
+    return ImageFileError(f"{name} needs more memory than there is: close other programs, or save a smaller copy")
 
 
 def _first_line(error: BaseException) -> str:

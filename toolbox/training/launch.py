@@ -138,7 +138,8 @@ class PreparedRun:
                 write_start=start_rewriter(self.folder, self.plan, self.skipped),
             )
             try:
-                result = run.train(self.plan, options, console)
+                with broken_files.remedy_for_files():
+                    result = run.train(self.plan, options, console)
             except TrainingError:  # its message may tell the user to continue the run, which needs the folder
                 raise
             except Exception:
@@ -237,6 +238,7 @@ def require_labels(plan: Plan, items: Sequence[Item]) -> None:
         )
 
 
+@broken_files.remedy_for_files()
 def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -> PreparedRun:
     """Bind and check the recipe, open the photographs, split them, choose folder and device; print an outline.
 
@@ -272,6 +274,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     with collectives.local_main_process_first():  # the other processes read the scenes from the cache
         settings, cached = plan.settings.split, plan.settings.data.cache
         extra = open_validation(plan)
+        broken_files.require_usable(extra)
         recorded = None if request.resume is None else request.resume / run_dir.SPLIT
         data_split = split_record.open_split(
             source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached

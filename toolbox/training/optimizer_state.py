@@ -71,8 +71,8 @@ def load_optimizer_state(
         raise collectives.same_error_on_every_rank(error)
     if not _has_same_weights(trained, rest):
         fault = WeightsError(
-            f"The checkpoint's optimizer state of the {network} is of other weights, or of other groups of weights, than "
-            "this recipe trains: it belongs to another recipe."
+            f"The checkpoint's optimizer state of the {network} is of other weights, or of other groups of weights: it "
+            "belongs to another recipe."
         )
         raise collectives.same_error_on_every_rank(fault)
     call_isolated(trained.watch.entry, load_optimizer, trained.optimizer, tensors, rest["optimizer"])

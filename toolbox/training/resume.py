@@ -71,8 +71,8 @@ def _load_checkpoint(run: TrainingRun, saved: Path) -> Progress:
         environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
         changed = [*change_lines(run.options.changes), *environment_differences(saved, environment)]
         raise WeightsError(
-            f"{' '.join([str(error), *changed])} Leave out what changes the networks, losses or optimizers, or start a new run from these "
-            f"weights with {run_dir.init_option(run.options.folder)}"
+            f"{' '.join([str(error), *changed])} Leave out what changes the networks, losses or optimizers, or start a "
+            f"new run from these weights with {run_dir.init_option(run.options.folder)}"
         ) from error
 
 
