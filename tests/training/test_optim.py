@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -211,7 +212,7 @@ def test_a_module_without_checkpoint_keeps_its_own_state():
     other = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
     kept = other[1].weight.item()
     other[1].checkpoint = False
-    load_saved_state(other, saved_state(network))
+    load_saved_state(Path("a.safetensors"), other, saved_state(network))
     assert other[0].weight.item() == network[0].weight.item() and other[1].weight.item() == kept
 
 

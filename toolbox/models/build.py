@@ -13,7 +13,7 @@ from toolbox.errors import PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls
-from toolbox.models.module_state import require_usable_state
+from toolbox.models.module_state import give_own_memory, require_usable_state
 from toolbox.utils.memory import is_out_of_memory
 
 # What `build` must return, for the kinds that are classes of torch, and its name.
@@ -61,6 +61,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     _require_result(component, bound)
     if isinstance(component, nn.Module):
         require_usable_state(component, bound.entry)
+        give_own_memory(component)
         component_calls.attach(component, bound.entry)
     return component
 

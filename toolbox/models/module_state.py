@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -15,13 +16,23 @@ from toolbox.models.input_watch import version
 from toolbox.models.weight_file import saved_state, unsaved_prefixes
 
 UNSAVED = "`checkpoint = False` keeps out of checkpoints"
+# The kinds whose modules a run converts to its precision, changes and saves.
+CONVERTED = frozenset(("generator", "discriminator", "loss", "penalty", "step"))
 
 
 def require_usable_state(module: nn.Module, entry: Entry) -> None:
-    """Raise WrongResultError if a module has weights that have no values, or that are not trained or not saved."""
-    fault = _fault(module)
+    """Raise WrongResultError for weights and buffers without values, and for those that a run can't train or save."""
+    fault = _fault(module) or (_conversion_fault(module) if entry.kind in CONVERTED else "")
     if fault:
         raise blame.wrong_result(entry, module, fault)
+
+
+def give_own_memory(module: nn.Module) -> None:
+    """Copy the expanded weights and buffers: their elements share memory, so that nothing can write into them."""
+    for value in (*module.parameters(), *module.buffers()):
+        has_strides = value.layout == torch.strided and not value.is_nested
+        if has_strides and any(step == 0 and size > 1 for step, size in zip(value.stride(), value.shape, strict=True)):
+            value.data = value.data.contiguous()
 
 
 def unsaved_modules(module: object) -> tuple[tuple[str, nn.Module], ...]:
@@ -107,6 +118,23 @@ def _fault(module: nn.Module) -> str:
     for name, weight in module.named_parameters():
         if weight.requires_grad and name.startswith(prefixes):
             return f"trains {name}, which {UNSAVED}; call requires_grad_(False) on that module, or remove that line"
+    return ""
+
+
+def _conversion_fault(module: nn.Module) -> str:
+    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+        if value.is_complex():
+            return (
+                f"has {name}, which is complex, and a run converts it to real numbers; keep the real and the imaginary "
+                "part, and join them with torch.complex where they are used"
+            )
+        if value.layout != torch.strided or value.is_nested or value.is_quantized:
+            return f"has {name}, which is sparse, nested or quantized and can't be saved; make it an ordinary tensor"
+        if value.is_inference() and not torch.is_inference_mode_enabled():
+            return f"has {name} from torch.inference_mode, which can't be changed; create it in torch.no_grad instead"
+    for name, value in module.named_buffers():
+        if value.requires_grad:
+            return f"has the buffer {name} with a gradient, which nothing trains; make it a Parameter, or detach() it"
     return ""
 
 

@@ -63,7 +63,7 @@ class StoredWeights:
         """Load the weights into `network`; raise WeightsError if they can't be read or do not fit."""
         tensors = self.tensors()
         weight_file.require_fit(self.path, network, tensors)
-        weight_file.load_saved_state(network, tensors)
+        weight_file.load_saved_state(self.path, network, tensors)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors, on the CPU; raise WeightsError if they can't be read."""

@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from toolbox.errors import WeightsError
+from toolbox.errors import WeightsError, named
 from toolbox.utils import files
 from toolbox.utils.json_values import finite_json, parse_json
+from toolbox.utils.memory import is_out_of_memory
 
 # The entry of the safetensors header that holds `WeightsHeader` as JSON.
 KEY = "toolbox"
@@ -84,7 +85,7 @@ def _header_text(path: Path) -> str:
 
 def load_weights(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`; raise WeightsError if it can't be read or does not fit."""
-    load_saved_state(network, read_weights(path, network))
+    load_saved_state(path, network, read_weights(path, network))
 
 
 def saved_state(module: nn.Module) -> dict[str, Tensor]:
@@ -100,9 +101,18 @@ def unsaved_prefixes(module: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." if name else "" for name in excluded)
 
 
-def load_saved_state(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Load tensors that have the names of `saved_state`; the rest of the module's state stays as it is."""
-    module.load_state_dict(tensors, strict=False)
+def load_saved_state(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load tensors of a file that have the names of `saved_state`; the rest of the module's state stays as it is.
+
+    Raises:
+        WeightsError: the module does not take them.
+    """
+    try:
+        module.load_state_dict(tensors, strict=False)
+    except Exception as error:  # a module of a plugin may load its weights itself
+        if is_out_of_memory(error):
+            raise
+        raise WeightsError(f"{files.printable(path)} can't be loaded into its network: {named(error)}") from error
 
 
 def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:

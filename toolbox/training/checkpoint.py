@@ -238,7 +238,7 @@ def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
 def load_network(path: Path, network: nn.Module) -> None:
     """Load a weight file into `network`, which may be sharded; WeightsError if it does not fit."""
     tensors, current = read_weights(path, network), network.state_dict()
-    load_saved_state(network, {name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
+    load_saved_state(path, network, {name: fsdp.shard_like(value, current[name]) for name, value in tensors.items()})
 
 
 def load_initial(plan: Plan, initial: Mapping[str, StoredWeights], state: TrainState) -> list[str]:
@@ -259,7 +259,7 @@ def load_initial(plan: Plan, initial: Mapping[str, StoredWeights], state: TrainS
         for network in state.generators() if name == "generator" else [state.networks()[name].network]:
             current = network.state_dict()
             fitting = {key: fsdp.shard_like(value, current[key]) for key, value in fit.tensors.items()}
-            network.load_state_dict(current | fitting)
+            load_saved_state(stored.path, network, fitting)
     return lines
 
 
