@@ -98,8 +98,10 @@ def test_a_broken_contract_fails_its_check(rig):
 
 def test_the_detail_of_a_fault_is_complete_however_long_the_path_of_the_plugin_is():
     deep = changed(Generator, lambda self, forward, image, mask: [forward(image, mask)])
-    deep.forward.__code__ = deep.forward.__code__.replace(co_filename=f"/{'folder/' * 60}mine.py")
-    detail = checks_of(generator(deep))["size multiple"].detail
+    spec = generator(deep)
+    for function in (deep.forward, spec.build):
+        function.__code__ = function.__code__.replace(co_filename=f"/{'folder/' * 60}mine.py")
+    detail = checks_of(spec)["size multiple"].detail
     assert detail.startswith("Generator 'rigged' of the plugin 'under test' (/folder/")
     assert "(returned a list of 1; return a tensor of pictures); make it take every size" in detail
     assert detail.count("Generator 'rigged'") == 1
