@@ -11,7 +11,7 @@ from torch import Tensor
 from toolbox.hooks.protocols import AdversarialLoss
 from toolbox.hooks.specs import LossSpec
 from toolbox.testing import gradients
-from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.common import require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.subject import Subject
@@ -118,6 +118,7 @@ def check_generator_gradient(subject: Subject) -> str:
     require(all(gradient.any() for gradient in grads), "generator() leaves a map of fake without gradient")
     stepped = [(values - 0.01 * gradient).detach() for values, gradient in zip(fake, grads, strict=True)]
     value_after = _generator_loss(subject, subject.build(), stepped, real)
+    require_comparable(value_after, value)
     require(value_after < value, "a step along generator()'s negative gradient does not lower it")
     return "in every map of fake"
 
@@ -140,6 +141,7 @@ def check_opposite_gradients(subject: Subject) -> str:
     of_discriminator = gradients.compute_gradients(
         _discriminator_loss(loss, fake, real), [*fake, *real], "discriminator()"
     )
+    require_comparable(*of_generator, *of_discriminator)
     for index in range(len(fake)):
         on_fake, on_real = float(of_discriminator[index].sum()), float(of_discriminator[len(fake) + index].sum())
         require(
@@ -176,7 +178,7 @@ def check_real_maps_use(subject: Subject) -> str:
         return "the generator's loss does not need them"
     first = _generator_loss(subject, subject.build(), make_maps(0), make_maps(1))
     second = _generator_loss(subject, subject.build(), make_maps(0), make_maps(2))
-    if torch.equal(first, second):
+    if same_values(first, second):
         return Note("sees_real = True costs a forward pass of the discriminator, and the maps are not used")
     return "the generator's loss uses them"
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from toolbox.errors import InstallationError, RecipeError, ToolboxError, brief
 from toolbox.hooks import blame
@@ -48,6 +49,27 @@ def require(condition: object, message: str) -> None:
     """Raise ContractError with `message` unless `condition` is true."""
     if not condition:
         raise ContractError(message)
+
+
+def require_comparable(*values: object) -> None:
+    """Raise ContractError if numbers, arrays or tensors have NaN, which is neither equal to NaN nor above or below."""
+    require(not any(_has_nan(value) for value in values), "some values are NaN, so they can't be compared")
+
+
+def same_values(first: Any, second: Any) -> bool:  # noqa: ANN401
+    """Return whether two numbers, arrays or tensors are equal; see `require_comparable` for values that differ."""
+    both_tensors = isinstance(first, Tensor) and isinstance(second, Tensor)
+    is_same = torch.equal(first, second) if both_tensors else np.array_equal(first, second)
+    if not is_same:
+        require_comparable(first, second)
+    return is_same
+
+
+def _has_nan(value: object) -> bool:
+    if isinstance(value, Tensor):
+        return bool(value.isnan().any())
+    array = np.asarray(value)
+    return array.dtype.kind in "fc" and bool(np.isnan(array).any())
 
 
 def error_text(error: BaseException) -> str:

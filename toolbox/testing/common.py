@@ -14,7 +14,7 @@ from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.autograd_graph import outside_weights
 from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
-from toolbox.testing.checks import Note, global_random_state, require
+from toolbox.testing.checks import Note, global_random_state, require, same_values
 from toolbox.testing.subject import Subject, join_names
 
 R = TypeVar("R")
@@ -88,7 +88,7 @@ def require_deterministic(build: Callable[[], Any], call: Callable[[Any], list[T
         is_unseeded = torch.initial_seed() == seed and others == [*global_random_state()[1:]]
         require(is_unseeded, "it seeds the global random numbers or draws NumPy's or Python's; use torch's, unseeded")
     require(
-        all(torch.equal(*pair) for pair in zip(*values, strict=True)),
+        all(same_values(*pair) for pair in zip(*values, strict=True)),
         "it returns another value for the same inputs, so that validations could not be compared; draw random numbers "
         "only in a Module in train mode",
     )
@@ -98,7 +98,7 @@ def require_deterministic(build: Callable[[], Any], call: Callable[[Any], list[T
 def check_seeded_weights(subject: Subject) -> str:
     """The initial weights depend only on torch's seed, so that a run can be repeated."""
     first, second = subject.component.state_dict(), subject.build().state_dict()
-    different = [name for name, value in first.items() if not torch.equal(value, second[name])]
+    different = [name for name, value in first.items() if not same_values(value, second[name])]
     require(
         not different,
         f"{join_names(different)} differ between two builds with the same seed; draw weights with torch's functions",

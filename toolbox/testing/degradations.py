@@ -13,7 +13,7 @@ from toolbox.color import integer_luma
 from toolbox.hooks.protocols import Degradation, Sample
 from toolbox.hooks.specs import DegradationSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks
+from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks, same_values
 from toolbox.testing.subject import Subject
 
 # From one pixel to the usual size, odd and oblong ones too.
@@ -58,8 +58,8 @@ def _random(seed: int) -> np.random.Generator:
 def _are_equal(first: Sample, second: Sample, name: str) -> bool:
     one, other = getattr(first, name), getattr(second, name)
     if not isinstance(one, Mapping):
-        return np.array_equal(one, other)
-    return one.keys() == other.keys() and all(np.array_equal(label, other[kind]) for kind, label in one.items())
+        return same_values(one, other)
+    return one.keys() == other.keys() and all(same_values(label, other[kind]) for kind, label in one.items())
 
 
 def _require_valid(result: object) -> Sample:

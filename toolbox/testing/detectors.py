@@ -8,7 +8,7 @@ from toolbox.color import integer_luma
 from toolbox.hooks.protocols import Detection
 from toolbox.hooks.specs import DetectorSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks
+from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks, same_values
 from toolbox.testing.subject import Subject
 
 
@@ -89,7 +89,7 @@ def check_same_detection(subject: Subject) -> str:
     first = {name: subject.component(image).mask for name, image in make_images().items()}
     require(before == global_random_state(), "it draws random numbers; a detection must not depend on chance")
     for name, image in reversed(make_images().items()):
-        require(np.array_equal(first[name], subject.component(image).mask), f"{name} has another mask the second time")
+        require(same_values(first[name], subject.component(image).mask), f"{name} has another mask the second time")
     return "the same detection twice"
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import Discriminator
 from toolbox.testing import examples, networks
-from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import check_seeded_weights
 from toolbox.testing.networks import NetworkCase
 from toolbox.testing.subject import Subject
@@ -109,6 +109,7 @@ def check_no_final_sigmoid(case: NetworkCase) -> str:
         for weight in network.parameters():
             weight.mul_(10)
         for value in case.call(network, case.pairs()).values():
+            require_comparable(value)
             if value.min() < 0 or value.max() > 1:
                 return "values outside [0, 1]"
     return Note("all values are in [0, 1]; end without a sigmoid, because adversarial losses apply their own")

@@ -13,7 +13,7 @@ from toolbox.inference.restorer import Restorer
 from toolbox.models.component_calls import CHANNELS, CLASSES
 from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
-from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import check_seeded_weights
 from toolbox.testing.networks import NetworkCase
 from toolbox.testing.subject import Subject, join_names
@@ -131,6 +131,7 @@ def check_value_range(case: NetworkCase) -> str:
     for network in (case.eval_network(), case.noisy_network(), case.noisy_network(1).eval()):
         for name, pairs in examples.extremes(case.side, case.side).items():
             restored = case.call(network, pairs)["restored"]
+            require_comparable(restored)
             lowest, highest = float(restored.min()), float(restored.max())
             is_in_range = lowest >= -ROUNDING and highest <= 1 + ROUNDING
             require(

@@ -8,7 +8,15 @@ import numpy as np
 
 from toolbox.hooks.specs import MetricSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Note, global_random_state, require, run_checks
+from toolbox.testing.checks import (
+    Check,
+    Note,
+    global_random_state,
+    require,
+    require_comparable,
+    run_checks,
+    same_values,
+)
 from toolbox.testing.subject import Subject
 
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -76,10 +84,12 @@ def check_best_at_truth(subject: Subject) -> str:
         some, much = values["some grain"], values["much grain"]
         if some is None or much is None:
             return Note("None for the truth itself and with grain, so nothing can be compared")
-        require(sign * (some - much) >= 0, f"better = '{spec.better}', but much grain has a better value than some")
+        require_comparable(some, much)
+        require(sign * some >= sign * much, f"better = '{spec.better}', but much grain has a better value than some")
         return Note("None for the truth itself; some grain has a better value than much grain")
+    require_comparable(at_truth, *values.values())
     for name, value in values.items():
-        is_right = value is None or sign * (at_truth - value) >= 0
+        is_right = value is None or sign * at_truth >= sign * value
         require(is_right, f"better = '{spec.better}', but {name} has {value} and the truth itself {at_truth}")
     return f"{at_truth:g} for the truth itself"
 
@@ -101,5 +111,5 @@ def check_deterministic_value(subject: Subject) -> str:
     first = subject.component(*inputs)
     subject.component(*make_inputs()["black against white"])
     require(before == global_random_state(), "it draws random numbers; a value must not depend on chance")
-    require(first == subject.component(*inputs), "it returns another value for the same photographs")
+    require(same_values(first, subject.component(*inputs)), "it returns another value for the same photographs")
     return "the same value twice"

@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from toolbox.data.batch import Batch
 from toolbox.testing import examples
-from toolbox.testing.checks import ContractError, Note, require
+from toolbox.testing.checks import ContractError, Note, require, require_comparable, same_values
 from toolbox.testing.common import first_call, kept_unsaved_state, require_own_weights
 from toolbox.testing.devices import run_on_other_device
 from toolbox.testing.subject import Subject, copy_state, join_names
@@ -190,7 +190,7 @@ def check_deterministic_eval(case: NetworkCase) -> str:
     first = {name: value.clone() for name, value in case.call(network, pairs).items()}
     case.call(network, case.pairs(seed=1))
     again = case.call(network, pairs)
-    different = [name for name in first if not torch.equal(first[name], again[name])]
+    different = [name for name in first if not same_values(first[name], again[name])]
     require(
         not different,
         f"{join_names(different)} differs from call to call in eval mode; use random numbers and state only in "
@@ -208,6 +208,7 @@ def check_batch_independence(case: NetworkCase) -> str:
     largest = 0.0
     for index in range(len(pairs.image)):
         for name, value in case.call(network, pairs.part(index, index + 1)).items():
+            require_comparable(value, together[name])
             scale = max(1.0, float(together[name].abs().max()))
             largest = max(largest, float((value - together[name][index : index + 1]).abs().max()) / scale)
     require(largest <= ROUNDING, f"the output for a picture changes by {largest:.1e} with the rest of the batch")
@@ -221,7 +222,7 @@ def check_saved_weights(case: NetworkCase) -> str:
     copy_state(source, target)
     pairs = case.pairs()
     before, after = case.call(source, pairs), case.call(target, pairs)
-    different = [name for name in before if not torch.equal(before[name], after[name])]
+    different = [name for name in before if not same_values(before[name], after[name])]
     require(not different, "after saving and loading, the output differs; keep all state in parameters and buffers")
     return "the same output after saving and loading"
 
@@ -252,7 +253,7 @@ def depends_on(case: NetworkCase, **changes: Tensor) -> bool:
     """Return whether any output changes when these fields of the batch change."""
     network, pairs = case.noisy_network().eval(), case.pairs()
     before, after = case.call(network, pairs), case.call(network, replace(pairs, **changes))  # type: ignore[arg-type]
-    return any(not torch.equal(before[name], after[name]) for name in before)
+    return any(not same_values(before[name], after[name]) for name in before)
 
 
 def _without_finite_gradient(network: nn.Module) -> list[str]:

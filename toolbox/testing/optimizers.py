@@ -12,7 +12,16 @@ from torch.optim import Optimizer
 from toolbox.distributed.accelerator import is_fused
 from toolbox.models.build import build_component
 from toolbox.models.optimizers import load_optimizer, split_optimizer
-from toolbox.testing.checks import Check, ContractError, Note, global_random_state, require, run_checks
+from toolbox.testing.checks import (
+    Check,
+    ContractError,
+    Note,
+    global_random_state,
+    require,
+    require_comparable,
+    run_checks,
+    same_values,
+)
 from toolbox.testing.subject import Subject
 
 # A matrix, the kernels of a convolution, a bias and a scalar: the shapes that optimizers distinguish.
@@ -89,6 +98,7 @@ def check_lower_loss(subject: Subject) -> str:
         loss().backward()
         optimizer.step()
     last = float(loss().detach())
+    require_comparable(last)
     require(last < first, f"after {DESCENT_STEPS} steps a loss of {first:.4g} is {last:.4g}; is a sign wrong?")
     return f"from {first:.4g} to {last:.4g} in {DESCENT_STEPS} steps"
 
@@ -114,7 +124,7 @@ def check_learning_rate(subject: Subject) -> str:
         group["lr"] = 0.0
     before = [weight.detach().clone() for weight in weights]
     _take_steps(optimizer, weights, 0, 1)
-    if all(torch.equal(weight, value) for weight, value in zip(weights, before, strict=True)):
+    if all(same_values(weight, value) for weight, value in zip(weights, before, strict=True)):
         return "a rate of 0 changes nothing"
     return Note("a step with a rate of 0 changes weights")
 
@@ -144,7 +154,7 @@ def check_saved_optimizer(subject: Subject) -> str:
     load_optimizer(resumed, load(data), json.loads(text))
     _take_steps(optimizer, weights, 3, 3)
     _take_steps(resumed, copies, 3, 3)
-    same = all(torch.equal(weight, copy) for weight, copy in zip(weights, copies, strict=True))
+    same = all(same_values(weight, copy) for weight, copy in zip(weights, copies, strict=True))
     require(same, "after loading, it continues differently; keep all state in `self.state[weight]`, in its dtype")
     return f"{len(tensors)} tensors, continues to the same bits"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from toolbox.hooks.protocols import Penalty, PenaltyContext
 from toolbox.models.autograd_graph import outside_weights
 from toolbox.testing import examples, gradients
-from toolbox.testing.checks import Check, global_random_state, require, run_checks
+from toolbox.testing.checks import Check, global_random_state, require, require_comparable, run_checks, same_values
 from toolbox.testing.common import require_none_outside
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.examples import SmoothDiscriminator
@@ -121,7 +121,7 @@ def check_random_numbers(subject: Subject) -> str:
     before = global_random_state()
     gradients.to_float64(subject.build())(make_example_context(SmoothDiscriminator()))
     require(before == global_random_state(), "it draws from the global random numbers; use context.uniform")
-    require(value(0) == value(1), "it depends on the global seed; use context.uniform")
+    require(same_values(value(0), value(1)), "it depends on the global seed; use context.uniform")
     return "from the context only, or none"
 
 
@@ -145,6 +145,7 @@ def check_split_batch(subject: Subject) -> str:
     whole, parts = points_of(2, 0), [points_of(1, 0), points_of(1, 1)]
     for index, part in enumerate(parts):
         for point, point_in_part in zip(whole, part, strict=False):
+            require_comparable(point, point_in_part)
             # The pictures of the batch are equal, so statistics of the batch hardly change its points; a random
             # number does.
             displacement = (point[index] - real[0]).norm() + (point[index] - fake[0]).norm()

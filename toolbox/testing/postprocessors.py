@@ -7,7 +7,7 @@ import numpy as np
 from toolbox.color import integer_luma
 from toolbox.hooks.specs import PostprocessorSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, global_random_state, require, run_checks
+from toolbox.testing.checks import Check, global_random_state, require, run_checks, same_values
 from toolbox.testing.subject import Subject
 
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -88,5 +88,5 @@ def check_repeatable_result(subject: Subject) -> str:
         before == global_random_state(), "it draws from the global random numbers; use a generator with a fixed seed"
     )
     for name, inputs in reversed(make_restored().items()):
-        require(np.array_equal(first[name], subject.component(*inputs)), f"{name} has another result the second time")
+        require(same_values(first[name], subject.component(*inputs)), f"{name} has another result the second time")
     return "the same result twice"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
 from toolbox.testing import examples, gradients
-from toolbox.testing.checks import Check, ContractError, Note, error_text, require, run_checks
+from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import first_call, require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.repeatable import with_fixed_state
@@ -130,6 +130,7 @@ def check_minimum_at_truth(case: LossCase) -> str:
     }
     for name, picture in alternatives.items():
         value = float(loss(picture, truth, mask))
+        require_comparable(at_truth, value)
         require(
             at_truth <= value + ROUNDING * max(1.0, abs(value)),
             f"it is {value:.4g} for {name} and {at_truth:.4g} for the truth itself; lower must be better",

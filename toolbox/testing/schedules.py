@@ -15,7 +15,7 @@ from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
 from toolbox.models.optimizers import schedule_fault
-from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.checks import Check, Note, require, run_checks, same_values
 from toolbox.testing.subject import Subject
 
 HORIZON = Horizon(epochs=4, steps_per_epoch=3, steps=12)
@@ -86,7 +86,7 @@ def check_saved_position(subject: Subject) -> str:
     rates = _rates(schedule, count)
     resumed = _build(subject)
     step_schedule(resumed, done)
-    same = _rates(resumed, count - done) == rates[done:]
+    same = same_values(_rates(resumed, count - done), rates[done:])
     require(same, "brought to the middle of a run, it continues with other rates; keep no state outside the scheduler")
     return "continues with the same rates"
 

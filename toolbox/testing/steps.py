@@ -15,7 +15,7 @@ from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.specs import StepSpec
 from toolbox.testing import examples
-from toolbox.testing.checks import Check, Note, require, run_checks
+from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
 
@@ -181,7 +181,7 @@ def check_weights_unchanged(subject: Subject) -> str:
 def check_random_numbers(subject: Subject) -> str:
     """The same random numbers give the same gradients, so that a resumed run is the same."""
     first, second = _gradients(_take(subject)), _gradients(_take(subject))
-    same = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    same = all(same_values(a, b) for a, b in zip(first, second, strict=True))
     require(same, "two steps from the same state differ; draw all random numbers from context.random")
     return "the same gradients twice"
 
@@ -193,6 +193,7 @@ def check_split_batch(subject: Subject) -> str:
     require(whole and split, "it leaves no gradient in the generator; call context.backward")
     if "micro_batches" not in context.called:
         return Note("it works on the whole batch, so training.accumulate has no effect; use context.micro_batches")
+    require_comparable(*whole, *split)
     error = max(float((a - b).abs().max()) for a, b in zip(whole, split, strict=True))
     require(error <= ROUNDING, f"the gradients of two micro-batches differ by {error:.2g} from those of the batch")
     return f"the same gradients, up to {error:.1g}"
@@ -215,6 +216,7 @@ def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 def check_values(subject: Subject) -> str:
     """`validate` gives a value of each picture that does not depend on the others of the batch."""
     together, single = _validated(subject)
+    require_comparable(*single.values())
     error = max(float((together[name].double() - single[name].double()).abs().max()) for name in together)
     require(error <= ROUNDING, f"the values of a picture differ by {error:.2g} if it is alone in the batch")
     return ", ".join(together)
