@@ -164,3 +164,59 @@ def test_a_plugin_written_for_the_first_version_of_the_hooks_runs_unchanged(inst
 )
 def test_for_a_target_without_a_plugin_the_error_says_what_to_type(target, message):
     assert message in invoke_error("plugin", "add", target)
+
+
+# ---- the commands that are printed, and those in the README
+
+
+def new_package(name, kind, monkeypatch):
+    """Create a package, make it importable with its entry points as pip does, and return what was printed."""
+    printed = invoke("plugin", "new", name, "--kind", kind).stdout
+    project = tomllib.loads((Path(name) / "pyproject.toml").read_text("utf-8"))["project"]
+    metadata = Path(name) / "src" / f"{name.replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {project['version']}\n", "utf-8")
+    points = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (metadata / "entry_points.txt").write_text("\n".join(points), "utf-8")
+    monkeypatch.syspath_prepend(str(metadata.parent.absolute()))
+    return printed
+
+
+SMALL = ["--size", "32", "--steps", "1", "--batch", "2", "--device", "cpu", "--set", "data.repeat=1"]
+NARROW = ["--set", "generator.width=4", "--set", "generator.levels=2"]
+
+
+@pytest.mark.parametrize("kind", scaffold.NEW_KINDS)
+def test_the_commands_for_a_new_package_work(kind, photos, monkeypatch):
+    name = f"my-{kind}"
+    printed = new_package(name, kind, monkeypatch)
+    readme = (Path(name) / "README.md").read_text("utf-8")
+    lines = [line.partition("#")[0].strip() for line in (printed + readme).splitlines()]
+    commands = list(dict.fromkeys(tuple(line.split()[1:]) for line in lines if line.startswith("toolbox ")))
+    assert ("plugin", "check", name) in commands and (("run", "--recipe", name) in commands) == (kind != "command")
+    for command in commands:
+        if command[0] != "run":
+            invoke(*command)
+            continue
+        small = [*SMALL, *(NARROW if kind != "generator" else [])]
+        output = invoke(*command, *small, "--out", "run").output
+        assert "sample: 24 train" in output and "this run uses the package's" in output
+        assert "photos: 4 train, 2 validate" in invoke(*command, *small, "--data", photos, "--dry-run").output
+
+
+def test_the_source_of_a_new_package_reads_a_list(photos, monkeypatch, tmp_path):
+    new_package("list-source", "source", monkeypatch)
+    names = sorted(path.name for path in photos.iterdir())[:3]
+    (photos / "some.txt").write_text("# three\n" + "\n".join(names), "utf-8")
+    run = ["run", "--recipe", "list-source", "--dry-run", "--data"]
+    assert "photos: 2 train, 1 validate" in invoke(*run, photos / "some.txt").output
+    assert "neither a text file with one path a line nor a folder" in invoke_error(*run, tmp_path / "none", code=1)
+
+
+def test_a_source_that_opens_the_sample_photographs_trains_on_them_as_the_default_does():
+    outlines = [invoke("run", "--dry-run", "--set", setting).stdout for setting in ("seed=42", "source.name=folders")]
+    assert "64 pixels" in outlines[0]
+    assert outlines[0].replace("default-1", "") == outlines[1].replace("default-1", "")

@@ -41,6 +41,11 @@ def open_source(plan: Plan, location: Path | None) -> Source:
     return source
 
 
+def reads_sample(plan: Plan) -> bool:
+    """Return whether a run without ``--data`` reads the sample photographs; errors as those of `open_source`."""
+    return plan.source is None or build_source(plan.source, None).kind == "sample"
+
+
 def open_validation(plan: Plan) -> tuple[Item, ...]:
     """Return the photographs of `split.validation_data`, by the source of the plan; one is enough. None if it is empty.
 

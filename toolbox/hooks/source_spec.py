@@ -36,7 +36,8 @@ class Source:
 
     Attributes:
         kind: a word for its layout in messages, such as "pairs" (damaged inputs with their truths) or "photos" (colour
-            photographs to be damaged).
+            photographs to be damaged). "sample" means the sample photographs, as `toolbox.open_folder(None)` returns
+            them; the table `sample` of a recipe is for these.
         items: the photographs for training and validation, sorted by name; each has a truth.
         tests: the photographs to restore at the end of the run, sorted by name.
         folder: the path of ``--data``, for messages; the program sets it.

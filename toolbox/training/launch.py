@@ -14,7 +14,7 @@ from toolbox.config.recipe import Recipe, differences
 from toolbox.config.settings import Settings
 from toolbox.data import broken_files, split_record
 from toolbox.data.left_out import describe_left_out
-from toolbox.data.sources import open_source, open_validation, sample_line
+from toolbox.data.sources import open_source, open_validation, reads_sample, sample_line
 from toolbox.data.split import DataSplit
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import make_accelerator
@@ -199,8 +199,9 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
 
 def bind_recipe(recipe: Recipe, catalog: Catalog, data: Path | None) -> Plan:
     """Return the plan of a run with these data: the table `sample` has been applied, or is kept for other runs."""
-    if data is not None or "source" in recipe.tree:
-        return bind(recipe, catalog).with_absolute_paths()
+    plan = bind(recipe, catalog)
+    if data is not None or not reads_sample(plan):
+        return plan.with_absolute_paths()
     return bind(recipe.for_sample(), catalog).with_absolute_paths().without_sample()
 
 
