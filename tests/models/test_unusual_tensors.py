@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import invoke
 from torch import nn
 
 from toolbox import DetectorSpec, GeneratorSpec, LossSpec, Params
@@ -15,7 +16,7 @@ from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.models.build import build_component
 from toolbox.models.stored_weights import StoredWeights
-from toolbox.models.weight_file import WeightsHeader, saved_state, write_weights
+from toolbox.models.weight_file import WeightsHeader, not_finite, saved_state, write_weights
 from toolbox.testing import check_component
 
 
@@ -136,3 +137,37 @@ def test_a_network_that_does_not_take_its_weights_is_one_line(tmp_path):
     with pytest.raises(WeightsError, match=r"a\.safetensors can't be loaded .*: KeyError: 'version'") as caught:
         StoredWeights(path=path).load(OwnLoading(1, 1))
     assert "\n" not in str(caught.value)
+
+
+def test_a_buffer_may_have_minus_infinity_and_nothing_else_that_is_not_finite(tmp_path):
+    # Masks of attention have it.
+    mask = torch.tensor([0.0, -torch.inf, 0.0])
+    network = Network("mask", mask)
+    assert not_finite(saved_state(network), network) == []
+    write_weights(tmp_path / "a.safetensors", saved_state(network), WeightsHeader(recipe=""))
+    StoredWeights(path=tmp_path / "a.safetensors").load(network)
+    assert torch.equal(network.mask, mask)
+    for wrong in (Network("mask", -mask), Network("mask", mask - mask), Network("mask", nn.Parameter(mask))):
+        assert not_finite(saved_state(wrong), wrong) == ["mask"]
+
+
+def test_a_run_with_a_mask_of_minus_infinity_is_trained_saved_and_resumed(tmp_path, photos):
+    file = tmp_path / "attention.py"
+    file.write_text(
+        "import torch\nfrom torch import nn\nfrom toolbox import GeneratorSpec, hookimpl\n"
+        "class Network(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Conv2d(3, 3, 3, padding=1)\n"
+        "        self.register_buffer('mask', torch.tensor([0.0, -torch.inf]))\n"
+        "    def forward(self, image, mask):\n"
+        "        return torch.sigmoid(self.layer(image) + self.mask.softmax(0)[1])\n"
+        "@hookimpl\ndef toolbox_generators():\n"
+        "    return [GeneratorSpec(name='masked', summary='x', build=lambda params: Network())]\n"
+    )
+    invoke("plugin", "add", file)
+    small = ("--size", "32", "--batch", "4", "--set", "discriminator.width=4", "--device", "cpu")
+    run = ("run", "--set", "generator.name=masked", "--data", photos, "--out", tmp_path / "run", *small)
+    invoke(*run, "--epochs", "1")
+    assert "Run folder:" in invoke("run", "--resume", tmp_path / "run", "--epochs", "2").output
+    invoke("plugin", "remove", "attention")

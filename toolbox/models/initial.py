@@ -61,7 +61,7 @@ def fit_weights(stored: StoredWeights, network: nn.Module) -> Fit:
         WeightsError: the file can't be read, or has a value that is not finite.
     """
     tensors, state = stored.tensors(), network.state_dict()
-    invalid = weight_file.not_finite({name: value for name, value in tensors.items() if name in state})
+    invalid = weight_file.not_finite({name: value for name, value in tensors.items() if name in state}, network)
     if invalid:
         raise WeightsError(f"{files.printable(stored.path)}: {invalid[0]} is not finite. Use other weights.")
     fitting = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -145,9 +146,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the tensors that have a value that is not finite."""
-    return [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> list[str]:
+    """Return the names of the tensors that have a value that is not finite.
+
+    Args:
+        tensors: weights and buffers of `module`, by name.
+        module: the network. Its buffers may have -inf, as the masks of attention do.
+    """
+    buffers = {name for name, _ in module.named_buffers()}
+
+    def is_usable(name: str, value: Tensor) -> bool:
+        usable = torch.isfinite(value)
+        return bool((usable | (value == -math.inf) if name in buffers else usable).all())
+
+    return [name for name, value in tensors.items() if not is_usable(name, value)]
 
 
 def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -199,7 +211,7 @@ def require_fit(path: Path, network: nn.Module, tensors: Mapping[str, Tensor]) -
             faults.append(f"{name} is {list(value.shape)}, not {list(current.shape)}")
         if value.is_floating_point() != current.is_floating_point():
             faults.append(f"{name} is {value.dtype}, not {current.dtype}")
-    faults += [f"{name} is not finite" for name in not_finite(tensors)]
+    faults += [f"{name} is not finite" for name in not_finite(tensors, network)]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         listed = files.printable("; ".join(sorted(faults)[:3]))

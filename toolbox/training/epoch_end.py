@@ -102,7 +102,7 @@ def save_progress(run: TrainingRun, progress: Progress) -> None:
 
 def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
     for name, module in run.state.modules().items():
-        if wrong := not_finite(saved_state(module)):
+        if wrong := not_finite(saved_state(module), module):
             folder = run.options.folder
             remedy = surface.words(
                 command=f"toolbox run --resume {shell_word(folder)} --set generator.optimizer.lr=...",
