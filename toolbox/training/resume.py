@@ -53,7 +53,7 @@ def load_position(run: TrainingRun, saved: Path | None) -> Progress:
     load_grad_scaler_state(run.accelerator, progress.scale)
     if saved is not None:
         _require_limits(run, progress)
-        progress = _report_position(run, progress, saved)
+        progress = _report_changes(run, progress, saved)
     else:
         for line in change_lines(run.options.changes):
             run.console.print_line(line)
@@ -107,14 +107,9 @@ def _require_limits(run: TrainingRun, progress: Progress) -> None:
         raise collectives.same_error_on_every_rank(error)
 
 
-def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progress:
-    """Print where the run continues and what has changed; return the position from which it can continue."""
+def report_position(run: TrainingRun, progress: Progress) -> None:
+    """Print where a run continues, or which limits have ended it."""
     ended = _reached_limits(run, progress)
-    batches = len(run.epoch_batches(progress.epoch))
-    is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
-    begins_again = progress.batch > 0 and not is_same_order and not ended
-    if begins_again:
-        progress = replace(progress, batch=0, sums={}, pending=False)
     position = f"step {progress.step} of {run.total_steps(progress)}"
     if ended:
         run.console.print_line(
@@ -123,6 +118,15 @@ def _report_position(run: TrainingRun, progress: Progress, saved: Path) -> Progr
         )
     else:
         run.console.print_line(f"Continuing after {position}.")
+
+
+def _report_changes(run: TrainingRun, progress: Progress, saved: Path) -> Progress:
+    """Print what has changed since a checkpoint; return the position from which the run can continue."""
+    batches = len(run.epoch_batches(progress.epoch))
+    is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
+    begins_again = progress.batch > 0 and not is_same_order and not _reached_limits(run, progress)
+    if begins_again:
+        progress = replace(progress, batch=0, sums={}, pending=False)
     for line in change_lines(_changes(run, progress)):
         run.console.print_line(line)
     environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)

@@ -83,7 +83,7 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
         "on_start", started(plan, options, accelerator.device, progress.step, run.total_steps(progress))
     )
     try:
-        result = _train_and_submit(run, progress)
+        result = _train_and_submit(run, progress, is_continued=saved is not None)
     except BaseException as error:
         run.observers.notify("on_end", failed(error))
         raise
@@ -91,11 +91,13 @@ def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     return result
 
 
-def _train_and_submit(run: TrainingRun, progress: Progress) -> RunResult:
+def _train_and_submit(run: TrainingRun, progress: Progress, *, is_continued: bool) -> RunResult:
     options = run.options
     # 2. Before the first step, score the baselines, and check that the generator can restore photographs. Changed
     # settings are recorded now that the networks work with them.
     progress = score_baselines(run, progress)
+    if is_continued:  # now, because lost best weights, or others to compare with, may let the run go on
+        resume.report_position(run, progress)
     check_restoring(run)
     if options.plan_changed and collectives.is_main_process():
         run_dir.record_changes(options.folder, run.plan, options.changes)
