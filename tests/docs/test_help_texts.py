@@ -168,7 +168,7 @@ TABLES: dict[str, list[Any]] = {
     "`[penalties.KEY]`": [component_options.PenaltyOptions],
     "`[degradations.KEY]`, `[metrics.KEY]` and `[observers.KEY]`": [component_options.ComponentOptions],
 }
-WITHOUT_KEYS = {component_options.OptimizerOptions, component_options.StepOptions}
+WITHOUT_KEYS = {component_options.OptimizerOptions, component_options.RefOptions, component_options.StepOptions}
 
 
 def default_in(cell):

@@ -289,7 +289,7 @@ def test_weights_of_a_missing_plugin_name_it(tmp_path):
     [
         ({"keep": "colour"}, "keep is 'colour'; it must be one of none, luma, rgb"),
         ({"tile": 10}, "A tile of 10 pixels is not possible; use a whole number of at least 64"),
-        ({"device": "tpu"}, "--device tpu is not"),
+        ({"device": "tpu"}, "device tpu is not"),
     ],
 )
 def test_invalid_arguments_are_refused(trained, options, message):

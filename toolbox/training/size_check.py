@@ -76,8 +76,9 @@ def size_fault(plan: Plan, error: Exception) -> ToolboxError:
         explained = blame.explain(error)
         if explained is not None:
             return explained
-    option = surface.words(command="--size", python="data.size")
-    remedy = f"They work at {_listed(working)}: change {option}" if working else f"Try another {option}"
+    remedy = surface.words(command="Try another --size", python="Try another data.size")
+    if working:
+        remedy = f"They work at {_listed(working)}: {surface.words(command='change --size', python='change data.size')}"
     return UsageError(
         f"The networks of recipe '{plan.name}' don't work at {size} pixels: {reason}{blame.origin(error)}. {remedy}."
     )
