@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -115,6 +116,76 @@ def test_a_result_that_the_browser_cannot_show_says_so_and_is_saved(page, tmp_pa
     with page.expect_download() as saved:
         page.click("#save")
     assert saved.value.suggested_filename == "old-restored.tif"
+
+
+def test_the_origins_of_a_result_that_is_not_compared_are_shown_completely(page, tmp_path):
+    data, _ = io.encode(io.read_rgb(photo(tmp_path)), "TIFF")
+    (tmp_path / "old.tif").write_bytes(data)
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    page.wait_for_selector("#compare-row:not([hidden])")
+    assert page.eval_on_selector("#origin", "one => one.style.clipPath") == "inset(0px 0px 0px 50%)"
+    open_photo(page, tmp_path / "old.tif")
+    page.click("#restore")
+    wait_for_text(page, "#guide", "can’t show a TIFF")
+    assert page.eval_on_selector("#origin", "one => one.style.clipPath") == ""
+
+
+def test_a_page_that_another_one_has_followed_changes_and_saves_nothing(page, service, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.click("#restore")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
+    other = page.context.new_page()
+    other.goto(service.link)
+    wait_until_ready(other)
+    before = service.album.entries()[0]
+    page.click("#clear")
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.4), (0.6, 0.5)])
+    wait_for_text(page, "#status", "The photos are open in another tab or on another device. Reload this page")
+    page.click("#save")
+    wait_for_text(page, "#status", "The photos are open in another tab")
+    assert service.album.entries()[0] == before
+    page.reload()
+    wait_for_text(page, "#guide", "Drag the line on the photo to compare")
+    assert page.inner_text("#status") == ""
+    other.click("#close")
+    wait_for_text(other, "#status", "The photos are open in another tab")
+    other.close()
+
+
+def test_settings_before_the_first_restoration_belong_to_their_photograph(page, tmp_path):
+    open_photo(page, photo(tmp_path))
+    page.locator("details:not([open]) > summary").evaluate_all("all => all.forEach((one) => one.click())")
+    page.locator("#saturation").fill("1.8")
+    page.locator("#contrast").fill("0.6")
+    page.check("#crop")
+    open_photo(page, photo(tmp_path, "other.png"))
+    assert (page.input_value("#saturation"), page.input_value("#contrast")) == ("1", "0")
+    assert not page.is_checked("#crop")
+    page.click("#previous")
+    wait_for_text(page, "#facts", "old.png")
+    page.locator("#photos [aria-current]", has_text="old.png").wait_for()  # it is shown completely
+    assert page.input_value("#saturation") == "1.8"
+    assert page.input_value("#contrast") == "0.6" and page.is_checked("#crop")
+
+
+def test_a_double_click_closes_one_photograph(page, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        open_photo(page, photo(tmp_path, name))
+    page.dblclick("#close")
+    wait_for_text(page, "#facts", "b.png")
+    assert page.locator("#photos li").count() == 2 and page.inner_text("#status") == ""
+
+
+def test_the_time_of_a_restoration_is_right_after_a_reload(page, restorer, tmp_path):
+    open_photo(page, photo(tmp_path))
+    gate = hold(restorer)
+    page.click("#restore")
+    wait_for_text(page, "#busy-text", "Restoring… 4 s")
+    page.reload()
+    page.locator("#busy-text", has_text=re.compile("Restoring… [4-9] s")).wait_for(timeout=1500)
+    gate.set()
 
 
 def test_a_reload_keeps_marks_and_results(page, tmp_path):

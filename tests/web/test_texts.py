@@ -183,6 +183,8 @@ def messages_of_the_server(service, restorer, tmp_path, monkeypatch):
     path = photo(tmp_path)
     photo_id = add(service, path)["id"]
     yield call(service, "GET", "/api/photos/none")[1]["error"]
+    call(service, "GET", "/api/choices", headers={"X-Toolbox-Page": "the last"})
+    yield call(service, "GET", "/api/photos", headers={"X-Toolbox-Page": "an earlier one"})[1]["error"]
     monkeypatch.setattr(album, "MAX_PHOTOS", 0)
     yield call(service, "POST", "/api/photos?name=a.png", path.read_bytes())[1]["error"]
     monkeypatch.setattr(worker, "MAX_WAITING", 0)

@@ -56,6 +56,7 @@ class PhotoEntry:
         restored_edits: `edits` when its last restoration began; fewer than now: its result is out of date.
         cautions: what the file of the mask may lack, if it was loaded from one.
         state: "new", "waiting", "running", "restored", "unchanged" or "failed".
+        began: when its restoration began, in seconds since 1970.
         reason: why it failed or was left unchanged.
         notes: what else was changed when it was restored.
         origins: the fraction of its pixels from each source, such as "colour from hint", when it was restored.
@@ -76,6 +77,7 @@ class PhotoEntry:
     restored_edits: int = 0
     cautions: tuple[str, ...] = ()
     state: str = "new"
+    began: float = 0.0
     reason: str = ""
     notes: tuple[str, ...] = ()
     origins: dict[str, float] = field(default_factory=dict)

@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from toolbox.utils import surface
 
 TOKEN_HEADER = "x-toolbox-token"
+PAGE_HEADER = "x-toolbox-page"
+# The call with which a page begins.
+BEGIN = "/api/choices"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,6 +35,10 @@ class Guard:
     A page of another site can make a browser send requests to this machine. Such a request has that site's Origin, or,
     if its name was bound to this machine (DNS rebinding), that site's Host. It never has the token, which is only in
     the link that `toolbox serve` prints.
+
+    The calls of a page that was opened before the last one, in another tab or on another device, are refused too: each
+    page shows what it has changed itself, so that two would overwrite the marks of each other. Calls without
+    `PAGE_HEADER` are of no page.
     """
 
     def __init__(self, app: ASGIApp, *, token: str, hosts: Iterable[str]) -> None:
@@ -40,6 +47,7 @@ class Guard:
         self.token = token
         self.hosts = frozenset(host.lower() for host in hosts)
         self.origins = frozenset(f"http://{host}" for host in self.hosts)
+        self._page = ""  # that was opened last
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -58,22 +66,31 @@ class Guard:
                     headers[name] = value
             await send(message)
 
+        if scope["type"] != "http":
+            return
         refusal = self._refusal(scope)
-        if refusal is None and scope["type"] == "http":
+        if refusal is None:
             await self.app(scope, receive, send_with_headers)
-        elif scope["type"] == "http":
-            response = JSONResponse({"error": refusal}, status_code=403)
+        else:
+            status, reason = refusal
+            response = JSONResponse({"error": reason}, status_code=status)
             await response(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope) -> str | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Return the status and the reason with which a request is refused; None if it is answered."""
         headers = Headers(scope=scope)
         if headers.get("host", "").lower() not in self.hosts:
-            return "This address is not served here. Open the link that toolbox serve printed."
+            return 403, "This address is not served here. Open the link that toolbox serve printed."
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in self.origins:
-            return "Requests of other pages are refused."
-        if scope.get("path", "").startswith("/api/"):
+            return 403, "Requests of other pages are refused."
+        path, page = scope.get("path", ""), headers.get(PAGE_HEADER, "")
+        if path.startswith("/api/"):
             sent = headers.get(TOKEN_HEADER, "")
             if not hmac.compare_digest(sent.encode("utf-8", "replace"), self.token.encode()):
-                return "The token is missing or wrong. Open the link that toolbox serve printed last."
+                return 403, "The token is missing or wrong. Open the link that toolbox serve printed last."
+        if path == BEGIN and page:
+            self._page = page
+        elif page not in ("", self._page):
+            return 409, "The photographs are open in another tab or on another device. Reload this page to go on here."
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
 # The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma", "restored_edits")
+OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
 
 
 class Worker:
@@ -120,7 +121,7 @@ class Worker:
 
     def _restore(self, photo_id: str, settings: Mapping[str, Any]) -> None:
         edits = self.album.entry(photo_id).edits
-        self.album.update(photo_id, state="running", restored_edits=edits)
+        self.album.update(photo_id, state="running", began=time.time(), restored_edits=edits)
         options = self.album.options(
             photo_id,
             keep=settings.get("keep", "auto"),

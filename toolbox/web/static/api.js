@@ -1,6 +1,7 @@
 // The calls of the server. Each needs the token, which is in the link behind the #.
 
 const TOKEN_KEY = "toolbox-token";
+const PAGE = Math.random().toString(36).slice(2); // the server answers the page that was opened last
 
 export function readToken() {
   const found = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -12,7 +13,7 @@ export function readToken() {
 }
 
 async function call(path, options = {}) {
-  const headers = { "X-Toolbox-Token": readToken(), ...options.headers };
+  const headers = { "X-Toolbox-Token": readToken(), "X-Toolbox-Page": PAGE, ...options.headers };
   const response = await fetch(path, { ...options, headers });
   if (!response.ok) {
     let reason = response.statusText;

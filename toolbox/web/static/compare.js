@@ -22,7 +22,7 @@ export function show(picture, before = null) {
 
 export function moveTo(value) {
   $("compare").value = value;
-  for (const layer of [stage.restored, $("origin")]) layer.style.clipPath = `inset(0 0 0 ${value}%)`;
+  for (const layer of [stage.restored, $("origin")]) layer.style.clipPath = isOn() ? `inset(0 0 0 ${value}%)` : "";
   place();
 }
 

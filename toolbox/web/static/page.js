@@ -72,7 +72,8 @@ function listen() {
   files.onChoose("load-mask", "mask-file", ([file]) => restoring.setMask(file));
   click("previous", () => viewer.step(-1));
   click("next", () => viewer.step(1));
-  click("close", viewer.close);
+  // The second click of a double click would close the next photograph.
+  $("close").addEventListener("click", (event) => event.detail > 1 || guarded(viewer.close));
   change("show-origin", () => panel.showOrigins(photo()));
   $("saturation").addEventListener("input", panel.showSaturation);
   change("auto", prints.toggleRows);

@@ -9,6 +9,8 @@ import * as variants from "./variants.js";
 
 // What the server offers: settings, and the colours of the origins.
 let offered = {};
+// The settings of photographs that were not restored yet, by id: the server knows those of a restoration.
+const chosen = new Map();
 
 export function offer(answer) {
   offered = answer;
@@ -34,27 +36,30 @@ export function nameFills() {
 }
 
 export function settings(photo) {
-  const chosen = { keep_tone: $("tone").checked && photo.kind === "toned" };
-  if ($("recolor").checked && photo.kind === "colour") chosen.keep = "luma";
-  if (!$("fill-row").hidden) chosen.fill = $("fill").value;
-  if (!$("saturation-row").hidden) chosen.saturation = Number($("saturation").value);
-  if (offered.settings.variant) chosen.variant = variants.chosen();
-  if ($("colours-only").checked) chosen.second = "colours";
-  return { ...chosen, ...prints.settings() };
+  const values = { keep_tone: $("tone").checked && photo.kind === "toned" };
+  if ($("recolor").checked && photo.kind === "colour") values.keep = "luma";
+  if (!$("fill-row").hidden) values.fill = $("fill").value;
+  if (!$("saturation-row").hidden) values.saturation = Number($("saturation").value);
+  if (offered.settings.variant) values.variant = variants.chosen();
+  if ($("colours-only").checked) values.second = "colours";
+  return { ...values, ...prints.settings() };
 }
 
+// Keep the settings of a photograph that is not restored yet.
+export const keepSettings = (photo) => chosen.set(photo.id, settings(photo));
+
 export function showSettings(photo) {
+  const values = photo.state === "new" ? chosen.get(photo.id) ?? {} : photo.settings;
   $("tone-row").hidden = photo.kind !== "toned";
   $("recolor-row").hidden = photo.kind !== "colour";
-  $("tone").checked = photo.settings.keep_tone ?? false;
-  $("recolor").checked = photo.settings.keep === "luma";
-  for (const name of ["fill", "saturation"]) {
-    if (photo.settings[name] !== undefined) $(name).value = photo.settings[name];
-  }
+  $("tone").checked = values.keep_tone ?? false;
+  $("recolor").checked = values.keep === "luma";
+  $("fill").value = values.fill ?? $("fill").options[0]?.value;
+  $("saturation").value = values.saturation ?? 1;
   showSaturation();
-  variants.press(photo.settings.variant ?? 1);
-  $("colours-only").checked = photo.settings.second === "colours";
-  prints.show(photo.settings);
+  variants.press(values.variant ?? 1);
+  $("colours-only").checked = values.second === "colours";
+  prints.show(values);
 }
 
 // Strokes of colour need new colours.

@@ -51,7 +51,7 @@ export function keepLayers(layers) {
 // `shows`: the colours of the change are shown at once, at a small size.
 // `follows`: it changes colours alone, so that a person who sees them need not wait for the full result.
 export function restoreAgain({ shows = false, follows = false } = {}) {
-  if (photo().state === "new") return;
+  if (photo().state === "new") return panel.keepSettings(photo());
   const { id } = state;
   clearTimeout(again);
   changes += 1;

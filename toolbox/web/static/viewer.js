@@ -12,8 +12,7 @@ import * as tools from "./tools.js";
 import * as variants from "./variants.js";
 
 const QUIET = 3; // seconds after which the page says how long a photograph takes
-let busy = ""; // the current photograph and what happens to it
-let busySince = 0;
+let isClosing = false;
 let cannotShow = false; // whether the result has a format that browsers do not show
 let leave = async () => {};
 let shownTag = ""; // what the server calls this version of the result
@@ -110,8 +109,7 @@ function activity(item) {
 // What is being done, and after a while for how many seconds.
 function busyText(item) {
   const what = activity(item);
-  if (busy !== item.id + what) [busy, busySince] = [item.id + what, Date.now()];
-  const seconds = Math.floor((Date.now() - busySince) / 1000);
+  const seconds = Math.floor(Date.now() / 1000 - item.began);
   return text(what) + (what === "running" && seconds >= QUIET ? ` ${text("seconds", { seconds })}` : "");
 }
 
@@ -162,10 +160,16 @@ export function refresh() {
 }
 
 export async function close() {
+  if (isClosing) return null;
+  isClosing = true;
   state.isAhead = false;
   await state.saved;
   const index = state.photos.indexOf(photo());
-  await api.remove(state.id);
+  try {
+    await api.remove(state.id);
+  } finally {
+    isClosing = false;
+  }
   state.photos = state.photos.filter((item) => item.id !== state.id);
   state.id = null;
   const next = state.photos[Math.min(index, state.photos.length - 1)];
