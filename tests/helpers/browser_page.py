@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 from standins import gray
 
 from toolbox.imaging import io
@@ -47,3 +49,28 @@ def drag(page, points):
     for place in places[1:]:
         page.mouse.move(*place, steps=4)
     page.mouse.up()
+
+
+@contextmanager
+def delayed(page, end):
+    """Send no request whose path has this end before the block ends; yield what waits until there is one."""
+    page.evaluate(
+        """(end) => {
+            const { fetch } = window;
+            const waiting = [];
+            window.fetch = async (path, options) => {
+                if (path.endsWith(end)) await new Promise((resolve) => { waiting.push(resolve); });
+                return fetch(path, options);
+            };
+            window.delays = { ...window.delays, [end]: { fetch, waiting } };
+        }""",
+        end,
+    )
+    yield lambda: page.wait_for_function("(end) => window.delays[end].waiting.length", arg=end)
+    page.evaluate(
+        """(end) => {
+            window.fetch = window.delays[end].fetch;
+            for (const send of window.delays[end].waiting) send();
+        }""",
+        end,
+    )

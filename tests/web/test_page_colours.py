@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from browser_page import drag, open_photo, wait_for_text
-from page_server import wait_until
+from browser_page import delayed, drag, open_photo, wait_for_text
+from page_server import call, wait_until
 from scenes import scene, second_photo, tint_restorer
 from standins import install
 
@@ -106,3 +106,48 @@ def test_a_photograph_that_is_dropped_on_the_reference_is_one(page, tmp_path):
     )
     wait_for_text(page, "#reference-name", "second.png")
     assert page.locator("#photos li").count() == 1
+
+
+def entry(service):
+    return call(service, "GET", "/api/photos")[1][0]
+
+
+def draw_line(page, y=0.4):
+    page.click("[data-tool=colour]")
+    drag(page, [(0.4, y), (0.6, y)])
+
+
+def test_a_line_that_is_undone_before_the_server_has_it_is_not_in_the_result(page, service, tmp_path):
+    open_restored(page, tmp_path)
+    with delayed(page, "/hints") as wait:
+        draw_line(page)
+        wait()
+        page.keyboard.press("Control+z")
+    wait_until(lambda: entry(service)["edits"] == 2)
+    wait_until(lambda: entry(service)["restored_edits"] == 2)
+    assert not entry(service)["has_hints"]
+
+
+def test_a_line_that_is_drawn_while_the_server_is_asked_is_in_the_result(page, service, tmp_path):
+    io.write_png(tmp_path / "old.png", integer_luma(scene())[:240])
+    open_photo(page, tmp_path / "old.png")
+    with delayed(page, "/hints") as wait_for_hints:
+        with delayed(page, "/restore") as wait:
+            page.click("#restore")
+            wait()
+            draw_line(page)
+            wait_for_hints()
+        wait_until(lambda: entry(service)["state"] == "restored")
+    wait_for_text(page, "#origins", "colour from your lines")
+
+
+def test_the_eraser_on_marks_alone_does_not_restore_again(page, service, tmp_path):
+    open_restored(page, tmp_path)
+    page.click("[data-tool=brush]")
+    drag(page, [(0.4, 0.5), (0.6, 0.5)])
+    page.click("[data-tool=eraser]")
+    drag(page, [(0.5, 0.5), (0.6, 0.5)])
+    wait_until(lambda: entry(service)["edits"] == 2)
+    page.wait_for_timeout(500)  # longer than the pause before another restoration
+    assert entry(service)["restored_edits"] == 0
+    wait_for_text(page, "#guide", "Choose Restore again")

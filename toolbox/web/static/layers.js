@@ -24,6 +24,12 @@ export class Layer {
     return this.context.getImageData(box.x, box.y, box.width, box.height);
   }
 
+  // Whether something inside a box was changed since the last commit.
+  isChanged(box) {
+    const before = this.saved.getImageData(box.x, box.y, box.width, box.height).data;
+    return this.pixels(box).data.some((value, i) => value !== before[i]);
+  }
+
   // Keep what was drawn inside a box; return the step that undoes it.
   commit(box) {
     const before = this.saved.getImageData(box.x, box.y, box.width, box.height);

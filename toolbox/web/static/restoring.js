@@ -31,28 +31,29 @@ export function keep(work) {
   return state.saved;
 }
 
+// The server gets each change as it is now, in this order: what it knows at this time may be older.
 export function keepLayers(layers) {
   if (layers.includes(stage.marks)) {
     state.hasNewMarks = true;
     state.isCancelled = false;
     say("");
-    keep(async (id) => api.setMask(id, await stage.maskPng()));
+    const marks = stage.maskPng();
+    keep(async (id) => api.setMask(id, await marks));
   }
   refresh();
   if (!layers.includes(stage.strokes)) return;
-  const { isEmpty } = stage.strokes;
-  if (isEmpty && !photo().has_hints) return;
-  if (!isEmpty) panel.wantColours();
+  const strokes = stage.strokes.isEmpty ? null : stage.strokes.png();
+  if (strokes) panel.wantColours();
   recolour();
-  keep(async (id) => (stage.strokes.isEmpty ? api.removeHints(id) : api.setHints(id, await stage.strokes.png())));
+  keep(async (id) => (strokes ? api.setHints(id, await strokes) : api.removeHints(id)));
 }
 
 // The result follows a change of the settings. Marks need the Restore button: filling takes longer.
 // `shows`: the colours of the change are shown at once, at a small size.
 // `follows`: it changes colours alone, so that a person who sees them need not wait for the full result.
 export function restoreAgain({ shows = false, follows = false } = {}) {
-  if (photo().state === "new") return panel.keepSettings(photo());
   const { id } = state;
+  if (photo().state === "new" && !state.asked.has(id)) return panel.keepSettings(photo());
   clearTimeout(again);
   changes += 1;
   const change = changes;
@@ -114,6 +115,7 @@ export function repair() {
 export async function restore(ids, follows = false) {
   clearTimeout(again);
   changes += 1;
+  const change = changes;
   state.asked = new Set(ids);
   state.following = follows && !state.hasNewMarks ? ids[0] : null;
   refresh();
@@ -124,7 +126,7 @@ export async function restore(ids, follows = false) {
     for (const id of ids) {
       const item = state.photos.find((candidate) => candidate.id === id);
       replacePhoto(await api.restore(id, panel.settings(item)));
-      if (isShown(id)) state.isAhead = mustWait = false;
+      if (isShown(id) && change === changes) state.isAhead = mustWait = false;
     }
   } finally {
     state.asked.clear();

@@ -186,10 +186,11 @@ class Stage {
   finish(path) {
     const box = boxAround(path, this.size / 2 + 2, this.photo);
     if (!box) return;
-    const step = this.layers().map((layer) => layer.commit(box));
-    this.history.add(step);
+    const step = this.layers().filter((layer) => layer.isChanged(box)).map((layer) => layer.commit(box));
     this.lastStroke = this.tool === "colour" ? { path, step, size: this.size } : null;
-    this.onChange(this.layers());
+    if (!step.length) return;
+    this.history.add(step);
+    this.onChange(step.map((change) => change.layer));
   }
 
   undo() { this.changed(this.history.undo()); }
