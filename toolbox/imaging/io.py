@@ -267,7 +267,7 @@ def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
 
 @contextlib.contextmanager
 def _data_errors(name: str) -> Iterator[None]:
-    """Turn whatever is raised inside into a ImageFileError about the file `name`."""
+    """Turn whatever is raised inside into an ImageFileError about the file `name`."""
     name = files.printable(name)
     # Pillow warns of things that are refused or noted here. `catch_warnings` is not for several threads: what one sets
     # would stay when another one puts back what it found.
