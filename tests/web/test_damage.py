@@ -62,7 +62,13 @@ def put(service, photo_id, what, pixels, tmp_path):
     return call(service, "PUT", f"/api/photos/{photo_id}/{what}", (tmp_path / "layer.png").read_bytes())
 
 
-def test_repaired_damage_gives_the_bytes_of_the_command_and_is_taken_out_by_the_eraser(service, tmp_path):
+def marks(labels):
+    """Return white marks whose green says what is repaired."""
+    mask = (LABELS > 0) * np.uint8(255)
+    return np.dstack([mask, mask - labels, mask])
+
+
+def test_repaired_damage_gives_the_bytes_of_the_command_and_marks_of_a_file_are_filled(service, tmp_path):
     io.write_png(tmp_path / "old.png", gray())
     photo_id = add(service, tmp_path / "old.png")["id"]
     path = f"/api/photos/{photo_id}/result"
@@ -70,22 +76,26 @@ def test_repaired_damage_gives_the_bytes_of_the_command_and_is_taken_out_by_the_
     plain = call(service, "GET", path)[1]
     put(service, photo_id, "mask", (LABELS > 0) * np.uint8(255), tmp_path)
     filled = restore(service, photo_id) and call(service, "GET", path)[1]
-    labels = damage.groups(LABELS)[..., 0]
-    assert put(service, photo_id, "damage", np.dstack([labels] * 3), tmp_path)[0] == 200
+    repairing = marks(damage.groups(LABELS)[..., 0])
+    assert put(service, photo_id, "marks", repairing, tmp_path)[0] == 200
+    (tmp_path / "sent.png").write_bytes(call(service, "GET", f"/api/photos/{photo_id}/marks")[1])
+    assert np.array_equal(io.read_rgb(tmp_path / "sent.png"), repairing)
     entry = restore(service, photo_id)
     run_restore(tmp_path / "old.png", "-o", tmp_path / "out", "--repair")
     repaired = call(service, "GET", path)[1]
     assert repaired == (tmp_path / "out/old.png").read_bytes() != filled
     assert entry["notes"][0].startswith("damage: scratch")
     assert restore(service, photo_id, auto=True)["state"] == "restored"
-    put(service, photo_id, "mask", np.zeros_like(LABELS), tmp_path)
-    restore(service, photo_id)
-    assert call(service, "GET", path)[1] == plain
-    # What a person paints there again is filled.
-    put(service, photo_id, "mask", (LABELS > 0) * np.uint8(255), tmp_path)
-    restore(service, photo_id)
-    assert call(service, "GET", path)[1] == filled
-    assert put(service, photo_id, "damage", np.zeros((4, 5, 3), np.uint8), tmp_path)[0] == 400
+    for what, pixels, expected in (
+        ("marks", marks(0 * LABELS), filled),
+        ("marks", 0 * repairing, plain),
+        ("marks", repairing, repaired),
+        ("mask", (LABELS > 0) * np.uint8(255), filled),
+    ):
+        put(service, photo_id, what, pixels, tmp_path)
+        restore(service, photo_id)
+        assert call(service, "GET", path)[1] == expected
+    assert put(service, photo_id, "marks", np.zeros((4, 5, 3), np.uint8), tmp_path)[0] == 400
 
 
 def test_a_group_has_the_kind_of_most_of_its_pixels():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from browser_page import open_photo, photo, wait_for_text
+import pytest
+from browser_page import drag, open_photo, photo, wait_for_text, wait_until_ready
+from page_server import call, wait_until
 
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
@@ -106,3 +108,80 @@ def test_another_sensitivity_looks_again(page, proposed, tmp_path):
     page.keyboard.press("End")
     wait_for_text(page, "#kinds", "scratches: 1")
     assert "scratch" in proposed
+
+
+def entry(service):
+    return call(service, "GET", "/api/photos")[1][0]
+
+
+def kinds(service, tmp_path):
+    """Return the marks that the server has, and the number of the kind of damage of each pixel."""
+    (tmp_path / "sent.png").write_bytes(call(service, "GET", f"/api/photos/{entry(service)['id']}/marks")[1])
+    pixels = io.read_rgb(tmp_path / "sent.png")
+    return pixels[..., 0] == 255, (pixels[..., 0] - pixels[..., 1])
+
+
+def erase_all(page):
+    page.click("[data-tool=eraser]")
+    page.fill("#size", "200")
+    drag(page, [(0.1, 0.4), (0.9, 0.4)])
+
+
+def load_marks(page, tmp_path):
+    io.write_png(tmp_path / "marks.png", np.full((96, 128), 255, np.uint8))
+    page.set_input_files("#mask-file", str(tmp_path / "marks.png"))
+
+
+CHANGES = {
+    "erase": lambda page, tmp_path: erase_all(page),
+    "clear": lambda page, tmp_path: page.click("#clear"),
+    "load": load_marks,
+}
+
+
+def repair(page, service):
+    page.click("#repair")
+    wait_for_text(page, "#guide", "Done")
+    wait_until(lambda: entry(service)["edits"] == 1)
+
+
+def change(page, service, work):
+    """Do what changes marks once, and wait until the server has it."""
+    edits = entry(service)["edits"]
+    work()
+    wait_until(lambda: entry(service)["edits"] == edits + 1)
+
+
+def test_undo_and_redo_of_a_repair_keep_the_kinds_of_damage(page, service, proposed, tmp_path):
+    open_restored(page, tmp_path)
+    repair(page, service)
+    expected = proposed["scratch"] + 4 * proposed["stain"]
+    assert np.array_equal(kinds(service, tmp_path)[1], expected)
+    change(page, service, lambda: page.keyboard.press("Control+z"))
+    assert not kinds(service, tmp_path)[0].any()
+    change(page, service, lambda: page.keyboard.press("Control+y"))
+    assert np.array_equal(kinds(service, tmp_path)[1], expected)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_undo_of_a_change_of_marks_brings_the_kinds_of_damage_back(page, service, proposed, tmp_path, name):
+    open_restored(page, tmp_path)
+    repair(page, service)
+    page.reload()
+    wait_until_ready(page)
+    change(page, service, lambda: CHANGES[name](page, tmp_path))
+    marked, numbers = kinds(service, tmp_path)
+    assert not numbers.any() and marked.all() == (name == "load")
+    page.wait_for_selector("#undo:enabled")
+    change(page, service, lambda: page.keyboard.press("Control+z"))
+    assert np.array_equal(kinds(service, tmp_path)[1], proposed["scratch"] + 4 * proposed["stain"])
+
+
+def test_what_is_painted_again_after_it_was_erased_is_filled(page, service, proposed, tmp_path):
+    open_restored(page, tmp_path)
+    repair(page, service)
+    change(page, service, lambda: erase_all(page))
+    page.click("[data-tool=brush]")
+    change(page, service, lambda: drag(page, [(0.1, 0.4), (0.9, 0.4)]))
+    marked, numbers = kinds(service, tmp_path)
+    assert marked[proposed["scratch"]].all() and not numbers.any()

@@ -154,8 +154,8 @@ class Album:
         if not is_open:
             shutil.rmtree(self.folder / photo_id, ignore_errors=True)
 
-    def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
-        """Replace the mask by a PNG in which white is lost.
+    def read_mask(self, photo_id: str, data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return the mask of a file, (H, W) bool, True where the picture is lost, and cautions about the file.
 
         Raises:
             DataError: it is no image, or has another size than the photograph.
@@ -168,8 +168,12 @@ class Album:
         lost = float(mask.mean())
         if lost > MAX_LOST or looks_inverted(mask):
             lines.append(f"the mask marks {100 * lost:.1f} % of the photo; if it is inverted, load an inverted copy")
-        _write_mask(self.folder / entry.id, mask)
-        return self.edit(photo_id, lost=lost, is_edited=True, cautions=tuple(lines))
+        return mask, tuple(lines)
+
+    def set_mask(self, photo_id: str, mask: np.ndarray, *, cautions: tuple[str, ...] = ()) -> PhotoEntry:
+        """Replace the mask by that of a person, (H, W) bool, True where the picture is lost."""
+        _write_mask(self.path(photo_id, ""), mask)
+        return self.edit(photo_id, lost=float(mask.mean()), is_edited=True, cautions=cautions)
 
     @contextmanager
     def upload(self, photo_id: str, data: bytes, name: str) -> Iterator[Path]:

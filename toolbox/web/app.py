@@ -73,7 +73,8 @@ def make_app(
         Route(photo, api.remove, methods=["DELETE"]),
         Route(photo + "/view", _picture(album.view)),
         Route(photo + "/small", _picture(album.small_view)),
-        Route(photo + "/mask", _picture(album.mask)),
+        Route(photo + "/marks", api.marks),
+        Route(photo + "/marks", _change(proposals.set_marks), methods=["PUT"]),
         Route(photo + "/mask", _change(proposals.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
         Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
@@ -83,7 +84,6 @@ def make_app(
         Route(photo + "/reference", _change(partial(guides.remove_reference, album)), methods=["DELETE"]),
         Route(photo + "/colors", api.colors),
         Route(photo + "/damage", api.damage),
-        Route(photo + "/damage", _change(proposals.set_repaired), methods=["PUT"]),
         Route(photo + "/sheet", api.sheet),
         Route(photo + "/quick", api.quick_colors, methods=["POST"]),
         Route(photo + "/variants/{number:int}", api.variant),
@@ -167,6 +167,11 @@ class _Api:
         """Return colours that are likely at a point, given as fractions of the width and the height."""
         x, y = (fraction(request, name) for name in ("x", "y"))
         return JSONResponse(await anyio.to_thread.run_sync(self.palette.colors, photo_id(request), x, y))
+
+    async def marks(self, request: Request) -> Response:
+        """Send the marks as PNG; see `Proposals.marks`."""
+        data = await anyio.to_thread.run_sync(self.proposals.marks, photo_id(request))
+        return Response(data, media_type="image/png")
 
     async def damage(self, request: Request) -> Response:
         """Send the proposals of damage as PNG; see `toolbox.web.damage.groups`."""

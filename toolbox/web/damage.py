@@ -20,7 +20,7 @@ from toolbox.web.album import Album, PhotoEntry
 
 # A group has a number of 16 bits.
 MAX_GROUPS = 65_535
-# Files of a photograph: the kinds of damage that is repaired, and the mask without it.
+# Files of a photograph: the kinds of damage that is repaired, 0 elsewhere; and the mask without it.
 REPAIRED = "repaired.png"
 REST = "rest.png"
 
@@ -53,32 +53,37 @@ class Proposals:
             gray = io.read_gray(path, max_pixels=self._album.max_pixels)
             return encode_png(groups(kinds_of_damage.label(detector(gray))))
 
-    def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
-        """Replace the mask, as `Album.set_mask`; what is painted again after it was erased is filled, not repaired."""
-        path = self._album.path(photo_id, REPAIRED)
-        if not path.is_file():
-            return self._album.set_mask(photo_id, data)
-        before = self._mask(photo_id)
-        entry = self._album.set_mask(photo_id, data)
-        labels = io.read_gray(path, max_pixels=self._album.max_pixels)
-        io.write_png(path, np.where(before & self._mask(photo_id), labels, np.uint8(0)))
-        return entry
+    def marks(self, photo_id: str) -> bytes:
+        """Return the marks as PNG: white; where damage is repaired, green is 255 minus the number of its kind."""
+        labels = self._repaired(self._album.entry(photo_id))
+        if not labels.any():
+            return self._album.mask(photo_id).read_bytes()
+        mask = self._mask(photo_id).astype(np.uint8) * 255
+        return encode_png(np.dstack([mask, mask - labels, mask]))
 
-    def set_repaired(self, photo_id: str, data: bytes) -> PhotoEntry:
-        """Add proposals that are repaired: a PNG whose red channel is the number of the kind of each pixel, else 0.
-
-        They count where the mask marks them, so that an eraser takes them out.
+    def set_marks(self, photo_id: str, data: bytes) -> PhotoEntry:
+        """Replace the marks by a PNG as that of `marks`.
 
         Raises:
             DataError: it is no image, or has another size than the photograph.
         """
         entry = self._album.entry(photo_id)
-        with self._album.upload(photo_id, data, "The damage") as path:
-            labels = io.read_rgb(path, max_pixels=self._album.max_pixels)[..., 0]
-        check_mask_size(labels, (entry.height, entry.width))
-        is_new = (labels > 0) & (labels <= len(self.kinds))
-        io.write_png(self._album.path(photo_id, REPAIRED), np.where(is_new, labels, self._repaired(entry)))
-        return self._album.edit(photo_id)
+        with self._album.upload(photo_id, data, "The mask") as path:
+            pixels = io.read_rgb(path, max_pixels=self._album.max_pixels)
+        check_mask_size(pixels[..., 0], (entry.height, entry.width))
+        mask, labels = pixels[..., 0] >= 128, 255 - pixels[..., 1]
+        self._set_repaired(photo_id, np.where(mask & (labels <= len(self.kinds)), labels, np.uint8(0)))
+        return self._album.set_mask(photo_id, mask)
+
+    def set_mask(self, photo_id: str, data: bytes) -> PhotoEntry:
+        """Replace the marks by the mask of a file; all of it is filled, because it has no kinds of damage.
+
+        Raises:
+            DataError: it is no mask, or has another size than the photograph.
+        """
+        mask, cautions = self._album.read_mask(photo_id, data)
+        self._set_repaired(photo_id, np.zeros(mask.shape, np.uint8))
+        return self._album.set_mask(photo_id, mask, cautions=cautions)
 
     def repairing(self, photo_id: str, options: RestoreOptions) -> RestoreOptions:
         """Return the options with which `toolbox restore --repair` treats the damage that a person chose.
@@ -102,13 +107,17 @@ class Proposals:
         )
         return replace(options, mask_options=mask_options)
 
+    def _set_repaired(self, photo_id: str, labels: np.ndarray) -> None:
+        path = self._album.path(photo_id, REPAIRED)
+        if labels.any() or path.is_file():
+            io.write_png(path, labels)
+
     def _repaired(self, entry: PhotoEntry) -> np.ndarray:
-        """Return the number of the kind of each pixel that is repaired and marked, (H, W) uint8."""
+        """Return the number of the kind of each pixel that is repaired, 0 elsewhere, (H, W) uint8."""
         path = self._album.path(entry.id, REPAIRED)
         if not path.is_file():
             return np.zeros((entry.height, entry.width), np.uint8)
-        labels = io.read_gray(path, max_pixels=self._album.max_pixels)
-        return np.where(self._mask(entry.id), labels, np.uint8(0))
+        return io.read_gray(path, max_pixels=self._album.max_pixels)
 
     def _mask(self, photo_id: str) -> np.ndarray:
         return io.read_mask(self._album.mask(photo_id), meaning="white", max_pixels=self._album.max_pixels)

@@ -34,6 +34,7 @@ export const show = (id) => json(photo(id));
 export const add = (file, name) => json(`/api/photos?name=${encodeURIComponent(name)}`, { method: "POST", body: file });
 export const remove = (id) => call(photo(id), { method: "DELETE" });
 export const picture = async (id, what) => (await call(`${photo(id)}/${what}`)).blob();
+export const setMarks = (id, png) => json(`${photo(id)}/marks`, { method: "PUT", body: png });
 export const setMask = (id, png) => json(`${photo(id)}/mask`, { method: "PUT", body: png });
 export const setHints = (id, png) => json(`${photo(id)}/hints`, { method: "PUT", body: png });
 export const removeHints = (id) => json(`${photo(id)}/hints`, { method: "DELETE" });
@@ -42,7 +43,6 @@ export const setReference = (id, file) =>
 export const removeReference = (id) => json(`${photo(id)}/reference`, { method: "DELETE" });
 export const colours = (id, x, y) => json(`${photo(id)}/colors?x=${x}&y=${y}`);
 export const damage = (id, sensitivity) => picture(id, `damage?sensitivity=${sensitivity}`);
-export const setDamage = (id, png) => json(`${photo(id)}/damage`, { method: "PUT", body: png });
 export const cancel = (id) => json(`${photo(id)}/restore`, { method: "DELETE" });
 export const restore = (id, settings) => json(`${photo(id)}/restore`, { method: "POST", body: JSON.stringify(settings) });
 // `strokes` is a PNG of the strokes at a small size, or null if there are none.

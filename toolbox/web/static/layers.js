@@ -65,7 +65,40 @@ export class Layer {
   }
 }
 
-export const toPng = (canvas) => new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+// The number of the kind of damage of each pixel that is repaired, 0 elsewhere.
+export class Kinds {
+  resize(width, height) {
+    this.width = width;
+    this.numbers = new Uint8Array(width * height);
+  }
+
+  // Change the numbers inside a box; `change` gets the number and the index in the box. Return the steps that undo it.
+  change(box, change) {
+    const before = this.read(box);
+    const data = before.map(change);
+    return data.some((number, i) => number !== before[i]) ? [this.swap({ box, pixels: { data } })] : [];
+  }
+
+  read({ x, y, width, height }) {
+    const data = new Uint8Array(width * height);
+    for (let row = 0; row < height; row += 1) {
+      const start = (y + row) * this.width + x;
+      data.set(this.numbers.subarray(start, start + width), row * width);
+    }
+    return data;
+  }
+
+  swap({ box, pixels }) {
+    const { x, y, width, height } = box;
+    const data = this.read(box);
+    for (let row = 0; row < height; row += 1) {
+      this.numbers.set(pixels.data.subarray(row * width, (row + 1) * width), (y + row) * this.width + x);
+    }
+    return { layer: this, box, pixels: { data } };
+  }
+}
+
+const toPng = (canvas) => new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
 
 // Whether every pixel has less than this opacity, of 255.
 function isTransparent(data, opacity) {

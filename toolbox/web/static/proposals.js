@@ -2,7 +2,6 @@
 
 import * as api from "./api.js";
 import { rgbOf } from "./colours.js";
-import { toPng } from "./layers.js";
 import { stage } from "./stage.js";
 import { $ } from "./state.js";
 import { text } from "./texts.js";
@@ -174,21 +173,7 @@ function nearest(column, row) {
   return -1;
 }
 
-// The numbers of the kinds of the groups that count, in the red channel of a PNG.
-export function png() {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [found.width, found.height];
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(canvas.width, canvas.height);
-  for (let i = 3; i < picture.data.length; i += 4) picture.data[i] = 255;
-  forEachPixel((i, one) => { if (one.counts) picture.data[i] = one.kind; });
-  context.putImageData(picture, 0, 0);
-  return toPng(canvas);
-}
-
-// Add the groups that count to pixels of marks, of the given colour.
-export function addTo(pixels, [red, green, blue]) {
-  forEachPixel((i, one) => {
-    if (one.counts) pixels.set([red, green, blue, 255], i);
-  });
+// Call `work` with the index of each pixel of the groups that count, and with the number of its kind.
+export function forEachChosen(work) {
+  forEachPixel((i, one) => { if (one.counts) work(i / 4, one.kind); });
 }

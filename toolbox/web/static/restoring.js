@@ -37,8 +37,8 @@ export function keepLayers(layers) {
     state.hasNewMarks = true;
     state.isCancelled = false;
     say("");
-    const marks = stage.maskPng();
-    keep(async (id) => api.setMask(id, await marks));
+    const marks = stage.marksPng();
+    keep(async (id) => api.setMarks(id, await marks));
   }
   refresh();
   if (!layers.includes(stage.strokes)) return;
@@ -100,12 +100,9 @@ export async function settle() {
   return current();
 }
 
-// Mark the damage that was proposed, and restore the photograph with it. The server is told its kinds, because stains
-// are lifted instead of filled.
+// Mark the damage that was proposed, and restore the photograph with it.
 export function repair() {
-  const kinds = proposals.png();
-  stage.changeMarks(proposals.addTo);
-  keep(async (id) => api.setDamage(id, await kinds));
+  stage.markDamage(proposals.forEachChosen);
   proposals.clear();
   proposals.settle(state.id);
   return restore([state.id]);
@@ -203,10 +200,10 @@ export async function setMask(file) {
   const { id } = state;
   const changed = await keep(() => api.setMask(id, file));
   if (!changed) return;
-  const mask = await api.bitmap(id, "mask");
+  const marks = await api.bitmap(id, "marks");
   if (!isShown(id)) return;
   state.hasNewMarks = true;
-  stage.loadMarks(mask);
+  stage.loadMarks(marks);
   refresh();
   say(changed.cautions.map(noteText).join(" "));
 }

@@ -1,7 +1,7 @@
 // The photograph with its marks and strokes: zoom, pan, brush, eraser, lasso, strokes of colour, undo.
 
 import { Input } from "./input.js";
-import { History, Layer, boxAround } from "./layers.js";
+import { History, Kinds, Layer, boxAround } from "./layers.js";
 import { $ } from "./state.js";
 
 const MARK = "#ff2a1f";
@@ -25,6 +25,7 @@ class Stage {
     this.hasCut = false;
     this.cursor = $("cursor");
     this.marks = new Layer($("mask"));
+    this.kinds = new Kinds(); // of the damage below the marks that is repaired instead of filled
     this.strokes = new Layer($("strokes"));
     this.history = new History();
     this.tool = "move";
@@ -38,16 +39,16 @@ class Stage {
     new Input(this);
   }
 
-  show(photo, mask, strokes) {
+  show(photo, marks, strokes) {
     for (const canvas of [this.photo, this.restored]) {
       canvas.width = photo.width;
       canvas.height = photo.height;
     }
-    for (const layer of [this.marks, this.strokes]) layer.resize(photo.width, photo.height);
+    for (const layer of [this.marks, this.kinds, this.strokes]) layer.resize(photo.width, photo.height);
     this.photo.getContext("2d").drawImage(photo, 0, 0);
-    this.drawMarks(mask);
+    this.drawMarks(marks);
     if (strokes) this.strokes.context.drawImage(strokes, 0, 0);
-    for (const layer of [this.marks, this.strokes]) layer.commit(layer.whole);
+    this.strokes.commit(this.strokes.whole);
     this.restored.hidden = true;
     this.history.clear();
     this.lastStroke = null;
@@ -88,42 +89,58 @@ class Stage {
     if (this.photo.width && this.sheet.className !== before) this.fit();
   }
 
-  // White pixels of a mask become marks.
+  // Draw marks that are a picture as that of `marksPng`; return the step that undoes it.
   drawMarks(picture) {
     const { context, whole } = this.marks;
     context.clearRect(0, 0, whole.width, whole.height);
     context.drawImage(picture, 0, 0);
     const data = this.marks.pixels();
     const pixels = data.data;
+    const numbers = new Uint8Array(data.width * data.height);
     for (let i = 0; i < pixels.length; i += 4) {
       const lost = pixels[i] >= 128 && pixels[i + 3] >= 128;
+      if (lost) numbers[i / 4] = 255 - pixels[i + 1];
       [pixels[i], pixels[i + 1], pixels[i + 2]] = MARK_RGB;
       pixels[i + 3] = lost ? 255 : 0;
     }
+    return this.replaceMarks(data, numbers);
+  }
+
+  // Replace the pixels of the marks and the numbers of their kinds of damage; return the step that undoes it.
+  replaceMarks(data, numbers) {
+    const { context, whole } = this.marks;
     context.putImageData(data, 0, 0);
+    return [this.marks.commit(whole), ...this.kinds.change(whole, (_, i) => numbers[i])];
   }
 
-  // Replace the marks by a mask, which can be undone.
+  // Replace the marks by a picture, which can be undone.
   loadMarks(picture) {
-    this.drawMarks(picture);
-    this.history.add([this.marks.commit(this.marks.whole)]);
+    this.history.add(this.drawMarks(picture));
   }
 
-  // Change the pixels of the marks by `change`, which can be undone.
-  changeMarks(change) {
+  // Mark damage, which can be undone. `forEachPixel` calls a function with the index of each pixel and its kind.
+  markDamage(forEachPixel) {
     const data = this.marks.pixels();
-    change(data.data, MARK_RGB);
-    this.marks.context.putImageData(data, 0, 0);
-    this.history.add([this.marks.commit(this.marks.whole)]);
-    this.changed([this.marks]);
+    const numbers = this.kinds.read(this.marks.whole);
+    forEachPixel((i, kind) => {
+      data.data.set([...MARK_RGB, 255], 4 * i);
+      numbers[i] = kind;
+    });
+    this.keep(this.replaceMarks(data, numbers));
   }
 
-  // The marks as a PNG: white is lost, without half-tones at the rim of a stroke.
-  async maskPng() {
+  // The marks as a PNG for files: white is lost, without half-tones at the rim of a stroke.
+  maskPng() {
+    return this.marksPng(new Uint8Array(this.kinds.numbers.length));
+  }
+
+  // The marks as a PNG for the server: where damage is repaired, green is 255 minus the number of its kind.
+  async marksPng(numbers = this.kinds.numbers) {
     const data = this.marks.pixels();
     for (let i = 0; i < data.data.length; i += 4) {
       const value = data.data[i + 3] >= 128 ? 255 : 0;
       data.data[i] = data.data[i + 1] = data.data[i + 2] = value;
+      data.data[i + 1] -= numbers[i / 4];
       data.data[i + 3] = 255;
     }
     const copy = new Layer(document.createElement("canvas"));
@@ -182,15 +199,29 @@ class Stage {
     return { eraser: [this.marks, this.strokes], colour: [this.strokes] }[this.tool] || [this.marks];
   }
 
+  // Keep what was drawn on layers inside a box; return the step that undoes it. Kinds of damage are kept below marks only.
+  commit(layers, box) {
+    const step = layers.map((layer) => layer.commit(box));
+    if (!layers.includes(this.marks)) return step;
+    const { data } = this.marks.pixels(box);
+    return [...step, ...this.kinds.change(box, (number, i) => (data[4 * i + 3] >= 128 ? number : 0))];
+  }
+
   // Keep what was drawn along a path as one step.
   finish(path) {
     const box = boxAround(path, this.size / 2 + 2, this.photo);
     if (!box) return;
-    const step = this.layers().filter((layer) => layer.isChanged(box)).map((layer) => layer.commit(box));
+    const step = this.commit(this.layers().filter((layer) => layer.isChanged(box)), box);
     this.lastStroke = this.tool === "colour" ? { path, step, size: this.size } : null;
     if (!step.length) return;
     this.history.add(step);
     this.onChange(step.map((change) => change.layer));
+  }
+
+  // Add a step for undo that is no stroke.
+  keep(step) {
+    this.history.add(step);
+    this.changed(step.map((change) => change.layer));
   }
 
   undo() { this.changed(this.history.undo()); }
@@ -204,8 +235,7 @@ class Stage {
 
   clear(layer) {
     layer.context.clearRect(0, 0, layer.canvas.width, layer.canvas.height);
-    this.history.add([layer.commit(layer.whole)]);
-    this.changed([layer]);
+    this.keep(this.commit([layer], layer.whole));
   }
 
   // Use a colour, also for the last stroke, if nothing was drawn after it.

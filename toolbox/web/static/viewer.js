@@ -29,14 +29,14 @@ export async function show(id) {
   await state.saved;
   state.id = id;
   const hints = photo().has_hints ? api.bitmap(id, "hints") : null;
-  const [picture, mask, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "mask"), hints]);
+  const [picture, marks, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "marks"), hints]);
   if (!isShown(id)) return;
   state.hasNewMarks = state.isCancelled = state.isAhead = false;
   say("");
   $("drop").hidden = true;
   $("work").hidden = $("open").hidden = false;
   compare.clear();
-  stage.show(picture, mask, strokes);
+  stage.show(picture, marks, strokes);
   proposals.clear();
   tools.fitSize();
   panel.showSettings(photo());
