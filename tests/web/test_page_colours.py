@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from browser_page import delayed, drag, open_photo, wait_for_text
 from page_server import call, wait_until
@@ -151,3 +152,22 @@ def test_the_eraser_on_marks_alone_does_not_restore_again(page, service, tmp_pat
     page.wait_for_timeout(500)  # longer than the pause before another restoration
     assert entry(service)["restored_edits"] == 0
     wait_for_text(page, "#guide", "Choose Restore again")
+
+
+@pytest.mark.parametrize(("setting", "own"), [("tone", True), ("recolor", False)])
+def test_undo_of_the_only_line_switches_back_what_it_switched(page, tmp_path, setting, own):
+    toned = (integer_luma(scene())[..., None] * np.array([1, 0.85, 0.62])).astype(np.uint8)
+    io.write_png(tmp_path / "old.png", (toned if setting == "tone" else scene())[:240])
+    open_photo(page, tmp_path / "old.png")
+    page.click("[data-tool=colour]")  # which opens the settings of colours
+    page.set_checked(f"#{setting}", own)
+    is_checked = page.locator(f"#{setting}").is_checked
+    draw_line(page)
+    assert is_checked() != own
+    draw_line(page, 0.5)
+    page.keyboard.press("Control+z")
+    assert is_checked() != own
+    page.keyboard.press("Control+z")
+    assert is_checked() == own
+    page.keyboard.press("Control+y")
+    assert is_checked() != own

@@ -81,11 +81,25 @@ def test_what_is_marked_is_not_proposed_again(page, proposed, tmp_path):
     page.keyboard.press("End")
     wait_for_text(page, "#proposals-state", "No scratches or stains")
     page.click("#undo")
+    wait_for_text(page, "#kinds", "stains: 1")
+    page.click("#restore")
+    wait_for_text(page, "#guide", "The places in colour")
+
+
+def test_what_is_painted_over_is_not_proposed_again(page, service, proposed, tmp_path):
+    open_restored(page, tmp_path)
+    page.click("[data-tool=brush]")
+    page.fill("#size", "20")
+    change(page, service, lambda: drag(page, [(0.5, 0.5), (0.6, 0.6)]))
+    wait_for_text(page, "#kinds", "scratches: 1")
+    page.locator("#kinds", has_not_text="stains").wait_for()
+    page.click("#clear")
+    wait_for_text(page, "#kinds", "stains: 1")
+    drag(page, [(0.5, 0.5), (0.6, 0.6)])
+    drag(page, [(0.2, 0.28), (0.5, 0.28)])
     page.click("#restore")
     wait_for_text(page, "#guide", "Done")
-    page.focus("#sensitivity")
-    page.keyboard.press("Home")
-    wait_for_text(page, "#kinds", "stains: 1")
+    assert page.locator("#repair").is_hidden()
 
 
 def test_the_keyboard_alone_leaves_damage_out(page, proposed, tmp_path):

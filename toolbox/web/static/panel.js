@@ -11,6 +11,8 @@ import * as variants from "./variants.js";
 let offered = {};
 // The settings of photographs that were not restored yet, by id: the server knows those of a restoration.
 const chosen = new Map();
+const WANTED = { recolor: true, tone: false }; // with strokes of colour
+let switched = []; // the settings that strokes changed
 
 export function offer(answer) {
   offered = answer;
@@ -49,6 +51,7 @@ export function settings(photo) {
 export const keepSettings = (photo) => chosen.set(photo.id, settings(photo));
 
 export function showSettings(photo) {
+  switched = [];
   const values = photo.state === "new" ? chosen.get(photo.id) ?? {} : photo.settings;
   $("tone-row").hidden = photo.kind !== "toned";
   $("recolor-row").hidden = photo.kind !== "colour";
@@ -62,10 +65,11 @@ export function showSettings(photo) {
   prints.show(values);
 }
 
-// Strokes of colour need new colours.
-export function wantColours() {
-  $("recolor").checked = true;
-  $("tone").checked = false;
+// Strokes of colour need new colours. Without strokes, what they switched is as it was before.
+export function followStrokes(hasStrokes) {
+  if (hasStrokes) switched.push(...Object.keys(WANTED).filter((id) => $(id).checked !== WANTED[id]));
+  for (const id of switched) $(id).checked = hasStrokes === WANTED[id];
+  if (!hasStrokes) switched = [];
 }
 
 export function showSaturation() {

@@ -12,7 +12,7 @@ const FAINT = 60; // opacity of a group that is left out, of 255
 const LARGE = 0.02;
 
 let colours = {}; // of the kinds, in the order of their numbers
-let found = null; // of the photograph that is shown: the picture, and for each group its kind and whether it counts
+let found = null; // of the photograph that is shown: the picture, and for each group its kind, its size, and whether it counts
 let asked = 0;
 let state = ""; // the key of what is said on the search
 let onChange = () => {};
@@ -43,10 +43,10 @@ export const isNew = (id) => !found && !settled.has(id);
 
 export const isLooking = () => state === "looking";
 
-export const isFound = () => Boolean(found?.groups.size);
+export const isFound = () => proposed().length > 0;
 
 // How many groups are chosen.
-export const count = () => [...(found?.groups.values() ?? [])].filter((one) => one.counts).length;
+export const count = () => proposed().filter((one) => one.counts).length;
 
 // Texts in another language.
 export function rename() {
@@ -56,7 +56,7 @@ export function rename() {
 
 function say(key) {
   state = key;
-  const large = [...(found?.groups.values() ?? [])].some((one) => one.isLarge);
+  const large = proposed().some((one) => one.isLarge);
   $("proposals-state").textContent = [key && text(key), large && text("damageLarge")].filter(Boolean).join(" ");
   onChange();
 }
@@ -76,35 +76,44 @@ export async function look(id) {
   context.drawImage(picture, 0, 0);
   const { data } = context.getImageData(0, 0, picture.width, picture.height);
   found = { data, width: picture.width, height: picture.height, groups: new Map() };
-  findGroups(stage.marks.pixels().data);
-  say(found.groups.size ? "damageFound" : "noDamage");
-  draw();
+  findGroups();
+  followMarks();
 }
 
-// List the groups; those that are marked already are no proposals.
-function findGroups(marks) {
+function findGroups() {
   const { data, groups } = found;
   for (let i = 0; i < data.length; i += 4) {
     if (!data[i]) continue;
-    if (!groups.has(group(i))) groups.set(group(i), { kind: data[i], size: 0, marked: 0 });
-    const one = groups.get(group(i));
-    one.size += 1;
-    if (marks[i + 3] >= 128) one.marked += 1;
+    if (!groups.has(group(i))) groups.set(group(i), { kind: data[i], size: 0 });
+    groups.get(group(i)).size += 1;
   }
   const tear = Object.keys(colours).indexOf("tear") + 1;
-  for (const [number, one] of groups) {
+  for (const one of groups.values()) {
     one.isLarge = one.kind !== tear && one.size > LARGE * found.width * found.height;
     one.counts = !one.isLarge;
-    if (2 * one.marked > one.size) groups.delete(number);
   }
-  for (let i = 0; i < data.length; i += 4) if (!groups.has(group(i))) data[i] = 0;
 }
+
+// The marks changed: groups of which most is marked are no proposals.
+export function followMarks() {
+  if (!found) return;
+  const { data } = stage.marks.pixels();
+  for (const one of found.groups.values()) one.marked = 0;
+  forEachPixel((i, one) => { if (data[i + 3] >= 128) one.marked += 1; });
+  say(isFound() ? "damageFound" : "noDamage");
+  draw();
+}
+
+const isOpen = (one) => 2 * one.marked <= one.size;
+
+// The groups that are proposed.
+const proposed = () => [...(found?.groups.values() ?? [])].filter(isOpen);
 
 const group = (i) => 256 * found.data[i + 1] + found.data[i + 2];
 
 // Draw the groups, and list their kinds.
 function draw() {
-  $("proposals-found").hidden = !found?.groups.size;
+  $("proposals-found").hidden = !isFound();
   const canvas = $("proposals");
   canvas.width = found?.width ?? 1;
   canvas.height = found?.height ?? 1;
@@ -113,6 +122,7 @@ function draw() {
   const picture = context.createImageData(canvas.width, canvas.height);
   const rgb = Object.values(colours).map(rgbOf);
   forEachPixel((i, one) => {
+    if (!isOpen(one)) return;
     [picture.data[i], picture.data[i + 1], picture.data[i + 2]] = rgb[one.kind - 1];
     picture.data[i + 3] = one.counts ? 255 : FAINT;
   });
@@ -126,7 +136,7 @@ function forEachPixel(work) {
 }
 
 function list() {
-  const groups = [...found.groups.values()];
+  const groups = proposed();
   $("kinds").replaceChildren(...Object.entries(colours).flatMap(([kind, colour], index) => {
     const own = groups.filter((one) => one.kind === index + 1);
     if (!own.length) return [];
@@ -160,13 +170,15 @@ export function toggle({ x, y }) {
   draw();
 }
 
+const isProposed = (i) => found.data[i] && isOpen(found.groups.get(group(i)));
+
 // The group at a pixel or a few pixels beside it: scratches are thin.
 function nearest(column, row) {
   for (let radius = 0; radius <= 4; radius += 1) {
     for (let y = row - radius; y <= row + radius; y += 1) {
       for (let x = column - radius; x <= column + radius; x += 1) {
         const i = 4 * (y * found.width + x);
-        if (x >= 0 && y >= 0 && x < found.width && y < found.height && found.data[i]) return group(i);
+        if (x >= 0 && y >= 0 && x < found.width && y < found.height && isProposed(i)) return group(i);
       }
     }
   }
@@ -175,5 +187,5 @@ function nearest(column, row) {
 
 // Call `work` with the index of each pixel of the groups that count, and with the number of its kind.
 export function forEachChosen(work) {
-  forEachPixel((i, one) => { if (one.counts) work(i / 4, one.kind); });
+  forEachPixel((i, one) => { if (one.counts && isOpen(one)) work(i / 4, one.kind); });
 }

@@ -39,11 +39,12 @@ export function keepLayers(layers) {
     say("");
     const marks = stage.marksPng();
     keep(async (id) => api.setMarks(id, await marks));
+    proposals.followMarks();
   }
   refresh();
   if (!layers.includes(stage.strokes)) return;
   const strokes = stage.strokes.isEmpty ? null : stage.strokes.png();
-  if (strokes) panel.wantColours();
+  panel.followStrokes(strokes !== null);
   recolour();
   keep(async (id) => (strokes ? api.setHints(id, await strokes) : api.removeHints(id)));
 }
@@ -204,6 +205,7 @@ export async function setMask(file) {
   if (!isShown(id)) return;
   state.hasNewMarks = true;
   stage.loadMarks(marks);
+  proposals.followMarks();
   refresh();
   say(changed.cautions.map(noteText).join(" "));
 }
