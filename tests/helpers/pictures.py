@@ -32,6 +32,11 @@ def saved(image, fmt, **options):
     return stream.getvalue()
 
 
+def jpeg(pixels, quality):
+    """Return (H, W, 3) uint8 pixels as they are after they were saved as JPEG."""
+    return np.array(Image.open(io.BytesIO(saved(pixels, "JPEG", quality=quality))).convert("RGB"))
+
+
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from toolbox.color import integer_luma
+
 
 def picture(height=120, width=160, seed=0):
     """Return a scene with all brightnesses and several colours, (height, width, 3) uint8."""
@@ -23,6 +25,11 @@ def fade(pixels, low=(90, 70, 55), high=(205, 190, 150)):
     """Return pixels with each channel's range of 0 to 255 pressed between `low` and `high`."""
     low, high = np.array(low), np.array(high)
     return np.rint(low + pixels / 255 * (high - low)).astype(np.uint8)
+
+
+def yellowed(pixels):
+    """Return the luma of pixels as a faded gray print on yellow paper, (H, W, 3)."""
+    return np.rint((integer_luma(pixels)[..., None] * 0.4 + 100) * (1, 0.95, 0.75)).astype(np.uint8)
 
 
 def vignette(pixels, corner=0.45):

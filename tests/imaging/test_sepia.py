@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pytest
-from pictures import smooth
-from PIL import Image
+from pictures import jpeg, smooth
 
 from toolbox.color import integer_luma
 from toolbox.data import sample
@@ -19,12 +16,6 @@ SEPIA = (1.07, 0.95, 0.78)
 
 def photos(count=8):
     return [read_rgb(path) for path in find_images(sample.folder() / "photos")[:count]]
-
-
-def jpeg(pixels, quality):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
-    return np.array(Image.open(stream).convert("RGB"))
 
 
 def gray_to_rgb(gray):

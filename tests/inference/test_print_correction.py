@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prints import fade, on_table, picture, vignette
+from pictures import smooth
+from prints import fade, on_table, picture, vignette, yellowed
 from standins import FILL, install_stand_in, run_restore
 
 import toolbox
@@ -102,6 +103,83 @@ def test_the_python_interface_gives_the_same(tmp_path, stand_in, monkeypatch):
     monkeypatch.setattr("toolbox.inference.arrays.load_restorer", lambda *a, **k: stand_in)
     pixels = toolbox.restore(tmp_path / "a.png", marked, crop="print", contrast=1, cast=1)
     assert np.array_equal(pixels, io.read_rgb("out/a.png")) and (pixels == FILL).any()
+
+
+# ---- a yellowed gray print
+
+
+YELLOWED = [
+    ("--contrast 1", {"contrast": 1}),
+    ("--cast 1", {"cast": 1}),
+    ("--evenness 1", {"evenness": 1}),
+    ("--contrast 1 --cast 0.5 --evenness 1", {"contrast": 1, "cast": 0.5, "evenness": 1}),
+    ("--auto", {"auto": True}),
+]
+
+
+def write_strokes(path, shape):
+    alpha = np.zeros(shape[:2], np.uint8)
+    alpha[50:60, 30:90] = 255
+    io.write_png(path, smooth(*alpha.shape), alpha=alpha)
+    return path
+
+
+@pytest.mark.parametrize(("flags", "options"), YELLOWED)
+def test_a_yellowed_print_gets_colours_also_if_it_is_corrected(tmp_path, stand_in, monkeypatch, flags, options):
+    photo = yellowed(picture())
+    io.write_png(tmp_path / "a.png", photo)
+    strokes = write_strokes(tmp_path / "strokes.png", photo.shape)
+    result = run_restore(tmp_path / "a.png", "-o", "out", *flags.split(), "--hints", strokes)
+    assert "toned" in result.output and "tone replaced by colours" in result.output and "no effect" not in result.output
+    assert report("out")["photos"][0]["kind"] == "toned"
+    monkeypatch.setattr("toolbox.inference.arrays.load_restorer", lambda *a, **k: stand_in)
+    toolbox.restore(photo, hints=strokes, **options)
+    asked = Corrections(**{"contrast": 1} if "auto" in options else options)
+    corrected = integer_luma(correct_tones(photo, asked))
+    assert len(stand_in.calls) == 2
+    for keep, image, _ in stand_in.calls:
+        assert keep == "luma" and np.array_equal(image, corrected)
+
+
+def test_a_yellowed_print_on_a_table_gets_colours(tmp_path, stand_in):
+    photo = on_table(yellowed(picture(240, 320)))[0]
+    io.write_png(tmp_path / "a.png", photo)
+    result = run_restore(tmp_path / "a.png", "-o", "out", "--crop", "print", "--contrast", 1)
+    assert "cropped to the sheet" in result.output and "tone replaced by colours" in result.output
+    assert [keep for keep, *_ in stand_in.calls] == ["luma"]
+
+
+def test_a_corrected_print_that_keeps_its_tone_gets_no_colours(tmp_path, stand_in):
+    photo, lost = yellowed(picture()), np.zeros((120, 160), bool)
+    lost[40:60, 50:90] = True
+    io.write_png(tmp_path / "a.png", photo)
+    io.write_png(tmp_path / "m.png", lost)
+    for number, corrections in enumerate((Corrections(contrast=1), Corrections(cast=1))):
+        flags = ("--contrast", corrections.contrast, "--cast", corrections.cast, "--mask", tmp_path / "m.png")
+        run_restore(tmp_path / "a.png", "-o", f"out{number}", "--tone", "keep", *flags)
+        restored, corrected = io.read_rgb(f"out{number}/a.png"), correct_tones(photo, corrections, lost)
+        assert np.array_equal(restored[~lost], corrected[~lost])
+        # The filled part has the tone that known pixels of its luma have.
+        known = corrected[~lost & (np.abs(integer_luma(corrected).astype(int) - FILL) <= 1)]
+        assert np.abs(restored[lost].mean(0) - known.mean(0)).max() < 4
+
+
+def test_strokes_on_a_corrected_photo_that_keeps_its_colours_are_refused(tmp_path, stand_in):
+    io.write_png(tmp_path / "colour.png", picture())
+    io.write_png(tmp_path / "toned.png", yellowed(picture()))
+    strokes = write_strokes(tmp_path / "strokes.png", picture().shape)
+    for name, *flags in (("colour",), ("colour", "--contrast", 1), ("toned", "--contrast", 1, "--tone", "keep")):
+        result = run_restore(tmp_path / f"{name}.png", "-o", "out", *flags, "--hints", strokes, code=1)
+        assert "strokes.png can't be used: the photo keeps its colours" in result.output
+    # A gray photograph has no tone to keep, so it gets colours.
+    io.write_png(tmp_path / "gray.png", integer_luma(picture()))
+    run_restore(tmp_path / "gray.png", "-o", "out", "--tone", "keep", "--hints", strokes)
+    assert len(stand_in.calls) == 1
+
+
+def test_a_correction_that_has_no_effect_is_not_reported(tmp_path, stand_in):
+    io.write_png(tmp_path / "a.png", integer_luma(picture()))
+    assert "corrected" not in run_restore(tmp_path / "a.png", "-o", "out", "--cast", 1, "--keep", "rgb").output
 
 
 # ---- --auto

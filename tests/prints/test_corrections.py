@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from prints import fade, picture, vignette
+from pictures import jpeg
+from prints import fade, picture, vignette, yellowed
 
 from toolbox.color import integer_luma
 from toolbox.errors import UsageError
-from toolbox.prints.corrections import Corrections, correct_tones
+from toolbox.prints.corrections import Corrections, correct_tones, faded_toning
 from toolbox.prints.evenness import fit_unevenness, unevenness_field
 from toolbox.prints.working_copy import make_working_copy, picture_area
 
@@ -97,6 +98,14 @@ def test_the_tone_of_a_sepia_print_goes_with_its_cast():
     neutral = correct_tones(sepia, Corrections(cast=1))
     assert np.ptp(neutral.astype(int), axis=2).mean() < 0.1 * np.ptp(sepia.astype(int), axis=2).mean()
     assert np.abs(integer_luma(neutral).astype(int) - integer_luma(sepia)).max() <= 2
+
+
+@pytest.mark.parametrize("quality", [90, 75, 60])
+def test_jpeg_does_not_make_a_faded_gray_print_one_in_colour(quality):
+    """At full contrast, the errors of JPEG are as strong as colours."""
+    for seed in range(6):
+        assert faded_toning(jpeg(yellowed(picture(240, 320, seed)), quality)).kind == "toned"
+    assert faded_toning(fade(picture())).kind == "colour"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 700)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from browser_page import open_photo, wait_for_text
 from page_server import add, call, restore
-from prints import fade, on_table, picture
+from prints import fade, on_table, picture, yellowed
 from standins import run_restore
 
 from toolbox.imaging import io
@@ -13,6 +13,12 @@ from toolbox.imaging import io
 
 def table_photo(tmp_path):
     io.write_png(tmp_path / "old.png", on_table(fade(picture()))[0])
+    return tmp_path / "old.png"
+
+
+def blue_table_photo(tmp_path):
+    """Write a photograph in colour, which shows a yellowed gray print."""
+    io.write_png(tmp_path / "old.png", on_table(yellowed(picture(240, 320))[..., ::-1])[0][..., ::-1])
     return tmp_path / "old.png"
 
 
@@ -48,6 +54,14 @@ def test_a_print_is_corrected_to_the_bytes_of_the_command(service, tmp_path, set
     assert (status == 200) == (io.read_rgb(path).shape != io.read_rgb(tmp_path / "page.png").shape)
 
 
+def test_the_kind_is_that_of_the_print_that_was_restored(service, tmp_path):
+    photo_id = add(service, blue_table_photo(tmp_path))["id"]
+    assert call(service, "GET", f"/api/photos/{photo_id}")[1]["kind"] == "colour"
+    entry = restore(service, photo_id, auto=True)
+    assert entry["kind"] == "toned" and "tone replaced by colours" in entry["notes"]
+    assert restore(service, photo_id)["kind"] == "colour"
+
+
 def test_a_colour_photograph_that_needs_nothing_is_a_result_that_says_so(service, tmp_path):
     io.write_png(tmp_path / "sound.png", picture())
     photo_id = add(service, tmp_path / "sound.png")["id"]
@@ -74,3 +88,14 @@ def test_the_cut_print_is_compared_and_a_brush_shows_the_whole_photograph(page, 
     assert page.locator("#before").is_visible() and page.locator("#divider").is_visible()
     page.check("#auto")
     assert page.locator("#crop").is_hidden()
+
+
+def test_the_page_offers_what_the_cut_print_allows(page, tmp_path):
+    open_photo(page, blue_table_photo(tmp_path))
+    page.click("#colours summary")
+    assert page.locator("#recolor-row").is_visible() and page.locator("#tone-row").is_hidden()
+    page.click("#print summary")
+    page.check("#auto")
+    page.click("#restore")
+    wait_for_text(page, "#facts", "one tone")
+    assert page.locator("#recolor-row").is_hidden() and page.locator("#tone-row").is_visible()

@@ -47,12 +47,14 @@ class Toning:
     Attributes:
         kind: "gray", "toned" (brownish, and its colour depends on its luma alone, as in a sepia print) or "colour".
         curve: (256, 2) Cb and Cr, in levels of 255, for each luma; zeros for "gray".
+        distance: how far 99 % of what counts of a toned photograph is at most from the tone, in levels of 255.
         marks: the fraction of the photograph that clearly has other colours than gray or the tone; 0 for "colour".
         has_weak_colors: whether a toned photograph has weak colours outside its marks, as a faded one in colour has.
     """
 
     kind: Literal["gray", "toned", "colour"]
     curve: np.ndarray
+    distance: float = 0.0
     marks: float = 0.0
     has_weak_colors: bool = False
 
@@ -113,7 +115,7 @@ def _classify(luma: np.ndarray, chroma: np.ndarray, known: np.ndarray) -> Toning
     is_brown = bool((_mean_chroma(luma[known], curve) * (-1, 1) > 0).all())
     residual = _high_chroma(_residual(luma, chroma, known, curve)[known])
     is_toned = is_brown and strength <= MAX_TONE_CHROMA and residual <= MAX_TONE_RESIDUAL
-    return Toning(kind="toned" if is_toned else "colour", curve=curve)
+    return Toning(kind="toned" if is_toned else "colour", curve=curve, distance=residual)
 
 
 def _residual(

@@ -14,7 +14,11 @@ from toolbox.guidance.hints import opaque
 from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
+from toolbox.inference.color_notes import how_to_color
+from toolbox.inference.options import RestoreOptions
 from toolbox.inference.photo_arrays import PhotoLike, as_photo, native
+from toolbox.inference.print_correction import Sheet
+from toolbox.prints.sheet import cut_sheet
 from toolbox.utils import files
 
 
@@ -38,6 +42,30 @@ def read_hints(
     """
     layer = io.read_with_cautions(path, warn, max_pixels=max_pixels)
     return _strokes(layer, files.printable(path), size)
+
+
+def read_sheet_hints(
+    options: RestoreOptions, sheet: Sheet, warn: Callable[[str], None], *, gives_colors: bool, keeps_tone: bool
+) -> np.ndarray | None:
+    """Return the strokes of colour for a photograph, (H, W, 4), cut like it; None if there are none.
+
+    Args:
+        options: how it is restored.
+        sheet: the photograph.
+        warn: called with a line for each caution about the file.
+        gives_colors: whether it gets new colours.
+        keeps_tone: whether it keeps its tone instead; else it keeps its colours.
+
+    Raises:
+        DataError: as `read_hints`, or the photograph gets no new colours.
+    """
+    if options.hints is None:
+        return None
+    if not gives_colors:
+        remedy = how_to_color(keeps_tone=keeps_tone)
+        raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
+    hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels, warn=warn)
+    return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
 
 
 def as_hints(hints: PhotoLike, size: tuple[int, ...]) -> np.ndarray:

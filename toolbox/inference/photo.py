@@ -17,10 +17,10 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.imaging.sepia import Toning, apply_toning
-from toolbox.inference.color_notes import color_notes, how_to_color, reason_to_leave, unused_options
+from toolbox.inference.color_notes import color_notes, reason_to_leave, unused_options
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
-from toolbox.inference.hint_files import read_hints
+from toolbox.inference.hint_files import read_sheet_hints
 from toolbox.inference.options import (
     Keep,
     PhotoResult,
@@ -41,7 +41,6 @@ from toolbox.inference.variant_files import write_variants
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.sources import RefusedMaskError, check_share
 from toolbox.prints.corrections import Corrections, describe
-from toolbox.prints.sheet import cut_sheet
 from toolbox.utils import files, surface
 from toolbox.utils.cancelling import check_cancelled
 
@@ -163,14 +162,14 @@ def _restore_sheet(
         return photo_result(job, status="there already")
     unreadable: list[Path] = []
     unused = [] if gives_colors else unused_options(options, restorers[keep], mask, keeps_tone=keeps_tone)
+    hints = read_sheet_hints(options, sheet, warn, gives_colors=gives_colors, keeps_tone=keeps_tone)
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             reason = "; ".join([reason_to_leave(toning, keeps_tone=keeps_tone), *unused])
-            return _leave(job, photo, options, reason, kind=toning.kind)
+            return _leave(job, photo, options, applied, reason, kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
         references = _references(photo, mask, job, options, unreadable, warn) if options.references else None
-        hints = None if options.hints is None else _read_hints(options, sheet, keep, warn)
         palette_path = options.palette if gives_colors else None
         palette = None
         if palette_path is not None:
@@ -226,9 +225,11 @@ def _write(job: Job, options: RestoreOptions, restored: _Restored, before: np.nd
     )
 
 
-def _leave(job: Job, photo: Photo, options: RestoreOptions, reason: str, *, kind: str) -> PhotoResult:
+def _leave(
+    job: Job, photo: Photo, options: RestoreOptions, applied: Corrections, reason: str, *, kind: str
+) -> PhotoResult:
     """Return the result of a photograph that needs nothing; with `auto` it is copied, so that an album is complete."""
-    notes = tuple(describe(options.corrections, cropped=False))
+    notes = tuple(describe(applied, cropped=False))
     if options.auto is None:
         return photo_result(job, status="left as it is", reason=reason, kind=kind, notes=notes)
     notes += write_result(job.target, as_rgb(photo.pixels), photo.exif)
@@ -289,16 +290,6 @@ def _references(
         pixels = to_8bit(photo.pixels)
         paths = options.reference_index.candidates(pixels if pixels.ndim == 2 else integer_luma(pixels), mask)
     return read_references(paths, job.photo, unreadable, max_pixels=options.max_pixels, warn=warn)
-
-
-def _read_hints(options: RestoreOptions, sheet: Sheet, keep: Keep, warn: Callable[[str], None]) -> np.ndarray:
-    """Return the strokes of colour for a photograph, (H, W, 4); raise DataError if they can't be used."""
-    assert options.hints is not None
-    if keep != "luma" or options.keep_tone:
-        remedy = how_to_color(keeps_tone=options.keep_tone)
-        raise DataError(f"{files.printable(options.hints)} can't be used: the photo keeps its colours; {remedy}")
-    hints = read_hints(options.hints, sheet.whole_size, max_pixels=options.max_pixels, warn=warn)
-    return hints if sheet.corners is None else cut_sheet(hints, sheet.corners, exact=True)
 
 
 def _preview(job: Job, rgb: np.ndarray, mask: np.ndarray, **facts: object) -> PhotoResult:

@@ -85,13 +85,15 @@ def crop_print(photo: Photo, job: Job, options: RestoreOptions) -> Sheet:
 def correct_photo(
     photo: Photo, corrections: Corrections, auto: Auto, toning: Toning, mask: np.ndarray
 ) -> tuple[Photo, Corrections, Toning]:
-    """Return a photograph with its tones corrected, the corrections that were made, and its toning then.
+    """Return a photograph with its tones corrected, the corrections that were made, and its toning.
+
+    A correction adds no colours, so the kind of its toning before stays; the curve is that of the corrected photograph.
 
     Args:
         photo: the photograph, already cut. It is returned itself if no tone is corrected.
         corrections: those that are asked for.
         auto: the names of the corrections that a diagnosis decides; None: none.
-        toning: its toning before. A colour photograph stays one.
+        toning: its toning before. If it is toned and contrast or cast is corrected, it may turn out to be in colour.
         mask: (H, W) bool, its lost region, which does not count.
     """
     if names := (auto or frozenset()) & {"contrast", "cast"}:
@@ -105,6 +107,6 @@ def correct_photo(
     original, photo = photo, replace(photo, pixels=pixels)
     if toning.kind == "toned" and (corrections.contrast or corrections.cast):
         toning = faded_toning(io.to_rgb8(original), mask, toning)
-    if toning.kind != "colour":
-        toning = measure_toning(io.to_rgb8(photo), mask)
+    if toning.kind == "toned":
+        toning = replace(toning, curve=measure_toning(io.to_rgb8(photo), mask).curve)
     return photo, corrections, toning

@@ -19,6 +19,9 @@ from toolbox.utils.arguments import is_between
 
 # The side at which the toning of a faded print is measured, in pixels.
 _TONING_SIDE = 512
+# Up to this distance from the tone, in levels of 255, JPEG is the cause, which looks like colours at full contrast.
+# Chosen on simulated prints: docs/prints.md.
+_MAX_JPEG_DISTANCE = 3.0
 Crop = Literal["none", "print"]
 # The corrections that a diagnosis can ask for. Uneven light can't be distinguished from that of the scene.
 DIAGNOSED = ("crop", "contrast", "cast")
@@ -110,11 +113,12 @@ def correct_tones(pixels: np.ndarray, corrections: Corrections, lost: np.ndarray
 def faded_toning(rgb: np.ndarray, lost: np.ndarray | None = None, toning: Toning | None = None) -> Toning:
     """Return the toning of a print that may be faded, (H, W, 3) uint8; pixels in `lost`, (H, W) bool, do not count.
 
-    The colours of a faded colour print are weak beside its cast, so it looks toned. It is in colour if colours are left
-    without the cast and at full contrast. `toning` is what `measure_toning` gave, if it is known.
+    The colours of a faded colour print are weak beside its cast, so it looks toned. It is in colour if it has more than
+    JPEG leaves, and if colours are left without the cast and at full contrast. `toning` is what `measure_toning` gave,
+    if it is known.
     """
     toning = toning or measure_toning(rgb, lost)
-    if toning.kind != "toned":
+    if toning.kind != "toned" or toning.distance <= _MAX_JPEG_DISTANCE:
         return toning
     small = shrink(rgb, _TONING_SIDE)
     lost = None if lost is None else resize_mask(lost, small.shape)

@@ -49,7 +49,7 @@ class PhotoEntry:
         id: what the server calls it.
         name: the file name that the browser gave, for display only.
         width, height: of the upright photograph, in pixels.
-        kind: "gray", "toned" or "colour".
+        kind: "gray", "toned" or "colour"; when it was restored, that of the print that was cut out and corrected.
         lost: the fraction of its pixels that the mask marks.
         is_edited: whether a person has changed the mask.
         edits: how often its mask, its strokes, its reference or the damage to repair was changed.

@@ -23,7 +23,7 @@ MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
 # The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
+OUTCOME = ("state", "kind", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
 
 
 class Worker:
@@ -140,6 +140,7 @@ class Worker:
         self._finish(
             photo_id,
             state=state,
+            kind=result.kind or self.album.entry(photo_id).kind,
             reason=_replace(result.reason, names),
             notes=tuple(_replace(note, names) for note in (*needs_nothing, *result.notes)),
             origins=dict(result.origins),

@@ -39,7 +39,7 @@ export function nameFills() {
 
 export function settings(photo) {
   const values = { keep_tone: $("tone").checked && photo.kind === "toned" };
-  if ($("recolor").checked && photo.kind === "colour") values.keep = "luma";
+  if ($("recolor").checked) values.keep = "luma";
   if (!$("fill-row").hidden) values.fill = $("fill").value;
   if (!$("saturation-row").hidden) values.saturation = Number($("saturation").value);
   if (offered.settings.variant) values.variant = variants.chosen();
@@ -53,8 +53,6 @@ export const keepSettings = (photo) => chosen.set(photo.id, settings(photo));
 export function showSettings(photo) {
   switched = [];
   const values = photo.state === "new" ? chosen.get(photo.id) ?? {} : photo.settings;
-  $("tone-row").hidden = photo.kind !== "toned";
-  $("recolor-row").hidden = photo.kind !== "colour";
   $("tone").checked = values.keep_tone ?? false;
   $("recolor").checked = values.keep === "luma";
   $("fill").value = values.fill ?? $("fill").options[0]?.value;

@@ -130,6 +130,8 @@ export function refresh() {
   const focused = document.activeElement;
   $("facts").textContent = facts(item);
   $("guide").textContent = guide(item);
+  $("tone-row").hidden = item.kind !== "toned";
+  $("recolor-row").hidden = item.kind !== "colour";
   $("guide").classList.toggle("error", item.state === "failed" && !state.hasNewMarks);
   const hasResult = isRestored(item);
   const isWaiting = isAwaited(item);
