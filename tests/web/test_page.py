@@ -147,7 +147,7 @@ def test_a_page_that_another_one_has_followed_changes_and_saves_nothing(page, se
     wait_for_text(page, "#status", "The photos are open in another tab")
     assert service.album.entries()[0] == before
     page.reload()
-    wait_for_text(page, "#guide", "Drag the line on the photo to compare")
+    wait_for_text(page, "#guide", "Then choose Repair, or save")
     assert page.inner_text("#status") == ""
     other.click("#close")
     wait_for_text(other, "#status", "The photos are open in another tab")
