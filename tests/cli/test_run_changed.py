@@ -243,7 +243,8 @@ def test_a_network_that_changes_in_a_run_says_what_to_do(folder):
 
 
 CODE = """
-from toolbox import DegradationSpec, LossSpec, MetricSpec, Sample, hookimpl
+import torch
+from toolbox import DegradationSpec, LossSpec, MetricSpec, Sample, ScheduleSpec, hookimpl
 
 FACTOR = 1.0
 
@@ -272,6 +273,11 @@ def toolbox_losses():
 @hookimpl
 def toolbox_degradations():
     return [DegradationSpec(name="top", summary="Top", build=damage)]
+
+@hookimpl
+def toolbox_schedules():
+    build = lambda params, optimizer, horizon: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=FACTOR)
+    return [ScheduleSpec(name="mine", summary="Mine", build=build)]
 """
 
 
@@ -293,6 +299,14 @@ def test_an_edited_plugin_is_measured_again(folder, tmp_path, settings, cause):
     output = run("--resume", tmp_path / "new", "--epochs", 2).output
     assert f"The baselines and the best weights are measured again, because {cause} changed." in output
     assert "measured again" not in run("--resume", tmp_path / "new", "--epochs", 3).output
+
+
+def test_a_schedule_of_another_plugin_does_not_change_what_is_measured(folder, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(CODE, "utf-8")
+    invoke("plugin", "add", plugin)
+    output = run("--resume", folder, "--epochs", 3, "--set", "generator.schedule.name=mine").output
+    assert "generator.schedule" in output and "measured again" not in output
 
 
 def test_a_setting_that_was_edited_in_the_recipe_of_the_run_is_named(folder):

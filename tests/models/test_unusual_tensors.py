@@ -139,16 +139,18 @@ def test_a_network_that_does_not_take_its_weights_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_buffer_may_have_minus_infinity_and_nothing_else_that_is_not_finite(tmp_path):
-    # Masks of attention have it.
-    mask = torch.tensor([0.0, -torch.inf, 0.0])
-    network = Network("mask", mask)
+def test_a_buffer_may_have_any_value_and_weights_and_statistics_are_finite(tmp_path):
+    # Masks of attention have -inf, and a "lowest value so far" begins with inf.
+    values = torch.tensor([0.0, -torch.inf, torch.inf, torch.nan])
+    network = nn.Sequential(Network("own", values), nn.BatchNorm2d(4))
     assert not_finite(saved_state(network), network) == []
     write_weights(tmp_path / "a.safetensors", saved_state(network), WeightsHeader(recipe=""))
     StoredWeights(path=tmp_path / "a.safetensors").load(network)
-    assert torch.equal(network.mask, mask)
-    for wrong in (Network("mask", -mask), Network("mask", mask - mask), Network("mask", nn.Parameter(mask))):
-        assert not_finite(saved_state(wrong), wrong) == ["mask"]
+    assert torch.equal(network[0].own.nan_to_num(7), values.nan_to_num(7))
+    network[1].running_var[0] = torch.inf
+    assert not_finite(saved_state(network), network) == ["1.running_var"]
+    wrong = Network("own", nn.Parameter(values))
+    assert not_finite(saved_state(wrong), wrong) == ["own"]
 
 
 def test_a_run_with_a_mask_of_minus_infinity_is_trained_saved_and_resumed(tmp_path, photos):

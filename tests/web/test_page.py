@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from browser_page import drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
+from browser_page import delayed, drag, open_photo, photo, wait_for_marks, wait_for_text, wait_until_ready
 from page_server import running
 from PIL import Image
 from standins import hold, run_restore
@@ -152,6 +152,21 @@ def test_a_page_that_another_one_has_followed_changes_and_saves_nothing(page, se
     other.click("#close")
     wait_for_text(other, "#status", "The photos are open in another tab")
     other.close()
+
+
+def test_what_is_drawn_while_another_photograph_is_opened_belongs_to_the_one_that_is_shown(page, service, tmp_path):
+    open_photo(page, photo(tmp_path))
+    open_photo(page, photo(tmp_path, "other.png"))
+    with delayed(page, "/view") as wait_for_one:
+        page.click("#previous")
+        wait_for_one()
+        page.click("[data-tool=brush]")
+        drag(page, [(0.4, 0.4), (0.6, 0.5)])
+        wait_for_marks(page)
+    page.locator("#photos [aria-current]", has_text="old.png").wait_for()
+    old, other = service.album.entries()
+    assert (old.name, old.lost) == ("old.png", 0) and other.lost > 0
+    wait_for_text(page, "#facts", "nothing marked")
 
 
 def test_settings_before_the_first_restoration_belong_to_their_photograph(page, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from toolbox.errors import WeightsError, named
 from toolbox.utils import files
@@ -151,15 +151,16 @@ def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> list[str]:
 
     Args:
         tensors: weights and buffers of `module`, by name.
-        module: the network. Its buffers may have -inf, as the masks of attention do.
+        module: the network. Its buffers may have any value, as masks of attention have -inf and a "lowest value so far"
+            begins with inf, but the running statistics of torch's norm layers must be finite.
     """
-    buffers = {name for name, _ in module.named_buffers()}
-
-    def is_usable(name: str, value: Tensor) -> bool:
-        usable = torch.isfinite(value)
-        return bool((usable | (value == -math.inf) if name in buffers else usable).all())
-
-    return [name for name, value in tensors.items() if not is_usable(name, value)]
+    free = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, inner in module.named_modules()
+        if not isinstance(inner, _NormBase)
+        for name, _ in inner.named_buffers(recurse=False)
+    }
+    return [name for name, value in tensors.items() if name not in free and not torch.isfinite(value).all()]
 
 
 def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -156,7 +156,7 @@ def check_gradient_flow(case: NetworkCase) -> str:
         network = case.noisy_network(draw)
         trainable = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
         if not trainable:
-            return Note("no trainable parameters")
+            return Note("no trainable parameters, so a run can't train it")
         without_gradient = set(trainable) if draw == 0 else without_gradient
         for index in range(2):
             outputs = case.call(network, case.pairs(seed=10 * draw + index))

@@ -13,6 +13,7 @@ import * as variants from "./variants.js";
 
 const QUIET = 3; // seconds after which the page says how long a photograph takes
 let isClosing = false;
+let wanted = null; // the id of the photograph that is shown as soon as its pictures are there
 let cannotShow = false; // whether the result has a format that browsers do not show
 let leave = async () => {};
 let shownTag = ""; // what the server calls this version of the result
@@ -24,13 +25,16 @@ export function onLeave(work) {
   leave = work;
 }
 
+// Until its pictures are there, what is drawn belongs to the photograph that is still shown.
 export async function show(id) {
+  wanted = id;
   await leave();
   await state.saved;
-  state.id = id;
-  const hints = photo().has_hints ? api.bitmap(id, "hints") : null;
+  const item = state.photos.find((candidate) => candidate.id === id);
+  const hints = item.has_hints ? api.bitmap(id, "hints") : null;
   const [picture, marks, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "marks"), hints]);
-  if (!isShown(id)) return;
+  if (wanted !== id) return;
+  state.id = id;
   state.hasNewMarks = state.isCancelled = state.isAhead = false;
   say("");
   $("drop").hidden = true;
@@ -173,9 +177,9 @@ export async function close() {
     isClosing = false;
   }
   state.photos = state.photos.filter((item) => item.id !== state.id);
-  state.id = null;
   const next = state.photos[Math.min(index, state.photos.length - 1)];
   if (next) return show(next.id);
+  state.id = null;
   $("work").hidden = $("open").hidden = true;
   $("drop").hidden = false;
   listPhotos();
