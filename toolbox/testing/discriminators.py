@@ -61,14 +61,13 @@ def _smallest_side(subject: Subject) -> int:
 
 @torch.no_grad()
 def check_map_shapes(case: NetworkCase) -> str:
-    """Maps are (B, 1, h, w), for square and oblong pictures."""
-    shapes = []
-    for height, width, count in ((case.side, case.side, 2), (case.side + 5, case.side + 16, 1)):
-        maps = case.call(case.eval_network(), examples.batch(height, width, size=count))
+    """Maps are (B, 1, h, w), for one picture and for two; pictures are square in every run."""
+    for count in (1, 2):
+        maps = case.call(case.eval_network(), examples.batch(case.side, case.side, size=count))
         for name, value in maps.items():
             is_map = value.dim() == 4 and value.shape[:2] == (count, 1)
-            require(is_map, f"{name} is {list(value.shape)} for {count} pictures; it must be (B, 1, h, w)")
-        shapes += ["x".join(map(str, value.shape[-2:])) for value in maps.values()] if count == 2 else []
+            require(is_map, f"{name} is {list(value.shape)} for a batch of {count}; it must be (B, 1, h, w)")
+    shapes = ["x".join(map(str, value.shape[-2:])) for value in maps.values()]
     return f"{', '.join(shapes)} for {case.side}x{case.side}"
 
 

@@ -94,9 +94,12 @@ def sample(height: int, width: int, *, damaged: bool, seed: int = 0) -> Sample:
 
 
 class SmoothDiscriminator(nn.Module):
-    """Two 4x4 convolutions with a softplus between them, in float64: smooth, so that it has second derivatives."""
+    """Two 4x4 convolutions with a softplus between them, in float64: smooth, so that it has second derivatives.
 
-    def __init__(self, seed: int = 0) -> None:
+    `factor` multiplies its initial weights and biases.
+    """
+
+    def __init__(self, seed: int = 0, factor: float = 1) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -105,6 +108,9 @@ class SmoothDiscriminator(nn.Module):
                 nn.Softplus(),
                 nn.Conv2d(6, 1, 4, 2, 1, dtype=torch.float64),
             )
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.mul_(factor)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Return one map (B, 1, H / 4, W / 4) for (B, 3, H, W)."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.specs import StepSpec
-from toolbox.testing import examples
+from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
@@ -120,6 +120,11 @@ def _network(subject: Subject) -> nn.Module:
     return network.double()  # type: ignore[no-any-return]
 
 
+def _build_step(subject: Subject) -> Any:  # noqa: ANN401
+    """Build the step in float64, as a run with that precision builds it."""
+    return gradients.to_float64(subject.build())
+
+
 def _batch(subject: Subject, seed: int = 0) -> Batch:
     """Return two pictures, with labels if the step trains on them."""
     batch = examples.batch(SIDE, SIDE, size=2, seed=seed, dtype=torch.float64)
@@ -135,7 +140,7 @@ def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
         random=torch.Generator().manual_seed(seed),
         parts=parts,
     )
-    subject.build()(context, _batch(subject))
+    _build_step(subject)(context, _batch(subject))
     return context
 
 
@@ -202,7 +207,7 @@ def check_split_batch(subject: Subject) -> str:
 @torch.no_grad()
 def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the values of two pictures, computed together and one by one."""
-    step, batch = subject.build(), _batch(subject)
+    step, batch = _build_step(subject), _batch(subject)
     network = _network(subject).eval()
     together = step.validate(network, batch)
     require(isinstance(together, dict) and together, "validate returned no dict of tensors")
@@ -225,7 +230,7 @@ def check_values(subject: Subject) -> str:
 def check_figures(subject: Subject) -> str:
     """`figures` gives the loss and the figures that the spec names."""
     values = {name: value.double().numpy() for name, value in _validated(subject)[0].items()}
-    figures = subject.build().figures(values)
+    figures = _build_step(subject).figures(values)
     missing = [name for name in ("loss", *_spec(subject).figures) if name not in figures]
     require(not missing, f"figures returned no {', '.join(missing)}")
     return ", ".join(figures)
