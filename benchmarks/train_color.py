@@ -42,7 +42,7 @@ from benchmarks.common.schedule import rate_factor
 from toolbox.config import recipe
 from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader
-from toolbox.training.state import running_average
+from toolbox.training.running_average import running_average
 from toolbox.utils import files
 
 FIGURES, STATE, OPTIONS = "figures.jsonl", "state.safetensors", "options.json"

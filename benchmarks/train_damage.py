@@ -34,7 +34,7 @@ from benchmarks.common.json_lines import logger
 from benchmarks.common.schedule import rate_factor
 from toolbox import weights_path
 from toolbox.models import weight_file
-from toolbox.training.state import running_average
+from toolbox.training.running_average import running_average
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 WEIGHTS, LOG = "weights.safetensors", "log.jsonl"

@@ -29,7 +29,7 @@ from benchmarks.common import holes
 from benchmarks.common.fill_holes import random_holes
 from benchmarks.common.same_options import require_same_options
 from benchmarks.common.schedule import rate_factor
-from toolbox.training.state import running_average
+from toolbox.training.running_average import running_average
 from toolbox.utils import files
 
 SAMPLES, WEIGHTS = "samples.npz", "average-fill.safetensors"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 import torch
 from runs import newest_checkpoint, run, steps
 from safetensors.torch import load_file
 from torch import nn
 
-from toolbox.training.state import running_average
+from toolbox.errors import PluginError
+from toolbox.training.running_average import running_average
 
 SIZE = ["--size", 32, "--batch", 2]
 AVERAGE = ["--set", "training.average=0.9"]
@@ -28,6 +32,69 @@ def test_weights_and_buffers_are_averaged_with_a_decay_that_grows_to_its_limit()
         for name in ("0.weight", "1.running_mean", "1.running_var"):
             actual = averaged.module.state_dict()[name]
             assert torch.allclose(actual, torch.full_like(actual, expected), rtol=1e-12), name
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.norm = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.norm(self.two(self.one(x)))
+
+
+def with_weight_norm():
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), Tied())
+    for layer in (network[0], network[1].one):
+        nn.utils.weight_norm(layer)
+    # The hook has taken the weight; tie what it is computed from.
+    network[1].two.register_parameter("weight", None)
+    network[1].two.weight = network[1].one.weight_v
+    return network
+
+
+def from_jit():
+    return nn.Sequential(nn.Conv2d(3, 3, 1), torch.jit.script(Tied()))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("build", [with_weight_norm, from_jit])
+def test_networks_with_weights_that_torch_does_not_copy_are_averaged(build):
+    network, pictures = build(), torch.rand(2, 3, 4, 4)
+    random = torch.get_rng_state()
+    averaged = running_average(network, 0.5)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not any(weight.requires_grad for weight in averaged.parameters())
+    assert all(weight.requires_grad and weight.is_leaf for weight in network.parameters())
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    states = []
+    for _ in range(2):
+        network(pictures).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        averaged.update_parameters(network)
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+    first, second = states
+    for name, value in averaged.module.state_dict().items():
+        # The first update copies; the decay of the second is 2 / 11.
+        if value.is_floating_point():
+            assert torch.allclose(value, first[name] * 2 / 11 + second[name] * 9 / 11, atol=1e-6), name
+    network.load_state_dict(averaged.module.state_dict())
+    assert torch.equal(averaged.module.eval()(pictures), network.eval()(pictures))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_that_can_not_be_copied_is_refused():
+    locked, shared = nn.Conv2d(3, 3, 1), nn.Sequential(nn.Conv2d(3, 3, 1), Tied())
+    locked.lock = threading.Lock()
+    shared[0].weight = shared[1].one.weight
+    shared[1] = torch.jit.script(shared[1])
+    for network, reason in ((locked, "copy.deepcopy raises TypeError: .*lock"), (shared, "shares some with another")):
+        with pytest.raises(
+            PluginError, match=f"can't be copied for training.average .*{reason}.*leave training.average out"
+        ):
+            running_average(network, 0.9)
 
 
 def test_the_average_is_saved_as_the_best_weights(tmp_path, photos):

@@ -72,7 +72,7 @@ class ColorPredictor:
         """Return the outputs of the generator for a photograph, and its height and width in them without padding."""
         view = view.resize(*working_size(view.size, self.side or _SIDE))
         dtype = next((values.dtype for values in self.network.parameters()), torch.float32)
-        with torch.inference_mode():
+        with torch.no_grad():
             outputs = run_generator(self.network, "none", *view.to_tensors(self.multiple, self.device, dtype))
         return outputs, view.size
 

@@ -102,7 +102,7 @@ class TiledNetwork:
         self.warn(f"Memory ran out at {width}x{height} pixels; continuing in tiles of {self.tile}.")
         return None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _forward(self, view: PhotoView) -> np.ndarray:
         check_cancelled()
         tensors = view.to_tensors(self.multiple, self.device, _dtype(self.network))
@@ -168,7 +168,7 @@ def cut_into_tiles(length: int, tile: int, multiple: int, radius: int | None) ->
     return [(start, (edges[index] - edges[index + 1])[start : start + tile]) for index, start in enumerate(starts)]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def probe_receptive_radius(network: nn.Module, device: torch.device, multiple: int) -> int | None:
     """Return how far outside a pixel the picture still changes the result there, in pixels.
 

@@ -103,6 +103,9 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
         if not isinstance(value, Tensor):
             fault = f"returned {describe(value)} as its output '{name}'; return a tensor"
             raise blame.wrong_result(watch.entry, network, fault)
+    if not torch.is_grad_enabled():
+        # A generator that differentiates inside `forward` may return tensors with gradients here too.
+        restored, auxiliary = _detached(restored), {name: _detached(value) for name, value in auxiliary.items()}
     outputs = [restored, *auxiliary.values()]
     require_gradient(watch, network, outputs, "pictures")
     warn_of_outside_weights(watch, network, outputs, [image, mask])
@@ -248,6 +251,10 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     if fault := unsaved_change(unsaved, unsaved_versions(watch.unsaved)):
         raise blame.wrong_result(watch.entry, function, fault)
     return result
+
+
+def _detached(value: Tensor) -> Tensor:
+    return value.detach() if value.requires_grad else value
 
 
 def _scalar(watch: WatchedComponent, function: object, value: Any) -> Tensor:  # noqa: ANN401 - whatever was returned

@@ -39,7 +39,7 @@ def run_generator(network: Callable[..., Any], keep: str, image: Tensor, mask: T
     return outputs
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
     """Return the smallest power of two of which a generator takes all multiples as height and width.
 

@@ -125,7 +125,7 @@ def loss_before_training(run: TrainingRun, batch: Batch) -> float:
         loss = validate.pixel_loss(run.state, batch)
         if run.state.discriminator is not None:
             network = run.state.discriminator.network.eval()
-            with torch.inference_mode():
+            with torch.no_grad():
                 discriminate(network, batch.truth, batch)
     except (RuntimeError, ValueError) as error:
         if is_out_of_memory(error) or collectives.is_lost_peer(error) or not run.state.restores:

@@ -92,7 +92,7 @@ def _works(plan: Plan, size: int) -> bool:
     return True
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _run_networks(plan: Plan, size: int) -> None:
     image = torch.full((1, 3, size, size), 0.5)
     mask = torch.zeros_like(image[:, :1])

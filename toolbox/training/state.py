@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from toolbox.config.component_options import LossOptions, PenaltyOptions
 from toolbox.config.plan import BoundComponent, Plan
@@ -17,7 +17,7 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.distributed.activation_checkpointing import checkpoint_activations
-from toolbox.distributed.fsdp import full_tensors, is_sharded, local_shards, shard
+from toolbox.distributed.fsdp import full_tensors, is_sharded, shard
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
@@ -27,6 +27,7 @@ from toolbox.models.module_state import warn_of_untrained_weights
 from toolbox.models.weight_file import saved_state
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.training.optim import NetworkState, build_network_state
+from toolbox.training.running_average import running_average
 
 MEMORY_FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 
@@ -203,22 +204,6 @@ def build_state(
         restores=plan.step.restores,
         kinds=plan.kinds,
     )
-
-
-def running_average(network: nn.Module, decay: float) -> AveragedModel:
-    """Return a running average of a network's weights and buffers (BatchNorm's among them).
-
-    The decay of step n is the smaller of `decay` and (1 + n) / (10 + n), so that the initial weights don't dominate
-    the average of a short run.
-    """
-
-    def update(average: Any, current: Any, _: Any) -> None:  # noqa: ANN401 - torch's own signature
-        # This counter stays on the CPU, so reading it waits for no device.
-        step = int(averaged.n_averaged)
-        get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(local_shards(average), local_shards(current), None)
-
-    averaged = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
-    return averaged.requires_grad_(False)
 
 
 def unsharded(network: nn.Module, plan: Plan, device: torch.device) -> tuple[nn.Module, torch.device]:
