@@ -369,9 +369,9 @@ def test_a_component_that_ends_the_program_is_named(error):
 CHANGES = {
     "the working folder": lambda: os.chdir("/"),
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
-    "torch's seed": lambda: torch.manual_seed(1),
+    "torch's seed": lambda: torch.manual_seed(torch.initial_seed() + 1),
     "torch's gradient mode": lambda: torch.set_grad_enabled(False),
-    "NumPy's random numbers": lambda: np.random.seed(1),
+    "NumPy's random numbers": lambda: np.random.seed(np.random.randint(1000)),
 }
 
 

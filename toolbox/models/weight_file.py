@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from toolbox.errors import WeightsError, named
 from toolbox.utils import files
@@ -21,6 +20,8 @@ from toolbox.utils.memory import is_out_of_memory
 
 # The entry of the safetensors header that holds `WeightsHeader` as JSON.
 KEY = "toolbox"
+# The last parts of the names of the running statistics of norm layers, which are buffers.
+_STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,14 +153,9 @@ def not_finite(tensors: Mapping[str, Tensor], module: nn.Module) -> list[str]:
     Args:
         tensors: weights and buffers of `module`, by name.
         module: the network. Its buffers may have any value, as masks of attention have -inf and a "lowest value so far"
-            begins with inf, but the running statistics of torch's norm layers must be finite.
+            begins with inf, but the running statistics of norm layers must be finite.
     """
-    free = {
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, inner in module.named_modules()
-        if not isinstance(inner, _NormBase)
-        for name, _ in inner.named_buffers(recurse=False)
-    }
+    free = {name for name, _ in module.named_buffers() if name.rpartition(".")[2] not in _STATISTICS}
     return [name for name, value in tensors.items() if name not in free and not torch.isfinite(value).all()]
 
 

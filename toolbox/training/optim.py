@@ -16,7 +16,6 @@ from toolbox.config.component_options import NetworkOptions, ScheduleOptions
 from toolbox.config.plan import BoundComponent
 from toolbox.distributed.fsdp import local_shards
 from toolbox.distributed.torch_patches import step_schedule
-from toolbox.errors import PluginError
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Horizon
@@ -130,7 +129,8 @@ def build_network_state(
     losses = dict(losses or {})
     weights = _trainable((network, *losses.values()))
     if not weights:
-        raise PluginError(f"{blame.title(bound.entry)} has no weights that require gradients, so a run can't train it.")
+        fault = "has no weights that require gradients, so a run can't train it"
+        raise blame.wrong_result(bound.entry, network, fault)
     optimizer = build_component(bound.attached["optimizer"], weights)
     check_optimizer(optimizer, weights, bound.attached["optimizer"].entry)
     built = build_component(schedule, optimizer, horizon)
