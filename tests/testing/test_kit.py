@@ -103,7 +103,7 @@ def test_the_detail_of_a_fault_is_complete_however_long_the_path_of_the_plugin_i
         function.__code__ = function.__code__.replace(co_filename=f"/{'folder/' * 60}mine.py")
     detail = checks_of(spec)["size multiple"].detail
     assert detail.startswith("Generator 'rigged' of the plugin 'under test' (/folder/")
-    assert "(returned a list of 1; return a tensor of pictures); make it take every size" in detail
+    assert "returned a list of 1; return a tensor of pictures. Expected: generator(image, mask) returns" in detail
     assert detail.count("Generator 'rigged'") == 1
 
 

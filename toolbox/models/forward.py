@@ -46,7 +46,8 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
     It is measured: pictures of 128 pixels plus 1, 2, 4 and so on, until the result has the size of the picture.
 
     Raises:
-        WrongResultError: no multiple up to 128 works; the message has the generator's name and its own error.
+        WrongResultError: no multiple up to 128 works; the message has the generator's name and its own error. Or what
+            it does wrong does not depend on the size.
     """
     multiple, reason = 1, ""
     dtype = next((p.dtype for p in getattr(network, "parameters", list)()), torch.float32)
@@ -58,8 +59,12 @@ def probe_multiple(network: Callable[..., Any], device: torch.device) -> int:
             return multiple
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, ValueError, AssertionError, WrongResultError) as error:
-            reason = error.fault if isinstance(error, WrongResultError) else brief(error)
+        except WrongResultError as error:
+            if error.fault == reason:
+                raise
+            reason = error.fault
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = brief(error)
         multiple *= 2
     fault = (
         f"takes no picture of {MAX_MULTIPLE + 1} to {2 * MAX_MULTIPLE} pixels, so it can't restore photographs "

@@ -153,6 +153,12 @@ GENERATORS = [
     Rig(
         what="writes into the image",
         spec=rigged_generator(lambda s, f, x, m: f(x.clamp_(0.3, 0.6), m)),
+        check="size multiple",
+        words="writes into `image`, its input; work on a copy",
+    ),
+    Rig(
+        what="writes into the image in training",
+        spec=rigged_generator(lambda s, f, x, m: f(x.clamp_(0.3, 0.6) if s.training else x, m)),
         check="inputs unchanged",
         words="writes into the image",
     ),
