@@ -45,9 +45,12 @@ def brief(error: BaseException, limit: int = 300) -> str:
     return text if isinstance(error, ToolboxError) or len(text) <= limit else f"{text[: limit - 1]}…"
 
 
-def named(error: BaseException) -> str:
-    """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type."""
-    text = one_line(error)
+def named(error: BaseException, limit: int | None = None) -> str:
+    """Return the type and the text of an error in one line: ``ValueError: too small``; without a text, the type.
+
+    `limit` is as in `brief`; None: the text is not shortened.
+    """
+    text = one_line(error) if limit is None else brief(error, limit)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -18,7 +18,10 @@ def modules_after(statements):
 
 
 def texts_of(path, surface):
-    """Yield the strings of a module, without docstrings and without words that have others for this surface."""
+    """Yield the strings of a module, without docstrings and without words that have others for this surface.
+
+    `surface.option("grow")` counts as "--grow" in the page, if it has no words for it.
+    """
     skipped = set()
     for node in ast.walk(tree := ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Expr):
@@ -27,5 +30,8 @@ def texts_of(path, surface):
             others = [keyword.value for keyword in node.keywords if keyword.arg != surface]
             skipped |= {id(part) for value in others for part in ast.walk(value)}
     for node in ast.walk(tree):
+        if surface == "page" and isinstance(node, ast.Call) and ast.unparse(node.func) == "surface.option":
+            if "page" not in {keyword.arg for keyword in node.keywords}:
+                yield f"--{ast.literal_eval(node.args[0])}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
             yield node.value

@@ -53,7 +53,7 @@ def open_folder(
             items=_truths(find_images(root / "photos")),
             tests=_truths(find_images(root / "test")),
         )
-    option = surface.words(command="--data", python="data")
+    option = surface.option("data")
     folder = Path(files.require_path(folder, option))
     try:
         files.require_folder(folder, option)
@@ -168,7 +168,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in find_images(folder)} if folder.is_dir() else {}
 
 
-def _read_table(table: Path, folder: Path, on_fault: Callable[[str], None] = _refuse) -> list[tuple[Path, Path | None]]:
+def _read_table(table: Path, folder: Path, on_fault: Callable[[str], None]) -> list[tuple[Path, Path | None]]:
     """Return the input and the truth of each row of a csv file, in its order; empty if there is no such file.
 
     The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read:

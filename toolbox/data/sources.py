@@ -72,7 +72,7 @@ def open_photos(plan: Plan, location: Path) -> tuple[Item, ...]:
 
 def sample_line(count: int) -> str:
     """Return what a new run on the `count` sample photographs says."""
-    option = surface.words(command="--data", python="data")
+    option = surface.option("data")
     given = surface.words(command="--data DIR", python="data=DIR")
     return (
         f"No {option}, so this run uses the package's {count} sample photographs. It takes a few minutes and shows "

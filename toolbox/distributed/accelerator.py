@@ -147,7 +147,7 @@ def _require_precision(precision: str, device: torch.device) -> None:
 
 def _require_one_gpu_each(device: str | None) -> None:
     if device not in (None, "cpu", "cuda"):
-        option = surface.words(command="--device", python="device")
+        option = surface.option("device")
         raise UsageError(
             f"{option} {device}: several processes need {option} cuda (one GPU each) or {option} cpu. Choose the GPUs "
             "with CUDA_VISIBLE_DEVICES."

@@ -79,12 +79,9 @@ def score_files(
         UsageError: a folder does not exist.
         DataError: a prediction without a truth or the reverse, different sizes, or a file that can't be read.
     """
-    dashes = surface.words(command="--", python="")
-    for option, folder in (
-        (surface.words(command="TRUTH", python="truth"), truth),
-        (f"{dashes}masks", masks),
-        (f"{dashes}inputs", inputs),
-    ):
+    of_masks, of_inputs = surface.option("masks"), surface.option("inputs")
+    of_truth = surface.words(command="TRUTH", python="truth")
+    for option, folder in ((of_truth, truth), (of_masks, masks), (of_inputs, inputs)):
         if folder is not None:
             files.require_folder(folder, option)
     left_out: list[str] = []
@@ -95,9 +92,7 @@ def score_files(
     extra = extra or ExtraFigures()
     scores: dict[str, Figures] = {}
     inverted: list[str] = []
-    notes = left_out + (
-        [] if mask_files else [f"M and the score need {dashes}masks or {dashes}inputs; they are left out."]
-    )
+    notes = left_out + ([] if mask_files else [f"M and the score need {of_masks} or {of_inputs}; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
         restored, original = (

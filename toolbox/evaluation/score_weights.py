@@ -166,8 +166,8 @@ def _held_out(
     weights: str | Path, data: Path, items: tuple[Item, ...], seen: Mapping[str, str] | None
 ) -> tuple[Item, ...]:
     if seen is None:
-        option = surface.words(command="--held-out", python="held_out")
-        raise UsageError(f"{option} needs the run of {files.printable(weights)}: its folder has {split_record.FILE}.")
+        option, name = surface.option("held-out"), files.printable(weights)
+        raise UsageError(f"{option} needs the run of {name}: its folder has {split_record.FILE}.")
     left = tuple(item for item in items if seen.get(item.name) != "train")
     if not left:
         raise DataError(f"{files.printable(data)} has only photographs that the run was trained on.")

@@ -31,7 +31,7 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
     """
     notes = []
     if options.references and all(is_same_path(path, job.photo) for path in options.references):
-        name = surface.words(command="--reference", python="reference", page="the second photo")
+        name = surface.option("reference", page="the second photo")
         notes.append(f"{name} is the photo itself and gives no colours")
     if toning.kind == "toned" and keep == "luma":
         notes.append("tone kept" if keeps_tone else "tone replaced by colours")
@@ -46,7 +46,7 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
         )
         notes.append(f"its own colours discarded; {remedy}")
     if options.corrections.cast and toning.kind == "gray":
-        option = surface.words(command="--cast", python="cast", page="“Remove yellowing”")
+        option = surface.option("cast", page="“Remove yellowing”")
         notes.append(f"{option} has no effect on a photo without colours")
     if toning.marks >= _MIN_MARKS and keep != "rgb" and not keeps_tone:
         remedy = surface.words(command="; --keep rgb keeps them", python="; keep='rgb' keeps them", page="")
@@ -68,12 +68,9 @@ def unused_options(options: RestoreOptions, restorer: Restorer, mask: np.ndarray
     saturates = restorer.saturation != 1 and (keeps_tone or restorer.filler is not None or not has_lost)
     given = [
         ("--variants", bool(options.variants)),
-        (surface.words(command="--palette", python="palette", page="the second photo"), options.palette is not None),
-        (
-            surface.words(command="--reference", python="reference", page="the second photo"),
-            bool(options.references) and not has_lost,
-        ),
-        (surface.words(command="--saturation", python="saturation", page="“Strength”"), saturates),
+        (surface.option("palette", page="the second photo"), options.palette is not None),
+        (surface.option("reference", page="the second photo"), bool(options.references) and not has_lost),
+        (surface.option("saturation", page="“Strength”"), saturates),
     ]
     names = [name for name, is_given in given if is_given]
     if not names:
@@ -90,7 +87,7 @@ def reason_to_leave(toning: Toning, *, keeps_tone: bool) -> str:
         cause = "in colour"
     else:
         cause = surface.words(command="--keep rgb", python="keep='rgb'", page="its colours are kept")
-    tool = surface.words(command="--mask", python="mask", page="the brush")
+    tool = surface.option("mask", page="the brush")
     remedy = how_to_color(keeps_tone=keeps_tone)
     return f"{cause}, and nothing of it is lost; mark what is lost with {tool}, or {remedy}"
 

@@ -84,7 +84,7 @@ def parse_color(text: str) -> tuple[int, int, int]:
     """Return (R, G, B) of "#ffffff"; raise UsageError if it is no such colour."""
     match = _COLOR.fullmatch(str(text).strip())
     if match is None:
-        option = surface.words(command="--color", python="color")
+        option = surface.option("color")
         raise UsageError(
             f"{option} {files.printable(str(text))} is not a colour; "
             "write it as '#ffffff', red, green and blue from 00 to ff."
@@ -162,7 +162,7 @@ def check_share(mask: np.ndarray, options: MaskOptions) -> None:
             )
         else:
             remedy = "mark less; transparent pixels of the photograph count too"
-        remedy += f", or lower {surface.words(command='--grow', python='grow')}" if options.grow else ""
+        remedy += f", or lower {surface.option('grow')}" if options.grow else ""
         raise RefusedMaskError(
             f"all of it counts as lost, so there is nothing to restore it from; {remedy}", {"lost": mask}
         )

@@ -125,15 +125,21 @@ def output_for_loss(network: object, outputs: Mapping[str, Tensor], name: str, l
     Raises:
         WrongResultError: the output is missing, or has another shape.
     """
-    watch, output, fault = watch_of(network), outputs.get(name), ""
+    entry, output = watch_of(network).entry, outputs.get(name)
     if output is None:
         fault = f"returned no output '{name}', which {loss} uses; its outputs: {', '.join(sorted(outputs))}"
-    elif output.dim() != 4 or len(output) != count or (name != CLASSES and output.shape[1] not in CHANNELS):
+        raise blame.wrong_result(entry, network, fault)
+    if not is_auxiliary(output, name, count):
         shapes = f"({count}, K, h, w)" if name == CLASSES else f"({count}, 1, h, w) or ({count}, 3, h, w)"
         fault = f"returned {describe(output)} as its output '{name}', which {loss} uses; return {shapes}"
-    if output is None or fault:
-        raise blame.wrong_result(watch.entry, network, fault)
+        raise blame.wrong_result(entry, network, fault)
     return output
+
+
+def is_auxiliary(output: Tensor, name: str, count: int) -> bool:
+    """Return whether a tensor has a shape that an output of this name may have for `count` pictures."""
+    has_channels = output.dim() == 4 and (name == CLASSES or output.shape[1] in CHANNELS)
+    return has_channels and len(output) == count
 
 
 def require_finite(network: object, pictures: Tensor) -> None:

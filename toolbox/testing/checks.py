@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toolbox.errors import InstallationError, RecipeError, ToolboxError, brief
+from toolbox.errors import InstallationError, RecipeError, ToolboxError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 
@@ -76,10 +76,7 @@ def error_text(error: BaseException) -> str:
     """Return an error as one line; one that is not of toolbox with its type, shortened if it is long."""
     if isinstance(error, RecipeError):
         return "; ".join(str(fault) for fault in error.faults)
-    text = brief(error)
-    if isinstance(error, ToolboxError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return one_line(error) if isinstance(error, ToolboxError) else named(error, 300)
 
 
 def global_random_state() -> tuple[object, ...]:

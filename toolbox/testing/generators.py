@@ -10,7 +10,7 @@ from toolbox.errors import PluginError
 from toolbox.hooks.protocols import Generator
 from toolbox.hooks.specs import GeneratorSpec
 from toolbox.inference.restorer import Restorer
-from toolbox.models.component_calls import CHANNELS, CLASSES
+from toolbox.models.component_calls import CLASSES, is_auxiliary
 from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
@@ -158,18 +158,14 @@ def check_auxiliary_outputs(case: NetworkCase) -> str:
             f"it returns {join_names(undeclared)}, which its spec does not declare; add auxiliary = (…) there",
         )
         for name, value in outputs.items():
-            _require_auxiliary_shape(name, value, len(case.pairs().image))
+            channels = "K" if name == CLASSES else "1 or 3"
+            is_usable = is_auxiliary(value, name, len(case.pairs().image))
+            require(is_usable, f"{name} is {list(value.shape)}; it must be (B, C, h, w), C = {channels}")
             require(
                 value.requires_grad or not network.training or not _depends_on_weights(case, name),
                 f"{name} has no gradient, so a loss on it would train nothing; remove detach(), no_grad and numpy",
             )
     return ", ".join(declared) or "none"
-
-
-def _require_auxiliary_shape(name: str, value: Tensor, count: int) -> None:
-    channels = "K" if name == CLASSES else "1 or 3"
-    is_usable = value.dim() == 4 and len(value) == count and (name == CLASSES or value.shape[1] in CHANNELS)
-    require(is_usable, f"{name} is {list(value.shape)}; it must be (B, C, h, w), C = {channels}")
 
 
 @torch.no_grad()

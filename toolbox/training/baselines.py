@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from toolbox.config.plan import BoundComponent
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.errors import UsageError, WeightsError, one_line
@@ -109,14 +108,13 @@ def _plugin_conditions(run: TrainingRun) -> dict[str, str]:
         "the plugins of validation.choose_by": tuple(chosen),
     }
     return {
-        name: json.dumps(code_versions(part for part in _parts(components) if part.entry.kind not in _OF_TRAINING))
+        name: json.dumps(
+            code_versions(
+                part for component in components for part in component.walk() if part.entry.kind not in _OF_TRAINING
+            )
+        )
         for name, components in groups.items()
     }
-
-
-def _parts(components: Iterable[BoundComponent]) -> Iterator[BoundComponent]:
-    for component in components:
-        yield from component.walk()
 
 
 def loss_before_training(run: TrainingRun, batch: Batch) -> float:

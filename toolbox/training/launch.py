@@ -262,7 +262,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         initial = find_initial(plan, request.catalog)
     source = open_source(plan, data)
     if plan.source is None and (line := describe_left_out(source)):
-        console.print_line(f"{surface.words(command='--data', python='data')}: {line}.")
+        console.print_line(f"{surface.option('data')}: {line}.")
     if source.kind == "sample" and request.resume is None:
         console.print_line(sample_line(len(source.items)))
     accelerator = make_accelerator(request.device, plan.settings.training.precision, distributed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -96,9 +96,10 @@ def _is_same_kind(optimizer: Optimizer, saved: Mapping[str, Any]) -> bool:
 
 def _has_same_weights(trained: NetworkState, saved: Mapping[str, Any]) -> bool:
     """Return whether a saved state is of the same weights in the same groups; early checkpoints name no losses."""
+
+    def sizes(groups: Iterable[Mapping[str, Any]]) -> list[int]:
+        return [len(group["params"]) for group in groups]
+
     counts = trained.weight_counts()
-    groups = [
-        [len(group["params"]) for group in each]
-        for each in (saved["optimizer"]["groups"], trained.optimizer.param_groups)
-    ]
-    return saved.get("weights", counts) == counts and groups[0] == groups[1]
+    same_groups = sizes(saved["optimizer"]["groups"]) == sizes(trained.optimizer.param_groups)
+    return same_groups and saved.get("weights", counts) == counts

@@ -47,7 +47,7 @@ def launched_process_count() -> int:
 
 def require_device(device: str) -> None:
     """Raise UsageError if this machine does not have `device`; make a CUDA device the current one."""
-    option = surface.words(command="--device", python="device")
+    option = surface.option("device")
     device = str(device)  # from Python, a number or a torch.device may be given
     device_type = device.partition(":")[0]
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

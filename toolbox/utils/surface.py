@@ -43,6 +43,14 @@ def current() -> Surface:
     return _current.get() or _of_process[-1]
 
 
+def option(name: str, *, page: str = "") -> str:
+    """Return what an option such as "held-out" is called where the message is read.
+
+    At the command line ``--held-out``, in a Python program the parameter ``held_out``, in the page `page`.
+    """
+    return words(command=f"--{name}", python=name.replace("-", "_"), page=page)
+
+
 def words(*, command: str, python: str, page: str = "") -> str:
     """Return the words for the place in which the message is read.
 
