@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import segmentation_models_pytorch as smp
@@ -134,7 +135,7 @@ def _from_file(params: SmpParams, size_options: dict[str, Any]) -> dict[str, Ten
         encoder.load_state_dict(state)
         return encoder.state_dict()
     except (OSError, SafetensorError, RuntimeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = shorten(str(error), 300, placeholder="…")
         raise ValueError(f"{path} has no weights for encoder '{params.encoder}': {reason}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ def _open(path: Path) -> ModelDescriptor:
     except UnsupportedModelError as error:
         raise ValueError(f"spandrel does not support the network in {path}") from error
     except Exception as error:  # spandrel's architectures raise errors of many types
-        reason = " ".join(str(error).split())[:200]
+        reason = shorten(str(error), 300, placeholder="…")
         raise ValueError(f"{path} can't be loaded as a network: {reason}") from error
 
 

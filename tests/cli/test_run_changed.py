@@ -82,7 +82,7 @@ def test_a_missing_photograph_is_named_and_the_split_is_kept(folder):
     (folder.parent / "photos" / validation[0]).unlink()
     output = run("--resume", folder).output
     assert f"1 missing ({validation[0]}). The split of the run is kept: 4 train, 1 validate." in output
-    assert "because the validation photographs changed" in output
+    assert "because the validation photographs and the size of the fixed validation batch changed" in output
     assert (part(folder, "train"), part(folder, "validation")) == (train, validation[1:])
     assert run_records.read_summary(folder).baselines != before.baselines
 
@@ -327,6 +327,22 @@ def test_best_weights_of_another_run_are_noticed(folder):
     header, tensors = weight_file.read_header(path), weight_file.read_tensors(path)
     weight_file.write_weights(path, tensors, replace(header, step=1))
     assert "has weights of step 1, which are not those of this run" in run("--resume", folder).output
+
+
+def test_best_weights_of_another_run_with_the_same_step_are_noticed(folder):
+    path = folder / "best.safetensors"
+    other = ["--size", 32, "--epochs", 2, "--batch", 2, "--seed", 5]
+    run("--data", folder.with_name("photos"), *other, "--out", folder.with_name("other"))
+    path.write_bytes((folder.with_name("other") / path.name).read_bytes())
+    output = run("--resume", folder, "--epochs", 3).output
+    assert "has weights of another run, with a validation loss of" in output
+    assert "of another run" not in run("--resume", folder, "--epochs", 4).output
+
+
+def test_a_fixed_batch_of_another_size_is_measured_again(folder):
+    output = run("--resume", folder, "--epochs", 3, "--batch", 1).output
+    assert "measured again, because the size of the fixed validation batch changed" in output
+    assert "on a fixed validation batch" in output and " after step " in output
 
 
 def test_a_moved_data_folder_is_named_with_the_remedy(folder):

@@ -112,7 +112,7 @@ def test_what_is_doubtful_is_said_of_the_photographs_that_are_left_too(competiti
     lines: list[str] = []
     broken_files.check_photos(folders.open_folder(competition), skip=True, skipped={}, report=lines.append)
     assert any(line.startswith("warning: All 5 truths that were checked are gray") for line in lines), lines
-    assert "1 photographs are left out:" in lines
+    assert "Left out, 1 photograph:" in lines
 
 
 def test_gray_photographs_to_be_damaged_are_counted(photos):
@@ -238,8 +238,8 @@ def test_skip_broken_trains_without_them_and_remembers_it(competition, tmp_path)
     stderr = run(*options, code=1).stderr
     assert third in stderr and "--skip-broken" in stderr
     output = run(*options, "--skip-broken").output
-    assert "3 photographs are left out (--skip-broken):" in output and f"{second}: the pair is of unequal" in output
-    assert "1 test photographs are left out" in output and "the submission will lack" in output
+    assert "Left out (--skip-broken), 3 photographs:" in output and f"{second}: the pair is of unequal" in output
+    assert "Left out (--skip-broken), 1 test photograph:" in output and "the submission will lack" in output
     assert sorted(json.loads((out / "skipped.json").read_text("utf-8"))) == sorted(
         [first, second, third, "TEST_006.png"]
     )
@@ -329,7 +329,7 @@ def test_a_continued_run_says_that_photographs_are_left_out(photos, tmp_path):
     sorted(photos.iterdir())[0].write_bytes(b"")
     run("--data", photos, "--out", tmp_path / "run", "--size", 32, "--steps", 1, "--batch", 2, "--skip-broken")
     output = run("--resume", tmp_path / "run", "--steps", 2).output
-    assert "1 photographs are left out, as before; skipped.json" in output
+    assert "Left out, as before: 1 photograph; skipped.json" in output
 
 
 @pytest.mark.parametrize("row", [",,,", "  ,", ""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rigged.sound import COMMON, judge, penalty, slope
+from rigged.sound import COMMON, judge, loss, penalty, slope
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -72,6 +72,26 @@ class LinearJudge(nn.Module):
         return [self.layer(picture.flatten(1))[..., None, None]]
 
 
+class MinibatchStdJudge(nn.Module):
+    """A discriminator with the standard deviation over the batch as one more channel."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 4, 2, 1), nn.Conv2d(5, 1, 4, 2, 1)
+
+    def forward(self, picture, image, mask):
+        values = nn.functional.leaky_relu(self.first(picture), 0.2)
+        spread = (values.var(0, unbiased=False) + 1e-8).sqrt().mean()
+        return [self.last(torch.cat([values, spread.expand_as(values[:, :1])], 1))]
+
+
+class TotalVariation(nn.Module):
+    """A loss of the restored picture alone."""
+
+    def forward(self, restored, truth, mask):
+        return restored.diff(dim=-1).abs().mean() + restored.diff(dim=-2).abs().mean()
+
+
 def one_sided(limit):
     """Return a penalty on gradients that are longer than `limit`."""
 
@@ -91,6 +111,8 @@ USUAL = {
     "a step that validates with a running value": step(RunningValidation, restores=False),
     "a U-Net discriminator": judge(UNetJudge),
     "a discriminator for one size": judge(LinearJudge),
+    "a discriminator with a minibatch standard deviation": judge(MinibatchStdJudge),
+    "total variation": loss(TotalVariation),
     "a one-sided gradient penalty": one_sided(1),
     "a one-sided gradient penalty with a high limit": one_sided(1e6),
 }

@@ -15,6 +15,7 @@ from toolbox.errors import DataError, ImageFileError
 from toolbox.imaging import io
 from toolbox.utils import files, surface
 from toolbox.utils.json_values import read_json_object
+from toolbox.utils.plural import counted
 from toolbox.utils.shell import shell_word
 
 SAMPLE = 64  # photographs whose pairing is checked before a run; `toolbox doctor --data` checks all
@@ -37,7 +38,8 @@ def check_photos(
         DataError: wrong pairs, a test photograph that can't be read, or too few photographs are left.
     """
     if skipped:
-        report(f"{len(skipped)} photographs are left out, as before; skipped.json in the run folder has the reasons.")
+        count = counted(len(skipped), "photograph")
+        report(f"Left out, as before: {count}; skipped.json in the run folder has the reasons.")
     left = leave_out(source, skipped)
     known_tests = describe_known_tests(left)
     if known_tests:
@@ -194,11 +196,11 @@ def _broken(examinations: Sequence[Examination]) -> dict[str, str]:
 
 
 def _report(broken: Mapping[str, str], broken_tests: Mapping[str, str], report: Callable[[str], None]) -> None:
-    for title, reasons in (("photographs", broken), ("test photographs", broken_tests)):
+    for noun, reasons in (("photograph", broken), ("test photograph", broken_tests)):
         if not reasons:
             continue
         option = surface.words(command=" (--skip-broken)", python="")
-        report(f"{len(reasons)} {title} are left out{option}:")
+        report(f"Left out{option}, {counted(len(reasons), noun)}:")
         for name, reason in reasons.items():
             report(f"  {files.printable(name)}: {reason}")
     if broken_tests:

@@ -34,7 +34,13 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
         name = surface.option("reference", page="the second photo")
         notes.append(f"{name} is the photo itself and gives no colours")
     if toning.kind == "toned" and keep == "luma":
-        notes.append("tone kept" if keeps_tone else "tone replaced by colours")
+        if not keeps_tone:
+            notes.append("tone replaced by colours")
+        elif options.corrections.cast:
+            option = surface.option("cast", page="“Remove yellowing”")
+            notes.append(f"{option} removed {100 * options.corrections.cast:.0f} % of the tone; the rest is kept")
+        else:
+            notes.append("tone kept")
         if toning.has_weak_colors and not keeps_tone:
             option = surface.words(command="--keep rgb", python="keep='rgb'", page="“Keep the brown tone”")
             notes.append(f"it may be a faded photo in colour; {option} keeps its own colours")

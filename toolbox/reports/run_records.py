@@ -91,11 +91,13 @@ class BestWeights:
         step: the number of steps after which they were reached.
         score: their score.
         figures: the figures of the training step; empty if the network restores pictures.
+        loss: the validation loss, as in the header of the file; None in summaries of earlier versions.
     """
 
     step: int
     score: Score
     figures: Mapping[str, float | None] = field(default_factory=dict)
+    loss: float | None = None
 
 
 # The entry of `RunSummary.measured_on` for the photographs.
@@ -219,18 +221,21 @@ def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:
     for name in ("warnings", "measured_on", "submission"):
         if not isinstance(stored.get(name, {}), Mapping):
             raise TypeError(f"'{name}' is no JSON object")
-    best = dict(stored["best"]) if "best" in stored else None
-    figures = {} if best is None else best.pop("figures", {})
     return RunSummary(
         loss_before=float(stored["pixel_loss"]["before"]),
         loss_before_step=stored["pixel_loss"].get("before_step", 0),
         loss_after=stored["pixel_loss"].get("after"),
         baselines={name: _score(score) for name, score in stored["baselines"].items()},
-        best=None if best is None else BestWeights(step=int(best.pop("step")), score=_score(best), figures=figures),
+        best=_best(dict(stored["best"])) if "best" in stored else None,
         warnings=stored.get("warnings", {}),
         measured_on=stored.get("measured_on", {}),
         submission=stored.get("submission", {}),
     )
+
+
+def _best(stored: dict[str, Any]) -> BestWeights:
+    step, figures, loss = int(stored.pop("step")), stored.pop("figures", {}), stored.pop("loss", None)
+    return BestWeights(step=step, score=_score(stored), figures=figures, loss=None if loss is None else float(loss))
 
 
 def _score(stored: Mapping[str, Any]) -> Score:
@@ -252,6 +257,8 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
         stored["best"] = {"step": summary.best.step, **asdict(summary.best.score)}
         if summary.best.figures:
             stored["best"]["figures"] = dict(summary.best.figures)
+        if summary.best.loss is not None:
+            stored["best"]["loss"] = summary.best.loss
     if summary.warnings:
         stored["warnings"] = dict(summary.warnings)
     if summary.measured_on:

@@ -28,6 +28,7 @@ def check_discriminator(subject: Subject) -> list[Check]:
         check_picture_gradient,
         check_second_derivative,
         check_no_final_sigmoid,
+        check_batch_independence,
     )
     checks = [*own_checks, *networks.SHARED_CHECKS, check_condition_use]
     return [*first, *run_checks(case, checks), *run_checks(subject, [check_seeded_weights])]
@@ -112,6 +113,20 @@ def check_no_final_sigmoid(case: NetworkCase) -> str:
             if value.min() < 0 or value.max() > 1:
                 return "values outside [0, 1]"
     return Note("all values are in [0, 1]; end without a sigmoid, because adversarial losses apply their own")
+
+
+@torch.no_grad()
+def check_batch_independence(case: NetworkCase) -> str:
+    """In eval mode, the score of a picture does not depend on the order of the batch; a note if it does on the rest."""
+    by_order = networks.largest_difference(case, [[1, 0]])
+    require(
+        by_order <= networks.ROUNDING,
+        f"the output for a picture changes by {by_order:.1e} with the order of the batch",
+    )
+    by_rest = networks.largest_difference(case, [[0], [1]])
+    if by_rest > networks.ROUNDING:
+        return Note("the output depends on the rest of the batch, as with a minibatch standard deviation")
+    return f"within {by_rest:.0e} in float64"
 
 
 def check_condition_use(case: NetworkCase) -> str:

@@ -5,6 +5,7 @@ Letters as in `toolbox.hooks.protocols`: B batch size, C channels, H, W pixels; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,12 @@ def batch(height: int, width: int, *, size: int = 2, seed: int = 0, dtype: torch
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch on another device."""
     return replace(batch, **{name: tensor.to(device) for name, tensor in batch.tensors.items()})  # type: ignore[arg-type]
+
+
+def select(batch: Batch, pictures: Sequence[int]) -> Batch:
+    """Return the batch with some of its pictures, by their numbers, in this order."""
+    tensors = {name: tensor[list(pictures)] for name, tensor in batch.tensors.items()}
+    return replace(batch, **tensors, names=tuple(batch.names[index] for index in pictures))  # type: ignore[arg-type]
 
 
 def labelled(batch: Batch) -> Batch:

@@ -26,9 +26,10 @@ def check_generator(subject: Subject) -> list[Check]:
     """Run every check of a generator; after a failed size probe no other check is possible."""
     spec = subject.spec
     assert isinstance(spec, GeneratorSpec)
+    checks_of_both = (*networks.SHARED_CHECKS, networks.check_batch_independence)
     if not spec.restores:
         other = NetworkCase(subject=subject, side=64, call=call_network)
-        checks = [networks.check_parameters, check_maps, *networks.SHARED_CHECKS, check_mask_use]
+        checks = [networks.check_parameters, check_maps, *checks_of_both, check_mask_use]
         return [*run_checks(other, checks), *run_checks(subject, [check_seeded_weights])]
     first = run_checks(subject, [check_size_multiple])
     if first[0].status == "failed":
@@ -43,7 +44,7 @@ def check_generator(subject: Subject) -> list[Check]:
         check_value_range,
         check_auxiliary_outputs,
     )
-    checks = [*own_checks, *networks.SHARED_CHECKS, check_mask_use]
+    checks = [*own_checks, *checks_of_both, check_mask_use]
     return [*first, *run_checks(case, checks), *run_checks(subject, [check_seeded_weights])]
 
 

@@ -86,6 +86,7 @@ def validation_conditions(run: TrainingRun) -> dict[str, Any]:
             PHOTOS: _digest(photos),
             "data.size": tree["data"]["size"],
             "training.precision": tree["training"]["precision"],
+            "the size of the fixed validation batch": min(tree["training"]["batch"], len(photos)),
             "seed": tree["seed"],
             "keep": tree["keep"],
             "degradations": _digest(tree.get("degradations")),
@@ -190,6 +191,10 @@ def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
     # A file of a later step was written by this run after its checkpoint.
     if header.step != progress.best_step and (header.step or 0) < progress.step:
         return f"{path} has weights of step {header.step}, which are not those of this run"
+    summary = run_records.read_summary(run.options.folder)
+    recorded = None if summary is None else summary.best
+    if recorded and recorded.step == header.step and recorded.loss not in (None, header.loss):
+        return f"{path} has weights of another run, with a validation loss of {header.loss} and not {recorded.loss}"
     return None
 
 
@@ -199,7 +204,7 @@ def _best_of_file(run: TrainingRun, progress: Progress) -> BestWeights | None:
         return None
     header = weight_file.read_header(run.options.folder / BEST)
     score = Score(**{name: header.score.get(name) for name in ("S", "M", "C", "score")})
-    return BestWeights(step=header.step or 0, score=score)
+    return BestWeights(step=header.step or 0, score=score, loss=header.loss)
 
 
 def _digest(value: object) -> str:

@@ -244,7 +244,7 @@ def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure
     summary = run_records.read_summary(folder) if collectives.is_main_process() else None
     if summary is not None:
         figures = {} if run.state.restores else validation.metrics
-        best = BestWeights(step=step, score=validation.score, figures=figures)
+        best = BestWeights(step=step, score=validation.score, figures=figures, loss=validation.loss)
         run_records.write_summary(folder, replace(summary, best=best))
 
 

@@ -37,6 +37,12 @@ DISCRIMINATORS = [
         words="spare",
     ),
     Rig(
+        what="a map that follows the order of the batch",
+        spec=rigged_judge(lambda s, f, p, x, m: [f(p, x, m)[0].cumsum(0)]),
+        check="batch independence",
+        words="with the order of the batch",
+    ),
+    Rig(
         what="NaN for black",
         spec=rigged_judge(lambda s, f, p, x, m: f(p / p.amax((1, 2, 3), keepdim=True), x, m)),
         check="finite values",
