@@ -104,6 +104,79 @@ def test_a_discriminator_that_trains_nothing_is_named(fault, settings):
         step_with(*settings, discriminator=Judge(function))
 
 
+def make_function(back):
+    """Return an autograd function that doubles its input, with `back` as its `backward`."""
+    methods = {"forward": staticmethod(lambda ctx, x: 2 * x), "backward": staticmethod(back)}
+    return type("Double", (torch.autograd.Function,), methods).apply
+
+
+once = make_function(torch.autograd.function.once_differentiable(lambda ctx, upstream: 2 * upstream))
+none = make_function(lambda ctx, upstream: None)
+detached = make_function(lambda ctx, upstream: 2 * upstream.detach())
+ONCE = r"has no second derivative, so a part of Penalty 'gradient' of the plugin 'default' trains nothing \(trying to"
+
+NOT_TWICE = {
+    "once": (lambda layer, picture: [once(layer(once(picture)))], ONCE),
+    "once, at the picture": (lambda layer, picture: [layer(once(picture)).tanh()], ONCE),
+    "once, in one of two branches": (
+        lambda layer, picture: [layer(picture).tanh() + once(layer(picture)).tanh()],
+        ONCE,
+    ),
+    "a backward that detaches": (
+        lambda layer, picture: [layer(detached(picture))],
+        r"so .* \(its gradient in the pict",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", NOT_TWICE)
+def test_a_discriminator_without_second_derivative_is_refused_with_a_gradient_penalty(fault):
+    """The penalty was recorded and trained nothing, without a word, or was blamed itself."""
+    function, words = NOT_TWICE[fault]
+    with pytest.raises(WrongResultError, match=rf"Discriminator '\w+' of the plugin 'adversarial' .*{words}"):
+        step_with(discriminator=Judge(function))
+    step_with(NO_PENALTY, discriminator=Judge(function))
+
+
+def gradient_inside(function):
+    """Return a function of a layer and pictures that differentiates through another one."""
+
+    def call(layer, picture):
+        with torch.enable_grad():
+            picture = picture if picture.requires_grad else picture.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(function(layer(picture)).square().sum(), picture, create_graph=True)
+        return [layer(gradient)]
+
+    return call
+
+
+LOST = {
+    "maps of a gradient": (gradient_inside(once), "returned a value whose gradient can't be computed"),
+    "no gradient by backward": (lambda layer, picture: [none(layer(picture))], "maps without gradient in `picture`"),
+    "no gradient of its weights": (
+        lambda layer, picture: [torch.conv2d(picture, none(layer.weight))],
+        "gets no gradient in any weight from its losses",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_discriminator_whose_gradient_is_lost_in_the_backward_pass_is_named(fault):
+    """It was not trained, without a word, or torch's traceback had no name."""
+    function, words = LOST[fault]
+    with pytest.raises(WrongResultError, match=rf"Discriminator '\w+' of the plugin 'adversarial' .*{words}"):
+        step_with(NO_PENALTY, discriminator=Judge(function))
+
+
+def test_a_generator_whose_gradient_is_lost_in_the_backward_pass_is_named():
+    for function, words in ((none, "gets no gradient in any weight"), (gradient_inside(once), "can't be computed")):
+        painter = Painter(lambda y, function=function: function(y))
+        if function is not none:
+            painter.forward = lambda image, mask, p=painter, f=function: f(p.layer, image)[0].sigmoid()
+        with pytest.raises(WrongResultError, match=f"Generator .*{words}"):
+            step_with("losses.lsgan.enabled=false", NO_PENALTY, generator=painter)
+
+
 def weightless(layer, picture):
     return [torch.conv2d(picture, layer.weight)]
 

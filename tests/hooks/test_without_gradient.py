@@ -151,6 +151,71 @@ def test_a_penalty_that_calls_backward_itself_is_refused():
         calls.call_penalty(watch_of(PenaltySpec), penalty, context)
 
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return 2 * value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        return 2 * upstream
+
+
+def slope(context, picture, change=lambda picture: picture):
+    value = context.discriminate(change(picture))[0].square().sum()
+    return torch.autograd.grad(value, picture, create_graph=True)[0]
+
+
+COMPUTED = "returned a value whose gradient can't be computed, so a part of it trains nothing; differentiate through no"
+PENALTIES = {
+    "of the pictures": (lambda context, picture: picture.square().mean(), MESSAGE),
+    "of detached maps": (lambda context, picture: (picture * context.real_maps[0].detach()).mean(), MESSAGE),
+    "once differentiable": (lambda context, picture: slope(context, picture, Once.apply).square().mean(), COMPUTED),
+    "once differentiable in a part": (
+        lambda context, picture: slope(context, picture, Once.apply).square().mean() + context.real_maps[0].mean(),
+        COMPUTED,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", PENALTIES)
+def test_a_penalty_whose_gradient_reaches_no_weight_is_refused(fault):
+    """Its value has a gradient, but none in the weights of the discriminator: nothing was trained, without a word."""
+    function, words = PENALTIES[fault]
+    network = torch.nn.Conv2d(3, 1, 1)
+    context = penalty_context(lambda picture: [network(picture).tanh()], PICTURE, PICTURE)
+    with pytest.raises(WrongResultError, match=words):
+        penalty = lambda context: function(context, context.real.detach().requires_grad_())  # noqa: E731
+        calls.call_penalty(watch_of(PenaltySpec), penalty, context)
+
+
+def test_sound_penalties_are_not_refused():
+    network = torch.nn.Conv2d(3, 1, 1)
+    context = penalty_context(lambda picture: [network(picture).tanh()], PICTURE, PICTURE)
+    for function in (
+        lambda context: slope(context, context.real.detach().requires_grad_()).square().mean(),
+        lambda context: context.real_maps[0].square().mean(),
+        lambda context: 0 * context.real.detach().requires_grad_().mean(),  # a lazy one
+        lambda context: (context.discriminate(context.real.flip(-1))[0] - context.real_maps[0].detach()).mean(),
+    ):
+        calls.call_penalty(watch_of(PenaltySpec), function, context)
+
+
+def test_a_loss_that_differentiates_through_a_function_without_second_derivative_is_refused():
+    """Torch's error named the generator and all losses, or the loss was told to remove detach()."""
+
+    def loss(restored, truth, mask):
+        value = Once.apply(restored - truth).square().sum()
+        return torch.autograd.grad(value, restored, create_graph=True)[0].abs().mean()
+
+    picture = PICTURE.flip(-1).requires_grad_()
+    for part in (lambda *_: 0, lambda restored, truth, mask: (restored - truth).abs().mean()):
+        with pytest.raises(WrongResultError, match=COMPUTED):
+            call = lambda *inputs, part=part: loss(*inputs) + part(*inputs)  # noqa: E731
+            calls.call_loss(watch_of(LossSpec), call, picture, PICTURE, MASK)
+
+
 def test_a_component_that_sets_requires_grad_of_an_input_is_refused():
     """Other components get these tensors too; a loss that did so was said to have weights outside of a module."""
 

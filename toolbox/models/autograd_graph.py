@@ -7,10 +7,25 @@ from typing import Any
 
 from torch import Tensor, nn
 
+# The nodes that raise an error instead of computing a gradient: behind a function that is marked with
+# `once_differentiable`, and behind one without a derivative in torch. A backward pass for some `inputs` skips the
+# former without an error.
+FAILING_NODES = frozenset(("torch::autograd::Error", "torch::autograd::NotImplemented"))
+
 
 def accumulating_nodes(tensor: Tensor) -> Iterator[Any]:
     """Yield the nodes in a tensor's graph that add to the gradient of a weight."""
     return (node for node in _nodes(tensor) if hasattr(node, "variable"))
+
+
+def weights_of(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return the weights in the graphs of some tensors: the leaves that get a gradient."""
+    return [node.variable for tensor in tensors for node in accumulating_nodes(tensor)]
+
+
+def has_failing_node(tensor: Tensor) -> bool:
+    """Return whether a gradient in a tensor's graph can't be computed; see `FAILING_NODES`."""
+    return any(node.name() in FAILING_NODES for node in _nodes(tensor))
 
 
 def depends_on(value: Tensor, inputs: Sequence[Tensor]) -> bool:
@@ -26,10 +41,8 @@ def outside_weights(function: object, value: Tensor, inputs: Sequence[Tensor]) -
     """Return the weights in the graph of a value that neither its inputs nor the module of `function` have."""
     module = getattr(function, "__self__", function)
     own = list(module.parameters()) if isinstance(module, nn.Module) else []
-    of_inputs = [node.variable for tensor in inputs for node in accumulating_nodes(tensor)]
-    known = {id(tensor) for tensor in [*inputs, *own, *of_inputs]}
-    weights = [node.variable for node in accumulating_nodes(value)]
-    return [weight for weight in weights if id(weight) not in known]
+    known = {id(tensor) for tensor in [*inputs, *own, *weights_of(inputs)]}
+    return [weight for weight in weights_of([value]) if id(weight) not in known]
 
 
 def _nodes(tensor: Tensor) -> Iterator[Any]:

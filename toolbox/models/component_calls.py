@@ -18,8 +18,10 @@ from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.gradient_checks import (
+    require_computable_gradient,
     require_gradient,
     require_picture_gradient,
+    require_second_derivative,
     require_value_gradient,
     warn_of_outside_weights,
 )
@@ -108,6 +110,7 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
         restored, auxiliary = _detached(restored), {name: _detached(value) for name, value in auxiliary.items()}
     outputs = [restored, *auxiliary.values()]
     require_gradient(watch, network, outputs, "pictures")
+    require_computable_gradient(watch, network, outputs, [image, mask])
     warn_of_outside_weights(watch, network, outputs, [image, mask])
     return restored, auxiliary
 
@@ -162,6 +165,7 @@ def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tens
             fault = f"returned {describe(value)} as a map of {len(picture)} pictures"
             raise blame.wrong_result(watch.entry, network, fault)
     require_gradient(watch, network, maps, "maps")
+    require_computable_gradient(watch, network, maps, list(inputs.values()))
     require_picture_gradient(watch, network, maps, picture)
     warn_of_outside_weights(watch, network, maps, list(inputs.values()))
     return list(maps)
@@ -173,6 +177,7 @@ def call_loss(
     """Return the value of a reconstruction loss, a scalar; errors as `call_generator`."""
     inputs = {"restored": restored, "truth": truth, "mask": mask}
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
+    require_computable_gradient(watch, loss, [value], [restored])
     require_value_gradient(watch, loss, [value], [restored])
     warn_of_outside_weights(watch, loss, [value], [restored])
     return value
@@ -188,6 +193,7 @@ def call_adversarial_generator(
     function = blame.call(watch.entry, getattr, loss, "generator")
     inputs = _named(fake=fake, real=real or [])
     value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
+    require_computable_gradient(watch, function, [value], list(inputs.values()), "generator")
     require_value_gradient(watch, function, [value], fake, "generator")
     warn_of_outside_weights(watch, function, [value], list(inputs.values()), "generator")
     return value
@@ -205,16 +211,20 @@ def call_adversarial_discriminator(
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
     on_fake, on_real = (_scalar(watch, function, value) for value in pair)
+    require_computable_gradient(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
     require_value_gradient(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
     warn_of_outside_weights(watch, function, [on_fake, on_real], [*fake, *real], "discriminator")
     return on_fake, on_real
 
 
-def call_penalty(watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext) -> Tensor:
-    """Return the value of a penalty, a scalar; errors as `call_generator`."""
+def call_penalty(
+    watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext, network: object = None
+) -> Tensor:
+    """Return the value of a penalty on the discriminator `network`, a scalar; errors as `call_generator`."""
     maps = _named(**{"context.real_maps": context.real_maps})
     inputs = {"context.real": context.real, "context.fake": context.fake, **maps}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
+    require_second_derivative(watch, penalty, value, context, watch_of(network), network)
     require_value_gradient(watch, penalty, [value], context.real_maps)
     return value
 

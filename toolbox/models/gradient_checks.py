@@ -6,21 +6,29 @@ The checks need no values from the device, but for a value without gradient, whi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.autograd_graph import depends_on, outside_weights
+from toolbox.models.autograd_graph import depends_on, has_failing_node, outside_weights, weights_of
+from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
+    from toolbox.hooks.protocols import PenaltyContext
     from toolbox.models.component_calls import WatchedComponent
 
 # A component whose values are 0 without gradient so many times trains nothing, as far as is known.
 ZERO_CALLS = 20
+# What to do about a gradient that can't be computed.
+DIFFERENTIABLE = (
+    "differentiate through no function that is marked with once_differentiable, detaches in `backward`, or has no "
+    "second derivative in torch"
+)
 
 
 def require_gradient(watch: WatchedComponent, network: object, outputs: Sequence[Tensor], what: str) -> None:
@@ -32,13 +40,42 @@ def require_gradient(watch: WatchedComponent, network: object, outputs: Sequence
 
 def require_picture_gradient(watch: WatchedComponent, network: object, maps: Sequence[Tensor], picture: Tensor) -> None:
     """Raise WrongResultError if no map of a discriminator has a gradient in its picture, though that requires one."""
-    if not torch.is_grad_enabled() or not picture.requires_grad or any(depends_on(value, [picture]) for value in maps):
-        return
+    if torch.is_grad_enabled() and picture.requires_grad and not any(depends_on(value, [picture]) for value in maps):
+        raise no_picture_gradient(watch, network)
+
+
+def no_picture_gradient(watch: WatchedComponent, network: object) -> blame.WrongResultError:
+    """Return the error for a discriminator whose maps have no gradient in its picture."""
     fault = (
-        "returned maps without gradient in `picture`, so the generator can't learn from it; remove detach(), no_grad "
-        "and NumPy from it"
+        "returned maps without gradient in `picture`, so the generator can't learn from it; remove detach(), no_grad, "
+        "NumPy and a `backward` that returns None from it"
     )
-    raise blame.wrong_result(watch.entry, network, fault)
+    return blame.wrong_result(watch.entry, network, fault)
+
+
+def require_weight_gradient(watch: WatchedComponent, network: nn.Module) -> None:
+    """Raise WrongResultError if the backward passes of its losses have given no weight of a network a gradient."""
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    if weights and all(weight.grad is None for weight in weights):
+        fault = (
+            "gets no gradient in any weight from its losses, so nothing trains it; remove a `backward` that returns "
+            "None from it, or from them"
+        )
+        raise blame.wrong_result(watch.entry, network, fault)
+
+
+def require_computable_gradient(
+    watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
+) -> None:
+    """Raise WrongResultError if a gradient inside a component can't be computed: in its first call with gradients.
+
+    A backward pass ends with an error of torch that names nobody, or skips that gradient without an error.
+    """
+    if watch.entry is None or part in watch.searched or any(has_failing_node(tensor) for tensor in inputs):
+        return
+    if any(has_failing_node(value) for value in values):
+        fault = f"returned a value whose gradient can't be computed, so a part of it trains nothing; {DIFFERENTIABLE}"
+        raise blame.wrong_result(watch.entry, function, fault)
 
 
 def require_output_gradient(watch: WatchedComponent, network: object, output: Tensor, name: str, loss: str) -> None:
@@ -63,9 +100,10 @@ def require_value_gradient(
         return
     if not any(tensor.requires_grad for tensor in inputs):
         return
-    # A penalty may call the discriminator again instead of using its maps; then its value does not depend on them.
-    is_penalty = watch.entry.kind == "penalty"
-    if any(value.requires_grad if is_penalty else depends_on(value, inputs) for value in values):
+    if watch.entry.kind == "penalty":
+        # It may call the discriminator again instead of using its maps; then its value depends on the same weights.
+        inputs = weights_of(inputs)
+    if any(depends_on(value, inputs) for value in values):
         watch.trained.add(part)
         return
     if not any(bool(value.detach().any()) for value in values):
@@ -83,6 +121,52 @@ def require_value_gradient(
     watch.trains = False
     line = f"{blame.title(watch.entry)} returned a value without gradient, which its earlier values had; {cause}"
     warnings.warn(line, PluginWarning, stacklevel=3)
+
+
+def require_second_derivative(
+    watch: WatchedComponent,
+    penalty: object,
+    value: Tensor,
+    context: PenaltyContext,
+    judge: WatchedComponent,
+    network: object,
+) -> None:
+    """Raise WrongResultError if the gradient of a penalty's value can't be computed, or a part of it.
+
+    A backward pass for the weights skips such a part without an error, so that it trains nothing. If the discriminator
+    `network`, whose watch is `judge`, has no second derivative, it is blamed, otherwise the penalty. Only values until
+    the first good one are tested.
+    """
+    if watch.trained or not watch.trains or watch.entry is None or not torch.is_grad_enabled():
+        return
+    weights, is_broken = weights_of(context.real_maps), has_failing_node(value)
+    if not weights or not (is_broken or (not depends_on(value, weights) and bool(value.detach().any()))):
+        return
+    reason = "" if judge.entry is None else second_derivative_fault(context.discriminate, context.real)
+    if reason:
+        title = blame.title(watch.entry)
+        fault = f"has no second derivative, so a part of {title} trains nothing ({reason}); {DIFFERENTIABLE}, or leave "
+        raise blame.wrong_result(judge.entry, network, f"{fault}that penalty out of the recipe")
+    if is_broken:
+        fault = f"returned a value whose gradient can't be computed, so a part of it trains nothing; {DIFFERENTIABLE}"
+        raise blame.wrong_result(watch.entry, penalty, fault)
+
+
+def second_derivative_fault(discriminate: Callable[[Tensor], list[Tensor]], picture: Tensor) -> str:
+    """Return why a discriminator has no second derivative, which gradient penalties need; empty if it has one."""
+    picture = picture.detach().requires_grad_()
+    total = torch.stack([values.square().sum() for values in discriminate(picture)]).sum()
+    try:
+        (gradient,) = torch.autograd.grad(total, picture, create_graph=True)
+        if not gradient.requires_grad:
+            return "its gradient in the picture is detached"
+        # For all weights, because a backward pass for some skips the nodes that raise an error.
+        torch.autograd.grad(gradient.sum(), weights_of([gradient]), allow_unused=True)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return brief(error)
+    return ""
 
 
 def warn_of_outside_weights(

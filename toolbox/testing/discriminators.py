@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import Discriminator
+from toolbox.models.gradient_checks import second_derivative_fault
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import check_seeded_weights
@@ -87,14 +88,18 @@ def check_picture_gradient(case: NetworkCase) -> str:
 def check_second_derivative(case: NetworkCase) -> str:
     """Gradient penalties need second derivatives."""
     network, pairs = case.noisy_network(), case.pairs()
+
+    def discriminate(picture: Tensor) -> list[Tensor]:
+        return list(case.call(network, _with_truth(pairs, picture)).values())
+
+    fault = second_derivative_fault(discriminate, pairs.truth)
+    if fault:
+        return Note(f"it has no second derivative, so no gradient penalty works with it: {fault}")
     picture = pairs.truth.clone().requires_grad_()
-    maps = case.call(network, _with_truth(pairs, picture))
-    total = torch.stack([value.sum() for value in maps.values()]).sum()
-    try:
-        (gradient,) = torch.autograd.grad(total, picture, create_graph=True)
+    total = torch.stack([value.sum() for value in discriminate(picture)]).sum()
+    (gradient,) = torch.autograd.grad(total, picture, create_graph=True)
+    if gradient.requires_grad:  # that of a sum of a linear network has none
         gradient.square().sum().backward()
-    except RuntimeError as error:
-        return Note(f"it has no second derivative, so no gradient penalty works with it: {error_text(error)}")
     is_finite = all(weight.grad is None or weight.grad.isfinite().all() for weight in network.parameters())
     require(is_finite, "its second derivative is not finite, so a gradient penalty would end the run")
     return "gradient penalties work with it"

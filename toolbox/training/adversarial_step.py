@@ -13,7 +13,13 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.models.component_calls import call_adversarial_discriminator, call_adversarial_generator, call_penalty
+from toolbox.models.component_calls import (
+    call_adversarial_discriminator,
+    call_adversarial_generator,
+    call_penalty,
+    watch_of,
+)
+from toolbox.models.gradient_checks import no_picture_gradient, require_weight_gradient
 from toolbox.training.step_context import StepContext, discriminate, require_trained_output
 from toolbox.training.step_metrics import Terms, discriminator_stats
 
@@ -97,10 +103,14 @@ def _backward_generator(context: StepContext, outputs: Terms, adversarial: Adver
         # its own losses. The graph of the maps is kept for them.
         inputs = [adversarial.fake, *context.loss_weights(adversarial=True)]
         context.backward(adversarial_total, batch, inputs=inputs, retain_graph=True)
+        if adversarial.fake.grad is None and context.state.discriminator is not None:
+            network = context.state.discriminator.network
+            raise no_picture_gradient(watch_of(network), network)
         roots.append((outputs["restored"], adversarial.fake.grad))
     roots = [(root, gradient) for root, gradient in roots if root.requires_grad]
     if roots:
         torch.autograd.backward([root for root, _ in roots], [gradient for _, gradient in roots])
+        require_weight_gradient(watch_of(context.generator), context.generator)
 
 
 def _backward_discriminator(context: StepContext, network: nn.Module, adversarial: AdversarialPass) -> None:
@@ -131,10 +141,11 @@ def _backward_discriminator(context: StepContext, network: nn.Module, adversaria
     )
     for penalty in context.state.penalties:
         if context.number % penalty.every == 0:
-            value = call_penalty(penalty.watch, penalty.call, penalty_context)
+            value = call_penalty(penalty.watch, penalty.call, penalty_context, network)
             context.record(f"penalty.{penalty.label}", value, batch)
             total = total + penalty.every * penalty.weight * value
     context.record("d", total, batch)
     weights: list[Tensor] = [weight for weight in network.parameters() if weight.requires_grad]
     if weights and total.requires_grad:
         context.backward(total, batch, inputs=weights)
+        require_weight_gradient(watch_of(network), network)
