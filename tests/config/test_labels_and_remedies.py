@@ -44,7 +44,7 @@ def faults(tree, components):
     return [str(fault) for fault in caught.value.faults]
 
 
-RESERVED = [("metrics", label) for label in ("loss", "S", "M", "C", "score")]
+RESERVED = [("metrics", label) for label in ("loss", "S", "M", "C", "score", "step", "epoch")]
 RESERVED += [(table, label) for table in ("losses", "penalties") for label in ("g", "d", "on_real", "d_accuracy")]
 
 

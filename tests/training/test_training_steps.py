@@ -16,12 +16,14 @@ from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import PluginError, RecipeError
+from toolbox.hooks.record_names import RESERVED_FIGURES, RESERVED_TERMS
 from toolbox.steps import adversarial_step
 from toolbox.testing import check_component
 from toolbox.testing.plugins import catalog_with
 from toolbox.training import checkpoint, state
 from toolbox.training.checkpoint import Progress
 from toolbox.training.step import take_steps
+from toolbox.training.validate_step import validate_step
 
 ALONE = ["losses.lsgan.enabled=false", "penalties.gradient.enabled=false", "discriminator.enabled=false"]
 
@@ -176,6 +178,63 @@ def test_the_kit_finds_a_step_that_does_by_hand_what_the_context_does(step, chec
     spec = StepSpec(name="x", summary="y", build=lambda params: step, uses_discriminator=False)
     (found,) = [result for result in check_component(spec) if result.name == check]
     assert found.status == status and words in found.detail
+
+
+def recording(name):
+    def step(context, batch):
+        loss = (context.generate(batch)["restored"] - batch.truth).square().mean()
+        context.record(name, loss, batch)
+        context.backward(loss, batch)
+
+    return step
+
+
+WRONG_NAMES = ["", "a b", "1st", "-a", "a\n", "a\x00", "x" * 101, 7]
+
+
+@pytest.mark.parametrize("name", [*RESERVED_TERMS, "lr.generator", *WRONG_NAMES])
+def test_a_term_with_a_name_that_the_records_use_or_can_not_have_is_refused(loaded, name):
+    built, accelerator = build(loaded, *ALONE)
+    with pytest.raises((TypeError, ValueError), match="name"):
+        next(take_steps(built, [make_batch(4)], accelerator, seed=1, first=0, training_step=recording(name)))
+    spec = StepSpec(name="x", summary="y", build=lambda params: recording(name), uses_discriminator=False)
+    (found,) = [result for result in check_component(spec) if result.name == "terms"]
+    assert found.status == "failed" and "a term" in found.detail and "name" in found.detail
+
+
+@pytest.mark.parametrize("name", ["loss.mse", "d", "d_accuracy", "gradient.mine", "loss/Größe-2", "steps"])
+def test_a_term_of_another_name_is_recorded(loaded, name):
+    built, accelerator = build(loaded, *ALONE)
+    (record,) = take_steps(built, [make_batch(4)], accelerator, seed=1, first=0, training_step=recording(name))
+    assert set(record.terms) == {name, "gradient.g"}
+
+
+class FigureOf(nn.Module):
+    """A step without pictures whose figures have a name."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+    def validate(self, network, batch):
+        return {"loss": batch.truth.mean((1, 2, 3))}
+
+    def figures(self, values):
+        return {"loss": 1.0, self.name: 0.5}
+
+
+@pytest.mark.parametrize("name", [*RESERVED_FIGURES[1:], 7])
+def test_a_figure_with_a_name_that_the_records_use_is_refused(loaded, name):
+    built, _ = build(loaded, *ALONE)
+    built = replace(built, step=FigureOf(name))
+    with pytest.raises(PluginError, match=f"figure of the training step has the name {name!r}"):
+        validate_step(built, [make_batch(2)])
+    facts = {"name": "x", "summary": "y", "build": lambda params: FigureOf(name)}
+    with pytest.raises((TypeError, ValueError), match="figure"):
+        StepSpec(**facts, restores=False, figures=(name,))
+    spec = StepSpec(**facts, restores=False, uses_discriminator=False)
+    (found,) = [result for result in check_component(spec) if result.name == "figures"]
+    assert found.status == "failed" and f"has the name {name!r}" in found.detail
 
 
 def test_a_step_without_a_discriminator_takes_no_adversarial_losses(loaded):

@@ -20,6 +20,7 @@ from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean, named
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_kinds
 from toolbox.hooks.params import Params, Ref
+from toolbox.hooks.record_names import RESERVED_FIGURES
 from toolbox.hooks.specs import NETWORK_FILL, ComponentSpec, LossSpec
 
 # The tables that restoring needs. The others describe a training, and their plugins need not be installed.
@@ -94,7 +95,7 @@ def bind_component(catalog: Catalog, kind: str, name: str, raw: Mapping[str, Any
 LABEL = re.compile(r"[^\W\d_][\w-]{0,63}")
 # By kind, the labels that would hide other values in the records of a run.
 RESERVED_LABELS = {
-    "metric": ("loss", "S", "M", "C", "score"),
+    "metric": RESERVED_FIGURES,
     "loss": ("g", "d", "on_real", "on_fake", "d_accuracy"),
     "penalty": ("g", "d", "on_real", "on_fake", "d_accuracy"),
 }

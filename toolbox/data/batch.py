@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from toolbox.distributed.batch_slice import BatchSlice
+from toolbox.hooks.record_names import require_term_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,13 @@ class Batch:
 
 
 def add_term(terms: dict[str, Tensor], name: str, value: Tensor, batch: Batch) -> None:
-    """Add a mean over `batch` to the terms of a step, weighted by its share; TypeError if it is not a tensor."""
+    """Add a mean over `batch` to the terms of a step, weighted by its share.
+
+    Raises:
+        TypeError: it is not a tensor, or its name is not a text.
+        ValueError: it can't have this name.
+    """
+    require_term_name(name)
     if not isinstance(value, Tensor):
         raise TypeError(
             f"the term '{name}' is a {type(value).__name__}; record a tensor, without .item() or float(), so that the "

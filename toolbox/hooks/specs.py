@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel
 
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
+from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.spec_types import require_field_types
 from toolbox.utils.json_values import is_finite_json
 
@@ -303,3 +304,8 @@ class StepSpec(ComponentSpec):
     uses_labels: bool = False
     figures: tuple[str, ...] = ()
     example: Callable[[], Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a figure whose name the records of a run use."""
+        super().__post_init__()
+        require_figure_names(self.figures, f"'{self.name}'")

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.errors import UsageError
+from toolbox.hooks.record_names import STEP_FIELDS
 from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, RunSummary
 from toolbox.utils import files
 from toolbox.utils.run_names import RECIPE
-
-# The fields of a step's record that are no terms.
-_KEYS = ("step", "epoch", "time")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,7 @@ def read_run(folder: Path) -> RunFiles:
             _append(validations, step, record["validation"])
         else:
             steps = max(steps, step + 1)
-            _append(terms, step, {name: value for name, value in record.items() if name not in _KEYS})
+            _append(terms, step, {name: value for name, value in record.items() if name not in STEP_FIELDS})
     return RunFiles(
         folder=folder,
         info=run_records.read_run_info(folder),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.evaluation.metrics import Score
+from toolbox.hooks.record_names import RENAMED, TABLES
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json, read_json_object
 
@@ -26,8 +27,6 @@ _ENTRIES: Mapping[str, Callable[[Any], bool]] = {
     "photos": lambda value: isinstance(value, int),
     "changes": lambda value: isinstance(value, list) and len(value) == 2,
 }
-# Names in the records of version 0.1, and their current names.
-_RENAMED = {"told": "d_accuracy"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,15 +204,14 @@ def _parse_record(line: str) -> dict[str, Any] | None:
         record = parse_json(line)
     except ValueError:
         return None
-    return {_RENAMED.get(name, name): value for name, value in record.items()} if _is_record(record) else None
+    return {RENAMED.get(name, name): value for name, value in record.items()} if _is_record(record) else None
 
 
 def _is_record(record: Any) -> bool:  # noqa: ANN401 - any JSON value
     """Return whether a value is a table with the entries that every reader needs, of the right types."""
     if not isinstance(record, dict):
         return False
-    tables = ("warning", "epoch_end", "validation")
-    return isinstance(record.get("step", 0), int) and all(isinstance(record.get(key, {}), dict) for key in tables)
+    return isinstance(record.get("step", 0), int) and all(isinstance(record.get(key, {}), dict) for key in TABLES)
 
 
 def summary_from_json(stored: Mapping[str, Any]) -> RunSummary:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
+from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.specs import StepSpec
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
@@ -231,6 +232,7 @@ def check_figures(subject: Subject) -> str:
     """`figures` gives the loss and the figures that the spec names."""
     values = {name: value.double().numpy() for name, value in _validated(subject)[0].items()}
     figures = _build_step(subject).figures(values)
+    require_figure_names(figures)
     missing = [name for name in ("loss", *_spec(subject).figures) if name not in figures]
     require(not missing, f"figures returned no {', '.join(missing)}")
     return ", ".join(figures)

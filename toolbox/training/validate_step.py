@@ -16,6 +16,7 @@ from toolbox.distributed.accelerator import Accelerator
 from toolbox.errors import PluginError
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import ValidatingStep
+from toolbox.hooks.record_names import require_figure_names
 from toolbox.models.component_calls import describe
 from toolbox.training.state import TrainState
 from toolbox.training.validation_result import NO_SCORE, Row, ValidationResult, gather_in_order, photo_numbers
@@ -73,6 +74,10 @@ def _require_rows(values: Any, count: int) -> Mapping[str, Tensor]:  # noqa: ANN
 def _require_figures(figures: Any) -> dict[str, float | None]:  # noqa: ANN401 - whatever the step returned
     if not isinstance(figures, Mapping) or figures.get("loss") is None:
         raise PluginError("The training step's figures returned no dict with a 'loss'. See docs/hooks/steps.md.")
+    try:
+        require_figure_names(figures)
+    except ValueError as error:
+        raise PluginError(f"The result of figures can't be recorded: {error}. See docs/hooks/steps.md.") from error
     for name, value in figures.items():
         if value is not None and (not isinstance(value, Real) or not is_finite(value)):
             text = value if isinstance(value, float) else describe(value)
