@@ -160,7 +160,7 @@ def export_weights(weights: str | Path, target: Path, catalog: Catalog, *, half:
         OutputError: `target` can't be written. Other errors as `load_trained`.
     """
     trained = load_trained(weights, torch.device("cpu"), catalog)
-    network = trained.network.half() if half else trained.network
+    network = trained.network.to(torch.float16) if half else trained.network
     weight_file.write_weights(target, weight_file.saved_state(network), trained.shared_header(catalog))
 
 

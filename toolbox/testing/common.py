@@ -81,7 +81,8 @@ def require_deterministic(build: Callable[[], Any], call: Callable[[Any], list[T
     values = []
     for seed in (1, 2):
         component = build()
-        component = component.eval() if isinstance(component, nn.Module) else component
+        if isinstance(component, nn.Module):
+            component.eval()
         torch.manual_seed(seed)
         _, *others = global_random_state()
         values.append([value.detach() for value in call(component)])

@@ -83,9 +83,7 @@ def check_size_multiple(subject: Subject) -> str:
     try:
         multiple = _probe_multiple(subject)
     except (AttributeError, TypeError) as error:
-        raise ContractError(
-            f"it can't be called as generator(image, mask): {error_text(error)}; return a tensor"
-        ) from error
+        raise ContractError(f"generator(image, mask) raised {error_text(error)}") from error
     return "any size" if multiple == 1 else f"sides that are multiples of {multiple}"
 
 

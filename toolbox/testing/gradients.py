@@ -123,7 +123,7 @@ def require_correct_gradient(
 
 def to_float64(component: Any) -> Any:  # noqa: ANN401
     """Return a component in float64, as a run with that precision converts it."""
-    return component.double() if isinstance(component, nn.Module) else component
+    return component.to(torch.float64) if isinstance(component, nn.Module) else component
 
 
 def require_saved_state(build: Callable[[int], Any], call: Callable[[Any, int], list[Tensor]]) -> str:

@@ -220,7 +220,7 @@ def largest_difference(case: NetworkCase, orders: Sequence[list[int]]) -> float:
     Raises:
         ContractError: some values are NaN.
     """
-    network: nn.Module = case.subject.build().double().eval()
+    network: nn.Module = case.subject.build().to(torch.float64).eval()
     pairs = examples.batch(case.side, case.side, dtype=torch.float64)
     together = case.call(network, pairs)
     largest = 0.0

@@ -38,7 +38,7 @@ def check_size(plan: Plan, has_tests: bool, print_line: Callable[[str], None]) -
         if is_out_of_memory(error):
             raise
         raise size_fault(plan, error) from error
-    generator = build_component(plan.generator, fresh=False).float()
+    generator = build_component(plan.generator, fresh=False).to(torch.float32)
     check_restoring(generator, torch.device("cpu"), has_tests, print_line)
 
 
@@ -96,9 +96,9 @@ def _works(plan: Plan, size: int) -> bool:
 def _run_networks(plan: Plan, size: int) -> None:
     image = torch.full((1, 3, size, size), 0.5)
     mask = torch.zeros_like(image[:, :1])
-    run_generator(build_component(plan.generator, fresh=False).float().eval(), "none", image, mask)
+    run_generator(build_component(plan.generator, fresh=False).to(torch.float32).eval(), "none", image, mask)
     if plan.discriminator is not None:
-        network = build_component(plan.discriminator, fresh=False).float().eval()
+        network = build_component(plan.discriminator, fresh=False).to(torch.float32).eval()
         call_discriminator(network, image, image, mask)
 
 
