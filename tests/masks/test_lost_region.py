@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -198,6 +200,41 @@ def test_flat_areas_of_a_photograph_with_few_levels_are_not_lost(bits):
         gray = integer_luma(cv2.GaussianBlur(scene(192, 256, seed), (0, 0), 3))
         few = np.rint((gray >> (8 - bits)) * (255 / ((1 << bits) - 1))).astype(np.uint8)
         assert not find_lost_region(few).any()
+
+
+@pytest.mark.parametrize("levels", [16, 32, 48])
+def test_flat_areas_of_a_photograph_with_a_fitted_palette_are_not_lost(levels):
+    for seed in range(4):
+        gray = Image.fromarray(integer_luma(cv2.GaussianBlur(scene(192, 256, seed), (0, 0), 3)))
+        assert not find_lost_region(np.asarray(gray.quantize(levels).convert("L"))).any()
+
+
+def test_a_shape_on_a_photograph_with_stretched_contrast_is_found():
+    gray, mask = painted(scene(192, 256), 250, lambda draw: draw.ellipse((60, 50, 121, 111), fill=1))
+    stretched = np.clip((gray.astype(int) - 60) * 2, 0, 255).astype(np.uint8)
+    assert np.array_equal(find_lost_region(stretched), mask)
+
+
+def lossy(photo, quality):
+    """Return the gray picture as it is after it was saved as a JPEG file, (H, W) uint8."""
+    file = io.BytesIO()
+    Image.fromarray(photo).convert("L").save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file).convert("L"))
+
+
+@pytest.mark.parametrize("crop", [0, 3])
+@pytest.mark.parametrize(("quality", "most"), [(20, 2), (50, 0)])
+def test_flat_blocks_of_a_lossy_copy_are_not_lost(quality, most, crop):
+    smooth = [cv2.GaussianBlur(scene(192, 256, seed), (0, 0), 9) for seed in range(20)]
+    assert sum(find_lost_region(lossy(photo, quality)[crop:, crop:]).any() for photo in smooth) <= most
+
+
+@pytest.mark.parametrize("quality", [20, 50])
+@pytest.mark.parametrize("box", [(64, 48, 127, 111), (61, 50, 121, 111)])
+def test_a_shape_on_a_lossy_copy_is_found_also_on_the_grid_of_its_blocks(quality, box):
+    smooth = lossy(cv2.GaussianBlur(scene(192, 256), (0, 0), 9), quality)
+    gray, mask = painted(np.repeat(smooth[:, :, None], 3, 2), 255, lambda draw: draw.rectangle(box, fill=1))
+    assert np.array_equal(find_lost_region(gray), mask)
 
 
 def test_a_shape_on_a_dark_photograph_is_found():

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.masks import shape_fitting
+from toolbox.masks import block_grid, shape_fitting
 from toolbox.masks.polygon_fitting import fit_polygon
 from toolbox.masks.posterised import is_posterised
 
@@ -108,16 +108,20 @@ def find_lost_region(gray: np.ndarray) -> np.ndarray:
     _check_gray(gray)
     if is_posterised(gray):
         return np.zeros(gray.shape, bool)
-    flat = _flat_pixels(gray)
+    flat, grid = _flat_pixels(gray), block_grid.grid_offset(gray)
+
+    def select(shapes: Iterator[Shape]) -> list[Shape]:
+        return [shape for shape in shapes if _is_painted(shape, gray.size) and not _is_blocks(shape, grid)]
+
     counts = np.bincount(gray[flat], minlength=256)
     best: Shape | None = None
     for value in np.argsort(-counts, kind="stable")[:MAX_LEVELS]:
         if counts[value] < _min_flat_pixels(gray):
             break
         level = _examine_level(gray, int(value), flat)
-        painted = [shape for shape in _fit_exact_shapes(gray, level) if _is_painted(shape, gray.size)]
+        painted = select(_fit_exact_shapes(gray, level))
         if not painted and (best is None or best.kind not in EXACT_KINDS):
-            painted = [shape for shape in _fit_polygons(gray, level) if _is_painted(shape, gray.size)]
+            painted = select(_fit_polygons(gray, level))
         best = max([*painted, *([best] if best else [])], key=_rank, default=None)
     return np.zeros(gray.shape, bool) if best is None else best.full_mask(gray)
 
@@ -276,6 +280,12 @@ def _is_painted(shape: Shape, pixels: int) -> bool:
         return shape.drift < 0.6
     is_straight = shape_fitting.count_bends(shape.mask) < MAX_BENDS + BENDS_PER_PIXEL * shape.perimeter
     return shape.contrast >= 5 and shape.drift < 0.3 and (shape.kind == "polygon" or is_straight)
+
+
+def _is_blocks(shape: Shape, grid: tuple[int, int]) -> bool:
+    """Return whether a shape consists of blocks of a lossy copy, whose grid begins at this row and column."""
+    corner = (shape.box[0].start, shape.box[1].start, 0, 0)
+    return block_grid.is_on_grid(shape_fitting.outline(shape.mask) + corner, grid, contrast=shape.contrast)
 
 
 def _rank(shape: Shape) -> tuple[int, float]:
