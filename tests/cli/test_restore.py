@@ -85,6 +85,16 @@ def test_photographs_that_are_left_as_they_are_count_as_undamaged_too(tmp_path, 
     assert "No lost region" not in restore(tmp_path / "in" / "colour.png", "-o", tmp_path / "one").output
 
 
+def test_photographs_that_were_not_examined_do_not_count_as_undamaged(tmp_path, restore):
+    (tmp_path / "in").mkdir()
+    write_png(tmp_path / "in" / "a.png", integer_luma(truth()))
+    restore(tmp_path / "in", "-o", tmp_path / "out")
+    write_png(tmp_path / "in" / "b.png", integer_luma(truth()))
+    (tmp_path / "in" / "c.png").write_bytes(b"no picture")
+    output = restore(tmp_path / "in", "-o", tmp_path / "out", code=3).output
+    assert "1 there already" in output and "1 failed" in output and "No lost region was found in 1 of 1." in output
+
+
 def test_without_a_lost_region_a_hint_is_printed(tmp_path, restore):
     (tmp_path / "in").mkdir()
     write_png(tmp_path / "in" / "undamaged.png", integer_luma(truth()))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from toolbox.data.folders import open_folder
 from toolbox.data.left_out import describe_left_out
 from toolbox.errors import DataError
+from toolbox.imaging.io import write_png
 
 
 def test_a_folder_without_anything_else_has_no_line(photos, competition):
@@ -38,6 +40,15 @@ def test_photographs_far_below_are_named_by_their_subfolder(photos, tmp_path):
     shutil.copytree(deep, tmp_path / "only" / "sub" / "deep")
     with pytest.raises(DataError, match=r"no photographs \(subfolders are not searched: sub"):
         open_folder(tmp_path / "only")
+
+
+def test_what_is_left_out_is_named_also_beside_one_photograph(tmp_path):
+    (tmp_path / "more").mkdir()
+    for path in ("a.png", "more/b.png", "more/c.png"):
+        write_png(tmp_path / path, np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "d.cr2").write_bytes(b"raw")
+    with pytest.raises(DataError, match=r"one photograph \(1 file left out: \.cr2; subfolders are not searched: more"):
+        open_folder(tmp_path)
 
 
 def test_pictures_that_no_table_names_are_counted(competition):

@@ -166,13 +166,18 @@ def test_the_orientation_of_xmp_counts_if_exif_has_none():
 # ---- resolution and other side data
 
 
-@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "BMP"])
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF"])
 def test_the_resolution_is_kept(source, target):
     photo = decode(saved(smooth(), source, dpi=(300, 300)), "a")
     data, _ = encode(io.to_rgb8(photo), target, photo.exif)
     with Image.open(streams.BytesIO(data)) as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.5)
+
+
+@pytest.mark.parametrize("dpi", [0, 72, 96])
+def test_the_resolution_of_a_screen_in_a_bmp_is_not_that_of_the_photograph(dpi):
+    assert b"pHYs" not in encode(smooth(), "PNG", decode(saved(smooth(), "BMP", dpi=(dpi, dpi)), "a").exif)[0]
 
 
 def test_a_tiff_keeps_the_names_of_the_document_and_the_page():

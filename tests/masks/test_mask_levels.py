@@ -30,6 +30,20 @@ def test_all_labels_but_0_are_lost(restore, dtype, numbers):
     assert np.array_equal(mask, labels() > 0) and f"{100 * mask.mean():.1f} % lost" in output
 
 
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 3), (3, 7), (5, 9), (100, 101)])
+def test_the_lighter_of_two_dark_levels_is_lost(restore, numbers):
+    io.write_png("m.png", np.array(numbers, np.uint8)[(labels() > 0).astype(int)])
+    assert np.array_equal(restore("--mask", "m.png")[1][0], labels() > 0)
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (2, 4, 8), (9, 10, 12)])
+def test_labels_without_0_are_refused(restore, numbers):
+    io.write_png("m.png", np.array(numbers, np.uint8)[labels()])
+    output, masks = restore("--mask", "m.png", code=1)
+    assert f"m.png marks nothing: white is lost, from 128 on, and its lightest pixel has {numbers[2]}" in output
+    assert not masks
+
+
 def test_labels_in_lines_of_one_pixel():
     lines = np.zeros(SIZE, np.uint8)
     cv2.line(lines, (2, 5), (60, 5), 1)

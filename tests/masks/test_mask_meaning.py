@@ -240,3 +240,10 @@ def test_a_mask_that_marks_nothing_is_black(restore):
     Image.fromarray(np.zeros(SIZE, np.uint8)).save("m.png")
     output, (mask,) = restore("--mask", "m.png")
     assert not mask.any() and "0.0 % lost" in output
+
+
+def test_a_selection_that_is_saved_in_a_tiff_is_not_dropped_in_silence(restore):
+    pixels = np.dstack([np.zeros((*SIZE, 3), np.uint8), strokes()])
+    Image.frombytes("RGBX", SIZE[::-1], pixels.tobytes()).save("m.tif")
+    output, (mask,) = restore("--mask", "m.tif")
+    assert "m.tif: its extra channel, such as a saved selection, is not read" in output and not mask.any()

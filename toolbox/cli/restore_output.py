@@ -126,9 +126,11 @@ def print_summary(
     without_mask = Counter(result.status for result in results if not result.lost)
     # A photograph that is left as it is has a line of its own on what to do.
     if options.mask_options.searches and (without_mask["restored"] or without_mask["preview"]):
-        count = sum(without_mask[status] for status in ("restored", "preview", "copied", "left as it is"))
+        searched = ("restored", "preview", "copied", "left as it is")
+        count = sum(without_mask[status] for status in searched)
+        total = sum(result.status in searched for result in results)
         remedy = "Mark damage with --mask." if repairs else "Find scratches and stains with --repair."
-        console.print_line(f"No lost region was found in {count} of {len(results)}. {remedy}")
+        console.print_line(f"No lost region was found in {count} of {total}. {remedy}")
     if options.auto is not None:
         left = "uneven light and casts" if repairs else "damage, uneven light and casts"
         console.print_line(f"--auto does not correct {left}: `toolbox doctor --photo FILE` says which option does.")

@@ -69,7 +69,7 @@ def open_folder(
             f"{folder} contains no photographs{unused}. It should contain {LAYOUT}.{subfolder_hint(folder)}"
         )
     if len(photos) < min_count:
-        raise DataError(f"{folder} contains {_too_few(len(photos), 'photograph', min_count)}")
+        raise DataError(f"{folder} contains {_too_few(len(photos), 'photograph', min_count, [folder], photos)}")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
 
 
@@ -88,8 +88,11 @@ def subfolder_hint(folder: Path) -> str:
     return f" Do you mean {files.printable(found[0])}?" if found else ""
 
 
-def _too_few(count: int, what: str, needed: int) -> str:
+def _too_few(count: int, what: str, needed: int, folders: list[Path], used: Collection[object]) -> str:
+    """Say how many there are, what else is in `folders`, and how many are needed."""
     found = f"one {what}" if count == 1 else f"{count} {what}s"
+    if line := describe_unused(folders, used):
+        found += f" ({line})"
     if needed == 2:
         return f"{found}. At least two are needed, one of them for validation."
     return f"{found}. At least {needed} are needed."
@@ -103,7 +106,9 @@ def _open_competition(folder: Path, min_count: int, on_fault: Callable[[str], No
     listed = _read_table(folder / "train.csv", folder, on_fault)
     pairs = _pairs_in_csv(folder / "train.csv", listed, on_fault) if listed else _pairs_by_name(folder, on_fault)
     if len(pairs) < min_count:
-        raise DataError(f"{folder} contains {_too_few(len(pairs), 'pair', min_count)}")
+        inputs = [folder / "train_input"] if (folder / "train_input").is_dir() else []
+        used = {item.input for item in pairs}
+        raise DataError(f"{folder} contains {_too_few(len(pairs), 'pair', min_count, inputs, used)}")
     items = tuple(sorted(pairs, key=lambda item: item.name))
     return Source(kind="pairs", folder=folder, items=items, tests=list_tests(folder, on_fault))
 

@@ -32,6 +32,8 @@ _UNSUPPORTED_TIFF = ("unknown pixel mode", "unknown data organization", "invalid
 # The message of Pillow for a JPEG of 12 bits, and for a TIFF whose compression its libtiff lacks.
 _UNSUPPORTED_JPEG = "cannot handle"
 _DECODER_ERROR = "decoder error -2"
+# The resolution of a screen in Windows, 96 pixels per inch, is stored in whole pixels per metre.
+_SCREEN_DPI = 97
 # Values of Tag.Compression that every libtiff has: TIFF 6.0, Deflate and PackBits.
 _COMMON_COMPRESSIONS = {1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946}
 # The caution about a file with several pictures.
@@ -189,12 +191,12 @@ def _xmp(image: ImageFile.ImageFile, png: Png | None) -> bytes:
 def _dots_per_inch(image: ImageFile.ImageFile, png: Png | None) -> tuple[float, float] | None:
     if png:
         return tuple(0.0254 * value for value in png.resolution) if png.resolution else None  # type: ignore[return-value]
-    # A TIFF has the resolution in its tags. In a BMP, programs write arbitrary values. A JPEG of unit 0 has the pixels'
-    # shape only.
-    if image.format in ("TIFF", "BMP", "DIB") or image.info.get("jfif_unit") == 0:
+    # A TIFF has the resolution in its tags. A JPEG of unit 0 has the pixels' shape only.
+    if image.format == "TIFF" or image.info.get("jfif_unit") == 0:
         return None
-    horizontal, vertical = image.info.get("dpi", (0, 0))
-    return (float(horizontal), float(vertical)) if horizontal > 0 and vertical > 0 else None
+    dpi = tuple(float(value) for value in image.info.get("dpi", (0, 0)))
+    # In a BMP, programs write that of a screen, 72 or 96, where they know none.
+    return dpi if min(dpi) > (_SCREEN_DPI if image.format in ("BMP", "DIB") else 0) else None  # type: ignore[return-value]
 
 
 def decode_opened(opened: OpenedFile) -> Decoded:

@@ -23,6 +23,7 @@ from toolbox.imaging.decode import decode_opened, open_bytes
 from toolbox.imaging.encode import encode_png as encode_png
 from toolbox.imaging.formats import format_named, format_of_path
 from toolbox.imaging.integrity import BrokenFileError
+from toolbox.imaging.left_out import EXTRA_CHANNEL_NOTE
 from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.utils import files
 from toolbox.utils.image_ref import ImageRef
@@ -140,6 +141,11 @@ def read_mask(
         UndecidedMaskError: it can be read in several ways.
     """
     photo = read_with_cautions(path, warn, max_pixels=max_pixels)
+    if EXTRA_CHANNEL_NOTE in photo.notes:
+        warn(
+            f"{files.printable(path)}: its extra channel, such as a saved selection, is not read; if it marks what is "
+            "lost, save it as a picture in white on black"
+        )
     return lost_pixels(photo, files.printable(path), meaning)
 
 

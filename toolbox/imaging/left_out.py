@@ -15,6 +15,7 @@ XMP_KEYWORD = "XML:com.adobe.xmp"
 _IPTC_RESOURCE = 0x0404
 # The value of the TIFF tag ExtraSamples for a channel that is not alpha.
 _UNSPECIFIED = 0
+EXTRA_CHANNEL_NOTE = "extra channel left out"
 # The XMP of a photograph with a short video behind it, as Android phones write it, and Samsung's mark.
 _MOTION_PHOTO = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
 _SAMSUNG_VIDEO = b"MotionPhoto_Data"

@@ -83,7 +83,8 @@ def lost_pixels(pixels: np.ndarray, alpha: np.ndarray | None, meaning: MaskMeani
         if meaning not in ("auto", "white"):
             option = surface.words(command=f"--mask-means {meaning}", python=f"mask_means={meaning!r}")
             raise DataError(f"has no transparency, so {option} does not apply; leave it out")
-        if not white.any() and (brightest := int(pixels.max())) > _BLACK:
+        brightest = int(level.max())
+        if not white.any() and (brightest > _BLACK or _has_labels_without_0(level)):
             raise DataError(
                 f"marks nothing: white is lost, from 128 on, and its lightest pixel has {brightest} of 255. "
                 "Paint what is lost in white"
@@ -105,20 +106,29 @@ def _light(level: np.ndarray) -> np.ndarray:
     Args:
         level: (H, W) uint8, the brightest channel, since people paint in red and blue too.
     """
-    highest = int(level.max())
-    # Programs write masks of the levels 0 and 1, and of the labels 0, 1, 2 and so on.
-    if 0 < highest < 128 and not level.all():
-        if np.isin(level, (0, highest)).all() or (highest < _MAX_LABELS and _is_flat(level)):
+    lowest, highest = int(level.min()), int(level.max())
+    # Programs write masks of the levels 0 and 1 or 1 and 2, and of the labels 0, 1, 2 and so on.
+    if lowest < highest < 128:
+        has_two = np.isin(level, (lowest, highest)).all()
+        if has_two if lowest == 0 else (has_two and _is_flat(level)):
+            return level > lowest
+        if lowest == 0 and highest < _MAX_LABELS and _is_flat(level):
             return level > 0
     return level >= 128
 
 
 def _is_flat(level: np.ndarray) -> bool:
-    """Return whether most of the pixels of (H, W) uint8 above 0 have a neighbour of the same level."""
+    """Return whether most of the pixels of (H, W) uint8 above the lowest level have a neighbour of the same level."""
     framed = np.pad(level.astype(int), 1, constant_values=-1)
     beside = [framed[1:-1, :-2], framed[1:-1, 2:], framed[:-2, 1:-1], framed[2:, 1:-1]]
     has_equal = np.any([neighbour == level for neighbour in beside], axis=0)
-    return bool(has_equal[level > 0].mean() >= _MIN_FLAT)
+    return bool(has_equal[level > level.min()].mean() >= _MIN_FLAT)
+
+
+def _has_labels_without_0(level: np.ndarray) -> bool:
+    """Return whether the levels of (H, W) uint8 are small numbers of areas, none of which is 0."""
+    lowest, highest = int(level.min()), int(level.max())
+    return 0 < lowest < highest < _MAX_LABELS and _is_flat(level)
 
 
 def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 _MAX_NEIGHBOURED = 0.1
 _GAP = 2
 _RARE_LEVEL = 1e-4
-# It is posterised too if it has at most this many levels, and this fraction of the steps between them is uneven, as in
-# a palette that was fitted to it. The steps of a photograph with more contrast differ by 1 at most.
+# It is posterised too if it has at most this many levels, and this fraction of the steps between those of most pixels
+# is uneven, as in a palette that was fitted to it. The steps of a photograph with more contrast differ by 1 at most.
 _MAX_FITTED_LEVELS = 130
 _MIN_UNEVEN = 0.05
+_TAIL = 0.02  # this fraction of the pixels at either end of the range does not count
+_MIN_PIXELS = 10_000  # smaller photographs do not use all levels anyway
 
 
 def is_posterised(gray: np.ndarray) -> bool:
@@ -23,12 +25,17 @@ def is_posterised(gray: np.ndarray) -> bool:
     counts = np.bincount(gray.ravel(), minlength=256)
     is_used = (counts >= max(2, _RARE_LEVEL * gray.size)).astype(int)
     near = np.convolve(is_used, np.ones(2 * _GAP + 1, int), "same")
-    return bool(counts[near > is_used].sum() < _MAX_NEIGHBOURED * gray.size) or _has_fitted_levels(counts)
+    has_gaps = counts[near > is_used].sum() < _MAX_NEIGHBOURED * gray.size
+    return bool(has_gaps) or (gray.size >= _MIN_PIXELS and _has_fitted_levels(counts))
 
 
 def _has_fitted_levels(counts: np.ndarray) -> bool:
-    levels = np.flatnonzero(counts)
-    if not 2 < len(levels) <= _MAX_FITTED_LEVELS:
+    """Return whether the levels that pixels have, by their counts, are few and in uneven steps."""
+    if np.count_nonzero(counts) > _MAX_FITTED_LEVELS:
         return False
-    steps = np.diff(levels)
-    return float(np.mean(np.abs(steps - np.median(steps)) > 1)) >= _MIN_UNEVEN
+    # The most frequent level may be that of a painted shape.
+    natural = counts * (counts < counts.max())
+    share = np.cumsum(natural) / max(1, natural.sum())
+    first, last = np.searchsorted(share, (_TAIL, 1 - _TAIL))
+    steps = np.diff(first + np.flatnonzero(counts[first : last + 1]))
+    return len(steps) > 1 and float(np.mean(np.abs(steps - np.median(steps)) > 1)) >= _MIN_UNEVEN
