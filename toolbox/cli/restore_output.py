@@ -126,9 +126,9 @@ def print_summary(
     without_mask = Counter(result.status for result in results if not result.lost)
     # A photograph that is left as it is has a line of its own on what to do.
     if options.mask_options.searches and (without_mask["restored"] or without_mask["preview"]):
-        searched = ("restored", "preview", "copied", "left as it is")
+        searched: tuple[Status, ...] = ("restored", "preview", "copied", "left as it is")
         count = sum(without_mask[status] for status in searched)
-        total = sum(result.status in searched for result in results)
+        total = len([result for result in results if result.status in searched])
         remedy = "Mark damage with --mask." if repairs else "Find scratches and stains with --repair."
         console.print_line(f"No lost region was found in {count} of {total}. {remedy}")
     if options.auto is not None:
