@@ -14,7 +14,7 @@ from toolbox.utils import files
 
 if TYPE_CHECKING:
     from toolbox.cli.restore import Jobs
-    from toolbox.inference.options import PhotoResult, RestoreOptions
+    from toolbox.inference.options import PhotoResult, RestoreOptions, Status
     from toolbox.inference.output_paths import Job
     from toolbox.inference.photo_search import LeftOut
     from toolbox.inference.result_records import ResultRecords
