@@ -509,11 +509,11 @@ class FrozenGenerator(Generator):
 
 
 def test_state_that_changes_and_is_in_no_checkpoint_fails():
-    words = "it changes norm.num_batches_tracked, which `checkpoint = False` keeps out of checkpoints"
-    check = checks_of(loss(Frozen))["saved state"]
+    words = "changes norm.num_batches_tracked, which `checkpoint = False` keeps out of checkpoints"
+    check = checks_of(loss(Frozen))["inputs unchanged"]
     assert check.status == "failed" and words in check.detail
     assert checks_of(loss(lambda: FrozenInEval().train()))["saved state"].status == "ok"
-    check = checks_of(generator(FrozenGenerator))["own weights"]
+    check = checks_of(generator(FrozenGenerator))["inputs unchanged"]
     assert check.status == "failed" and words in check.detail
 
 

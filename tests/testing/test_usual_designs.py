@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rigged.sound import COMMON, judge, loss, penalty, slope
+from rigged.sound import COMMON, generator, judge, loss, penalty, slope
 from torch import nn
 from torch.nn.functional import interpolate
 
@@ -85,6 +85,21 @@ class MinibatchStdJudge(nn.Module):
         return [self.last(torch.cat([values, spread.expand_as(values[:, :1])], 1))]
 
 
+class UnrolledGenerator(nn.Module):
+    """A generator that takes a step along the gradient of its own energy."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, image, mask):
+        with torch.enable_grad():
+            point = image.detach().requires_grad_()
+            energy = nn.functional.softplus(self.layer(point)).sum()
+            (gradient,) = torch.autograd.grad(energy, point, create_graph=True)
+        return (image - gradient).sigmoid()
+
+
 class TotalVariation(nn.Module):
     """A loss of the restored picture alone."""
 
@@ -109,6 +124,7 @@ def step(make, **facts):
 USUAL = {
     "a step with a running value": step(RunningLoss),
     "a step that validates with a running value": step(RunningValidation, restores=False),
+    "an unrolled generator": generator(UnrolledGenerator),
     "a U-Net discriminator": judge(UNetJudge),
     "a discriminator for one size": judge(LinearJudge),
     "a discriminator with a minibatch standard deviation": judge(MinibatchStdJudge),

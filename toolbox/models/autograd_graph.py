@@ -45,6 +45,15 @@ def outside_weights(function: object, value: Tensor, inputs: Sequence[Tensor]) -
     return [weight for weight in weights_of([value]) if id(weight) not in known]
 
 
+def kept_weights(outside: Sequence[Tensor], of_next_call: Sequence[Tensor]) -> list[Tensor]:
+    """Return which of the `outside_weights` of a call are weights: parameters, and tensors that the next call has too.
+
+    Others are points at which a component differentiates, which are new tensors in each call.
+    """
+    later = {id(weight) for weight in of_next_call}
+    return [weight for weight in outside if isinstance(weight, nn.Parameter) or id(weight) in later]
+
+
 def _nodes(tensor: Tensor) -> Iterator[Any]:
     """Yield the nodes of a tensor's graph."""
     seen: set[object] = set()

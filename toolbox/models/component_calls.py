@@ -25,7 +25,7 @@ from toolbox.models.gradient_checks import (
     require_value_gradient,
     warn_of_outside_weights,
 )
-from toolbox.models.input_watch import InputWatch, backward_passes
+from toolbox.models.input_watch import InputWatch, backward_passes, gradient_versions
 from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
 
 # The attribute of a network that has its `WatchedComponent`.
@@ -48,6 +48,7 @@ class WatchedComponent:
         is_resumed: whether it belongs to a run that is continued: it may have trained before.
         trained: the parts of it that have returned a value with a gradient; an adversarial loss has two.
         searched: the parts of it whose first values with a gradient were searched for weights outside of its module.
+        outside: by part, what a first search has found and what may be no weights; see `kept_weights`.
         unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
     """
 
@@ -57,6 +58,7 @@ class WatchedComponent:
     is_resumed: bool = False
     trained: set[str] = field(default_factory=set)
     searched: set[str] = field(default_factory=set)
+    outside: dict[str, list[Tensor]] = field(default_factory=dict)
     unsaved: tuple[tuple[str, nn.Module], ...] = ()
 
     def __deepcopy__(self, memo: object) -> WatchedComponent:
@@ -88,7 +90,7 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
         WrongResultError: it returned something else, or wrote into its inputs. Its own errors are raised as they are.
     """
     watch = watch_of(network)
-    result = _call(watch, network, {"image": image, "mask": mask}, image, mask)
+    result = call_network(network, {"image": image, "mask": mask})
     pair = result if isinstance(result, tuple) else (result, {})
     if len(pair) != 2 or not isinstance(pair[1], Mapping):
         raise blame.wrong_result(watch.entry, network, f"returned {describe(result)}; return a tensor, or a pair")
@@ -113,6 +115,15 @@ def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> 
     require_computable_gradient(watch, network, outputs, [image, mask])
     warn_of_outside_weights(watch, network, outputs, [image, mask])
     return restored, auxiliary
+
+
+def call_network(network: Callable[..., Any], inputs: Inputs) -> Any:  # noqa: ANN401
+    """Return what a network returns for its inputs, which are in the order of its arguments.
+
+    Raises:
+        WrongResultError: it changes what it must not, see `_call`. Its own errors are raised as they are.
+    """
+    return _call(watch_of(network), network, inputs, *inputs.values())
 
 
 def output_for_loss(network: object, outputs: Mapping[str, Tensor], name: str, loss: str, count: int) -> Tensor:
@@ -156,7 +167,7 @@ def call_discriminator(network: Callable[..., Any], picture: Tensor, image: Tens
     """Return a discriminator's maps (B, 1, h, w); errors as `call_generator`."""
     watch = watch_of(network)
     inputs = {"picture": picture, "image": image, "mask": mask}
-    maps = _call(watch, network, inputs, picture, image, mask)
+    maps = call_network(network, inputs)
     if not isinstance(maps, list | tuple) or not maps:
         raise blame.wrong_result(watch.entry, network, f"returned {describe(maps)}; return [map]")
     for value in maps:
@@ -192,7 +203,7 @@ def call_adversarial_generator(
     """Return the generator's part of an adversarial loss, a scalar; errors as `call_generator`."""
     function = blame.call(watch.entry, getattr, loss, "generator")
     inputs = _named(fake=fake, real=real or [])
-    value = _scalar(watch, function, _call(watch, function, inputs, fake, real))
+    value = _scalar(watch, function, _call_on_maps(watch, function, fake, real))
     require_computable_gradient(watch, function, [value], list(inputs.values()), "generator")
     require_value_gradient(watch, function, [value], fake, "generator")
     warn_of_outside_weights(watch, function, [value], list(inputs.values()), "generator")
@@ -207,7 +218,7 @@ def call_adversarial_discriminator(
 ) -> tuple[Tensor, Tensor]:
     """Return the discriminator's part of an adversarial loss, two scalars; errors as `call_generator`."""
     function = blame.call(watch.entry, getattr, loss, "discriminator")
-    pair = _call(watch, function, _named(fake=fake, real=real), fake, real)
+    pair = _call_on_maps(watch, function, fake, real)
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise blame.wrong_result(watch.entry, function, f"returned {describe(pair)}; return two scalars")
     on_fake, on_real = (_scalar(watch, function, value) for value in pair)
@@ -221,7 +232,7 @@ def call_penalty(
     watch: WatchedComponent, penalty: Callable[..., Any], context: PenaltyContext, network: object = None
 ) -> Tensor:
     """Return the value of a penalty on the discriminator `network`, a scalar; errors as `call_generator`."""
-    maps = _named(**{"context.real_maps": context.real_maps})
+    maps = _named(**{"context.real_maps": context.real_maps, "context.fake_maps": context.fake_maps})
     inputs = {"context.real": context.real, "context.fake": context.fake, **maps}
     value = _scalar(watch, penalty, _call(watch, penalty, inputs, context))
     require_second_derivative(watch, penalty, value, context, watch_of(network), network)
@@ -253,10 +264,12 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     if is_first:
         watch.unsaved = unsaved_modules(module)
     unsaved = unsaved_versions(watch.unsaved)
+    weights = list(module.parameters()) if is_first and isinstance(module, nn.Module) else []
+    gradients = gradient_versions(weights)
     input_watch = InputWatch(inputs, compare=is_first)
     with backward_passes(inputs.values() if is_first else ()) as changed:
         result = call_isolated(watch.entry, function, *arguments)
-    if changed:
+    if changed or gradients != gradient_versions(weights):
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
     change = state_change(shapes, state_shapes(module)) if is_first else ""
@@ -266,6 +279,18 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
         raise blame.wrong_result(watch.entry, function, fault)
     if fault := unsaved_change(unsaved, unsaved_versions(watch.unsaved)):
         raise blame.wrong_result(watch.entry, function, fault)
+    return result
+
+
+def _call_on_maps(
+    watch: WatchedComponent, function: Callable[..., Any], fake: list[Tensor], real: list[Tensor] | None
+) -> Any:  # noqa: ANN401
+    """Call a part of an adversarial loss as `_call` does; WrongResultError if it changes the lists of maps, too."""
+    own_fake, own_real = list(fake), None if real is None else list(real)
+    result = _call(watch, function, _named(fake=fake, real=real or []), own_fake, own_real)
+    for name, given, own in (("fake", fake, own_fake), ("real", real or [], own_real or [])):
+        if [id(value) for value in given] != [id(value) for value in own]:
+            raise blame.wrong_result(watch.entry, function, f"changes the list `{name}`, its input; work on a copy")
     return result
 
 

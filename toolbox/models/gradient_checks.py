@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.autograd_graph import depends_on, has_failing_node, outside_weights, weights_of
+from toolbox.models.autograd_graph import depends_on, has_failing_node, kept_weights, outside_weights, weights_of
 from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -172,19 +172,26 @@ def second_derivative_fault(discriminate: Callable[[Tensor], list[Tensor]], pict
 def warn_of_outside_weights(
     watch: WatchedComponent, function: object, values: Sequence[Tensor], inputs: Sequence[Tensor], part: str = ""
 ) -> None:
-    """Warn of weights outside of a component's module, which nothing trains or saves: in its first call with gradients.
+    """Warn of weights outside of a component's module, which nothing trains, in its first calls with gradients.
 
-    An adversarial loss has two parts, each with a first call. A network with sharded weights is not searched: its
+    An adversarial loss has two parts, each with first calls. The second call tells a weight from a point at which the
+    component differentiates. A network with sharded weights is not searched: its
     values have the gathered weights in their graph.
     """
     if watch.entry is None or part in watch.searched or not any(value.requires_grad for value in values):
         return
     from toolbox.distributed.fsdp import is_sharded  # takes a second, and a run has imported it
 
-    watch.searched.add(part)
     if isinstance(function, nn.Module) and is_sharded(function):
+        watch.searched.add(part)
         return
-    outside = [weight for value in values for weight in outside_weights(function, value, inputs)]
+    is_second = part in watch.outside
+    found = [weight for value in values for weight in outside_weights(function, value, inputs)]
+    outside = kept_weights(watch.outside.pop(part, []) or found, found if is_second else [])
+    if found and not outside and not is_second:
+        watch.outside[part] = found
+        return
+    watch.searched.add(part)
     if outside:
         warnings.warn(
             f"{blame.title(watch.entry)} has weights outside of a torch.nn.Module (a tensor {list(outside[0].shape)}), "

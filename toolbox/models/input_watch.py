@@ -41,6 +41,12 @@ class InputWatch:
         return ""
 
 
+def gradient_versions(weights: Iterable[Tensor]) -> list[tuple[int, int | None]]:
+    """Return which gradients weights have, and the versions of these: a backward pass changes one of the two."""
+    gradients = [weight.grad for weight in weights]
+    return [(id(gradient), None if gradient is None else version(gradient)) for gradient in gradients]
+
+
 @contextmanager
 def backward_passes(tensors: Iterable[Tensor]) -> Iterator[list[bool]]:
     """Yield a list that gets an entry for each backward pass through the graphs of `tensors` to a weight.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from toolbox.hooks.protocols import AdversarialLoss
 from toolbox.hooks.specs import LossSpec
+from toolbox.models.component_calls import call_adversarial_discriminator, call_adversarial_generator
 from toolbox.testing import gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.common import require_deterministic, require_own_weights
@@ -97,15 +98,11 @@ def check_finite_values(subject: Subject) -> str:
 
 
 def check_inputs_unchanged(subject: Subject) -> str:
-    """The loss does not write into the maps, which penalties use afterwards."""
+    """The loss leaves the maps as they are, and calls no backward(): called as in a training step."""
     loss: AdversarialLoss = subject.build()
-    fake, real = make_maps(0), make_maps(1)
-    _generator_loss(subject, loss, fake, real)
-    _discriminator_loss(loss, fake, real)
-    expected = [*make_maps(0), *make_maps(1)]
-    are_equal = all(torch.equal(values, unchanged) for values, unchanged in zip([*fake, *real], expected, strict=True))
-    is_unchanged = are_equal and len(fake) == len(real) == len(SHAPES)
-    require(is_unchanged, "it writes into the maps that it is given; work on a copy")
+    fake, real = ([values.mul(1) for values in _trainable_maps(seed)] for seed in (0, 1))
+    call_adversarial_generator(subject.watch, loss, fake, real if _spec(subject).sees_real else None)
+    call_adversarial_discriminator(subject.watch, loss, fake, real)
     return "unchanged"
 
 
@@ -218,6 +215,9 @@ def check_own_weights(subject: Subject) -> str:
     """Weights that the loss trains are in its module."""
     loss: AdversarialLoss = subject.component
     fake, real = _trainable_maps(0), _trainable_maps(1)
-    values = [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
-    require_own_weights(loss, values, [*fake, *real])
+
+    def call() -> list[Tensor]:
+        return [_generator_loss(subject, loss, fake, real), *loss.discriminator(fake, real)]
+
+    require_own_weights(loss, call, [*fake, *real])
     return "none outside of a module"

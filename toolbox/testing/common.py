@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,9 @@ from torch import Tensor, nn
 from toolbox.config.binding import bind_component
 from toolbox.config.recipe import dump, parse
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.autograd_graph import outside_weights
-from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
+from toolbox.models.autograd_graph import kept_weights, outside_weights
 from toolbox.testing.checks import Note, global_random_state, require, same_values
 from toolbox.testing.subject import Subject, join_names
-
-R = TypeVar("R")
 
 
 def check_description(subject: Subject) -> str:
@@ -113,34 +110,14 @@ def _state(module: nn.Module) -> list[Tensor]:
     return [value for value in (*trainable, *module.buffers()) if value.numel()]
 
 
-def require_own_weights(function: object, values: Iterable[Tensor], inputs: Sequence[Tensor]) -> None:
-    """Fail if values have weights in their graph that neither their inputs nor the component's module have."""
-    require_none_outside([weight for value in values for weight in outside_weights(function, value, inputs)])
+def require_own_weights(function: object, call: Callable[[], Iterable[Tensor]], inputs: Sequence[Tensor]) -> None:
+    """Fail if the values of a call have weights in their graph that neither `inputs` nor the component's module have.
 
-
-def first_call(component: object, call: Callable[[], R]) -> R:
-    """Return the result of the first call of a component; fail if it adds, removes or reshapes saved state."""
-    before = state_shapes(component)
-    result = call()
-    change = state_change(before, state_shapes(component))
-    require(not change, f"it {change}")
-    return result
-
-
-def kept_unsaved_state(component: object, call: Callable[[], R]) -> R:
-    """Return the result of a call of a component; fail if it changes state that no checkpoint has."""
-    modules = unsaved_modules(component)
-    before = unsaved_versions(modules)
-    result = call()
-    fault = unsaved_change(before, unsaved_versions(modules))
-    require(not fault, f"it {fault}")
-    return result
-
-
-def require_none_outside(weights: Sequence[Tensor]) -> None:
-    """Fail if there are weights outside of a component's module."""
+    A tensor in which a component differentiates is such a leaf too, but a new one in each call.
+    """
+    first, second = ([weight for value in call() for weight in outside_weights(function, value, inputs)] for _ in "12")
     require(
-        not weights,
+        not kept_weights(first, second),
         "it has weights outside of a torch.nn.Module, which nothing trains and no checkpoint has; make it a Module "
         "that has them, or call requires_grad_(False)",
     )

@@ -22,7 +22,7 @@ def check_discriminator(subject: Subject) -> list[Check]:
     first = run_checks(subject, [check_input_size])
     if first[0].status == "failed":
         return first
-    case = NetworkCase(subject=subject, side=_smallest_side(subject), call=call_discriminator)
+    case = NetworkCase(subject=subject, side=_smallest_side(subject), call=call_discriminator, inputs=_inputs)
     own_checks = (
         networks.check_parameters,
         check_map_shapes,
@@ -42,6 +42,10 @@ def call_discriminator(network: Discriminator | nn.Module, pairs: Batch) -> dict
     return {f"map {index}": value for index, value in enumerate(maps)}
 
 
+def _inputs(pairs: Batch) -> dict[str, Tensor]:
+    return {"picture": pairs.truth, "image": pairs.image, "mask": pairs.mask}
+
+
 def check_input_size(subject: Subject) -> str:
     """The discriminator takes pictures of 64, 128 or 256 pixels."""
     network = subject.component
@@ -58,7 +62,7 @@ def _smallest_side(subject: Subject) -> int:
             return side
         except (RuntimeError, ValueError) as error:
             reason = error_text(error)
-    raise ContractError(f"it takes no picture of up to {SIDES[-1]} pixels: {reason}")
+    raise ContractError(f"raised an error for pictures of every size, {SIDES[0]} to {SIDES[-1]} pixels: {reason}")
 
 
 @torch.no_grad()

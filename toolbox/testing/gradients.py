@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from toolbox.distributed.torch_patches import Float64Mode
 from toolbox.testing.checks import require, require_comparable, same_values
-from toolbox.testing.common import kept_unsaved_state
 from toolbox.testing.repeatable import with_fixed_state
 from toolbox.testing.subject import copy_state
 
@@ -139,7 +138,7 @@ def require_saved_state(build: Callable[[int], Any], call: Callable[[Any, int], 
 
     component = build(0)
     has_state = isinstance(component, nn.Module) and bool(component.state_dict())
-    first = kept_unsaved_state(component, lambda: call(component, 0))
+    first = call(component, 0)
     call(component, 1)
     if has_state:
         restored = build(1)

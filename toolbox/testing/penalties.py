@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.hooks.protocols import Penalty, PenaltyContext
-from toolbox.models.autograd_graph import outside_weights
+from toolbox.models.component_calls import call_penalty
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import (
     Check,
@@ -19,7 +19,7 @@ from toolbox.testing.checks import (
     run_checks,
     same_values,
 )
-from toolbox.testing.common import require_none_outside
+from toolbox.testing.common import require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
@@ -111,17 +111,9 @@ def check_finite_values(subject: Subject) -> str:
 
 
 def check_inputs_unchanged(subject: Subject) -> str:
-    """The penalty changes neither the pictures nor their requires_grad, because other penalties use them."""
-    context, expected = make_example_context(SmoothDiscriminator()), make_example_context(SmoothDiscriminator())
+    """The penalty leaves pictures and maps as they are, and calls no backward(): called as in a training step."""
     penalty: Penalty = gradients.to_float64(subject.build())
-    penalty(context)
-    for name in ("real", "fake"):
-        value = getattr(context, name)
-        require(torch.equal(value, getattr(expected, name)), f"it writes into context.{name}; work on a copy")
-        require(
-            not value.requires_grad,
-            f"it leaves requires_grad set on context.{name}; write {name}.detach().requires_grad_()",
-        )
+    call_penalty(subject.watch, penalty, make_example_context(SmoothDiscriminator()))
     return "unchanged"
 
 
@@ -195,8 +187,5 @@ def check_own_weights(subject: Subject) -> str:
     """Weights that the penalty uses are in its module, or in the discriminator."""
     network = SmoothDiscriminator()
     penalty: Penalty = gradients.to_float64(subject.build())
-    values = [penalty(make_example_context(network)) for _ in range(2)]
-    # A point at which the penalty differentiates is a leaf too, but a new one in each call.
-    first, second = (outside_weights(penalty, value, list(network.parameters())) for value in values)
-    require_none_outside([weight for weight in first if any(weight is other for other in second)])
+    require_own_weights(penalty, lambda: [penalty(make_example_context(network))], list(network.parameters()))
     return "none outside of a module"

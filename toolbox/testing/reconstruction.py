@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from toolbox.color import luma
 from toolbox.hooks.protocols import ReconstructionLoss
+from toolbox.models.component_calls import call_loss
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
-from toolbox.testing.common import first_call, require_deterministic, require_own_weights
+from toolbox.testing.common import require_deterministic, require_own_weights
 from toolbox.testing.devices import move_to, run_on_other_device
 from toolbox.testing.repeatable import with_fixed_state
 from toolbox.testing.subject import Subject, join_names
@@ -50,14 +51,16 @@ class LossCase:
 
 
 def check_reconstruction_loss(subject: Subject) -> list[Check]:
-    """Run every check of a reconstruction loss; if it takes no picture, no other check is possible."""
+    """Run every check of a reconstruction loss; if it takes no picture or changes it, no other check is possible."""
     first = run_checks(subject, [check_input_size])
     if first[0].status == "failed":
         return first
     case = LossCase(subject=subject, side=_smallest_side(subject))
+    first += run_checks(case, [check_inputs_unchanged])
+    if first[-1].status == "failed":
+        return first
     checks: list[Callable[[LossCase], str]] = [
         check_finite_values,
-        check_inputs_unchanged,
         check_minimum_at_truth,
         check_gradient_flow,
         check_correct_gradient,
@@ -81,12 +84,13 @@ def _smallest_side(subject: Subject) -> int:
     reason = ""
     for side in SIDES:
         pairs = examples.batch(side, side)
+        restored = pairs.image.clone().requires_grad_().mul(1)  # with a graph, as in a run
         try:
-            gradients.require_scalar(subject.component(pairs.image, pairs.truth, pairs.mask))
+            gradients.require_scalar(subject.component(restored, pairs.truth, pairs.mask))
             return side
         except (RuntimeError, ValueError, AssertionError, IndexError) as error:
             reason = error_text(error)
-    raise ContractError(f"it takes no pictures of up to {SIDES[-1]} pixels: {reason}")
+    raise ContractError(f"raised an error for pictures of every size, {SIDES[0]} to {SIDES[-1]} pixels: {reason}")
 
 
 def check_finite_values(case: LossCase) -> str:
@@ -105,12 +109,12 @@ def check_finite_values(case: LossCase) -> str:
 
 
 def check_inputs_unchanged(case: LossCase) -> str:
-    """The loss does not write into its inputs, which other losses use afterwards."""
-    inputs, expected = case.inputs(), case.inputs()
-    case.loss(inputs[0].requires_grad_().mul(1), inputs[1], inputs[2])
-    case.loss(*(value.detach() for value in inputs))
-    for name, value, unchanged in zip(("restored", "truth", "mask"), inputs, expected, strict=True):
-        require(torch.equal(value, unchanged), f"it writes into {name}; work on a copy")
+    """The loss leaves its inputs as they are and calls no backward(), in a training step and in a validation."""
+    loss: ReconstructionLoss = case.subject.build()
+    restored, truth, mask = case.inputs()
+    call_loss(case.subject.watch, loss, restored.requires_grad_().mul(1), truth, mask)
+    with torch.no_grad():
+        call_loss(case.subject.watch, loss, restored.detach(), truth, mask)
     return "unchanged"
 
 
@@ -221,8 +225,7 @@ def check_own_weights(case: LossCase) -> str:
     """Report whether the loss has weights of its own that are trained; all of them must be in a module."""
     loss: Any = case.subject.build()
     restored, truth, mask = case.inputs()
-    value = first_call(loss, lambda: loss(restored, truth, mask))
-    require_own_weights(loss, [value], [restored])
+    require_own_weights(loss, lambda: [loss(restored, truth, mask)], [restored, truth, mask])
     weights = loss.named_parameters() if isinstance(loss, nn.Module) else ()
     trainable = [name for name, weight in weights if weight.requires_grad]
     if trainable:

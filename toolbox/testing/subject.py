@@ -16,6 +16,7 @@ from toolbox.config.plan import BoundComponent
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.specs import ComponentSpec
 from toolbox.models.build import build_component
+from toolbox.models.component_calls import WatchedComponent
 from toolbox.models.weight_file import WeightsHeader, load_weights, saved_state, write_weights
 
 
@@ -37,6 +38,11 @@ class Subject:
     def spec(self) -> ComponentSpec:
         """The component's spec."""
         return self.bound.spec
+
+    @property
+    def watch(self) -> WatchedComponent:
+        """A new watch for a call of the component as in a run; a value without gradient is left to other checks."""
+        return WatchedComponent(entry=self.bound.entry, trains=False)
 
     def build(self, seed: int = 0) -> Any:  # noqa: ANN401 - every kind of component
         """Build the component anew, its weights drawn from `seed`."""

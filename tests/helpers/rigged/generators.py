@@ -160,7 +160,7 @@ GENERATORS = [
         what="writes into the image in training",
         spec=rigged_generator(lambda s, f, x, m: f(x.clamp_(0.3, 0.6) if s.training else x, m)),
         check="inputs unchanged",
-        words="writes into the image",
+        words="writes into `image`, its input",
     ),
     Rig(
         what="forgets what it declares",

@@ -113,7 +113,7 @@ LOSSES = [
         what="writes into the truth",
         spec=rigged_loss(lambda a, b, m: mse(a, b.clamp_(0.1, 0.9), m)),
         check="inputs unchanged",
-        words="writes into truth",
+        words="writes into `truth`",
     ),
     Rig(what="weights left on the CPU", spec=loss(_on_the_cpu), check="device", words="device=x.device"),
     Rig(
@@ -212,7 +212,12 @@ ADVERSARIAL = [
         words="fake and real the same way",
     ),
     Rig(what="a logarithm of 0", spec=game(_naive), check="finite values", words="it is inf"),
-    Rig(what="reorders the maps", spec=game(_reversing), check="inputs unchanged", words="writes into the maps"),
+    Rig(
+        what="reorders the maps",
+        spec=game(_reversing),
+        check="inputs unchanged",
+        words="changes the list `fake`, its input",
+    ),
     Rig(
         what="a label left on the CPU",
         spec=loss(_label_on_the_cpu, role="adversarial"),

@@ -1,0 +1,107 @@
+"""The conformance kit calls components with the checks of a run, and says the same as a run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from rigged.sound import Game, Generator, Judge, game, generator, judge, loss, lsgan_discriminator, mse, penalty
+from torch import nn
+
+from toolbox.testing import check_component
+
+
+def writing(maps):
+    return sum(values.abs_().mean() for values in maps)
+
+
+def calling_backward(value):
+    value.backward(retain_graph=True)
+    return value
+
+
+def failing(error):
+    def function(restored, truth, mask):
+        raise error
+
+    return function
+
+
+def recursing(restored, truth, mask):
+    return recursing(restored, truth, mask)
+
+
+def asking(restored, truth, mask):
+    truth.requires_grad_()
+    return mse(restored, truth, mask)
+
+
+def reordering(fake, real):
+    terms = lsgan_discriminator(fake, real)
+    real.reverse()
+    return terms
+
+
+class BackwardGenerator(Generator):
+    def forward(self, image, mask):
+        with torch.enable_grad():
+            self.layer.weight.square().sum().backward()
+        return super().forward(image, mask)
+
+
+class BackwardJudge(Judge):
+    def forward(self, picture, image, mask):
+        maps = super().forward(picture, image, mask)
+        if maps[0].requires_grad:
+            maps[0].mean().backward(retain_graph=True)
+        return maps
+
+
+class BackwardLoss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, restored, truth, mask):
+        if torch.is_grad_enabled():
+            calling_backward(self.scale.square())
+        return self.scale * mse(restored, truth, mask)
+
+
+BACKWARD = "calls backward() itself, which changes the gradients of the networks"
+CASES = {
+    "a penalty that writes into real maps": (penalty(lambda: lambda c: writing(c.real_maps)), "`context.real_maps[0]`"),
+    "a penalty that writes into fake maps": (penalty(lambda: lambda c: writing(c.fake_maps)), "`context.fake_maps[0]`"),
+    "a penalty that calls backward": (
+        penalty(lambda: lambda c: calling_backward(c.real_maps[0].square().mean())),
+        BACKWARD,
+    ),
+    "a loss that calls backward": (loss(lambda: lambda a, b, m: calling_backward(mse(a, b, m))), BACKWARD),
+    "a loss that trains its own weights": (loss(BackwardLoss), BACKWARD),
+    "a loss that asks for a gradient": (loss(lambda: asking), "sets requires_grad of `truth`, its input"),
+    "an adversarial loss that calls backward": (
+        game(lambda fake, real: calling_backward((fake[0] - 1).square().mean())),
+        BACKWARD,
+    ),
+    "an adversarial loss that reorders real": (
+        game(discriminator_side=reordering),
+        "changes the list `real`, its input",
+    ),
+    "a generator that calls backward": (generator(BackwardGenerator), BACKWARD),
+    "a discriminator that calls backward": (judge(BackwardJudge), BACKWARD),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_kit_finds_what_a_run_refuses(name):
+    """The kit passed it, or blamed sizes and weights."""
+    spec, words = CASES[name]
+    checks = {check.name: check for check in check_component(spec)}
+    assert checks["inputs unchanged"].status == "failed" and words in checks["inputs unchanged"].detail
+    if spec.kind == "loss" and not isinstance(spec.build(None), Game):
+        assert [check.name for check in checks.values() if check.status == "failed"] == ["inputs unchanged"]
+
+
+@pytest.mark.parametrize("function", [failing(AssertionError()), failing(RuntimeError("no\nluck")), recursing])
+def test_an_error_at_every_size_is_not_blamed_on_the_size(function):
+    (failed,) = [check for check in check_component(loss(lambda: function)) if check.status == "failed"]
+    assert failed.detail.startswith("raised an error for pictures of every size, 16 to 256 pixels: ")
