@@ -202,11 +202,13 @@ def messages_of_the_server(service, restorer, tmp_path, monkeypatch):
     monkeypatch.setattr(io, "open_bytes", no_memory)
     yield message_of(io.decode, path.read_bytes(), "a.png")
 
-    def full(*arguments, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    for number in (errno.ENOSPC, errno.EFBIG):
 
-    monkeypatch.setattr(os, "replace", full)
-    yield message_of(files.write_bytes, tmp_path / "x", b"")
+        def fail(*arguments, number=number, **options):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "replace", fail)
+        yield message_of(files.write_bytes, tmp_path / "x", b"")
 
 
 def test_the_languages_have_the_same_texts_with_the_same_values():

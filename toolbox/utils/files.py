@@ -20,6 +20,7 @@ from stat import S_ISREG
 from typing import IO, Any
 
 from toolbox.errors import DataError, OutputError, UsageError, one_line
+from toolbox.utils import surface
 from toolbox.utils.temporary_files import temporary_path, use_temporary
 
 ARCHIVES = frozenset((".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"))
@@ -254,9 +255,11 @@ def _os_error_as_output_error(path: Path) -> Iterator[None]:
 
 
 def _explain(path: Path, error: OSError) -> str:
+    if surface.current() == "page":
+        return _explain_in_page(error)
     name = printable(path)
     remedy = "choose another folder"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if _is_full(error):
         return f"No space left on the disk that holds {name}: free some or {remedy}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{name} can't be written: no permission; change the permissions or {remedy}"
@@ -275,6 +278,18 @@ def _explain(path: Path, error: OSError) -> str:
     if error.errno == errno.EISDIR:
         return f"{name} can't be written: a folder has that name; {remedy}"
     return f"{name} can't be written: {printable(error.strerror or str(error))}; {remedy}"
+
+
+def _explain_in_page(error: OSError) -> str:
+    """Return the message without a path: the page can't choose a folder of the computer that serves it."""
+    if _is_full(error):
+        return "No space left on the disk that holds the album: free some, then try again"
+    cause = "no permission" if isinstance(error, PermissionError) else printable(error.strerror or str(error))
+    return f"The album can't be written: {cause}"
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _sync_folder(folder: Path) -> None:

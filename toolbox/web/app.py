@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from toolbox import __version__
-from toolbox.errors import ToolboxError, one_line
+from toolbox.errors import OutputError, ToolboxError, one_line
 from toolbox.guidance import hints
 from toolbox.guidance.provenance import COLOURS
 from toolbox.utils import memory
@@ -95,6 +95,7 @@ def make_app(
     ]
     handlers: dict[Any, Any] = {
         ToolboxError: _refuse,
+        OutputError: _cannot_write,
         KeyError: _not_found,
         HTTPException: _http_error,
         Exception: _unexpected,
@@ -260,6 +261,10 @@ def _css(color: tuple[int, int, int]) -> str:
 
 def _refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": one_line(error)}, status_code=400)
+
+
+def _cannot_write(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": one_line(error)}, status_code=507)
 
 
 def _not_found(request: Request, error: Exception) -> Response:

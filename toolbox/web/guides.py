@@ -42,9 +42,13 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
     """
     name = clean_name(name)
     photo = io.decode(data, name, max_pixels=album.max_pixels, accept_cut=True)
-    remove_reference(album, photo_id)
-    files.write_bytes(album.path(photo_id, f"{REFERENCE}{format_named(photo.format).suffixes[0]}"), data)
+    path = album.path(photo_id, f"{REFERENCE}{format_named(photo.format).suffixes[0]}")
+    # On a full disk, the earlier one stays.
+    files.write_bytes(path, data)
     io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(io.to_rgb8(photo), SMALL_SIDE))
+    for other in album.path(photo_id, "").glob(f"{REFERENCE}.*"):
+        if other != path:
+            other.unlink(missing_ok=True)
     return album.edit(photo_id, reference=name)
 
 

@@ -41,8 +41,17 @@ function makeRow(photo, open) {
   button.append(picture, name);
   item.append(button);
   $("photos").append(item);
-  guarded(async () => api.showBlob(picture, await api.picture(photo.id, "small")));
-  return { item, name };
+  loadPicture(photo.id, picture);
+  return { item, name, picture };
+}
+
+function loadPicture(id, picture) {
+  guarded(async () => api.showBlob(picture, await api.picture(id, "small")));
+}
+
+// Load the small pictures that could not be loaded.
+export function loadPictures() {
+  for (const [id, { picture }] of rows) if (!picture.src) loadPicture(id, picture);
 }
 
 // A batch of `count` photographs begins.

@@ -3,27 +3,35 @@
 import * as api from "./api.js";
 import { setReference, settle } from "./restoring.js";
 import { stage } from "./stage.js";
-import { $, fail, guarded, isBusy, photo, say, state } from "./state.js";
-import { explain, text } from "./texts.js";
+import { $, fail, guarded, isBusy, photo, reasonOf, say, setPhotos, state } from "./state.js";
+import { text } from "./texts.js";
 import { listPhotos, refresh, show } from "./viewer.js";
 
+let batches = 0; // of files that are being opened
+let failed = []; // what of them could not be opened
+
 async function open(files) {
-  const failed = [];
+  if (!files.length) return;
+  if (!batches) failed = [];
+  batches += 1;
   for (const file of files) {
     const name = file.name || "photo.png";
     say(text("opening", { name }));
     try {
       const added = await api.add(file, name);
-      state.photos.push(added);
+      setPhotos([...state.photos, added]);
       listPhotos();
       refresh();
       if (state.photos.length === 1 || files.length === 1) await show(added.id);
     } catch (error) {
-      if (!error.status || error.status === 403) return fail(error);
-      failed.push(text("failedOpen", { name, reason: explain(error.message) }));
+      fail(error);
+      if (state.isRefused) failed = [reasonOf(error)];
+      else failed.push(text("failedOpen", { name, reason: reasonOf(error) }));
     }
+    if (state.isRefused) break;
   }
-  say(failed.join(" "), failed.length > 0);
+  batches -= 1;
+  if (!batches) say(failed.join(" "), failed.length > 0);
 }
 
 function save(blob, name) {

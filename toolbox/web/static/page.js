@@ -8,19 +8,24 @@ import * as prints from "./prints.js";
 import * as proposals from "./proposals.js";
 import * as restoring from "./restoring.js";
 import { stage } from "./stage.js";
-import { $, guarded, isAwaited, isBusy, isShown, photo, say, state } from "./state.js";
+import { $, guarded, isAwaited, isBusy, isShown, photo, say, setPhotos, state } from "./state.js";
 import * as texts from "./texts.js";
 import * as tools from "./tools.js";
 import * as variants from "./variants.js";
 import * as viewer from "./viewer.js";
 
+const RETRY = 2000; // milliseconds after which the page tries again to begin
+let asked = 0; // for colours
+
 // Offer likely colours at the position where a stroke begins. The choice changes this stroke, too.
 function offerColours(x, y) {
   if (x < 0 || x > 1 || y < 0 || y > 1) return;
   const { id } = state;
+  asked += 1;
+  const number = asked;
   guarded(async () => {
     const colours = await api.colours(id, x, y);
-    if (!isShown(id)) return;
+    if (!isShown(id) || number !== asked) return;
     $("palette-hint").hidden = true;
     panel.showPalette(colours, stage.colour, chooseColour);
   });
@@ -80,37 +85,48 @@ function listen() {
   change("saturation", restoring.recolour);
   change("colours-only", () => restoring.restoreAgain({ shows: true }));
   for (const id of ["fill", "tone", "recolor", ...prints.IDS]) change(id, () => restoring.restoreAgain());
-  change("language", () => {
-    localStorage.setItem("toolbox-language", $("language").value);
-    return setLanguage($("language").value);
+  change("language", async () => {
+    const { value } = $("language");
+    try {
+      await setLanguage(value);
+      localStorage.setItem("toolbox-language", value);
+    } catch (error) {
+      $("language").value = document.documentElement.lang;
+      throw error;
+    }
   });
+}
+
+async function begin() {
+  await texts.load($("language").value);
+  const offered = await api.choices();
+  panel.offer(offered);
+  proposals.offer(offered);
+  variants.offer(offered.settings.variant, restoring.recolour);
+  setPhotos(await api.list());
+  say("");
+  viewer.listPhotos();
+  if (state.photos.length) await viewer.show(state.photos[0].id);
+  if (state.photos.some(isBusy)) restoring.poll();
+  document.body.dataset.ready = "true";
+  return true;
 }
 
 async function start() {
   const wanted = localStorage.getItem("toolbox-language") || navigator.language.slice(0, 2);
   $("language").value = wanted === "ko" ? "ko" : "en";
-  await texts.load($("language").value);
   Object.assign(stage, { onChange: restoring.keepLayers, onColour: offerColours, onTap: proposals.toggle });
   proposals.listen(viewer.refresh);
-  viewer.onLeave(restoring.finishColours);
+  viewer.listen({ leave: restoring.finishColours, follow: restoring.poll });
+  restoring.listen();
   listen();
   files.listen();
   compare.listen();
   tools.listen(() => Boolean(state.id));
   variants.listen(photo);
   api.readToken();
-  await guarded(async () => {
-    const offered = await api.choices();
-    panel.offer(offered);
-    proposals.offer(offered);
-    variants.offer(offered.settings.variant, restoring.recolour);
-    state.photos = await api.list();
-    say("");
-    viewer.listPhotos();
-    if (state.photos.length) await viewer.show(state.photos[0].id);
-    if (state.photos.some(isBusy)) restoring.poll();
-    document.body.dataset.ready = "true";
-  });
+  while (!await guarded(begin) && !state.isRefused) await api.pause(RETRY);
+  restoring.watchServer();
 }
 
 start();

@@ -11,6 +11,7 @@ import * as variants from "./variants.js";
 let offered = {};
 // The settings of photographs that were not restored yet, by id: the server knows those of a restoration.
 const chosen = new Map();
+const unknown = new Set(); // the ids of photographs of which the server does not know these settings
 const WANTED = { recolor: true, tone: false }; // with strokes of colour
 let switched = []; // the settings that strokes changed
 
@@ -47,12 +48,22 @@ export function settings(photo) {
   return { ...values, ...prints.settings() };
 }
 
-// Keep the settings of a photograph that is not restored yet.
-export const keepSettings = (photo) => chosen.set(photo.id, settings(photo));
+// Keep the settings of a photograph that is not restored yet, or not with them.
+export function keepSettings(photo, values = settings(photo)) {
+  chosen.set(photo.id, values);
+  unknown.add(photo.id);
+}
+
+// The server knows the settings of a photograph.
+export const forgetSettings = (id) => unknown.delete(id);
+
+// Whether a photograph has settings that the server does not know.
+export const hasUnknownSettings = (id) => unknown.has(id);
 
 export function showSettings(photo) {
   switched = [];
-  const values = photo.state === "new" ? chosen.get(photo.id) ?? {} : photo.settings;
+  const isKnown = photo.state !== "new" && !unknown.has(photo.id);
+  const values = isKnown ? photo.settings : chosen.get(photo.id) ?? {};
   $("tone").checked = values.keep_tone ?? false;
   $("recolor").checked = values.keep === "luma";
   $("fill").value = values.fill ?? $("fill").options[0]?.value;

@@ -67,7 +67,7 @@ export async function look(id) {
   clear();
   const number = asked;
   say("looking");
-  const picture = await api.decode(await api.damage(id, $("sensitivity").value));
+  const picture = await find(id, number);
   if (number !== asked) return;
   const canvas = document.createElement("canvas");
   canvas.width = picture.width;
@@ -78,6 +78,15 @@ export async function look(id) {
   found = { data, width: picture.width, height: picture.height, groups: new Map() };
   findGroups();
   followMarks();
+}
+
+async function find(id, number) {
+  try {
+    return await api.decode(await api.damage(id, $("sensitivity").value));
+  } catch (error) {
+    if (number === asked) say("");
+    throw error;
+  }
 }
 
 function findGroups() {

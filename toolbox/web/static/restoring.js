@@ -1,35 +1,26 @@
-// Changes of the photograph that is shown, which the server keeps, and its restoration.
+// Changes of the photograph that is shown, and its restoration.
 
 import * as album from "./album.js";
 import * as api from "./api.js";
+import * as keeping from "./keeping.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
-import { $, guarded, isBusy, isShown, photo, replacePhoto, say, state } from "./state.js";
+import {
+  $, fail, guarded, isBusy, isShown, photo, replacePhoto, say, setPhotos, state, unsay,
+} from "./state.js";
 import { text } from "./texts.js";
-import { listPhotos, noteText, refresh, showResult } from "./viewer.js";
+import { catchUp, isBehind, listPhotos, noteText, refresh, show, showResult } from "./viewer.js";
 
 const POLL = 200; // milliseconds
+const RETRY = 2000; // the same, after a request that failed
 const PAUSE = 300; // milliseconds after the last change, before the photograph is restored again
 const LONG_PAUSE = 1000; // the same, if its colours are shown already
-let polling = null;
+let isPolling = false;
 let again = null;
 let mustWait = false; // whether the changes that the server does not know yet are of more than colours
 let willFollow = false; // whether their result follows colours that are shown
 let changes = 0; // of colours, since the page was opened
-
-// Each change is kept by the server at once, so that a reload loses nothing. `work` gets the id of the photograph.
-// Return the changed photograph, or null if the change was refused; the page says why.
-export function keep(work) {
-  const { id } = state;
-  state.saved = state.saved.then(() => guarded(async () => {
-    const changed = await work(id);
-    replacePhoto(changed);
-    if (isShown(id)) refresh();
-    return changed;
-  }));
-  return state.saved;
-}
 
 // The server gets each change as it is now, in this order: what it knows at this time may be older.
 export function keepLayers(layers) {
@@ -37,8 +28,7 @@ export function keepLayers(layers) {
     state.hasNewMarks = true;
     state.isCancelled = false;
     say("");
-    const marks = stage.marksPng();
-    keep(async (id) => api.setMarks(id, await marks));
+    guarded(() => keeping.keepLayer("marks", stage.marksPng()));
     proposals.followMarks();
   }
   refresh();
@@ -46,7 +36,7 @@ export function keepLayers(layers) {
   const strokes = stage.strokes.isEmpty ? null : stage.strokes.png();
   panel.followStrokes(strokes !== null);
   recolour();
-  keep(async (id) => (strokes ? api.setHints(id, await strokes) : api.removeHints(id)));
+  guarded(() => keeping.keepLayer("hints", strokes));
 }
 
 // The result follows a change of the settings. Marks need the Restore button: filling takes longer.
@@ -81,9 +71,8 @@ async function showColours(id, isLast) {
     const picture = await api.decode(await api.quick(id, panel.settings(photo()), strokes));
     if (isLast()) stage.tint(picture);
     return true;
-  } catch (error) {
-    if (!error.status) throw error; // the full result says what is wrong
-    return false;
+  } catch {
+    return false; // the full result says what is wrong
   }
 }
 
@@ -97,7 +86,7 @@ export async function settle() {
   const { id } = state;
   const current = () => state.photos.find((item) => item.id === id);
   await finishColours();
-  while (polling && isBusy(current())) await new Promise((resolve) => { setTimeout(resolve, POLL); });
+  while (isPolling && isBusy(current())) await api.pause(POLL);
   return current();
 }
 
@@ -117,21 +106,37 @@ export async function restore(ids, follows = false) {
   state.asked = new Set(ids);
   state.following = follows && !state.hasNewMarks ? ids[0] : null;
   refresh();
+  const left = new Set(ids);
   try {
-    await state.saved;
-    state.hasNewMarks = state.isCancelled = false;
+    for (const id of ids) await keeping.send(id);
     if (!follows) album.begin(ids.length);
     for (const id of ids) {
-      const item = state.photos.find((candidate) => candidate.id === id);
-      replacePhoto(await api.restore(id, panel.settings(item)));
+      await ask(id);
+      left.delete(id);
       if (isShown(id) && change === changes) state.isAhead = mustWait = false;
     }
+    say("");
+  } catch (error) {
+    if (left.has(state.id)) {
+      state.hasNewMarks = true;
+      panel.keepSettings(photo());
+    }
+    throw error;
   } finally {
     state.asked.clear();
     refresh();
+    poll();
   }
-  say("");
-  poll();
+}
+
+async function ask(id) {
+  const item = state.photos.find((candidate) => candidate.id === id);
+  if (isShown(id)) {
+    state.hasNewMarks = keeping.isUnsent(id);
+    state.isCancelled = false;
+  }
+  replacePhoto(await api.restore(id, panel.settings(item)));
+  panel.forgetSettings(id);
 }
 
 // The server ends a restoration after the current step. The last photographs come first, so that none begins meanwhile.
@@ -142,68 +147,112 @@ export async function cancel(photos) {
   const ids = photos.filter(isBusy).map((item) => item.id);
   for (const id of ids) state.ending.add(id);
   refresh();
-  for (const id of [...ids].reverse()) replacePhoto(await api.cancel(id));
-  await update();
-  poll();
+  try {
+    for (const id of [...ids].reverse()) replacePhoto(await api.cancel(id));
+  } catch (error) {
+    for (const id of ids) state.ending.delete(id); // they may go on
+    state.hasNewMarks = true;
+    throw error;
+  } finally {
+    refresh();
+    poll();
+  }
 }
 
-// Follow the photographs that wait or are restored.
-export function poll() {
-  if (polling) return;
-  polling = setInterval(() => guarded(update), POLL);
-  update();
+// Follow the photographs that wait or are restored, until the page shows what the server has. A request that fails ends
+// nothing: the page says why, and asks again.
+export async function poll() {
+  if (isPolling) return;
+  isPolling = true;
+  let problem = "";
+  do {
+    let wait = POLL;
+    try {
+      await update();
+      unsay(problem);
+    } catch (error) {
+      fail(error);
+      problem = $("status").textContent;
+      wait = RETRY;
+    }
+    refresh();
+    await api.pause(wait);
+  } while (!state.isRefused && (state.photos.some(isBusy) || !api.reaches() || isNewsWaiting()));
+  isPolling = false;
 }
+
+// A result that lacks the colours that are shown is not shown: another one follows.
+const isNewsWaiting = () => state.ending.has(state.id) || (isBehind() && !state.isAhead);
 
 async function update() {
-  const before = photo();
-  try {
-    state.photos = await api.list();
-  } catch (error) {
-    stopPolling();
-    throw error;
-  }
-  album.showProgress(state.photos);
-  if (!state.photos.some(isBusy)) stopPolling();
+  const { version } = state;
+  const photos = await api.list();
+  if (version !== state.version) return; // it may be older than a change
+  setPhotos(photos);
+  album.showProgress(photos);
   listPhotos();
   const now = photo();
-  for (const item of state.photos) if (item !== now && !isBusy(item)) state.ending.delete(item.id);
-  if (!now) return;
-  const hasEnded = !isBusy(now) && state.ending.delete(now.id);
-  const isNew = before && before.state !== now.state && !isBusy(now);
-  // A result that lacks the colours that are shown is not shown: another one follows.
-  if (hasEnded || (isNew && !state.isAhead)) await showResult(hasEnded);
-  else refresh();
+  for (const item of photos) if (item !== now && !isBusy(item)) state.ending.delete(item.id);
+  if (!now) {
+    if (photos.length && !state.id) await show(photos[0].id); // the answer of its opening was lost
+    return;
+  }
+  if (isBusy(now) || !isNewsWaiting()) return;
+  await showResult(state.ending.has(now.id));
+  state.ending.delete(now.id);
 }
 
-function stopPolling() {
-  clearInterval(polling);
-  polling = null;
+// While the server does not answer, the page asks again; what was not sent is sent when it answers.
+function followServer(isReached) {
+  if (!isReached) {
+    say(text("noServer"), true);
+    poll();
+    return;
+  }
+  unsay(text("noServer"));
+  catchUp();
+  guarded(async () => {
+    for (const id of keeping.lacking()) await keeping.send(id);
+    await finishColours();
+  });
+}
+
+export const watchServer = () => api.listen(followServer);
+
+export function listen() {
+  keeping.listen((changed) => {
+    if (isShown(changed.id)) refresh();
+    if (isBusy(changed)) poll();
+  });
 }
 
 export async function setReference(file) {
   if (!file) return;
   say(text("opening", { name: file.name }));
-  if (!await keep((id) => api.setReference(id, file))) return;
-  await panel.showReference(photo());
-  say(text("referenceOpened"));
+  if (!await guarded(() => keeping.keep((id) => api.setReference(id, file)), file.name)) return;
   restoreAgain({ shows: true });
+  say(text("referenceOpened"));
+  await panel.showReference(photo());
 }
 
 export async function removeReference() {
-  if (!await keep(api.removeReference)) return;
+  await keeping.keep(api.removeReference);
+  restoreAgain({ shows: true });
   await panel.showReference(photo());
   $("add-reference").focus();
-  restoreAgain({ shows: true });
 }
 
 export async function setMask(file) {
   if (!file) return;
   const { id } = state;
-  const changed = await keep(() => api.setMask(id, file));
+  const older = keeping.layer(id, "marks");
+  const changed = await guarded(() => keeping.keep(() => api.setMask(id, file)), file.name);
   if (!changed) return;
+  if (older) keeping.forget(id, "marks", older);
+  if (isShown(id)) state.hasNewMarks = true;
+  refresh();
   const marks = await api.bitmap(id, "marks");
   if (!isShown(id)) return;
-  state.hasNewMarks = true;
   stage.loadMarks(marks);
   proposals.followMarks();
   refresh();

@@ -14,11 +14,15 @@ export const state = {
   following: null, // the id of the photograph whose full result follows colours that are shown already
   isAhead: false, // whether there are changes for which the server was not asked to restore the photograph yet
   ending: new Set(), // the ids of photographs whose restoration is being cancelled
+  isRefused: false, // whether the server answers this page no more: another one was opened, or its link is old
+  version: 0, // of `photos`: a list that was asked for before a change is older than the change
 };
 
 export const photo = () => state.photos.find((item) => item.id === state.id);
 
-export const isBusy = (item) => ["waiting", "running"].includes(item?.state) || state.asked.has(item?.id);
+// A page that the server does not answer does not wait for it.
+export const isBusy = (item) =>
+  !state.isRefused && (["waiting", "running"].includes(item?.state) || state.asked.has(item?.id));
 
 // Whether a person waits for its result. Nobody waits for a full result whose colours are shown already.
 export const isAwaited = (item) => isBusy(item) && state.following !== item.id;
@@ -31,26 +35,47 @@ export const isOutdated = (item) => item.edits !== item.restored_edits;
 
 export const isShown = (id) => state.id === id;
 
+export function setPhotos(photos) {
+  state.photos = photos;
+  state.version += 1;
+}
+
 export function replacePhoto(changed) {
-  state.photos = state.photos.map((item) => (item.id === changed.id ? changed : item));
+  setPhotos(state.photos.map((item) => (item.id === changed.id ? changed : item)));
 }
 
 export function say(line, isError = false) {
-  $("status").textContent = line;
+  if ($("status").textContent !== line) $("status").textContent = line; // what is said again is not read aloud again
   $("status").classList.toggle("error", isError);
 }
 
-export function fail(error) {
-  if (error.status === 403) say(text("lostToken"), true);
-  else say(error.status ? explain(error.message) : text("noServer"), true);
+// Remove a line, if it is still what the page says.
+export function unsay(line) {
+  if ($("status").textContent === line) say("");
+}
+
+// Why a request, or other work, failed.
+export function reasonOf(error) {
+  if (error.isLost) return text("noServer");
+  if (error.isUnreadable) return text("unreadable");
+  if (error.status === 403) return text("lostToken");
+  return explain(error.message);
+}
+
+// Say why work failed; `name` is that of a file that it was about.
+export function fail(error, name = "") {
+  state.isRefused ||= [403, 409].includes(error.status);
+  const reason = reasonOf(error);
+  const isOfFile = name && (error.isLost || error.isUnreadable);
+  say(isOfFile ? text("failedOpen", { name, reason }) : reason, true);
 }
 
 // Do the work; if it fails, show the error and return null.
-export async function guarded(work) {
+export async function guarded(work, name = "") {
   try {
     return await work();
   } catch (error) {
-    fail(error);
+    fail(error, name);
     return null;
   }
 }

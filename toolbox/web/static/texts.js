@@ -1,10 +1,12 @@
 // The texts of the page in one language: each language is one file in texts/.
 
-let texts = {};
+import * as api from "./api.js";
+
+// Until the texts are there.
+let texts = { noServer: "toolbox does not answer. Reload this page.", english: "{line}", messages: {} };
 
 export async function load(language) {
-  const response = await fetch(`/static/texts/${language}.json`);
-  texts = await response.json();
+  texts = await api.texts(language);
   document.documentElement.lang = language;
   for (const one of document.querySelectorAll("[data-text]")) one.textContent = text(one.dataset.text);
   for (const one of document.querySelectorAll("[data-title]")) one.title = text(one.dataset.title);

@@ -53,10 +53,15 @@ async function show(photo) {
   isOld = false;
   asked += 1;
   const number = asked;
-  for (const button of buttons()) {
-    const picture = await api.picture(photo.id, `variants/${button.dataset.variant}`);
-    if (number !== asked || !isShown(photo.id)) return;
-    api.showBlob(button.firstChild, picture);
+  try {
+    for (const button of buttons()) {
+      const picture = await api.picture(photo.id, `variants/${button.dataset.variant}`);
+      if (number !== asked || !isShown(photo.id)) return;
+      api.showBlob(button.firstChild, picture);
+    }
+  } catch (error) {
+    if (number === asked) isOld = true;
+    throw error;
   }
 }
 

@@ -3,10 +3,13 @@
 import * as album from "./album.js";
 import * as api from "./api.js";
 import * as compare from "./compare.js";
+import * as keeping from "./keeping.js";
 import * as panel from "./panel.js";
 import * as proposals from "./proposals.js";
 import { stage } from "./stage.js";
-import { $, guarded, isAwaited, isBusy, isOutdated, isRestored, isShown, photo, say, state } from "./state.js";
+import {
+  $, guarded, isAwaited, isBusy, isOutdated, isRestored, isShown, photo, say, setPhotos, state,
+} from "./state.js";
 import { explain, message, text } from "./texts.js";
 import * as tools from "./tools.js";
 import * as variants from "./variants.js";
@@ -16,26 +19,44 @@ let isClosing = false;
 let wanted = null; // the id of the photograph that is shown as soon as its pictures are there
 let cannotShow = false; // whether the result has a format that browsers do not show
 let leave = async () => {};
+let follow = () => {};
 let shownTag = ""; // what the server calls this version of the result
+let shown = ""; // what is shown of the photograph: that of `version`
 
 export const listPhotos = () => album.list(state.photos, state.id, (id) => guarded(() => show(id)));
 
-// `work` is called before another photograph is shown.
-export function onLeave(work) {
-  leave = work;
+// `leave` is called before another photograph is shown, `follow` when a result could not be shown.
+export function listen(work) {
+  ({ leave, follow } = work);
+}
+
+// What differs when there is something else to show.
+const version = (item) => [item.id, item.state, item.began].join();
+
+// Whether the page does not show yet what the server has.
+export const isBehind = () => Boolean(photo()) && !isBusy(photo()) && shown !== version(photo());
+
+// The picture of a layer, as the page has it, or else as the server has it; null if the layer is empty.
+async function layer(item, name, isThere = true) {
+  const png = keeping.layer(item.id, name);
+  if (png !== undefined) return png && api.decode(await png);
+  return isThere ? api.bitmap(item.id, name) : null;
 }
 
 // Until its pictures are there, what is drawn belongs to the photograph that is still shown.
 export async function show(id) {
   wanted = id;
-  await leave();
+  await guarded(leave);
   await state.saved;
   const item = state.photos.find((candidate) => candidate.id === id);
-  const hints = item.has_hints ? api.bitmap(id, "hints") : null;
-  const [picture, marks, strokes] = await Promise.all([api.bitmap(id, "view"), api.bitmap(id, "marks"), hints]);
+  const [picture, marks, strokes] = await Promise.all([
+    api.bitmap(id, "view"), layer(item, "marks"), layer(item, "hints", item.has_hints),
+  ]);
   if (wanted !== id) return;
   state.id = id;
-  state.hasNewMarks = state.isCancelled = state.isAhead = false;
+  shown = "";
+  state.isCancelled = state.isAhead = false;
+  state.hasNewMarks = keeping.isUnsent(id) || panel.hasUnknownSettings(id);
   say("");
   $("drop").hidden = true;
   $("work").hidden = $("open").hidden = false;
@@ -47,23 +68,35 @@ export async function show(id) {
   panel.showPalette([], "", () => {});
   $("palette-hint").hidden = false;
   if (photo().has_hints || photo().reference) $("colours").open = true;
-  await panel.showReference(photo());
+  await guarded(() => panel.showReference(photo()));
   // If a photograph is opened again with marks of a person, that person has decided about its damage already.
   if (photo().is_edited && photo().state === "restored") proposals.settle(id);
-  await showResult();
+  await guarded(() => showResult());
+  if (isBehind()) follow();
   listPhotos();
 }
 
-// `isCancelled`: the last restoration was cancelled, unless it ended before.
-export async function showResult(isCancelled = false) {
-  const { id } = state;
-  if (isCancelled) state.isCancelled = state.hasNewMarks = true; // until the result is known
-  const result = isRestored(photo()) ? await api.resultFile(id) : null;
+// The result of a photograph: its file, its picture, and the print before other corrections, if it was cut out.
+async function fetchResult(item) {
+  const result = isRestored(item) ? await api.resultFile(item.id) : null;
   // Browsers show no TIFF; such a result can be saved, but not compared.
   const canShow = result && !result.type.includes("tif");
   const picture = canShow ? await api.decode(result.blob) : null;
   const isCut = picture && (picture.width !== stage.photo.width || picture.height !== stage.photo.height);
-  const before = isCut ? await api.bitmap(id, "sheet") : null;
+  return { result, picture, before: isCut ? await api.bitmap(item.id, "sheet") : null };
+}
+
+// `isCancelled`: the last restoration was cancelled, unless it ended before.
+export async function showResult(isCancelled = false) {
+  const item = photo();
+  const { id } = item;
+  if (isCancelled) state.isCancelled = state.hasNewMarks = true; // until the result is known
+  shown = version(item);
+  const { result, picture, before } = await fetchResult(item).catch((error) => {
+    if (error.isLost || error.status >= 500) shown = ""; // the next try may succeed
+    else state.ending.delete(id);
+    throw error;
+  });
   if (!isShown(id)) return;
   cannotShow = Boolean(result) && !picture;
   if (isCancelled) state.isCancelled = state.hasNewMarks = !result || result.tag === shownTag;
@@ -76,11 +109,17 @@ export async function showResult(isCancelled = false) {
   if (!picture) $("show-mask").checked = true;
   compare.show(picture, before);
   tools.toggleLayers();
-  await panel.showOrigins(photo());
+  await guarded(() => panel.showOrigins(photo()));
   guarded(() => variants.renew(photo()));
   // The search for damage begins when the colours are there.
   if (picture && proposals.isNew(id)) guarded(() => proposals.look(id));
   refresh();
+}
+
+// Load what could not be loaded while the server did not answer.
+export function catchUp() {
+  album.loadPictures();
+  if (compare.isOn() && proposals.isNew(state.id) && !proposals.isLooking()) guarded(() => proposals.look(state.id));
 }
 
 // The name, size, kind and marks of a photograph, in one line.
@@ -141,7 +180,8 @@ export function refresh() {
   const isWaiting = isAwaited(item);
   $("undo").disabled = !stage.history.done.length;
   $("redo").disabled = !stage.history.undone.length;
-  $("clear-strokes").hidden = $("strokes-row").hidden = !item.has_hints;
+  const strokes = keeping.layer(item.id, "hints");
+  $("clear-strokes").hidden = $("strokes-row").hidden = strokes === undefined ? !item.has_hints : !strokes;
   $("save").hidden = !hasResult;
   // There is one main button: the next step.
   const canRepair = hasResult && proposals.isFound();
@@ -168,15 +208,21 @@ export function refresh() {
 export async function close() {
   if (isClosing) return null;
   isClosing = true;
-  state.isAhead = false;
+  const { isAhead } = state;
+  state.isAhead = false; // nothing more is asked for
   await state.saved;
   const index = state.photos.indexOf(photo());
   try {
     await api.remove(state.id);
+  } catch (error) {
+    state.hasNewMarks ||= isAhead;
+    refresh();
+    throw error;
   } finally {
     isClosing = false;
   }
-  state.photos = state.photos.filter((item) => item.id !== state.id);
+  keeping.drop(state.id);
+  setPhotos(state.photos.filter((item) => item.id !== state.id));
   const next = state.photos[Math.min(index, state.photos.length - 1)];
   if (next) return show(next.id);
   state.id = null;
