@@ -24,6 +24,7 @@ from toolbox.inference.fillers import LoadedFiller
 from toolbox.inference.postprocessors import LoadedPostprocessor
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.models.array_calls import COMPARED_CALLS, DegradationCall, MetricCall
+from toolbox.training.step import seed_step
 from toolbox.utils.versions import DISTRIBUTION
 
 GRAY = np.zeros((8, 8), np.uint8)
@@ -97,19 +98,39 @@ def test_a_call_that_raises_is_put_back_too():
     assert os.getcwd() == before
 
 
-def test_in_another_thread_random_numbers_are_left_to_the_main_thread():
-    before, state = os.getcwd(), random.getstate()
+def random_states():
+    """Return the states of the global random numbers of Python, NumPy and torch."""
+    return random.getstate(), repr(np.random.get_state()), torch.get_rng_state().tolist()
 
-    def call():
-        os.chdir("/")
-        random.random()
 
-    with pytest.warns(PluginWarning, match="changed the working folder in a call"):
-        thread = threading.Thread(target=lambda: call_isolated(FILLER, call))
-        thread.start()
-        thread.join()
-    assert os.getcwd() == before and random.getstate() != state
-    random.setstate(state)
+def in_another_thread(function):
+    """Run a function in another thread to its end."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+RANDOM = {
+    "Python's random numbers": [lambda: random.seed(0), random.random, lambda: random.shuffle([1, 2])],
+    "NumPy's random numbers": [lambda: np.random.seed(0), np.random.rand, lambda: np.random.shuffle(np.arange(5))],
+    "torch's seed": [lambda: torch.manual_seed(0), torch.seed],
+}
+
+
+@pytest.mark.parametrize(("setting", "change"), [(name, change) for name, some in RANDOM.items() for change in some])
+def test_in_another_thread_random_numbers_are_put_back_and_the_component_named(setting, change):
+    before = random_states()
+    with pytest.warns(PluginWarning, match=f"^Filler 'rigged' .* changed {setting} in a call, which was put back"):
+        in_another_thread(lambda: call_isolated(FILLER, change))
+    assert random_states() == before
+
+
+def test_a_step_that_is_seeded_meanwhile_is_not_blamed_on_a_component_of_another_thread():
+    before = torch.initial_seed()
+    with warnings.catch_warnings(record=True) as caught, torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("always")
+        in_another_thread(lambda: call_isolated(FILLER, lambda: seed_step(3, 0)))
+        assert caught == [] and torch.initial_seed() != before
 
 
 def test_a_call_around_another_one_puts_back_both():

@@ -18,7 +18,15 @@ from types import ModuleType
 from typing import Any, Literal
 
 from toolbox.hooks.plugin_output import stdout_to_stderr
-from toolbox.hooks.process_settings import LATE_MODULES, SETTINGS, Setting, put_torch_random, torch_random
+from toolbox.hooks.process_settings import (
+    LATE_MODULES,
+    SETTINGS,
+    Setting,
+    own_seeds,
+    put_torch_random,
+    torch_random,
+    torch_seed,
+)
 
 Stage = Literal["load", "build"]  # calls count as "build"
 
@@ -40,7 +48,7 @@ def isolated(stage: Stage) -> Iterator[list[str]]:
 
 @contextmanager
 def put_back(stage: Stage) -> Iterator[list[str]]:
-    """Put back what plugin code changes of `SETTINGS`; in the main thread also random numbers and signal handlers.
+    """Put back what plugin code changes of `SETTINGS`; in the main thread also signal handlers and the like.
 
     Yields:
         A list; afterwards it has the names of the settings that were changed.
@@ -62,11 +70,11 @@ class Snapshot:
     """
 
     def __init__(self, stage: Stage) -> None:
-        """Read the settings; in the main thread also random numbers and signal handlers."""
+        """Read the settings; in the main thread also signal handlers and the like."""
         is_main = threading.current_thread() is threading.main_thread()
         self._settings = _settings_of(stage, is_main)
         self.before = {setting.name: setting.get() for setting in self._settings if setting.module in sys.modules}
-        self._seed = _torch_seed() if is_main else None
+        self._seed = torch_seed()
         self._torch_state = torch_random() if self._seed is not None and stage != "load" else b""
 
     @contextmanager
@@ -100,7 +108,7 @@ class Snapshot:
                 if value != self.before[setting.name]:
                     setting.put(self.before[setting.name])
                     changed[setting.name] = value
-        if any_time and self._torch_state and _torch_seed() != self._seed:
+        if any_time and self._torch_state and torch_seed() not in (self._seed, *own_seeds):
             put_torch_random(self._torch_state)
             changed["torch's seed"] = None
         return changed
@@ -110,10 +118,6 @@ class Snapshot:
 def _settings_of(stage: Stage, is_main: bool) -> list[Setting]:
     allowed = [setting for setting in SETTINGS if stage == "load" or setting.at_build]
     return [setting for setting in allowed if is_main or not setting.main_thread_only]
-
-
-def _torch_seed() -> int | None:
-    return int(sys.modules["torch"].initial_seed()) if "torch" in sys.modules else None
 
 
 class _ImportWatcher(MetaPathFinder):

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -17,6 +18,10 @@ VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED"),
     *("TOOLBOX_HOME", "TOOLBOX_CACHE", "TOOLBOX_DISABLE"),
 )
+
+
+# The seeds that were set last by `seed_torch`.
+own_seeds: deque[int] = deque(maxlen=64)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,17 @@ def put_torch_random(state: bytes) -> None:
     """Set the state of torch's global random numbers on the CPU."""
     torch = _module("torch")
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
+
+
+def torch_seed() -> int | None:
+    """Return the seed of torch's global random numbers; None if torch is not imported."""
+    return int(_module("torch").initial_seed()) if "torch" in sys.modules else None
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's global random numbers while components may be running in other threads, which are not blamed."""
+    own_seeds.append(seed)  # first: another thread may read the seed at any time
+    _module("torch").manual_seed(seed)
 
 
 def _variable(name: str) -> Setting:
@@ -146,7 +162,7 @@ def _umask() -> int:
 
 SETTINGS = (
     Setting("the working folder", "os", _cwd, _change_folder),
-    Setting("Python's random numbers", "random", random.getstate, random.setstate, main_thread_only=True),
+    Setting("Python's random numbers", "random", random.getstate, random.setstate),
     Setting("the recursion limit", "sys", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting(
         "the warning filters",
@@ -166,7 +182,7 @@ SETTINGS = (
     *(_variable(name) for name in VARIABLES),
     _handler("SIGINT"),
     _handler("SIGTERM"),
-    Setting("NumPy's random numbers", "numpy.random", _numpy_random, _put_numpy_random, main_thread_only=True),
+    Setting("NumPy's random numbers", "numpy.random", _numpy_random, _put_numpy_random),
     Setting(
         "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
     ),

@@ -19,6 +19,7 @@ from toolbox.distributed.accelerator import Accelerator, step_optimizer, unscale
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated, changes_put_back
+from toolbox.hooks.process_settings import seed_torch
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.backward_errors import explain_backward
 from toolbox.training.optim import NetworkState
@@ -92,7 +93,7 @@ def seed_step(seed: int, number: int) -> torch.Generator:
     """
     shared = np.random.SeedSequence([seed, number]).generate_state(2, np.uint64)
     own = np.random.SeedSequence([seed, number, *[collectives.rank()] * (collectives.world_size() > 1)])
-    torch.manual_seed(int(own.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    seed_torch(int(own.generate_state(1, np.uint64)[0] >> np.uint64(1)))
     return torch.Generator().manual_seed(int(shared[1] >> np.uint64(1)))
 
 
