@@ -15,7 +15,7 @@ from toolbox import Field, LossSpec, Params
 from toolbox.cli import main
 from toolbox.cli.common import print_json
 from toolbox.config.binding import bind, bind_component
-from toolbox.config.recipe import Recipe
+from toolbox.config.recipe import Recipe, dump, parse
 from toolbox.errors import RecipeError
 from toolbox.hooks import catalog, manager
 from toolbox.hooks.manager import Candidate, PluginRecord
@@ -58,6 +58,33 @@ def test_a_label_that_hides_another_value_is_refused(table, label):
 def test_a_label_that_is_no_name_is_refused(label):
     assert any(
         "is not a label; use up to 64 letters" in fault for fault in faults({"losses": {label: {}}}, catalog_of())
+    )
+
+
+@pytest.mark.parametrize("value", ["smooth", {"name": "smooth"}, ["smooth"], True])
+def test_a_fill_that_is_no_size_is_refused_under_the_key_that_was_written(value):
+    tree = parse(dump({"restoring": {"fill": value}}), "r")
+    assert any(
+        fault.startswith("restoring.fill: is not a key of this table. Did you mean 'fill_with'?")
+        for fault in faults(tree, catalog_of())
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "location"),
+    [
+        ("fill_with", 3, "fill_with"),
+        ("fill_with", ["smooth"], "fill_with"),
+        ("detector", True, "detector"),
+        ("post", ["none", 0.5], "post.1"),
+    ],
+)
+def test_a_component_that_is_neither_a_name_nor_a_table_is_told_both_forms(key, value, location):
+    found = faults({"restoring": {key: value}}, catalog_of())
+    assert any(
+        fault.startswith(f"restoring.{location}: is ")
+        and fault.endswith("; it must be a name, or a table with its name and params")
+        for fault in found
     )
 
 

@@ -10,6 +10,23 @@ def toolbox_losses():
     return [LossSpec(name="{loss}", summary="A loss", build=lambda params: None)]
 """
 
+# A loss with a param of a type.
+WITH_PARAM = """
+from __future__ import annotations
+from typing import TYPE_CHECKING
+from toolbox import Field, LossSpec, Params, hookimpl
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+{before}
+class P(Params):
+    field: {type} = Field(None, description="x")
+    other: int = Field(3, ge=1, description="y")
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name="typed", summary="x", build=lambda params: None, params=P)]
+"""
+
 
 # What breaks, the plugin's source, and what the cause must say.
 BROKEN = {
@@ -87,5 +104,17 @@ BROKEN = {
     "another API": (
         "TOOLBOX_API = 99\n" + GOOD.format(loss="new"),
         "written for hook API 99, this toolbox has 1: update",
+    ),
+    "an API that is a text": (
+        "TOOLBOX_API = '1'\n" + GOOD.format(loss="new"),
+        "TOOLBOX_API is '1'; it must be a whole number, such as TOOLBOX_API = 1",
+    ),
+    "a param of a type for type checkers only": (
+        WITH_PARAM.format(before="", type="Sequence[int]"),
+        "params of 'typed' (field) have a type that is not known when the plugin runs, Sequence: correct the name",
+    ),
+    "a param of a type that can't be checked": (
+        WITH_PARAM.format(before="", type="Later | None") + "class Later: pass\n",
+        "a type of the params of 'typed' can't be used: PydanticSchemaGenerationError",
     ),
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from commands import invoke, invoke_error
+from plugin_sources import GOOD, WITH_PARAM
 
 from toolbox import GeneratorSpec, LossSpec, MetricSpec, WeightsSpec
 from toolbox.hooks import catalog, manager, registry
@@ -44,6 +47,59 @@ def test_a_subclass_of_a_plugin_may_have_fields_of_types_that_are_not_here():
         kernel: Absent | None = None  # noqa: F821 - imported for type checkers only
 
     assert Sharper(**FACTS).kernel is None
+
+
+UNKNOWN = {
+    "for type checkers only": ("", "Sequence[int] | None", r" \(field\) .* runs, Sequence: "),
+    "misspelt": ("", "tuple[imt, ...]", r" \(field\) .* runs, imt: "),
+    "of a module that is not imported": ("", "'torch.Tensor'", r" \(field\) .* runs, torch: "),
+    "in another model": ("class Inner(Params):\n    a: Missing = 1\n", "Inner | None", " have .* runs, Missing: "),
+    "inherited": ("class Base(Params):\n    a: Missing = 1\nParams = Base\n", "int", r" \(a\) .* runs, Missing: "),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_params_of_a_type_that_is_not_known_are_refused_when_the_plugin_is_added(case, tmp_path):
+    before, kind, words = UNKNOWN[case]
+    path = tmp_path / "rigged.py"
+    path.write_text(WITH_PARAM.format(before=before, type=kind), "utf-8")
+    line = invoke_error("plugin", "add", path, code=1)
+    assert re.search(f"params of 'typed'{words}correct the name, or import it outside of `if TYPE_CHECKING`", line)
+
+
+@pytest.mark.parametrize("api", ["'1'", "None", "[1]", "1.5"])
+def test_a_hook_api_that_is_no_whole_number_is_named(api, tmp_path):
+    path = tmp_path / "rigged.py"
+    path.write_text(f"TOOLBOX_API = {api}\n{GOOD.format(loss='new')}", "utf-8")
+    line = f"TOOLBOX_API is {api}; it must be a whole number, such as TOOLBOX_API = 1"
+    assert line in invoke_error("plugin", "add", path, code=1)
+
+
+TYPES = {
+    "a function": ("Callable[[int], int] | None = Field(None", "any"),
+    "its own class": ("P | None = Field(None", "null"),
+    "a class that follows": ("Later | None = Field(None", "null"),
+    "a default from other params": ("int = Field(default_factory=lambda params: params['other']", "computed"),
+    "a default that fails": ("int = Field(default_factory=lambda: 1 // 0", "computed"),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_params_of_unusual_types_are_shown_and_leave_the_schema_of_recipes_whole(case, tmp_path):
+    declaration, shown = TYPES[case]
+    path = tmp_path / "rigged.py"
+    source = WITH_PARAM.format(before="from collections.abc import Callable", type="OTHER")
+    path.write_text(
+        source.replace("OTHER = Field(None", declaration) + "class Later(Params):\n    a: int = 1\n", "utf-8"
+    )
+    invoke("plugin", "add", path)
+    rows = invoke("show", "loss", "typed").stdout
+    (row,) = [line for line in rows.splitlines() if line.startswith("field ")]
+    assert shown in row
+    schema = json.loads(invoke("recipe", "schema").stdout)
+    tables = schema["properties"]["losses"]["additionalProperties"]["anyOf"]
+    (table,) = [table for table in tables if table["properties"]["name"] == {"const": "typed"}]
+    assert {"field", "other"} <= table["properties"].keys()
 
 
 def test_weights_need_a_path():

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from pydantic.fields import FieldInfo
 
 from toolbox.cli.common import as_json, load_catalog, print_json, print_table
 from toolbox.errors import UsageError
 from toolbox.hooks.kinds import find_kind
+from toolbox.hooks.param_schemas import params_schema
 from toolbox.hooks.params import Ref
 from toolbox.hooks.specs import ComponentSpec
 
@@ -58,18 +60,25 @@ def command(context: click.Context, kind: str, name: str, as_json: bool) -> None
 
 def describe_params(spec: ComponentSpec) -> list[dict[str, Any]]:
     """Return the name, type, default and help of each param of a spec, as plain values."""
-    schemas = spec.params.model_json_schema().get("properties", {})
+    schemas = params_schema(spec.params).get("properties", {})
     return [
         {
             "name": name,
             "type": _type_text(schemas[name], field.annotation),
-            "default": "required"
-            if field.is_required()
-            else _plain_value(field.get_default(call_default_factory=True)),
+            "default": _default(field),
             "help": field.description or "",
         }
         for name, field in spec.params.model_fields.items()
     ]
+
+
+def _default(field: FieldInfo) -> Any:  # noqa: ANN401 - any default
+    if field.is_required():
+        return "required"
+    try:
+        return _plain_value(field.get_default(call_default_factory=True))
+    except Exception:  # it depends on other params, or its function fails
+        return "computed"
 
 
 def _plain_value(value: Any) -> Any:  # noqa: ANN401 - any default

@@ -8,6 +8,7 @@ from toolbox.config.component_options import options_class
 from toolbox.config.settings import Settings
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import KINDS, RECIPE_TABLES, attached_kinds
+from toolbox.hooks.param_schemas import params_schema
 from toolbox.hooks.specs import ComponentSpec
 
 Schema = dict[str, Any]
@@ -39,7 +40,7 @@ def _component_schemas(catalog: Catalog, kind: str, definitions: Schema) -> list
     schemas = []
     for entry in catalog.entries(kind):
         spec = cast(ComponentSpec, entry.spec)
-        params, options = spec.params.model_json_schema(), options_class(kind).model_json_schema()
+        params, options = params_schema(spec.params), options_class(kind).model_json_schema()
         for part in (params, options):
             definitions.update(part.pop("$defs", {}))
         attached = {inner.name: {"$ref": f"#/$defs/{inner.name}"} for inner in attached_kinds(kind)}

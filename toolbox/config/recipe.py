@@ -24,7 +24,7 @@ Tree = dict[str, Any]
 # The table that each key of the `sample` table overrides when a run uses the sample photographs.
 SAMPLE_KEYS = {"size": "data", "repeat": "data", "epochs": "training", "batch": "training"}
 # Old names of settings, by table, and their new names. Old recipes, run folders and weight files are read with the new
-# names.
+# names. The old settings were numbers; any other value is a fault of the key as it is written.
 RENAMED_KEYS = {("restoring", "fill"): "network_fill_size"}
 # Tables inside a component's table that name a component too, and the keys in them that are not its params.
 NAMED_TABLES = {"optimizer": RESERVED_IN_OPTIMIZERS, "schedule": RESERVED_IN_SCHEDULES}
@@ -157,7 +157,7 @@ def _with_new_names(tree: Tree) -> Tree:
     """Return the tables with old names of settings replaced; if both names are there, the new one counts."""
     for (table, old), new in RENAMED_KEYS.items():
         values = tree.get(table)
-        if isinstance(values, dict) and old in values:
+        if isinstance(values, dict) and type(values.get(old)) in (int, float):
             renamed = {new: values[old]} | {key: value for key, value in values.items() if key != old}
             tree = {**tree, table: renamed}
     return tree

@@ -8,14 +8,19 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from toolbox.hooks.params import DetectorRef, FillerRef, PostprocessorRef
+from toolbox.hooks.params import DetectorRef, FillerRef, PostprocessorRef, Ref
 from toolbox.utils.limits import MIN_TILE
 
 
 def _name_to_table(value: object) -> object:
-    """Return the table ``{"name": value}`` for the name of a component, and other values unchanged."""
-    return {"name": value} if isinstance(value, str) else value
+    """Return the table ``{"name": value}`` for the name of a component, and a table unchanged."""
+    if isinstance(value, dict | Ref):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("name_or_table", "Input should be a name, or a table with its name and params")
+    return {"name": value}
 
 
 DetectWith = Annotated[DetectorRef, BeforeValidator(_name_to_table, json_schema_input_type=str | DetectorRef)]

@@ -17,8 +17,10 @@ def find_hook_faults(pm: pluggy.PluginManager, plugin: Any) -> Iterator[str]:  #
     """Yield every fault of a plugin's hook functions."""
     api = getattr(plugin, "TOOLBOX_API", HOOK_API)
     if api != HOOK_API:
-        is_older = isinstance(api, int) and api < HOOK_API
-        remedy = "update the plugin" if is_older else "update toolbox"
+        if not isinstance(api, int):
+            yield f"TOOLBOX_API is {api!r}; it must be a whole number, such as TOOLBOX_API = {HOOK_API}"
+            return
+        remedy = "update the plugin" if api < HOOK_API else "update toolbox"
         yield f"it was written for hook API {api}, this toolbox has {HOOK_API}: {remedy}"
         return
     hooks = sorted(kind.hook for kind in KINDS.values())

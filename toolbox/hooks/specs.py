@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
+from toolbox.hooks.param_schemas import require_known_types
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
 from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.spec_types import require_field_types
@@ -82,6 +83,7 @@ class ComponentSpec(Spec):
             raise ValueError(f"'{self.name}' needs a summary of one line")
         if not (isinstance(self.params, type) and issubclass(self.params, Params)):
             raise TypeError(f"params of '{self.name}' is {self.params!r}, not a subclass of toolbox.Params")
+        require_known_types(self.name, self.params)
         fields = self.params.model_fields
         reserved = sorted(self.reserved & set(fields))
         if reserved:

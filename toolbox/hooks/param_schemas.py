@@ -1,0 +1,47 @@
+"""The types of params: whether they are known when the plugin runs, and their JSON schema."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticUndefinedAnnotation
+
+from toolbox.errors import named
+
+
+def require_known_types(name: str, params: type[BaseModel]) -> None:
+    """Raise ValueError if a type of the params of the component `name` is not known, or can't be checked."""
+    if params.__pydantic_complete__:
+        return
+    try:
+        params.model_rebuild()
+    except PydanticUndefinedAnnotation as error:
+        missing = error.name or "?"
+        raise ValueError(
+            f"params of '{name}'{_fields_with(params, missing)} have a type that is not known when the plugin runs, "
+            f"{missing}: correct the name, or import it outside of `if TYPE_CHECKING`"
+        ) from error
+    except Exception as error:  # an annotation is an expression, which may raise anything
+        raise ValueError(f"a type of the params of '{name}' can't be used: {named(error, 300)}") from error
+
+
+def _fields_with(params: type[BaseModel], type_name: str) -> str:
+    """Return `` (FIELD, …)``, the fields whose annotation has this name; empty if it is in a nested model."""
+    word = re.compile(rf"\b{re.escape(type_name)}\b")
+    annotations = [item for cls in params.__mro__ for item in vars(cls).get("__annotations__", {}).items()]
+    found = [key for key, annotation in annotations if word.search(str(annotation)) and key in params.model_fields]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def params_schema(params: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of params. If one of them has none, such as a function, all may have any value."""
+    try:
+        schema = params.model_json_schema()
+    except Exception:  # a type of a plugin makes its schema itself
+        required = [name for name, field in params.model_fields.items() if field.is_required()]
+        return {"properties": {name: {} for name in params.model_fields}, "required": required}
+    if "$ref" in schema:  # the params are a param of themselves
+        schema |= schema["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
