@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,15 @@ def write_table(folder, rows, header=("input_image_path", "gt_image_path"), enco
 
 def pairs(folder):
     return {item.name: item.truth.name for item in folders.open_folder(folder).items}
+
+
+def test_wrong_pairs_of_a_plugin_are_not_said_to_be_in_a_folder(competition):
+    source = folders.open_folder(competition)
+    shifted = [item.truth for item in source.items[1:] + source.items[:1]]
+    items = tuple(replace(item, truth=truth) for item, truth in zip(source.items, shifted, strict=True))
+    with pytest.raises(DataError, match=r"^The source of plugin 'mine': \d+ of \d+ pairs") as error:
+        broken_files.check_pairing(replace(source, items=items, folder=None, plugin="mine"))
+    assert "doctor" not in str(error.value) and "None" not in str(error.value) and "train.csv" not in str(error.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

@@ -88,8 +88,8 @@ def leave_out(source: Source, names: Mapping[str, str]) -> Source:
     )
     if len(left.items) < MIN_ITEMS:
         raise DataError(
-            f"{source.folder}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be "
-            f"used, and at least two are needed to train. To see which: {_doctor(source)}"
+            f"{source.title}: {len(source.items) - len(left.items)} of {len(source.items)} photographs can't be used, "
+            f"and at least two are needed to train.{_doctor(source)}"
         )
     return left
 
@@ -107,15 +107,15 @@ def check_pairing(source: Source) -> list[str]:
         exchanged = "train_input/ and train_gt/ seem to be exchanged; rename them."
         if isinstance(image := wrong[0].item.input, Path) and image.parent.name == "train_gt":
             exchanged = "The columns of train.csv seem to be exchanged; correct its header."
-        raise DataError(f"{source.folder}: the inputs are in colour and the truths are gray. {exchanged}")
+        raise DataError(f"{source.title}: the inputs are in colour and the truths are gray. {exchanged}")
     if wrong:
         listed = "; ".join(f"{examination.item.name}: {examination.reason}" for examination in wrong[:NAMES_IN_ERROR])
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
         skip = surface.words(command=", or leave these pairs out with --skip-broken", python="")
         skip = skip if count - len(wrong) >= MIN_ITEMS else ""
         raise DataError(
-            f"{source.folder}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct the "
-            f"names or train.csv{skip}. To see all: {_doctor(source)}"
+            f"{source.title}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct "
+            f"{'them' if source.plugin else 'the names or train.csv'}{skip}.{_doctor(source)}"
         )
     return _doubts(examinations, source.kind)
 
@@ -185,9 +185,12 @@ def read_skipped(path: Path) -> dict[str, str]:
 
 
 def _doctor(source: Source) -> str:
+    """Return a sentence that names the command that lists all faults; empty if it can't read the source."""
+    if source.plugin:
+        return ""
     return surface.words(
-        command=f"toolbox doctor --data {shell_word(str(source.folder))}",
-        python="the command `toolbox doctor` lists them",
+        command=f" To see all: toolbox doctor --data {shell_word(str(source.folder))}",
+        python=" The command `toolbox doctor` lists all.",
     )
 
 

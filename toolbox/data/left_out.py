@@ -16,8 +16,11 @@ PAIR_FOLDERS = ("train_input", "train_gt", "test_input")
 
 
 def describe_left_out(source: Source) -> str:
-    """Return a line on the files and subfolders of a data folder that a run does not use; empty if there are none."""
-    if source.folder is None or source.kind == "sample":
+    """Return a line on the files and subfolders of a data folder that a run does not use; empty if there are none.
+
+    What a plugin does not use of its data is not known.
+    """
+    if source.folder is None or source.kind == "sample" or source.plugin:
         return ""
     folders = [source.folder / name for name in PAIR_FOLDERS] if source.kind == "pairs" else [source.folder]
     unused = describe_unused([folder for folder in folders if folder.is_dir()], used_files(source))

@@ -109,7 +109,9 @@ def build_source(bound: BoundComponent, location: Path | None) -> Source:
         raise DataError(f"{title}: {without} has no truth to train on or to compare with.")
     items, tests = (tuple(_watched(item, bound.entry) for item in items) for items in (source.items, source.tests))
     _require_unique_identities(items, title)
-    return replace(source, items=items, tests=tests, folder=location)
+    # A plugin that has read a data folder with `toolbox.open_folder` returns it with its path.
+    plugin = bound.entry.plugin if source.folder is None else ""
+    return replace(source, items=items, tests=tests, folder=location, plugin=plugin)
 
 
 def _as_tuple(items: Iterable[Item], bound: BoundComponent) -> tuple[Item, ...]:

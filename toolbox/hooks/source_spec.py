@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolbox.hooks.specs import ComponentSpec
+from toolbox.utils.files import printable
 from toolbox.utils.image_ref import ImageRef as ImageRef
 
 
@@ -41,12 +42,19 @@ class Source:
         items: the photographs for training and validation, sorted by name; each has a truth.
         tests: the photographs to restore at the end of the run, sorted by name.
         folder: the path of ``--data``, for messages; the program sets it.
+        plugin: the plugin that it is from, for messages; empty for a data folder. The program sets it.
     """
 
     kind: str
     items: tuple[Item, ...]
     tests: tuple[Item, ...] = ()
     folder: Path | None = None
+    plugin: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        return f"The source of plugin '{self.plugin}'" if self.plugin else printable(str(self.folder))
 
 
 @dataclass(frozen=True, kw_only=True)
