@@ -69,14 +69,17 @@ def test_another_scene_gives_the_same_file(album):
     assert "same scene" in read_report(album / "out")["photos"][0]["notes"][0]
 
 
-def test_a_photo_is_no_reference_of_itself(album):
-    assert not list(read_references([album / "photo.png"], album / "photo.png", []))
-    run_restore(album / "photo.png", "-o", album / "out", "--reference", album / "photo.png")
-    assert "the photo itself" in " ".join(read_report(album / "out")["photos"][0]["notes"])
+@pytest.mark.parametrize("name", ["photo.png", "others/copy.png"])
+def test_a_photo_is_no_reference_of_itself(album, name):
+    assert not list(read_references([album / name], album / "photo.png", []))
+    run_restore(album / "photo.png", "-o", album / "out", "--reference", album / name)
+    (record,) = read_report(album / "out")["photos"]
+    assert "the photo itself" in " ".join(record["notes"])
+    assert "colour from reference" not in record["origins"]
 
 
 def test_the_flat_shape_of_a_gray_reference_is_damage(album):
-    (reference,) = read_references([album / "others" / "copy.png"], album / "photo.png", [])
+    (reference,) = read_references([album / "others" / "copy.png"], album / "others" / "a.png", [])
     assert np.array_equal(reference.damage, HOLE)
 
 

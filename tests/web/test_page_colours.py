@@ -93,6 +93,18 @@ def test_a_second_photograph_and_the_saturation_change_the_result(page, tmp_path
     wait_until(lambda: red_minus_blue(page) == 0)
 
 
+def test_a_photograph_is_not_used_as_its_own_second_photograph(page, tmp_path):
+    io.write_png(tmp_path / "colour.png", scene()[:240])
+    open_photo(page, tmp_path / "colour.png")
+    page.click("[data-tool=colour]")  # which opens the settings of colours
+    page.check("#recolor")
+    page.set_input_files("#reference-file", str(tmp_path / "colour.png"))
+    wait_for_text(page, "#reference-name", "colour.png")
+    page.click("#restore")
+    wait_for_text(page, "#guide", "The second photo is this photo itself, so it gave no colours.")
+    assert "second photo" not in page.inner_text("#origins")
+
+
 def test_a_photograph_that_is_dropped_on_the_reference_is_one(page, tmp_path):
     open_restored(page, tmp_path)
     page.click("#colours summary")

@@ -9,7 +9,7 @@ import numpy as np
 from toolbox.imaging.sepia import Toning
 from toolbox.inference.options import Keep, RestoreOptions
 from toolbox.inference.output_paths import Job
-from toolbox.inference.photo_search import is_same_path
+from toolbox.inference.photo_search import is_same_photo
 from toolbox.utils import surface
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def color_notes(job: Job, options: RestoreOptions, toning: Toning, keep: Keep, *
         keeps_tone: whether it kept the tone of a toned photograph.
     """
     notes = []
-    if options.references and all(is_same_path(path, job.photo) for path in options.references):
+    if options.references and all(is_same_photo(path, job.photo) for path in options.references):
         name = surface.option("reference", page="the second photo")
         notes.append(f"{name} is the photo itself and gives no colours")
     if toning.kind == "toned" and keep == "luma":

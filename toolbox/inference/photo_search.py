@@ -114,5 +114,20 @@ def is_same_path(first: Path, second: Path) -> bool:
         return os.path.realpath(first) == os.path.realpath(second)
 
 
+def is_same_photo(first: Path, second: Path) -> bool:
+    """Return whether two paths lead to the same file, or the second is a copy of the first with the same bytes.
+
+    Raises:
+        DataError: a file can't be read.
+    """
+    if is_same_path(first, second):
+        return True
+    try:
+        sizes = {os.path.getsize(path) for path in (first, second)}
+    except OSError:
+        return False
+    return len(sizes) == 1 and files.sha256(first) == files.sha256(second)
+
+
 def _is_searched(path: Path) -> bool:
     return not path.name.startswith(".") and path.is_dir()

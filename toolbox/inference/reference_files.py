@@ -17,7 +17,7 @@ from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb
 from toolbox.imaging.sepia import measure_toning
 from toolbox.inference.photo_arrays import PhotoLike, ReferencesLike, as_photo, native
-from toolbox.inference.photo_search import LeftOut, find_photos, is_same_path
+from toolbox.inference.photo_search import LeftOut, find_photos, is_same_photo
 from toolbox.masks.detectors import find_painted_shape
 from toolbox.masks.sources import transparent_pixels
 from toolbox.smooth_fill import fill_array
@@ -56,7 +56,7 @@ def read_references(
     max_pixels: int = io.MAX_PIXELS,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Reference]:
-    """Yield the references of a photograph. A photograph is not a reference of itself.
+    """Yield the references of a photograph. A photograph is not a reference of itself, also not as a copy.
 
     Args:
         paths: the files of the references.
@@ -70,9 +70,9 @@ def read_references(
     """
     warned = 0
     for path in paths:
-        if is_same_path(path, photo):
-            continue
         try:
+            if is_same_photo(path, photo):
+                continue
             opened = io.read(path, max_pixels=max_pixels, accept_cut=True)
         except DataError:
             if len(paths) == 1:
