@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
-from rigged.sound import Game, Generator, Judge, game, generator, judge, loss, lsgan_discriminator, mse, penalty
+from rigged.sound import COMMON, Game, Generator, Judge, game, generator, judge, loss, lsgan_discriminator, mse, penalty
 from torch import nn
 
+from toolbox import StepSpec
 from toolbox.testing import check_component
 
 
@@ -105,3 +109,58 @@ def test_the_kit_finds_what_a_run_refuses(name):
 def test_an_error_at_every_size_is_not_blamed_on_the_size(function):
     (failed,) = [check for check in check_component(loss(lambda: function)) if check.status == "failed"]
     assert failed.detail.startswith("raised an error for pictures of every size, 16 to 256 pixels: ")
+
+
+def draw_from_numpy():
+    np.random.rand()
+
+
+def draw_from_python():
+    random.random()
+
+
+def seed_torch():
+    torch.manual_seed(5)
+
+
+class RandomLoss(nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, restored, truth, mask):
+        if self.training:
+            self.change()
+        return mse(restored, truth, mask)
+
+
+def random_network(base, change):
+    return type("Random", (base,), {"forward": lambda self, *inputs: (change(), base.forward(self, *inputs))[1]})
+
+
+def random_step(change):
+    def step(context, batch):
+        change()
+        for part in context.micro_batches(batch):
+            total = (context.generate(part)["restored"] - part.truth).square().mean()
+            context.record("g", total, part)
+            context.backward(total, part)
+
+    return StepSpec(**COMMON, build=lambda params: step, uses_discriminator=False)
+
+
+SEEDING = {
+    "loss": ("deterministic value", lambda change: loss(lambda: RandomLoss(change))),
+    "generator": ("unseeded training", lambda change: generator(random_network(Generator, change))),
+    "discriminator": ("unseeded training", lambda change: judge(random_network(Judge, change))),
+    "step": ("random numbers", random_step),
+}
+
+
+@pytest.mark.parametrize("change", [draw_from_numpy, draw_from_python, seed_torch])
+@pytest.mark.parametrize("kind", SEEDING)
+def test_the_kit_finds_random_numbers_that_a_run_names(kind, change):
+    """It passed steps that seed, and networks that draw numbers of NumPy or Python."""
+    check, make = SEEDING[kind]
+    (failed,) = [found for found in check_component(make(change)) if found.status == "failed"]
+    assert failed.name == check and "seeds the global random numbers or draws NumPy's or Python's" in failed.detail

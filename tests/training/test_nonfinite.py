@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from dataclasses import replace
 
@@ -238,7 +239,52 @@ def test_a_first_step_that_is_not_finite_is_not_put_down_to_the_learning_rate(tm
     message = result.stderr.splitlines()[-1]
     assert "Step 0: loss.mse, g, gradient.g: not finite" in message
     assert (
-        "so the learning rate is not the cause: check what computes loss.mse. The run has no checkpoint yet." in message
+        "so the learning rate is not the cause: check what computes loss.mse: Loss 'mse' of the plugin 'default'. The "
+        "run has no checkpoint yet." in message
     )
     assert "smaller" not in message and "last" not in message
     assert checkpoint.newest_checkpoint(out / "checkpoints")[0] is None
+
+
+SOURCES = {
+    "the generator": (lambda built: nan_layer(built.generator.network), "Generator .*, whose pictures are not finite"),
+    "the discriminator": (
+        lambda built: nan_layer(built.discriminator.network),
+        "Discriminator .*, whose maps are not fin",
+    ),
+    "a penalty": (lambda built: nan_call(built.penalties[0]), "Penalty 'gradient' of the plugin 'default'"),
+    "a loss": (lambda built: nan_call(mse_of(built)), "Loss '.*' of the plugin 'default'"),
+    "a gradient": (
+        lambda built: nan_gradient(mse_of(built)),
+        "the backward pass of one of these: Step .*Loss 'mse' of the plugin 'default'",
+    ),
+}
+
+
+def nan_layer(network):
+    network.register_forward_hook(
+        lambda module, inputs, result: [r * math.nan for r in result] if isinstance(result, list) else result * math.nan
+    )
+
+
+def mse_of(built):
+    return next(loss for loss in built.losses if loss.label == "mse")
+
+
+def nan_call(term):
+    original = term.call
+    object.__setattr__(term, "call", lambda *inputs: original(*inputs) * math.nan)
+
+
+def nan_gradient(term):
+    object.__setattr__(term, "call", lambda restored, truth, mask: (restored - restored).square().sum().sqrt())
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_component_that_a_value_which_is_not_finite_comes_from_is_named(name):
+    """NaN from a discriminator was put down to what computes loss.lsgan."""
+    change, words = SOURCES[name]
+    built, accelerator = build()
+    change(built)
+    error = fail(built, accelerator, make_batch(2))
+    assert re.match(words, nonfinite._source(built, accelerator, error))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.autograd_graph import kept_weights, outside_weights
 from toolbox.testing.checks import Note, global_random_state, require, same_values
 from toolbox.testing.subject import Subject, join_names
+
+R = TypeVar("R")
 
 
 def check_description(subject: Subject) -> str:
@@ -74,23 +77,31 @@ def check_process_settings(subject: Subject) -> str:
 
 
 def require_deterministic(build: Callable[[], Any], call: Callable[[Any], list[Tensor]]) -> str:
-    """Require that a loss in eval mode gives the same value whatever the global seed, and does not seed."""
+    """Require that a loss in eval mode gives the same value whatever the global seed, and never seeds."""
     values = []
+    require_unseeded(partial(call, build()))
     for seed in (1, 2):
         component = build()
         if isinstance(component, nn.Module):
             component.eval()
-        torch.manual_seed(seed)
-        _, *others = global_random_state()
-        values.append([value.detach() for value in call(component)])
-        is_unseeded = torch.initial_seed() == seed and others == [*global_random_state()[1:]]
-        require(is_unseeded, "it seeds the global random numbers or draws NumPy's or Python's; use torch's, unseeded")
+        result = require_unseeded(partial(call, component), seed)
+        values.append([value.detach() for value in result])
     require(
         all(same_values(*pair) for pair in zip(*values, strict=True)),
         "it returns another value for the same inputs, so that validations could not be compared; draw random numbers "
         "only in a Module in train mode",
     )
     return "the same value twice"
+
+
+def require_unseeded(call: Callable[[], R], seed: int = 1) -> R:
+    """Return the result of a call with torch's seed `seed`; fail if it seeds, or draws NumPy's or Python's numbers."""
+    torch.manual_seed(seed)
+    _, *others = global_random_state()
+    result = call()
+    is_unseeded = torch.initial_seed() == seed and others == [*global_random_state()[1:]]
+    require(is_unseeded, "it seeds the global random numbers or draws NumPy's or Python's; use torch's, unseeded")
+    return result
 
 
 def check_seeded_weights(subject: Subject) -> str:

@@ -148,7 +148,7 @@ def check_condition_use(case: NetworkCase) -> str:
     ]
     if not used:
         return Note("the image and the mask are ignored")
-    return Note(f"the {' and the '.join(used)} change the result")
+    return Note(f"the {' and the '.join(used)} {'change' if len(used) > 1 else 'changes'} the result")
 
 
 def _with_truth(pairs: Batch, truth: Tensor) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.specs import StepSpec
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
+from toolbox.testing.common import require_unseeded
 from toolbox.testing.examples import SmoothDiscriminator
 from toolbox.testing.subject import Subject
 
@@ -185,8 +187,8 @@ def check_weights_unchanged(subject: Subject) -> str:
 
 
 def check_random_numbers(subject: Subject) -> str:
-    """The same random numbers give the same gradients, so that a resumed run is the same."""
-    first, second = _gradients(_take(subject)), _gradients(_take(subject))
+    """The same random numbers give the same gradients, so that a resumed run is the same; the step seeds nothing."""
+    first, second = (_gradients(require_unseeded(partial(_take, subject))) for _ in range(2))
     same = all(same_values(a, b) for a, b in zip(first, second, strict=True))
     require(same, "two steps from the same state differ; draw all random numbers from context.random")
     return "the same gradients twice"

@@ -21,8 +21,6 @@ REMEDY = (
 def explain_backward(error: Exception, state: TrainState, *, is_discriminator: bool) -> PluginError | None:
     """Return the error of a backward pass as one line that names the component, or the few that it can be.
 
-    Components that ship with toolbox are only named if there are no others.
-
     Args:
         error: what was raised in a training step.
         state: everything that trains.
@@ -35,12 +33,20 @@ def explain_backward(error: Exception, state: TrainState, *, is_discriminator: b
         return None
     if all(frame.name != ENGINE for frame in traceback.extract_tb(error.__traceback__)):
         return None
-    suspects = _discriminator_components(state) if is_discriminator else _generator_components(state)
-    suspects = [entry for entry in suspects if entry.distribution != DISTRIBUTION] or suspects
-    titles = list(dict.fromkeys(blame.title(entry) for entry in suspects))
+    titles = differentiated(state, is_discriminator=is_discriminator)
     who = titles[0] if len(titles) == 1 else f"One of these: {'; '.join(titles)}:"
     text = named(error).rstrip(".")
     return PluginError(f"{who} fails in the backward pass: {text}. What may help: {REMEDY}.{blame.hint()}")
+
+
+def differentiated(state: TrainState, *, is_discriminator: bool) -> list[str]:
+    """Return the titles of the components in the backward pass of the generator or of the discriminator.
+
+    Components that ship with toolbox are only named if there are no others.
+    """
+    suspects = _discriminator_components(state) if is_discriminator else _generator_components(state)
+    suspects = [entry for entry in suspects if entry.distribution != DISTRIBUTION] or suspects
+    return list(dict.fromkeys(blame.title(entry) for entry in suspects))
 
 
 def _generator_components(state: TrainState) -> list[Entry]:

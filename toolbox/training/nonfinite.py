@@ -19,8 +19,13 @@ from toolbox.config.plan import Plan
 from toolbox.data.batch import Batch
 from toolbox.data.loader import SampleKey
 from toolbox.distributed import collectives
+from toolbox.distributed.accelerator import Accelerator
 from toolbox.errors import TrainingError, UsageError, one_line
+from toolbox.hooks import blame
+from toolbox.models.component_calls import WatchedComponent, watch_of
+from toolbox.models.forward import run_generator
 from toolbox.training import checkpoint, run_dir
+from toolbox.training.backward_errors import differentiated
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import fingerprint, with_current_names
@@ -62,6 +67,8 @@ def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progres
 def _advice(run: TrainingRun, error: NonFiniteError) -> str:
     """Return what to do about a step that is not finite, and which checkpoint there is."""
     first = error.not_finite[0]
+    source = _source(run.state, run.accelerator, error)
+    first += source and f": {source}"
     if error.record.step:
         advice = "Try a smaller learning rate or a smaller weight of the loss."
     elif run.plan.initial:
@@ -74,6 +81,38 @@ def _advice(run: TrainingRun, error: NonFiniteError) -> str:
     if saved is None:
         return f"{advice} The run has no checkpoint yet."
     return f"{advice} The last checkpoint is in the run folder: {run_dir.CHECKPOINTS}/{saved.name}."
+
+
+def _source(state: TrainState, accelerator: Accelerator, error: NonFiniteError) -> str:
+    """Return the component that the first value which is not finite comes from; empty if the terms do not say it."""
+    wrong, first = set(error.not_finite), error.not_finite[0]
+    if _gives_wrong_pictures(state, accelerator, error.batch):
+        return _titled(watch_of(state.generator.network), ", whose pictures are not finite")
+    if state.discriminator is not None and wrong & {"on_real", "on_fake"}:
+        return _titled(watch_of(state.discriminator.network), ", whose maps are not finite")
+    terms = {f"loss.{loss.label}": loss.watch for loss in state.losses}
+    terms |= {f"penalty.{penalty.label}": penalty.watch for penalty in state.penalties}
+    if first in ("gradient.g", "gradient.d"):
+        titles = differentiated(state, is_discriminator=first == "gradient.d")
+        return f"the backward pass of {'one of these: ' * (len(titles) > 1)}{'; '.join(titles)}"
+    return _titled(terms[first]) if first in terms else ""
+
+
+def _titled(watch: WatchedComponent, fault: str = "") -> str:
+    return "" if watch.entry is None else f"{blame.title(watch.entry)}{fault}"
+
+
+@torch.no_grad()
+def _gives_wrong_pictures(state: TrainState, accelerator: Accelerator, batch: Batch) -> bool:
+    """Return whether the generator's pictures are not finite; False if this process can't call it alone."""
+    network = state.generator.network
+    if not state.restores or collectives.world_size() > 1:
+        return False
+    try:
+        with accelerator.autocast():
+            return not run_generator(network, state.keep, batch.image, batch.mask)["restored"].isfinite().all()
+    except Exception:  # must not hide the first error
+        return False
 
 
 def save_step_folder(
