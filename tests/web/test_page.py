@@ -252,9 +252,12 @@ def test_a_message_ends_with_the_next_success_and_with_another_photograph(page, 
     wait_for_text(page, "#facts", "0.81 % marked")
     page.wait_for_selector("#status:empty", state="attached")
     page.set_input_files("#mask-file", str(large))
-    wait_for_text(page, "#status", "99.2 % of the photo is marked now.")
+    wait_for_text(page, "#guide", "99.2 % of the photo is marked now.")
+    page.click("#restore")  # which clears messages
+    page.wait_for_selector("#compare-row:not([hidden])")
+    wait_for_text(page, "#guide", "99.2 % of the photo is marked now.")
     page.click("#clear")
-    page.wait_for_selector("#status:empty", state="attached")
+    page.locator("#guide", has_not_text="99.2 %").wait_for()
     page.set_input_files("#mask-file", str(small))
     wait_for_text(page, "#status", "They are of another photo.")
     open_photo(page, photo(tmp_path, "other.png"))
@@ -295,7 +298,7 @@ def test_marks_from_a_file_with_several_pictures_say_so(page, tmp_path):
     masks[0].save(tmp_path / "mask.tif", save_all=True, append_images=masks[1:])
     page.set_input_files("#mask-file", str(tmp_path / "mask.tif"))
     wait_for_text(page, "#facts", "25 %")
-    wait_for_text(page, "#status", "The file has several pictures. Only the first one was used.")
+    wait_for_text(page, "#guide", "The file has several pictures. Only the first one was used.")
 
 
 def test_dropped_photographs_are_an_album_and_a_broken_file_is_named(page, tmp_path):

@@ -12,6 +12,7 @@ from page_server import call, wait_until
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
 from toolbox.masks.detectors import LoadedDetector
+from toolbox.masks.sources import grow_mask
 from toolbox.web import damage
 
 
@@ -47,7 +48,7 @@ def test_a_click_leaves_damage_out_and_the_rest_is_repaired(page, proposed, tmp_
     page.click("#repair")
     page.locator("#facts", has_not_text="nothing marked").wait_for()
     wait_for_text(page, "#guide", "Done")
-    assert np.array_equal(saved_marks(page), proposed["scratch"])
+    assert np.array_equal(saved_marks(page), grow_mask(proposed["scratch"], 1))
     assert page.locator("#proposals-found").is_hidden()
     page.click("#undo")
     wait_for_text(page, "#facts", "nothing marked")
@@ -69,7 +70,27 @@ def test_a_large_place_starts_left_out_unless_it_is_torn(page, proposed, tmp_pat
     wait_for_text(page, "#proposals-state", "Large places are left out at first")
     page.click("#repair")
     wait_for_text(page, "#guide", "Done")
-    assert np.array_equal(saved_marks(page), tear)
+    assert np.array_equal(saved_marks(page), grow_mask(tear, 1))
+
+
+def test_saved_marks_give_the_same_result_as_the_repair(page, service, proposed, tmp_path):
+    open_restored(page, tmp_path)
+    page.uncheck("#kinds input >> nth=1")  # stains are lifted, which marks of a file are not
+    page.click("[data-tool=brush]")
+    drag(page, [(0.7, 0.6), (0.8, 0.6)])
+    page.click("#repair")
+    wait_for_text(page, "#guide", "Done")
+    path = f"/api/photos/{entry(service)['id']}/result"
+    repaired = call(service, "GET", path)[1]
+    with page.expect_download() as marks:
+        page.click("#save-mask")
+    page.click("#clear")
+    page.set_input_files("#mask-file", str(marks.value.path()))
+    wait_until(lambda: entry(service)["edits"] == 4)
+    page.click("#restore.main")
+    wait_for_text(page, "#guide", "Done")
+    wait_until(lambda: entry(service)["restored_edits"] == 4 and entry(service)["state"] == "restored")
+    assert call(service, "GET", path)[1] == repaired
 
 
 def test_what_is_marked_is_not_proposed_again(page, proposed, tmp_path):
@@ -112,7 +133,7 @@ def test_the_keyboard_alone_leaves_damage_out(page, proposed, tmp_path):
     page.focus("#repair")
     page.keyboard.press("Enter")
     page.locator("#facts", has_not_text="nothing marked").wait_for()
-    assert np.array_equal(saved_marks(page), proposed["scratch"])
+    assert np.array_equal(saved_marks(page), grow_mask(proposed["scratch"], 1))
 
 
 def test_another_sensitivity_looks_again(page, proposed, tmp_path):

@@ -75,6 +75,7 @@ def make_app(
         Route(photo + "/small", _picture(album.small_view)),
         Route(photo + "/marks", api.marks),
         Route(photo + "/marks", _change(proposals.set_marks), methods=["PUT"]),
+        Route(photo + "/mask", api.mask),
         Route(photo + "/mask", _change(proposals.set_mask), methods=["PUT"]),
         Route(photo + "/hints", _picture(album.hints)),
         Route(photo + "/hints", _change(partial(guides.set_hints, album)), methods=["PUT"]),
@@ -172,6 +173,11 @@ class _Api:
     async def marks(self, request: Request) -> Response:
         """Send the marks as PNG; see `Proposals.marks`."""
         data = await anyio.to_thread.run_sync(self.proposals.marks, photo_id(request))
+        return Response(data, media_type="image/png")
+
+    async def mask(self, request: Request) -> Response:
+        """Send what is filled as the PNG of a mask; see `Proposals.filled`."""
+        data = await anyio.to_thread.run_sync(self.proposals.filled, photo_id(request))
         return Response(data, media_type="image/png")
 
     async def damage(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.protocols import Detection
 from toolbox.imaging import io
 from toolbox.imaging.encode import encode_png
+from toolbox.inference.damage import find_damage
 from toolbox.inference.detectors import damage_detector, damage_kinds, damage_spec
 from toolbox.inference.options import RestoreOptions
 from toolbox.masks import kinds_of_damage
@@ -85,27 +86,43 @@ class Proposals:
         self._set_repaired(photo_id, np.zeros(mask.shape, np.uint8))
         return self._album.set_mask(photo_id, mask, cautions=cautions)
 
+    def filled(self, photo_id: str) -> bytes:
+        """Return a mask as PNG, white where the next result is filled or corrected: repaired damage has its soft edge.
+
+        With this file, `toolbox restore --mask` fills all of it.
+        """
+        labels = self._repaired(self._album.entry(photo_id))
+        repair = self._repair(labels)
+        if repair is None:
+            return self._album.mask(photo_id).read_bytes()
+        damage = find_damage(labels, repair, self._mask(photo_id) & (labels == 0))
+        assert damage is not None
+        return encode_png(damage.mask.astype(np.uint8) * 255)
+
     def repairing(self, photo_id: str, options: RestoreOptions) -> RestoreOptions:
         """Return the options with which `toolbox restore --repair` treats the damage that a person chose.
 
         In a photograph that may be cut, this damage is filled as all marks: its position in the print is not known.
         """
         labels = self._repaired(self._album.entry(photo_id))
-        spec = damage_spec(self._catalog)
-        if options.may_crop or spec is None or not labels.any():
+        repair = self._repair(labels)
+        if options.may_crop or repair is None:
             return options
-        pixels = {kind: labels == number for number, kind in enumerate(self.kinds, 1)}
-        probabilities = {kind: where.astype(np.float32) for kind, where in pixels.items() if where.any()}
-        found = Detection(mask=labels > 0, probabilities=probabilities)
         path = self._album.path(photo_id, REST)
         rest = self._mask(photo_id) & (labels == 0)
         io.write_png(path, rest.astype(np.uint8) * 255)
-        mask_options = replace(
-            options.mask_options,
-            path=path if rest.any() else None,
-            repair=LoadedDetector(name=spec.name, detect=lambda image: found, translucent=spec.translucent),
-        )
+        mask_options = replace(options.mask_options, path=path if rest.any() else None, repair=repair)
         return replace(options, mask_options=mask_options)
+
+    def _repair(self, labels: np.ndarray) -> LoadedDetector | None:
+        """Return what finds the damage of `labels`, as `_repaired` returns them; None if there is none to repair."""
+        spec = damage_spec(self._catalog)
+        if spec is None or not labels.any():
+            return None
+        pixels = {kind: labels == number for number, kind in enumerate(self.kinds, 1)}
+        probabilities = {kind: where.astype(np.float32) for kind, where in pixels.items() if where.any()}
+        found = Detection(mask=labels > 0, probabilities=probabilities)
+        return LoadedDetector(name=spec.name, detect=lambda image: found, translucent=spec.translucent)
 
     def _set_repaired(self, photo_id: str, labels: np.ndarray) -> None:
         path = self._album.path(photo_id, REPAIRED)

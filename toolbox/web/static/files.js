@@ -1,6 +1,7 @@
 // Files that come in, by dropping, pasting or choosing, and files that are saved.
 
 import * as api from "./api.js";
+import * as keeping from "./keeping.js";
 import { setReference, settle } from "./restoring.js";
 import { stage } from "./stage.js";
 import { $, fail, guarded, isBusy, photo, reasonOf, say, setPhotos, state } from "./state.js";
@@ -53,8 +54,12 @@ export async function saveResult() {
   save(blob, `${stem(item)}-restored.${type.includes("tif") ? "tif" : "png"}`);
 }
 
+// The marks, with the edge of the damage that is repaired. If the server can't be asked, the marks as the page has them.
 export async function saveMarks() {
-  save(await stage.maskPng(), `${stem(photo())}-marks.png`);
+  const item = photo();
+  const own = stage.maskPng();
+  const filled = keeping.send(item.id).then(() => api.picture(item.id, "mask"));
+  save(await filled.catch(() => own), `${stem(item)}-marks.png`);
 }
 
 // Call `work` with the files that a person chooses with a button.

@@ -10,7 +10,7 @@ import {
   $, fail, guarded, isBusy, isShown, photo, replacePhoto, say, setPhotos, state, unsay,
 } from "./state.js";
 import { text } from "./texts.js";
-import { catchUp, isBehind, listPhotos, noteText, refresh, show, showResult } from "./viewer.js";
+import { catchUp, isBehind, listPhotos, refresh, show, showResult } from "./viewer.js";
 
 const POLL = 200; // milliseconds
 const RETRY = 2000; // the same, after a request that failed
@@ -246,8 +246,7 @@ export async function setMask(file) {
   if (!file) return;
   const { id } = state;
   const older = keeping.layer(id, "marks");
-  const changed = await guarded(() => keeping.keep(() => api.setMask(id, file)), file.name);
-  if (!changed) return;
+  if (!await guarded(() => keeping.keep(() => api.setMask(id, file)), file.name)) return;
   if (older) keeping.forget(id, "marks", older);
   if (isShown(id)) state.hasNewMarks = true;
   refresh();
@@ -256,5 +255,5 @@ export async function setMask(file) {
   stage.loadMarks(marks);
   proposals.followMarks();
   refresh();
-  say(changed.cautions.map(noteText).join(" "));
+  say("");
 }

@@ -156,8 +156,10 @@ function busyText(item) {
   return text(what) + (what === "running" && seconds >= QUIET ? ` ${text("seconds", { seconds })}` : "");
 }
 
-// The one thing to do next.
-function guide(item) {
+// The one thing to do next, and what the file of the marks may lack, if they were loaded.
+const guide = (item) => [nextStep(item), ...(isAwaited(item) ? [] : item.cautions.map(noteText))].join(" ");
+
+function nextStep(item) {
   if (isAwaited(item)) return text(activity(item) === "running" && item.lost ? "runningMarks" : activity(item));
   if (state.hasNewMarks && isRestored(item)) return text(state.isCancelled ? "guideCancelled" : "guideChanged");
   if (isRestored(item)) return [text(guideDone()), ...item.notes.map(noteText)].filter(Boolean).join(" ");
