@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import pluggy
 import pytest
 from catalogs import DEFAULT, registries
 from click.testing import CliRunner
@@ -56,6 +57,16 @@ def test_a_file_that_imports_a_file_beside_it_is_not_told_to_install_that(tmp_pa
     (tmp_path / "layers.py").write_text("x = 1")
     cause = record(load(tmp_path, "from layers import x"), "a").cause
     assert cause.startswith("it imports 'layers', which lies beside it") and "pip" not in cause
+
+
+def test_a_cause_has_no_full_stop_because_sentences_go_on_after_it():
+    def fail():
+        raise RuntimeError("no luck.")
+
+    failed = manager.PluginRecord(name="a", origin="package", source="a.plugin")
+    loaded = manager.Manager(pm=pluggy.PluginManager("toolbox"), records=[failed])
+    manager.register(loaded, manager.Candidate(record=failed, load=fail))
+    assert failed.cause == "import failed: RuntimeError: no luck"
 
 
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=list(BROKEN))

@@ -13,7 +13,7 @@ from catalogs import plugin
 import toolbox
 from toolbox import Observer, ObserverSpec, RunEnded, StepRecord
 from toolbox.config import recipe as recipes
-from toolbox.errors import OutputError
+from toolbox.errors import OutputError, UsageError
 from toolbox.hooks import isolated_call
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import weight_file
@@ -140,6 +140,16 @@ def test_the_report_names_the_plugin_and_an_exit_of_the_program_is_caught():
     assert observers.active == [] and len(lines) == 2
     assert lines[0].startswith("warning: observers.exits is left out from here on. Its on_step raised SystemExit: 3")
     assert "observers.mine" in lines[1] and "Observer 'broken' of the plugin 'extra' raised RuntimeError" in lines[1]
+
+
+def test_the_reason_why_an_observer_is_left_out_ends_with_one_full_stop():
+    class Refusing:
+        def on_step(self, record):
+            raise UsageError("b is not a run folder: it has no recipe.toml.")
+
+    lines = []
+    Observers(report=lines.append, active=[NamedObserver(label="x", observer=Refusing())]).notify("on_step", None)
+    assert lines[0].endswith("Its on_step raised UsageError: b is not a run folder: it has no recipe.toml.")
 
 
 CHANGES = {

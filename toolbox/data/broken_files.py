@@ -219,4 +219,4 @@ def _require_readable_tests(tests: Sequence[Item]) -> None:
             io.read_size(path)
         except DataError as error:
             remedy = surface.words(command="replace it, or use --skip-broken", python="replace it")
-            raise DataError(f"{error}. The run would restore it at its end; {remedy}") from error
+            raise DataError(f"{str(error).rstrip('.')}. The run would restore it at its end; {remedy}") from error

@@ -14,7 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from toolbox.distributed.torch_patches import skip_update_if
-from toolbox.errors import UsageError
+from toolbox.errors import UsageError, one_line
 from toolbox.utils import surface
 from toolbox.utils.devices import launched_process_count, pick_device
 from toolbox.utils.launcher import launcher_number, require_rank
@@ -168,6 +168,7 @@ def _join_process_group(device: torch.device) -> None:
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PEER_TIMEOUT)
     except ValueError as error:
+        reason = one_line(error).rstrip(".")
         raise UsageError(
-            f"The processes can't find each other: {error}. Start them with torchrun or accelerate launch."
+            f"The processes can't find each other: {reason}. Start them with torchrun or accelerate launch."
         ) from error

@@ -42,7 +42,7 @@ def shard(network: nn.Module, device: torch.device) -> None:
         try:
             sharded = fully_shard(module, mesh=mesh, reshard_after_forward=True)
         except (ValueError, NotImplementedError) as error:
-            reason = one_line(error)
+            reason = one_line(error).rstrip(".")
             raise collectives.same_error_on_every_rank(
                 UsageError(f"The generator can't be sharded over the processes: {reason}. Set training.shard=false.")
             ) from error

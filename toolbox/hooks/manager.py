@@ -125,7 +125,7 @@ class Manager:
         """Unregister the plugin `name` with all its hooks, and record the cause."""
         record = self.record(name)
         self.pm.unregister(name=name)
-        record.status, record.cause, record.components = "failed", cause, []
+        record.status, record.cause, record.components = "failed", cause.rstrip("."), []
 
 
 def load(*, third_party: bool = True, registries: registry.Registries | None = None) -> Manager:
@@ -203,7 +203,7 @@ def register(manager: Manager, candidate: Candidate) -> None:
         faults = [_explain_import_error(error, record)]
     record.seconds = time.perf_counter() - started
     if faults:
-        record.status, record.cause = "failed", "; ".join(faults)
+        record.status, record.cause = "failed", "; ".join(fault.rstrip(".") for fault in faults)
 
 
 def find_candidates(registries: registry.Registries) -> Iterator[Candidate]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
+from toolbox.errors import UsageError
 from toolbox.hooks.observing import EpochRecord, RunEnded
 from toolbox.reports.run_report import write_run_report
+from toolbox.utils.deleted_folders import retry_if_deleted
 
 # The part of a run's time that its reports may take.
 MAX_FRACTION = 0.02
@@ -28,10 +31,14 @@ class ReportFile:
         """Write the report, if it is due."""
         if time.monotonic() >= self.due:
             start = time.monotonic()
-            write_run_report(self.folder)
+            self._write()
             end = time.monotonic()
             self.due = end + (end - start) / MAX_FRACTION
 
     def on_end(self, record: RunEnded) -> None:
         """Write the last report; after an error it shows the run up to there."""
-        write_run_report(self.folder)
+        self._write()
+
+    def _write(self) -> None:
+        with suppress(UsageError):  # files of the run were deleted; it writes them again
+            retry_if_deleted(lambda: write_run_report(self.folder))

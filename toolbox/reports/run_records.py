@@ -13,6 +13,7 @@ from typing import Any
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks.record_names import RENAMED, TABLES
 from toolbox.utils import files
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.json_values import parse_json, read_json_object
 
 REPORT = "report.html"
@@ -148,7 +149,7 @@ def read_run_info(folder: Path) -> RunInfo:
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
     """Write run.json; OutputError if it can't be written."""
-    files.write_json(folder / RUN_INFO, asdict(info))
+    _write_json(folder / RUN_INFO, asdict(info))
 
 
 def read_summary(folder: Path) -> RunSummary | None:
@@ -161,7 +162,15 @@ def read_summary(folder: Path) -> RunSummary | None:
 
 def write_summary(folder: Path, summary: RunSummary) -> None:
     """Write summary.json; OutputError if it can't be written."""
-    files.write_json(folder / SUMMARY, summary_to_json(summary))
+    _write_json(folder / SUMMARY, summary_to_json(summary))
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    def write() -> None:
+        files.ensure_folder(path.parent)  # it may have been deleted during the run
+        files.write_json(path, values)
+
+    retry_if_deleted(write)
 
 
 def read_records(folder: Path, report: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:

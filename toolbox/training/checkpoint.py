@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
 from toolbox.utils import files, surface
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.json_values import parse_json
 
 STATE = "state.json"
@@ -97,7 +99,8 @@ def save_checkpoint(folder: Path, state: TrainState, progress: Progress) -> Path
         OutputError: it can't be written.
     """
     snapshot = take_snapshot(state, progress)
-    return Path(collectives.on_main_process(lambda: str(write_snapshot(folder, snapshot))))
+    write = partial(retry_if_deleted, lambda: str(write_snapshot(folder, snapshot)))
+    return Path(collectives.on_main_process(write))
 
 
 def take_snapshot(state: TrainState, progress: Progress) -> Snapshot:
@@ -232,7 +235,12 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
 def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
     """Write a network's weights to `path`. All processes call it, and the main process writes."""
     tensors = fsdp.full_tensors(saved_state(network))
-    collectives.on_main_process(lambda: write_weights(path, tensors, header))
+
+    def write() -> None:
+        files.ensure_folder(path.parent)  # it may have been deleted during the run
+        write_weights(path, tensors, header)
+
+    collectives.on_main_process(lambda: retry_if_deleted(write))
 
 
 def load_network(path: Path, network: nn.Module) -> None:

@@ -9,11 +9,13 @@ from toolbox.config.plan import Plan
 from toolbox.data import broken_files, split_record
 from toolbox.distributed import collectives
 from toolbox.reports import run_records
-from toolbox.training import run_dir
+from toolbox.training import run_dir, validate
 from toolbox.training.baselines import score_baselines
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
+from toolbox.training.epoch_end import ranking_figure, write_best
 from toolbox.utils import files
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.run_names import BEST, RECIPE
 
 # Without these, a run can't be continued or can't end.
@@ -56,7 +58,22 @@ def restore_lost_files(run: TrainingRun, progress: Progress) -> Progress:
             f"warning: {', '.join(written)} disappeared from {files.printable(folder)} during the run. What the run "
             "has in memory is written again; records and checkpoints that disappeared are lost."
         )
-    if collectives.is_main_process():
+
+    def write() -> None:
         run.options.write_start()
         split_record.write_record(folder / run_dir.SPLIT, run.options.split)
+
+    if collectives.is_main_process():
+        retry_if_deleted(write)
     return score_baselines(run, progress)
+
+
+def restore_lost_at_end(run: TrainingRun, progress: Progress) -> None:
+    """Write again what was deleted while the test photographs were restored. All processes call it.
+
+    The network has the best weights now, so they are validated and written too.
+    """
+    if progress.best is None or restore_lost_files(run, progress).best is not None:
+        return
+    result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics)
+    write_best(run, progress.best_step or progress.step, result, ranking_figure(run.plan, result))

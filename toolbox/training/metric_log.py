@@ -19,6 +19,7 @@ from toolbox.reports.run_records import BestWeights, read_records
 from toolbox.training import run_dir
 from toolbox.training.validation_result import Preview
 from toolbox.utils import files
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.json_values import finite_json
 
 
@@ -51,10 +52,15 @@ class MetricsFile:
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Append one record to metrics.jsonl; OutputError if it can't be written."""
     path = folder / run_dir.METRICS
-    try:
+    line = json.dumps(finite_json(record), allow_nan=False) + "\n"
+
+    def append() -> None:
         folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted during the run
         with path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(finite_json(record), allow_nan=False) + "\n")
+            lines.write(line)
+
+    try:
+        retry_if_deleted(append)
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 
@@ -87,8 +93,12 @@ def write_preview(path: Path, rows: Sequence[Preview]) -> None:
     """Write a picture with one row for each photograph: input, restored, truth."""
     if rows:
         lines = [np.concatenate([row.image, row.restored, row.truth], axis=1) for row in rows]
-        files.ensure_folder(path.parent)  # it may have been deleted during the run
-        io.write_png(path, np.concatenate(lines, axis=0))
+
+        def write() -> None:
+            files.ensure_folder(path.parent)  # it may have been deleted during the run
+            io.write_png(path, np.concatenate(lines, axis=0))
+
+        retry_if_deleted(write)
 
 
 def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float]) -> dict[str, tuple[float, int]]:

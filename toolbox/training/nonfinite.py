@@ -32,6 +32,7 @@ from toolbox.training.fingerprint import fingerprint, with_current_names
 from toolbox.training.state import MEMORY_FORMATS, TrainState
 from toolbox.training.step_metrics import NonFiniteError, StepTerms
 from toolbox.utils import files, surface
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.json_values import read_json_object
 from toolbox.utils.shell import shell_word
 
@@ -154,13 +155,16 @@ def save_step_folder(
         files.ensure_folder(temporary / STATE)
         checkpoint.write_snapshot(temporary / STATE, snapshot)
 
+    def write_alone(target: Path) -> None:
+        # One folder at a time, because each is as large as a checkpoint.
+        shutil.rmtree(folder, ignore_errors=True)
+        files.ensure_folder(folder)
+        files.write_folder(target, fill)
+
     def write() -> str:
         target = folder / f"step-{position.step:08d}"
         try:
-            # One folder at a time, because each is as large as a checkpoint.
-            shutil.rmtree(folder, ignore_errors=True)
-            files.ensure_folder(folder)
-            files.write_folder(target, fill)
+            retry_if_deleted(lambda: write_alone(target))
         except Exception as failure:  # must not hide the first error
             return f"The files to replay it could not be written: {one_line(failure)}"
         return surface.words(

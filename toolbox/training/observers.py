@@ -123,4 +123,4 @@ def _reason(observer: NamedObserver, error: BaseException, method: str) -> str:
         explained = blame.explain(error)
         if explained is not None or isinstance(error, PluginError):
             return str(explained or error)
-    return f"Its {method} raised {named(error)}."
+    return f"Its {method} raised {named(error).rstrip('.')}."

@@ -17,7 +17,7 @@ from toolbox.data import loader
 from toolbox.data.loader import Stream
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, make_accelerator
-from toolbox.errors import TrainingError
+from toolbox.errors import TrainingError, WeightsError
 from toolbox.hooks import blame
 from toolbox.hooks.observing import RunEnded, StepRecord
 from toolbox.models.samples import build_metrics, sample_recipe
@@ -31,7 +31,7 @@ from toolbox.training.context import TrainingRun, run_horizon
 from toolbox.training.epoch_end import end_epoch, save_progress
 from toolbox.training.fingerprint import OLD_MEMORY_FORMAT, read_fingerprint
 from toolbox.training.gan_monitor import make_monitor
-from toolbox.training.lost_files import restore_lost_files
+from toolbox.training.lost_files import restore_lost_at_end, restore_lost_files
 from toolbox.training.memory_format import choose_memory_format, set_memory_format
 from toolbox.training.nonfinite import save_nonfinite_steps
 from toolbox.training.observers import failed, make_observers, started
@@ -105,11 +105,12 @@ def _train_and_submit(run: TrainingRun, progress: Progress, *, is_continued: boo
     # 3. Train; at the end of each epoch validate and keep the best weights; save a checkpoint.
     first = progress.step
     progress = _train_epochs(run, progress)
+    while not run.is_stopped() and not _load_best(run):  # it was deleted just now: it is validated and written again
+        progress = _train_epochs(run, progress)
     if run.is_stopped():
         return _result(run, progress)
 
     # 4. Restore the test photographs with the best weights.
-    checkpoint.load_network(options.folder / BEST, run.state.eval_generator)
     archive = submit_best(run, has_trained=progress.step > first)
     if run.is_stopped():
         return _result(run, progress)
@@ -121,6 +122,7 @@ def _train_and_submit(run: TrainingRun, progress: Progress, *, is_continued: boo
             f"{option}"
         )
         raise collectives.same_error_on_every_rank(error)
+    restore_lost_at_end(run, progress)
     if collectives.is_main_process():
         run_records.write_summary(options.folder, replace(_summary(options.folder), loss_after=loss_after))
     return replace(_result(run, progress), finished=True, submission=archive)
@@ -181,7 +183,7 @@ def _train_epochs(run: TrainingRun, progress: Progress) -> Progress:
                 progress = end_epoch(run, progress)
             save_progress(run, progress)
             if run.is_stopped():
-                return progress
+                return restore_lost_files(run, progress)
     progress = restore_lost_files(run, progress)
     # The time limit may end the run while a checkpoint is saved, or the best weights may be lost; then its end has not
     # been validated.
@@ -234,6 +236,18 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
     if progress.batch == len(keys):
         progress = replace(progress, epoch=progress.epoch + 1, batch=0)
     return progress
+
+
+def _load_best(run: TrainingRun) -> bool:
+    """Load the best weights; return False if their file is missing. All processes call it."""
+    path, is_missing = run.options.folder / BEST, False
+    try:
+        checkpoint.load_network(path, run.state.eval_generator)
+    except WeightsError:
+        is_missing = not path.exists()
+        if not is_missing:
+            raise
+    return not collectives.any_rank(is_missing)
 
 
 def _mark_unfinished(folder: Path) -> None:

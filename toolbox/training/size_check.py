@@ -70,7 +70,7 @@ def size_fault(plan: Plan, error: Exception) -> ToolboxError:
 
     If they work at none of those that are tried, the size is not the cause.
     """
-    size, reason = plan.settings.data.size, one_line(error)
+    size, reason = plan.settings.data.size, one_line(error).rstrip(".")
     working = [] if _works(plan, size) else [other for other in OTHER_SIZES if _works(plan, other)]
     if not working:
         explained = blame.explain(error)

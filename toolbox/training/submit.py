@@ -24,6 +24,7 @@ from toolbox.training import run_dir, size_check, state
 from toolbox.training.context import TrainingRun
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files
+from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.run_names import BEST
 from toolbox.utils.versions import toolbox_version
 
@@ -119,7 +120,7 @@ def restore_test_photos(
             restored = restore_and_zip(restorer, tests, run.sample_recipe, folder, archive, advance, should_stop)
             return restored is not None
 
-    return archive if collectives.on_main_process(restore) else None
+    return archive if collectives.on_main_process(lambda: retry_if_deleted(restore)) else None
 
 
 def results_origin(plan: Plan, weights: Path, tests: Sequence[Item]) -> dict[str, str]:

@@ -226,7 +226,9 @@ def write_flat_zip(path: str | Path, files: Sequence[tuple[str, bytes | Path]]) 
         for name, content in files:
             if isinstance(content, Path):
                 if content.is_symlink() or not content.is_file():
-                    raise OutputError(f"{printable(content)} is not a regular file, so it can't be added to a zip")
+                    missing = None if os.path.lexists(content) else FileNotFoundError(content)
+                    fault = "is not a regular file" if missing is None else "does not exist"
+                    raise OutputError(f"{printable(content)} {fault}, so it can't be added to a zip") from missing
                 content = content.read_bytes()
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # Unix, on every system, so that the bytes are the same
