@@ -13,9 +13,11 @@ from toolbox import (
     LossSpec,
     MetricSpec,
     ObserverSpec,
+    OptimizerSpec,
     Params,
     PenaltySpec,
     PostprocessorSpec,
+    ScheduleSpec,
 )
 from toolbox.config.plan import BoundComponent
 from toolbox.hooks.blame import WrongResultError
@@ -78,6 +80,45 @@ def test_what_can_not_be_called_is_named():
 def test_a_module_without_super_init_is_named(spec_class):
     with pytest.raises(WrongResultError, match=r"is a NotInitialized whose __init__ does not call super\(\).__init__"):
         build(spec_class, NotInitialized())
+
+
+class NoSuper(torch.optim.SGD):
+    def __init__(self, weights):
+        pass
+
+
+class OwnState(torch.optim.SGD):
+    def __init__(self, weights):
+        super().__init__(weights, lr=0.1)
+        self.state = 3
+
+
+class Wrapper(torch.optim.Optimizer):
+    """An optimizer around another one, which has all state."""
+
+    def __init__(self, weights):
+        self.inner = torch.optim.SGD(weights, lr=0.1)
+
+    param_groups = property(lambda self: self.inner.param_groups)
+    state = property(lambda self: self.inner.state)
+
+
+class NoSuperSchedule(torch.optim.lr_scheduler.LRScheduler):
+    def __init__(self):
+        pass
+
+
+def test_an_optimizer_or_a_schedule_without_the_attributes_of_torch_is_named():
+    """A run ended in a traceback without a name, or a schedule was said to be of another optimizer."""
+    weights = [nn.Parameter(torch.zeros(1))]
+    with pytest.raises(WrongResultError, match=rf"{TITLE}.* is a NoSuper whose __init__ does not call super"):
+        build(OptimizerSpec, NoSuper(weights))
+    with pytest.raises(WrongResultError, match=rf"{TITLE}.* has an attribute `state`, which hides that of torch.optim"):
+        build(OptimizerSpec, OwnState(weights))
+    with pytest.raises(WrongResultError, match=rf"{TITLE}.* is a NoSuperSchedule whose __init__ does not call super"):
+        build(ScheduleSpec, NoSuperSchedule())
+    optimizer = build(OptimizerSpec, Wrapper(weights))
+    build(ScheduleSpec, torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.StepLR(optimizer, 1)]))
 
 
 class Hidden(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -23,6 +24,11 @@ RESULTS: dict[str, tuple[type, str]] = {
     "discriminator": (nn.Module, "torch.nn.Module"),
     "optimizer": (torch.optim.Optimizer, "torch.optim.Optimizer"),
     "schedule": (torch.optim.lr_scheduler.LRScheduler, "LRScheduler of torch"),
+}
+# The attributes that these classes of torch set in `__init__`, and their types. A wrapper may have them as properties.
+ATTRIBUTES: dict[str, dict[str, type]] = {
+    "optimizer": {"param_groups": list, "state": Mapping},
+    "schedule": {"optimizer": torch.optim.Optimizer},
 }
 # The kinds whose components are called themselves, except for adversarial losses, which have two methods.
 CALLED = frozenset(("loss", "penalty", "degradation", "detector", "filler", "postprocessor", "step", "metric"))
@@ -81,8 +87,20 @@ def _require_result(component: object, bound: BoundComponent) -> None:
         fault = f"returned {component_calls.describe(component)} from build, not a {name}"
     elif entry.kind in CALLED and getattr(entry.spec, "role", "") != "adversarial" and not callable(component):
         fault = f"returned {component_calls.describe(component)} from build, which can't be called"
+    elif entry.kind in ATTRIBUTES:
+        fault = _attribute_fault(component, entry.kind)
     if fault:
         raise blame.wrong_result(entry, bound.spec.build, fault)
+
+
+def _attribute_fault(component: object, kind: str) -> str:
+    """Return which attribute of torch's class an optimizer or a schedule lacks or hides, and what to do."""
+    for name, expected in ATTRIBUTES[kind].items():
+        if not hasattr(component, name):
+            return f"is a {type(component).__name__} whose __init__ does not call super().__init__(); call it first"
+        if not isinstance(getattr(component, name), expected):
+            return f"has an attribute `{name}`, which hides that of {RESULTS[kind][1]}; rename it"
+    return ""
 
 
 def build_generator(plan: Plan, device: torch.device) -> nn.Module:
