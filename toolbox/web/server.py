@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from toolbox.inference.remembering import RememberingNetwork, remembering_filler
 from toolbox.inference.restorer import Restorer
 from toolbox.inference.variants import TILTS, TiltedNetwork
 from toolbox.utils import files
+from toolbox.utils.cancelling import cancellable
 from toolbox.utils.limits import MAX_SATURATION
 from toolbox.web import prints
 from toolbox.web.album import Album
@@ -34,6 +36,8 @@ from toolbox.web.settings import AllowedValues, Range
 from toolbox.web.worker import Worker
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
     from toolbox.hooks.catalog import Catalog
 
 
@@ -118,14 +122,23 @@ class Service:
                 **prints.OFFER,
             },
         )
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        config = uvicorn.Config(_ending_early(app, self._ends), log_level="warning", timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        # A request that is not answered because the server ends is no error.
+        logger = logging.getLogger("uvicorn.error")
+        is_wanted = lambda record: not self._ends()  # noqa: E731 - removed again below
+        logger.addFilter(is_wanted)
         try:
             self._server.run(sockets=[self._socket])
         except KeyboardInterrupt:
             pass
         finally:
+            logger.removeFilter(is_wanted)
             worker.stop()
             self._socket.close()
+
+    def _ends(self) -> bool:
+        return self._server is not None and self._server.should_exit
 
     @property
     def is_running(self) -> bool:
@@ -180,6 +193,19 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
         yield f"{opened_before} of {len(photos)} photographs are open from before."
     yield from left_out.folders.values()
     yield from left_out.describe()
+
+
+def _ending_early(app: ASGIApp, ends: Callable[[], bool]) -> ASGIApp:
+    """Return an application whose requests that change nothing stop after the current step once `ends` returns True."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "GET":
+            await app(scope, receive, send)
+            return
+        with cancellable(ends):
+            await app(scope, receive, send)
+
+    return answer
 
 
 def _variant_networks(restorer: Restorer) -> list[nn.Module]:
