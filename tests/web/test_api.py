@@ -198,6 +198,24 @@ def test_a_photograph_that_is_closed_while_it_is_restored_leaves_no_file(service
     assert len(list((tmp_path / "album").iterdir())) == 1
 
 
+def test_what_a_killed_server_leaves_is_the_last_finished_restoration(service, restorer, photo, tmp_path):
+    photo_id = add(service, photo)["id"]
+    before = restore(service, photo_id, saturation=0.5)
+    gate = hold(restorer)
+    settings = json.dumps({"saturation": 1.5}).encode()
+    call(service, "POST", f"/api/photos/{photo_id}/restore", settings)
+    wait_until(lambda: state(service, photo_id) == "running")
+    mask = mask_png(tmp_path, np.ones((48, 64), bool) & (np.arange(64) < 9)).read_bytes()
+    assert call(service, "PUT", f"/api/photos/{photo_id}/mask", mask)[0] == 200
+    (again,) = Album(tmp_path / "album").entries()  # as a killed server leaves it
+    gate.set()
+    outcome = ("state", "settings", "notes", "origins", "restored_edits", "began")
+    assert {name: getattr(again, name) for name in outcome} == {
+        name: tuple(before[name]) if name == "notes" else before[name] for name in outcome
+    }
+    assert again.lost > 0 and again.edits == before["edits"] + 1
+
+
 def test_a_full_disk_does_not_end_the_worker(service, photo, monkeypatch):
     first, second = add(service, photo)["id"], add(service, photo)["id"]
     write = files.write_bytes

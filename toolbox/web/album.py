@@ -39,6 +39,10 @@ SMALL_VIEW = "small.png"
 # The longer side of small pictures, in pixels.
 SMALL_SIDE = 320
 _RECORD = "photo.json"
+# The states of a photograph whose restoration is not finished.
+BUSY = ("waiting", "running")
+# The fields of `PhotoEntry` that a restoration changes.
+OUTCOME = ("state", "kind", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,8 @@ class Album:
         self.max_pixels = max_pixels
         self._lock = threading.RLock()
         self._entries: dict[str, PhotoEntry] = {entry.id: entry for entry in _read_entries(folder)}
+        # The photographs as their last restoration left them: what a killed server leaves is not half of the next one.
+        self._finished = dict(self._entries)
 
     def entries(self) -> list[PhotoEntry]:
         """Return all photographs."""
@@ -145,6 +151,7 @@ class Album:
         """Close a photograph and delete its files."""
         with self._lock:
             del self._entries[photo_id]
+            self._finished.pop(photo_id, None)
         shutil.rmtree(self.folder / photo_id, ignore_errors=True)
 
     def sweep(self, photo_id: str) -> None:
@@ -282,9 +289,18 @@ class Album:
 
     def _store(self, entry: PhotoEntry) -> None:
         with self._lock:
-            if (self.folder / entry.id).is_dir():
-                files.write_json(self.folder / entry.id / _RECORD, asdict(entry))
-                self._entries[entry.id] = entry
+            if not (self.folder / entry.id).is_dir():
+                return
+            if entry.state not in BUSY:
+                self._finished[entry.id] = entry
+            record = replace(entry, **outcome(self._finished[entry.id]))
+            files.write_json(self.folder / entry.id / _RECORD, asdict(record))
+            self._entries[entry.id] = entry
+
+
+def outcome(entry: PhotoEntry) -> dict[str, Any]:
+    """Return the fields of a photograph that a restoration changes."""
+    return {name: getattr(entry, name) for name in OUTCOME}
 
 
 def clean_name(name: str) -> str:
@@ -302,11 +318,12 @@ def _write_mask(folder: Path, mask: np.ndarray) -> None:
 
 
 def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
-    """Yield the photographs that an earlier server kept; what was not finished is new again."""
+    """Yield the photographs that an earlier server kept."""
     for path in sorted(folder.glob(f"*/{_RECORD}")):
         try:
             record = parse_json(path.read_text("utf-8"))
             entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"]), "cautions": ()})
         except (OSError, ValueError, TypeError, KeyError, ToolboxError):
             continue  # not written by this version
-        yield replace(entry, state="new") if entry.state in ("waiting", "running") else entry
+        # An earlier version kept the state of a restoration that was not finished.
+        yield replace(entry, state="new") if entry.state in BUSY else entry

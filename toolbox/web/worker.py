@@ -14,7 +14,7 @@ from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files, memory, surface
 from toolbox.utils.cancelling import cancellable
-from toolbox.web.album import HINTS, MASK, Album, PhotoEntry
+from toolbox.web.album import HINTS, MASK, Album, outcome
 from toolbox.web.damage import REST
 from toolbox.web.prints import correction_options
 from toolbox.web.quick_colors import luma_key
@@ -22,8 +22,6 @@ from toolbox.web.quick_colors import luma_key
 MAX_WAITING = 500
 # The states of `PhotoEntry` for the outcomes of a restoration.
 STATES = {"restored": "restored", "copied": "restored", "left as it is": "unchanged"}
-# The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "kind", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
 
 
 class Worker:
@@ -73,7 +71,7 @@ class Worker:
             if not is_waiting and len(self._asked) >= MAX_WAITING:
                 raise UsageError(f"{MAX_WAITING} photographs wait to be restored. Try again later.")
             self.album.update(photo_id, state="waiting", reason="", settings=dict(settings))
-            self._before.setdefault(photo_id, _outcome(entry))
+            self._before.setdefault(photo_id, outcome(entry))
             self._asked[photo_id] = dict(settings)
             # The result of the current restoration would be of earlier settings or guides.
             self._is_cancelled |= photo_id == self._running
@@ -171,10 +169,6 @@ class Worker:
         return {files.printable(path): name for path, name in named.items()} | {
             files.printable(self.album.path(photo_id, "")): ""
         }
-
-
-def _outcome(entry: PhotoEntry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in OUTCOME}
 
 
 def _replace(text: str, names: Mapping[str, str]) -> str:
