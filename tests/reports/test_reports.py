@@ -253,6 +253,41 @@ def test_runs_that_differ_in_the_seed_alone_have_a_spread(run):
     assert row["runs"] == "first, second" and row["standard deviation"] == pytest.approx(0.2 / 2**0.5)
 
 
+def spread_of(run, second):
+    return json.loads(call("compare", run, second, "--json"))["seeds"]
+
+
+def test_runs_of_one_setup_have_the_same_photographs_other_seeds_and_a_score(run):
+    second = second_run(run, seed=7)
+    photos = {"train": {"a.png": "1", "b.png": "2"}, "validation": {"c.png": "3"}, "unused": {}}
+    for folder in (run, second):
+        (folder / "split.json").write_text(json.dumps(photos), "utf-8")
+    assert len(spread_of(run, second)) == 1
+    for part, other in (("train", {"a.png": "1", "b.png": "4"}), ("validation", {"c.png": "5"})):
+        (second / "split.json").write_text(json.dumps(photos | {part: other}), "utf-8")
+        assert spread_of(run, second) == []
+    renamed = {"train": {"x.png": "2", "y.png": "1"}, "validation": {"z.png": "3"}, "unused": {}}
+    (second / "split.json").write_text(json.dumps(renamed), "utf-8")
+    assert len(spread_of(run, second)) == 1
+    third = run.parent / "third"
+    shutil.copytree(run, third)  # a copy is not another seed
+    assert spread_of(run, third) == []
+    (row,) = json.loads(call("compare", run, third, second, "--json"))["seeds"]
+    assert row["runs"] == "first, second"
+    summary = json.loads((second / "summary.json").read_text("utf-8"))
+    summary["best"]["score"] = None
+    (second / "summary.json").write_text(json.dumps(summary), "utf-8")
+    assert spread_of(run, second) == []
+
+
+def test_runs_of_version_0_1_are_of_one_setup_if_their_data_folder_is_the_same(run):
+    second = second_run(run, seed=7)
+    info = json.loads((second / "run.json").read_text("utf-8"))
+    assert len(spread_of(run, second)) == 1
+    (second / "run.json").write_text(json.dumps(info | {"data": "/other"}), "utf-8")
+    assert spread_of(run, second) == []
+
+
 def test_scores_of_different_photographs_are_not_compared_in_silence(run, tmp_path):
     second = second_run(run, seed=7)
     recipe = (second / "recipe.toml").read_text("utf-8")

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from toolbox.config import recipe
+from toolbox.data import split_record
+from toolbox.errors import DataError
 from toolbox.reports.chart import line_chart
 from toolbox.reports.page import (
     chart_grid,
@@ -67,15 +69,21 @@ def validation_note(runs: Sequence[RunFiles]) -> str:
 
 
 def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
-    """Return a row for each setup with several seeds: the runs, mean and standard deviation of their scores."""
+    """Return a row for each setup with several seeds: the runs, mean and standard deviation of their scores.
+
+    Runs of a setup have the same photographs, and their recipes differ in the seed. Runs without a score are left out,
+    and of those with one seed, such as copies, all but the first.
+    """
     groups: list[list[RunFiles]] = []
     for run in runs:
+        if run.best_score is None:
+            continue
         group = next((group for group in groups if _same_setup(group[0], run)), None)
         if group is None:
             groups.append([run])
-        else:
+        elif all(run.recipe.get(_SEED) != other.recipe.get(_SEED) for other in group):
             group.append(run)
-    rows = []
+    rows: list[list[Any]] = []
     for group in groups:
         scores = [run.best_score for run in group if run.best_score is not None]
         if len(scores) > 1:
@@ -116,9 +124,21 @@ def _last_preview(run: RunFiles) -> str | None:
     return picture_file(paths[0], PREVIEW_SIDE) if paths else None
 
 
+def _photos(run: RunFiles) -> object:
+    """Return what is equal in two runs with the same photographs for training and for validation."""
+    try:
+        record = split_record.read_record(run.folder / split_record.FILE)
+    except DataError:
+        record = None
+    if record is None:  # a run of version 0.1
+        return run.info.data, None if run.summary is None else run.summary.measured_on.get(VALIDATION_PHOTOS)
+    return [sorted(identity or name for name, identity in part.items()) for part in (record.train, record.validation)]
+
+
 def _same_setup(first: RunFiles, second: RunFiles) -> bool:
-    """Return whether the recipes of two runs differ in nothing but the seed."""
-    return recipe.differences(first.recipe, second.recipe).keys() <= {_SEED}
+    """Return whether two runs have the same photographs, and recipes that differ in nothing but the seed."""
+    same_recipe = recipe.differences(first.recipe, second.recipe).keys() <= {_SEED}
+    return same_recipe and _photos(first) == _photos(second)
 
 
 def _environment(run: RunFiles) -> dict[str, Any]:
