@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -348,6 +349,31 @@ def test_empty_rows_of_a_spreadsheet_are_passed_over(competition, row):
     path = competition / "train.csv"
     path.write_text(f"{path.read_text('utf-8').rstrip()}\n{row}\n{row}\n", "utf-8")
     assert pairs(competition) == {name: name for name in names(competition)}
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "cells"),
+    [
+        ("./train_input/a.png,", "gt_image_path", "./train_input/a.png"),
+        ("./train_input/a.png,  ", "gt_image_path", "./train_input/a.png"),
+        ("./train_input/a.png", "gt_image_path", "./train_input/a.png"),  # a row that is too short
+        (",./train_gt/b.png", "input_image_path", "./train_gt/b.png"),
+        (",,a note", "input_image_path", "a note"),
+    ],
+)
+def test_a_row_without_a_path_is_named_with_the_column_that_is_empty(competition, row, column, cells):
+    path = competition / "train.csv"
+    path.write_text(f"{path.read_text('utf-8').rstrip()}\n{row}\n", "utf-8")
+    words = f"train.csv has a row without {column}: {cells}. Write the file there, or remove the row."
+    with pytest.raises(DataError, match=re.escape(words)):
+        folders.open_folder(competition)
+
+
+def test_a_table_of_test_photographs_needs_no_truths(competition):
+    tests = sorted(path.name for path in (competition / "test_input").iterdir())
+    rows = "".join(f"./test_input/{name},\n" for name in tests)
+    (competition / "test.csv").write_text(f"input_image_path,gt_image_path\n{rows}", "utf-8")
+    assert [item.name for item in folders.open_folder(competition).tests] == tests
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])

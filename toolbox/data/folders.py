@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from toolbox.data import sample
 from toolbox.data.left_out import describe_unused
@@ -120,7 +121,7 @@ def list_tests(folder: Path, on_fault: Callable[[str], None] = _refuse) -> tuple
     """
     tests = _by_name(folder / "test_input")
     table = folder / "test.csv"
-    rows = _read_table(table, folder, on_fault)
+    rows = _read_table(table, folder, on_fault, has_truths=False)
     names = list(dict.fromkeys(row[0].name for row in rows)) if rows else sorted(tests)
     for name in names:
         if name not in tests:
@@ -173,13 +174,16 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in find_images(folder)} if folder.is_dir() else {}
 
 
-def _read_table(table: Path, folder: Path, on_fault: Callable[[str], None]) -> list[tuple[Path, Path | None]]:
+def _read_table(
+    table: Path, folder: Path, on_fault: Callable[[str], None], *, has_truths: bool = True
+) -> list[tuple[Path, Path | None]]:
     """Return the input and the truth of each row of a csv file, in its order; empty if there is no such file.
 
     The competition's columns are input_image_path and gt_image_path. Every column whose name ends in "path" is read:
     the inputs are in the one with "input" in its name, or the first one, and the truths in the other one.
 
-    `on_fault` is called if it can't be read, has no rows or no column of paths, or a row names a file that is missing.
+    `on_fault` is called if it can't be read, has no rows or no column of paths, or a row has an empty path or names a
+    file that is missing. Without `has_truths`, other columns than that of the inputs are not read.
     """
     if not os.path.lexists(table):
         return []
@@ -193,9 +197,14 @@ def _read_table(table: Path, folder: Path, on_fault: Callable[[str], None]) -> l
         on_fault(f"{table} has no column of paths such as input_image_path. Correct or delete it.")
         return []
     inputs = next((name for name in columns if "input" in name.lower()), columns[0])
-    truths = next((name for name in columns if name != inputs), None)
+    truths = next((name for name in columns if name != inputs and has_truths), None)
     pairs = []
     for row in rows:
+        empty = next((name for name in (inputs, truths) if name and not (row[name] or "").strip()), None)
+        if empty is not None:
+            cells = files.printable(", ".join(cell for cell in _cells(row) if cell.strip()))
+            on_fault(f"{table} has a row without {empty.strip()}: {cells}. Write the file there, or remove the row.")
+            continue
         try:
             truth = None if truths is None else _file_of(table, row[truths], folder)
             pairs.append((_file_of(table, row[inputs], folder), truth))
@@ -219,10 +228,14 @@ def _rows_of(table: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _is_empty(line: Mapping[str | None, str | list[str] | None]) -> bool:
+def _is_empty(line: Mapping[Any, Any]) -> bool:
     """Return whether all cells of a line are empty: spreadsheets write such lines below the last row."""
-    cells = [cell for value in line.values() for cell in (value if isinstance(value, list) else [value])]
-    return not any((cell or "").strip() for cell in cells)
+    return not any(cell.strip() for cell in _cells(line))
+
+
+def _cells(line: Mapping[Any, Any]) -> list[str]:
+    """Return the cells of a line of `csv.DictReader`, also those beyond its header; a missing one is empty."""
+    return [cell or "" for value in line.values() for cell in (value if isinstance(value, list) else [value])]
 
 
 def _delimiter(text: str) -> str:
@@ -231,11 +244,11 @@ def _delimiter(text: str) -> str:
     return max(",;\t", key=header.count)
 
 
-def _file_of(table: Path, text: str | None, folder: Path) -> Path:
+def _file_of(table: Path, text: str, folder: Path) -> Path:
     """Return the file that a table names; DataError if it is missing. Windows' separators are accepted."""
-    name_in_table = (text or "").strip()
-    for name in (text or "", name_in_table, name_in_table.replace("\\", "/")):
-        if name and (folder / name).is_file():
+    for name in (text, text.strip(), text.strip().replace("\\", "/")):
+        if (folder / name).is_file():
             return folder / name
-    name = files.printable(text or "nothing")
-    raise DataError(f"{table} names {name}, which is not in {folder}. Add the file, or remove the row.")
+    raise DataError(
+        f"{table} names {files.printable(text)}, which is not in {folder}. Add the file, or remove the row."
+    )
