@@ -55,6 +55,21 @@ def test_a_changed_mask_is_what_is_filled_as_with_mask_in_the_command(service, p
     assert call(service, "GET", f"/api/photos/{entry['id']}/result")[1] == (tmp_path / "out/old print.png").read_bytes()
 
 
+def test_transparent_parts_stay_marked_because_they_are_filled_in_any_case(service, tmp_path):
+    alpha = np.full((48, 64), 255, np.uint8)
+    alpha[:, 60:] = 0
+    io.write_png(tmp_path / "old.png", gray(), alpha=alpha)
+    photo_id = add(service, tmp_path / "old.png")["id"]
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 30:50] = True
+    for what in ("mask", "marks"):
+        entry = call(service, "PUT", f"/api/photos/{photo_id}/{what}", mask_png(tmp_path, mask).read_bytes())[1]
+        assert entry["lost"] == pytest.approx((mask | (alpha == 0)).mean())
+        assert restore(service, photo_id)["lost"] == entry["lost"]
+        (tmp_path / "sent.png").write_bytes(call(service, "GET", f"/api/photos/{photo_id}/marks")[1])
+        assert np.array_equal(io.read_mask(tmp_path / "sent.png"), mask | (alpha == 0))
+
+
 def test_an_empty_mask_ends_the_search_for_a_lost_region(service, restorer, tmp_path):
     pixels = gray(96, 96)
     pixels[20:60, 30:70] = 0

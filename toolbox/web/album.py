@@ -24,14 +24,15 @@ from toolbox.imaging.pixels import shrink
 from toolbox.inference.options import RestoreOptions
 from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo_mask import find_mask
-from toolbox.masks.sources import MAX_LOST, MaskOptions, check_mask_size, looks_inverted
+from toolbox.masks.sources import MAX_LOST, MaskOptions, check_mask_size, looks_inverted, transparent_pixels
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
-# Files of a photograph: its mask, strokes of colour, a reference photograph (with a suffix), and a small picture of it.
+# Files of a photograph: its mask, what it lacks itself (transparent, or cut off), strokes of colour, a reference photograph (with a suffix), and a small picture of it.
 MASK = "mask.png"
+MISSING = "missing.png"
 HINTS = "hints.png"
 REFERENCE = "reference"
 REFERENCE_VIEW = "small-reference.png"
@@ -138,7 +139,10 @@ class Album:
         files.write_bytes(path, data)
         toning, mask, _ = find_mask(photo, rgb, _job(path), MaskOptions(max_pixels=self.max_pixels))
         height, width = mask.shape
-        _write_mask(folder, mask)
+        _write_mask(folder / MASK, mask)
+        missing = transparent_pixels(photo)
+        if missing.any():
+            _write_mask(folder / MISSING, missing)
         io.write_png(folder / "view.png", rgb)
         io.write_png(folder / SMALL_VIEW, shrink(rgb, SMALL_SIDE))
         entry = PhotoEntry(
@@ -178,8 +182,14 @@ class Album:
         return mask, tuple(lines)
 
     def set_mask(self, photo_id: str, mask: np.ndarray, *, cautions: tuple[str, ...] = ()) -> PhotoEntry:
-        """Replace the mask by that of a person, (H, W) bool, True where the picture is lost."""
-        _write_mask(self.path(photo_id, ""), mask)
+        """Replace the mask by that of a person, (H, W) bool, True where the picture is lost.
+
+        What the photograph lacks itself stays lost: it is filled in any case.
+        """
+        missing = self.path(photo_id, MISSING)
+        if missing.is_file():
+            mask = mask | io.read_mask(missing, meaning="white", max_pixels=self.max_pixels)
+        _write_mask(self.path(photo_id, MASK), mask)
         return self.edit(photo_id, lost=float(mask.mean()), is_edited=True, cautions=cautions)
 
     @contextmanager
@@ -313,8 +323,8 @@ def _job(path: Path) -> Job:
     return Job(photo=path, relative_path=Path(path.name), target=path)
 
 
-def _write_mask(folder: Path, mask: np.ndarray) -> None:
-    io.write_png(folder / MASK, mask.astype(np.uint8) * 255)
+def _write_mask(path: Path, mask: np.ndarray) -> None:
+    io.write_png(path, mask.astype(np.uint8) * 255)
 
 
 def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
