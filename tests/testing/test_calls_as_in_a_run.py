@@ -105,6 +105,38 @@ def test_the_kit_finds_what_a_run_refuses(name):
         assert [check.name for check in checks.values() if check.status == "failed"] == ["inputs unchanged"]
 
 
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return 2 * value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        return 2 * upstream
+
+
+def partly_lost(context):
+    point = context.real.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(context.discriminate(Once.apply(point))[0].sum(), point, create_graph=True)
+    return gradient.square().mean() + context.real_maps[0].square().mean()
+
+
+def test_the_kit_finds_a_penalty_with_a_part_that_trains_nothing():
+    (failed,) = [check for check in check_component(penalty(lambda: partly_lost)) if check.status == "failed"]
+    assert failed.name == "gradient flow" and "a part of its gradient can't be computed" in failed.detail
+
+
+class LinearLast(Judge):
+    def forward(self, *inputs):
+        return [Once.apply(values) for values in super().forward(*inputs)]
+
+
+def test_a_last_layer_that_is_linear_needs_no_second_derivative():
+    (found,) = [check for check in check_component(judge(LinearLast)) if check.name == "second derivative"]
+    assert found.status == "ok"
+
+
 @pytest.mark.parametrize("function", [failing(AssertionError()), failing(RuntimeError("no\nluck")), recursing])
 def test_an_error_at_every_size_is_not_blamed_on_the_size(function):
     (failed,) = [check for check in check_component(loss(lambda: function)) if check.status == "failed"]

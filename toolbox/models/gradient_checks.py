@@ -152,10 +152,17 @@ def require_second_derivative(
         raise blame.wrong_result(watch.entry, penalty, fault)
 
 
-def second_derivative_fault(discriminate: Callable[[Tensor], list[Tensor]], picture: Tensor) -> str:
-    """Return why a discriminator has no second derivative, which gradient penalties need; empty if it has one."""
+def second_derivative_fault(
+    discriminate: Callable[[Tensor], list[Tensor]], picture: Tensor, *, is_squared: bool = True
+) -> str:
+    """Return why a discriminator has no second derivative, which gradient penalties need; empty if it has one.
+
+    It is that of the sum of its squared maps; or of its maps, as in most penalties, for which a last layer that is
+    linear needs none.
+    """
     picture = picture.detach().requires_grad_()
-    total = torch.stack([values.square().sum() for values in discriminate(picture)]).sum()
+    maps = discriminate(picture)
+    total = torch.stack([(values.square() if is_squared else values).sum() for values in maps]).sum()
     try:
         (gradient,) = torch.autograd.grad(total, picture, create_graph=True)
         if not gradient.requires_grad:

@@ -96,7 +96,7 @@ def check_second_derivative(case: NetworkCase) -> str:
     def discriminate(picture: Tensor) -> list[Tensor]:
         return list(case.call(network, _with_truth(pairs, picture)).values())
 
-    fault = second_derivative_fault(discriminate, pairs.truth)
+    fault = second_derivative_fault(discriminate, pairs.truth, is_squared=False)
     if fault:
         return Note(f"it has no second derivative, so no gradient penalty works with it: {fault}")
     picture = pairs.truth.clone().requires_grad_()

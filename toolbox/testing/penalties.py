@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.hooks.protocols import Penalty, PenaltyContext
+from toolbox.models.autograd_graph import has_failing_node
 from toolbox.models.component_calls import call_penalty
+from toolbox.models.gradient_checks import DIFFERENTIABLE
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import (
     Check,
@@ -82,6 +84,7 @@ def check_gradient_flow(subject: Subject) -> str:
         network = SmoothDiscriminator(factor=factor)
         penalty: Penalty = gradients.to_float64(subject.build())
         value = gradients.require_scalar(penalty(make_example_context(network)))
+        require(not has_failing_node(value), f"a part of its gradient can't be computed; {DIFFERENTIABLE}")
         grads = gradients.compute_gradients(value, list(network.parameters()), "the penalty")
         reached = sum(bool(gradient.any()) for gradient in grads)
         if reached:
