@@ -30,8 +30,8 @@ from toolbox.utils.json_values import parse_json
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
-# Files of a photograph: its mask, what it lacks itself (transparent, or cut off), strokes of colour, a reference photograph
-# (with a suffix), and a small picture of it.
+# Files of a photograph: its mask, what it lacks itself (transparent, or cut off), strokes of colour, a reference
+# photograph (with a suffix), and a small picture of it.
 MASK = "mask.png"
 MISSING = "missing.png"
 HINTS = "hints.png"

@@ -20,7 +20,8 @@ async function open(files) {
     say(text("opening", { name }));
     try {
       const added = await api.add(file, name);
-      setPhotos([...state.photos, added]);
+      // A list that was asked for meanwhile may have it already.
+      setPhotos([...state.photos.filter((item) => item.id !== added.id), added]);
       listPhotos();
       refresh();
       if (state.photos.length === 1 || files.length === 1) await show(added.id);
