@@ -15,6 +15,7 @@ from toolbox.data import sample
 from toolbox.imaging import io
 from toolbox.models import weight_file
 from toolbox.reports import run_records
+from toolbox.training.resume import change_lines
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,58 @@ def test_a_lost_summary_is_measured_again_and_not_called_before_the_first_step(f
     output = run("--resume", folder).output
     assert "summary.json is missing or damaged" in output and "after step 4, " in output
     assert run_records.read_summary(folder).best == best
+
+
+def weights_of(folder):
+    return (newest_checkpoint(folder) / "generator.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["delete", "damage"])
+def test_a_run_without_a_checkpoint_begins_again_from_its_initial_weights(folder, tmp_path, damage):
+    first = tmp_path / "first"
+    arguments = ("--data", tmp_path / "photos", "--size", 32, "--steps", 1, "--batch", 2)
+    run(*arguments, "--out", first, "--set", f"generator.init={folder}")
+    again = tmp_path / "again"
+    shutil.copytree(first, again)
+    if damage == "delete":
+        shutil.rmtree(again / "checkpoints")
+    else:
+        for path in (again / "checkpoints").glob("*/generator.safetensors"):
+            path.write_bytes(b"damaged")
+    output = run("--resume", again).output
+    assert "begins again at step 0" in output and f"The generator starts from {folder}: all" in output
+    assert weights_of(again) == weights_of(first)
+    shutil.rmtree(again / "checkpoints")
+    folder.rename(tmp_path / "moved")
+    line = invoke_error("run", "--resume", again)
+    assert "no usable checkpoint, so the run begins again from its initial weights, generator.init: " in line
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_initial_weights_of_a_continued_run_can_not_be_changed(folder, network, by_hand):
+    before = (folder / "recipe.toml").read_text("utf-8")
+    change = ("--set", f"{network}.init=weights:luma")
+    if by_hand:
+        head, _, tail = before.partition(f"[{network}]")
+        (folder / "recipe.toml").write_text(head + f"[{network}]" + tail.replace('init = ""', 'init = "x"', 1), "utf-8")
+        change = ()
+    line = invoke_error("run", "--resume", folder, *change)
+    assert f"{network}.init has no effect in a run that is continued: its checkpoint has the weights." in line
+    assert "Start a new run: toolbox run --recipe " in line and f"--set {network}.init=" in line
+    assert by_hand or (folder / "recipe.toml").read_text("utf-8") == before
+
+
+@pytest.mark.parametrize("setting", ["keep=luma", "validation.choose_by=loss", "data.size=48"])
+def test_results_that_are_restored_again_after_a_changed_setting_say_so(competition, tmp_path, setting):
+    folder = tmp_path / "run"
+    run("--data", competition, "--out", folder, "--size", 32, "--steps", 1, "--batch", 2)
+    output = run("--resume", folder, "--set", setting).output
+    assert "The test photographs are restored again: changed since then: " in output
+
+
+def test_an_empty_value_is_shown_in_quotes():
+    assert change_lines({"a": ("", "x"), "b": (None, "")}) == ['Changed settings: a "", now x; b none, now "".']
 
 
 @pytest.mark.parametrize("key", ["split.seed=1", "split.method=scene", "split.validation=0.5"])

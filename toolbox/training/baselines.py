@@ -69,6 +69,7 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
                 best=best,
                 warnings={} if summary is None else summary.warnings,
                 measured_on=conditions,
+                submission={} if summary is None else summary.submission,
             )
             run_records.write_summary(folder, measured)
     progress = _check_best(run, progress, conditions)

@@ -28,9 +28,9 @@ from toolbox.reports import run_records
 from toolbox.training import run, run_dir
 from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
+from toolbox.training.resume import find_initial_again, new_run_with
 from toolbox.utils import files, surface
 from toolbox.utils.plural import counted
-from toolbox.utils.shell import shell_word
 from toolbox.utils.signals import stop_on_signals
 
 
@@ -72,7 +72,7 @@ class PreparedRun:
         split: which of them are for training and which for validation.
         folder: the run folder; a new one is empty or does not exist yet.
         device: the device and the number of processes, in words.
-        initial: the weights that networks of a new run start from; none for a continued run.
+        initial: the weights that networks of a new run, or of one without a checkpoint, start from.
         changes: the old and the new value of each setting that differs in a run that is continued, by dotted key.
         skipped: the photographs that are left out, with the reasons.
     """
@@ -218,13 +218,7 @@ def find_changes(request: RunRequest, plan: Plan) -> dict[str, tuple[Any, Any]]:
     moved = {"split.validation_data"} if all(changes.get("split.validation_data", ())) else set()
     key = next((key for key in changes if key.startswith("split.") and key not in moved), None)
     if key is not None:
-        data = request.data or run_records.read_run_info(request.resume).data
-        option = f" --data {shell_word(str(data))}" if data else ""
-        recipe, value = shell_word(request.resume / run_dir.RECIPE), shell_word(f"{key}={changes[key][1]}")
-        remedy = surface.words(
-            command=f"Start a new run: toolbox run --recipe {recipe}{option} --set {value}",
-            python="Start a new run with this recipe, without resume.",
-        )
+        remedy = new_run_with(request.resume, request.data, f"{key}={changes[key][1]}")
         raise UsageError(f"{key} can't be changed in a run, because training photographs would validate. {remedy}")
     return changes
 
@@ -256,10 +250,11 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     changed = find_changes(request, plan)
     for line in plan.warnings:
         console.print_line(f"warning: {line}")
-    initial: Mapping[str, StoredWeights] = {}
     if request.resume is None:
         plan.check()
         initial = find_initial(plan, request.catalog)
+    else:
+        initial = find_initial_again(request.resume, plan, request.catalog)
     source = open_source(plan, data)
     if plan.source is None and (line := describe_left_out(source)):
         console.print_line(f"{surface.option('data')}: {line}.")

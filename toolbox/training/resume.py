@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from toolbox.config.plan import Plan
 from toolbox.config.recipe import differences
 from toolbox.data import split_record
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import load_grad_scaler_state
-from toolbox.errors import UsageError, WeightsError
+from toolbox.errors import ToolboxError, UsageError, WeightsError
+from toolbox.hooks.catalog import Catalog
+from toolbox.models.initial import find_initial
+from toolbox.models.stored_weights import StoredWeights
 from toolbox.reports import run_records
 from toolbox.training import checkpoint, metric_log, run_dir
 from toolbox.training.checkpoint import Progress
@@ -22,6 +26,7 @@ from toolbox.training.fingerprint import environment_differences, fingerprint
 from toolbox.training.options import Console
 from toolbox.utils import files, surface
 from toolbox.utils.plural import counted
+from toolbox.utils.shell import shell_word
 
 
 def newest_checkpoint(folder: Path, console: Console) -> str | None:
@@ -41,6 +46,41 @@ def newest_checkpoint(folder: Path, console: Console) -> str | None:
             "validation gives a better score."
         )
     return None if saved is None else str(saved)
+
+
+def find_initial_again(folder: Path, plan: Plan, catalog: Catalog) -> dict[str, StoredWeights]:
+    """Return the weights that the run in `folder` starts from if it has no usable checkpoint; none if it has one.
+
+    Raises:
+        UsageError: they are not there any more.
+    """
+    if not plan.initial or checkpoint.newest_checkpoint(folder / run_dir.CHECKPOINTS)[0] is not None:
+        return {}
+    try:
+        return find_initial(plan, catalog)
+    except ToolboxError as error:
+        settings = " and ".join(f"{network}.init" for network in plan.initial)
+        raise UsageError(
+            f"{files.printable(folder)} has no usable checkpoint, so the run begins again from its initial weights, "
+            f"{settings}: {error}"
+        ) from error
+
+
+def new_run_with(folder: Path, data: Path | None, setting: str) -> str:
+    """Return how a new run is started with the recipe of the one in `folder` and another setting, KEY=VALUE.
+
+    Args:
+        folder: the run folder.
+        data: the data folder; None for that of the run.
+        setting: the setting.
+    """
+    known = data or run_records.read_run_info(folder).data
+    option = f" --data {shell_word(str(known))}" if known else ""
+    return surface.words(
+        command=f"Start a new run: toolbox run --recipe {shell_word(folder / run_dir.RECIPE)}{option} --set "
+        f"{shell_word(setting)}",
+        python="Start a new run with this recipe, without resume.",
+    )
 
 
 def load_position(run: TrainingRun, saved: Path | None) -> Progress:
@@ -107,6 +147,21 @@ def _require_limits(run: TrainingRun, progress: Progress) -> None:
         raise collectives.same_error_on_every_rank(error)
 
 
+def _require_initial(run: TrainingRun, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Raise UsageError for a changed setting that only chooses the weights a new run starts from."""
+    for network in (run.plan.generator, run.plan.discriminator):
+        if network is None:
+            continue
+        for name in ("init", *network.spec.initial):
+            key = f"{network.entry.kind}.{name}"
+            old, new = changes.get(key, (None, None))
+            if old is not None:  # early versions did not have all of these settings
+                value = json.dumps(new) if isinstance(new, bool) else new
+                fault = f"{key} has no effect in a run that is continued: its checkpoint has the weights."
+                error = UsageError(f"{fault} {new_run_with(run.options.folder, None, f'{key}={value}')}")
+                raise collectives.same_error_on_every_rank(error)
+
+
 def report_position(run: TrainingRun, progress: Progress) -> None:
     """Print where a run continues, or which limits have ended it."""
     ended = _reached_limits(run, progress)
@@ -124,15 +179,17 @@ def _report_changes(run: TrainingRun, progress: Progress, saved: Path) -> Progre
     """Print what has changed since a checkpoint; return the position from which the run can continue."""
     batches = len(run.epoch_batches(progress.epoch))
     is_same_order = progress.epoch_key == _epoch_key(run) if progress.epoch_key else progress.batch < batches
-    begins_again = progress.batch > 0 and not is_same_order and not _reached_limits(run, progress)
-    if begins_again:
+    is_begun_again = progress.batch > 0 and not is_same_order and not _reached_limits(run, progress)
+    if is_begun_again:
         progress = replace(progress, batch=0, sums={}, pending=False)
-    for line in change_lines(_changes(run, progress)):
+    changes = _changes(run, progress)
+    _require_initial(run, changes)
+    for line in change_lines(changes):
         run.console.print_line(line)
     environment = fingerprint(run.accelerator.device, run.state.memory_format, run.state.plugins)
     for line in environment_differences(saved, environment):
         run.console.print_line(line)
-    if begins_again:
+    if is_begun_again:
         run.console.print_line(
             f"Epoch {progress.epoch + 1} begins again: its batches are not those that the run has seen so far."
         )
@@ -155,7 +212,7 @@ def change_lines(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
     """Return a line that names every setting that this command changes; none if there are none."""
 
     def text(value: object) -> str:
-        return "none" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value)
+        return "none" if value is None else json.dumps(value) if isinstance(value, dict | list) else str(value) or '""'
 
     listed = [f"{key} {text(old)}, now {text(new)}" for key, (old, new) in changes.items()]
     return [f"Changed settings: {'; '.join(listed)}."] if listed else []
