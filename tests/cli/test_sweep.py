@@ -45,6 +45,26 @@ def test_all_combinations_are_trained_compared_and_not_trained_again(photos, tmp
     assert "001-lr=1e-4-seed=0 was trained with another recipe" in text and "--out" in text
 
 
+def test_a_run_that_fails_is_listed_and_the_others_are_trained(photos, tmp_path):
+    out = tmp_path / "s"
+    options = [*TINY, "--data", photos, "--out", out, "--over", "losses.mse.weight=1e38,1", "--seeds", 2]
+    text = sweep(*options, code=1)
+    assert text.count("This run failed, and the sweep goes on: Step 0: g") == 2 and "toolbox doctor --repeat" in text
+    names = ["001-weight=1e38-seed=0", "002-weight=1e38-seed=1"]
+    assert f"2 of 4 runs failed: {', '.join(names)}. Their scores are those of the best weights until then." in text
+    assert all((out / f"00{seed + 3}-weight=1-seed={seed}" / "best.safetensors").is_file() for seed in range(2))
+    assert (out / "comparison.html").is_file()
+    rows = [line for line in text.splitlines() if line.startswith("00")]
+    assert [row.split()[0] for row in rows][:4] == [*names, "003-weight=1-seed=0", "004-weight=1-seed=1"]
+    again = sweep(*options, code=1)
+    assert again.count("It is finished.") == 2 and again.count("This run failed") == 2
+
+
+def test_runs_that_all_fail_have_an_empty_comparison(photos, tmp_path):
+    text = sweep(*TINY, "--data", photos, "--out", tmp_path / "s", "--over", "losses.mse.weight=1e38,2e38", code=1)
+    assert "2 of 2 runs failed" in text and "Traceback" not in text
+
+
 def test_a_sweep_on_the_sample_and_one_with_a_relative_path_are_continued(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").symlink_to(photos)

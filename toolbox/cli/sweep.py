@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.cli.common import FilePath, load_catalog, recipe_path, warn_of_damage
-from toolbox.errors import UsageError
+from toolbox.errors import TrainingError, UsageError
 from toolbox.utils import files
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def command(
 ) -> None:
     """Train RECIPE with every combination of the values of --over and every seed, then compare the runs.
 
-    The same command continues a sweep that was stopped: finished runs stay, and the interrupted run is resumed.
+    The same command continues a sweep that was stopped: finished runs stay, and the interrupted run is resumed. A run
+    that fails, such as by a value that is not finite, is listed at the end, and the others are trained.
     """
     from toolbox.config import recipe
 
@@ -64,13 +65,26 @@ def command(
     if dry_run:
         click.echo("Dry run: nothing was trained.")
         return
+    failed = []
     for number, (folder, changed) in enumerate(planned, 1):
         click.echo(f"\nRun {number} of {len(planned)}: {folder}")
-        code = _train(changed, out / folder, data, device)
+        try:
+            code = _train(changed, out / folder, data, device)
+        except TrainingError as error:  # a value that is not finite, too little memory: other settings may do better
+            click.echo(f"This run failed, and the sweep goes on: {error}", err=True)
+            failed.append(folder)
+            continue
         if code:
             click.echo("Stopped. The same command continues.")
             context.exit(code)
     _compare([out / folder for folder, _ in planned], out / COMPARISON)
+    if failed:
+        click.echo(
+            f"{len(failed)} of {len(planned)} runs failed: {', '.join(failed)}. Their scores are those of the best "
+            "weights until then. The same command tries them again.",
+            err=True,
+        )
+        context.exit(TrainingError.exit_code)
 
 
 def _plan_runs(base: Recipe, ranges: Sequence[str], seeds: int) -> Iterator[tuple[str, Recipe]]:

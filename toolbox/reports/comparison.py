@@ -71,12 +71,12 @@ def validation_note(runs: Sequence[RunFiles]) -> str:
 def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """Return a row for each setup with several seeds: the runs, mean and standard deviation of their scores.
 
-    Runs of a setup have the same photographs, and their recipes differ in the seed. Runs without a score are left out,
-    and of those with one seed, such as copies, all but the first.
+    Runs of a setup have the same photographs, and their recipes differ in the seed. Runs that have not finished or have
+    no score are left out, and of those with one seed, such as copies, all but the first.
     """
     groups: list[list[RunFiles]] = []
     for run in runs:
-        if run.best_score is None:
+        if run.best_score is None or run.summary is None or run.summary.loss_after is None:
             continue
         group = next((group for group in groups if _same_setup(group[0], run)), None)
         if group is None:
