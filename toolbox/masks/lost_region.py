@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from toolbox.color import integer_luma
-from toolbox.masks import block_grid, shape_fitting
+from toolbox.masks import shape_fitting
+from toolbox.masks.flat_areas import flat_pixels, stands_out
 from toolbox.masks.polygon_fitting import fit_polygon
-from toolbox.masks.posterised import is_posterised
 
 # As fractions of the pixels of the photograph: the smallest flat area that is examined; the smallest shape that is
 # accepted; the largest shape for which more of the outline must differ; how many pixels of an area may be outside its
@@ -26,6 +26,8 @@ MIN_FLAT_AREA = 0.0005
 MIN_SHAPE_AREA = 0.0025
 SMALL_SHAPE_AREA = 0.006
 STRAY_AREA = 0.0003
+# The fraction of the flat pixels of an area that a rectangle or a circle in it may leave outside.
+MAX_FLAT_REST = 0.1
 # How many gray levels are examined, and how many flat areas of each.
 MAX_LEVELS = 16
 MAX_AREAS = 6
@@ -106,21 +108,23 @@ def find_lost_region(gray: np.ndarray) -> np.ndarray:
         ValueError: the photograph is not (H, W) uint8.
     """
     _check_gray(gray)
-    if is_posterised(gray):
-        return np.zeros(gray.shape, bool)
-    flat, grid = _flat_pixels(gray), block_grid.grid_offset(gray)
+    flat, least = flat_pixels(gray), _min_flat_pixels(gray)
 
     def select(shapes: Iterator[Shape]) -> list[Shape]:
-        return [shape for shape in shapes if _is_painted(shape, gray.size) and not _is_blocks(shape, grid)]
+        painted = [shape for shape in shapes if _is_painted(shape, gray.size)]
+        return [one for one in painted if stands_out(one.contrast, one.full_mask(gray), gray, flat, least=least)]
 
     counts = np.bincount(gray[flat], minlength=256)
     best: Shape | None = None
     for value in np.argsort(-counts, kind="stable")[:MAX_LEVELS]:
-        if counts[value] < _min_flat_pixels(gray):
+        if counts[value] < least:
             break
         level = _examine_level(gray, int(value), flat)
         painted = select(_fit_exact_shapes(gray, level))
-        if not painted and (best is None or best.kind not in EXACT_KINDS):
+        if painted and all(_leaves_flat_part(shape, level, flat) for shape in painted):
+            # Such as a rectangle in an L. If the rest is not painted, it is a neighbour of the same level.
+            painted = select(_fit_polygons(gray, level)) or painted
+        elif not painted and (best is None or best.kind not in EXACT_KINDS):
             painted = select(_fit_polygons(gray, level))
         best = max([*painted, *([best] if best else [])], key=_rank, default=None)
     return np.zeros(gray.shape, bool) if best is None else best.full_mask(gray)
@@ -167,7 +171,7 @@ def pair_mask(gray: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
     same = gray == value
     if np.count_nonzero(differs & same) < 0.99 * np.count_nonzero(differs):
         return None
-    for shape in _fit_exact_shapes(gray, _examine_level(gray, value, _flat_pixels(gray))):
+    for shape in _fit_exact_shapes(gray, _examine_level(gray, value, flat_pixels(gray))):
         if not (differs & ~shape.full_mask(gray)).any():
             return shape.full_mask(gray)
     return _close_holes(differs, same)
@@ -190,13 +194,6 @@ def _check_gray(gray: np.ndarray) -> None:
 
 def _min_flat_pixels(gray: np.ndarray) -> float:
     return max(4, MIN_FLAT_AREA * gray.size)
-
-
-def _flat_pixels(gray: np.ndarray) -> np.ndarray:
-    """Return the centres of flat squares, (H, W) bool. Its side is about 1/80 of the shorter side, or 3."""
-    side = 2 * max(1, min(gray.shape) // 170) + 1
-    square = np.ones((side, side), np.uint8)
-    return cv2.dilate(gray, square) == cv2.erode(gray, square)
 
 
 def _examine_level(gray: np.ndarray, value: int, flat: np.ndarray) -> _Level:
@@ -282,10 +279,11 @@ def _is_painted(shape: Shape, pixels: int) -> bool:
     return shape.contrast >= 5 and shape.drift < 0.3 and (shape.kind == "polygon" or is_straight)
 
 
-def _is_blocks(shape: Shape, grid: tuple[int, int]) -> bool:
-    """Return whether a shape consists of blocks of a lossy copy, whose grid begins at this row and column."""
-    corner = (shape.box[0].start, shape.box[1].start, 0, 0)
-    return block_grid.is_on_grid(shape_fitting.outline(shape.mask) + corner, grid, contrast=shape.contrast)
+def _leaves_flat_part(shape: Shape, level: _Level, flat: np.ndarray) -> bool:
+    """Return whether a shape is only a part of its flat area: more of that is outside than `MAX_FLAT_REST` allows."""
+    area = level.labels == level.labels[shape.box][shape.mask][0]
+    inside = np.count_nonzero(flat[shape.box] & shape.mask)
+    return bool(inside < (1 - MAX_FLAT_REST) * np.count_nonzero(flat & area))
 
 
 def _rank(shape: Shape) -> tuple[int, float]:
