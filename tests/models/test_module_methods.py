@@ -166,11 +166,12 @@ SOUND = {
     "a tensor that moves with it": Moved,
     "some parameters": with_method("parameters", lambda self: iter(parent(self).parameters())),
     "a scripted module": lambda: torch.jit.script(Network()),
+    "a traced module": lambda: torch.jit.trace(Network(), (torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16))),
     "layers in eval mode": lambda: (network := Network(), network.norm.eval())[0],
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SOUND)
 def test_a_sound_override_is_accepted_and_changes_nothing(name):
     torch.manual_seed(0)

@@ -97,6 +97,49 @@ def test_a_network_that_can_not_be_copied_is_refused():
             running_average(network, 0.9)
 
 
+class Hooked(nn.Module):
+    """A network that keeps the features of a layer by a hook, which `make` returns for a network."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.layer, self.features = nn.Conv2d(3, 3, 1), {}
+        self.layer.register_forward_hook(make(self))
+
+    def keep(self, layer, inputs, output):
+        self.features["layer"] = output
+
+    def forward(self, picture):
+        self.layer(picture)
+        return self.features["layer"]
+
+
+def writes_through(store):
+    return lambda layer, inputs, output: store.update(layer=output)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda network: lambda layer, inputs, output: network.keep(layer, inputs, output),
+        lambda network: writes_through(network.features),
+    ],
+    ids=["network", "dict"],
+)
+def test_a_hook_that_would_write_into_the_original_is_refused(make):
+    with pytest.raises(PluginError, match="the hook .* writes into the network .* register a method of the module"):
+        running_average(Hooked(make), 0.9)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda network: network.keep, lambda network: lambda layer, inputs, output: output + 1]
+)
+def test_a_hook_that_is_copied_or_holds_nothing_is_accepted(make):
+    network, picture = Hooked(make), torch.rand(1, 3, 4, 4)
+    network.features["layer"] = picture
+    averaged = running_average(network, 0.9)
+    assert averaged(picture).shape == picture.shape and network.features["layer"] is picture
+
+
 def test_the_average_is_saved_as_the_best_weights(tmp_path, photos):
     out = tmp_path / "out"
     run("--data", photos, "--out", out, "--epochs", 1, *SIZE, *AVERAGE)

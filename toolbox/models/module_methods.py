@@ -75,7 +75,7 @@ def require_usable_methods(module: nn.Module, entry: Entry) -> None:
 
     Only overridden methods are called. The modes of the modules are the same afterwards.
     """
-    if "_parameters" not in vars(module):  # `require_usable_state` names that
+    if not hasattr(module, "_parameters"):  # `require_usable_state` names that
         return
     methods = [method for method in METHODS if not method.of_networks or entry.kind in NETWORKS]
     for method in methods:

@@ -95,7 +95,7 @@ def warn_of_untrained_weights(component: object, entry: Entry) -> None:
 
 
 def _fault(module: nn.Module) -> str:
-    if "_parameters" not in vars(module):
+    if not hasattr(module, "_parameters"):
         return f"is a {type(module).__name__} whose __init__ does not call super().__init__(); call it first"
     hidden = _unregistered_weights(module)
     if hidden:

@@ -43,6 +43,10 @@ def _copy(network: nn.Module) -> nn.Module:
     computes before each call. Its value is copied. The copied weights of `torch.jit.script` are the results of an
     operation; they are detached.
     """
+    if hook := _tied_hook(network):
+        reason = f"the hook {hook} writes into the network that it was registered for, also when the copy runs"
+        remedy = "register a method of the module, which is copied with it"
+        raise _refusal(network, reason, remedy)
     attributes = (value for module in network.modules() for value in vars(module).values())
     computed = {
         id(value): value.detach().clone() for value in attributes if isinstance(value, Tensor) and not value.is_leaf
@@ -64,6 +68,22 @@ def _names(network: nn.Module) -> list[str]:
     return [name for name, _ in [*network.named_parameters(), *network.named_buffers()]]
 
 
-def _refusal(network: nn.Module, reason: str) -> WrongResultError:
-    fault = f"can't be copied for training.average ({reason}); let copy.deepcopy copy it, or leave training.average out"
+def _tied_hook(network: nn.Module) -> str:
+    """Return the name of a hook that holds a module of the network, or its list or dict, in a closure; "" for none.
+
+    Python copies no functions, so that the hook of a copy still holds those of the original.
+    """
+    modules = list(network.modules())
+    held = {id(value) for module in modules for value in vars(module).values() if isinstance(value, list | dict | set)}
+    held.update(map(id, modules))
+    for module in modules:
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values()):
+            cells = getattr(hook, "__closure__", None) or ()
+            if any(id(cell.cell_contents) in held for cell in cells):
+                return str(getattr(hook, "__qualname__", hook))
+    return ""
+
+
+def _refusal(network: nn.Module, reason: str, remedy: str = "let copy.deepcopy copy it") -> WrongResultError:
+    fault = f"can't be copied for training.average ({reason}); {remedy}, or leave training.average out"
     return blame.wrong_result(watch_of(network).entry, network, fault)
