@@ -392,6 +392,17 @@ def test_best_weights_of_another_run_with_the_same_step_are_noticed(folder):
     assert "of another run" not in run("--resume", folder, "--epochs", 4).output
 
 
+def test_best_weights_of_another_network_and_a_later_step_are_noticed(folder):
+    path = folder / "best.safetensors"
+    other = ["--size", 32, "--epochs", 3, "--batch", 2, "--set", "generator.width=8"]
+    run("--data", folder.with_name("photos"), *other, "--out", folder.with_name("other"))
+    header = weight_file.read_header(folder.with_name("other") / path.name)
+    tensors = weight_file.read_tensors(folder.with_name("other") / path.name)
+    weight_file.write_weights(path, tensors, replace(header, step=6))
+    output = run("--resume", folder, "--epochs", 4).output
+    assert "has weights of step 6, which are not those of this run" in output and "Score on" in output
+
+
 def test_a_fixed_batch_of_another_size_is_measured_again(folder):
     output = run("--resume", folder, "--epochs", 3, "--batch", 1).output
     assert "measured again, because the size of the fixed validation batch changed" in output

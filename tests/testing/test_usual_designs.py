@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+
 import pytest
 import torch
 from rigged.sound import COMMON, generator, judge, loss, penalty, slope
@@ -107,6 +110,18 @@ class TotalVariation(nn.Module):
         return restored.diff(dim=-1).abs().mean() + restored.diff(dim=-2).abs().mean()
 
 
+def loaded_judge():
+    """Return a discriminator from a file of `torch.jit.save`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it deprecated
+        file = io.BytesIO()
+        torch.jit.save(
+            torch.jit.trace(MinibatchStdJudge(), [torch.rand(2, 3, 64, 64)] * 2 + [torch.rand(2, 1, 64, 64)]), file
+        )
+        file.seek(0)
+        return torch.jit.load(file)
+
+
 def one_sided(limit):
     """Return a penalty on gradients that are longer than `limit`."""
 
@@ -128,6 +143,7 @@ USUAL = {
     "a U-Net discriminator": judge(UNetJudge),
     "a discriminator for one size": judge(LinearJudge),
     "a discriminator with a minibatch standard deviation": judge(MinibatchStdJudge),
+    "a discriminator from a file": judge(loaded_judge),
     "total variation": loss(TotalVariation),
     "a one-sided gradient penalty": one_sided(1),
     "a one-sided gradient penalty with a high limit": one_sided(1e6),

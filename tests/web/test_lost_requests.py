@@ -307,3 +307,21 @@ def test_files_that_cannot_be_opened_are_named_after_those_that_are_chosen_meanw
     wait_for(page, lambda: len(service.album.entries()) == 4)
     page.wait_for_timeout(1000)
     wait_for_text(page, "#status", "notes.txt can’t be opened")
+
+
+def test_a_file_that_did_not_reach_the_server_is_not_said_to_be_sent_again(page, service, tmp_path):
+    io.write_png(tmp_path / "old.png", scene())
+    with failing(page, "POST", "/api/photos", "lost"):
+        page.set_input_files("#files", tmp_path / "old.png")
+        wait_for_text(page, "#status", "did not answer when old.png was opened. If it does not appear, choose it again")
+    open_photo(page, tmp_path / "old.png")
+    assert len(service.album.entries()) == 1 and page.inner_text("#status") == ""
+
+
+def test_the_link_of_another_server_is_opened_in_the_same_tab(page, service):
+    page.evaluate("sessionStorage.setItem('toolbox-token', 'old')")
+    page.reload()
+    wait_for_text(page, "#status", "no longer valid")
+    page.evaluate("token => { location.hash = `token=${token}`; }", service.token)
+    wait_until_ready(page)
+    assert page.inner_text("#status") == "" and "token" not in page.url

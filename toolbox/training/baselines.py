@@ -189,12 +189,13 @@ def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
         header = weight_file.read_header(path)
     except WeightsError as error:
         return str(error)
-    # A file of a later step was written by this run after its checkpoint.
-    if header.step != progress.best_step and (header.step or 0) < progress.step:
-        return f"{path} has weights of step {header.step}, which are not those of this run"
     summary = run_records.read_summary(run.options.folder)
     recorded = None if summary is None else summary.best
-    if recorded and recorded.step == header.step and recorded.loss not in (None, header.loss):
+    # The summary is written with the file. Without it, a file of a later step was written after the checkpoint.
+    is_known = header.step == progress.best_step or (header.step or 0) >= progress.step
+    if header.step != recorded.step if recorded else not is_known:
+        return f"{path} has weights of step {header.step}, which are not those of this run"
+    if recorded and recorded.loss not in (None, header.loss):
         return f"{path} has weights of another run, with a validation loss of {header.loss} and not {recorded.loss}"
     return None
 

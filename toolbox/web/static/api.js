@@ -18,8 +18,12 @@ export function listen(work) {
 
 export const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
 
+const tokenInLink = () => new URLSearchParams(location.hash.slice(1)).get("token");
+
+export const hasNewToken = () => Boolean(tokenInLink());
+
 export function readToken() {
-  const found = new URLSearchParams(location.hash.slice(1)).get("token");
+  const found = tokenInLink();
   if (found) {
     sessionStorage.setItem(TOKEN_KEY, found);
     history.replaceState(null, "", location.pathname);

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import * as keeping from "./keeping.js";
 import { setReference, settle } from "./restoring.js";
 import { stage } from "./stage.js";
-import { $, fail, guarded, isBusy, photo, reasonOf, say, setPhotos, state } from "./state.js";
+import { $, fail, guarded, isBusy, photo, reasonOf, reasonOfFile, say, setPhotos, state } from "./state.js";
 import { text } from "./texts.js";
 import { listPhotos, refresh, show } from "./viewer.js";
 
@@ -28,7 +28,7 @@ async function open(files) {
     } catch (error) {
       fail(error);
       if (state.isRefused) failed = [reasonOf(error)];
-      else failed.push(text("failedOpen", { name, reason: reasonOf(error) }));
+      else failed.push(reasonOfFile(error, name));
     }
     if (state.isRefused) break;
   }

@@ -125,6 +125,8 @@ async function start() {
   tools.listen(() => Boolean(state.id));
   variants.listen(photo);
   api.readToken();
+  // The link of another server differs behind the # alone, so the browser does not load it by itself.
+  addEventListener("hashchange", () => { if (api.hasNewToken()) location.reload(); });
   while (!await guarded(begin) && !state.isRefused) await api.pause(RETRY);
   restoring.watchServer();
 }

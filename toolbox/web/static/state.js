@@ -62,12 +62,15 @@ export function reasonOf(error) {
   return explain(error.message);
 }
 
+// The same, of work on a file. The page does not send files again by itself.
+export const reasonOfFile = (error, name) =>
+  error.isLost ? text("lostFile", { name }) : text("failedOpen", { name, reason: reasonOf(error) });
+
 // Say why work failed; `name` is that of a file that it was about.
 export function fail(error, name = "") {
   state.isRefused ||= [403, 409].includes(error.status);
-  const reason = reasonOf(error);
   const isOfFile = name && (error.isLost || error.isUnreadable);
-  say(isOfFile ? text("failedOpen", { name, reason }) : reason, true);
+  say(isOfFile ? reasonOfFile(error, name) : reasonOf(error), true);
 }
 
 // Do the work; if it fails, show the error and return null.
