@@ -143,7 +143,11 @@ def nonfinite_third_step(folder):
     plan = bind_plan(*PLAIN, "discriminator.norm=none")
     built, accelerator, dtype = build(plan)
     run = SimpleNamespace(
-        plan=plan, state=built, options=SimpleNamespace(folder=folder), epoch_batches=lambda epoch: [[(epoch, 0)]] * 10
+        plan=plan,
+        state=built,
+        accelerator=accelerator,
+        options=SimpleNamespace(folder=folder),
+        epoch_batches=lambda epoch: [[(epoch, 0)]] * 10,
     )
 
     def with_nan():

@@ -31,7 +31,7 @@ NOT_IN_PYTHON = {
     ("inference/reference_files.py", "--reference "),
     ("inference/result_files.py", "it has no Digital Source Type: write it again with --overwrite"),
     ("inference/result_files.py", " exists and has another size than its photo; replace it with --overwrite"),
-    ("training/launch.py", " --data "),
+    ("training/resume.py", " --data "),
 }
 
 

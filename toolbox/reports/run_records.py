@@ -5,6 +5,7 @@ Nothing here imports torch, so that a report of a run can be made without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -264,7 +265,7 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
         stored["best"] = {"step": summary.best.step, **asdict(summary.best.score)}
         if summary.best.figures:
             stored["best"]["figures"] = dict(summary.best.figures)
-        if summary.best.loss is not None:
+        if summary.best.loss is not None and math.isfinite(summary.best.loss):
             stored["best"]["loss"] = summary.best.loss
     if summary.warnings:
         stored["warnings"] = dict(summary.warnings)
