@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from once import Once
 from penalty_contexts import penalty_context
 
 from toolbox import DiscriminatorSpec, LossSpec, Params, PenaltySpec
@@ -149,17 +150,6 @@ def test_a_penalty_that_calls_backward_itself_is_refused():
     context = penalty_context(lambda picture: [network(picture)], PICTURE, PICTURE)
     with pytest.raises(WrongResultError, match=r"calls backward\(\) itself"):
         calls.call_penalty(watch_of(PenaltySpec), penalty, context)
-
-
-class Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, value):
-        return 2 * value
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
-        return 2 * upstream
 
 
 def slope(context, picture, change=lambda picture: picture):

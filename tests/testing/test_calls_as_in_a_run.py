@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from once import Once
 from rigged.sound import COMMON, Game, Generator, Judge, game, generator, judge, loss, lsgan_discriminator, mse, penalty
 from torch import nn
 
@@ -103,17 +104,6 @@ def test_the_kit_finds_what_a_run_refuses(name):
     assert checks["inputs unchanged"].status == "failed" and words in checks["inputs unchanged"].detail
     if spec.kind == "loss" and not isinstance(spec.build(None), Game):
         assert [check.name for check in checks.values() if check.status == "failed"] == ["inputs unchanged"]
-
-
-class Once(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, value):
-        return 2 * value
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
-        return 2 * upstream
 
 
 def partly_lost(context):

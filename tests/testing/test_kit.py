@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from once import Once
 from rigged import BROKEN
 from rigged.sound import (
     Generator,
@@ -141,20 +142,9 @@ def _make_judge_with_sigmoid():
     return Judge(end=torch.nn.Sigmoid())
 
 
-class OnceDifferentiable(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x * 2
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
-        return upstream * 2
-
-
 class OnceDifferentiableJudge(Judge):
     def forward(self, picture, image, mask):
-        return super().forward(OnceDifferentiable.apply(picture), image, mask)
+        return super().forward(Once.apply(picture), image, mask)
 
 
 def _mark_nothing(sample, random):

@@ -178,7 +178,7 @@ def _train(recipe: Recipe, folder: Path, data: Path | None, device: str | None) 
         run = train(recipe, data=data, out=folder, device=device)
     else:
         summary = Run.open(folder).summary
-        if summary is not None and summary.loss_after is not None:
+        if summary is not None and summary.is_finished:
             click.echo("It is finished.")
             return 0
         run = train(resume=folder, data=data, device=device)

@@ -15,7 +15,8 @@ XMP_KEYWORD = "XML:com.adobe.xmp"
 _IPTC_RESOURCE = 0x0404
 # The value of the TIFF tag ExtraSamples for a channel that is not alpha.
 _UNSPECIFIED = 0
-EXTRA_CHANNEL_NOTE = "extra channel left out"
+_EXTRA_CHANNEL = "extra channel"
+EXTRA_CHANNEL_NOTE = f"{_EXTRA_CHANNEL} left out"
 # The XMP of a photograph with a short video behind it, as Android phones write it, and Samsung's mark.
 _MOTION_PHOTO = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
 _SAMSUNG_VIDEO = b"MotionPhoto_Data"
@@ -42,7 +43,7 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
     has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
     has_video = image.format == "JPEG" and (bool(_MOTION_PHOTO.search(xmp)) or _SAMSUNG_VIDEO in data)
     kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
-    kinds |= {"extra channel": has_channel, "video": has_video, "colour calibration of the TIFF": has_calibration}
+    kinds |= {_EXTRA_CHANNEL: has_channel, "video": has_video, "colour calibration of the TIFF": has_calibration}
     notes = [f"{kind} left out" for kind, is_there in kinds.items() if is_there]
     density = image.info.get("jfif_density", (1, 1))
     if image.info.get("jfif_unit") == 0 and density[0] != density[1]:

@@ -110,7 +110,7 @@ def _light(level: np.ndarray) -> np.ndarray:
     # Programs write masks of the levels 0 and 1 or 1 and 2, and of the labels 0, 1, 2 and so on.
     if lowest < highest < 128:
         has_two = np.isin(level, (lowest, highest)).all()
-        if has_two if lowest == 0 else (has_two and _is_flat(level)):
+        if has_two and (lowest == 0 or _is_flat(level)):
             return level > lowest
         if lowest == 0 and highest < _MAX_LABELS and _is_flat(level):
             return level > 0

@@ -121,11 +121,10 @@ def find_lost_region(gray: np.ndarray) -> np.ndarray:
             break
         level = _examine_level(gray, int(value), flat)
         painted = select(_fit_exact_shapes(gray, level))
-        if painted and all(_leaves_flat_part(shape, level, flat) for shape in painted):
-            # Such as a rectangle in an L. If the rest is not painted, it is a neighbour of the same level.
+        # A rectangle may be a part of an L. If the rest is not painted, it is a neighbour of the same level.
+        is_part = all(_leaves_flat_part(shape, level, flat) for shape in painted)
+        if is_part and (painted or best is None or best.kind not in EXACT_KINDS):
             painted = select(_fit_polygons(gray, level)) or painted
-        elif not painted and (best is None or best.kind not in EXACT_KINDS):
-            painted = select(_fit_polygons(gray, level))
         best = max([*painted, *([best] if best else [])], key=_rank, default=None)
     return np.zeros(gray.shape, bool) if best is None else best.full_mask(gray)
 

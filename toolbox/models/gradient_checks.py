@@ -74,8 +74,12 @@ def require_computable_gradient(
     if watch.entry is None or part in watch.searched or any(has_failing_node(tensor) for tensor in inputs):
         return
     if any(has_failing_node(value) for value in values):
-        fault = f"returned a value whose gradient can't be computed, so a part of it trains nothing; {DIFFERENTIABLE}"
-        raise blame.wrong_result(watch.entry, function, fault)
+        raise _not_computable(watch, function)
+
+
+def _not_computable(watch: WatchedComponent, function: object) -> blame.WrongResultError:
+    fault = f"returned a value whose gradient can't be computed, so a part of it trains nothing; {DIFFERENTIABLE}"
+    return blame.wrong_result(watch.entry, function, fault)
 
 
 def require_output_gradient(watch: WatchedComponent, network: object, output: Tensor, name: str, loss: str) -> None:
@@ -148,8 +152,7 @@ def require_second_derivative(
         fault = f"has no second derivative, so a part of {title} trains nothing ({reason}); {DIFFERENTIABLE}, or leave "
         raise blame.wrong_result(judge.entry, network, f"{fault}that penalty out of the recipe")
     if is_broken:
-        fault = f"returned a value whose gradient can't be computed, so a part of it trains nothing; {DIFFERENTIABLE}"
-        raise blame.wrong_result(watch.entry, penalty, fault)
+        raise _not_computable(watch, penalty)
 
 
 def second_derivative_fault(

@@ -76,7 +76,7 @@ def seed_rows(runs: Sequence[RunFiles]) -> list[list[Any]]:
     """
     groups: list[list[RunFiles]] = []
     for run in runs:
-        if run.best_score is None or run.summary is None or run.summary.loss_after is None:
+        if run.best_score is None or run.summary is None or not run.summary.is_finished:
             continue
         group = next((group for group in groups if _same_setup(group[0], run)), None)
         if group is None:

@@ -14,7 +14,7 @@ from typing import Any
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks.record_names import RENAMED, TABLES
 from toolbox.utils import files
-from toolbox.utils.deleted_folders import retry_if_deleted
+from toolbox.utils.deleted_folders import write_in
 from toolbox.utils.json_values import parse_json, read_json_object
 
 REPORT = "report.html"
@@ -130,6 +130,11 @@ class RunSummary:
     measured_on: Mapping[str, Any] = field(default_factory=dict)
     submission: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has finished."""
+        return self.loss_after is not None
+
 
 def read_run_info(folder: Path) -> RunInfo:
     """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out."""
@@ -167,11 +172,7 @@ def write_summary(folder: Path, summary: RunSummary) -> None:
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    def write() -> None:
-        files.ensure_folder(path.parent)  # it may have been deleted during the run
-        files.write_json(path, values)
-
-    retry_if_deleted(write)
+    write_in(path.parent, lambda: files.write_json(path, values))
 
 
 def read_records(folder: Path, report: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:

@@ -64,7 +64,7 @@ def _about(run: RunFiles) -> str:
     times = [f"started {starts[0]}"] if starts else []
     times += [f"continued {starts[-1]}"] if len(starts) > 1 else []
     steps = f"{run.steps} step{'s' if run.steps != 1 else ''}"
-    is_finished = run.summary is not None and run.summary.loss_after is not None
+    is_finished = run.summary is not None and run.summary.is_finished
     facts = [f"Recipe {run.info.recipe or 'not recorded'}", *times, steps if is_finished else f"{steps} so far"]
     return ", ".join([*facts, "finished"] if is_finished else facts) + "."
 

@@ -173,11 +173,17 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
         checkpoint.load_network(path, network)
     except WeightsError:
         return lost
+    figure = rewrite_best(run, progress)
+    network.load_state_dict(current)
+    return replace(progress, best=figure, stale=0)
+
+
+def rewrite_best(run: TrainingRun, progress: Progress) -> float:
+    """Validate the best weights, which the evaluated generator has, write them again, and return their figure."""
     result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics)
     figure = ranking_figure(run.plan, result)
     write_best(run, progress.best_step or progress.step, result, figure)
-    network.load_state_dict(current)
-    return replace(progress, best=figure, stale=0)
+    return figure
 
 
 def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
@@ -191,9 +197,12 @@ def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
         return str(error)
     summary = run_records.read_summary(run.options.folder)
     recorded = None if summary is None else summary.best
-    # The summary is written with the file. Without it, a file of a later step was written after the checkpoint.
-    is_known = header.step == progress.best_step or (header.step or 0) >= progress.step
-    if header.step != recorded.step if recorded else not is_known:
+    if recorded is None:
+        # A file of a later step was written by this run after its checkpoint.
+        is_own = header.step == progress.best_step or (header.step or 0) >= progress.step
+    else:
+        is_own = header.step == recorded.step
+    if not is_own:
         return f"{path} has weights of step {header.step}, which are not those of this run"
     if recorded and recorded.loss not in (None, header.loss):
         return f"{path} has weights of another run, with a validation loss of {header.loss} and not {recorded.loss}"

@@ -35,7 +35,7 @@ from toolbox.training import optimizer_state
 from toolbox.training.fingerprint import fingerprint
 from toolbox.training.state import TrainState
 from toolbox.utils import files, surface
-from toolbox.utils.deleted_folders import retry_if_deleted
+from toolbox.utils.deleted_folders import retry_if_deleted, write_in
 from toolbox.utils.json_values import parse_json
 
 STATE = "state.json"
@@ -235,12 +235,7 @@ def load_checkpoint(saved: Path, state: TrainState) -> Progress:
 def save_network(path: Path, network: nn.Module, header: WeightsHeader) -> None:
     """Write a network's weights to `path`. All processes call it, and the main process writes."""
     tensors = fsdp.full_tensors(saved_state(network))
-
-    def write() -> None:
-        files.ensure_folder(path.parent)  # it may have been deleted during the run
-        write_weights(path, tensors, header)
-
-    collectives.on_main_process(lambda: retry_if_deleted(write))
+    collectives.on_main_process(lambda: write_in(path.parent, lambda: write_weights(path, tensors, header)))
 
 
 def load_network(path: Path, network: nn.Module) -> None:

@@ -9,11 +9,10 @@ from toolbox.config.plan import Plan
 from toolbox.data import broken_files, split_record
 from toolbox.distributed import collectives
 from toolbox.reports import run_records
-from toolbox.training import run_dir, validate
-from toolbox.training.baselines import score_baselines
+from toolbox.training import run_dir
+from toolbox.training.baselines import rewrite_best, score_baselines
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
-from toolbox.training.epoch_end import ranking_figure, write_best
 from toolbox.utils import files
 from toolbox.utils.deleted_folders import retry_if_deleted
 from toolbox.utils.run_names import BEST, RECIPE
@@ -73,7 +72,5 @@ def restore_lost_at_end(run: TrainingRun, progress: Progress) -> None:
 
     The network has the best weights now, so they are validated and written too.
     """
-    if progress.best is None or restore_lost_files(run, progress).best is not None:
-        return
-    result = validate.validate(run.state, run.validation_batches(), run.accelerator, run.metrics)
-    write_best(run, progress.best_step or progress.step, result, ranking_figure(run.plan, result))
+    if progress.best is not None and restore_lost_files(run, progress).best is None:
+        rewrite_best(run, progress)

@@ -19,7 +19,7 @@ from toolbox.reports.run_records import BestWeights, read_records
 from toolbox.training import run_dir
 from toolbox.training.validation_result import Preview
 from toolbox.utils import files
-from toolbox.utils.deleted_folders import retry_if_deleted
+from toolbox.utils.deleted_folders import retry_if_deleted, write_in
 from toolbox.utils.json_values import finite_json
 
 
@@ -93,12 +93,7 @@ def write_preview(path: Path, rows: Sequence[Preview]) -> None:
     """Write a picture with one row for each photograph: input, restored, truth."""
     if rows:
         lines = [np.concatenate([row.image, row.restored, row.truth], axis=1) for row in rows]
-
-        def write() -> None:
-            files.ensure_folder(path.parent)  # it may have been deleted during the run
-            io.write_png(path, np.concatenate(lines, axis=0))
-
-        retry_if_deleted(write)
+        write_in(path.parent, lambda: io.write_png(path, np.concatenate(lines, axis=0)))
 
 
 def add_to_sums(sums: Mapping[str, tuple[float, int]], terms: Mapping[str, float]) -> dict[str, tuple[float, int]]:

@@ -253,7 +253,7 @@ def _load_best(run: TrainingRun) -> bool:
 def _mark_unfinished(folder: Path) -> None:
     """Record that a finished run is continued, before its first step: this process may be killed."""
     summary = run_records.read_summary(folder)
-    if summary is not None and summary.loss_after is not None:
+    if summary is not None and summary.is_finished:
         run_records.write_summary(folder, replace(summary, loss_after=None))
 
 

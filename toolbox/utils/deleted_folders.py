@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from toolbox.errors import ToolboxError
+from toolbox.utils import files
 
 R = TypeVar("R")
 
@@ -28,3 +30,13 @@ def retry_if_deleted(write: Callable[[], R]) -> R:
                 raise
         time.sleep(pause)
     return write()
+
+
+def write_in(folder: Path, write: Callable[[], R]) -> R:
+    """Create a folder, if it is missing, and call `write`; as often as `retry_if_deleted` does."""
+
+    def attempt() -> R:
+        files.ensure_folder(folder)
+        return write()
+
+    return retry_if_deleted(attempt)

@@ -275,7 +275,7 @@ class Album:
             path = self.mask(photo_id) if entry.lost else None
             # A person has drawn this mask and seen it, so it is not refused for its size.
             mask_options = replace(mask_options, path=path, search=False, meaning="white", allow_large=True)
-        seconds = tuple((self.folder / entry.id).glob(f"{REFERENCE}.*")) if entry.reference else ()
+        seconds = tuple(reference_files(self.folder / entry.id)) if entry.reference else ()
         is_palette = second == "colours"
         options = RestoreOptions(
             mask_options=mask_options,
@@ -307,6 +307,11 @@ class Album:
             record = replace(entry, **outcome(self._finished[entry.id]))
             files.write_json(self.folder / entry.id / _RECORD, asdict(record))
             self._entries[entry.id] = entry
+
+
+def reference_files(folder: Path) -> list[Path]:
+    """Return the file of the reference in the folder of a photograph; none if it has no reference."""
+    return sorted(folder.glob(f"{REFERENCE}.*"))
 
 
 def outcome(entry: PhotoEntry) -> dict[str, Any]:

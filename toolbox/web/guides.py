@@ -7,7 +7,16 @@ from toolbox.imaging.formats import format_named, format_of_content
 from toolbox.imaging.pixels import shrink
 from toolbox.inference.hint_files import read_hints
 from toolbox.utils import files
-from toolbox.web.album import HINTS, REFERENCE, REFERENCE_VIEW, SMALL_SIDE, Album, PhotoEntry, clean_name
+from toolbox.web.album import (
+    HINTS,
+    REFERENCE,
+    REFERENCE_VIEW,
+    SMALL_SIDE,
+    Album,
+    PhotoEntry,
+    clean_name,
+    reference_files,
+)
 
 
 def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:
@@ -46,7 +55,7 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
     # On a full disk, the earlier one stays.
     files.write_bytes(path, data)
     io.write_png(album.path(photo_id, REFERENCE_VIEW), shrink(io.to_rgb8(photo), SMALL_SIDE))
-    for other in album.path(photo_id, "").glob(f"{REFERENCE}.*"):
+    for other in reference_files(album.path(photo_id, "")):
         if other != path:
             other.unlink(missing_ok=True)
     return album.edit(photo_id, reference=name)
@@ -55,6 +64,6 @@ def set_reference(album: Album, photo_id: str, data: bytes, name: str) -> PhotoE
 def remove_reference(album: Album, photo_id: str) -> PhotoEntry:
     """Remove the reference photograph of a photograph."""
     entry = album.edit(photo_id, reference="")
-    for path in (*album.path(photo_id, "").glob(f"{REFERENCE}.*"), album.path(photo_id, REFERENCE_VIEW)):
+    for path in (*reference_files(album.path(photo_id, "")), album.path(photo_id, REFERENCE_VIEW)):
         path.unlink(missing_ok=True)
     return entry

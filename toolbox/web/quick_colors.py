@@ -23,7 +23,7 @@ from toolbox.inference.photo_view import PhotoView, make_view
 from toolbox.inference.reference_files import read_palette, read_references
 from toolbox.inference.restorer import Restorer
 from toolbox.utils.reuse import Latest, digest
-from toolbox.web.album import MASK, REFERENCE, SMALL_SIDE, Album
+from toolbox.web.album import MASK, SMALL_SIDE, Album, reference_files
 from toolbox.web.damage import REPAIRED
 
 # Of a small layer of strokes that the page sends.
@@ -146,7 +146,7 @@ def luma_key(album: Album, photo_id: str, settings: Mapping[str, Any]) -> str:
         settings: of its restoration.
     """
     folder = album.path(photo_id, "")
-    paths = [folder / MASK, folder / REPAIRED, *sorted(folder.glob(f"{REFERENCE}.*"))]
+    paths = [folder / MASK, folder / REPAIRED, *reference_files(folder)]
     times = [path.stat().st_mtime_ns if path.is_file() else 0 for path in paths]
     others = {name: value for name, value in settings.items() if name not in COLOR_SETTINGS}
     return digest(repr((times, album.entry(photo_id).is_edited, sorted(others.items()))))

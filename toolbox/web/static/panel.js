@@ -49,8 +49,8 @@ export function settings(photo) {
 }
 
 // Keep the settings of a photograph that is not restored yet, or not with them.
-export function keepSettings(photo, values = settings(photo)) {
-  chosen.set(photo.id, values);
+export function keepSettings(photo) {
+  chosen.set(photo.id, settings(photo));
   unknown.add(photo.id);
 }
 
