@@ -255,8 +255,13 @@ def test_a_run_that_has_lost_its_record_needs_the_data_folder(folder, content):
     output = invoke_error("run", "--resume", folder)
     assert "run.json is missing or damaged" in output and "--data" in output
     assert (folder / "split.json").read_bytes() == before
-    run("--resume", folder, "--data", folder.parent / "photos")
-    assert "The run is finished after step 4" in run("--resume", folder).output
+    before = (folder / "recipe.toml").read_bytes()
+    output = run("--resume", folder, "--epochs", "3", "--data", folder.parent / "photos").output
+    assert "run.json is missing or damaged. It is written again" in output
+    assert "sample" not in output and b"[sample]" in before and b"[sample]" in (folder / "recipe.toml").read_bytes()
+    info = json.loads(path.read_text("utf-8"))
+    assert info["seed"] is not None and "torch" in info["versions"] and len(info["sessions"]) == 1
+    assert "The run is finished after step 6" in run("--resume", folder).output
 
 
 def test_a_run_that_has_lost_all_checkpoints_says_that_it_begins_again(folder):

@@ -140,3 +140,16 @@ def test_entries_of_run_json_of_wrong_types_are_left_out(tmp_path):
     info = read_run_info(tmp_path)
     assert (info.recipe, info.versions, info.plugins) == ("default", {"torch": "2"}, {"b": "1"})
     assert (info.photos, info.changes) == ({"test": 3}, {"c": [1, 2]})
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\xff", '{"recipe": "default"}'])
+def test_a_damaged_file_of_a_run_gives_a_line_and_a_missing_one_none(tmp_path, content):
+    lines = []
+    assert read_run_info(tmp_path, lines.append) == RunInfo() and read_summary(tmp_path, lines.append) is None
+    assert lines == []
+    (tmp_path / SUMMARY).write_bytes(content.encode("latin-1"))
+    assert read_summary(tmp_path, lines.append) is None
+    assert len(lines) == 1 and lines[0].startswith(f"{tmp_path / SUMMARY} is damaged, and left out: ")
+    (tmp_path / RUN_INFO).write_bytes(content.encode("latin-1"))
+    is_sound = bool(read_run_info(tmp_path, lines.append).recipe)
+    assert len(lines) == (1 if is_sound else 2)

@@ -137,7 +137,7 @@ def print_table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> None:
 
 
 def warn_of_damage(runs: Sequence[RunFiles]) -> None:
-    """Print a line on stderr for each file of runs whose records could not all be read."""
+    """Print a line on stderr for each file of runs that could not be read, or not whole."""
     for line in (line for run in runs for line in run.damage):
         echo(f"toolbox: warning: {line}", err=True)
 

@@ -31,7 +31,7 @@ class RunFiles:
         validations: (step, value) of each figure of the validations, by its name.
         steps: the number of steps.
         warnings: the lines of its warnings.
-        damage: lines about records that could not be read.
+        damage: lines about files and records that could not be read.
         label: a name that distinguishes it from other runs; empty: the name of the folder.
     """
 
@@ -67,14 +67,15 @@ def read_run(folder: Path) -> RunFiles:
     """Read a run folder; UsageError if it is none."""
     if not is_run(folder):
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE} and run.json.")
-    try:
-        recipe = tomllib.loads((folder / RECIPE).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        recipe = {}
     terms: dict[str, list[tuple[float, float]]] = {}
     validations: dict[str, list[tuple[float, float]]] = {}
     steps, warnings = 0, []
     damage: list[str] = []
+    try:
+        recipe = tomllib.loads((folder / RECIPE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        damage.append(run_records.damage_line(folder / RECIPE, error))
+        recipe = {}
     for record in run_records.read_records(folder, damage.append):
         step = record.get("step", 0)
         if "warning" in record:
@@ -88,8 +89,8 @@ def read_run(folder: Path) -> RunFiles:
             _append(terms, step, {name: value for name, value in record.items() if name not in STEP_FIELDS})
     return RunFiles(
         folder=folder,
-        info=run_records.read_run_info(folder),
-        summary=run_records.read_summary(folder),
+        info=run_records.read_run_info(folder, damage.append),
+        summary=run_records.read_summary(folder, damage.append),
         recipe=recipe,
         terms=terms,
         validations=validations,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolbox.errors import one_line
 from toolbox.evaluation.metrics import Score
 from toolbox.hooks.record_names import RENAMED, TABLES
 from toolbox.utils import files
@@ -136,9 +137,17 @@ class RunSummary:
         return self.loss_after is not None
 
 
-def read_run_info(folder: Path) -> RunInfo:
-    """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out."""
-    stored = _read_json(folder / RUN_INFO)
+Report = Callable[[str], object]
+
+
+def read_run_info(folder: Path, report: Report | None = None) -> RunInfo:
+    """Return what the run in `folder` was started with. Entries that are missing or unreadable are left out.
+
+    Args:
+        folder: the run folder.
+        report: gets a line about a file that can't be read; None ignores it.
+    """
+    stored = _read_json(folder / RUN_INFO, report)
     empty: dict[str, Any] = {"seed": 0, "data": ""}
     empty |= {name: value for name, value in asdict(RunInfo()).items() if value is not None}
     known = {name: stored[name] for name, like in empty.items() if isinstance(stored.get(name), type(like))}
@@ -158,11 +167,19 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
     _write_json(folder / RUN_INFO, asdict(info))
 
 
-def read_summary(folder: Path) -> RunSummary | None:
-    """Return the figures of the run in `folder`; None at its beginning, or if the file is damaged."""
+def read_summary(folder: Path, report: Report | None = None) -> RunSummary | None:
+    """Return the figures of the run in `folder`; None at its beginning, or if the file is damaged.
+
+    Args:
+        folder: the run folder.
+        report: gets a line about a file that is damaged; None ignores it.
+    """
+    stored = _read_json(folder / SUMMARY, report)
     try:
-        return summary_from_json(_read_json(folder / SUMMARY))
+        return summary_from_json(stored)
     except (KeyError, TypeError, AttributeError, ValueError):
+        if stored and report is not None:
+            report(damage_line(folder / SUMMARY, "it has not the figures of a run"))
         return None
 
 
@@ -175,7 +192,7 @@ def _write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_in(path.parent, lambda: files.write_json(path, values))
 
 
-def read_records(folder: Path, report: Callable[[str], object] | None = None) -> Iterator[dict[str, Any]]:
+def read_records(folder: Path, report: Report | None = None) -> Iterator[dict[str, Any]]:
     """Yield the records of metrics.jsonl in order; none if there is no such file.
 
     Lines that are no record are left out, such as one that was cut off when the process was killed.
@@ -277,8 +294,17 @@ def summary_to_json(summary: RunSummary) -> dict[str, Any]:
     return stored
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, report: Report | None = None) -> dict[str, Any]:
     try:
         return read_json_object(path)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        if report is not None:
+            report(damage_line(path, error))
+        return {}
+
+
+def damage_line(path: Path, reason: object) -> str:
+    """Return a line that names a damaged file of a run, and why it can't be read."""
+    return f"{files.printable(path)} is damaged, and left out: {one_line(reason)}."

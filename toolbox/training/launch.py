@@ -170,8 +170,12 @@ def _limits(settings: Settings) -> str:
     return f"up to {' or '.join(limits)}"
 
 
-def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
+def bind_run(request: RunRequest, console: Console) -> tuple[Plan, Path | None]:
     """Return the plan of a run, and its data folder.
+
+    Args:
+        request: the inputs of the run.
+        console: gets a warning if run.json is lost.
 
     Raises:
         UsageError: `resume` is not a run folder, its data folder is not known, or the recipe has faults.
@@ -183,11 +187,11 @@ def bind_run(request: RunRequest) -> tuple[Plan, Path | None]:
     info = run_records.read_run_info(request.resume)
     recipe = request.recipe or run_dir.read_recipe(request.resume)
     given = surface.words(command="--data", python="data=DIR")
-    if not info.recipe and request.data is None:
-        raise UsageError(
-            f"{request.resume / run_records.RUN_INFO} is missing or damaged, so the data folder of the run is not "
-            f"known. Give it with {given}."
-        )
+    if not info.recipe:
+        lost = f"{files.printable(request.resume / run_records.RUN_INFO)} is missing or damaged"
+        if request.data is None:
+            raise UsageError(f"{lost}, so the data folder of the run is not known. Give it with {given}.")
+        console.print_line(f"warning: {lost}. It is written again; the record of the earlier commands is lost.")
     data = Path(info.data) if request.data is None and info.data else request.data
     if request.data is None and data is not None and not data.exists():
         name = files.printable(data)
@@ -246,7 +250,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
     Raises:
         ToolboxError: with one message for the user.
     """
-    plan, data = bind_run(request)
+    plan, data = bind_run(request, console)
     changed = find_changes(request, plan)
     for line in plan.warnings:
         console.print_line(f"warning: {line}")

@@ -156,7 +156,13 @@ def start_run_dir(
     """
     prepare_run_dir(folder)
     write_recipe(folder, plan)
-    info = RunInfo(
+    parent = recipe.parent.name if recipe.parent else ""
+    info = _run_info(plan, data, device, photos)
+    write_run_info(folder, replace(info, parent=parent, changes=_changed_settings(recipe)))
+
+
+def _run_info(plan: Plan, data: Path | None, device: str, photos: Mapping[str, int]) -> RunInfo:
+    return RunInfo(
         recipe=plan.name,
         seed=plan.settings.seed,
         data=str(data.resolve()) if data else None,
@@ -166,11 +172,8 @@ def start_run_dir(
         versions=list_versions(PACKAGES),
         plugins=plugin_versions(plan),
         photos=photos,
-        parent=recipe.parent.name if recipe.parent else "",
-        changes=_changed_settings(recipe),
         sessions=[_session(device)],
     )
-    write_run_info(folder, info)
 
 
 def discard_run_dir(folder: Path) -> None:
@@ -207,16 +210,11 @@ def continue_run_dir(
         device: the device, in words.
         photos: see `RunInfo`.
     """
-    info = read_run_info(folder)
-    info = replace(
-        info,
-        recipe=info.recipe or plan.name,
-        data=str(data.resolve()) if data else None,
-        sessions=[*info.sessions, _session(device)],
-        plugins=plugin_versions(plan),
-        photos=photos,
-    )
-    write_run_info(folder, info)
+    before, now = read_run_info(folder), _run_info(plan, data, device, photos)
+    if before.recipe:  # otherwise run.json was lost
+        sessions = [*before.sessions, *now.sessions]
+        now = replace(before, data=now.data, sessions=sessions, plugins=now.plugins, photos=photos)
+    write_run_info(folder, now)
 
 
 def record_changes(folder: Path, plan: Plan, changes: Mapping[str, tuple[Any, Any]]) -> None:
@@ -295,6 +293,6 @@ def read_recipe(folder: Path) -> Recipe:
         )
     info = read_run_info(folder)
     tree = dict(recipe.tree)
-    if info.data is None:
+    if info.recipe and info.data is None:
         tree.pop("sample", None)  # earlier versions kept it, although its values are in the other tables
     return replace(recipe, name=info.recipe or folder.name, tree=tree)
