@@ -102,6 +102,24 @@ def test_params_of_unusual_types_are_shown_and_leave_the_schema_of_recipes_whole
     assert {"field", "other"} <= table["properties"].keys()
 
 
+def test_nested_models_of_the_same_name_keep_their_own_fields_in_the_schema_of_recipes(tmp_path):
+    """The models of one plugin replaced those of another, so that editors marked valid recipes."""
+    for name, field in (("first", "alpha"), ("second", "beta")):
+        path = tmp_path / f"{name}.py"
+        source = WITH_PARAM.format(before=f"class Inner(Params):\n    {field}: int = 1\n", type="Inner | None")
+        path.write_text(source.replace('"typed"', f'"{name}"'), "utf-8")
+        invoke("plugin", "add", path)
+    schema = json.loads(invoke("recipe", "schema").stdout)
+    references = re.findall(r'"\$ref": "#/([^"]*)"', json.dumps(schema))
+    assert all(name in schema["$defs"] for name in (reference.removeprefix("$defs/") for reference in references))
+    fields = {}
+    for table in schema["properties"]["losses"]["additionalProperties"]["anyOf"]:
+        if (name := table["properties"]["name"]["const"]) in ("first", "second"):
+            reference = table["properties"]["field"]["anyOf"][0]["$ref"]
+            fields[name] = list(schema["$defs"][reference.removeprefix("#/$defs/")]["properties"])
+    assert fields == {"first": ["alpha"], "second": ["beta"]}
+
+
 def test_weights_need_a_path():
     with pytest.raises(TypeError, match="path of 'rigged' is str, not Path"):
         WeightsSpec(name="rigged", summary="x", path="x.safetensors", sha256="0" * 64, licence="MIT")

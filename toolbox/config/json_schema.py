@@ -40,7 +40,8 @@ def _component_schemas(catalog: Catalog, kind: str, definitions: Schema) -> list
     schemas = []
     for entry in catalog.entries(kind):
         spec = cast(ComponentSpec, entry.spec)
-        params, options = params_schema(spec.params), options_class(kind).model_json_schema()
+        params = params_schema(spec.params, f"{kind}.{spec.name}.")
+        options = options_class(kind).model_json_schema()
         for part in (params, options):
             definitions.update(part.pop("$defs", {}))
         attached = {inner.name: {"$ref": f"#/$defs/{inner.name}"} for inner in attached_kinds(kind)}

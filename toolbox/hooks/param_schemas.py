@@ -35,13 +35,20 @@ def _fields_with(params: type[BaseModel], type_name: str) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def params_schema(params: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON schema of params. If one of them has none, such as a function, all may have any value."""
+def params_schema(params: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Return the JSON schema of params. If one of them has none, such as a function, all may have any value.
+
+    Args:
+        params: the model of the params.
+        prefix: what the names in `$defs` begin with, so that models of the same name in other params differ.
+    """
     try:
-        schema = params.model_json_schema()
+        schema = params.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
     except Exception:  # a type of a plugin makes its schema itself
         required = [name for name, field in params.model_fields.items() if field.is_required()]
         return {"properties": {name: {} for name in params.model_fields}, "required": required}
+    if "$defs" in schema:
+        schema["$defs"] = {prefix + name: definition for name, definition in schema["$defs"].items()}
     if "$ref" in schema:  # the params are a param of themselves
         schema |= schema["$defs"][schema["$ref"].rpartition("/")[2]]
     return schema
