@@ -154,6 +154,18 @@ def test_exif_in_the_text_of_a_png(keyword, kind):
     assert kept[271] == "Maker"
 
 
+def test_exif_in_the_text_of_a_png_is_read_whatever_its_header_line_is():
+    body = b"\0\0" + zlib.compress(raw_text(exif_of(6), b"generic profile"))
+    photo = decode(with_chunks(saved(smooth(32, 48), "PNG"), (b"zTXt", b"Raw profile type APP1" + body)), "a")
+    assert photo.pixels.shape[:2] == (48, 32) and photo.notes == ("orientation applied",)
+
+
+@pytest.mark.parametrize("kind", [b"icc", b"icm", b"APP1", b"exif", b"APP12"])
+def test_a_raw_profile_that_is_not_read_counts_as_text_that_is_left_out(kind):
+    text = b"Raw profile type " + kind + b"\0\0" + zlib.compress(b"\n" + kind + b"\n       3\n616263\n")
+    assert decode(with_chunks(saved(smooth(), "PNG"), (b"zTXt", text)), "a").notes == ("PNG text left out",)
+
+
 def test_the_orientation_of_xmp_counts_if_exif_has_none():
     packet = b'<x:xmpmeta><rdf:Description tiff:Orientation="8"/></x:xmpmeta>'
     data = with_chunks(saved(smooth(32, 48), "PNG"), (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + packet))
@@ -212,6 +224,12 @@ def test_what_a_result_does_not_get_is_noted():
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[33723] = b"\x1c\x02\x78\0\x03abc"
     assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == ("IPTC left out",)
+    found = ("IPTC left out",)
+    for number, kind, notes in ((0x0404, 1, found), (0x0404, 7, found), (0x03ED, 1, ()), (0x03ED, 7, ())):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[34377] = b"8BIM" + struct.pack(">HHI", number, 0, 4) + b"\x1c\x02\x05\0"
+        tags.tagtype[34377] = kind
+        assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == notes
 
 
 def test_the_shape_of_pixels_that_are_not_square_is_noted():

@@ -47,7 +47,8 @@ _PREFIX = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
 # The keyword of a PNG text before the kind of data that it holds.
 RAW_PROFILE = "Raw profile type "
-_RAW_PROFILE = re.compile(rb"\s*\w+\s+(\d+)\s([0-9a-fA-F\s]*)")
+EXIF_PROFILES = ("exif", "APP1")
+_RAW_PROFILE = re.compile(rb"\s*\S[^\n]*?\s+(\d+)\s([0-9a-fA-F\s]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ def read_exif(
 
 def raw_profile(text: Mapping[str, bytes]) -> bytes | None:
     """Return the EXIF that ImageMagick and others write as text into a PNG file, or None."""
-    for kind in ("exif", "APP1"):
+    for kind in EXIF_PROFILES:
         match = _RAW_PROFILE.match(text.get(RAW_PROFILE + kind, b""))
         if match:
             with contextlib.suppress(ValueError):

@@ -7,12 +7,16 @@ import re
 from PIL import ImageFile, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
-from toolbox.imaging.exif import RAW_PROFILE
+from toolbox.imaging.exif import EXIF_PROFILES, RAW_PROFILE, raw_profile
 from toolbox.imaging.png import NOT_SQUARE, Png
 from toolbox.imaging.png_color import are_srgb
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 _IPTC_RESOURCE = 0x0404
+# The same in the resources of Photoshop that a TIFF has.
+_IPTC_IN_RESOURCES = b"8BIM\x04\x04"
+# The raw profiles in PNG text that have a note of their own.
+_NAMED_PROFILES = ("xmp", "iptc", "8bim")
 # The value of the TIFF tag ExtraSamples for a channel that is not alpha.
 _UNSPECIFIED = 0
 _EXTRA_CHANNEL = "extra channel"
@@ -33,13 +37,17 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
     """
     has_iptc, has_channel, has_calibration = _IPTC_RESOURCE in image.info.get("photoshop", {}), False, False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        has_iptc = Tag.IPTCNAA in image.tag_v2
+        resources = image.tag_v2.get(Tag.ImageResources, b"")
+        parts = resources if isinstance(resources, tuple) else (resources,)  # a tuple, if its type is UNDEFINED
+        is_iptc = any(isinstance(part, bytes) and _IPTC_IN_RESOURCES in part for part in parts)
+        has_iptc = Tag.IPTCNAA in image.tag_v2 or is_iptc
         # Scanners store infrared so, and editors a selection.
         has_channel = _UNSPECIFIED in image.tag_v2.get(Tag.ExtraSamples, ())
         has_calibration = "icc_profile" not in image.info and _has_other_primaries(image.tag_v2)
-    keywords = set(png.text) if png else set()
-    raw = {keyword.removeprefix(RAW_PROFILE) for keyword in keywords if keyword.startswith(RAW_PROFILE)}
-    has_text = any(keyword != XMP_KEYWORD and not keyword.startswith(RAW_PROFILE) for keyword in keywords)
+    text = png.text if png else {}
+    raw = {keyword.removeprefix(RAW_PROFILE) for keyword in text if keyword.startswith(RAW_PROFILE)}
+    named = (*_NAMED_PROFILES, *(EXIF_PROFILES if raw_profile(text) else ()))
+    has_text = bool(text.keys() - {XMP_KEYWORD, *(RAW_PROFILE + kind for kind in named)})
     has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
     has_video = image.format == "JPEG" and (bool(_MOTION_PHOTO.search(xmp)) or _SAMSUNG_VIDEO in data)
     kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
