@@ -20,7 +20,7 @@ def test_a_foreign_profile_is_converted(fmt):
     pixels = np.full((16, 16, 3), (40, 128, 220), np.uint8)
     options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(fmt, {})
     photo = io.decode(saved(pixels, fmt, icc_profile=profile(b"RGB "), **options), "a")
-    assert photo.notes == ("ICC profile converted",)
+    assert photo.notes == ("colours converted to sRGB",)
     expected = srgb_curve(np.array([40, 128, 220]) / 255) * 255
     np.testing.assert_allclose(photo.pixels[8, 8], expected, atol=3 if fmt == "JPEG" else 1)
 
@@ -28,7 +28,7 @@ def test_a_foreign_profile_is_converted(fmt):
 def test_a_gray_profile_is_converted_and_stays_gray():
     ramp = np.arange(256, dtype=np.uint8)[None].repeat(4, 0)
     photo = io.decode(saved(ramp, "PNG", icc_profile=profile(b"GRAY")), "a")
-    assert photo.notes == ("ICC profile converted",)
+    assert photo.notes == ("colours converted to sRGB",)
     np.testing.assert_allclose(photo.pixels[0], srgb_curve(np.arange(256) / 255) * 255, atol=1)
 
 
@@ -37,7 +37,7 @@ def test_a_profile_is_followed_in_16_bits(channels):
     pixels = scene(channels=channels, dtype=np.uint16)
     icc = profile(b"RGB " if channels == 3 else b"GRAY", gamma=512)
     photo = io.decode(png16(pixels, chunk(b"iCCP", b"p\0\0" + zlib.compress(icc))), "a")
-    assert photo.notes == ("16-bit", "ICC profile converted")
+    assert photo.notes == ("16-bit", "colours converted to sRGB")
     expected = srgb_curve((pixels / 65535) ** 2) * 65535
     np.testing.assert_allclose(photo.pixels, expected, atol=1)
 

@@ -46,7 +46,7 @@ def test_gamma_is_converted_to_srgb(depth, channels, gamma):
     photo = decode(with_chunks(data, gama(gamma)), "a")
     expected = to_srgb((pixels / 255) ** (1 / gamma)) * 255
     assert np.abs(photo.pixels / (257 if depth == 16 else 1) - expected).max() < 2.5
-    assert "ICC profile converted" in photo.notes
+    assert "colours converted to sRGB" in photo.notes
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_colour_codes_come_before_a_profile_and_gamma_after_it():
     [
         (b"cICP", b"\x09\x10\0\x01", "HDR colours (PQ) are not converted"),
         (b"cICP", b"\x09\x12\0\x01", "HDR colours (HLG) are not converted"),
-        (b"cICP", b"\x63\x0d\0\x01", "PNG colour code (cICP) of an unknown kind ignored"),
+        (b"cICP", b"\x63\x0d\0\x01", "colour code of an unknown kind ignored"),
         (b"gAMA", bytes(4), "unusable PNG gamma ignored"),
         (b"cHRM", bytes(32), "unusable PNG chromaticities ignored"),
     ],

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 from pictures import chunk, exif_of, oriented, saved, smooth
-from PIL import Image
+from PIL import Image, features
 from profiles import profile
 from tiffs import tiff
 
@@ -58,7 +58,7 @@ def test_adobe_rgb_that_only_exif_states_is_converted(kind, space, index):
     with Image.open(streams.BytesIO(data)) as image:
         stored = np.asarray(image.convert("RGB"))
     photo = decode(data, "a")
-    assert np.abs(photo.pixels - from_adobe_rgb(stored)).max() < 1.6 and "ICC profile converted" in photo.notes
+    assert np.abs(photo.pixels - from_adobe_rgb(stored)).max() < 1.6 and "colours converted to sRGB" in photo.notes
     kept = Image.Exif()
     kept.load(photo.exif)
     assert kept.get_ifd(34665)[0xA001] == 1 and kept.get_ifd(0xA005)[1] == "R98"  # as the result has them
@@ -84,6 +84,57 @@ def test_a_profile_and_the_colours_of_a_png_come_before_exif():
     )
 
 
+def avif_with_codes(primaries, transfer, **options):
+    """Return an AVIF with these colour codes, and its pixels as they are stored."""
+    data = saved(mild(), "AVIF", quality=95, **options)
+    with Image.open(streams.BytesIO(data)) as image:
+        stored = np.asarray(image.convert("RGB"))
+    head, box, rest = data.partition(b"colrnclx")
+    return (head + box + struct.pack(">HH", primaries, transfer) + rest[4:] if box else data), stored
+
+
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow has no AVIF decoder here")
+
+
+@needs_avif
+@pytest.mark.parametrize(("primaries", "transfer"), [(12, 13), (9, 13), (9, 14), (1, 8), (1, 4)])
+def test_the_colour_codes_of_an_avif_are_converted_as_those_of_a_png(primaries, transfer):
+    data, stored = avif_with_codes(primaries, transfer)
+    curve = 13 if transfer == 14 else transfer  # photographs in sRGB often have the codes of video
+    png = saved(stored, "PNG")
+    expected = decode(png[:33] + chunk(b"cICP", bytes((primaries, curve, 0, 1))) + png[33:], "a")
+    photo = decode(data, "a")
+    assert np.array_equal(photo.pixels, expected.pixels) and not np.array_equal(photo.pixels, stored)
+    assert photo.notes == ("colours converted to sRGB",)
+
+
+@needs_avif
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "notes"),
+    [
+        (1, 13, ()),
+        (1, 1, ()),
+        (1, 6, ()),
+        (2, 2, ()),
+        (9, 16, ("HDR colours (PQ) are not converted",)),
+        (12, 18, ("HDR colours (HLG) are not converted",)),
+        (77, 13, ("colour code of an unknown kind ignored",)),
+    ],
+)
+def test_an_avif_in_srgb_or_in_colours_that_are_not_converted_keeps_its_pixels(primaries, transfer, notes):
+    data, stored = avif_with_codes(primaries, transfer)
+    photo = decode(data, "a")
+    assert np.array_equal(photo.pixels, stored) and photo.notes == notes
+
+
+@needs_avif
+def test_the_profile_of_an_avif_comes_before_its_codes():
+    data, stored = avif_with_codes(9, 16, icc_profile=profile(b"RGB ", gamma=256))
+    expected = decode(saved(stored, "PNG", icc_profile=profile(b"RGB ", gamma=256)), "a")
+    photo = decode(data, "a")
+    assert np.array_equal(photo.pixels, expected.pixels) and photo.notes == ("colours converted to sRGB",)
+
+
 def bmp(space, *, icc=b"", size=124, primaries=bytes(36), offset=None, length=None):
     """Return a BMP of `mild()` with a header of version 4 or 5."""
     pixels = mild()
@@ -102,7 +153,7 @@ def test_the_profile_of_a_bmp():
     icc = profile(b"RGB ", gamma=256)
     expected = decode(saved(mild(), "PNG", icc_profile=icc), "a").pixels
     photo = decode(bmp(0x4D424544, icc=icc), "a")
-    assert np.array_equal(photo.pixels, expected) and photo.notes == ("ICC profile converted",)
+    assert np.array_equal(photo.pixels, expected) and photo.notes == ("colours converted to sRGB",)
 
 
 @pytest.mark.parametrize(

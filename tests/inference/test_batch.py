@@ -147,7 +147,7 @@ class Latin(str):
 def test_a_gray_profile_is_converted_to_srgb(tmp_path, restore):
     (tmp_path / "a.png").write_bytes(saved(gray(), "PNG", icc_profile=profile(b"GRAY")))
     result = restore(tmp_path / "a.png", "-o", "out", "--mask", "none")
-    assert "ICC profile converted" in result.output
+    assert "colours converted to sRGB" in result.output
     linear = gray() / 255  # the profile's gamma is 1
     srgb = 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     with Image.open("out/a.png") as opened:

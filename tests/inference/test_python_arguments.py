@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from scenes import scene, second_photo, square_hole, tint_restorer
+from tiffs import tiff
+from tiffs import tiff
 
 import toolbox
 from toolbox.color import integer_luma
@@ -202,6 +204,17 @@ def test_an_image_of_16_bits_does_not_become_white(mode, order):
     levels = GRAY.astype(np.uint16) * 257
     image = Image.frombytes(mode, (SIDE, SIDE), levels.astype(order).tobytes())
     assert np.array_equal(as_photo(image).pixels, levels)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_an_opened_tiff_in_which_zero_is_white_is_no_negative(dtype, photometric, tmp_path):
+    levels = GRAY.astype(dtype) * (257 if dtype == np.uint16 else 1)
+    stored = levels if photometric else np.invert(levels)
+    path = tmp_path / "photo.tif"
+    path.write_bytes(tiff(stored[..., None], "none", kind=stored.dtype.str[1:], t262=[photometric]))
+    assert np.array_equal(as_photo(path).pixels, levels)
+    assert np.array_equal(as_photo(Image.open(path)).pixels, levels)
 
 
 @pytest.mark.parametrize("mode", ["La", "RGBa"])

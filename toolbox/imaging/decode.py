@@ -17,6 +17,7 @@ from toolbox.imaging.decode_16bit import alpha_of_color
 from toolbox.imaging.dib import with_file_header
 from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
+from toolbox.imaging.heif_color import profile_of_heif
 from toolbox.imaging.icc import to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.jpeg_end import close_jpeg, describe_missing, find_missing, is_suspect, require_whole
@@ -137,6 +138,8 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
     color_notes: tuple[str, ...] = ()
     if row.name == "BMP":
         icc, color_notes = profile_of_bmp(data)
+    elif row.name in ("AVIF", "HEIF") and not icc:
+        icc, color_notes = profile_of_heif(data, is_gray=image.mode in ("L", "LA"))
     exif = read_exif(image, raw=raw_profile(png.text) if png else None, xmp=xmp, resolution=_dots_per_inch(image, png))
     states_color = png.states_color if png else bool(icc)
     # Pillow gives the size of a TIFF upright, and that of other formats as stored.

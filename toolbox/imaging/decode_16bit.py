@@ -20,8 +20,8 @@ from toolbox.imaging.png import Png, check_stream
 from toolbox.imaging.tiff_open import is_float
 from toolbox.imaging.tiff_samples import decode_samples
 
-_WHITE_IS_ZERO, _RGB, _INTERLEAVED = 0, 2, 1
-_PHOTOMETRICS = (_WHITE_IS_ZERO, 1, _RGB)  # gray in two directions, and RGB
+WHITE_IS_ZERO, _RGB, _INTERLEAVED = 0, 2, 1
+_PHOTOMETRICS = (WHITE_IS_ZERO, 1, _RGB)  # gray in two directions, and RGB
 _UNSUPPORTED = "is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray"
 # Of the compressions of TIFF: none, LZW, Deflate (two numbers), PackBits.
 _OPENCV_COMPRESSIONS = (1, 5, 8, 32773, 32946)
@@ -56,7 +56,7 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     has_floats = is_float(tags)
     if 16 not in tags.get(Tag.BitsPerSample, ()) and not has_floats:
         return None
-    channels, photometric = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.PhotometricInterpretation, _WHITE_IS_ZERO)
+    channels, photometric = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.PhotometricInterpretation, WHITE_IS_ZERO)
     if photometric not in _PHOTOMETRICS:
         raise BrokenFileError(_UNSUPPORTED)  # OpenCV would fail on CMYK and Lab as on a damaged file
     samples = _decode_floats(data, tags) if has_floats else _decode_16bit(data, tags)
@@ -66,7 +66,7 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
     if channels < colors:
         raise BrokenFileError(_UNSUPPORTED)
     pixels = samples[..., 0] if colors == 1 else samples[..., :3]
-    if photometric == _WHITE_IS_ZERO:
+    if photometric == WHITE_IS_ZERO:
         pixels = np.invert(pixels)
     extra = tags.get(Tag.ExtraSamples, (_UNSPECIFIED,))[0]
     if channels == colors or extra == _UNSPECIFIED:

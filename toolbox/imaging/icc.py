@@ -28,7 +28,7 @@ _SRGB_TO_XYZ = np.array(
 )
 _MAX_TAGS = 200
 _BLOCK_PIXELS = 1 << 18
-_CONVERTED = ("ICC profile converted",)
+_CONVERTED = ("colours converted to sRGB",)
 _UNUSABLE = ("unusable ICC profile ignored",)
 _IDENTITY = np.arange(256)
 

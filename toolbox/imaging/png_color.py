@@ -37,6 +37,7 @@ _TRANSFERS: dict[int, tuple[float, ...]] = {
     13: _SRGB_CURVE,
 }
 _HDR = {16: "PQ", 18: "HLG"}
+_UNKNOWN_CODE = ("colour code of an unknown kind ignored",)
 # With the primaries of sRGB, gAMA values this close to 1/2.2 mean sRGB, whose curve they can't describe.
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 1 / 2.2, 0.005
 _XY_TOLERANCE = 0.003
@@ -86,6 +87,21 @@ def profile_of_pil_info(info: Mapping[Any, Any], *, is_gray: bool) -> bytes | No
     return profile_of_chunks(chunks, is_gray=is_gray)[0]
 
 
+def profile_of_codes(primaries: int, transfer: int, *, is_gray: bool) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return an ICC profile for codes of ITU-T H.273, or None if they mean sRGB or can't be converted; and notes.
+
+    Args:
+        primaries: the code of the primaries.
+        transfer: the code of the transfer characteristics.
+        is_gray: whether the file has one channel of colour.
+    """
+    if transfer in _HDR:
+        return None, (f"HDR colours ({_HDR[transfer]}) are not converted",)
+    if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+        return None, _UNKNOWN_CODE
+    return _profile(_PRIMARIES[primaries], _TRANSFERS[transfer], is_gray)
+
+
 def adobe_rgb_profile() -> bytes:
     """Return an ICC profile of Adobe RGB (1998)."""
     profile, _ = _profile(_ADOBE_RGB, (563 / 256,), is_gray=False)
@@ -106,11 +122,9 @@ def are_srgb(primaries: Sequence[float] = (), white: Sequence[float] = ()) -> bo
 
 def _profile_of_cicp(content: bytes, is_gray: bool) -> tuple[bytes | None, tuple[str, ...]]:
     primaries, transfer, matrix, full_range = content
-    if transfer in _HDR:
-        return None, (f"HDR colours ({_HDR[transfer]}) are not converted",)
-    if primaries not in _PRIMARIES or transfer not in _TRANSFERS or matrix != 0 or full_range != 1:
-        return None, ("PNG colour code (cICP) of an unknown kind ignored",)
-    return _profile(_PRIMARIES[primaries], _TRANSFERS[transfer], is_gray)
+    if transfer not in _HDR and (matrix != 0 or full_range != 1):
+        return None, _UNKNOWN_CODE
+    return profile_of_codes(primaries, transfer, is_gray=is_gray)
 
 
 def _profile(

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from os import PathLike, fspath
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
+from PIL.ExifTags import Base as Tag
 
 from toolbox.errors import DataError, one_line
 from toolbox.guidance.reference import Reference
 from toolbox.imaging import io
 from toolbox.imaging.decode import FIRST_OF_SEVERAL
+from toolbox.imaging.decode_16bit import WHITE_IS_ZERO
 from toolbox.imaging.exif import read_exif
 from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskMeaning
@@ -78,7 +80,8 @@ def _decode_image(image: Image.Image) -> Photo:
         is_first_of_several = getattr(image, "n_frames", 1) > 1 and image.tell() == 0
         upright = ImageOps.exif_transpose(image)
         if upright.mode == "I" or upright.mode.startswith("I;16"):
-            upright = _with_levels(np.asarray(upright))
+            values = np.asarray(upright)
+            upright = _with_levels(np.invert(values) if _is_negative(image) else values)
         elif upright.mode in ("La", "RGBa", "PA"):
             upright = upright.convert("LA" if upright.mode == "La" else "RGBA")
         elif upright.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
@@ -104,6 +107,13 @@ def _profile_of(image: Image.Image) -> bytes | None:
     if image.info.get("exif") and image.format != "PNG" and read_exif(image).is_adobe_rgb:
         return adobe_rgb_profile()
     return profile_of_pil_info(image.info, is_gray=image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;16"))
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Return whether 0 is white in the 16 bits of an opened TIFF: Pillow inverts 8 bits alone."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.mode.startswith("I;16"):
+        return False
+    return image.tag_v2.get(Tag.PhotometricInterpretation) == WHITE_IS_ZERO
 
 
 def _with_levels(values: np.ndarray) -> Image.Image:
