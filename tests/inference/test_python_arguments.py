@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from scenes import scene, second_photo, square_hole, tint_restorer
 from tiffs import tiff
-from tiffs import tiff
 
 import toolbox
 from toolbox.color import integer_luma
