@@ -149,9 +149,14 @@ class CancelledError(ToolboxError):
     """Work that was cancelled between its steps; nothing is wrong, and nothing was written."""
 
 
-def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return `` Did you mean 'x'?`` for the choice that is most like `name`, an empty string if none is similar."""
-    matches = difflib.get_close_matches(name, list(choices), n=1, cutoff=cutoff)
+def did_you_mean(name: str, choices: Iterable[str], cutoff: float = 0.65) -> str:
+    """Return `` Did you mean 'x'?`` for the choice that is most like `name`, or the only one that begins with it.
+
+    An empty string if none is similar. With a lower cutoff, "depth" would be like "width".
+    """
+    known = list(choices)
+    longer = [choice for choice in known if len(name) > 2 and choice.startswith(name)]
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=cutoff) or (longer if len(longer) == 1 else [])
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
 

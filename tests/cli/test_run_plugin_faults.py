@@ -136,6 +136,8 @@ class Net(nn.Module):
     def forward(self, image, mask):
         if FAULT == "late" and self.late is None:
             self.late = nn.Conv2d(3, 3, 1)
+        if FAULT == "replaced":
+            self.layer.weight = nn.Parameter(nn.functional.normalize(self.layer.weight, dim=1))
         if FAULT == "growing":
             self.seen = torch.cat([self.seen, torch.ones(1)])
         if FAULT == "value-error":
@@ -165,7 +167,9 @@ def step(context, batch):
     for part in context.micro_batches(batch):
         outputs = context.generate(part)
         loss = context.reconstruction(context.losses[0], outputs, part)
-        context.record("g", loss, part)
+        if FAULT == "step-writes":
+            part.truth.mul_(0.5)
+        context.record("g", outputs["restored"].mean((1, 2, 3)) if FAULT == "step-vector" else loss, part)
         context.backward(loss, part)
 
 
@@ -215,7 +219,7 @@ batch = 2
 def run_with(fault, tmp_path, photos, code):
     """Run two steps with the plugin that has a fault; return the result."""
     (tmp_path / "mine.py").write_text(CODE.format(fault=fault), "utf-8")
-    step = '[step]\nname = "mine"\n' if fault == "step-folder" else ""
+    step = '[step]\nname = "mine"\n' if fault.startswith("step-") else ""
     (tmp_path / "mine.toml").write_text(RECIPE + step, "utf-8")
     invoke("plugin", "add", tmp_path / "mine.py")
     options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 2]
@@ -238,6 +242,9 @@ REFUSED = {
     "wrong-gradient": "Loss 'mine' of the plugin 'mine': fails in the backward pass: RuntimeError: Function",
     "zero-grad": "Optimizer 'mine' of the plugin 'mine' raised KeyError: 'no luck'",
     "late": "creates late.weight in its first call; create it in build",
+    "replaced": "replaces the weight layer.weight in a call, and its optimizer trains the weights that were there",
+    "step-vector": "raised ValueError: the term 'g' is a tensor [2], not a scalar; take",
+    "step-writes": "writes into `batch.truth`, its input; work on a copy",
     "growing": "changes the shape of seen from [1] to [2] in a call",
     "extra-state": "saves _extra_state as a dict (get_extra_state), and checkpoints hold tensors only",
     "no-weights": "Generator 'mine' of the plugin 'mine' (",

@@ -247,6 +247,15 @@ def test_a_key_that_only_other_tables_may_have_is_not_suggested(table, key):
         assert f"{table}.{written}: is not a key of" in stderr and "Did you mean" not in stderr
 
 
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [("generator", "depth"), ("discriminator", "depth"), ("restoring", "filler"), ("losses.ssim", "sigma")],
+)
+def test_a_key_that_is_only_faintly_like_another_gets_no_suggestion(table, key):
+    stderr = invoke("run", "--dry-run", "--set", f"{table}.{key}=1", code=2).stderr
+    assert f"{table}.{key}: is not a key of" in stderr and "Did you mean" not in stderr and "Known: " in stderr
+
+
 @pytest.mark.parametrize("key", ["weight", "enabled", "on", "optimizer", "evry"])
 @pytest.mark.parametrize("inner", ["losses.hole.inner", "generator.color"])
 def test_a_component_among_params_has_no_options_that_could_be_suggested(inner, key):

@@ -49,6 +49,11 @@ BROKEN = {
         "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
         "have names that pydantic uses: copy; choose other names",
     ),
+    "a param called model_config": (
+        "from toolbox import Field, LossSpec, Params, hookimpl\n"
+        "class P(Params):\n    model_config: str = Field('a', description='x')\n",
+        "TypeError: P has a param called model_config, a name that pydantic uses; choose another name",
+    ),
     "an infinite default": (
         "from toolbox import Field, LossSpec, Params, hookimpl\n"
         "class P(Params):\n    eps: float = Field(float('inf'), description='x')\n"

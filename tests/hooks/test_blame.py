@@ -38,7 +38,7 @@ from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpe
 from toolbox.models import component_calls as calls
 from toolbox.models.array_calls import DegradationCall, MetricCall
 from toolbox.models.build import build_component
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent, attach
 from toolbox.models.forward import run_generator
 from toolbox.training.state import LossTerm
 from toolbox.training.step_context import reconstruction_loss
@@ -60,7 +60,7 @@ class Rigged(nn.Module):
     def __init__(self, spec_class, function):
         super().__init__()
         self.function = function
-        calls.attach(self, entry(spec_class))
+        attach(self, entry(spec_class))
 
     def forward(self, *inputs):
         return self.function(*inputs)

@@ -178,13 +178,13 @@ def test_a_change_in_a_late_call_is_put_back_and_named(setting):
         return 0.5
 
     metric = MetricCall(entry=entry_of("metric", MetricSpec), component=late)
-    before = Snapshot("build").before
+    before = Snapshot("call").before
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(103):
             metric(RGB, RGB, MASK)
     assert [str(w.message).partition(" changed ")[2] for w in caught] == [f"{setting} in a call, which was put back"]
-    after = Snapshot("build").before
+    after = Snapshot("call").before
     assert all(after[name] == value for name, value in before.items() if name != "the warning filters")
 
 

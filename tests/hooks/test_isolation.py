@@ -24,6 +24,7 @@ from toolbox.hooks.manager import Candidate, PluginRecord
 from toolbox.hooks.plugin_output import component_output_to_stderr
 from toolbox.hooks.process_settings import SETTINGS
 from toolbox.models.build import build_component
+from toolbox.testing import check_component
 
 LOUD = """
 import os, subprocess, sys
@@ -108,6 +109,41 @@ def test_a_stdout_that_fails_ends_a_command_as_before(target):
         assert done.returncode == 1 and "the output can't be written: No space left" in done.stderr
 
 
+LATE = """
+import atexit, io, sys, threading, time
+from toolbox import LossSpec, hookimpl
+{start}
+
+def talk():
+    while True:
+        print("from a thread")
+        time.sleep(0.01)
+
+@hookimpl
+def toolbox_losses():
+    threading.Thread(target=talk, daemon=True).start()
+    return [LossSpec(name="late", summary="s", build=lambda params: lambda restored, truth, mask: restored.mean())]
+"""
+STARTS = {
+    "a thread and the end": "atexit.register(lambda: print('at the end'))",
+    "a wrapper of stdout": "sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')",
+    "a wrapper of stderr": "sys.stderr = io.TextIOWrapper(sys.stderr.buffer, encoding='utf-8')",
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_output_of_threads_and_at_the_end_leaves_stdout_to_the_results(case, tmp_path):
+    (tmp_path / "late.py").write_text(LATE.format(start=STARTS[case]), "utf-8")
+    invoke("plugin", "add", tmp_path / "late.py")
+    command = [sys.executable, "-m", "toolbox", "plugin", "check", "loss/late", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert json.loads(done.stdout) and "from a thread" in done.stderr and "Traceback" not in done.stderr
+    if case == "a thread and the end":
+        assert "at the end" in done.stderr
+    else:
+        assert f"changed sys.{case.split()[-1]} when it was loaded, which was put back" in done.stderr
+
+
 CHANGES = {
     "the working folder": "import os; os.chdir('/')",
     "Python's random numbers": "import random; random.seed(0)",
@@ -125,6 +161,7 @@ CHANGES = {
     "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
     "torch's precision of matrix products": "import torch; torch.set_float32_matmul_precision('medium')",
     "OpenCV's number of threads": "import cv2; cv2.setNumThreads(3)",
+    "the umask": "import os; os.umask(0o777)",
     "the command line": "import sys; sys.argv[:] = ['other']",
     "the garbage collection": "import gc; gc.disable()",
     "torch's deterministic algorithms": "import torch; torch.use_deterministic_algorithms(True)",
@@ -136,7 +173,6 @@ CHANGES = {
 # What is changed by an import alone here.
 CHANGES_AT_LOAD = {
     "the warning filters": "import warnings; warnings.filterwarnings('ignore')",
-    "the umask": "import os; os.umask(0o777)",
     "sys.stdout": "import io, sys; sys.stdout = io.StringIO()",
     "sys.stderr": "import io, sys; sys.stderr = io.StringIO()",
 }
@@ -215,6 +251,18 @@ def test_a_seed_in_build_is_put_back_and_drawing_is_allowed():
     with pytest.warns(PluginWarning, match="changed torch's seed"):
         assert built(seed) == first
     assert built(draw) != first
+
+
+@pytest.mark.parametrize("seed", [0, 1, 42])
+def test_the_kit_finds_a_seed_in_build(seed):
+    def build(params):
+        import torch
+
+        torch.manual_seed(seed)
+        return lambda restored, truth, mask: (restored - truth).abs().mean()
+
+    checks = {check.name: check for check in check_component(LossSpec(name="rigged", summary="s", build=build))}
+    assert checks["process settings"].status == "failed" and "torch's seed" in checks["process settings"].detail
 
 
 def test_commands_name_the_plugin_that_changed_something(tmp_path):

@@ -10,7 +10,8 @@ from torch import nn
 from training_steps import build, make_batch
 
 from toolbox.hooks.blame import WrongResultError
-from toolbox.models.component_calls import call_discriminator, watch_of
+from toolbox.models.component_calls import call_discriminator
+from toolbox.models.component_watch import watch_of
 from toolbox.training.step import take_step
 from toolbox.training.validate import pixel_loss
 
@@ -60,6 +61,7 @@ def step_with(*settings, generator=None, discriminator=None, on="restored", weig
             object.__setattr__(trained, "network", network)
             parameters = list(network.parameters()) or [nn.Parameter(torch.zeros(()))]
             object.__setattr__(trained, "optimizer", torch.optim.SGD(parameters, lr=0.1))
+            object.__setattr__(trained, "built_on", ())
     for loss in built.losses:
         if loss.label == "mse":
             object.__setattr__(loss, "on", on)
@@ -237,6 +239,7 @@ def test_a_loss_that_trains_its_own_weights_needs_no_gradient_of_the_output():
     built, accelerator = build()
     network = Painter(DETACHED["a detached output"])
     object.__setattr__(built.generator, "network", network)
+    object.__setattr__(built.generator, "built_on", ())
     (mse,) = [loss for loss in built.losses if loss.label == "mse"]
     object.__setattr__(mse, "on", "gray")
     object.__setattr__(mse, "call", Probe())

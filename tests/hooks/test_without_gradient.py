@@ -16,7 +16,7 @@ from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models import component_calls as calls
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent, attach
 from toolbox.training import state
 
 PICTURE = torch.full((1, 3, 8, 8), 0.5)
@@ -232,7 +232,7 @@ def test_a_component_that_sets_requires_grad_of_an_input_is_refused():
             return [super().forward(picture * image.requires_grad_())]
 
     judge = Judge(3, 1, 1)
-    calls.attach(judge, watch_of(DiscriminatorSpec).entry)
+    attach(judge, watch_of(DiscriminatorSpec).entry)
     with pytest.raises(WrongResultError, match=fault.format("image", "image")):
         calls.call_discriminator(judge, PICTURE, PICTURE.clone(), MASK)
 

@@ -186,3 +186,15 @@ def test_find_photos_skips_a_folder_and_searches_links_once(tmp_path):
     (tmp_path / "album" / "again").symlink_to(tmp_path / "album")
     found = find_photos(tmp_path / "album", LeftOut(), skip=(tmp_path / "album" / "sub",))
     assert [path.name for path in found] == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("name", ["gone.jpg", "dead.jpg", "a.png/b.png"])
+def test_a_named_photograph_that_is_not_there_does_not_stop_the_others(name, album):
+    """The names may come from a pattern such as `*.jpg`, which gives links that lead nowhere too."""
+    (album / "dead.jpg").symlink_to("nowhere")
+    photos = sorted(path for path in album.iterdir() if path.suffix == ".png")[:2]
+    output = run_restore(*photos, album / name, "-o", "out", "--mask", "none", code=3).output
+    assert f"{album / name}: failed: there is no such file or folder." in output
+    assert read_report(Path("out"))["failed"] == 1 and len(list(Path("out").glob("*.png"))) == len(photos)
+    output = run_restore(*photos, album / name, "-o", "other", "--dry-run").output
+    assert f"{album / name}: there is no such file or folder." in output

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import invoke
+from pictures import smooth
 from PIL import Image
 from standins import gray, install_stand_in, read_report, run_restore, write_album
 
@@ -294,3 +295,47 @@ def test_an_empty_file_that_is_no_known_result_is_named(stand_in):
     Path("out/a.png").touch()
     assert "out/a.png exists, and no report says whose result it is" in restore("in", "-o", "out", code=1)
     assert Path("out/a.png").read_bytes() == b""
+
+
+def colour_photo(path):
+    io.write_png(path, smooth(48, 64))
+    mask = np.zeros((48, 64), bool)
+    mask[10:20, 5:30] = True
+    io.write_png("mask.png", mask)
+
+
+def test_overwrite_deletes_the_result_of_other_options_if_the_photograph_is_left_as_it_is(stand_in):
+    """The filled picture stayed, and the same command without --overwrite asked for it again and again."""
+    colour_photo("x.png")
+    run_restore("x.png", "-o", "out", "--mask", "mask.png", "--provenance", "--before-after")
+    assert {path.name for path in Path("out").glob("*.png")} == {
+        "x.png",
+        "x.png.provenance.png",
+        "x.png.before-after.png",
+    }
+    output = run_restore("x.png", "-o", "out", "--overwrite").output
+    assert (
+        "left as it is" in output and "its earlier result, of other options or another version, was deleted" in output
+    )
+    assert not list(Path("out").glob("*.png"))
+    report = json.loads(Path("out/report.json").read_text("utf-8"))
+    assert report["results"] == {} and report["left as it is"] == 1
+    output = run_restore("x.png", "-o", "out").output
+    assert "left as it is" in output and "deleted" not in output and "--overwrite" not in output
+
+
+def test_overwrite_deletes_pictures_beside_the_result_that_were_not_asked_for_again(stand_in):
+    colour_photo("x.png")
+    run_restore("x.png", "-o", "out", "--mask", "mask.png", "--provenance", "--before-after")
+    run_restore("x.png", "-o", "out", "--mask", "mask.png", "--before-after", "--overwrite")
+    assert {path.name for path in Path("out").glob("*.png")} == {"x.png", "x.png.before-after.png"}
+
+
+def test_overwrite_deletes_no_file_that_is_not_a_result(stand_in):
+    colour_photo("x.png")
+    run_restore("x.png", "-o", "out", "--mask", "mask.png")
+    Path("out/report.json").unlink()
+    Path("out/x.png.provenance.png").write_bytes(b"mine")
+    output = run_restore("x.png", "-o", "out", "--overwrite").output
+    assert "out/x.png was there before, and is not its result" in output
+    assert Path("out/x.png").is_file() and Path("out/x.png.provenance.png").is_file()

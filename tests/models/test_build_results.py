@@ -23,7 +23,8 @@ from toolbox.config.plan import BoundComponent
 from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.models.build import build_component
-from toolbox.models.component_calls import WatchedComponent, attach, call_generator, call_loss
+from toolbox.models.component_calls import call_generator, call_loss
+from toolbox.models.component_watch import WatchedComponent, attach
 
 SPECS = (
     LossSpec,

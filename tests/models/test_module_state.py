@@ -13,15 +13,13 @@ from toolbox.hooks.blame import WrongResultError
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.models.component_calls import (
-    WatchedComponent,
-    attach,
     call_adversarial_discriminator,
     call_adversarial_generator,
     call_discriminator,
     call_generator,
     call_loss,
-    watch_of,
 )
+from toolbox.models.component_watch import WatchedComponent, attach, watch_of
 from toolbox.models.module_state import require_usable_state, warn_of_untrained_weights
 from toolbox.models.stored_weights import StoredWeights
 from toolbox.models.weight_file import WeightsHeader, saved_state, write_weights
@@ -265,6 +263,43 @@ def test_the_kit_finds_weights_that_are_created_in_a_call(spec_class):
     checks = check_component(spec_class(name="rigged", summary="x", build=LateNet))
     (own,) = [check for check in checks if check.name == "inputs unchanged"]
     assert own.status == "failed" and "creates late.weight in its first call; create it in build" in own.detail
+
+
+class ReplacingNet(nn.Module):
+    """A network that normalizes its weight by hand, as a loss and as a generator: no optimizer trains the new one."""
+
+    def __init__(self, params):
+        super().__init__()
+        self.layer = nn.Conv2d(3, 3, 1)
+
+    def forward(self, image, *others):
+        self.layer.weight = nn.Parameter(nn.functional.normalize(self.layer.weight, dim=1))
+        result = self.layer(image).sigmoid()
+        return (result - others[0]).square().mean() if len(others) == 2 else result
+
+
+class NormalizedNet(ReplacingNet):
+    """The same with the means of torch, which leave the weights as they are, or in place."""
+
+    def __init__(self, params):
+        super().__init__(params)
+        nn.utils.parametrizations.weight_norm(self.layer)
+
+    def forward(self, image, *others):
+        with torch.no_grad():
+            self.layer.bias.clamp_(-1, 1)
+        self.frozen = nn.Parameter(torch.ones(1), requires_grad=False) if others == () else None
+        result = self.layer(image).sigmoid()
+        return (result - others[0]).square().mean() if len(others) == 2 else result
+
+
+@pytest.mark.parametrize("spec_class", [GeneratorSpec, LossSpec])
+def test_the_kit_finds_weights_that_are_replaced_in_a_call(spec_class):
+    checks = check_component(spec_class(name="rigged", summary="x", build=ReplacingNet))
+    (found,) = [check for check in checks if "replaces the weight layer.weight in a call" in check.detail]
+    assert found.status == "failed" and "under torch.no_grad()" in found.detail
+    checks = check_component(spec_class(name="rigged", summary="x", build=NormalizedNet))
+    assert not [check for check in checks if "replaces" in check.detail]
 
 
 def test_weights_outside_of_a_module_are_named_in_the_discriminators_part():

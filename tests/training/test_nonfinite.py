@@ -252,6 +252,12 @@ SOURCES = {
         lambda built: nan_layer(built.discriminator.network),
         "Discriminator .*, whose maps are not fin",
     ),
+    "another output": (
+        lambda built: nan_output(built, "gray"),
+        "Generator .*, whose output 'gray' is not finite",
+    ),
+    "an output that no loss uses": (lambda built: nan_output(built, "unused"), "Loss 'mse' of the plugin 'default'"),
+    "the part of the discriminator": (lambda built: nan_game(built), "Loss 'lsgan' of the plugin 'default'"),
     "a penalty": (lambda built: nan_call(built.penalties[0]), "Penalty 'gradient' of the plugin 'default'"),
     "a loss": (lambda built: nan_call(mse_of(built)), "Loss '.*' of the plugin 'default'"),
     "a gradient": (
@@ -265,6 +271,30 @@ def nan_layer(network):
     network.register_forward_hook(
         lambda module, inputs, result: [r * math.nan for r in result] if isinstance(result, list) else result * math.nan
     )
+
+
+def nan_output(built, name):
+    """Let the generator have another output, NaN, and `mse` use it, or fail itself if no loss uses the output."""
+    built.generator.network.register_forward_hook(lambda module, inputs, result: (result, {name: result * math.nan}))
+    if name == "unused":
+        nan_call(mse_of(built))
+    else:
+        object.__setattr__(mse_of(built), "on", name)
+
+
+class NanGame:
+    """An adversarial loss whose part for the discriminator is NaN."""
+
+    def generator(self, fake, real):
+        return fake[0].square().mean()
+
+    def discriminator(self, fake, real):
+        return fake[0].mean() * math.nan, real[0].mean()
+
+
+def nan_game(built):
+    (adversarial,) = [loss for loss in built.losses if loss.adversarial]
+    object.__setattr__(adversarial, "call", NanGame())
 
 
 def mse_of(built):

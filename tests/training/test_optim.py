@@ -22,7 +22,7 @@ from toolbox.errors import PluginError
 from toolbox.hooks import catalog
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.optimizers import check_optimizer
 from toolbox.models.weight_file import load_saved_state, saved_state
 from toolbox.testing import check_component

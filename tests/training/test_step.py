@@ -24,7 +24,7 @@ from toolbox.distributed.accelerator import (
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.specs import OptimizerSpec
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.training.optim import NetworkState
 from toolbox.training.step import clip_gradients, take_step, take_steps
 from toolbox.training.step_context import StepContext

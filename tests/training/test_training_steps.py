@@ -93,6 +93,38 @@ def are_equal(before, after):
     return all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+def replace_weight(network):
+    name, weight = next(iter(network.named_parameters()))
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, nn.Parameter(weight.detach().clone()))
+
+
+def add_weight(network):
+    network.register_parameter("late", nn.Parameter(torch.zeros((), dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("change", [replace_weight, add_weight])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_weight_that_no_optimizer_has_is_refused_in_any_step(change, network, loaded):
+    built, accelerator = build(loaded)
+    take(built, accelerator, 0, 1)
+    change(getattr(built, network).network)
+    with pytest.raises(PluginError, match="was replaced or got requires_grad after the start: its optimizer trains"):
+        take(built, accelerator, 1, 1)
+
+
+def test_a_frozen_weight_that_begins_to_train_is_refused_and_one_that_stops_is_not(loaded):
+    built, accelerator = build(loaded)
+    weight = next(built.generator.network.parameters())
+    weight.requires_grad_(False)
+    take(built, accelerator, 0, 1)
+    trained = built.generator
+    object.__setattr__(trained, "built_on", [other for other in trained.built_on if other is not weight])
+    weight.requires_grad_(True)
+    with pytest.raises(PluginError, match="got requires_grad after the start"):
+        take(built, accelerator, 1, 1)
+
+
 def test_the_default_step_is_the_published_one(loaded):
     built, _ = build(loaded)
     assert built.step is adversarial_step

@@ -64,7 +64,11 @@ class Commands(click.Group):
         screen.open_missing_streams()
         screen.escape_unprintable()
         with surface.command_line():
-            return super().main(*arguments, **options)
+            try:
+                return super().main(*arguments, **options)
+            finally:
+                if options.get("standalone_mode", True):  # the program ends now
+                    screen.end_stdout()
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401 - those of click
         """Read the options. --help and --version print here; if that fails, say so on stderr, with exit code 1."""

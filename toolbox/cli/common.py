@@ -29,8 +29,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class FilePath(click.Path):
     """A path. An empty text, usually an unset variable of the shell, is refused: it would be the working folder."""
 
-    def __init__(self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True) -> None:
-        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+    def __init__(
+        self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True, readable: bool = True
+    ) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, readable=readable, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:  # noqa: ANN401
         """Return the path; fail if the text is empty."""

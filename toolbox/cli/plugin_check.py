@@ -89,7 +89,8 @@ def _check_name(catalog: Catalog, target: str, params: dict[str, Any]) -> Result
         raise UsageError(f"'{target}' is a package that is not installed. To install it: {install_command(target)}")
     if not entries:
         known = {record.name for record in catalog.plugins} | {entry.spec.name for entry in catalog.entries()}
-        raise UsageError(unknown_name("plugin or component", target, known, "toolbox list"))
+        message = unknown_name("plugin or component", target, known, "toolbox list")
+        raise UsageError(message + catalog.disabled_plugins())
     return {f"{entry.kind}/{entry.key}": check_component(entry, params, catalog) for entry in entries}
 
 

@@ -67,7 +67,7 @@ class Batch:
 
 
 @click.command("restore")
-@click.argument("photos", nargs=-1, required=True, type=FilePath(), metavar="PHOTO|DIR...")
+@click.argument("photos", nargs=-1, required=True, type=FilePath(readable=False), metavar="PHOTO|DIR...")
 @click.option("-o", "--out", type=FilePath(), required=True, help="Folder for the results.")
 @click.option(
     "--weights", default=DEFAULT_WEIGHTS, show_default=True, help="Published name, weight file, run, or checkpoint."

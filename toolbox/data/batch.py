@@ -60,7 +60,7 @@ def add_term(terms: dict[str, Tensor], name: str, value: Tensor, batch: Batch) -
 
     Raises:
         TypeError: it is not a tensor, or its name is not a text.
-        ValueError: it can't have this name.
+        ValueError: it can't have this name, or is no scalar.
     """
     require_term_name(name)
     if not isinstance(value, Tensor):
@@ -68,6 +68,8 @@ def add_term(terms: dict[str, Tensor], name: str, value: Tensor, batch: Batch) -
             f"the term '{name}' is a {type(value).__name__}; record a tensor, without .item() or float(), so that the "
             "step need not wait for the device"
         )
+    if value.dim():
+        raise ValueError(f"the term '{name}' is a tensor {list(value.shape)}, not a scalar; take its mean")
     weight = batch.position.weight
     value = value.detach() if weight == 1 else value.detach() * weight
     terms[name] = terms[name] + value if name in terms else value

@@ -53,7 +53,12 @@ def shard(network: nn.Module, device: torch.device) -> None:
 
 def is_sharded(network: nn.Module) -> bool:
     """Return whether the weights of a network are sharded over the processes."""
-    return any(isinstance(weight, DTensor) for weight in network.parameters())
+    return has_shards(network.parameters())
+
+
+def has_shards(tensors: Iterable[Tensor]) -> bool:
+    """Return whether a tensor is sharded over the processes."""
+    return any(isinstance(tensor, DTensor) for tensor in tensors)
 
 
 def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:
@@ -68,7 +73,7 @@ def fused_steps_on_shards() -> AbstractContextManager[object]:
 
 def total_norm(tensors: list[Tensor]) -> Tensor:
     """Return the 2-norm of the values of all tensors together, with every shard of the sharded ones."""
-    if not any(isinstance(tensor, DTensor) for tensor in tensors):
+    if not has_shards(tensors):
         return get_total_norm(tensors)
     # In float64, because the square of a norm overflows long before the norm does.
     square = get_total_norm(local_shards(tensors)).double().square()

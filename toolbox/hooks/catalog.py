@@ -72,9 +72,9 @@ class Catalog:
         except KeyError:
             see = f"toolbox list {KINDS[kind].plural}"
             message = unknown_name(kind, name, self.components[kind], see)
-            raise UsageError(message + (self._disabled_plugins() if hint else "")) from None
+            raise UsageError(message + (self.disabled_plugins() if hint else "")) from None
 
-    def _disabled_plugins(self) -> str:
+    def disabled_plugins(self) -> str:
         """Return a sentence for each plugin that is disabled, which may have what was not found."""
         return "".join(
             f" It may be in the plugin '{record.name}', {record.how_to_load}."

@@ -81,7 +81,7 @@ def changes_put_back(entry: Entry) -> Iterator[None]:
 def _begin(entry: Entry) -> RunningCall:
     with _lock:
         ended, changed = _decide()
-        call = RunningCall(entry=entry, snapshot=Snapshot("build"))
+        call = RunningCall(entry=entry, snapshot=Snapshot("call"))
         for other in _running:
             if other.thread != call.thread:
                 other.others.append(entry)

@@ -15,20 +15,20 @@ from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from toolbox.hooks.plugin_output import stdout_to_stderr
 from toolbox.hooks.process_settings import (
     LATE_MODULES,
     SETTINGS,
+    STAGES,
     Setting,
+    Stage,
     own_seeds,
     put_torch_random,
     torch_random,
     torch_seed,
 )
-
-Stage = Literal["load", "build"]  # calls count as "build"
 
 
 class PluginWarning(UserWarning):
@@ -116,7 +116,7 @@ class Snapshot:
 
 @cache
 def _settings_of(stage: Stage, is_main: bool) -> list[Setting]:
-    allowed = [setting for setting in SETTINGS if stage == "load" or setting.at_build]
+    allowed = [setting for setting in SETTINGS if STAGES.index(stage) <= STAGES.index(setting.last)]
     return [setting for setting in allowed if is_main or not setting.main_thread_only]
 
 

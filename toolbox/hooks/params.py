@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:  # pydantic's metaclass has no public name
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelMeta
+else:
+    _ModelMeta = type(BaseModel)
 
 # Keys that recipes use in a component's table, so that no param can have them. `toolbox.config.component_options`
 # declares them; a test compares the two.
@@ -14,7 +19,16 @@ RESERVED_IN_OPTIMIZERS = frozenset({"name"})
 RESERVED_IN_SCHEDULES = frozenset({"name", "warmup_steps"})
 
 
-class Params(BaseModel):
+class _ParamsMeta(_ModelMeta):
+    """Refuse a param called `model_config`, for which pydantic raises an error that does not name it."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:  # noqa: ANN401
+        if not isinstance(namespace.get("model_config", {}), dict):
+            raise TypeError(f"{name} has a param called model_config, a name that pydantic uses; choose another name")
+        return super().__new__(cls, name, bases, namespace, **options)
+
+
+class Params(BaseModel, metaclass=_ParamsMeta):
     """Base class of the params of every component: frozen; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -49,8 +49,18 @@ def _descriptor_of_stdout(target: int) -> Iterator[None]:
 calls = threading.local()
 
 
+OWN_THREADS = "toolbox-"  # the names of toolbox's own threads begin so
+
+
+def _is_of_plugin() -> bool:
+    """Return whether the output of this thread is that of a plugin: a component is called in it, or it started it."""
+    thread = threading.current_thread()
+    is_own = thread is threading.main_thread() or thread.name.startswith(OWN_THREADS)
+    return bool(getattr(calls, "depth", 0)) or not is_own
+
+
 class PluginStdout:
-    """A stand-in for sys.stdout that writes to sys.stderr while a component is called in this thread.
+    """A stand-in for sys.stdout that writes to sys.stderr what plugins print.
 
     A progress bar replaces sys.stderr while it is shown, so that lines are printed above it.
     """
@@ -60,7 +70,7 @@ class PluginStdout:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         """Return the attribute of the stream that is in use."""
-        return getattr(sys.stderr if getattr(calls, "depth", 0) else self.stdout, name)
+        return getattr(sys.stderr if _is_of_plugin() else self.stdout, name)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED"),
@@ -20,6 +20,11 @@ VARIABLES = (
 )
 
 
+# When plugin code runs: its import and its hooks, `build`, and the calls of its components.
+Stage = Literal["load", "build", "call"]
+STAGES = get_args(Stage)
+# What plugins have put in the place of stdout and stderr.
+_replaced_streams: list[object] = []
 # The seeds that were set last by `seed_torch`.
 own_seeds: deque[int] = deque(maxlen=64)
 
@@ -33,7 +38,8 @@ class Setting:
         module: the module that has it; it is read only if that module is imported.
         get: returns its value, which can be compared.
         put: sets it to such a value.
-        at_build: whether `build` and calls must not change it either. They may draw torch's random numbers.
+        last: the last stage in which it must not change: `build` and calls may draw torch's random numbers, and to read
+            the umask in every call would disturb other threads.
         only_alone: whether it is compared only if no other component ran meanwhile: `warnings.catch_warnings` in one
             thread changes the filters of all threads for a while.
         main_thread_only: whether other threads change it while a component runs, or only the main thread can set it.
@@ -43,7 +49,7 @@ class Setting:
     module: str
     get: Callable[[], Any]
     put: Callable[[Any], object]
-    at_build: bool = True
+    last: Stage = "call"
     only_alone: bool = False
     main_thread_only: bool = False
 
@@ -141,6 +147,15 @@ def _attribute(title: str, module: str, path: str, *, main_thread_only: bool = F
     )
 
 
+def _stream(name: str) -> Setting:
+    def put(stream: object) -> None:
+        # A wrapper around its buffer would close the buffer when it is deleted.
+        _replaced_streams.append(getattr(sys, name))
+        setattr(sys, name, stream)
+
+    return Setting(f"sys.{name}", "sys", lambda: getattr(sys, name), put, main_thread_only=True)
+
+
 def _blanket_filters() -> list[Any]:
     """Return the filters that say what happens to warnings of every text and every module."""
     return [row for row in warnings.filters if row[1] is None and row[3] is None and issubclass(UserWarning, row[2])]
@@ -172,13 +187,13 @@ SETTINGS = (
         only_alone=True,
         main_thread_only=True,
     ),
-    Setting("the umask", "os", _umask, os.umask, at_build=False, main_thread_only=True),
+    Setting("the umask", "os", _umask, os.umask, last="build", main_thread_only=True),
     Setting("the command line", "sys", lambda: [*sys.argv], lambda v: sys.argv.__setitem__(slice(None), v)),
     Setting("the garbage collection", "gc", gc.isenabled, lambda on: (gc.enable if on else gc.disable)()),
     _attribute("sys.excepthook", "sys", "excepthook"),
     _attribute("the level below which logging is off", "logging", "root.manager.disable"),
-    _attribute("sys.stdout", "sys", "stdout", main_thread_only=True),
-    _attribute("sys.stderr", "sys", "stderr", main_thread_only=True),
+    _stream("stdout"),
+    _stream("stderr"),
     *(_variable(name) for name in VARIABLES),
     _handler("SIGINT"),
     _handler("SIGTERM"),
@@ -186,7 +201,7 @@ SETTINGS = (
     Setting(
         "NumPy's error handling", "numpy", lambda: _module("numpy").geterr(), lambda v: _module("numpy").seterr(**v)
     ),
-    Setting("torch's random numbers", "torch", torch_random, put_torch_random, at_build=False, main_thread_only=True),
+    Setting("torch's random numbers", "torch", torch_random, put_torch_random, last="load", main_thread_only=True),
     _function_setting("torch's default dtype", "torch", "get_default_dtype", "set_default_dtype"),
     Setting(
         "torch's default device",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from toolbox.inference.output_folders import is_report
 from toolbox.inference.output_paths import Job
 from toolbox.inference.photo import restore_photo
 from toolbox.inference.restorer import KEEP_MODES, Restorer
-from toolbox.inference.result_records import ResultRecords
+from toolbox.inference.result_records import FileState, ResultRecords, state_of
 from toolbox.utils import files, locks, memory, temporary_files
 
 FileId = tuple[int, int]
@@ -85,7 +86,7 @@ def restore_all(
 
 
 def folder_results(folders: Mapping[Path, str]) -> list[PhotoResult]:
-    """Return a failed result for each folder that can't be read; `folders` has the reasons."""
+    """Return a failed result for each folder or named photograph that can't be read; `folders` has the reasons."""
     return [
         PhotoResult(
             photo=files.printable(folder),
@@ -168,12 +169,40 @@ def _restore_one(
         return photo_result(job, status="there already")
     is_broken = is_there and not is_complete(job.target)
     record = None if records is None else records.begin(job)
+    earlier = _files_of(job) if options.overwrite and records is not None and records.has(job) else {}
     result = restore_photo(job, options, restorers, warn)
+    if result.status == "left as it is" and job.target.exists():
+        result = replace(result, notes=(*result.notes, _remove_result(job, earlier, records)))
     if result.status not in ("restored", "copied"):
         return result
+    for path in [path for path, state in earlier.items() if path != job.target and state_of(path) == state]:
+        path.unlink(missing_ok=True)  # of the earlier result: its options asked for this picture
     if records is not None and record is not None:
         records.finish(job, record)
     return replace(result, notes=(*result.notes, *([MADE_AGAIN] if is_broken else [])))
+
+
+def _files_of(job: Job) -> dict[Path, FileState]:
+    """Return the result of a photograph and the pictures beside it, as far as they exist, with their states."""
+    variants = itertools.takewhile(os.path.exists, (job.variant(number) for number in itertools.count(1)))
+    paths = (job.target, job.comparison, job.provenance, job.variant_sheet, *variants)
+    return {path: state for path in paths if (state := state_of(path)) is not None}
+
+
+def _remove_result(job: Job, earlier: Mapping[Path, FileState], records: ResultRecords | None) -> str:
+    """Delete the earlier result of a photograph that is left as it is; return a note.
+
+    Args:
+        job: the photograph.
+        earlier: its earlier files; empty if it is not known whose they are, or if they may not be replaced.
+        records: the records of the output folder.
+    """
+    if not earlier or records is None:
+        return f"{files.printable(job.target)} was there before, and is not its result"
+    for path in earlier:
+        path.unlink(missing_ok=True)
+    records.forget(job)
+    return "its earlier result, of other options or another version, was deleted"
 
 
 def _find_originals(jobs: Sequence[Job], options: RestoreOptions) -> _Originals:
@@ -211,4 +240,4 @@ def _check_target(path: Path, originals: _Originals) -> None:
 
 
 def _without_path(reason: str, path: Path) -> str:
-    return reason.removeprefix(f"{files.printable(path)} ")
+    return reason.removeprefix(f"{files.printable(path)} ").removeprefix(f"{files.printable(path)}: ")

@@ -76,16 +76,24 @@ def plan_jobs(
         inputs: photographs, and folders, which are searched with their subfolders. Hidden ones are skipped.
         out: the folder for the results. Results of an earlier call in it are not photographs.
         keep_format: whether JPEG and WebP keep their format.
-        left_out: filled with what is left out: other files, and folders that can't be read.
+        left_out: filled with what is left out: other files, folders that can't be read, and inputs that do not exist,
+            unless there is only one input.
         masks: the file or folder of masks, which are no photographs if they are inside an input.
 
     Raises:
-        UsageError: an input does not exist, or the results would be among the photographs.
+        UsageError: the only input does not exist, or the results would be among the photographs.
         DataError: there is no photograph.
     """
     left_out = LeftOut() if left_out is None else left_out
     photos: dict[str, tuple[Path, Path]] = {}
     for path in inputs:
+        try:
+            files.require_readable(path)
+        except UsageError as error:
+            if len(inputs) == 1:
+                raise
+            left_out.folders[path] = str(error)
+            continue
         for photo, relative_path in _photos_of(path, out, masks, left_out):
             # By its real folder, so that a photograph which is named twice is restored once.
             photos.setdefault(os.path.join(os.path.realpath(photo.parent), photo.name), (photo, relative_path))
@@ -118,7 +126,6 @@ def require_separate_folder(out: Path, folder: Path, owner: str) -> None:
 
 def _photos_of(path: Path, out: Path, masks: Path | None, left_out: LeftOut) -> list[tuple[Path, Path]]:
     """Return the photographs at `path`, a file or a folder, each with its path below the folder that was named."""
-    files.require_readable(path, "")
     if os.path.isdir(path):
         require_separate_folder(out, path, "the photographs'")
         _check_nested_output(out, path)

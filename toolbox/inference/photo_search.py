@@ -21,7 +21,7 @@ class LeftOut:
 
     Attributes:
         files: files that are not of a known image format, hidden files and notes (text, tables) aside.
-        folders: the folders that can't be read, each with the reason.
+        folders: the folders that can't be read, and named photographs that don't exist, each with the reason.
         outputs: the folders with results of an earlier `toolbox restore` or `toolbox mask`.
         pictures: the pictures beside results, such as ``a.png.before-after.png``.
         references: the folders below those of references that can't be read, each with the reason.

@@ -14,7 +14,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from toolbox.inference.fillers import LoadedFiller
-from toolbox.models.component_calls import call_generator, share_watch
+from toolbox.models.component_calls import call_generator
+from toolbox.models.component_watch import share_watch
 from toolbox.utils.reuse import Recent, digest, reusing
 
 # Of the outputs of a network. Colours are found at a small scale, so this holds several photographs.

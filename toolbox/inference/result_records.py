@@ -23,7 +23,7 @@ from toolbox.masks.sources import MaskOptions, mask_file
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 
-_FileState = list[int] | None
+FileState = list[int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,15 @@ class ResultRecords:
         if changes := flag_changes(record.flags, self._flags_of(job)):
             raise OutputError(f"{name} was made with other options ({changes}); {REPLACE_REMEDY}")
 
+    def has(self, job: Job) -> bool:
+        """Return whether the result of a job is in the records, whatever it was made from."""
+        return self._key(job) in self._all
+
+    def forget(self, job: Job) -> None:
+        """Drop the record of a result that was deleted."""
+        self._all.pop(self._key(job), None)
+        self.own.pop(self._key(job), None)
+
     def begin(self, job: Job) -> Record:
         """Note in the journal that the result of a job is about to be written, and return its record."""
         state = os.stat(job.photo)
@@ -97,7 +106,7 @@ class ResultRecords:
             sha256=files.sha256(job.photo),
             flags=self._flags_of(job),
         )
-        line = {"result": self._key(job), "replaces": _state_of(job.target), **asdict(record)}
+        line = {"result": self._key(job), "replaces": state_of(job.target), **asdict(record)}
         with contextlib.suppress(OSError), open(self._journal, "a", encoding="utf-8", errors="backslashreplace") as out:
             out.write(json.dumps(line) + "\n")
         return record
@@ -132,7 +141,7 @@ class ResultRecords:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     entry = parse_json(line)
                     result, replaces = entry.pop("result"), entry.pop("replaces")
-                    if _state_of(self._folder / result) not in (None, replaces):
+                    if state_of(self._folder / result) not in (None, replaces):
                         records[result] = Record(**entry)
         return records
 
@@ -156,7 +165,7 @@ def _is_same_photo(record: Record, photo: Path) -> bool:
     return is_unchanged or record.sha256 == files.sha256(photo)
 
 
-def _state_of(path: Path) -> _FileState:
+def state_of(path: Path) -> FileState:
     """Return the size and the time of the last change of a file; None if there is none."""
     try:
         state = os.stat(path)

@@ -19,7 +19,8 @@ from torch.nn.functional import interpolate
 from toolbox.color import add_differences, color_differences, luma
 from toolbox.inference.color_classes import compand
 from toolbox.inference.remembering import RememberingNetwork, remembering_filler
-from toolbox.models.component_calls import call_generator, share_watch
+from toolbox.models.component_calls import call_generator
+from toolbox.models.component_watch import share_watch
 from toolbox.utils.arguments import is_whole
 from toolbox.utils.limits import MAX_VARIANTS, MIN_VARIANTS
 

@@ -13,7 +13,7 @@ from toolbox.config.plan import BoundComponent, Plan
 from toolbox.errors import PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
-from toolbox.models import component_calls
+from toolbox.models import component_calls, component_watch
 from toolbox.models.module_methods import require_loadable_state, require_usable_methods
 from toolbox.models.module_state import give_own_memory, require_usable_state
 from toolbox.utils.memory import is_out_of_memory
@@ -71,7 +71,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         require_usable_state(component, bound.entry)
         give_own_memory(component)
         require_loadable_state(component, bound.entry)
-        component_calls.attach(component, bound.entry)
+        component_watch.attach(component, bound.entry)
     return component
 
 

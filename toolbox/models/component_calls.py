@@ -7,16 +7,15 @@ compares its inputs before and after, since a write through NumPy or `.data` lea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from toolbox.hooks import blame
-from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import PenaltyContext
+from toolbox.models.component_watch import WatchedComponent, watch_of
 from toolbox.models.gradient_checks import (
     require_computable_gradient,
     require_gradient,
@@ -26,61 +25,20 @@ from toolbox.models.gradient_checks import (
     warn_of_outside_weights,
 )
 from toolbox.models.input_watch import InputWatch, backward_passes, gradient_versions
-from toolbox.models.module_state import state_change, state_shapes, unsaved_change, unsaved_modules, unsaved_versions
+from toolbox.models.module_state import (
+    replaced_weight,
+    state_change,
+    state_shapes,
+    unsaved_change,
+    unsaved_modules,
+    unsaved_versions,
+)
 
-# The attribute of a network that has its `WatchedComponent`.
-ATTRIBUTE = "_toolbox_watch"
 # The auxiliary output that has a channel for each class of colours, see docs/hooks/generators.md; the numbers of
 # channels of the others.
 CLASSES = "classes"
 CHANNELS = (1, 3)
 Inputs = Mapping[str, Tensor]
-
-
-@dataclass(kw_only=True)
-class WatchedComponent:
-    """The component whose calls are checked.
-
-    Attributes:
-        entry: its entry in the catalog; None for a network that no recipe names.
-        calls: the number of calls so far.
-        trains: whether its values should have gradients; False once a warning was given.
-        is_resumed: whether it belongs to a run that is continued: it may have trained before.
-        trained: the parts of it that have returned a value with a gradient; an adversarial loss has two.
-        searched: the parts of it whose first values with a gradient were searched for weights outside of its module.
-        outside: by part, what a first search has found and what may be no weights; see `kept_weights`.
-        unsaved: the modules inside it, by name, that checkpoints leave out; known from the first call on.
-    """
-
-    entry: Entry | None = None
-    calls: int = 0
-    trains: bool = True
-    is_resumed: bool = False
-    trained: set[str] = field(default_factory=set)
-    searched: set[str] = field(default_factory=set)
-    outside: dict[str, list[Tensor]] = field(default_factory=dict)
-    unsaved: tuple[tuple[str, nn.Module], ...] = ()
-
-    def __deepcopy__(self, memo: object) -> WatchedComponent:
-        """Return the watch itself, so that the copy of a network keeps it."""
-        return self
-
-
-def attach(network: nn.Module, entry: Entry) -> None:
-    """Record which component a network is."""
-    network.__dict__[ATTRIBUTE] = WatchedComponent(entry=entry)
-
-
-def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
-    """Let errors of a network that wraps another name the component of the wrapped one."""
-    if hasattr(network, ATTRIBUTE):
-        wrapper.__dict__[ATTRIBUTE] = getattr(network, ATTRIBUTE)
-
-
-def watch_of(network: object) -> WatchedComponent:
-    """Return the watch of a network; an empty one if it has none."""
-    watch = getattr(network, ATTRIBUTE, None)
-    return watch if isinstance(watch, WatchedComponent) else WatchedComponent(calls=1)
 
 
 def call_generator(network: Callable[..., Any], image: Tensor, mask: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -264,17 +222,18 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     if is_first:
         watch.unsaved = unsaved_modules(module)
     unsaved = unsaved_versions(watch.unsaved)
-    weights = list(module.parameters()) if is_first and isinstance(module, nn.Module) else []
-    gradients = gradient_versions(weights)
+    weights = dict(module.named_parameters()) if is_first and isinstance(module, nn.Module) else {}
+    gradients = gradient_versions(weights.values())
     input_watch = InputWatch(inputs, compare=is_first)
     with backward_passes(inputs.values() if is_first else ()) as changed:
         result = call_isolated(watch.entry, function, *arguments)
-    if changed or gradients != gradient_versions(weights):
+    if changed or gradients != gradient_versions(weights.values()):
         fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
-    change = state_change(shapes, state_shapes(module)) if is_first else ""
-    if change:
-        raise blame.wrong_result(watch.entry, function, change)
+    if is_first:
+        change = state_change(shapes, state_shapes(module)) or replaced_weight(weights, module)
+        if change:
+            raise blame.wrong_result(watch.entry, function, change)
     if fault := input_watch.fault():
         raise blame.wrong_result(watch.entry, function, fault)
     if fault := unsaved_change(unsaved, unsaved_versions(watch.unsaved)):

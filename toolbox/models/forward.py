@@ -13,7 +13,8 @@ from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.blame import WrongResultError
 from toolbox.imaging.color import keep_known
-from toolbox.models.component_calls import call_generator, watch_of
+from toolbox.models.component_calls import call_generator
+from toolbox.models.component_watch import watch_of
 
 MAX_MULTIPLE = 128
 

@@ -20,7 +20,7 @@ from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from toolbox.hooks.protocols import PenaltyContext
-    from toolbox.models.component_calls import WatchedComponent
+    from toolbox.models.component_watch import WatchedComponent
 
 # A component whose values are 0 without gradient so many times trains nothing, as far as is known.
 ZERO_CALLS = 20

@@ -27,12 +27,18 @@ class InputWatch:
         self._flags = [value.requires_grad for value in inputs.values()]
         self._copies = [value.detach().clone() if compare else None for value in inputs.values()]
 
-    def fault(self) -> str:
-        """Return what the call did to its inputs and must not do; empty for nothing."""
-        rows = zip(self._inputs.items(), self._versions, self._flags, self._copies, strict=True)
-        for (name, value), before, flag, copy in rows:
+    def write_fault(self) -> str:
+        """Return into which input the call wrote; empty for none."""
+        for (name, value), before, copy in zip(self._inputs.items(), self._versions, self._copies, strict=True):
             if version(value) != before or (copy is not None and not _are_equal(value, copy)):
                 return f"writes into `{name}`, its input; work on a copy"
+        return ""
+
+    def fault(self) -> str:
+        """Return what the call did to its inputs and must not do; empty for nothing."""
+        if fault := self.write_fault():
+            return fault
+        for (name, value), flag in zip(self._inputs.items(), self._flags, strict=True):
             if value.requires_grad != flag:
                 return (
                     f"sets requires_grad of `{name}`, its input, which other components get too; write "

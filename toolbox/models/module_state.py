@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from toolbox.distributed import fsdp
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
@@ -16,6 +17,11 @@ from toolbox.models.input_watch import version
 from toolbox.models.weight_file import saved_state, unsaved_prefixes
 
 UNSAVED = "`checkpoint = False` keeps out of checkpoints"
+# What is wrong with a weight that is not the one that the run was built with.
+REPLACED = (
+    "its optimizer trains the weights that were there when it was built; compute a tensor without storing it as a "
+    "weight, or write the values into the weight under torch.no_grad()"
+)
 # The kinds whose modules a run converts to its precision, changes and saves.
 CONVERTED = frozenset(("generator", "discriminator", "loss", "penalty", "step"))
 
@@ -76,6 +82,22 @@ def state_change(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tupl
             return f"changes the shape of {name} from {list(before[name])} to {list(shape)} in a call; {remedy}"
     removed = next(iter(before.keys() - after.keys()), "")
     return f"removes {removed} in its first call; {remedy}" if removed else ""
+
+
+def replaced_weight(before: Mapping[str, nn.Parameter], module: object) -> str:
+    """Return which weight of a module a call has replaced by another tensor, and what to do; empty for none.
+
+    Args:
+        before: the weights before the call, by name.
+        module: the module.
+    """
+    if not isinstance(module, nn.Module) or fsdp.has_shards(before.values()):
+        return ""  # a call may leave the whole weights in the place of shards
+    for name, weight in module.named_parameters():
+        old = before.get(name, weight)
+        if old is not weight and (old.requires_grad or weight.requires_grad):
+            return f"replaces the weight {name} in a call, and {REPLACED}"
+    return ""
 
 
 def warn_of_untrained_weights(component: object, entry: Entry) -> None:

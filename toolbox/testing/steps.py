@@ -16,6 +16,7 @@ from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.specs import StepSpec
+from toolbox.models.input_watch import InputWatch
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.common import require_unseeded
@@ -86,7 +87,8 @@ def check_step(subject: Subject) -> list[Check]:
     spec = _spec(subject)
     if spec.uses_discriminator:
         return run_checks(subject, [check_adversarial_context])
-    checks = [check_generator_gradient, check_terms, check_weights_unchanged, check_random_numbers, check_split_batch]
+    checks = [check_generator_gradient, check_terms, check_weights_unchanged, check_batch_unchanged]
+    checks += [check_random_numbers, check_split_batch]
     return run_checks(subject, checks if spec.restores else [*checks, check_values, check_figures])
 
 
@@ -135,7 +137,7 @@ def _batch(subject: Subject, seed: int = 0) -> Batch:
     return replace(batch, batch_slice=BatchSlice(start=0, total=2, weight=1.0))
 
 
-def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
+def _take(subject: Subject, *, parts: int = 1, seed: int = 0, batch: Batch | None = None) -> ExampleContext:
     """Take a step with new networks, the same at every call."""
     context = ExampleContext(
         generator=_network(subject),
@@ -143,7 +145,7 @@ def _take(subject: Subject, *, parts: int = 1, seed: int = 0) -> ExampleContext:
         random=torch.Generator().manual_seed(seed),
         parts=parts,
     )
-    _build_step(subject)(context, _batch(subject))
+    _build_step(subject)(context, batch or _batch(subject))
     return context
 
 
@@ -183,6 +185,15 @@ def check_weights_unchanged(subject: Subject) -> str:
     after, unchanged = _take(subject).generator, _network(subject)
     same = all(torch.equal(a, b) for a, b in zip(after.parameters(), unchanged.parameters(), strict=True))
     require(same, "it changes weights; only compute gradients, the core steps the optimizers")
+    return "unchanged"
+
+
+def check_batch_unchanged(subject: Subject) -> str:
+    """The step writes into no tensor of its batch."""
+    batch = _batch(subject)
+    watch = InputWatch({f"batch.{name}": value for name, value in batch.tensors.items()}, compare=True)
+    _take(subject, batch=batch)
+    require(not watch.write_fault(), f"it {watch.write_fault()}")
     return "unchanged"
 
 

@@ -16,8 +16,11 @@ from toolbox.config.plan import BoundComponent
 from toolbox.hooks.catalog import Catalog, Entry
 from toolbox.hooks.specs import ComponentSpec
 from toolbox.models.build import build_component
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.weight_file import WeightsHeader, load_weights, saved_state, write_weights
+
+# The seed of a build: one that no component sets itself, so that it is noticed if one does.
+SEED = 0x7A31C5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class Subject:
         """A new watch for a call of the component as in a run; a value without gradient is left to other checks."""
         return WatchedComponent(entry=self.bound.entry, trains=False)
 
-    def build(self, seed: int = 0) -> Any:  # noqa: ANN401 - every kind of component
+    def build(self, seed: int = SEED) -> Any:  # noqa: ANN401 - every kind of component
         """Build the component anew, its weights drawn from `seed`."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -13,12 +13,8 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch
 from toolbox.hooks.protocols import PenaltyContext
-from toolbox.models.component_calls import (
-    call_adversarial_discriminator,
-    call_adversarial_generator,
-    call_penalty,
-    watch_of,
-)
+from toolbox.models.component_calls import call_adversarial_discriminator, call_adversarial_generator, call_penalty
+from toolbox.models.component_watch import watch_of
 from toolbox.models.gradient_checks import no_picture_gradient, require_weight_gradient
 from toolbox.training.step_context import StepContext, discriminate, require_trained_output
 from toolbox.training.step_metrics import Terms, discriminator_stats

@@ -7,7 +7,7 @@ import traceback
 from toolbox.errors import PluginError, ToolboxError, named
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
-from toolbox.models.component_calls import watch_of
+from toolbox.models.component_watch import watch_of
 from toolbox.training.state import TrainState
 from toolbox.utils.versions import DISTRIBUTION
 

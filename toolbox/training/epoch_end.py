@@ -174,7 +174,9 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
     )
     figure = ranking_figure(run.plan, result)
     if not math.isfinite(result.loss):
-        run.console.print_line("warning: the loss of this validation is not finite, which ranks last.")
+        titles = [f"losses.{loss.label}" for loss in run.state.losses if loss.label in result.not_finite]
+        source = f" ({', '.join(titles)})" if titles else ""
+        run.console.print_line(f"warning: the loss of this validation is not finite{source}, which ranks last.")
     elif figure == LOWEST_RANK:
         run.console.print_line(
             f"warning: '{chosen}' chooses the best weights and is not defined in this validation, which ranks last."

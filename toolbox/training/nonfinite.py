@@ -22,7 +22,7 @@ from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.errors import TrainingError, UsageError, one_line
 from toolbox.hooks import blame
-from toolbox.models.component_calls import WatchedComponent, watch_of
+from toolbox.models.component_watch import WatchedComponent, watch_of
 from toolbox.models.forward import run_generator
 from toolbox.training import checkpoint, run_dir
 from toolbox.training.backward_errors import differentiated
@@ -87,16 +87,22 @@ def _advice(run: TrainingRun, error: NonFiniteError) -> str:
 def _source(state: TrainState, accelerator: Accelerator, error: NonFiniteError) -> str:
     """Return the component that the first value which is not finite comes from; empty if the terms do not say it."""
     wrong, first = set(error.not_finite), error.not_finite[0]
-    if _gives_wrong_pictures(state, accelerator, error.batch):
-        return _titled(watch_of(state.generator.network), ", whose pictures are not finite")
+    if output := _wrong_output(state, accelerator, error.batch):
+        what = "pictures are" if output == "restored" else f"output '{output}' is"
+        return _titled(watch_of(state.generator.network), f", whose {what} not finite")
     if state.discriminator is not None and wrong & {"on_real", "on_fake"}:
         return _titled(watch_of(state.discriminator.network), ", whose maps are not finite")
-    terms = {f"loss.{loss.label}": loss.watch for loss in state.losses}
-    terms |= {f"penalty.{penalty.label}": penalty.watch for penalty in state.penalties}
     if first in ("gradient.g", "gradient.d"):
-        titles = differentiated(state, is_discriminator=first == "gradient.d")
-        return f"the backward pass of {'one of these: ' * (len(titles) > 1)}{'; '.join(titles)}"
-    return _titled(terms[first]) if first in terms else ""
+        return f"the backward pass of {_one_of(differentiated(state, is_discriminator=first == 'gradient.d'))}"
+    adversarial = [loss.watch for loss in state.losses if loss.adversarial]
+    terms = {f"loss.{loss.label}": [loss.watch] for loss in state.losses}
+    terms |= {f"penalty.{penalty.label}": [penalty.watch] for penalty in state.penalties}
+    terms |= {"d.real": adversarial, "d.fake": adversarial}
+    return _one_of([title for watch in terms.get(first, []) if (title := _titled(watch))])
+
+
+def _one_of(titles: Sequence[str]) -> str:
+    return f"{'one of these: ' * (len(titles) > 1)}{'; '.join(titles)}"
 
 
 def _titled(watch: WatchedComponent, fault: str = "") -> str:
@@ -104,16 +110,21 @@ def _titled(watch: WatchedComponent, fault: str = "") -> str:
 
 
 @torch.no_grad()
-def _gives_wrong_pictures(state: TrainState, accelerator: Accelerator, batch: Batch) -> bool:
-    """Return whether the generator's pictures are not finite; False if this process can't call it alone."""
+def _wrong_output(state: TrainState, accelerator: Accelerator, batch: Batch) -> str:
+    """Return the first of the generator's outputs that is used and not finite.
+
+    "": there is none, or this process can't call the generator alone.
+    """
     network = state.generator.network
     if not state.restores or collectives.world_size() > 1:
-        return False
+        return ""
     try:
         with accelerator.autocast():
-            return not run_generator(network, state.keep, batch.image, batch.mask)["restored"].isfinite().all()
+            outputs = run_generator(network, state.keep, batch.image, batch.mask)
+        names = ["restored", *(loss.on for loss in state.losses)]
+        return next((name for name in names if not outputs[name].isfinite().all()), "")
     except Exception:  # must not hide the first error
-        return False
+        return ""
 
 
 def save_step_folder(

@@ -14,14 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from toolbox.config.component_options import NetworkOptions, ScheduleOptions
 from toolbox.config.plan import BoundComponent
-from toolbox.distributed.fsdp import local_shards
+from toolbox.distributed import fsdp
 from toolbox.distributed.torch_patches import step_schedule
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.optimizers import check_optimizer, check_schedule
 
 # Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
@@ -40,6 +40,7 @@ class NetworkState:
         warmup_steps: the number of training steps in which the learning rate rises to that of the schedule; 0 for none.
         clip_norm: the largest norm of the gradients; None for no limit.
         losses: the losses whose own weights this optimizer trains too, by label.
+        built_on: the weights that the optimizer was built on; empty if that is not known.
         watch: the component that the optimizer is.
         schedule_watch: the component that the schedule is.
     """
@@ -51,12 +52,24 @@ class NetworkState:
     warmup_steps: int = 0
     clip_norm: float | None = None
     losses: Mapping[str, nn.Module] = field(default_factory=dict)
+    built_on: Sequence[nn.Parameter] = ()
     watch: WatchedComponent = field(default_factory=WatchedComponent)
     schedule_watch: WatchedComponent = field(default_factory=WatchedComponent)
 
     def weights(self) -> list[nn.Parameter]:
         """Return the weights that the optimizer trains."""
         return _trainable((self.network, *self.losses.values()))
+
+    def new_weight(self) -> tuple[nn.Module, str] | None:
+        """Return a module and the name of a weight that requires gradients and is not in `built_on`; None for none."""
+        if not self.built_on or fsdp.has_shards(self.built_on):  # a step may leave whole weights in place of shards
+            return None
+        known = {id(weight) for weight in self.built_on}
+        for module in (self.network, *self.losses.values()):
+            for name, weight in module.named_parameters():
+                if weight.requires_grad and id(weight) not in known:
+                    return module, name
+        return None
 
     def weight_counts(self) -> list[list[Any]]:
         """Return the number of weights that the optimizer trains in each module, with the label of the loss, as JSON.
@@ -76,7 +89,7 @@ class NetworkState:
         if self.clip_norm is None:
             return
         factor = (self.clip_norm / (norm + NORM_EPS)).clamp(max=1.0)
-        for gradient in local_shards(self.gradients()):
+        for gradient in fsdp.local_shards(self.gradients()):
             gradient.mul_(factor.to(gradient.dtype))
 
     @contextmanager
@@ -143,6 +156,7 @@ def build_network_state(
         warmup_steps=cast(ScheduleOptions, schedule.options).warmup_steps or 0,
         clip_norm=options.clip_norm,
         losses=losses,
+        built_on=weights,
         watch=WatchedComponent(entry=bound.attached["optimizer"].entry),
         schedule_watch=WatchedComponent(entry=schedule.entry),
     )

@@ -12,7 +12,7 @@ from toolbox.distributed.fsdp import local_shards
 from toolbox.errors import one_line
 from toolbox.hooks import blame
 from toolbox.hooks.blame import WrongResultError
-from toolbox.models.component_calls import watch_of
+from toolbox.models.component_watch import watch_of
 
 
 def running_average(network: nn.Module, decay: float) -> AveragedModel:

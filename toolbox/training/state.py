@@ -22,7 +22,7 @@ from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
 from toolbox.models.build import build_component, build_generator
-from toolbox.models.component_calls import WatchedComponent
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.module_state import warn_of_untrained_weights
 from toolbox.models.weight_file import saved_state
 from toolbox.training.fingerprint import plugin_versions

@@ -7,7 +7,7 @@ each batch, and their gradients are summed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -18,8 +18,12 @@ from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizer, unscale_norm, update_scale
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
+from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated, changes_put_back
 from toolbox.hooks.process_settings import seed_torch
+from toolbox.models.component_watch import watch_of
+from toolbox.models.input_watch import InputWatch
+from toolbox.models.module_state import REPLACED
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.backward_errors import explain_backward
 from toolbox.training.optim import NetworkState
@@ -184,8 +188,10 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
         call_isolated(trained.watch.entry, trained.optimizer.zero_grad, set_to_none=True)
     entry = None if training_step is adversarial_step else context.state.step_watch.entry
     try:
-        with nullcontext() if entry is None else changes_put_back(entry):
-            blame.refuse_coroutine(entry, training_step, training_step(context, batch))
+        if entry is None:
+            training_step(context, batch)
+        else:
+            _call_step(context, batch, training_step, entry)
     except Exception as error:
         explained = explain_backward(error, context.state, is_discriminator="generator" in context.gradient_sums)
         if explained is not None:
@@ -195,6 +201,7 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
             blame.blame(error, entry)
         raise
     for name, trained in networks.items():
+        _require_no_new_weight(context.state, trained)
         if name not in context.gradient_sums and trained.gradients():
             context.gradients_complete(name)
     if not context.terms or not context.gradient_sums:
@@ -202,6 +209,27 @@ def compute_gradients(context: StepContext, batch: Batch, training_step: Trainin
         entry = context.state.step_watch.entry
         name = "The training step" if entry is None else blame.title(entry)
         raise PluginError(f"{name} {missing}, so nothing can be trained. See docs/hooks/steps.md.")
+
+
+def _call_step(context: StepContext, batch: Batch, training_step: TrainingStep, entry: Entry) -> None:
+    """Call the training step of a plugin; WrongResultError if it writes into the batch."""
+    watch = context.state.step_watch
+    watch.calls += 1
+    inputs = InputWatch({f"batch.{name}": value for name, value in batch.tensors.items()}, compare=watch.calls == 1)
+    with changes_put_back(entry):
+        blame.refuse_coroutine(entry, training_step, training_step(context, batch))
+    if fault := inputs.write_fault():
+        raise blame.wrong_result(entry, training_step, fault)
+
+
+def _require_no_new_weight(state: TrainState, trained: NetworkState) -> None:
+    """Raise WrongResultError if a network or a loss has a weight that its optimizer does not have."""
+    found = trained.new_weight()
+    if found is not None:
+        module, name = found
+        watch = next((loss.watch for loss in state.losses if loss.call is module), watch_of(module))
+        fault = f"has the weight {name}, which was replaced or got requires_grad after the start: {REPLACED}"
+        raise blame.wrong_result(watch.entry, module, fault)
 
 
 def clip_gradients(context: StepContext, not_finite: Tensor) -> Tensor:

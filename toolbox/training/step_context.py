@@ -16,7 +16,8 @@ from toolbox.color import luma
 from toolbox.data.batch import Batch, add_term
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator, scale_loss
-from toolbox.models.component_calls import call_discriminator, call_loss, output_for_loss, watch_of
+from toolbox.models.component_calls import call_discriminator, call_loss, output_for_loss
+from toolbox.models.component_watch import watch_of
 from toolbox.models.forward import run_generator
 from toolbox.models.gradient_checks import require_output_gradient
 from toolbox.training.state import LossTerm, TrainState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple
@@ -50,6 +51,7 @@ def validate(
         return validate_step(state, batches, accelerator)
     network = state.eval_generator.eval()
     losses: list[tuple[float, float]] = []
+    not_finite: set[str] = set()
     rows: list[Row] = []
     previews: list[Preview] = []
     failures: dict[str, str] = {}
@@ -59,17 +61,19 @@ def validate(
         with accelerator.autocast():
             outputs = run_generator(network, state.keep, batch.image, batch.mask)
         with unchanged_losses(state.losses):
-            losses.append((_total_loss(state, outputs, batch), position.weight * position.total))
+            values = _loss_values(state, outputs, batch)
+        losses.append((sum(values.values()), position.weight * position.total))
+        not_finite |= {label for label, value in values.items() if not math.isfinite(value)}
         pictures = zip(
             photo_numbers(batch, photos_before), _samples(batch), to_uint8(outputs["restored"]), strict=False
         )
         for number, sample, restored in pictures:
             score = scores.score(restored, sample.truth, sample.mask)
-            values = [
+            figures = [
                 call_metric(label, metric, restored, sample.truth, sample.mask, failures)
                 for label, metric in measures.items()
             ]
-            rows.append((number, astuple(score), values))
+            rows.append((number, astuple(score), figures))
             if len(previews) < preview_count:
                 previews.append(Preview(image=sample.image, restored=restored, truth=sample.truth))
         photos_before += position.total
@@ -86,6 +90,7 @@ def validate(
         metrics={label: scores.mean_figure(values) if values else None for label, values in defined.items()},
         previews=tuple(previews),
         failures=failures,
+        not_finite=tuple(sorted({label for part in collectives.gather_objects(sorted(not_finite)) for label in part})),
     )
 
 
@@ -145,10 +150,13 @@ def unchanged_losses(losses: Iterable[LossTerm]) -> Iterator[None]:
             buffer.copy_(before)
 
 
-def _total_loss(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> float:
+def _loss_values(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> dict[str, float]:
+    """Return the weighted value of each reconstruction loss, by its label."""
     network, losses = state.eval_generator, [loss for loss in state.losses if not loss.adversarial]
-    values = [reconstruction_loss(network, loss, outputs, batch.truth, batch.mask) for loss in losses]
-    return sum(loss.weight * float(value) for loss, value in zip(losses, values, strict=True))
+    return {
+        loss.label: loss.weight * float(reconstruction_loss(network, loss, outputs, batch.truth, batch.mask))
+        for loss in losses
+    }
 
 
 def _score(values: Iterable[Any]) -> scores.Score:

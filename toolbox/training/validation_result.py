@@ -37,6 +37,7 @@ class ValidationResult:
         metrics: the recipe's metrics by label, means over the photographs for which they are defined; or, if no
             pictures are restored, the figures of the training step.
         previews: the first photographs of those that this process has restored.
+        not_finite: the labels of the losses whose value is not finite for some photographs.
         failures: why metrics have no figure, by label: they raised an error, or returned a wrong type.
     """
 
@@ -45,6 +46,7 @@ class ValidationResult:
     metrics: dict[str, float | None] = field(default_factory=dict)
     previews: tuple[Preview, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
+    not_finite: tuple[str, ...] = ()
 
 
 def photo_numbers(batch: Batch, photos_before: int) -> range:

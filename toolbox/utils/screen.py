@@ -52,6 +52,14 @@ def open_missing_streams() -> None:
             setattr(sys, name, open(descriptor, mode, closefd=False))
 
 
+def end_stdout() -> None:
+    """Write what is buffered of the program's stdout; what is printed from now on, as it ends, goes to stderr."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        sys.stdout = sys.stderr
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Return whether a stream is a terminal. A program that was started with a closed stream has None in its place."""
     try:
