@@ -93,6 +93,19 @@ def test_a_chain_of_overlapping_crops_is_one_scene(photos):
     assert labels == [0, 1, 1, 1, 4]
 
 
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.75, 0.9, 1.6])
+def test_a_copy_of_another_size_is_the_same_scene(photos, first_crops, scale):
+    copies = []
+    for number, photo in enumerate(photos[:100]):
+        side = round(SIDE * scale)
+        method = (cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_NEAREST)[number % 3]
+        small = cv2.resize(crop(photo, 0, 0), (side, side), interpolation=method)
+        encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, (40, 75, 95)[number % 3]])[1]
+        copies.append(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    found, joined = group_pairs(first_crops[SIDE][:100], copies)
+    assert found >= 0.96 and joined < 0.01
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (7, 9), (64, 64, 3), (40, 900)])
 def test_flat_and_tiny_photographs_are_not_grouped(shape):
     flat = near_duplicates.fingerprint(np.full(shape, 200, np.uint8))
@@ -101,7 +114,10 @@ def test_flat_and_tiny_photographs_are_not_grouped(shape):
 
 def test_a_fingerprint_is_small(photos):
     features = near_duplicates.fingerprint(photos[0][:512, :512])
-    assert features.corners.nbytes + features.descriptors.nbytes + features.thumbnail.nbytes < 20_000
+    assert (
+        features.corners.nbytes + features.descriptors.nbytes + features.thumbnail.nbytes + features.overview.nbytes
+        < 20_000
+    )
 
 
 @given(st.integers(2, 400), st.floats(0.05, 0.9), st.integers(0, 2**32 - 1))

@@ -1,10 +1,13 @@
-"""Photographs of the same scene: bursts, and crops of one photograph.
+"""Photographs of the same scene: bursts, crops of one photograph, and copies of another size.
 
 Bursts and overlapping crops of one photograph have similar corners, whose positions differ by one translation. The
 fingerprint of a photograph holds corners at two scales with binary descriptors (ORB), and a thumbnail. The descriptors
 of all photographs are sorted several times, each time with their bits in another order, and only neighbours in a sorted
 list are compared: the work grows with the number of photographs, not with the number of pairs. A pair with enough votes
 for one translation is verified: many corners must match under that translation, and so must the thumbnails.
+
+A copy of another size has no such translation. For it, the whole photograph is reduced to 16 x 16 local contrasts,
+whose signs are compared in the same way as the descriptors.
 
 Reference: Rublee et al., "ORB: an efficient alternative to SIFT or SURF", ICCV 2011.
 """
@@ -20,7 +23,7 @@ import numpy as np
 
 from toolbox.utils.disjoint_sets import DisjointSets
 
-FORMAT_VERSION = 2  # raised when the same photographs may get other scenes, so that old cache entries are not used
+FORMAT_VERSION = 3  # raised when the same photographs may get other scenes, so that old cache entries are not used
 MAX_SHORT_SIDE = 1024  # pixels; larger photographs are halved until they fit
 MAX_CORNERS = (250, 130)  # at full and at half size; noise disturbs the latter less
 CORNER_DISTANCE = 6  # minimum distance between corners in pixels
@@ -42,6 +45,18 @@ MATCH_TOLERANCE = 3  # pixels between a corner and the position that the transla
 MIN_MATCHES = 8
 MIN_CORRELATION = 0.5  # of the thumbnails in the shared area
 
+OVERVIEW_SIDE = 16  # local contrasts of the whole photograph, in each direction
+OVERVIEW_PIXELS = 64  # side of the reduced photograph in which they are measured
+OVERVIEW_SIGMAS = (1.0, 4.0)  # pixels of it; a contrast is the difference of two Gaussian means
+# A contrast counts as positive above this part of the mean one: in flat areas, noise would decide.
+SIGN_LIMIT = 0.6 / OVERVIEW_SIDE
+# Chosen on every second one of 769 photographs, and on crops of 150 of them with copies (0.3 to 1.6 times the size,
+# JPEG of quality 40 to 95): of the copies 98.7 % are found or more, depending on the size, and no two photographs are
+# taken for copies. Of crops of 100 of the other photographs, 97 % of the copies are found.
+MIN_OVERVIEW_CORRELATION = 0.93
+MIN_INNER_CORRELATION = 0.85
+INNER_MARGIN = 3  # contrasts at each edge, where prints have the same frame
+
 _BIT_COUNT = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
 
@@ -54,12 +69,15 @@ class Fingerprint:
         descriptors: (N, 32) uint8.
         thumbnail: (h, w) uint8, an eighth of the photograph's sides.
         shape: height and width in pixels of the picture that the corners refer to.
+        overview: (256,) float32, the local contrasts of the whole photograph; their squares add up to 1, or to 0 if it
+            is flat.
     """
 
     corners: np.ndarray
     descriptors: np.ndarray
     thumbnail: np.ndarray
     shape: tuple[int, int]
+    overview: np.ndarray
 
 
 def fingerprint(photo: np.ndarray) -> Fingerprint:
@@ -75,7 +93,18 @@ def fingerprint(photo: np.ndarray) -> Fingerprint:
         descriptors=np.concatenate([descriptors for _, descriptors in features]),
         thumbnail=thumbnail,
         shape=(gray.shape[0], gray.shape[1]),
+        overview=_overview(gray),
     )
+
+
+def _overview(gray: np.ndarray) -> np.ndarray:
+    side = (OVERVIEW_PIXELS, OVERVIEW_PIXELS)
+    reduced = cv2.resize(gray, side, interpolation=cv2.INTER_AREA).astype(np.float32)
+    fine, coarse = (cv2.GaussianBlur(reduced, (0, 0), sigma) for sigma in OVERVIEW_SIGMAS)
+    contrasts = cv2.resize(fine - coarse, (OVERVIEW_SIDE, OVERVIEW_SIDE), interpolation=cv2.INTER_AREA).ravel()
+    contrasts -= contrasts.mean()
+    norm = float(np.linalg.norm(contrasts))
+    return contrasts / norm if norm >= 1 else np.zeros_like(contrasts)  # in gray levels
 
 
 def _shrink(gray: np.ndarray, factor: int) -> np.ndarray:
@@ -121,7 +150,40 @@ def group_scenes(fingerprints: Sequence[Fingerprint]) -> list[int]:
         is_known = scenes.label(first) == scenes.label(second)
         if not is_known and _is_same_scene(fingerprints[first], fingerprints[second], translation):
             scenes.join(first, second)
+    for first, second in _copies(fingerprints):
+        scenes.join(first, second)
     return scenes.labels()
+
+
+def _copies(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of photographs that are the same at any size."""
+    structured = [index for index, features in enumerate(fingerprints) if features.overview.any()]
+    if len(structured) < 2:
+        return
+    overviews = np.stack([fingerprints[index].overview for index in structured])
+    signs = np.packbits(overviews > SIGN_LIMIT, axis=1)
+    first, second = _similar_descriptors(signs, np.arange(len(signs)), np.zeros(len(signs), np.int64))
+    inner = overviews.reshape(-1, OVERVIEW_SIDE, OVERVIEW_SIDE)[
+        :, INNER_MARGIN:-INNER_MARGIN, INNER_MARGIN:-INNER_MARGIN
+    ]
+    inner = _unit_rows(inner.reshape(len(inner), -1))
+    is_copy = _row_products(overviews, first, second) >= MIN_OVERVIEW_CORRELATION
+    is_copy &= _row_products(inner, first, second) >= MIN_INNER_CORRELATION
+    for a, b in zip(first[is_copy], second[is_copy], strict=True):
+        yield structured[a], structured[b]
+
+
+def _unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Return rows (N, M) without their means, each with length 1; rows that are nearly constant become 0."""
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = np.where(norms > 1e-3, rows / np.maximum(norms, 1e-3), 0)
+    return unit
+
+
+def _row_products(rows: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    products: np.ndarray = np.einsum("ij,ij->i", rows[first], rows[second])
+    return products
 
 
 def _candidate_pairs(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int, np.ndarray]]:
