@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from toolbox.errors import DataError, OutputError, ToolboxError, UsageError
+from toolbox.errors import DataError, OutputError, UsageError
 from toolbox.imaging import io
 from toolbox.imaging.formats import format_named
 from toolbox.imaging.pixels import shrink
@@ -26,7 +26,7 @@ from toolbox.inference.output_paths import Job, plan_jobs
 from toolbox.inference.photo_mask import find_mask
 from toolbox.masks.sources import MAX_LOST, MaskOptions, check_mask_size, looks_inverted, transparent_pixels
 from toolbox.utils import files
-from toolbox.utils.json_values import parse_json
+from toolbox.web.photo_entry import BUSY, RECORD, PhotoEntry, outcome, read_entries
 
 MAX_PHOTOS = 1000
 MAX_NAME = 200
@@ -40,57 +40,6 @@ REFERENCE_VIEW = "small-reference.png"
 SMALL_VIEW = "small.png"
 # The longer side of small pictures, in pixels.
 SMALL_SIDE = 320
-_RECORD = "photo.json"
-# The states of a photograph whose restoration is not finished.
-BUSY = ("waiting", "running")
-# The fields of `PhotoEntry` that a restoration changes.
-OUTCOME = ("state", "kind", "reason", "notes", "origins", "settings", "luma", "began", "restored_edits")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhotoEntry:
-    """One open photograph, as the page sees it.
-
-    Attributes:
-        id: what the server calls it.
-        name: the file name that the browser gave, for display only.
-        width, height: of the upright photograph, in pixels.
-        kind: "gray", "toned" or "colour"; when it was restored, that of the print that was cut out and corrected.
-        lost: the fraction of its pixels that the mask marks.
-        is_edited: whether a person has changed the mask.
-        edits: how often its mask, its strokes, its reference or the damage to repair was changed.
-        restored_edits: `edits` when its last restoration began; fewer than now: its result is out of date.
-        cautions: what the file of the mask may lack, if it was loaded from one.
-        state: "new", "waiting", "running", "restored", "unchanged" or "failed".
-        began: when its restoration began, in seconds since 1970.
-        reason: why it failed or was left unchanged.
-        notes: what else was changed when it was restored.
-        origins: the fraction of its pixels from each source, such as "colour from hint", when it was restored.
-        settings: the settings of its last restoration.
-        luma: what the luma of its result was made from; see `toolbox.web.quick_colors.luma_key`.
-        has_hints: whether it has strokes of colour.
-        reference: the name of its reference photograph, for display only; empty if it has none.
-    """
-
-    id: str
-    name: str
-    width: int
-    height: int
-    kind: str
-    lost: float = 0.0
-    is_edited: bool = False
-    edits: int = 0
-    restored_edits: int = 0
-    cautions: tuple[str, ...] = ()
-    state: str = "new"
-    began: float = 0.0
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    origins: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    luma: str = ""
-    has_hints: bool = False
-    reference: str = ""
 
 
 class Album:
@@ -101,7 +50,7 @@ class Album:
         self.folder = folder
         self.max_pixels = max_pixels
         self._lock = threading.RLock()
-        self._entries: dict[str, PhotoEntry] = {entry.id: entry for entry in _read_entries(folder)}
+        self._entries: dict[str, PhotoEntry] = {entry.id: entry for entry in read_entries(folder)}
         # The photographs as their last restoration left them: what a killed server leaves is not half of the next one.
         self._finished = dict(self._entries)
 
@@ -258,7 +207,7 @@ class Album:
     def job(self, photo_id: str) -> Job:
         """Return the photograph's file and the path of its result, as `toolbox restore` chooses it."""
         folder = self.folder / self.entry(photo_id).id
-        photo = next(path for path in sorted(folder.glob("photo.*")) if path.name != _RECORD)
+        photo = next(path for path in sorted(folder.glob("photo.*")) if path.name != RECORD)
         return plan_jobs([photo], folder / "result")[0]
 
     def options(self, photo_id: str, *, second: str = "scene", **choices: Any) -> RestoreOptions:  # noqa: ANN401
@@ -305,18 +254,13 @@ class Album:
             if entry.state not in BUSY:
                 self._finished[entry.id] = entry
             record = replace(entry, **outcome(self._finished[entry.id]))
-            files.write_json(self.folder / entry.id / _RECORD, asdict(record))
+            files.write_json(self.folder / entry.id / RECORD, asdict(record))
             self._entries[entry.id] = entry
 
 
 def reference_files(folder: Path) -> list[Path]:
     """Return the file of the reference in the folder of a photograph; none if it has no reference."""
     return sorted(folder.glob(f"{REFERENCE}.*"))
-
-
-def outcome(entry: PhotoEntry) -> dict[str, Any]:
-    """Return the fields of a photograph that a restoration changes."""
-    return {name: getattr(entry, name) for name in OUTCOME}
 
 
 def clean_name(name: str) -> str:
@@ -331,15 +275,3 @@ def _job(path: Path) -> Job:
 
 def _write_mask(path: Path, mask: np.ndarray) -> None:
     io.write_png(path, mask.astype(np.uint8) * 255)
-
-
-def _read_entries(folder: Path) -> Iterator[PhotoEntry]:
-    """Yield the photographs that an earlier server kept."""
-    for path in sorted(folder.glob(f"*/{_RECORD}")):
-        try:
-            record = parse_json(path.read_text("utf-8"))
-            entry = PhotoEntry(**record | {"id": path.parent.name, "notes": tuple(record["notes"]), "cautions": ()})
-        except (OSError, ValueError, TypeError, KeyError, ToolboxError):
-            continue  # not written by this version
-        # An earlier version kept the state of a restoration that was not finished.
-        yield replace(entry, state="new") if entry.state in BUSY else entry

@@ -22,9 +22,10 @@ from toolbox.guidance import hints
 from toolbox.guidance.provenance import COLOURS
 from toolbox.utils import memory
 from toolbox.web import guides, prints
-from toolbox.web.album import Album, PhotoEntry
+from toolbox.web.album import Album
 from toolbox.web.damage import Proposals
 from toolbox.web.palette import Palette
+from toolbox.web.photo_entry import PhotoEntry
 from toolbox.web.quick_colors import QuickColors
 from toolbox.web.requests import fraction, photo_id, read_body
 from toolbox.web.security import Guard

@@ -17,7 +17,8 @@ from toolbox.inference.options import RestoreOptions
 from toolbox.masks import kinds_of_damage
 from toolbox.masks.detectors import LoadedDetector
 from toolbox.masks.sources import check_mask_size
-from toolbox.web.album import Album, PhotoEntry
+from toolbox.web.album import Album
+from toolbox.web.photo_entry import PhotoEntry
 
 # A group has a number of 16 bits.
 MAX_GROUPS = 65_535

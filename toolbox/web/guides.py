@@ -13,10 +13,10 @@ from toolbox.web.album import (
     REFERENCE_VIEW,
     SMALL_SIDE,
     Album,
-    PhotoEntry,
     clean_name,
     reference_files,
 )
+from toolbox.web.photo_entry import PhotoEntry
 
 
 def set_hints(album: Album, photo_id: str, data: bytes) -> PhotoEntry:

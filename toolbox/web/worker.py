@@ -14,8 +14,9 @@ from toolbox.inference.options import RestoreOptions
 from toolbox.inference.restorer import Restorer
 from toolbox.utils import files, memory, surface
 from toolbox.utils.cancelling import cancellable
-from toolbox.web.album import HINTS, MASK, Album, outcome
+from toolbox.web.album import HINTS, MASK, Album
 from toolbox.web.damage import REST
+from toolbox.web.photo_entry import outcome
 from toolbox.web.prints import correction_options
 from toolbox.web.quick_colors import luma_key
 
