@@ -287,16 +287,39 @@ def test_a_page_that_another_one_has_followed_does_not_wait_for_ever(page, servi
     assert page.locator("#busy").is_hidden() and page.locator("#restore").is_visible()
 
 
-def test_a_folder_that_is_dropped_is_named_and_the_other_files_are_opened(page, service, tmp_path):
-    photo(tmp_path, "a.png"), photo(tmp_path, "b.png")
-    (tmp_path / "folder").mkdir()
+def drop(page, *paths):
     session = page.context.new_cdp_session(page)
-    names = [str(tmp_path / name) for name in ("a.png", "folder", "b.png")]
-    data = {"items": [], "files": names, "dragOperationsMask": 1}
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
-    wait_for_text(page, "#status", "folder can’t be opened: the browser can’t read it.")
-    wait_for(page, lambda: [one.name for one in service.album.entries()] == ["a.png", "b.png"])
+
+
+def test_folders_that_are_dropped_are_opened_with_their_subfolders(page, service, tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "below").mkdir(parents=True)
+    (folder / "empty").mkdir()
+    for number in (10, 9, 1):
+        photo(folder, f"p{number}.png")
+    photo(folder, ".hidden.png"), photo(folder / "below", "c.PNG"), photo(tmp_path, "a.png"), photo(tmp_path, "z.png")
+    for name in ("notes.txt", "below/Thumbs.db"):
+        (folder / name).write_text("no picture")
+    drop(page, tmp_path / "a.png", folder, tmp_path / "z.png")
+    names = ["a.png", "c.PNG", "p1.png", "p9.png", "p10.png", "z.png"]
+    wait_for(page, lambda: [one.name for one in service.album.entries()] == names)
+    wait_for_text(page, "#status", "Files that are no photos were left out: 2.")
+    drop(page, folder / "below" / "c.PNG")
+    wait_for(page, lambda: len(service.album.entries()) == 7)
+    wait_for(page, lambda: page.inner_text("#status") == "")
+
+
+def test_a_dropped_folder_of_more_files_than_a_browser_lists_at_once(page, service, tmp_path):
+    (tmp_path / "folder").mkdir()
+    first = photo(tmp_path, "first.png")
+    for number in range(120):
+        (tmp_path / "folder" / f"{number}.png").write_bytes(first.read_bytes() if number % 10 == 0 else b"no picture")
+    drop(page, tmp_path / "folder")
+    wait_for(page, lambda: [one.name for one in service.album.entries()] == [f"{n}.png" for n in range(0, 120, 10)])
+    wait_for_text(page, "#status", "119.png can’t be opened")
 
 
 def test_files_that_cannot_be_opened_are_named_after_those_that_are_chosen_meanwhile(page, service, tmp_path):

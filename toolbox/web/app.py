@@ -20,6 +20,7 @@ from toolbox import __version__
 from toolbox.errors import OutputError, ToolboxError, one_line
 from toolbox.guidance import hints
 from toolbox.guidance.provenance import COLOURS
+from toolbox.imaging.formats import FORMATS
 from toolbox.utils import memory
 from toolbox.web import guides, prints
 from toolbox.web.album import Album
@@ -127,7 +128,8 @@ class _Api:
     async def choices(self, request: Request) -> Response:
         """Return what the page offers: the values of each setting, or the lowest and the highest number.
 
-        `stroke_pixels` is the size of the small layers of strokes that `quick_colors` takes.
+        `stroke_pixels` is the size of the small layers of strokes that `quick_colors` takes, `suffixes` are those of
+        photographs that can be opened.
         """
         offered = {
             name: [values.low, values.high] if isinstance(values, Range) else list(values.values)
@@ -142,6 +144,7 @@ class _Api:
                 "origins": origins,
                 "damage": kinds,
                 "stroke_pixels": hints.WORKING_PIXELS,
+                "suffixes": [suffix for row in FORMATS if row.has_decoder() for suffix in row.suffixes],
             }
         )
 

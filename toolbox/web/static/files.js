@@ -1,6 +1,7 @@
 // Files that come in, by dropping, pasting or choosing, and files that are saved.
 
 import * as api from "./api.js";
+import * as dropping from "./dropping.js";
 import * as keeping from "./keeping.js";
 import { setReference, settle } from "./restoring.js";
 import { stage } from "./stage.js";
@@ -34,6 +35,15 @@ async function open(files) {
   }
   batches -= 1;
   if (!batches) say(failed.join(" "), failed.length > 0);
+}
+
+// Open what was dropped, and say what of its folders is not opened.
+async function openDropped(transfer) {
+  const { files, leftOut, unreadable } = await dropping.read(transfer);
+  await open(files);
+  const lines = unreadable.map((name) => text("failedOpen", { name, reason: text("unreadable") }));
+  if (leftOut) lines.push(text("leftOut", { count: leftOut }));
+  if (lines.length) say([$("status").textContent, ...lines].filter(Boolean).join(" "), failed.length > 0 || unreadable.length > 0);
 }
 
 function save(blob, name) {
@@ -84,6 +94,6 @@ export function listen() {
     document.body.classList.remove("dragging");
     const files = [...event.dataTransfer.files];
     if (state.id && event.target.closest?.("#reference")) guarded(() => setReference(files[0]));
-    else open(files);
+    else guarded(() => openDropped(event.dataTransfer));
   });
 }

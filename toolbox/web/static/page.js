@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import * as compare from "./compare.js";
+import * as dropping from "./dropping.js";
 import * as files from "./files.js";
 import * as panel from "./panel.js";
 import * as prints from "./prints.js";
@@ -102,6 +103,7 @@ async function begin() {
   const offered = await api.choices();
   panel.offer(offered);
   proposals.offer(offered);
+  dropping.offer(offered);
   variants.offer(offered.settings.variant, restoring.recolour);
   setPhotos(await api.list());
   say("");
