@@ -6,6 +6,7 @@ items failed, 130 and 143 for a run that was stopped by SIGINT or SIGTERM.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import signal
@@ -67,8 +68,8 @@ class Commands(click.Group):
             try:
                 return super().main(*arguments, **options)
             finally:
-                if options.get("standalone_mode", True):  # the program ends now
-                    screen.end_stdout()
+                atexit.unregister(screen.end_stdout)
+                atexit.register(screen.end_stdout)  # last, so that it runs before what plugins have registered
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:  # noqa: ANN401 - those of click
         """Read the options. --help and --version print here; if that fails, say so on stderr, with exit code 1."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizer, unscale_norm, update_scale
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
-from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolated_call import call_isolated, changes_put_back
 from toolbox.hooks.process_settings import seed_torch
 from toolbox.models.component_watch import watch_of
@@ -30,6 +30,9 @@ from toolbox.training.optim import NetworkState
 from toolbox.training.state import TrainState
 from toolbox.training.step_context import StepContext
 from toolbox.training.step_metrics import PendingRecord, StepTerms, Terms, finish_record, start_record
+
+if TYPE_CHECKING:
+    from toolbox.hooks.catalog import Entry
 
 # The names of the networks in the names of terms.
 SHORT_NAMES = {"generator": "g", "discriminator": "d"}

@@ -53,7 +53,7 @@ def open_missing_streams() -> None:
 
 
 def end_stdout() -> None:
-    """Write what is buffered of the program's stdout; what is printed from now on, as it ends, goes to stderr."""
+    """Write what is buffered of the program's stdout; what plugins print from now on, as it ends, goes to stderr."""
     if sys.stdout is sys.__stdout__ and sys.stdout is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
