@@ -140,7 +140,8 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
         icc, color_notes = profile_of_bmp(data)
     elif row.name in ("AVIF", "HEIF") and not icc:
         icc, color_notes = profile_of_heif(data, is_gray=image.mode in ("L", "LA"))
-    exif = read_exif(image, raw=raw_profile(png.text) if png else None, xmp=xmp, resolution=_dots_per_inch(image, png))
+    raw = raw_profile(png.text) if png else data if row.name == "TIFF" else None
+    exif = read_exif(image, raw=raw, xmp=xmp, resolution=_dots_per_inch(image, png))
     states_color = png.states_color if png else bool(icc)
     # Pillow gives the size of a TIFF upright, and that of other formats as stored.
     is_turned = exif.orientation >= 5 and row.name != "TIFF"

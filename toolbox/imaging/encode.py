@@ -10,15 +10,16 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 from PIL.ExifTags import Base as Tag
 
 from toolbox.errors import OutputError
-from toolbox.imaging.exif import copy_photo_tags, resolution_of
+from toolbox.imaging.exif import photo_tags, resolution_of
+from toolbox.imaging.exif_block import BYTE, LONG, SHORT, Directory, Entry, Order, pack_numbers, write_block
 from toolbox.imaging.pixels import as_rgb
 
 Encoded = tuple[bytes, tuple[str, ...]]
@@ -36,7 +37,7 @@ _TIFF_LEVEL = 3
 _TIFF_STRIP_BYTES = 1 << 20
 # TIFF 6.0, sections 8 and 14; Deflate: Adobe Photoshop TIFF technical notes.
 _XMP = 700  # XMP specification, part 3
-_DEFLATE, _RGB, _INTERLEAVED, _HORIZONTAL_DIFFERENCES, _LONG = 8, 2, 1, 2, 4
+_DEFLATE, _RGB, _INTERLEAVED, _HORIZONTAL_DIFFERENCES = 8, 2, 1, 2
 
 
 def encode_png(
@@ -101,32 +102,37 @@ def encode_webp(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None
 
 def encode_tiff(pixels: np.ndarray, exif: bytes | None, xmp: bytes | None = None) -> Encoded:
     """Encode uint8 or uint16 as TIFF, since Pillow has no 16-bit RGB and OpenCV no EXIF."""
+    notes: tuple[str, ...] = ()
+    order: Order = "<"
+    tags: dict[int, Entry | Directory] = {}
+    if exif:
+        try:
+            order, tags = photo_tags(exif)
+        except ValueError:  # a result is not refused for EXIF, which anything may have written
+            notes = ("EXIF left out: it can't be written in a TIFF",)
     height, width, samples = pixels.shape
     rows = max(1, _TIFF_STRIP_BYTES // pixels[:1].nbytes)
-    strips = [_tiff_strip(pixels[start : start + rows]) for start in range(0, height, rows)]
-    sizes = tuple(len(strip) for strip in strips)
-    layout: dict[int, Any] = {
-        Tag.ImageWidth: width,
-        Tag.ImageLength: height,
-        Tag.BitsPerSample: (8 * pixels.itemsize,) * samples,
-        Tag.Compression: _DEFLATE,
-        Tag.PhotometricInterpretation: _RGB,
-        # Counted from the end of the directory, to which Pillow moves them.
-        Tag.StripOffsets: tuple(int(offset) for offset in np.cumsum((0, *sizes[:-1]))),
-        Tag.SamplesPerPixel: samples,
-        Tag.RowsPerStrip: rows,
-        Tag.StripByteCounts: sizes,
-        Tag.PlanarConfiguration: _INTERLEAVED,
-        Tag.Predictor: _HORIZONTAL_DIFFERENCES,
+    strips = [_tiff_strip(pixels[start : start + rows], order) for start in range(0, height, rows)]
+    sizes = [len(strip) for strip in strips]
+    layout = {
+        Tag.ImageWidth: (LONG, width),
+        Tag.ImageLength: (LONG, height),
+        Tag.BitsPerSample: (SHORT, *(8 * pixels.itemsize,) * samples),
+        Tag.Compression: (SHORT, _DEFLATE),
+        Tag.PhotometricInterpretation: (SHORT, _RGB),
+        Tag.StripOffsets: (LONG, *sizes),  # as many numbers; the offsets follow below
+        Tag.SamplesPerPixel: (SHORT, samples),
+        Tag.RowsPerStrip: (LONG, rows),
+        Tag.StripByteCounts: (LONG, *sizes),
+        Tag.PlanarConfiguration: (SHORT, _INTERLEAVED),
+        Tag.Predictor: (SHORT, _HORIZONTAL_DIFFERENCES),
     }
+    tags |= {tag: pack_numbers(order, *values) for tag, values in layout.items()}
     if xmp is not None:
-        layout[_XMP] = xmp
-    notes: tuple[str, ...] = ()
-    try:
-        head = _tiff_directory(layout, exif)
-    except Exception:  # a result is not refused for EXIF, which anything may have written
-        head, notes = _tiff_directory(layout, None), ("EXIF left out: it can't be written in a TIFF",)
-    return b"".join([head, *strips]), notes
+        tags[_XMP] = Entry(BYTE, xmp)
+    start = len(write_block(order, tags))
+    tags[Tag.StripOffsets] = pack_numbers(order, LONG, *list(accumulate(sizes, initial=start))[:-1])
+    return b"".join([write_block(order, tags), *strips]), notes
 
 
 def _png_chunk(name: bytes, content: bytes) -> bytes:
@@ -148,21 +154,8 @@ def _encode_with_pillow(
     return stream.getvalue()
 
 
-def _tiff_strip(rows: np.ndarray) -> bytes:
+def _tiff_strip(rows: np.ndarray, order: Order) -> bytes:
     """Return deflated rows: differences of neighbouring pixels, modulo 256 or 65536."""
-    differences = rows.astype(rows.dtype.newbyteorder("<"))
+    differences = rows.astype(rows.dtype.newbyteorder(order))
     differences[:, 1:] -= rows[:, :-1]
     return zlib.compress(differences.tobytes(), _TIFF_LEVEL)
-
-
-def _tiff_directory(layout: dict[int, Any], exif: bytes | None) -> bytes:
-    directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-    if exif:
-        copy_photo_tags(exif, directory)
-    for tag, value in layout.items():
-        directory[tag] = value
-        if tag in (Tag.StripOffsets, Tag.StripByteCounts):
-            directory.tagtype[tag] = _LONG  # 32 bits, even if the first values need fewer
-    stream = io.BytesIO()
-    directory.save(stream)
-    return stream.getvalue()

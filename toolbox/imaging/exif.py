@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from PIL import Image, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
+
+from toolbox.imaging.exif_block import (
+    ASCII,
+    LONG,
+    RATIONAL,
+    SHORT,
+    Block,
+    Directory,
+    Entry,
+    Order,
+    can_stay,
+    pack_numbers,
+    write_block,
+)
 
 _INCH, _SRGB, _ADOBE_RGB = 2, 1, 2  # values of Tag.ResolutionUnit and Tag.ColorSpace; the last is not in the standard
 _INTEROP_INDEX = 1
 _SRGB_INDEX, _ADOBE_RGB_INDEX = "R98", "R03"  # values of it: DCF 2.0
 _MIN_EXIF_BYTES = 14  # the header and an empty directory
+_NO_TAGS = b"II*\0\x08\0\0\0"
+# A segment of a JPEG holds a block of EXIF of at most so many bytes.
+_MAX_SEGMENT_BYTES = 65_527
 # Directories: the settings of the camera, GPS.
 _EXIF, _GPS = Tag.ExifOffset, Tag.GPSInfo
 # The directory of a TIFF file is its EXIF too. These tags describe the photograph, the others the file's layout.
@@ -77,46 +95,38 @@ def read_exif(
 ) -> Exif:
     """Return the EXIF of an opened image file. EXIF that cannot be read is left out with a note.
 
-    Sizes and the colour space in it become those of the result: upright, in sRGB.
+    Sizes and the colour space in it become those of the result: upright, in sRGB. Byte order and types stay, and the
+    MakerNote stays at its place.
 
     Args:
         image: the file, not loaded yet.
-        raw: EXIF that Pillow does not see; used if it sees none.
+        raw: EXIF that Pillow does not see; used if it sees none. The whole file, if it is a TIFF.
         xmp: the XMP packet, whose orientation counts if EXIF has none.
         resolution: pixels per inch, kept if EXIF has none.
     """
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
-    data = image.info.get("exif") or raw
+    data = image.info.get("exif") or raw or _NO_TAGS
     orientation = 1
     unreadable = ("unreadable EXIF left out",)
     try:
-        exif = image.getexif() if is_tiff else _parse(data) if data else Image.Exif()
-        stated = exif.get(Tag.Orientation, _orientation_of_xmp(xmp))
+        block = Block(data)
+        stated = block.number(block.first.get(Tag.Orientation)) or _orientation_of_xmp(xmp)
         orientation = stated if stated in range(1, 9) else 1
         width, height = image.size
         # Pillow gives the size of a TIFF upright, and that of other formats as stored.
         size = (height, width) if orientation >= 5 and not is_tiff else (width, height)
-        kept = Image.Exif()
-        is_structure = _STRUCTURE.match(str(exif.get(Tag.ImageDescription, ""))) is not None
-        structure_note = ("description of the file's structure left out",) if is_structure else ()
-        for tag in exif:
-            # The program that wrote such a description is not one that made the photograph.
-            if is_structure and tag in (Tag.ImageDescription, Tag.Software):
-                continue
-            if tag != Tag.Orientation and (tag in _PHOTO_TAGS if is_tiff else tag not in _LAYOUT_TAGS):
-                value = _value(exif, tag, size)
-                if value != {}:  # a directory without any tag
-                    kept[tag] = value
+        kept = _kept_tags(block, _PHOTO_TAGS if is_tiff else block.first.keys() - _LAYOUT_TAGS, size)
+        notes = _leave_out(kept, _MAX_SEGMENT_BYTES if is_tiff else max(_MAX_SEGMENT_BYTES, len(data)))
         if resolution is not None and Tag.XResolution not in kept:
-            kept[Tag.XResolution], kept[Tag.YResolution], kept[Tag.ResolutionUnit] = (*resolution, _INCH)
+            kept |= _resolution_tags(block, resolution)
         if orientation >= 5 and Tag.XResolution in kept and Tag.YResolution in kept:
             kept[Tag.XResolution], kept[Tag.YResolution] = kept[Tag.YResolution], kept[Tag.XResolution]
-        is_lost = not is_tiff and data is not None and not len(exif) and len(data) > _MIN_EXIF_BYTES + len(_PREFIX)
+        is_lost = not is_tiff and not block.first and len(data) > _MIN_EXIF_BYTES + len(_PREFIX)
         return Exif(
             orientation=orientation,
-            data=kept.tobytes() if len(kept) else None,
-            notes=unreadable if is_lost else (*structure_note, *_notes(exif)),
-            is_adobe_rgb=_states_adobe_rgb(exif),
+            data=_PREFIX + write_block(block.order, kept) if kept else None,
+            notes=unreadable if is_lost else (*notes, *_notes(block)),
+            is_adobe_rgb=_states_adobe_rgb(block),
         )
     except Exception:  # a photograph is not refused for its EXIF, which anything may have written
         return Exif(orientation=orientation, notes=unreadable)
@@ -147,30 +157,55 @@ def resolution_of(data: bytes | None) -> tuple[int, int] | None:
     return (horizontal, vertical) if 0 < min(horizontal, vertical) <= max(horizontal, vertical) < 1 << 31 else None
 
 
-def copy_photo_tags(data: bytes, directory: TiffImagePlugin.ImageFileDirectory_v2) -> None:
-    """Copy the tags that describe the photograph from EXIF bytes into the directory of a TIFF file."""
-    exif = _parse(data)
-    for tag in set(exif) & _PHOTO_TAGS:
-        directory[tag] = _value(exif, tag)
+def photo_tags(data: bytes) -> tuple[Order, dict[int, Entry | Directory]]:
+    """Return the byte order of EXIF bytes, and the tags in them that describe the photograph."""
+    block = Block(data)
+    return block.order, _kept_tags(block, _PHOTO_TAGS)
 
 
-def _notes(exif: Image.Exif) -> tuple[str, ...]:
-    is_nested = any(_DIRECTORIES & exif.get_ifd(tag).keys() for tag in (_EXIF, _GPS) if tag in exif)
+def _notes(block: Block) -> tuple[str, ...]:
+    is_nested = any(_DIRECTORIES & block.directory(block.first.get(tag)).keys() for tag in (_EXIF, _GPS))
     return ("EXIF directories inside others left out",) if is_nested else ()
 
 
-def _states_adobe_rgb(exif: Image.Exif) -> bool:
+def _leave_out(kept: dict[int, Entry | Directory], limit: int) -> tuple[str, ...]:
+    """Remove what a result must not have or can't have in a block of at most `limit` bytes; return notes on it."""
+    notes, description, settings = [], kept.get(Tag.ImageDescription), kept.get(_EXIF)
+    if isinstance(description, Entry) and _STRUCTURE.match(description.text):
+        # The program that wrote such a description is not one that made the photograph.
+        for tag in (Tag.ImageDescription, Tag.Software):
+            kept.pop(tag, None)
+        notes.append("description of the file's structure left out")
+    maker_note = settings.get(Tag.MakerNote) if isinstance(settings, dict) else None
+    if isinstance(maker_note, Entry) and isinstance(settings, dict) and not can_stay(maker_note, limit):
+        del settings[Tag.MakerNote]
+        notes.append("MakerNote (the camera's own data) left out")
+    return tuple(notes)
+
+
+def _resolution_tags(block: Block, resolution: tuple[float, float]) -> dict[int, Entry | Directory]:
+    horizontal, vertical = (pack_numbers(block.order, RATIONAL, *_ratio(value)) for value in resolution)
+    unit = pack_numbers(block.order, SHORT, _INCH)
+    return {Tag.XResolution: horizontal, Tag.YResolution: vertical, Tag.ResolutionUnit: unit}
+
+
+def _ratio(value: float) -> tuple[int, int]:
+    """Return numerator and denominator of a positive number, each with at most 32 bits."""
+    is_large = value > 1
+    ratio = Fraction(1 / value if is_large else value).limit_denominator((1 << 32) - 1)
+    return (ratio.denominator, ratio.numerator) if is_large else (ratio.numerator, ratio.denominator)
+
+
+def _states_adobe_rgb(block: Block) -> bool:
     """Return whether EXIF states Adobe RGB: by the index of interoperability, or by a colour space of 2."""
-    try:
-        index = exif.get_ifd(Tag.ExifInteroperabilityOffset).get(_INTEROP_INDEX)
-        space = exif.get_ifd(_EXIF).get(Tag.ColorSpace)
-    except Exception:  # anything may have written it
-        return False
+    settings = block.directory(block.first.get(_EXIF))
+    index = block.directory(settings.get(Tag.ExifInteroperabilityOffset)).get(_INTEROP_INDEX)
+    space = block.number(settings.get(Tag.ColorSpace))
     return space == _ADOBE_RGB or (space != _SRGB and _is_adobe_rgb_index(index))
 
 
-def _is_adobe_rgb_index(index: object) -> bool:
-    return str(index).strip("\0 ") == _ADOBE_RGB_INDEX
+def _is_adobe_rgb_index(index: Entry | None) -> bool:
+    return index is not None and index.text.strip("\0 ") == _ADOBE_RGB_INDEX
 
 
 def _parse(data: bytes) -> Image.Exif:
@@ -184,48 +219,51 @@ def _orientation_of_xmp(xmp: bytes) -> int:
     return int(match[1]) if match else 1
 
 
-def _value(exif: Image.Exif, tag: int, size: tuple[int, int] | None = None) -> object:
-    """Return the value of a tag, or the directory below it, so that Pillow writes the bytes that it read.
+def _kept_tags(
+    block: Block, tags: Collection[int], size: tuple[int, int] | None = None
+) -> dict[int, Entry | Directory]:
+    """Return these tags of the first directory, with the directories below it, without the orientation.
 
     With a `size` (width and height), tags that state a size get this one.
     """
-    if tag == _EXIF:
-        return _camera_settings(exif, size)
-    if tag == _GPS:
-        return {key: _as_read(value) for key, value in exif.get_ifd(tag).items() if key in _GPS_TAGS}
-    if size is not None and tag in (Tag.ImageWidth, Tag.ImageLength):
-        return size[tag - Tag.ImageWidth]
-    return _as_read(exif[tag])
+    kept: dict[int, Entry | Directory] = {}
+    for tag, entry in block.first.items():
+        if tag not in tags or tag in (Tag.Orientation, Tag.ExifInteroperabilityOffset):
+            continue
+        if tag == _EXIF:
+            value: Entry | Directory = _camera_settings(block, entry, size)
+        elif tag == _GPS:
+            value = {key: found for key, found in block.directory(entry).items() if key in _GPS_TAGS}
+        elif size is not None and tag in (Tag.ImageWidth, Tag.ImageLength):
+            value = _side(block, entry, size[tag - Tag.ImageWidth])
+        else:
+            value = entry
+        if value:  # not a directory without any tag
+            kept[tag] = value
+    return kept
 
 
-def _camera_settings(exif: Image.Exif, size: tuple[int, int] | None) -> dict[int, object]:
-    settings = {key: _as_read(value) for key, value in exif.get_ifd(_EXIF).items() if key not in _NOT_SETTINGS}
+def _camera_settings(block: Block, entry: Entry, size: tuple[int, int] | None) -> dict[int, Entry | Directory]:
+    settings: dict[int, Entry | Directory] = {
+        key: value for key, value in block.directory(entry).items() if key not in _NOT_SETTINGS
+    }
     # The offset of the directory below is not valid in another file: write the directory itself, or nothing.
-    if settings.pop(Tag.ExifInteroperabilityOffset, None) is not None:
-        interop: dict[int, object] = {}
-        with contextlib.suppress(Exception):  # anything may have written it
-            read = exif.get_ifd(Tag.ExifInteroperabilityOffset)
-            interop = {key: _as_read(value) for key, value in read.items() if key in _INTEROP_TAGS}
+    pointer = settings.pop(Tag.ExifInteroperabilityOffset, None)
+    if isinstance(pointer, Entry):
+        interop = {key: value for key, value in block.directory(pointer).items() if key in _INTEROP_TAGS}
         if size is not None and _is_adobe_rgb_index(interop.get(_INTEROP_INDEX)):
-            interop[_INTEROP_INDEX] = _SRGB_INDEX
+            interop[_INTEROP_INDEX] = Entry(ASCII, _SRGB_INDEX.encode() + b"\0")
         if interop:
             settings[Tag.ExifInteroperabilityOffset] = interop
     if size is not None:
-        stated = {Tag.ExifImageWidth: size[0], Tag.ExifImageHeight: size[1], Tag.ColorSpace: _SRGB}
-        settings |= {key: value for key, value in stated.items() if key in settings}
+        for key, side in ((Tag.ExifImageWidth, size[0]), (Tag.ExifImageHeight, size[1])):
+            if isinstance(stated := settings.get(key), Entry):
+                settings[key] = _side(block, stated, side)
+        if Tag.ColorSpace in settings:
+            settings[Tag.ColorSpace] = pack_numbers(block.order, SHORT, _SRGB)
     return settings
 
 
-def _as_read(value: object) -> object:
-    return _Latin1(value) if isinstance(value, str) else value
-
-
-class _Latin1(str):
-    """Text that is encoded as Latin-1, as Pillow has decoded it.
-
-    Pillow decodes all text of EXIF as Latin-1, and would write "?" for what is not ASCII. It would not write bytes
-    as text.
-    """
-
-    def encode(self, encoding: str = "", errors: str = "") -> bytes:
-        return super().encode("latin-1")
+def _side(block: Block, stated: Entry, side: int) -> Entry:
+    """Return a width or height as an entry of the type that another one has, if that can hold it."""
+    return pack_numbers(block.order, SHORT if stated.kind == SHORT and side < 1 << 16 else LONG, side)
