@@ -113,3 +113,15 @@ def test_values_that_all_claim_the_same_bytes_are_not_copied_for_each_tag():
     block = b"II*\0" + struct.pack("<IH", 8, count) + entries + bytes(4)
     photo = decode(saved(smooth(), "JPEG", exif=b"Exif\0\0" + block), "a")
     assert photo.exif is not None and len(photo.exif) < 2 * len(block)
+
+
+@pytest.mark.parametrize("place", range(60, 140))
+def test_nothing_is_written_over_a_value_that_stays_at_its_place(place):
+    """A value of an odd number of bytes before it moved the next one by a byte into it."""
+    settings = {0x927C: Entry(7, b"maker note", place), 0x9286: Entry(7, b"c" * 9), 0xA420: Entry(2, b"d" * 21 + b"\0")}
+    first = {0x010E: Entry(2, b"x" * 7), 0x010F: Entry(2, b"y" * 11), 0x8769: settings, 0x8298: Entry(2, b"z" * 5)}
+    block = Block(write_block("<", first))
+    read = block.directory(block.first[0x8769])
+    assert {tag: value.data for tag, value in read.items()} == {tag: value.data for tag, value in settings.items()}
+    assert read[0x927C].place == place
+    assert all(block.first[tag].data == value.data for tag, value in first.items() if tag != 0x8769)

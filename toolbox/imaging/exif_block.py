@@ -182,9 +182,10 @@ class _Writer:
 
     def _take(self, size: int) -> int:
         """Return the even offset of so many free bytes."""
-        if self._barrier is not None and self._fixed and self._end + size > self._barrier:
-            self._end, self._barrier = self._barrier + len(self._fixed.data), None
         offset = self._end + self._end % 2
+        if self._barrier is not None and self._fixed and offset + size > self._barrier:
+            end, self._barrier = self._barrier + len(self._fixed.data), None
+            offset = end + end % 2
         self._end = offset + size
         return offset
 
