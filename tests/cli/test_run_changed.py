@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from commands import invoke, invoke_error
 from runs import newest_checkpoint, records, run, steps
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from toolbox.data import sample
 from toolbox.imaging import io
@@ -406,6 +408,45 @@ def test_best_weights_of_another_network_and_a_later_step_are_noticed(folder):
     weight_file.write_weights(path, tensors, replace(header, step=6))
     output = run("--resume", folder, "--epochs", 4).output
     assert "has weights of step 6, which are not those of this run" in output and "Score on" in output
+
+
+def zero_the_middle(path):
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 1024] = bytes(1024)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("lost", [None, "summary.json", "checkpoints"])
+def test_best_weights_with_damaged_data_are_noticed_and_written_again(folder, lost):
+    path = folder / "best.safetensors"
+    zero_the_middle(path)
+    if lost == "checkpoints":  # then the earlier best weights would be kept if they were better
+        shutil.rmtree(folder / lost)
+    elif lost is not None:
+        (folder / lost).unlink()
+    output = run("--resume", folder).output
+    if lost != "checkpoints":
+        assert "the best weights, of step" in output and "its weights are not those that were written" in output
+    assert weight_file.find_damage(path) is None
+    assert "are lost" not in run("--resume", folder, "--epochs", 3).output
+
+
+def test_best_weights_without_a_digest_are_accepted(folder):
+    path = folder / "best.safetensors"
+    with safe_open(path, framework="pt") as opened:
+        values = json.loads(opened.metadata()["toolbox"])
+    assert values.pop("digest") == weight_file.tensors_digest(weight_file.read_tensors(path))
+    save_file(weight_file.read_tensors(path), path, metadata={"toolbox": json.dumps(values)})
+    assert "are lost" not in run("--resume", folder, "--epochs", 3).output
+
+
+def test_best_weights_of_another_run_with_a_better_score_are_replaced(folder):
+    path = folder / "best.safetensors"
+    header, tensors = weight_file.read_header(path), weight_file.read_tensors(path)
+    weight_file.write_weights(path, tensors, replace(header, step=1, score={**header.score, "score": 0.99}))
+    assert "has weights of step 1, which are not those of this run" in run("--resume", folder).output
+    assert weight_file.read_header(path).score["score"] < 0.99
 
 
 def test_a_fixed_batch_of_another_size_is_measured_again(folder):

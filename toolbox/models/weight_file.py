@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class WeightsHeader:
         loss: the validation loss, or None.
         ranking: the figure that chose the weights, higher is better, if it is neither the score nor the loss without a
             score; see `validation.choose_by`.
+        digest: the sha256 of the tensors, see `tensors_digest`; `write_weights` sets it. Empty in files of earlier
+            versions.
     """
 
     recipe: str
@@ -46,14 +49,39 @@ class WeightsHeader:
     loss: float | None = None
     ranking: float | None = None
     kinds: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHeader) -> None:
     """Write tensors and their header to `path`, atomically. The same weights give the same bytes."""
+    copies = cpu_copies(tensors)
+    header = replace(header, digest=tensors_digest(copies))
     # A single entry, since safetensors writes several entries in a random order.
     known = {name: value for name, value in asdict(header).items() if value not in (None, "", {}, ())}
     metadata = {KEY: json.dumps(finite_json({"recipe": header.recipe} | known), allow_nan=False)}
-    files.write_bytes(path, save(cpu_copies(tensors), metadata=metadata))
+    files.write_bytes(path, save(copies, metadata=metadata))
+
+
+def find_damage(path: Path) -> str | None:
+    """Return what is wrong with a weight file whose tensors are not those that were written; None for any other.
+
+    Files of earlier versions have no digest, so that nothing is found in them.
+
+    Raises:
+        WeightsError: toolbox did not write the file, or it can't be read.
+    """
+    digest = read_header(path).digest
+    if digest and tensors_digest(read_file(path)) != digest:
+        return f"{files.printable(path)} is damaged, or was changed: its weights are not those that were written"
+    return None
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of the bytes of tensors on the CPU, in the order of their names."""
+    digest = hashlib.sha256()
+    for _, value in sorted(tensors.items()):
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_header(path: Path) -> WeightsHeader:
@@ -167,7 +195,8 @@ def cpu_copies(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _parse_header(path: Path, values: dict[str, Any]) -> WeightsHeader:
     names = [item.name for item in fields(WeightsHeader)]
     known = {name: values[name] for name in names if values.get(name) is not None}
-    types = {"recipe": str, "recipe_name": str, "step": int, "score": dict, "loss": int | float, "ranking": int | float}
+    texts: dict[str, Any] = dict.fromkeys(("recipe", "recipe_name", "digest"), str)
+    types = texts | {"step": int, "score": dict, "loss": int | float, "ranking": int | float}
     kinds = known.pop("kinds", [])
     wrong = [name for name, value in known.items() if not isinstance(value, types[name])]
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):

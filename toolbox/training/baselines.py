@@ -17,12 +17,10 @@ import torch
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.errors import UsageError, WeightsError, one_line
-from toolbox.evaluation.metrics import Score
 from toolbox.hooks import blame
-from toolbox.models import weight_file
 from toolbox.reports import run_records
-from toolbox.reports.run_records import BestWeights, RunSummary
-from toolbox.training import checkpoint, validate
+from toolbox.reports.run_records import RunSummary
+from toolbox.training import best_weights, checkpoint, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_end import ranking_figure, write_best
@@ -61,7 +59,7 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
             raise blame.wrong_result(run.plan.generator.entry, run.plan.generator.spec.build, fault)
         baselines = validate.baseline_scores(run.validation_batches()) if run.state.restores else {}
         if collectives.is_main_process():
-            best = None if changed else _best_of_file(run, progress)
+            best = None if changed else best_weights.read_figures(folder, progress)
             measured = RunSummary(
                 loss_before=loss_before,
                 loss_before_step=progress.step,
@@ -157,7 +155,7 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
         return progress
     path = run.options.folder / BEST
     lost = replace(progress, best=None, best_step=None, stale=0, validated=0)
-    fault = collectives.on_main_process(lambda: _fault_of_best(run, progress))
+    fault = collectives.on_main_process(lambda: best_weights.find_fault(run.options.folder, progress))
     if fault is not None:
         run.console.print_line(
             f"warning: the best weights, of step {progress.best_step}, are lost: {fault.rstrip('.')}. {path.name} is "
@@ -184,38 +182,6 @@ def rewrite_best(run: TrainingRun, progress: Progress) -> float:
     figure = ranking_figure(run.plan, result)
     write_best(run, progress.best_step or progress.step, result, figure)
     return figure
-
-
-def _fault_of_best(run: TrainingRun, progress: Progress) -> str | None:
-    """Return why the file with the best weights can't be used, None if it can."""
-    path = run.options.folder / BEST
-    if not path.exists():
-        return f"{path} is missing"
-    try:
-        header = weight_file.read_header(path)
-    except WeightsError as error:
-        return str(error)
-    summary = run_records.read_summary(run.options.folder)
-    recorded = None if summary is None else summary.best
-    if recorded is None:
-        # A file of a later step was written by this run after its checkpoint.
-        is_own = header.step == progress.best_step or (header.step or 0) >= progress.step
-    else:
-        is_own = header.step == recorded.step
-    if not is_own:
-        return f"{path} has weights of step {header.step}, which are not those of this run"
-    if recorded and recorded.loss not in (None, header.loss):
-        return f"{path} has weights of another run, with a validation loss of {header.loss} and not {recorded.loss}"
-    return None
-
-
-def _best_of_file(run: TrainingRun, progress: Progress) -> BestWeights | None:
-    """Return the best weights by their own header; None if there are none that the run knows of."""
-    if progress.best is None or _fault_of_best(run, progress) is not None:
-        return None
-    header = weight_file.read_header(run.options.folder / BEST)
-    score = Score(**{name: header.score.get(name) for name in ("S", "M", "C", "score")})
-    return BestWeights(step=header.step or 0, score=score, loss=header.loss)
 
 
 def _digest(value: object) -> str:

@@ -14,14 +14,13 @@ from toolbox.config import recipe
 from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
-from toolbox.errors import ToolboxError, TrainingError
+from toolbox.errors import TrainingError
 from toolbox.hooks.observing import EpochRecord, ValidationRecord
 from toolbox.hooks.specs import MetricSpec
-from toolbox.models import weight_file
 from toolbox.models.weight_file import WeightsHeader, not_finite, saved_state
 from toolbox.reports import run_records
 from toolbox.reports.run_records import BestWeights
-from toolbox.training import checkpoint, metric_log, run_dir, validate
+from toolbox.training import best_weights, checkpoint, metric_log, run_dir, validate
 from toolbox.training.checkpoint import Progress
 from toolbox.training.context import TrainingRun
 from toolbox.training.epoch_table import epoch_columns, epoch_record
@@ -32,8 +31,6 @@ from toolbox.utils.plural import counted
 from toolbox.utils.run_names import BEST
 from toolbox.utils.shell import shell_word
 
-# Keys of the generator's table that say how it is trained, not what it computes.
-TRAINING_KEYS = ("init", "optimizer", "schedule", "clip_norm")
 # The figure of weights whose metric is not defined. It is finite because JSON, in checkpoints and headers of weights,
 # has no infinity.
 LOWEST_RANK = -sys.float_info.max
@@ -216,12 +213,12 @@ def _ranked_figure(plan: Plan, result: ValidationResult) -> float | None:
 
 
 def _save_best(run: TrainingRun, progress: Progress, validation: ValidationResult, figure: float) -> None:
-    """Write the best weights and record them in the summary, unless the file has better ones.
+    """Write the best weights and record them in the summary, unless the file has better ones of this run.
 
     It has better ones if the run was resumed from a checkpoint older than they are.
     """
     folder = run.options.folder
-    if collectives.on_main_process(lambda: _ranking_figure_of_file(folder / BEST, run.plan) > figure):
+    if collectives.on_main_process(lambda: best_weights.has_better(folder, run.plan, progress, figure)):
         return
     write_best(run, progress.step, validation, figure)
 
@@ -248,36 +245,3 @@ def write_best(run: TrainingRun, step: int, validation: ValidationResult, figure
         figures = {} if run.state.restores else validation.metrics
         best = BestWeights(step=step, score=validation.score, figures=figures, loss=validation.loss)
         run_records.write_summary(folder, replace(summary, best=best))
-
-
-def _ranking_figure_of_file(path: Path, plan: Plan) -> float:
-    """Return the ranking figure of a weight file; minus infinity if there is none or it can't be compared."""
-    summary = run_records.read_summary(path.parent)
-    # `toolbox.training.baselines` removes the best weights from a summary whose figures it has measured again.
-    if not path.is_file() or summary is None or summary.best is None:
-        return -math.inf
-    try:
-        header = weight_file.read_header(path)
-        file_settings = _comparable_settings(recipe.parse(header.recipe, ""))
-        if file_settings != _comparable_settings(recipe.parse(recipe.dump(plan.tree()), "")):
-            return -math.inf
-        if plan.settings.validation.choose_by != "score":
-            return -math.inf if header.ranking is None else header.ranking
-        score, loss = header.score["score"], math.inf if header.loss is None else header.loss
-        return -loss if score is None else score
-    except (ToolboxError, KeyError, TypeError):
-        return -math.inf
-
-
-def _comparable_settings(tree: recipe.Tree) -> list[object]:
-    """Return what must be equal in two recipes so that their validations can be compared: the network and its input."""
-    network = {key: value for key, value in tree["generator"].items() if key not in TRAINING_KEYS}
-    choose_by = tree.get("validation", {}).get("choose_by", "score")
-    split = {"folds": 0, "fold": 1, "validation_data": ""} | tree.get("split", {})  # older files do not have these
-    return [
-        network,
-        tree["data"]["size"],
-        choose_by,
-        split,
-        *(tree.get(key) for key in ("keep", "seed", "degradations")),
-    ]
