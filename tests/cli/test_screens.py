@@ -195,7 +195,7 @@ def test_nonsense_in_a_launcher_variable_is_one_line(album, monkeypatch, value):
         assert f"WORLD_SIZE is '{value}', which is not a whole number of at least 0" in result.stderr
     with pytest.raises(UsageError):
         devices.launched_process_count()
-    with pytest.raises(UsageError), signals.stop_on_signals("this photo"):
+    with pytest.raises(UsageError), signals.stop_on_signals("this photo", print):
         pass
     monkeypatch.setenv("RANK", value)
     assert not launcher.is_main_process()

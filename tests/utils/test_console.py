@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 import time
 
@@ -15,6 +17,7 @@ from toolbox.training.validation_result import ValidationResult
 from toolbox.utils import console as consoles
 from toolbox.utils.console import Console
 from toolbox.utils.durations import duration
+from toolbox.utils.signals import stop_on_signals
 
 
 class Terminal(io.StringIO):
@@ -55,6 +58,25 @@ def test_a_line_never_lands_on_the_bar(monkeypatch, json_output):
     for number in range(3):
         assert line_starts(text, f"epoch {number} ") == [""]
         assert f"epoch {number} " + "x" * 80 in text  # not cut or wrapped
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+def test_the_line_of_a_signal_never_lands_on_the_bar(monkeypatch, json_output):
+    screen = make_screen(monkeypatch)
+    console = Console(json_output=json_output)
+    with stop_on_signals("this step", console.print_notice) as stopped, console.progress_bar("training", 3) as advance:
+        advance()
+        time.sleep(0.15)  # the bar is drawn ten times per second
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.15)
+    assert stopped.signal == signal.SIGINT
+    assert "training" in screen.getvalue() and line_starts(screen.getvalue(), "Stopping after this step.") == [""]
+
+
+def test_the_line_of_a_signal_is_printed_before_the_work_ends(capsys):
+    with stop_on_signals("this photo", Console().print_notice):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert capsys.readouterr() == ("", "Stopping after this photo. Press Ctrl-C again to stop at once.\n")
 
 
 def test_a_bar_within_a_bar_is_shown_below_it(monkeypatch):

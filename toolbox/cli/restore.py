@@ -217,7 +217,7 @@ def _restore(
 
     report_path = _report_path(arguments, jobs)
     results = [] if jobs.rank else batch.folder_results(jobs.left_out.folders)
-    with stop_on_signals("this photo") as stopped, ExitStack() as stack:
+    with stop_on_signals("this photo", console.print_notice) as stopped, ExitStack() as stack:
         catalog = load_catalog(context)
         restorer = None if arguments.preview else _load_restorer(arguments, catalog)
         if restorer is not None and arguments.archive is not None:

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,17 @@ class Console:
             print_above(self._bars, line)
         else:
             echo(line, err=self.json_output)
+
+    def print_notice(self, line: str) -> None:
+        """Print a line on stderr, above a progress bar, also if the console is silent. Any thread may call it."""
+        bars = self._bars
+        if bars is None:
+            echo(line, err=True)
+            return
+        from toolbox.utils.terminal_bars import print_above
+
+        with suppress(OSError):
+            print_above(bars, line)
 
     def show_picture(self, path: Path) -> None:
         """Do nothing: a terminal shows no pictures."""

@@ -30,6 +30,10 @@ class NotebookConsole:
         """Print a line."""
         print(line, flush=True)
 
+    def print_notice(self, line: str) -> None:
+        """Print a line on stderr."""
+        print(line, file=sys.stderr, flush=True)
+
     def show_picture(self, path: Path) -> None:
         """Show a picture file inline."""
         self._display.display(self._display.Image(filename=str(path)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import threading
@@ -11,7 +12,9 @@ from dataclasses import dataclass
 from types import FrameType
 
 from toolbox.utils.launcher import is_main_process, launcher_number
-from toolbox.utils.screen import echo
+
+# How long a program that stops waits for its message. A terminal that is stopped with Ctrl-S takes nothing.
+PRINT_SECONDS = 2.0
 
 
 class Interrupted(KeyboardInterrupt):
@@ -30,7 +33,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_on_signals(after: str) -> Iterator[StopRequest]:
+def stop_on_signals(after: str, print_line: Callable[[str], None]) -> Iterator[StopRequest]:
     """Record the first SIGINT, SIGTERM or SIGHUP, so that a loop can stop when its current item is done.
 
     A second signal stops the program at once. With several processes it is ignored: a launcher sends each signal again
@@ -39,6 +42,8 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
 
     Args:
         after: what will be completed before the program stops, for the message, such as "this photo".
+        print_line: prints the message. Another thread calls it: this one may have been interrupted while it held the
+            locks of a progress bar.
 
     Yields:
         The request, which the loop must check.
@@ -48,6 +53,14 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
         yield request
         return
     distributed = launcher_number("WORLD_SIZE", "1") > 1
+    printed = threading.Event()
+
+    def announce() -> None:
+        hint = "" if distributed else " Press Ctrl-C again to stop at once."
+        try:
+            print_line(f"Stopping after {after}.{hint}")
+        finally:
+            printed.set()
 
     def record(number: int, frame: FrameType | None) -> None:
         if request.signal is not None:
@@ -56,11 +69,16 @@ def stop_on_signals(after: str) -> Iterator[StopRequest]:
             raise SystemExit(128 + number)
         request.signal = number
         if is_main_process():
-            hint = "" if distributed else " Press Ctrl-C again to stop at once."
-            echo(f"Stopping after {after}.{hint}", err=True)
+            _thread.start_new_thread(announce, ())  # `Thread.start` needs a lock that this thread may hold
+        else:
+            printed.set()
 
     with _handle([signal.SIGINT, signal.SIGTERM, *_defaults("SIGHUP")], record):
-        yield request
+        try:
+            yield request
+        finally:
+            if request.signal is not None:
+                printed.wait(PRINT_SECONDS)
 
 
 @contextmanager
