@@ -410,6 +410,23 @@ def test_best_weights_of_another_network_and_a_later_step_are_noticed(folder):
     assert "has weights of step 6, which are not those of this run" in output and "Score on" in output
 
 
+LOST_SPLIT = "split.json is missing, so the split is drawn again"
+
+
+def test_a_lost_split_is_named_if_photographs_have_trained(folder):
+    (folder / "split.json").unlink()
+    assert LOST_SPLIT in run("--resume", folder).output
+
+
+def test_a_split_that_was_never_written_is_not_called_lost(folder):
+    # As after a run that was killed, or while another process starts it.
+    for path in list(folder.iterdir()):
+        if path.name not in ("recipe.toml", "run.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert "split.json" not in run("--resume", folder).output
+    assert (folder / "split.json").exists()
+
+
 def zero_the_middle(path):
     data = bytearray(path.read_bytes())
     middle = len(data) // 2

@@ -28,7 +28,7 @@ from toolbox.reports import run_records
 from toolbox.training import run, run_dir
 from toolbox.training.lost_files import start_rewriter
 from toolbox.training.options import Console, RunOptions, RunResult
-from toolbox.training.resume import find_initial_again, new_run_with
+from toolbox.training.resume import find_initial_again, new_run_with, recorded_split
 from toolbox.utils import files, surface
 from toolbox.utils.plural import counted
 from toolbox.utils.signals import stop_on_signals
@@ -275,7 +275,7 @@ def prepare_run(request: RunRequest, console: Console, *, create: bool = True) -
         settings, cached = plan.settings.split, plan.settings.data.cache
         extra = open_validation(plan)
         broken_files.require_usable(extra)
-        recorded = None if request.resume is None else request.resume / run_dir.SPLIT
+        recorded = None if request.resume is None else recorded_split(request.resume)
         data_split = split_record.open_split(
             source.items, settings, recorded, console.print_line, validation_items=extra, cached=cached
         )

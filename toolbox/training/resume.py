@@ -66,6 +66,15 @@ def find_initial_again(folder: Path, plan: Plan, catalog: Catalog) -> dict[str, 
         ) from error
 
 
+def recorded_split(folder: Path) -> Path | None:
+    """Return the file with the split of the run in `folder`, which may be lost; None before its first step.
+
+    A run that was killed before it wrote the file, or is writing it in another process, has trained on no photograph.
+    """
+    path = folder / run_dir.SPLIT
+    return path if path.exists() or run_dir.has_trained(folder) else None
+
+
 def new_run_with(folder: Path, data: Path | None, setting: str) -> str:
     """Return how a new run is started with the recipe of the one in `folder` and another setting, KEY=VALUE.
 

@@ -23,6 +23,7 @@ from toolbox.reports import run_records
 from toolbox.reports.run_records import RunInfo, Session, read_run_info, write_run_info
 from toolbox.training.fingerprint import plugin_versions
 from toolbox.utils import files, locks, surface, temporary_files
+from toolbox.utils.run_names import BEST
 from toolbox.utils.run_names import RECIPE as RECIPE
 from toolbox.utils.shell import shell_word
 from toolbox.utils.versions import DISTRIBUTION, list_versions
@@ -176,13 +177,19 @@ def _run_info(plan: Plan, data: Path | None, device: str, photos: Mapping[str, i
     )
 
 
+def has_trained(folder: Path) -> bool:
+    """Return whether the run in `folder` has left anything of a step: a record, a checkpoint or weights."""
+    checkpoints = folder / CHECKPOINTS
+    has_checkpoint = checkpoints.is_dir() and any(checkpoints.iterdir())
+    return has_checkpoint or (folder / BEST).exists() or any(run_records.read_records(folder))
+
+
 def discard_run_dir(folder: Path) -> None:
     """Delete what a new run has written if it failed before the record of its first step; other files stay.
 
     The same command can then be given again, corrected, with the same folder.
     """
-    checkpoints = folder / CHECKPOINTS
-    if any(run_records.read_records(folder)) or (checkpoints.is_dir() and any(checkpoints.iterdir())):
+    if has_trained(folder):
         return
     written = (RECIPE, run_records.RUN_INFO, SPLIT, SKIPPED, METRICS, run_records.SUMMARY, run_records.REPORT, LOCK)
     with contextlib.suppress(OSError):
