@@ -124,6 +124,9 @@ class Net(nn.Module):
         self.layer = nn.Conv2d(3, 3, 1)
         self.late = None
         self.register_buffer("seen", torch.zeros(1))
+        if FAULT == "unsaved":
+            self.fixed = nn.Conv2d(3, 3, 1).requires_grad_(False)
+            self.fixed.checkpoint = False
         if FAULT == "no-weights":
             self.requires_grad_(False)
 
@@ -138,6 +141,8 @@ class Net(nn.Module):
             self.late = nn.Conv2d(3, 3, 1)
         if FAULT == "replaced":
             self.layer.weight = nn.Parameter(nn.functional.normalize(self.layer.weight, dim=1))
+        if FAULT == "replaced-layer":
+            self.layer = nn.Conv2d(3, 3, 1)
         if FAULT == "growing":
             self.seen = torch.cat([self.seen, torch.ones(1)])
         if FAULT == "value-error":
@@ -243,6 +248,8 @@ REFUSED = {
     "zero-grad": "Optimizer 'mine' of the plugin 'mine' raised KeyError: 'no luck'",
     "late": "creates late.weight in its first call; create it in build",
     "replaced": "replaces the weight layer.weight in a call, and its optimizer trains the weights that were there",
+    "replaced-layer": "replaces the weight layer.weight in a call",
+    "unsaved": "gets other values in fixed.weight, which `checkpoint = False` keeps out of checkpoints, each time",
     "step-vector": "raised ValueError: the term 'g' is a tensor [2], not a scalar; take",
     "step-writes": "writes into `batch.truth`, its input; work on a copy",
     "growing": "changes the shape of seen from [1] to [2] in a call",

@@ -15,7 +15,14 @@ from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls, component_watch
 from toolbox.models.module_methods import require_loadable_state, require_usable_methods
-from toolbox.models.module_state import give_own_memory, require_usable_state
+from toolbox.models.module_state import (
+    UNSAVED,
+    differing_value,
+    give_own_memory,
+    require_usable_state,
+    unsaved_values,
+)
+from toolbox.models.weight_file import unsaved_prefixes
 from toolbox.utils.memory import is_out_of_memory
 
 # What `build` must return, for the kinds that are classes of torch, and its name.
@@ -72,6 +79,38 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         give_own_memory(component)
         require_loadable_state(component, bound.entry)
         component_watch.attach(component, bound.entry)
+    return component
+
+
+def build_twice(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: ANN401 - every kind of component
+    """Build a component as `build_component` does, and again with another seed if checkpoints lack a part of it.
+
+    That part must be the same in each build; otherwise saved weights would belong to another network.
+
+    Raises:
+        WrongResultError: what ``checkpoint = False`` keeps out of checkpoints is not the same. For other tensors that
+            are not saved, a warning is given: they may be without a meaning before the first call.
+    """
+    component = build_component(bound, fresh=fresh)
+    values = unsaved_values(component) if isinstance(component, nn.Module) else {}
+    if not values:
+        return component
+    random = torch.get_rng_state()
+    try:
+        torch.default_generator.manual_seed(torch.initial_seed() + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PluginWarning)  # they have been given
+            second = build_component(bound, fresh=fresh)
+    finally:
+        torch.set_rng_state(random)
+    name = differing_value(values, unsaved_values(second))
+    if name and name.startswith(unsaved_prefixes(component)):
+        fault = f"gets other values in {name}, which {UNSAVED}, each time it is built; load fixed values in build, or "
+        raise blame.wrong_result(bound.entry, bound.spec.build, fault + "remove that line")
+    if name:
+        line = f"{blame.title(bound.entry)} gets other values in {name}, which is not saved, each time it is built; "
+        line += "make it a persistent buffer, or compute it without random numbers"
+        warnings.warn(line, PluginWarning, stacklevel=2)
     return component
 
 

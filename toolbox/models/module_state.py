@@ -65,6 +65,34 @@ def unsaved_change(before: Mapping[str, int | None], after: Mapping[str, int | N
     return f"changes {name}, which {UNSAVED}; {remedy}" if name else ""
 
 
+def unsaved_values(module: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a module that checkpoints do not have, by name.
+
+    They belong to modules with ``checkpoint = False``, or are buffers that are not persistent, or other attributes.
+    """
+    state, saved = module.state_dict(), saved_state(module)
+    values = {name: value for name, value in state.items() if name not in saved and isinstance(value, Tensor)}
+    values |= {name: value for name, value in module.named_buffers() if name not in state}
+    for name, inner in module.named_modules():
+        values |= {
+            f"{name}.{key}".lstrip("."): value for key, value in vars(inner).items() if isinstance(value, Tensor)
+        }
+    return values
+
+
+def differing_value(values: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
+    """Return the name of the first tensor that is not the same in both; empty if all of them are."""
+    return next((name for name, value in values.items() if not _is_same(value, others.get(name))), "")
+
+
+def _is_same(value: Tensor, other: Tensor | None) -> bool:
+    if other is None or value.shape != other.shape or value.dtype != other.dtype:
+        return False
+    if value.layout != torch.strided or value.is_nested or value.is_quantized:
+        return True  # such values can't be compared
+    return bool(((value == other) | ((value != value) & (other != other))).all())
+
+
 def state_shapes(module: object) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a module's saved state, by name; nothing for what is no module."""
     if not isinstance(module, nn.Module):

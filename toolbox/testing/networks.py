@@ -242,7 +242,11 @@ def check_saved_weights(case: NetworkCase) -> str:
     pairs = case.pairs()
     before, after = case.call(source, pairs), case.call(target, pairs)
     different = [name for name in before if not same_values(before[name], after[name])]
-    require(not different, "after saving and loading, the output differs; keep all state in parameters and buffers")
+    require(
+        not different,
+        "after saving and loading, the output differs; keep all state in parameters and buffers, and build what is not "
+        "saved (`checkpoint = False`) the same each time",
+    )
     return "the same output after saving and loading"
 
 

@@ -21,7 +21,7 @@ from toolbox.distributed.fsdp import full_tensors, is_sharded, shard
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec
-from toolbox.models.build import build_component, build_generator
+from toolbox.models.build import build_component, build_generator, build_twice
 from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.module_state import warn_of_untrained_weights
 from toolbox.models.weight_file import saved_state
@@ -176,13 +176,14 @@ def build_state(
     discriminator_state = None
     if plan.discriminator is not None:
         is_stored = from_checkpoint or "discriminator" in plan.initial
-        discriminator = _to_device(_build_network(plan.discriminator, from_file=is_stored), accelerator, dtype)
+        discriminator = _build_component(plan.discriminator, fresh=not is_stored, is_resumed=from_checkpoint)
+        discriminator = _to_device(discriminator, accelerator, dtype)
         discriminator_state = build_network_state(plan.discriminator, discriminator, horizon)
     # In this order, in which they draw their initial weights.
-    build = partial(_build_term, accelerator=accelerator, dtype=dtype)
+    build = partial(_build_term, accelerator=accelerator, dtype=dtype, is_resumed=from_checkpoint)
     losses = tuple(_loss_term(bound, build(bound), from_checkpoint) for bound in plan.losses)
     penalties = tuple(_penalty_term(bound, build(bound), from_checkpoint) for bound in plan.penalties)
-    step = _build_term(plan.components["step"][0], accelerator, dtype)
+    step = build(plan.components["step"][0])
     warn_of_untrained_weights(step, plan.components["step"][0].entry)
     modules = {loss.label: loss.call for loss in losses if isinstance(loss.call, nn.Module)}
     generator_state = build_network_state(plan.generator, generator, horizon, modules)
@@ -226,7 +227,8 @@ def _build_generators(
 ) -> tuple[nn.Module, AveragedModel | None]:
     training = plan.settings.training
     sharded = training.shard and collectives.world_size() > 1
-    network = _build_network(plan.generator, from_file=from_checkpoint or "generator" in plan.initial)
+    is_stored = from_checkpoint or "generator" in plan.initial
+    network = _build_component(plan.generator, fresh=not is_stored, is_resumed=from_checkpoint)
     # A sharded network moves to the device block by block, since the device may not have room for all of it.
     network = network.to(dtype=dtype) if sharded else _to_device(network, accelerator, dtype)
     average = None if training.average is None else running_average(network, training.average)
@@ -241,17 +243,17 @@ def _build_generators(
     return network, average
 
 
-def _build_network(bound: BoundComponent, *, from_file: bool) -> nn.Module:
-    """Build a network; one that gets all of its weights from a file does not fetch pretrained ones."""
-    return cast(nn.Module, build_component(bound, fresh=not from_file))
+def _build_component(bound: BoundComponent, *, fresh: bool, is_resumed: bool) -> Any:  # noqa: ANN401
+    """Build a component; one that gets all of its weights from a file (not `fresh`) does not fetch pretrained ones."""
+    return build_component(bound, fresh=fresh) if is_resumed else build_twice(bound, fresh=fresh)
 
 
 def _to_device(network: nn.Module, accelerator: Accelerator, dtype: torch.dtype) -> nn.Module:
     return network.to(device=accelerator.device, dtype=dtype).to(memory_format=torch.channels_last)
 
 
-def _build_term(bound: BoundComponent, accelerator: Accelerator, dtype: torch.dtype) -> Any:  # noqa: ANN401
-    term = build_component(bound)
+def _build_term(bound: BoundComponent, accelerator: Accelerator, dtype: torch.dtype, is_resumed: bool) -> Any:  # noqa: ANN401
+    term = _build_component(bound, fresh=True, is_resumed=is_resumed)
     return term.to(device=accelerator.device, dtype=dtype) if isinstance(term, nn.Module) else term
 
 

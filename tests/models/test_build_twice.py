@@ -1,0 +1,69 @@
+"""What checkpoints lack must be the same in each build; otherwise saved weights would belong to another network."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from toolbox import GeneratorSpec, Params
+from toolbox.config.plan import BoundComponent
+from toolbox.hooks.blame import WrongResultError
+from toolbox.hooks.catalog import Entry
+from toolbox.models.build import build_twice
+
+
+class Partly(nn.Module):
+    """A generator with a frozen layer that checkpoints leave out, and a factor."""
+
+    def __init__(self, *, draw_layer, add_factor=lambda module: None):
+        super().__init__()
+        self.layer, self.frozen = nn.Conv2d(4, 3, 1), nn.Conv2d(3, 3, 1).requires_grad_(False)
+        self.frozen.checkpoint = False
+        if not draw_layer:
+            nn.init.ones_(self.frozen.weight)
+            nn.init.zeros_(self.frozen.bias)
+        add_factor(self)
+
+
+def bound(**arguments):
+    spec = GeneratorSpec(name="rigged", summary="x", build=lambda params: Partly(**arguments))
+    entry = Entry(kind="generator", spec=spec, plugin="stranger", distribution="", version="")
+    return BoundComponent(label="", entry=entry, params=Params(), options={})
+
+
+def test_a_frozen_layer_that_is_not_saved_must_be_the_same_in_each_build():
+    words = "gets other values in frozen.weight, which `checkpoint = False` keeps out of checkpoints, each time"
+    with pytest.raises(WrongResultError, match=words):
+        build_twice(bound(draw_layer=True))
+
+
+def test_the_second_build_changes_no_random_numbers():
+    torch.manual_seed(3)
+    expected, drawn = Partly(draw_layer=False).layer.weight, torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(build_twice(bound(draw_layer=False)).layer.weight, expected)
+    assert torch.equal(torch.rand(1), drawn) and torch.initial_seed() == 3
+
+
+FACTORS = {
+    "a buffer that is not saved": lambda value: lambda module: module.register_buffer("f", value(), persistent=False),
+    "an attribute": lambda value: lambda module: setattr(module, "f", value()),
+    "a buffer that is saved": lambda value: lambda module: module.register_buffer("f", value()),
+}
+
+
+@pytest.mark.parametrize("kind", FACTORS)
+@pytest.mark.parametrize("is_drawn", [False, True])
+def test_another_tensor_that_is_not_saved_is_named_if_each_build_draws_it(kind, is_drawn):
+    def value():
+        return torch.rand(3) if is_drawn else torch.tensor([1.0, math.nan, math.inf])
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        build_twice(bound(draw_layer=False, add_factor=FACTORS[kind](value)))
+    is_named = any("gets other values in f, which is not saved, each time" in str(one.message) for one in found)
+    assert is_named == (is_drawn and kind != "a buffer that is saved")
