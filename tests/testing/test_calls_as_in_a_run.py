@@ -72,7 +72,17 @@ class BackwardLoss(nn.Module):
         return self.scale * mse(restored, truth, mask)
 
 
-BACKWARD = "calls backward() itself, which changes the gradients of the networks"
+BACKWARD = "changes the gradients of the networks, as backward() does"
+
+
+class OwnOptimizerLoss(BackwardLoss):
+    def forward(self, restored, truth, mask):
+        value = self.scale * mse(restored, truth, mask)
+        if value.requires_grad:
+            (self.scale.grad,) = torch.autograd.grad(value, self.scale, retain_graph=True)
+        return value
+
+
 CASES = {
     "a penalty that writes into real maps": (penalty(lambda: lambda c: writing(c.real_maps)), "`context.real_maps[0]`"),
     "a penalty that writes into fake maps": (penalty(lambda: lambda c: writing(c.fake_maps)), "`context.fake_maps[0]`"),
@@ -82,6 +92,7 @@ CASES = {
     ),
     "a loss that calls backward": (loss(lambda: lambda a, b, m: calling_backward(mse(a, b, m))), BACKWARD),
     "a loss that trains its own weights": (loss(BackwardLoss), BACKWARD),
+    "a loss that sets the gradients of its weights": (loss(OwnOptimizerLoss), BACKWARD),
     "a loss that asks for a gradient": (loss(lambda: asking), "sets requires_grad of `truth`, its input"),
     "an adversarial loss that calls backward": (
         game(lambda fake, real: calling_backward((fake[0] - 1).square().mean())),
@@ -115,6 +126,30 @@ def partly_lost(context):
 def test_the_kit_finds_a_penalty_with_a_part_that_trains_nothing():
     (failed,) = [check for check in check_component(penalty(lambda: partly_lost)) if check.status == "failed"]
     assert failed.name == "gradient flow" and "a part of its gradient can't be computed" in failed.detail
+
+
+class ClippedJudge(Judge):
+    """Weight clipping as in WGAN, before each call."""
+
+    def forward(self, *inputs):
+        for weight in self.parameters():
+            weight.data.clamp_(-0.01, 0.01)
+        return super().forward(*inputs)
+
+
+def moving(restored, truth, mask):
+    return (FROZEN.to(restored)(restored) - FROZEN(truth)).abs().mean()
+
+
+FROZEN = nn.Conv2d(3, 4, 3).requires_grad_(False).eval()
+
+
+def test_clipped_weights_and_a_network_that_is_moved_to_the_pictures_pass():
+    """Clipped weights were said to differ between two builds, and the moved network to mix two devices."""
+    clipped = {check.name: check for check in check_component(judge(ClippedJudge))}
+    assert clipped["seeded weights"].status == "ok", clipped["seeded weights"].detail
+    moved = {check.name: check for check in check_component(loss(lambda: moving))}
+    assert moved["device"].status in ("ok", "noted"), moved["device"].detail
 
 
 class LinearLast(Judge):

@@ -228,7 +228,7 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     with backward_passes(inputs.values() if is_first else ()) as changed:
         result = call_isolated(watch.entry, function, *arguments)
     if changed or gradients != gradient_versions(weights.values()):
-        fault = "calls backward() itself, which changes the gradients of the networks; return the value only"
+        fault = "changes the gradients of the networks, as backward() does; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
     if is_first:
         change = state_change(shapes, state_shapes(module)) or replaced_weight(weights, module)

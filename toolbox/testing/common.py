@@ -106,7 +106,7 @@ def require_unseeded(call: Callable[[], R], seed: int = 1) -> R:
 
 def check_seeded_weights(subject: Subject) -> str:
     """The initial weights depend only on torch's seed, so that a run can be repeated."""
-    first, second = subject.component.state_dict(), subject.build().state_dict()
+    first, second = (subject.build().state_dict() for _ in range(2))
     different = [name for name, value in first.items() if not same_values(value, second[name])]
     require(
         not different,

@@ -12,8 +12,10 @@ from torch.overrides import TorchFunctionMode
 from toolbox.distributed.torch_patches import autocast_on_meta
 from toolbox.testing.checks import ContractError, Note, error_text, require
 
-# Functions that may take tensors of two devices.
-CROSS_DEVICE_FUNCTIONS = frozenset({"to", "copy_", "type_as", "__getitem__", "__setitem__"})
+# Functions that may take tensors of two devices. `Module.to` calls the last one.
+CROSS_DEVICE_FUNCTIONS = frozenset(
+    {"to", "copy_", "type_as", "__getitem__", "__setitem__", "_has_compatible_shallow_copy_type"}
+)
 
 # What torch says of `torch.Generator(device="meta")`, which exists on every real device.
 NOT_ON_META = ("META device type not an accelerator.", "Device type META is not supported for torch.Generator() api.")
