@@ -16,7 +16,10 @@ from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import PluginError, RecipeError
+from toolbox.hooks.blame import WrongResultError
+from toolbox.hooks.catalog import Entry
 from toolbox.hooks.record_names import RESERVED_FIGURES, RESERVED_TERMS
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.steps import adversarial_step
 from toolbox.testing import check_component
 from toolbox.testing.plugins import catalog_with
@@ -267,6 +270,57 @@ def test_a_figure_with_a_name_that_the_records_use_is_refused(loaded, name):
     spec = StepSpec(**facts, restores=False, uses_discriminator=False)
     (found,) = [result for result in check_component(spec) if result.name == "figures"]
     assert found.status == "failed" and f"has the name {name!r}" in found.detail
+
+
+class Measuring(nn.Module):
+    """A step without pictures that returns what it is given, by default what is right."""
+
+    def __init__(self, values=lambda row: {"loss": row}, figures=lambda values: {"loss": 1.0, "iou": None}):
+        super().__init__()
+        self.values, self.results = values, figures
+
+    def validate(self, network, batch):
+        return self.values(batch.truth.mean((1, 2, 3)))
+
+    def figures(self, values):
+        return self.results(values)
+
+
+NOT_FINITE = "gives values from validate as 'loss' that are not finite, for 2 of 2 pictures"
+WRONG_RESULTS = {
+    "validate: a list": ({"values": lambda row: [row]}, "returned a list of 1 from validate, not a dict of tensors"),
+    "validate: a scalar": (
+        {"values": lambda row: {"loss": row.mean()}},
+        "returned a tensor [] from validate as 'loss'",
+    ),
+    "validate: a float": ({"values": lambda row: {"loss": 0.5}}, "returned a float from validate as 'loss'"),
+    "validate: nan": (
+        {"values": lambda row: {"loss": row * math.nan}, "figures": lambda values: {"loss": values["loss"].mean()}},
+        NOT_FINITE,
+    ),
+    "figures: a number": ({"figures": lambda values: 1.0}, "returned a float from figures, not a dict of floats"),
+    "figures: no loss": ({"figures": lambda values: {"iou": 1.0}}, "returned no 'loss' from figures"),
+    "figures: one is missing": ({"figures": lambda values: {"loss": 1.0}}, "returned no 'iou' from figures, which its"),
+    "figures: a tensor": ({"figures": lambda values: {"loss": torch.tensor(1.0), "iou": 1.0}}, "returned a tensor []"),
+    "figures: nan": ({"figures": lambda values: {"loss": math.nan, "iou": 1.0}}, "returned nan from figures as 'loss'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_RESULTS)
+def test_what_a_step_without_pictures_returns_wrongly_is_named_with_step_and_method(case, loaded):
+    arguments, words = WRONG_RESULTS[case]
+    facts = {"uses_discriminator": False, "restores": False, "figures": ("iou",)}
+    spec = StepSpec(name="x", summary="y", build=lambda params: Measuring(**arguments), **facts)
+    entry = Entry(kind="step", spec=spec, plugin="mine", distribution="", version="")
+    built, _ = build(loaded, *ALONE)
+    watch = WatchedComponent(entry=entry)
+    validate_step(replace(built, step=Measuring(), step_watch=watch), [make_batch(2)])
+    with pytest.raises(WrongResultError) as raised:
+        validate_step(replace(built, step=Measuring(**arguments), step_watch=watch), [make_batch(2)])
+    title = f"Step 'x' of the plugin 'mine' ({__file__}:"
+    assert str(raised.value).startswith(title) and words in str(raised.value)
+    (found,) = [result for result in check_component(spec) if result.name == "figures"]
+    assert found.status == "failed" and words in found.detail
 
 
 def test_a_step_without_a_discriminator_takes_no_adversarial_losses(loaded):

@@ -46,6 +46,10 @@ CONTRACTS = {
     "filler": "filler(image, mask, seed=0) returns a new image of the same shape and dtype",
     "postprocessor": "postprocessor(restored, original, mask) returns a new picture of the shape and dtype of restored",
     "step": "step(context, batch) records terms and leaves gradients in the networks",
+    "step/measuring": (
+        "step(context, batch) records terms and leaves gradients in the network, validate(network, batch) returns a "
+        "dict of tensors (B,), figures(values) a dict of floats with 'loss'"
+    ),
     "source": "build(params, location) returns a toolbox.Source",
     "observer": "an observer has methods such as on_step(record)",
     "optimizer": "build(params, weights) returns a torch.optim.Optimizer over all weights; its step() gets no closure",
@@ -230,7 +234,7 @@ def title(entry: Entry) -> str:
 
 def contract(entry: Entry) -> str:
     """Return what a component must do, in one line."""
-    role = getattr(entry.spec, "role", "")
+    role = getattr(entry.spec, "role", "") if getattr(entry.spec, "restores", True) else "measuring"
     return CONTRACTS.get(f"{entry.kind}/{role}") or CONTRACTS.get(
         entry.kind, f"the contract of the protocol for a {entry.kind}, see docs/hooks"
     )

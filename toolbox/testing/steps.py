@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
-from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.specs import StepSpec
 from toolbox.models.input_watch import InputWatch
+from toolbox.models.step_values import figures_fault, not_finite, values_fault
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
 from toolbox.testing.common import require_unseeded
@@ -224,10 +224,10 @@ def _validated(subject: Subject) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     step, batch = _build_step(subject), _batch(subject)
     network = _network(subject).eval()
     together = step.validate(network, batch)
-    require(isinstance(together, dict) and together, "validate returned no dict of tensors")
-    for name, value in together.items():
-        is_row = isinstance(value, Tensor) and value.shape == (2,) and bool(value.double().isfinite().all())
-        require(is_row, f"validate returned as '{name}' something else than a finite value for each of the 2 pictures")
+    fault = values_fault(together, 2)
+    require(not fault, f"it {fault}")
+    fault = not_finite({name: value.double().numpy() for name, value in together.items()})
+    require(not fault, f"it {fault}")
     single = [step.validate(network, replace(batch.part(row, row + 1), batch_slice=None)) for row in range(2)]
     return together, {name: torch.cat([values[name] for values in single]) for name in together}
 
@@ -245,7 +245,6 @@ def check_figures(subject: Subject) -> str:
     """`figures` gives the loss and the figures that the spec names."""
     values = {name: value.double().numpy() for name, value in _validated(subject)[0].items()}
     figures = _build_step(subject).figures(values)
-    require_figure_names(figures)
-    missing = [name for name in ("loss", *_spec(subject).figures) if name not in figures]
-    require(not missing, f"figures returned no {', '.join(missing)}")
+    fault = figures_fault(figures, _spec(subject).figures)
+    require(not fault, f"it {fault}")
     return ", ".join(figures)

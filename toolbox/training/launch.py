@@ -124,7 +124,8 @@ class PreparedRun:
             lock = run_dir.lock_run_dir(self.folder, new=request.resume is None)
             collectives.on_main_process(lambda: stack.enter_context(lock))
             collectives.on_main_process(self._write_start)
-            stopped = stack.enter_context(stop_on_signals("this step, with a checkpoint", console.print_notice))
+            notice = getattr(console, "print_notice", console.print_line)  # that of a Python program may lack it
+            stopped = stack.enter_context(stop_on_signals("this step, with a checkpoint", notice))
             options = RunOptions(
                 source=self.source,
                 split=self.split,

@@ -21,9 +21,6 @@ class Console(Protocol):
     def print_line(self, line: str) -> None:
         """Print a line."""
 
-    def print_notice(self, line: str) -> None:
-        """Print a line on stderr; any thread may call it."""
-
     def show_picture(self, path: Path) -> None:
         """Show a picture file, where that is possible."""
 
