@@ -54,6 +54,12 @@ BROKEN = {
         "class P(Params):\n    model_config: str = Field('a', description='x')\n",
         "TypeError: P has a param called model_config, a name that pydantic uses; choose another name",
     ),
+    "a param with an alias": (
+        "from toolbox import Field, LossSpec, Params, hookimpl\n"
+        "class P(Params):\n    eps: float = Field(1e-3, alias='epsilon', description='x')\n"
+        "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
+        "params of 'new' have aliases, which recipes don't use: eps; remove the alias, or set populate_by_name",
+    ),
     "an infinite default": (
         "from toolbox import Field, LossSpec, Params, hookimpl\n"
         "class P(Params):\n    eps: float = Field(float('inf'), description='x')\n"

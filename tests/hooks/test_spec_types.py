@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from commands import invoke, invoke_error
 from plugin_sources import GOOD, WITH_PARAM
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from toolbox import GeneratorSpec, LossSpec, MetricSpec, WeightsSpec
+from toolbox import GeneratorSpec, LossSpec, MetricSpec, Params, WeightsSpec
 from toolbox.hooks import catalog, manager, registry
 from toolbox.hooks.isolation import PluginWarning
 
@@ -65,6 +66,37 @@ def test_params_of_a_type_that_is_not_known_are_refused_when_the_plugin_is_added
     path.write_text(WITH_PARAM.format(before=before, type=kind), "utf-8")
     line = invoke_error("plugin", "add", path, code=1)
     assert re.search(f"params of 'typed'{words}correct the name, or import it outside of `if TYPE_CHECKING`", line)
+
+
+class Nested(BaseModel):
+    inner: int = Field(1, validation_alias="i")
+
+
+class Cased(Params):
+    model_config = ConfigDict(alias_generator=str.upper)
+    field: int = 1
+
+
+class Both(Params):
+    model_config = ConfigDict(populate_by_name=True)
+    field: int = Field(1, alias="f")
+
+
+class Chosen(Params):
+    field: int = Field(1, validation_alias=AliasChoices("f", "field"))
+    shown: int = Field(1, serialization_alias="s")
+
+
+class Outer(Params):
+    nested: list[Nested] | None = None
+
+
+def test_aliases_that_recipes_can_not_write_are_refused_and_others_are_not():
+    for params, names in ((Outer, "inner"), (Cased, "field")):
+        with pytest.raises(ValueError, match=f"have aliases, which recipes don't use: {names};"):
+            LossSpec(**FACTS, params=params)
+    for params in (Both, Chosen):
+        assert LossSpec(**FACTS, params=params)
 
 
 @pytest.mark.parametrize("api", ["'1'", "None", "[1]", "1.5"])

@@ -49,6 +49,8 @@ class Scaled(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
         self.register_buffer("calls", torch.zeros(()))
         self.features = nn.Conv2d(3, 1, 1).requires_grad_(False)
+        nn.init.constant_(self.features.weight, 0.3)  # the same in each build
+        nn.init.zeros_(self.features.bias)
         self.features.checkpoint = False
         self.modes = []
 
@@ -286,6 +288,18 @@ def test_a_learning_rate_that_is_not_possible_names_the_schedule(factor):
     network = trained(lambda epoch: factor if epoch else 1.0)
     with pytest.raises(PluginError, match="Schedule 'odd'.* gives the learning rate .*finite and at least 0"):
         network.end("epoch")
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -1.0])
+def test_the_first_learning_rate_is_checked_too(factor):
+    """A negative one trained a whole epoch uphill without a word, and NaN was put down to the optimizer."""
+    with pytest.raises(PluginError, match="Schedule 'odd'.* gives the learning rate .*finite and at least 0"):
+        trained(lambda epoch: 1.0 if epoch else factor)
+    weights = [nn.Parameter(torch.ones(1))]
+    optimizer = torch.optim.SGD(weights, lr=0.1)
+    optimizer.param_groups[0]["lr"] = factor
+    with pytest.raises(PluginError, match="Optimizer 'rigged'.* gives the learning rate "):
+        check_optimizer(optimizer, weights, entry_of(OptimizerSpec))
 
 
 def give_nan(step):

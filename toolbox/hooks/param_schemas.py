@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from toolbox.errors import named
@@ -25,6 +25,35 @@ def require_known_types(name: str, params: type[BaseModel]) -> None:
         ) from error
     except Exception as error:  # an annotation is an expression, which may raise anything
         raise ValueError(f"a type of the params of '{name}' can't be used: {named(error, 300)}") from error
+
+
+def names_with_alias(params: type[BaseModel]) -> list[str]:
+    """Return the fields, also of nested models, that can be set by an alias only: recipes are written with names."""
+    return sorted({name for model in _models_in(params, set()) for name in _only_by_alias(model)})
+
+
+def _only_by_alias(model: type[BaseModel]) -> list[str]:
+    config = model.model_config
+    if config.get("populate_by_name") or config.get("validate_by_name"):
+        return []
+    aliases = {name: field.validation_alias for name, field in model.model_fields.items()}
+    usable = {name: alias.choices if isinstance(alias, AliasChoices) else [alias] for name, alias in aliases.items()}
+    return [name for name, choices in usable.items() if not {None, name} & {*map(_as_key, choices)}]
+
+
+def _as_key(alias: object) -> object:
+    return alias.path[0] if isinstance(alias, AliasPath) and len(alias.path) == 1 else alias
+
+
+def _models_in(kind: Any, seen: set[Any]) -> set[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    """Return the models that an annotation names, with those in them."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in seen:
+        seen.add(kind)
+        for field in kind.model_fields.values():
+            _models_in(field.annotation, seen)
+    for part in get_args(kind):
+        _models_in(part, seen)
+    return seen
 
 
 def _fields_with(params: type[BaseModel], type_name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from toolbox.hooks.param_schemas import require_known_types
+from toolbox.hooks.param_schemas import names_with_alias, require_known_types
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
 from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.spec_types import require_field_types
@@ -92,6 +92,12 @@ class ComponentSpec(Spec):
         if shadowing:
             raise ValueError(
                 f"params of '{self.name}' have names that pydantic uses: {', '.join(shadowing)}; choose other names"
+            )
+        aliased = names_with_alias(self.params)
+        if aliased:
+            raise ValueError(
+                f"params of '{self.name}' have aliases, which recipes don't use: {', '.join(aliased)}; remove the "
+                "alias, or set populate_by_name"
             )
         infinite = sorted(name for name, value in fields.items() if not is_finite_json(value.default))
         if infinite:

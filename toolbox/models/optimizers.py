@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -30,6 +31,8 @@ def check_optimizer(optimizer: Optimizer, weights: Sequence[Tensor], entry: Entr
         fault = "has none of the weights that it was given, so nothing is trained; build it on `weights`"
     elif has - given:
         fault = "has weights that it was not given, which get no gradients; build it on `weights` only"
+    else:
+        fault = rate_fault(optimizer)
     if fault:
         raise blame.wrong_result(entry, cast(ComponentSpec, entry.spec).build, fault)
     if missing := len(given - has):
@@ -42,7 +45,7 @@ def check_optimizer(optimizer: Optimizer, weights: Sequence[Tensor], entry: Entr
 
 
 def check_schedule(optimizer: Optimizer, schedule: LRScheduler, entry: Entry) -> None:
-    """Raise WrongResultError if a schedule is of another optimizer, or if its `step` needs an argument."""
+    """Raise WrongResultError if a schedule is of another optimizer, `step` needs an argument, or a rate is wrong."""
     if fault := schedule_fault(optimizer, schedule):
         raise blame.wrong_result(entry, cast(ComponentSpec, entry.spec).build, fault)
 
@@ -56,7 +59,14 @@ def schedule_fault(optimizer: Optimizer, schedule: LRScheduler) -> str:
     except TypeError as error:
         name = type(schedule).__name__
         return f"returned {name}, and toolbox calls step() without arguments ({error}); use another schedule"
-    return ""
+    return rate_fault(optimizer)
+
+
+def rate_fault(optimizer: Optimizer) -> str:
+    """Return which learning rate of an optimizer can't be used, and what to do; "" if all can."""
+    rates = (float(group.get("lr", 0.0)) for group in optimizer.param_groups)
+    wrong = next((rate for rate in rates if not 0 <= rate < math.inf), None)
+    return "" if wrong is None else f"gives the learning rate {wrong}; return rates that are finite and at least 0"
 
 
 def split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

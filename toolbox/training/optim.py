@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import ScheduleSpec
 from toolbox.models.build import build_component
 from toolbox.models.component_watch import WatchedComponent
-from toolbox.models.optimizers import check_optimizer, check_schedule
+from toolbox.models.optimizers import check_optimizer, check_schedule, rate_fault
 
 # Added to a norm before dividing by it, as torch.nn.utils.clip_grad_norm_ does.
 NORM_EPS = 1e-6
@@ -113,9 +112,7 @@ class NetworkState:
         if self.cadence == period:
             watch = self.schedule_watch
             call_isolated(watch.entry, step_schedule, self.schedule)
-            wrong = next((rate for rate in self.rates() if not 0 <= rate < math.inf), None)
-            if wrong is not None:
-                fault = f"gives the learning rate {wrong}; return rates that are finite and at least 0"
+            if fault := rate_fault(self.optimizer):
                 raise blame.wrong_result(watch.entry, self.schedule.step, fault)
 
     def rates(self) -> list[float]:
