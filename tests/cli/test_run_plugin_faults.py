@@ -53,6 +53,8 @@ def value(tensor):
         raise Frozen(3)
     if FAULT == "mute":
         raise Mute
+    if FAULT == "memory":
+        torch.zeros(10**14)
     if FAULT == "kept-graph":
         kept.append(tensor)
         return sum(kept)
@@ -264,6 +266,15 @@ def test_a_run_that_is_refused_in_its_first_step_names_the_component_and_leaves_
     output = run_with(fault, tmp_path, photos, 1).output
     assert REFUSED[fault] in output
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_in_a_component_names_it_and_offers_what_can_be_smaller(tmp_path, photos):
+    output = run_with("memory", tmp_path, photos, 1).output
+    where = f"Memory ran out at 32 pixels and batch 2 in Loss 'mine' of the plugin 'mine' ({tmp_path}/mine.py:"
+    assert where in output and "). Try --batch 1, --size 16 or --precision bf16, with --resume" in output
+    options = ["--size", 16, "--batch", 1, "--out", tmp_path / "smaller", "--no-report"]
+    words = ["run", "--recipe", tmp_path / "mine.toml", "--data", photos, *options]
+    assert "). Try --precision bf16, with --resume" in CliRunner().invoke(main, [*map(str, words)]).output
 
 
 CHANGES = {

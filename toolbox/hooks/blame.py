@@ -191,6 +191,14 @@ def origin(error: BaseException) -> str:
     return "" if entry is None else f" ({title(entry)}, {position(error, entry)})"
 
 
+def place(error: BaseException) -> str:
+    """Return the component of another author in which an error was raised, of the machine too; empty for none."""
+    entry: Entry | None = getattr(error, ATTRIBUTE, None)
+    if entry is None or entry.distribution == DISTRIBUTION:
+        return ""
+    return f"{title(entry)} ({position(error, entry)})"
+
+
 def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResultError:
     """Return the error for a component that did not keep its contract.
 

@@ -55,15 +55,20 @@ def train(plan: Plan, options: RunOptions, console: Console) -> RunResult:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        size, batch_size = plan.settings.data.size, plan.settings.training.batch
-        batch, side, folder = max(1, batch_size // 2), max(16, size // 2), options.folder
-        remedy = surface.words(
-            command=f"--batch {batch}, --size {side} or --precision bf16, with --resume {shell_word(folder)}",
-            python=f"training.batch {batch}, data.size {side} or training.precision bf16, with resume={str(folder)!r}",
-        )
-        raise TrainingError(
-            f"Memory ran out at {size} pixels and batch {batch_size}. Try {remedy} or in a new run."
-        ) from error
+        raise TrainingError(_out_of_memory_line(plan, options, blame.place(error))) from error
+
+
+def _out_of_memory_line(plan: Plan, options: RunOptions, place: str) -> str:
+    """Return that memory ran out in a run, where (a component of a plugin, or empty), and what to do."""
+    size, batch = plan.settings.data.size, plan.settings.training.batch
+    changes = [surface.words(command=f"--batch {batch // 2}", python=f"training.batch {batch // 2}")] * (batch > 1)
+    side = max(16, size // 2)
+    changes += [surface.words(command=f"--size {side}", python=f"data.size {side}")] * (side < size)
+    changes += [surface.words(command="--precision bf16", python="training.precision bf16")]
+    remedy = " or ".join(filter(None, (", ".join(changes[:-1]), changes[-1])))
+    resume = surface.words(command=f"--resume {shell_word(options.folder)}", python=f"resume={str(options.folder)!r}")
+    where = f" in {place}" if place else ""
+    return f"Memory ran out at {size} pixels and batch {batch}{where}. Try {remedy}, with {resume} or in a new run."
 
 
 def _train_run(plan: Plan, options: RunOptions, console: Console) -> RunResult:
