@@ -44,6 +44,15 @@ def test_a_file_is_added_used_and_removed(tmp_path):
     assert tomllib.loads(registry.user_path().read_text("utf-8")) == {}
 
 
+def test_a_plugin_whose_file_was_moved_is_removed_without_a_word_of_a_file_that_is_not_there(tmp_path):
+    path = tmp_path / "fancy.py"
+    path.write_text(GOOD.format(loss="fancy"), "utf-8")
+    invoke("plugin", "add", "fancy.py")
+    path.rename(tmp_path / "moved.py")
+    output = invoke("plugin", "remove", "fancy").stdout
+    assert output == f"Removed the plugin 'fancy'. Its file was moved or deleted before: {path}\n"
+
+
 @pytest.mark.parametrize(("source", "cause"), BROKEN.values(), ids=list(BROKEN))
 def test_a_broken_file_is_rejected_and_with_force_it_does_not_stop_other_commands(tmp_path, source, cause):
     (tmp_path / "broken.py").write_text(source, "utf-8")

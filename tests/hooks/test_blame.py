@@ -371,6 +371,7 @@ CHANGES = {
     "torch's default dtype": lambda: torch.set_default_dtype(torch.float64),
     "torch's seed": lambda: torch.manual_seed(torch.initial_seed() + 1),
     "torch's gradient mode": lambda: torch.set_grad_enabled(False),
+    "torch's autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "NumPy's random numbers": lambda: np.random.seed(np.random.randint(1000)),
 }
 
@@ -381,10 +382,14 @@ def test_what_the_first_call_changes_of_the_process_is_put_back_and_named(settin
         CHANGES[setting]()
         return (restored - truth).mean()
 
-    before = os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled()
+    def settings():
+        modes = torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")
+        return os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), modes
+
+    before = settings()
     with pytest.warns(PluginWarning, match=f"'stranger' changed {setting} in a call, which was put back"):
         calls.call_loss(WatchedComponent(entry=entry(LossSpec)), loss, PICTURES, PICTURES, MASK)
-    assert before == (os.getcwd(), torch.get_default_dtype(), torch.initial_seed(), torch.is_grad_enabled())
+    assert before == settings()
 
 
 def test_a_function_that_takes_other_arguments_is_named_where_it_is_defined():

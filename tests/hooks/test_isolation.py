@@ -162,6 +162,7 @@ CHANGES = {
     "torch's default device": "import torch; torch.set_default_device('meta')",
     "torch's number of threads": "import torch; torch.set_num_threads(3)",
     "torch's gradient mode": "import torch; torch.set_grad_enabled(False)",
+    "torch's autocast": "import torch; torch.set_autocast_enabled('cpu', True)",
     "torch's precision of matrix products": "import torch; torch.set_float32_matmul_precision('medium')",
     "OpenCV's number of threads": "import cv2; cv2.setNumThreads(3)",
     "the umask": "import os; os.umask(0o777)",

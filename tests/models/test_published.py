@@ -6,12 +6,15 @@ import hashlib
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from toolbox.cli import main
 from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog
 from toolbox.models import published
+from toolbox.models.stored_weights import find_weights
 
 PLUGIN = """
 from pathlib import Path
@@ -53,6 +56,15 @@ def test_changed_and_missing_weights_are_refused(weights):
     weights.unlink()
     with pytest.raises(WeightsError, match="is missing"):
         published.find_published(catalog.load(), "faces")
+
+
+def test_weights_for_a_recipe_without_one_in_their_header_are_named_with_the_recipe(weights):
+    save_file({"weight": torch.zeros(1)}, weights)
+    plugin = weights.with_name("plugin.py")
+    old, new = hashlib.sha256(b"any bytes").hexdigest(), hashlib.sha256(weights.read_bytes()).hexdigest()
+    plugin.write_text(plugin.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(WeightsError, match=f"are for the recipe 'default', but the header of {weights} has no recipe"):
+        find_weights("weights:faces", catalog.load()).header()
 
 
 def test_unknown_weights_have_a_suggestion(weights):

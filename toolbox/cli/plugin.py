@@ -6,6 +6,7 @@ with broken plugins.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -162,7 +163,9 @@ def remove(name: str, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "file": str(added.file)})
     else:
-        click.echo(f"Removed the plugin '{name}'. Its file was not deleted: {added.file}")
+        is_there = os.path.lexists(added.file)
+        what = "Its file was not deleted" if is_there else "Its file was moved or deleted before"
+        click.echo(f"Removed the plugin '{name}'. {what}: {added.file}")
 
 
 def _not_removable(name: str) -> str:

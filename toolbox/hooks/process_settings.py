@@ -169,6 +169,19 @@ def _put_blanket_filters(before: list[Any]) -> None:
     cast(list[Any], warnings.filters).extend([*kept, *removed])
 
 
+def _autocast() -> tuple[tuple[str, bool, Any], ...]:
+    """Return torch's autocast of this thread: for each kind of device whether it is on, and its dtype."""
+    torch = _module("torch")
+    return tuple((kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda"))
+
+
+def _put_autocast(state: tuple[tuple[str, bool, Any], ...]) -> None:
+    torch = _module("torch")
+    for kind, is_on, dtype in state:
+        torch.set_autocast_enabled(kind, is_on)
+        torch.set_autocast_dtype(kind, dtype)
+
+
 def _umask() -> int:
     value = os.umask(0o077)
     os.umask(value)
@@ -211,6 +224,7 @@ SETTINGS = (
     ),
     _function_setting("torch's number of threads", "torch", "get_num_threads", "set_num_threads"),
     _function_setting("torch's gradient mode", "torch", "is_grad_enabled", "set_grad_enabled"),
+    Setting("torch's autocast", "torch", _autocast, _put_autocast),
     _function_setting(
         "torch's precision of matrix products", "torch", "get_float32_matmul_precision", "set_float32_matmul_precision"
     ),

@@ -56,7 +56,12 @@ def find_weight_damage(entry: Entry) -> str | None:
 
 
 def find_published(catalog: Catalog, name: str) -> Path:
-    """Return the verified file of published weights.
+    """Return the verified file of published weights; errors as in `verified_spec`."""
+    return verified_spec(catalog, name).path
+
+
+def verified_spec(catalog: Catalog, name: str) -> WeightsSpec:
+    """Return the spec of published weights, whose file is verified.
 
     Raises:
         UsageError: there are no weights of that name.
@@ -75,13 +80,13 @@ def weights_path(name: str) -> Path:
     """
     # The plugins are not loaded for weights that ship, because a component that is being built may ask for them.
     shipped = next((entry for entry in _shipped() if entry.spec.name == name), None)
-    return find_published(catalogs.load(), name) if shipped is None else _verified(shipped)
+    return find_published(catalogs.load(), name) if shipped is None else _verified(shipped).path
 
 
-def _verified(entry: Entry) -> Path:
+def _verified(entry: Entry) -> WeightsSpec:
     damage = find_weight_damage(entry)
     if damage is not None:
         raise WeightsError(
             f"Weights '{entry.spec.name}' of '{entry.plugin}': {damage}. Reinstall the package that brings them."
         )
-    return published_spec(entry).path
+    return published_spec(entry)

@@ -30,15 +30,23 @@ class StoredWeights:
         prefix: what the names of its tensors begin with; a running average is stored as ``module.NAME``.
         recipe_path: the recipe of the run, for the file of a checkpoint; None: the header of `path` has it.
         published_name: the name of published weights; empty for others.
+        named_recipe: the recipe that the spec of published weights names; empty for others.
     """
 
     path: Path
     prefix: str = ""
     recipe_path: Path | None = None
     published_name: str = ""
+    named_recipe: str = ""
 
     def header(self) -> WeightsHeader:
         """Return the recipe of the weights, and their figures; raise WeightsError if they can't be read."""
+        if self.named_recipe and not weight_file.has_header(self.path):
+            raise WeightsError(
+                f"The published weights '{self.published_name}' can't be used: they are for the recipe "
+                f"'{self.named_recipe}', but the header of {files.printable(self.path)} has no recipe. Tell the author "
+                "of the plugin that has these weights."
+            )
         if self.published_name and not weight_file.has_header(self.path):
             raise WeightsError(
                 f"The published weights '{self.published_name}' have no recipe: a detector, a filler or a "
@@ -118,7 +126,8 @@ def find_weights(weights: str | os.PathLike[str], catalog: Catalog, network: str
 
 
 def _published(catalog: Catalog, name: str) -> StoredWeights:
-    return StoredWeights(path=published.find_published(catalog, name), published_name=name)
+    spec = published.verified_spec(catalog, name)
+    return StoredWeights(path=spec.path, published_name=name, named_recipe=spec.recipe)
 
 
 def _in_run(folder: Path, network: str) -> StoredWeights:
