@@ -18,6 +18,7 @@ from runs import run
 from toolbox.data import broken_files, folders, photo_check
 from toolbox.data.left_out import describe_left_out
 from toolbox.diagnostics.data_folder import inspect_folder
+from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
 from toolbox.imaging import io
 
@@ -387,7 +388,19 @@ def test_masks_among_photographs_are_named(competition, ending):
     (line,) = broken_files.check_pairing(folders.open_folder(folder))
     assert "1 of 7 photographs that were checked are black and white only" in line and f"a_mask{ending}" in line
     findings = {one.what: one for one in inspect_folder(folder)}
-    assert not findings["masks"].ok and findings["colour"].detail.startswith("0 of 7")
+    detail = "0 of 7 photographs are gray; 1 is black and white only, see `masks`"
+    assert not findings["masks"].ok and findings["colour"] == Finding(what="colour", ok=True, detail=detail)
+
+
+def test_truths_that_are_all_masks_have_no_colours(competition):
+    folder = competition / "train_gt"
+    for name in names(competition):
+        mask = np.zeros((64, 64), np.uint8)
+        mask[4:32, 4:20] = 255
+        Image.fromarray(mask).save(folder / name)
+    findings = {one.what: one for one in inspect_folder(competition)}
+    detail = "0 of 6 truths are gray; 6 are black and white only, see `masks`"
+    assert findings["colour"] == Finding(what="colour", ok=False, detail=detail)
 
 
 @pytest.mark.parametrize("value", [0, 255, 128])

@@ -87,7 +87,10 @@ def _gray(source: Source, examinations: Sequence[Examination]) -> Iterator[Findi
     detail = f"{len(gray)} of {len(examinations)} {kind} are gray{names}"
     if gray:
         detail += "; from these, the network learns to add no colours"
-    yield Finding(what="colour", ok=len(gray) <= len(examinations) / 2, detail=detail)
+    masks = sum(one.is_mask for one in examinations)
+    if masks:
+        detail += f"; {masks} {'is' if masks == 1 else 'are'} black and white only, see `masks`"
+    yield Finding(what="colour", ok=len(gray) + masks <= len(examinations) / 2, detail=detail)
 
 
 def _masks(examinations: Sequence[Examination]) -> Iterator[Finding]:
