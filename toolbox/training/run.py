@@ -64,8 +64,8 @@ def _out_of_memory_line(plan: Plan, options: RunOptions, place: str) -> str:
     changes = [surface.words(command=f"--batch {batch // 2}", python=f"training.batch {batch // 2}")] * (batch > 1)
     side = max(16, size // 2)
     changes += [surface.words(command=f"--size {side}", python=f"data.size {side}")] * (side < size)
-    changes += [surface.words(command="--precision bf16", python="training.precision bf16")]
-    remedy = " or ".join(filter(None, (", ".join(changes[:-1]), changes[-1])))
+    precision = surface.words(command=" or --precision bf16", python=" or training.precision bf16")
+    remedy = f"{', '.join(changes)}{precision}".removeprefix(" or ")
     resume = surface.words(command=f"--resume {shell_word(options.folder)}", python=f"resume={str(options.folder)!r}")
     where = f" in {place}" if place else ""
     return f"Memory ran out at {size} pixels and batch {batch}{where}. Try {remedy}, with {resume} or in a new run."
