@@ -6,6 +6,7 @@ import json
 import math
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -62,7 +63,17 @@ def test_a_failing_metric_is_left_out_and_the_others_are_measured(what):
     assert result.score.S is not None
 
 
-def test_memory_that_runs_out_in_a_metric_still_ends_the_run():
+@pytest.mark.parametrize("allocate", [lambda: np.empty((10**7, 10**7)), lambda: torch.empty(10**14)])
+def test_a_metric_that_needs_too_much_memory_is_left_out(allocate):
+    """It ended the run, with the advice to make the batch smaller, and again after it was resumed."""
+    built, accelerator = build()
+    measures = {"hungry": metric(lambda a, b, m: float(allocate()[0])), "sound": metric(lambda a, b, m: 1.0, "sound")}
+    result = validate(built, [make_batch(2)], accelerator, measures)
+    assert result.metrics == {"sound": 1.0}
+    assert result.failures["hungry"].startswith("Memory ran out in Metric 'rigged' of the plugin 'stranger' (")
+
+
+def test_memory_of_the_device_that_runs_out_in_a_metric_still_ends_the_run():
     def exhaust(*inputs):
         raise torch.OutOfMemoryError("full")
 

@@ -13,6 +13,7 @@ from toolbox.errors import PluginError
 from toolbox.evaluation import colors, metrics
 from toolbox.hooks import blame
 from toolbox.hooks.protocols import Metric
+from toolbox.utils.memory import is_out_of_device_memory, is_out_of_memory
 
 Figures = dict[str, float | None]
 Interval = tuple[float, float]
@@ -117,9 +118,12 @@ def call_metric(
         return metric(restored, truth, mask)
     except Exception as error:  # a metric may raise anything
         reason = blame.explain(error) or error
-        if not isinstance(reason, PluginError):
+        # Memory that a metric needs for one photograph does not depend on the batch.
+        is_own = is_out_of_memory(error) and not is_out_of_device_memory(error)
+        place = blame.place(error) if is_own else ""
+        if not isinstance(reason, PluginError) and not place:
             raise
-        failures[label] = str(reason)
+        failures[label] = f"Memory ran out in {place}." if place else str(reason)
         return None
 
 

@@ -71,5 +71,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, ImportError):
         return text.endswith("failed to map segment from shared object")  # as glibc says it
+    return is_out_of_device_memory(error)
+
+
+def is_out_of_device_memory(error: BaseException) -> bool:
+    """Return whether an error means that the memory of a GPU ran out, which a network that trains there shares."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
