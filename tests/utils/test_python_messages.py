@@ -57,10 +57,20 @@ def unclear():
     return Image.fromarray(mask)
 
 
+def several_readings():
+    layer = np.zeros((48, 64, 4), np.uint8)
+    layer[5:9], layer[30:44] = (255, 255, 255, 255), (0, 0, 0, 255)
+    return Image.fromarray(layer)
+
+
 def framed(width):
     mask = np.ones((48, 64), bool)
     mask[width:-width, width:-width] = False
     return mask
+
+
+def rgb():
+    return np.dstack([gray()] * 3)
 
 
 def restore(mask, **options):
@@ -73,7 +83,12 @@ CALLS = {
     "all": (restore("none", color="#7f7f7f", tolerance=255, grow=3), "lower tolerance, or lower grow"),
     "colour": (restore("none", color="red"), "color red is not a colour"),
     "no transparency": (restore(no_alpha(), mask_means="painted"), "mask_means='painted' does not apply"),
-    "unclear": (restore(unclear()), "mask_means='white'"),
+    "unclear": (restore(unclear()), "or call toolbox.restore with mask_means='white' if"),
+    # Only toolbox.restore has mask_means.
+    "several": (
+        lambda folder: toolbox.score(rgb(), rgb(), masks=several_readings()),
+        "paint what is lost white and the rest black, without transparency, or call toolbox.restore with mask_means=",
+    ),
     "device": (restore("none", device="cuda:99"), "device cuda:99 is not available"),
     "data": (lambda folder: toolbox.train(data=folder / "none"), "data "),
     "out": (lambda folder: toolbox.train(out=folder, device="cpu"), "with out=DIR, or continue the run in it: resume="),

@@ -153,8 +153,10 @@ def _check_levels(level: np.ndarray, gray: np.ndarray, white: np.ndarray) -> Non
 
 def _choose_white() -> str:
     remedy = "; paint what is lost white and the rest black"
-    option = surface.words(command="--mask-means white", python="mask_means='white'", page="")
-    return remedy + (f", or add {option} if only white is lost" if option else "")
+    # Not every Python call that takes a mask has mask_means.
+    python = "call toolbox.restore with mask_means='white'"
+    choice = surface.words(command="add --mask-means white", python=python, page="")
+    return remedy + (f", or {choice} if only white is lost" if choice else "")
 
 
 def _near(mask: np.ndarray) -> np.ndarray:
@@ -185,7 +187,8 @@ def _decide(pixels: np.ndarray, gray: np.ndarray, readings: dict[str, np.ndarray
         return "transparent"
     remedy = surface.words(
         command="say what is lost with --mask-means painted, transparent or white",
-        python="say what is lost with mask_means='painted', 'transparent' or 'white'",
+        python="paint what is lost white and the rest black, without transparency, or call toolbox.restore with "
+        "mask_means='painted', 'transparent' or 'white'",
         page="paint what is lost white and the rest black, without transparency",
     )
     raise UndecidedMaskError(f"can be read in several ways; {remedy}", readings)
