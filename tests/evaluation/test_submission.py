@@ -193,6 +193,13 @@ def test_masks_that_look_inverted_are_named(pictures):
     assert "undamaged parts: masks look inverted (1.png). A mask is white where" in score(*words).output
 
 
+def test_masks_that_mark_everything_are_named(pictures):
+    words = [pictures / "restored", pictures / "truth", "--masks", pictures / "masks"]
+    assert "whole photograph" not in score(*words).output
+    io.write_png(pictures / "masks" / "1.png", np.full((48, 64), True))
+    assert "where all of it is marked as lost (1.png). A mask is white only where" in score(*words).output
+
+
 def test_files_of_the_operating_system_in_a_zip_are_left_out(pictures):
     with zipfile.ZipFile(pictures / "s.zip", "a") as archive:
         for name in ("__MACOSX/._0.png", ".DS_Store", "Thumbs.db"):

@@ -5,8 +5,16 @@ from __future__ import annotations
 import struct
 
 
-def profile(space, gamma=256):
-    """Return an ICC profile: the primaries of sRGB at D50, and a gamma curve (256 is a gamma of 1)."""
+def tables():
+    """Return a tag that converts colours by tables: of two points for each of three channels, each as it is."""
+    corners = [65535 * (number >> shift & 1) for number in range(8) for shift in (2, 1, 0)]
+    identity = [65536 * (index % 4 == 0) for index in range(9)]
+    head = b"mft2" + bytes(4) + bytes([3, 3, 2, 0]) + struct.pack(">9i2H", *identity, 2, 2)
+    return head + struct.pack(">36H", *(0, 65535) * 3, *corners, *(0, 65535) * 3)
+
+
+def profile(space, gamma=256, **more):
+    """Return an ICC profile: the primaries of sRGB at D50, and a gamma curve (256 is a gamma of 1); `more` tags."""
     curve = b"curv" + struct.pack(">IIH", 0, 1, gamma) + b"\0\0"
     xyz = {b"rXYZ": (0.43607, 0.22249, 0.01392), b"gXYZ": (0.38515, 0.71687, 0.09708)}
     xyz |= {b"bXYZ": (0.14307, 0.06061, 0.71410), b"wtpt": (0.9642, 1.0, 0.8249)}
@@ -15,6 +23,7 @@ def profile(space, gamma=256):
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC") if space == b"RGB " else (b"kTRC",), curve)
     tags[b"desc"] = b"desc" + struct.pack(">II", 0, 5) + b"test\0" + bytes(79)
     tags[b"cprt"] = b"text" + bytes(4) + b"none\0\0\0\0"
+    tags |= {name.encode(): content for name, content in more.items()}
     table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
     for name, content in tags.items():
         content += bytes(-len(content) % 4)

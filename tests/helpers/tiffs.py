@@ -43,7 +43,7 @@ def tiff(
         order: of the bytes, as for `struct`.
         orientation: as in EXIF.
         kind: the NumPy type of the samples, as "u2".
-        tags: further tags, by ``t`` and their number, with a list of values.
+        tags: further tags, by ``t`` and their number, with a list of values; None leaves the tag out.
     """
     number, compress = COMPRESSIONS[compression]
     height, width, channels = pixels.shape
@@ -72,6 +72,7 @@ def tiff(
     values |= {277: [channels], 284: [2 if planar else 1], 317: [predictor]}
     values |= {322: [tile], 323: [tile], 324: sizes, 325: sizes} if tile else {273: sizes, 278: [rows], 279: sizes}
     values |= {int(name[1:]): value for name, value in tags.items()}
+    values = {tag: value for tag, value in values.items() if value is not None}
     outside = 8 + 2 + 12 * len(values) + 4
     data_start = outside + sum(4 * len(value) for value in values.values() if len(value) > 1)
     values[324 if tile else 273] = [data_start + sum(sizes[:index]) for index in range(len(sizes))]

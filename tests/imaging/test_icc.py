@@ -1,18 +1,33 @@
 from __future__ import annotations
 
+import struct
 import zlib
 
 import numpy as np
 import pytest
 from pictures import chunk, png16, saved, scene
 from PIL import ImageCms
-from profiles import profile
+from profiles import profile, tables
 
 from toolbox.imaging import io
 
 
 def srgb_curve(linear):
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("numbers", [[(1, 2)], [(1, 1), (1, 1)], [(1, 3), (3, 3)]])
+def test_a_profile_in_a_jpeg_that_is_not_complete_is_noted(numbers):
+    data, icc = saved(scene(), "JPEG"), profile(b"RGB ")
+    segments = [b"ICC_PROFILE\0" + bytes(number) + icc[:200] for number in numbers]
+    segments = b"".join(b"\xff\xe2" + struct.pack(">H", len(segment) + 2) + segment for segment in segments)
+    assert io.decode(data[:2] + segments + data[2:], "a").notes == ("unusable ICC profile ignored",)
+
+
+def test_a_profile_of_tables_in_16_bits_has_a_remedy():
+    icc = chunk(b"iCCP", b"a\0\0" + zlib.compress(profile(b"RGB ", A2B0=tables())))
+    note = io.decode(png16(scene().astype(np.uint16) * 257, icc), "a").notes[-1]
+    assert note.startswith("ICC profile ignored") and "or save it with 8 bits" in note
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "JPEG", "TIFF", "WEBP"])

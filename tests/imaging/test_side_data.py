@@ -230,6 +230,9 @@ def test_what_a_result_does_not_get_is_noted():
         tags[34377] = b"8BIM" + struct.pack(">HHI", number, 0, 4) + b"\x1c\x02\x05\0"
         tags.tagtype[34377] = kind
         assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == notes
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[37724] = b"Adobe Photoshop Document Data Block\0"
+    assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == ("layers left out",)
 
 
 def test_the_shape_of_pixels_that_are_not_square_is_noted():

@@ -21,6 +21,14 @@ def gray_alpha(extra, pixels=GRAY, **options):
     return tiff(np.concatenate([pixels, ALPHA], axis=2), t262=[1], t338=[extra], **options)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("compression", ["none", "deflate"])
+def test_0_is_black_if_a_tiff_does_not_say_what_it_is(channels, compression):
+    pixels = smooth(24, 40)[..., :channels]
+    data = tiff(pixels, compression, kind="u1", t262=None)
+    assert np.array_equal(decode(data, "a").pixels, pixels.squeeze())
+
+
 @pytest.mark.parametrize("compression", ["none", "deflate", "zstd"])
 @pytest.mark.parametrize("options", [{}, {"planar": True}, {"tile": 16}, {"order": ">"}, {"orientation": 6}], ids=str)
 def test_gray_with_alpha_of_16_bits(compression, options):

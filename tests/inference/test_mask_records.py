@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from commands import invoke, invoke_error
+from pictures import saved
 from standins import run_restore
 
 from toolbox import Detection, DetectorSpec
@@ -56,6 +57,13 @@ def test_transparent_parts_are_in_the_mask_as_restore_fills_them(tmp_path):
     assert np.array_equal(io.read_mask(tmp_path / "masks" / "a.png"), alpha == 127)
     damage = invoke("mask", tmp_path / "a.png", "-o", "two", "--damage").stdout
     assert "10.00 % transparent" in damage and io.read_mask(tmp_path / "two" / "a.png")[alpha == 127].all()
+
+
+def test_what_is_missing_of_a_jpeg_is_not_called_transparent(tmp_path):
+    data = saved(np.random.default_rng(1).integers(0, 256, (160, 120), np.uint8), "JPEG")
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
+    said = invoke("mask", tmp_path / "a.jpg", "-o", "masks").stdout
+    assert "% lost; the file is cut short: " in said and "transparent" not in said
 
 
 def test_max_pixels_changes_the_limit_and_no_mask(folders, tmp_path):

@@ -207,7 +207,9 @@ def _write_mask(
         echo(f"toolbox: {reason}", err=True)
         return {"file": record["file"], "error": reason}
     if not as_json:
-        summary = _summarize(mask, transparent, record.get("damage"))
+        # A JPEG has no transparency: what is missing of one that is cut short is named by the caution.
+        is_transparent = transparent if photo.format != "JPEG" else np.zeros_like(transparent)
+        summary = _summarize(mask, is_transparent, record.get("damage"))
         if probabilities and not detection.probabilities:
             summary += f"; --probabilities writes nothing: {_why_no_probabilities(detector)}"
         echo(f"{record['mask']}: {'; '.join([summary, *photo.cautions])}")

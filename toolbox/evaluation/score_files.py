@@ -92,6 +92,7 @@ def score_files(
     extra = extra or ExtraFigures()
     scores: dict[str, Figures] = {}
     inverted: list[str] = []
+    marks_all: list[str] = []
     notes = left_out + ([] if mask_files else [f"M and the score need {of_masks} or {of_inputs}; they are left out."])
     for stem in sorted(predicted):
         name = predicted[stem].name
@@ -114,10 +115,12 @@ def score_files(
             check_mask_size(mask, original.shape[:2], name=str(mask_files[stem]), photo_name=str(truths[stem]))
             if masks and looks_inverted(mask):
                 inverted.append(path.name)
+            if masks and mask.all():
+                marks_all.append(path.name)
         scores[name] = measure(restored, original, mask, extra)
         if mask is not None and scores[name]["M"] is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")
-    notes += [*_inverted_note(inverted), *extra.all_notes()]
+    notes += [*_inverted_note(inverted), *_marks_all_note(marks_all), *extra.all_notes()]
     return FileScores(figures=summarize(scores), notes=tuple(notes))
 
 
@@ -128,6 +131,16 @@ def _inverted_note(masks: Sequence[str]) -> list[str]:
     return [
         f"M and the score may be those of the undamaged parts: masks look inverted ({files.listed(masks)}). "
         "A mask is white where the photograph was lost."
+    ]
+
+
+def _marks_all_note(masks: Sequence[str]) -> list[str]:
+    """Return a line on masks that mark everything, given by their names; none if there are none."""
+    if not masks:
+        return []
+    return [
+        f"M is that of the whole photograph where all of it is marked as lost ({files.listed(masks)}). "
+        "A mask is white only where the photograph was lost."
     ]
 
 

@@ -18,7 +18,7 @@ from toolbox.imaging.dib import with_file_header
 from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.heif_color import profile_of_heif
-from toolbox.imaging.icc import to_srgb8, to_srgb16
+from toolbox.imaging.icc import UNUSABLE, to_srgb8, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.jpeg_end import close_jpeg, describe_missing, find_missing, is_suspect, require_whole
 from toolbox.imaging.left_out import XMP_KEYWORD, left_out_notes
@@ -140,6 +140,8 @@ def open_bytes(data: bytes, max_pixels: int, *, accept_cut: bool = False) -> Ope
         icc, color_notes = profile_of_bmp(data)
     elif row.name in ("AVIF", "HEIF") and not icc:
         icc, color_notes = profile_of_heif(data, is_gray=image.mode in ("L", "LA"))
+    elif row.name == "JPEG" and "icc_profile" in image.info and not icc:
+        color_notes = UNUSABLE  # of the segments that hold it, one is missing or there twice
     raw = raw_profile(png.text) if png else data if row.name == "TIFF" else None
     exif = read_exif(image, raw=raw, xmp=xmp, resolution=_dots_per_inch(image, png))
     states_color = png.states_color if png else bool(icc)

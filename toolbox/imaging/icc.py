@@ -29,7 +29,11 @@ _SRGB_TO_XYZ = np.array(
 _MAX_TAGS = 200
 _BLOCK_PIXELS = 1 << 18
 _CONVERTED = ("colours converted to sRGB",)
-_UNUSABLE = ("unusable ICC profile ignored",)
+UNUSABLE = ("unusable ICC profile ignored",)
+_TABLES_IN_16_BITS = (
+    "ICC profile ignored: its tables can't be applied in 16 bits; convert the photo to sRGB in an editor, or save it "
+    "with 8 bits"
+)
 _IDENTITY = np.arange(256)
 
 
@@ -59,7 +63,7 @@ def to_srgb8(image: Image.Image, icc: bytes) -> tuple[Image.Image, tuple[str, ..
     """
     conversion = _conversion(icc)
     if conversion is None or (image.mode != conversion.mode and (image.mode != "L" or conversion.mode == "CMYK")):
-        return image, _UNUSABLE
+        return image, UNUSABLE
     if image.mode == "L":
         if _is_close(conversion.gray_curve, _IDENTITY):
             return image, ()
@@ -77,13 +81,13 @@ def to_srgb16(pixels: np.ndarray, icc: bytes) -> tuple[np.ndarray, tuple[str, ..
     conversion = _conversion(icc)
     is_gray = pixels.ndim == 2
     if conversion is None or conversion.mode == "CMYK" or (conversion.mode == "L" and not is_gray):
-        return pixels, _UNUSABLE
+        return pixels, UNUSABLE
     if _is_close(conversion.gray_curve, _IDENTITY) if is_gray else conversion.is_srgb:
         return pixels, ()
     try:
         curves, matrix = _curves_and_matrix(icc)
     except (KeyError, struct.error, ValueError, IndexError):
-        return pixels, ("ICC profile ignored: its tables can't be applied in 16 bits",)
+        return pixels, (_TABLES_IN_16_BITS,)
     flat = pixels.reshape(-1, 1 if is_gray else pixels.shape[2])
     converted = np.empty_like(flat)
     for start in range(0, len(flat), _BLOCK_PIXELS):

@@ -20,6 +20,7 @@ _NAMED_PROFILES = ("xmp", "iptc", "8bim")
 # The value of the TIFF tag ExtraSamples for a channel that is not alpha.
 _UNSPECIFIED = 0
 _EXTRA_CHANNEL = "extra channel"
+_PHOTOSHOP_LAYERS = 37724  # ImageSourceData: Adobe Photoshop TIFF technical notes; not in Pillow's table
 EXTRA_CHANNEL_NOTE = f"{_EXTRA_CHANNEL} left out"
 # The XMP of a photograph with a short video behind it, as Android phones write it, and Samsung's mark.
 _MOTION_PHOTO = re.compile(rb"(?:MotionPhoto|MicroVideo)(?:=[\"']|>)1")
@@ -35,7 +36,8 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
         xmp: the XMP packet.
         data: the whole file.
     """
-    has_iptc, has_channel, has_calibration = _IPTC_RESOURCE in image.info.get("photoshop", {}), False, False
+    has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
+    has_channel = has_calibration = has_layers = False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         resources = image.tag_v2.get(Tag.ImageResources, b"")
         parts = resources if isinstance(resources, tuple) else (resources,)  # a tuple, if its type is UNDEFINED
@@ -43,6 +45,7 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
         has_iptc = Tag.IPTCNAA in image.tag_v2 or is_iptc
         # Scanners store infrared so, and editors a selection.
         has_channel = _UNSPECIFIED in image.tag_v2.get(Tag.ExtraSamples, ())
+        has_layers = _PHOTOSHOP_LAYERS in image.tag_v2
         has_calibration = "icc_profile" not in image.info and _has_other_primaries(image.tag_v2)
     text = png.text if png else {}
     raw = {keyword.removeprefix(RAW_PROFILE) for keyword in text if keyword.startswith(RAW_PROFILE)}
@@ -51,7 +54,12 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
     has_xmp, has_iptc = bool(xmp) or "xmp" in raw, bool(has_iptc) or bool(raw & {"iptc", "8bim"})
     has_video = image.format == "JPEG" and (bool(_MOTION_PHOTO.search(xmp)) or _SAMSUNG_VIDEO in data)
     kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
-    kinds |= {_EXTRA_CHANNEL: has_channel, "video": has_video, "colour calibration of the TIFF": has_calibration}
+    kinds |= {
+        _EXTRA_CHANNEL: has_channel,
+        "video": has_video,
+        "colour calibration of the TIFF": has_calibration,
+        "layers": has_layers,
+    }
     notes = [f"{kind} left out" for kind, is_there in kinds.items() if is_there]
     density = image.info.get("jfif_density", (1, 1))
     if image.info.get("jfif_unit") == 0 and density[0] != density[1]:

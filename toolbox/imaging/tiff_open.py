@@ -13,12 +13,23 @@ from PIL.ExifTags import Base as Tag
 from toolbox.imaging.integrity import BrokenFileError
 
 _UNSIGNED, _FLOAT = 1, 3  # values of Tag.SampleFormat
+_BLACK_IS_ZERO, _RGB, _COLORS = 1, 2, 3  # two values of Tag.PhotometricInterpretation, and the samples of RGB
 # Pillow's message for samples that it has no mode for.
 _NO_MODE = "unknown pixel mode"
 _MAX_SAMPLES = 8
 # Types of numbers: the usual short one, and the long one that some programs write.
 _INTEGERS = {3: "H", 4: "I"}
 _BIG_ENDIAN_BIGTIFF = b"MM\0+"
+
+
+class _TiffFile(TiffImagePlugin.TiffImageFile):
+    """A TIFF file as Pillow reads it, in which 0 is black if nothing says what it is, as for libtiff and viewers."""
+
+    def _setup(self) -> None:
+        if Tag.PhotometricInterpretation not in self.tag_v2:
+            is_gray = self.tag_v2.get(Tag.SamplesPerPixel, 1) < _COLORS
+            self.tag_v2[Tag.PhotometricInterpretation] = _BLACK_IS_ZERO if is_gray else _RGB
+        super()._setup()  # type: ignore[no-untyped-call]
 
 
 def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
@@ -34,7 +45,7 @@ def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
     if stream.getvalue()[:4] == _BIG_ENDIAN_BIGTIFF:
         raise BrokenFileError("is a big-endian BigTIFF, which is not supported: save it as an ordinary TIFF")
     try:
-        return _with_full_palette(TiffImagePlugin.TiffImageFile(stream))
+        return _with_full_palette(_TiffFile(stream))
     except SyntaxError as error:
         if str(error) != _NO_MODE:
             raise
@@ -44,7 +55,7 @@ def open_tiff(stream: io.BytesIO) -> TiffImagePlugin.TiffImageFile:
             raise error from None
         if not _can_decode(tags):
             raise
-        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+        image = _TiffFile(io.BytesIO(data))
         for tag, values in tags.items():
             image.tag_v2[tag] = values
         return image
