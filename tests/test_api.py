@@ -219,8 +219,9 @@ def test_training_shows_the_preview_of_each_validation(tmp_path, photos):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="not a run folder"):
-        toolbox.Run.open(tmp_path)
+    for folder in (tmp_path, "x" * 5000):
+        with pytest.raises(UsageError, match="not a run folder"):
+            toolbox.Run.open(folder)
 
 
 class FakeHandle:

@@ -37,6 +37,11 @@ def test_a_second_command_knows_its_own_masks(folders):
     assert "there already" in invoke("mask", folders[0], "-o", "masks").stdout
 
 
+def test_a_detector_that_is_the_default_is_no_other_option(folders):
+    invoke("mask", folders[0], "-o", "masks")
+    assert "there already" in invoke("mask", folders[0], "-o", "masks", "--detector", "painted-shape").stdout
+
+
 @pytest.mark.parametrize("name", ["photo.png", "photo.damage.png"])
 def test_a_mask_or_a_picture_beside_it_that_can_not_be_read_is_made_again(folders, name):
     invoke("mask", folders[0], "-o", "masks", "--damage")

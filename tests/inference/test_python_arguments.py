@@ -48,6 +48,35 @@ def test_options_of_a_wrong_type_or_range_are_named(option, value, message):
         restore(mask="auto", **{option: value})
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[("evenness", kind(1)) for kind in (np.uint8, np.uint16, np.float16)],
+        *[("cast", np.uint8(1)), ("contrast", np.uint8(1)), ("saturation", np.uint8(2)), ("grow", np.uint8(3))],
+        *[(name, value) for name in ("auto", "repair", "allow_large") for value in (np.True_, np.False_)],
+    ],
+)
+def test_numbers_of_numpy_mean_the_same_as_those_of_python(option, value):
+    mask = "auto" if option == "repair" else HOLE
+    expected = restore(mask=mask, **{option: value.item()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # of an overflow
+        assert np.array_equal(restore(mask=mask, **{option: value}), expected)
+
+
+def test_a_large_grow_tolerance_or_tile_of_few_bits():
+    lost = HOLE & False
+    lost[:4] = True
+    with pytest.raises(DataError, match="all of it counts as lost"):
+        restore(mask=lost, grow=np.uint8(200))
+    white = scene(side=SIDE)
+    white[:9] = 253
+    for tolerance in (np.uint8(3), np.uint16(3), np.int8(3)):
+        found = restore(white, "none", color="#ffffff", tolerance=tolerance)
+        assert np.array_equal(found, restore(white, "none", color="#ffffff", tolerance=3))
+    assert toolbox.load_restorer("luma", tile=np.uint8(128)).tile * 4 == 512
+
+
 @pytest.mark.parametrize("value", ["1", [1], -0.1, 2.1, float("nan")])
 def test_a_saturation_of_a_wrong_type_or_range_is_named(value):
     for call in (restore, tint_restorer("luma")):

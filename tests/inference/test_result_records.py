@@ -16,7 +16,7 @@ from standins import gray, install_stand_in, read_report, run_restore, write_alb
 
 from toolbox.imaging import io
 from toolbox.inference.batch import make_report
-from toolbox.inference.flag_changes import identify_file
+from toolbox.inference.flag_changes import flag_changes, identify_file
 from toolbox.inference.photo_search import LeftOut
 from toolbox.inference.reference_files import find_references
 
@@ -87,6 +87,26 @@ def test_other_options(stand_in, first, second, words):
     output = run_restore("x.png", "-o", "out", *second, code=1).output
     assert f"out/x.png was made with other options ({words}); replace it with --overwrite" in output
     assert "there already" in run_restore("x.png", "-o", "out", *first, "--device", "cpu", "--allow-large").output
+
+
+@pytest.mark.parametrize("words", [["--fill", "auto"], ["--detector", "painted-shape"]])
+def test_an_option_that_names_its_default_is_no_other_option(stand_in, words):
+    write("x.png")
+    run_restore("x.png", "-o", "out")
+    assert "there already" in run_restore("x.png", "-o", "out", *words).output
+    run_restore("x.png", "-o", "out", *words, "--overwrite")
+    assert "there already" in run_restore("x.png", "-o", "out").output
+    option, default = words[0].removeprefix("--"), words[1]
+    for weights in ("luma", "w.safetensors"):  # the recipe of other weights may name another one
+        changes = flag_changes({"weights": weights}, {"weights": weights, option: default})
+        assert changes == ("" if weights == "luma" else f"--{option} default, now {default}")
+
+
+def test_a_report_that_is_a_pipe_is_not_waited_for(stand_in):
+    write("x.png")
+    Path("out").mkdir()
+    os.mkfifo("out/report.json")
+    assert "report.json is not a report" in run_restore("x.png", "-o", "out", code=1).output
 
 
 def test_the_same_colour_in_another_spelling_is_no_other_option(stand_in):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from click.testing import CliRunner
 from standins import gray
@@ -35,6 +37,13 @@ def test_subfolders_are_searched_and_what_is_left_out_is_counted(tmp_path, folde
     lines = list(open_folder(album, folder))
     assert names(album) == ["a.png", "b.png"]
     assert lines[0].startswith(f"{folder / 'd.png'}: d.png is not an image") and lines[1:] == ["1 file left out: .gif"]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, folder):
+    os.mkfifo(folder / "a2.png")
+    album = Album(tmp_path / "album")
+    assert list(open_folder(album, folder)) == [f"{folder / 'a2.png'} is not a plain file"]
+    assert names(album) == ["a.png", "b.png"]
 
 
 def test_a_photograph_that_was_kept_is_not_opened_again(tmp_path, folder):

@@ -62,7 +62,7 @@ class Photo:
 
 def read(path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False) -> Photo:
     """Read an image file; arguments and errors as those of `decode`."""
-    return decode(_read_bytes(path, max_pixels), _name(path), max_pixels=max_pixels, accept_cut=accept_cut)
+    return decode(read_bytes(path, max_pixels), _name(path), max_pixels=max_pixels, accept_cut=accept_cut)
 
 
 def decode(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False) -> Photo:
@@ -95,7 +95,7 @@ def read_size(
     path: str | Path | ImageRef, *, max_pixels: int = MAX_PIXELS, accept_cut: bool = False
 ) -> tuple[int, int]:
     """Return width and height in pixels, upright, without decoding; arguments and errors as those of `decode`."""
-    data = _read_bytes(path, max_pixels)
+    data = read_bytes(path, max_pixels)
     with _data_errors(_name(path)):
         return open_bytes(data, max_pixels, accept_cut=accept_cut).size
 
@@ -240,7 +240,8 @@ def _name(path: str | Path | ImageRef) -> str:
     return str(path) if isinstance(path, str | Path) else path.name
 
 
-def _read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
+def read_bytes(path: str | Path | ImageRef, max_pixels: int) -> bytes:
+    """Return the content of an image file; ImageFileError if it can't be read, or is a pipe or far too large."""
     if not isinstance(path, str | Path):
         try:
             return path.read()

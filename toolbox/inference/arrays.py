@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from PIL import Image
 
+from toolbox.config.python_values import plain_value
 from toolbox.errors import UsageError
 from toolbox.hooks import catalog
 from toolbox.hooks.specs import DEFAULT_WEIGHTS
@@ -125,6 +126,10 @@ def restore(
         raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
     if mask_means not in get_args(MaskMeaning):
         raise UsageError(f"mask_means is '{mask_means}'; it must be one of {', '.join(get_args(MaskMeaning))}.")
+    # A number of NumPy may have too few bits for what is computed with it.
+    tolerance, grow, tile, saturation = map(plain_value, (tolerance, grow, tile, saturation))
+    evenness, contrast, cast = map(plain_value, (evenness, contrast, cast))
+    auto, repair, allow_large = map(plain_value, (auto, repair, allow_large))
     _check_whole("tolerance", tolerance, 255)
     _check_whole("grow", grow, MAX_GROW)
     if not isinstance(auto, bool):

@@ -130,7 +130,7 @@ def open_output(out: Path, report: Path, jobs: Sequence[Job]) -> Iterator[None]:
     if os.path.exists(out) and not os.path.isdir(out):
         raise DataError(f"-o {files.printable(out)} is a file; results need a folder.")
     files.ensure_folder(out)
-    if report.is_file() and not is_report(report):
+    if report.exists() and not report.is_dir() and not is_report(report):
         raise OutputError(
             f"{files.printable(report)} is not a report of `toolbox restore` and would be replaced; choose another "
             "folder with -o, or move that file"

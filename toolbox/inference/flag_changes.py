@@ -8,26 +8,39 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from toolbox.hooks.specs import DEFAULT_FILL, DEFAULT_WEIGHTS
 from toolbox.inference.photo_search import LeftOut, find_photos
+from toolbox.masks.detectors import PAINTED_SHAPE
 from toolbox.utils import files
 from toolbox.utils.run_names import BEST
 
 REPLACE_REMEDY = "replace it with --overwrite, or choose another folder with -o"
+# What is used if these options are left out, with the weights that are the default.
+_DEFAULTS = {"fill": DEFAULT_FILL, "detector": PAINTED_SHAPE.name}
 _SAMPLE = 4096  # bytes
 
 
 def flag_changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Return the options that differ, such as "--grow 3, now default"; an empty string if none do.
 
+    An option that names its default does not differ from one that is left out.
+
     Args:
         recorded: the options with which the file was made, without those that had their default.
         now: those of this command.
     """
+    recorded, now = _without_defaults(recorded), _without_defaults(now)
     return "; ".join(
         f"--{flag} {recorded.get(flag, 'default')}, now {now.get(flag, 'default')}"
         for flag in sorted(recorded.keys() | now.keys())
         if recorded.get(flag) != now.get(flag)
     )
+
+
+def _without_defaults(flags: Mapping[str, str]) -> dict[str, str]:
+    """Return the options without those that name what is used without them; other weights decide about that."""
+    has_default_weights = flags.get("weights", DEFAULT_WEIGHTS) == DEFAULT_WEIGHTS
+    return {flag: value for flag, value in flags.items() if not (has_default_weights and _DEFAULTS.get(flag) == value)}
 
 
 def identify_file(path: str | Path, *, photos: bool = True, skip: Path | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from toolbox.config.python_values import plain_value
 from toolbox.config.settings import Restoring
 from toolbox.errors import UsageError, WeightsError
 from toolbox.hooks import catalog as catalogs
@@ -61,6 +62,8 @@ def load_restorer(
         WeightsError: weights that are damaged, do not fit, or need a plugin that is not installed.
         PluginError: the generator fails.
     """
+    # A number of NumPy may have too few bits for what is computed with it.
+    tile, saturation, repair = map(plain_value, (tile, saturation, repair))
     if keep is not None and keep not in KEEP_MODES:
         raise UsageError(f"keep is '{keep}'; it must be one of {', '.join(KEEP_MODES)}.")
     if tile is not None and not is_whole(tile, MIN_TILE, inf):

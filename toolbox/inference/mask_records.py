@@ -12,6 +12,7 @@ from toolbox.inference.flag_changes import REPLACE_REMEDY, flag_changes
 from toolbox.inference.output_folders import MASK_RECORDS
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
+from toolbox.utils.text_files import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ class MaskRecords:
         self.flags = dict(flags)
         self.records: dict[str, MaskRecord] = {}
         try:
-            stored = parse_json(self.path.read_text("utf-8"))
+            stored = parse_json(read_text(self.path))
             self.records = {str(name): MaskRecord(**record) for name, record in stored.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             pass

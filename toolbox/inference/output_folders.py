@@ -9,6 +9,7 @@ from pathlib import Path
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
 from toolbox.utils.limits import MAX_VARIANTS
+from toolbox.utils.text_files import read_text
 
 REPORTS = "report*.json"  # of `toolbox restore`, one for each process
 # Of the pictures that `toolbox restore` writes beside a result.
@@ -19,7 +20,7 @@ MASK_RECORDS = ".masks.json"  # of `toolbox mask`; hidden, so that it is not tak
 def is_report(path: Path) -> bool:
     """Return whether a file is a report of `toolbox restore`, and not another file of that name."""
     try:
-        report = parse_json(path.read_text("utf-8"))
+        report = parse_json(read_text(path))
     except (OSError, ValueError):
         return False
     return isinstance(report, dict) and {"photos", "restored", "failed"} <= report.keys()

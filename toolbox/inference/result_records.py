@@ -22,6 +22,7 @@ from toolbox.inference.output_paths import Job
 from toolbox.masks.sources import MaskOptions, mask_file
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
+from toolbox.utils.text_files import read_text
 
 FileState = list[int] | None
 
@@ -136,8 +137,8 @@ class ResultRecords:
     def _records_of_journal(self, path: Path) -> dict[str, Record]:
         """Return the records of results that were written before the batch was killed."""
         records: dict[str, Record] = {}
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            for line in path.read_text("utf-8").splitlines():
+        with contextlib.suppress(OSError, ValueError):
+            for line in read_text(path).splitlines():
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     entry = parse_json(line)
                     result, replaces = entry.pop("result"), entry.pop("replaces")
@@ -148,7 +149,7 @@ class ResultRecords:
 
 def _records_of_report(path: Path) -> dict[str, Record]:
     try:
-        entries = parse_json(path.read_text("utf-8")).get("results", {})
+        entries = parse_json(read_text(path)).get("results", {})
         return {result: Record(**entry) for result, entry in entries.items()}
     except (OSError, ValueError, TypeError, AttributeError):  # not a report of ours, or damaged: nothing is known
         return {}

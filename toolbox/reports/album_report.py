@@ -11,6 +11,7 @@ from toolbox.errors import DataError
 from toolbox.reports.page import figure, format_number, html_page, paragraph, picture_file, section, table, write_page
 from toolbox.utils import files
 from toolbox.utils.json_values import parse_json
+from toolbox.utils.text_files import read_text
 
 RECORD = "report.json"
 REPORT = "report.html"
@@ -26,7 +27,7 @@ def write_album_report(folder: Path) -> Path:
         OutputError: the file can't be written.
     """
     try:
-        record = parse_json((folder / RECORD).read_text("utf-8"))
+        record = parse_json(read_text(folder / RECORD))
         text = album_report(record, files.folder_name(folder))
     except OSError as error:
         raise DataError(f"{folder / RECORD} can't be read: {error.strerror or error}.") from error

@@ -272,7 +272,7 @@ def write_recipe(folder: Path, plan: Plan) -> None:
 
 def require_run_dir(folder: Path) -> None:
     """Raise UsageError if `folder` is not a run folder."""
-    if not (folder / RECIPE).is_file():
+    if not os.path.isfile(folder / RECIPE):  # it may be too long for a path
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE}.")
 
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toolbox.utils.text_files import read_text
+
 _NAMES = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
@@ -21,7 +23,7 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file; OSError if it can't be read, ValueError if it has something else."""
-    value = parse_json(path.read_text("utf-8"))
+    value = parse_json(read_text(path))
     if not isinstance(value, dict):
         raise ValueError(f"it has {_NAMES[type(value)]}, not a JSON object")
     return value

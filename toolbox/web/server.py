@@ -17,6 +17,7 @@ from torch import nn
 
 from toolbox.errors import DataError, ToolboxError, UsageError, one_line
 from toolbox.hooks.specs import NETWORK_FILL
+from toolbox.imaging import io
 from toolbox.inference import loading
 from toolbox.inference.fillers import LoadedFiller, default_fill, find_filler
 from toolbox.inference.photo_search import LeftOut, find_photos
@@ -179,7 +180,11 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
     opened_before = 0
     for number, path in enumerate(photos):
         try:
-            data = path.read_bytes()
+            data = io.read_bytes(path, album.max_pixels)
+        except DataError as error:  # it names the file
+            yield one_line(error)
+            continue
+        try:
             if hashlib.sha256(data).hexdigest() in known:
                 opened_before += 1
             else:
@@ -187,7 +192,7 @@ def open_folder(album: Album, folder: Path) -> Iterator[str]:
         except UsageError as error:  # the album is full
             yield f"{files.printable(path)} and what follows, {len(photos) - number} in all: {one_line(error)}"
             break
-        except (ToolboxError, OSError) as error:
+        except ToolboxError as error:
             yield f"{files.printable(path)}: {one_line(error)}"
     if opened_before:
         yield f"{opened_before} of {len(photos)} photographs are open from before."
