@@ -9,16 +9,16 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, TiffImagePlugin
+from PIL import ImageFile, JpegImagePlugin, TiffImagePlugin
 from PIL.ExifTags import Base as Tag
 
 from toolbox.imaging.bmp_color import profile_of_bmp
-from toolbox.imaging.decode_16bit import alpha_of_color
+from toolbox.imaging.decode_8bit import decode_8bit
 from toolbox.imaging.dib import with_file_header
 from toolbox.imaging.exif import Exif, raw_profile, read_exif
 from toolbox.imaging.formats import FORMATS, ImageFormat, format_of_content
 from toolbox.imaging.heif_color import profile_of_heif
-from toolbox.imaging.icc import UNUSABLE, to_srgb8, to_srgb16
+from toolbox.imaging.icc import UNUSABLE, to_srgb16
 from toolbox.imaging.integrity import BrokenFileError
 from toolbox.imaging.jpeg_end import close_jpeg, describe_missing, find_missing, is_suspect, require_whole
 from toolbox.imaging.left_out import XMP_KEYWORD, left_out_notes
@@ -226,7 +226,7 @@ def decode_opened(opened: OpenedFile) -> Decoded:
         if opened.format.name == "TIFF" and orientation != 1:  # Pillow turns a TIFF when it loads it
             notes.append(_ORIENTATION_NOTE)
             orientation = 1
-        pixels, alpha = _decode_8bit(opened, notes)
+        pixels, alpha = decode_8bit(image, opened.png, opened.icc, notes)
         alpha = _without_missing(opened, alpha, cautions)
     if alpha is not None and not alpha.any():
         # Some programs leave this field empty: the picture is opaque, and browsers and viewers show it so.
@@ -258,45 +258,6 @@ def _without_missing(opened: OpenedFile, alpha: np.ndarray | None, cautions: lis
     if opened.is_cut or missing.any():
         cautions.append(describe_missing(missing, lacks_detail=lacks_detail))
     return np.where(missing, np.uint8(0), np.uint8(255)) if missing.any() else alpha
-
-
-def _decode_8bit(opened: OpenedFile, notes: list[str]) -> tuple[np.ndarray, np.ndarray | None]:
-    image = _to_plain_mode(opened.image, notes)
-    alpha = None
-    if image.mode in ("LA", "RGBA"):
-        alpha = np.array(image.getchannel("A"))
-        image = image.convert(image.mode[:-1])
-    if image.mode not in ("L", "RGB", "CMYK"):
-        raise BrokenFileError(f"has samples of a kind that is not supported ({image.mode}): save it with 8 or 16 bits")
-    if opened.png is not None and opened.png.transparent:
-        scale = 255 // ((1 << opened.png.depth) - 1)
-        alpha = alpha_of_color(np.asarray(image), tuple(value * scale for value in opened.png.transparent))
-    if opened.icc:
-        image, icc_notes = to_srgb8(image, opened.icc)
-        notes.extend(icc_notes)
-    if opened.image.mode == "CMYK":
-        image = image.convert("RGB")
-        notes.append("CMYK converted")
-    return np.array(image), alpha
-
-
-def _to_plain_mode(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Convert palettes, bilevel pictures, premultiplied alpha and Lab to L, LA, RGB or RGBA."""
-    if image.mode in ("P", "PA"):
-        has_alpha = "transparency" in image.info or image.mode == "PA"
-        notes.append("palette expanded")
-        return image.convert("RGBA" if has_alpha else "RGB")
-    if image.mode in ("1", "RGBX", "YCbCr"):
-        return image.convert("L" if image.mode == "1" else "RGB")
-    if image.mode in ("La", "RGBa"):
-        return image.convert(image.mode.upper())
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        notes.append("LAB converted")
-        converted = ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
-        assert converted is not None
-        return converted
-    return image
 
 
 def _turn_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
