@@ -291,3 +291,8 @@ def test_a_restorer_warns_that_a_mask_leaves_no_work_for_repair():
         warnings.simplefilter("error")
         restorer(GRAY)
         toolbox.restore(GRAY, HOLE, weights=restorer)
+
+
+def test_no_mask_says_what_to_write_instead():
+    with pytest.raises(TypeError, match='mask is None; write "auto" to find the lost region, or "none" if nothing is'):
+        toolbox.restore(GRAY, None)

@@ -124,6 +124,8 @@ def restore(
         raise UsageError(f"keep is '{keep}'; it must be auto or one of {', '.join(KEEP_MODES)}.")
     if tone not in ("colour", "keep"):
         raise UsageError(f"tone is '{tone}'; it must be colour or keep.")
+    if mask is None:
+        raise TypeError('mask is None; write "auto" to find the lost region, or "none" if nothing is lost')
     if mask_means not in get_args(MaskMeaning):
         raise UsageError(f"mask_means is '{mask_means}'; it must be one of {', '.join(get_args(MaskMeaning))}.")
     # A number of NumPy may have too few bits for what is computed with it.
