@@ -58,14 +58,15 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
 
     The probabilities of the kinds are added. A connected group of pixels over the threshold counts if it is certain
     (hysteresis, as in Canny, A Computational Approach to Edge Detection, PAMI 1986). If one group counts, the
-    photograph is a damaged print, and the other groups count if they are likely.
+    photograph is a damaged print, and the other groups count if they are likely. All kinds decide about this; then the
+    groups remain that most pixels say are of one of `kinds`.
 
     Args:
         probabilities: that of each pixel, (all kinds, H, W).
-        kinds: the kinds that count.
+        kinds: the kinds to return.
         sensitivity: 0 to 1; 0.5 gives `THRESHOLD`, `CERTAIN` and `LIKELY`.
     """
-    maps = {kind: probabilities[KINDS.index(kind)] for kind in kinds}
+    maps = dict(zip(KINDS, probabilities, strict=True))
     mask = _total(maps) >= threshold_of(sensitivity, THRESHOLD)
     _, groups, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     labels, count = groups[mask], len(stats)
@@ -80,17 +81,31 @@ def select(probabilities: np.ndarray, kinds: Sequence[str], sensitivity: float) 
     diagonal, shorter = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]), min(mask.shape)
     length, width = diagonal / shorter, area / (diagonal * shorter)
     for rule in CERTAIN:
-        if together := {kind: values for kind, values in inside.items() if kind in rule.kinds}:
-            has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
-            has_shape = (length >= rule.length) & (width <= rule.width)
-            fits = can_count & has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
-            if fits.sum() >= rule.number:
-                is_certain |= fits
+        together = {kind: inside[kind] for kind in rule.kinds}
+        has_peak = _has_pixel(labels, _total(together) >= threshold_of(sensitivity, rule.peak), count)
+        has_shape = (length >= rule.length) & (width <= rule.width)
+        fits = can_count & has_peak & has_shape & (mean >= threshold_of(sensitivity, rule.mean))
+        if fits.sum() >= rule.number:
+            is_certain |= fits
     for kind, values in inside.items():
         is_likely |= _has_pixel(labels, values >= threshold_of(sensitivity, LIKELY[kind]), count)
     if is_certain.any():
         is_certain |= can_count & is_likely
-    return np.asarray(is_certain[groups])
+    is_wanted = np.isin(_main_kinds(labels, probabilities[:, mask], count), [KINDS.index(kind) for kind in kinds])
+    return np.asarray((is_certain & is_wanted)[groups])
+
+
+def _main_kinds(labels: np.ndarray, inside: np.ndarray, count: int) -> np.ndarray:
+    """Return the number in `KINDS` of the kind that most pixels of each of `count` groups have.
+
+    Args:
+        labels: (pixels,) the group of each pixel.
+        inside: (all kinds, pixels) the probabilities.
+        count: the number of groups.
+    """
+    tally = np.zeros((count, len(KINDS)), np.int64)
+    np.add.at(tally, (labels, inside.argmax(0)), 1)
+    return np.asarray(tally.argmax(1))
 
 
 def threshold_of(sensitivity: float, middle: float) -> float:

@@ -153,6 +153,25 @@ def test_a_weak_line_counts_where_other_damage_is_certain():
     assert mask[5, 3:30].all() and mask[20:23].all() and mask.sum() == 27 + 3 * 40
 
 
+def test_some_kinds_are_a_part_of_all_that_is_found():
+    """A scratch that only its fold's half makes certain was not found if only scratches were asked for."""
+    found = np.zeros((5, 80, 80), np.float32)
+    scratch, fold, dust, stain, tear = (KINDS.index(kind) for kind in ("scratch", "fold", "dust", "stain", "tear"))
+    found[scratch, 5:8, 3:70], found[fold, 5:8, 3:70] = 0.55, 0.4
+    found[fold, 20:23, 3:70], found[scratch, 20:23, 3:70] = 0.6, 0.3
+    found[stain, 40:50, 10:30], found[dust, 40:50, 10:30] = 0.5, 0.3
+    found[dust, 60, 60] = 0.5
+    found[tear, 70, 3:10] = 0.5  # not likely enough
+    everything = selection.select(found, KINDS, 0.5)
+    assert everything[5:8, 3:70].all() and everything[20:23, 3:70].all() and everything[40:50, 10:30].all()
+    assert everything[60, 60] and not everything[70].any()
+    parts = [selection.select(found, (kind,), 0.5) for kind in KINDS]
+    assert np.array_equal(np.sum(parts, 0), everything)
+    rows = {"scratch": 5, "fold": 20, "dust": 60, "stain": 40}
+    assert all(selection.select(found, (kind,), 0.5)[row].any() for kind, row in rows.items())
+    assert np.array_equal(selection.select(found, ("fold", "stain"), 0.5), parts[fold] | parts[stain])
+
+
 def test_kinds_that_are_often_confused_are_certain_together():
     """A pixel that is a scratch or a fold, nobody knows which, is damage; so is one that is a fleck or a stain."""
     scratch, fold, dust, stain = (KINDS.index(kind) for kind in ("scratch", "fold", "dust", "stain"))
@@ -160,7 +179,8 @@ def test_kinds_that_are_often_confused_are_certain_together():
         found = np.zeros((5, 60, 60), np.float32)
         found[first, 10:14, 5:50], found[second, 10:14, 5:50] = 0.5, 0.45
         assert selection.select(found, KINDS, 0.5).sum() == 4 * 45
-        assert not selection.select(found, (KINDS[first],), 0.5).any()
+        assert selection.select(found, (KINDS[first],), 0.5).sum() == 4 * 45
+        assert not selection.select(found, (KINDS[second],), 0.5).any()
         # One pixel of a doubtful group is not enough.
         found[first, 10:14, 5:50], found[second, 10:14, 5:50] = 0.3, 0.25
         found[first, 12, 12] = 0.7
