@@ -202,7 +202,7 @@ def test_doctor_lists_everything_about_a_folder(competition):
     result = invoke("doctor", "--data", competition, "--json", code=1)
     rows = {row["what"]: row for row in json.loads(result.stdout)["data"]}
     assert rows["sizes"]["detail"] == "64x64: 4, 64x40: 1; the smallest side has 40 pixels"
-    assert rows["colour"]["detail"].startswith(f"1 of 6 truths are gray ({names(competition)[5]})")
+    assert rows["colour"]["detail"].startswith(f"1 of 5 truths are gray ({names(competition)[5]})")
     assert "photographs share a scene" in rows["near-duplicates"]["detail"]
     assert "validation photographs share a scene" in rows["leaks"]["detail"]
     assert "1 .txt, not an image format" in rows["left out"]["detail"]
@@ -220,6 +220,15 @@ def test_skip_broken_is_offered_only_if_enough_photographs_are_left(competition,
     assert "Correct the names or train.csv" in message
     (finding,) = [one for one in inspect_folder(competition) if one.what == "broken"]
     assert [("--skip-broken" in text) for text in (message, finding.detail)] == [good == 2] * 2
+
+
+def test_pairs_of_unequal_size_are_to_be_brought_to_one_size(competition):
+    for name in names(competition):
+        path = competition / "train_input" / name
+        io.write_png(path, np.ascontiguousarray(io.read_rgb(path)[::2, ::2]))
+    message = invoke_error("run", "--data", competition, code=1)
+    assert "the pair is of unequal size" in message and "Bring each pair to one size" in message
+    assert "Correct the names" not in message
 
 
 @pytest.mark.parametrize("change", ["input", "truth", "train.csv", "test.csv", "no csv"])
@@ -399,6 +408,9 @@ def test_truths_that_are_all_masks_have_no_colours(competition):
         mask[4:32, 4:20] = 255
         Image.fromarray(mask).save(folder / name)
     findings = {one.what: one for one in inspect_folder(competition)}
+    output = invoke("run", "--data", competition, "--dry-run").output
+    assert "All 6 truths that were checked are black and white only, as masks are" in output
+    assert "another photograph" not in output
     detail = "0 of 6 truths are gray; 6 are black and white only, see `masks`"
     assert findings["colour"] == Finding(what="colour", ok=False, detail=detail)
 

@@ -113,9 +113,12 @@ def check_pairing(source: Source) -> list[str]:
         more = f" and {len(wrong) - NAMES_IN_ERROR} more" if len(wrong) > NAMES_IN_ERROR else ""
         skip = surface.words(command=", or leave these pairs out with --skip-broken", python="")
         skip = skip if count - len(wrong) >= MIN_ITEMS else ""
+        is_of_size = all(examination.kind == "size" for examination in wrong)
+        correct = "Correct them" if source.plugin else "Correct the names or train.csv"
+        remedy = "Bring each pair to one size" if is_of_size else correct
         raise DataError(
-            f"{source.title}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. Correct "
-            f"{'them' if source.plugin else 'the names or train.csv'}{skip}.{_doctor(source)}"
+            f"{source.title}: {len(wrong)} of {count} pairs that were checked are wrong. {listed}{more}. "
+            f"{remedy}{skip}.{_doctor(source)}"
         )
     return _doubts(examinations, source.kind)
 

@@ -139,7 +139,8 @@ def _examine_item(item: Item) -> tuple[Examination, _Pair | None]:
     if photos[0].shape != photo.shape:
         sizes = [f"{_label(path)} {p.shape[1]}x{p.shape[0]}" for path, p in zip(item.images, photos, strict=True)]
         return replace(examination, kind="size", reason=f"the pair is of unequal size: {' and '.join(sizes)}"), None
-    pair = _compare(*photos)
+    # Which input a mask belongs to can't be seen.
+    pair = None if examination.is_mask else _compare(*photos)
     examination = replace(
         examination, is_copy=np.array_equal(photos[0], photo), is_exchanged=_is_exchanged(photos[0], photo)
     )

@@ -80,7 +80,10 @@ def _sizes(examinations: Sequence[Examination]) -> Iterator[Finding]:
     yield Finding(what="sizes", ok=True, detail=f"{', '.join(listed)}{more}; the smallest side has {smallest} pixels")
 
 
-def _gray(source: Source, examinations: Sequence[Examination]) -> Iterator[Finding]:
+def _gray(source: Source, examined: Sequence[Examination]) -> Iterator[Finding]:
+    examinations = [one for one in examined if one.size is not None]
+    if not examinations:
+        return
     gray = [one.item.name for one in examinations if not one.in_colour and not one.is_mask]
     kind = "truths" if source.kind == "pairs" else "photographs"
     names = f" ({files.listed(gray, LISTED)})" if gray else ""
