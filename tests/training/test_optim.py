@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -226,6 +226,47 @@ def test_a_validation_neither_trains_nor_moves_a_loss(loaded):
     validate.validate(built, [make_batch(2)], accelerator, {})
     assert loss.modes == [True, False] and loss.calls.item() == 1
     assert loss.training and not loss.features.training
+
+
+class Counting:
+    """A loss that counts its calls in an attribute."""
+
+    def __init__(self):
+        self.calls, self.last = 0, None
+
+    def __call__(self, restored, truth, mask):
+        self.calls += 1
+        self.last = (restored - truth).square().mean()
+        return self.last
+
+    method = __call__
+
+
+class CountingModule(Counting, nn.Module):
+    def __init__(self):
+        nn.Module.__init__(self)
+        Counting.__init__(self)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    scale: float = 1.0
+
+
+@pytest.mark.parametrize(
+    "make", [Counting, CountingModule, lambda: Counting().method, lambda: max, Frozen, lambda: give_nan]
+)
+def test_a_validation_puts_back_what_a_loss_counts_in_attributes(make):
+    call = make()
+    holder = getattr(call, "__self__", call)
+    term = state.LossTerm(label="a", weight=1.0, on="restored", adversarial=False, sees_real=False, call=call)
+    with validate.unchanged_losses([term]):
+        if isinstance(holder, Counting):
+            for _ in range(3):
+                call(torch.ones(2), torch.zeros(2), None)
+            assert holder.calls == 3
+    if isinstance(holder, Counting):
+        assert holder.calls == 0 and holder.last is None
 
 
 def test_a_schedule_of_a_plugin_that_is_too_short_is_reported(loaded, tmp_path):

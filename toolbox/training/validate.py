@@ -135,19 +135,32 @@ def pixel_loss(state: TrainState, batch: Batch) -> float:
 
 @contextmanager
 def unchanged_losses(losses: Iterable[LossTerm]) -> Iterator[None]:
-    """Put losses that are modules into eval mode; after the context their mode and state are as before."""
-    modules = [inner for loss in losses if isinstance(loss.call, nn.Module) for inner in loss.call.modules()]
-    modes = [(module, module.training) for module in modules]
+    """Put losses that are modules into eval mode; after the context their mode and state are as before.
+
+    State in attributes, such as a counter, is put back too; it belongs in buffers, because checkpoints do not have it.
+    """
+    calls = [loss.call for loss in losses]
+    modules = [inner for call in calls if isinstance(call, nn.Module) for inner in call.modules()]
+    others = [getattr(call, "__self__", call) for call in calls if not isinstance(call, nn.Module)]
+    attributes = [(holder, _plain_attributes(holder)) for holder in (*modules, *others)]
     buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers(recurse=False)]
     try:
         for module in modules:
             module.training = False
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
-        for buffer, before in buffers:
-            buffer.copy_(before)
+        for holder, before in attributes:
+            if before:
+                vars(holder).update(before)  # not by `setattr`, which a frozen dataclass refuses
+        for buffer, value in buffers:
+            buffer.copy_(value)
+
+
+def _plain_attributes(holder: object) -> dict[str, Any]:
+    """Return the attributes of an object that are numbers, texts, tensors or None; those of a module have its mode."""
+    kinds = (int, float, str, torch.Tensor, type(None))
+    own = getattr(holder, "__dict__", {})
+    return {name: value for name, value in own.items() if isinstance(value, kinds)}
 
 
 def _loss_values(state: TrainState, outputs: dict[str, torch.Tensor], batch: Batch) -> dict[str, float]:
