@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
 import platform
 import shlex
@@ -272,7 +273,13 @@ def write_recipe(folder: Path, plan: Plan) -> None:
 
 def require_run_dir(folder: Path) -> None:
     """Raise UsageError if `folder` is not a run folder."""
-    if not os.path.isfile(folder / RECIPE):  # it may be too long for a path
+    try:
+        has_recipe = (folder / RECIPE).is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        has_recipe = False
+    if not has_recipe:
         raise UsageError(f"{files.printable(folder)} is not a run folder: it has no {RECIPE}.")
 
 
