@@ -15,8 +15,9 @@ from training_steps import build, make_batch
 
 from toolbox import MetricSpec
 from toolbox.cli import main
+from toolbox.evaluation.figures import call_metric
 from toolbox.hooks.catalog import Entry
-from toolbox.models.array_calls import MetricCall
+from toolbox.models.array_calls import COMPARED_CALLS, MetricCall
 from toolbox.training.validate import validate
 
 
@@ -61,6 +62,36 @@ def test_a_failing_metric_is_left_out_and_the_others_are_measured(what):
     line = result.failures["broken"]
     assert line.startswith("Metric 'rigged' of the plugin 'stranger'") and words in line and f"{__file__}:" in line
     assert result.score.S is not None
+
+
+def write_and_return(restored, truth, mask):
+    truth[...] = 0
+    return 1.0
+
+
+def write_and_fail(restored, truth, mask):
+    restored[...] = 0
+    raise ZeroDivisionError
+
+
+def write_late(calls=[]):  # noqa: B006
+    def measure(restored, truth, mask):
+        calls.append(1)
+        truth[...] = 0 if len(calls) > COMPARED_CALLS else truth
+        return 1.0
+
+    return measure
+
+
+@pytest.mark.parametrize("writing", [write_and_return, write_and_fail, write_late()])
+def test_a_metric_that_writes_into_its_inputs_does_not_change_the_figures_after_it(writing):
+    """`toolbox score` measured the metrics of other plugins on the truth that it had overwritten."""
+    broken, pictures = metric(writing), [np.full((8, 8, 3), 200, np.uint8) for _ in range(2)]
+    sound = metric(lambda restored, truth, mask: float(restored.mean() + truth.mean()), "sound")
+    for _ in range(COMPARED_CALLS + 2):
+        failures = {}
+        call_metric("broken", broken, *pictures, np.ones((8, 8), bool), failures)
+        assert call_metric("sound", sound, *pictures, np.ones((8, 8), bool), failures) == 400
 
 
 @pytest.mark.parametrize("allocate", [lambda: np.empty((10**7, 10**7)), lambda: torch.empty(10**14)])

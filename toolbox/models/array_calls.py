@@ -123,8 +123,9 @@ class MetricCall(ArrayCall):
             WrongResultError: it returned something else, or wrote into its inputs. Its own errors are raised as they
                 are.
         """
-        inputs = {"restored": restored, "truth": truth, "mask": mask}
-        value = self._call(inputs, restored, truth, mask)
+        # Copies: what a metric writes into them must not reach the metrics after it.
+        inputs = {"restored": restored.copy(), "truth": truth.copy(), "mask": mask.copy()}
+        value = self._call(inputs, *inputs.values())
         if value is None:
             return None
         if not isinstance(value, Real | np.number) or isinstance(value, bool | complex):
