@@ -204,7 +204,10 @@ def test_a_run_leaves_the_folder_and_the_doctor_replays_the_step(tmp_path, photo
     assert "not finite, and the step changed no weight. Batch: " in message
     assert message.endswith(f"doctor --repeat {folder}")
     saved = checkpoint.newest_checkpoint(out / "checkpoints")[0]
-    assert "Try a smaller learning rate or a smaller weight of the loss. The last checkpoint is in" in message
+    advice = (
+        "Try a smaller learning rate or a smaller weight of the loss, or check what computes loss.mse: Loss 'mse' of "
+    )
+    assert f"{advice}the plugin 'default'. The last checkpoint is in" in message
     assert f"checkpoints/{saved.name}. " in message
     number = int(folder.name.removeprefix("step-"))
     records = [json.loads(line) for line in (out / "metrics.jsonl").read_text("utf-8").splitlines()]

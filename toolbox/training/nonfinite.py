@@ -71,7 +71,10 @@ def _advice(run: TrainingRun, error: NonFiniteError) -> str:
     source = _source(run.state, run.accelerator, error)
     first += source and f": {source}"
     if error.record.step:
-        advice = "Try a smaller learning rate or a smaller weight of the loss."
+        # Finite pictures with a loss that is not: it may be the loss itself.
+        is_own = source and not _wrong_output(run.state, run.accelerator, error.batch)
+        check = f", or check what computes {first}" if is_own else ""
+        advice = f"Try a smaller learning rate or a smaller weight of the loss{check}."
     elif run.plan.initial:
         advice = f"No step has changed a weight yet, so check the initial weights, and what computes {first}."
     else:
