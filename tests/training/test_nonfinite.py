@@ -320,4 +320,5 @@ def test_the_component_that_a_value_which_is_not_finite_comes_from_is_named(name
     built, accelerator = build()
     change(built)
     error = fail(built, accelerator, make_batch(2))
-    assert re.match(words, nonfinite._source(built, accelerator, error))
+    output = nonfinite._wrong_output(built, accelerator, error.batch)
+    assert re.match(words, nonfinite._source(built, error, output))

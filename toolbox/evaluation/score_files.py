@@ -120,28 +120,25 @@ def score_files(
         scores[name] = measure(restored, original, mask, extra)
         if mask is not None and scores[name]["M"] is None:
             notes.append(f"{name}: {int(mask.sum())} lost pixels; M needs seven, so it has no M and no score.")
-    notes += [*_inverted_note(inverted), *_marks_all_note(marks_all), *extra.all_notes()]
+    notes += [*_mask_notes(inverted, marks_all), *extra.all_notes()]
     return FileScores(figures=summarize(scores), notes=tuple(notes))
 
 
-def _inverted_note(masks: Sequence[str]) -> list[str]:
-    """Return a line on masks that look inverted, given by their names; none if there are none."""
-    if not masks:
-        return []
-    return [
-        f"M and the score may be those of the undamaged parts: masks look inverted ({files.listed(masks)}). "
-        "A mask is white where the photograph was lost."
-    ]
-
-
-def _marks_all_note(masks: Sequence[str]) -> list[str]:
-    """Return a line on masks that mark everything, given by their names; none if there are none."""
-    if not masks:
-        return []
-    return [
-        f"M is that of the whole photograph where all of it is marked as lost ({files.listed(masks)}). "
-        "A mask is white only where the photograph was lost."
-    ]
+def _mask_notes(inverted: Sequence[str], marks_all: Sequence[str]) -> list[str]:
+    """Return a line on masks that look inverted, and one on those that mark everything, given by their names."""
+    lines = (
+        (
+            inverted,
+            f"M and the score may be those of the undamaged parts: masks look inverted ({files.listed(inverted)}). "
+            "A mask is white where the photograph was lost.",
+        ),
+        (
+            marks_all,
+            f"M is that of the whole photograph where all of it is marked as lost ({files.listed(marks_all)}). "
+            "A mask is white only where the photograph was lost.",
+        ),
+    )
+    return [line for masks, line in lines if masks]
 
 
 def write_csv(path: Path, scores: FileScores) -> None:

@@ -68,12 +68,12 @@ def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progres
 def _advice(run: TrainingRun, error: NonFiniteError) -> str:
     """Return what to do about a step that is not finite, and which checkpoint there is."""
     first = error.not_finite[0]
-    source = _source(run.state, run.accelerator, error)
+    output = _wrong_output(run.state, run.accelerator, error.batch)
+    source = _source(run.state, error, output)
     first += source and f": {source}"
     if error.record.step:
         # Finite pictures with a loss that is not: it may be the loss itself.
-        is_own = source and not _wrong_output(run.state, run.accelerator, error.batch)
-        check = f", or check what computes {first}" if is_own else ""
+        check = f", or check what computes {first}" if source and not output else ""
         advice = f"Try a smaller learning rate or a smaller weight of the loss{check}."
     elif run.plan.initial:
         advice = f"No step has changed a weight yet, so check the initial weights, and what computes {first}."
@@ -87,10 +87,16 @@ def _advice(run: TrainingRun, error: NonFiniteError) -> str:
     return f"{advice} The last checkpoint is in the run folder: {run_dir.CHECKPOINTS}/{saved.name}."
 
 
-def _source(state: TrainState, accelerator: Accelerator, error: NonFiniteError) -> str:
-    """Return the component that the first value which is not finite comes from; empty if the terms do not say it."""
+def _source(state: TrainState, error: NonFiniteError, output: str) -> str:
+    """Return the component that the first value which is not finite comes from; empty if the terms do not say it.
+
+    Args:
+        state: the state before the step.
+        error: the error of the step.
+        output: see `_wrong_output`.
+    """
     wrong, first = set(error.not_finite), error.not_finite[0]
-    if output := _wrong_output(state, accelerator, error.batch):
+    if output:
         what = "pictures are" if output == "restored" else f"output '{output}' is"
         return _titled(watch_of(state.generator.network), f", whose {what} not finite")
     if state.discriminator is not None and wrong & {"on_real", "on_fake"}:
