@@ -66,6 +66,12 @@ BROKEN = {
         "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
         "have defaults that no recipe can have, inf or NaN: eps",
     ),
+    "a dict as the default of a model": (
+        "from toolbox import Field, LossRef, LossSpec, Params, hookimpl\n"
+        "class P(Params):\n    inner: LossRef = Field({'name': 'mse'}, description='x')\n"
+        "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]",
+        "params of 'new' have a dict as the default of a model: inner; create the model, as in LossRef(name=\"mse\")",
+    ),
     "misspelt hooks": (
         "from toolbox import hookimpl\n@hookimpl\ndef toolbox_loses(): return []\n"
         "@hookimpl\ndef toolbox_penaltys(): return []",

@@ -151,7 +151,12 @@ def test_a_validation_that_ends_the_process_costs_no_step(photos, tmp_path):
     assert "metrics.boom, which chooses the best weights, failed" in line and "toolbox run --resume " in line
     result = runner.invoke(main, ["run", "--resume", "run", "--device", "cpu", "--set", "validation.choose_by=score"])
     assert result.exit_code == 0, result.output
-    assert "warning: metrics.boom is left out from here on. Metric 'boom' of the plugin 'stranger'" in result.stdout
+    line = "metrics.boom is left out from here on; a resumed run tries it again. Metric 'boom' of the plugin 'stranger'"
+    assert f"warning: {line}" in result.stdout
+    (warning,) = [record for record in records(run) if "warning" in record]
+    assert warning["step"] == taken[-1] and warning["epoch"] == 0 and warning["warning"]["cause"] == "metrics.boom"
+    assert warning["warning"]["line"].startswith(line)
+    assert json.loads((run / "summary.json").read_text())["warnings"] == {"metrics.boom": warning["warning"]["line"]}
     assert [record["step"] for record in steps(run)] == taken
     (validation,) = [record["validation"] for record in records(run) if "validation" in record]
     assert "boom" not in validation and validation["score"] is not None

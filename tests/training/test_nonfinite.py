@@ -322,3 +322,61 @@ def test_the_component_that_a_value_which_is_not_finite_comes_from_is_named(name
     error = fail(built, accelerator, make_batch(2))
     output = nonfinite._wrong_output(built, accelerator, error.batch)
     assert re.match(words, nonfinite._source(built, error, output))
+
+
+NAN_OPTIMIZER = """
+from toolbox import Field, OptimizerSpec, Params, hookimpl
+
+
+class NanParams(Params):
+    lr: float = Field(1e-3, gt=0, description="Learning rate.")
+    sound: int = Field(0, ge=0, description="Steps before the first that writes NaN.")
+
+
+def build(params, weights):
+    import torch
+
+    class NanSgd(torch.optim.SGD):
+        steps = 0
+
+        def step(self, closure=None):
+            super().step(closure)
+            self.steps += 1
+            if self.steps > params.sound:
+                with torch.no_grad():
+                    weights[-1].mul_(float("nan"))
+
+    return NanSgd(weights, lr=params.lr)
+
+
+@hookimpl
+def toolbox_optimizers():
+    return [OptimizerSpec(name="nan-sgd", summary="Writes NaN", params=NanParams, build=build)]
+"""
+
+
+@pytest.mark.parametrize("sound", [0, 1], ids=["before the next step", "before the checkpoint"])
+def test_an_optimizer_that_writes_nan_into_weights_is_named(tmp_path, photos, sound):
+    """The next step was put down to the learning rate, and the command that replays it failed."""
+    (tmp_path / "nan_sgd.py").write_text(NAN_OPTIMIZER)
+    assert CliRunner().invoke(main, ["plugin", "add", str(tmp_path / "nan_sgd.py")]).exit_code == 0
+    options = ("--size", 32, "--batch", 1, "--epochs", 1, "--steps", 2)
+    optimizer = ["generator.optimizer.name=nan-sgd", f"generator.optimizer.sound={sound}"]
+    settings = [part for setting in optimizer for part in ("--set", setting)]
+    out = tmp_path / "out"
+    result = run("--data", photos, "--out", out, *options, *settings, code=1)
+    message = result.stderr.splitlines()[-1]
+    assert "Optimizer 'nan-sgd' of the plugin 'nan_sgd' has updated it" in message
+    if not sound:
+        assert re.search(r"The weight \S+ of Generator '\S+' of the plugin 'default' was not finite before", message)
+        assert "--repeat" not in message and not (out / "not-finite").exists()
+
+
+def test_an_initial_weight_that_is_not_finite_is_named():
+    built, accelerator = build()
+    with torch.no_grad():
+        next(built.generator.network.parameters()).mul_(math.nan)
+    error = fail(built, accelerator, make_batch(2))
+    error.record = replace(error.record, step=0)
+    advice = nonfinite._weight_advice(nonfinite._wrong_weight(built), error)
+    assert re.fullmatch(r"The weight \S+ of Generator '.*' of the plugin 'default' was .*: check how .*\.", advice)

@@ -1,14 +1,15 @@
-"""The types of params: whether they are known when the plugin runs, and their JSON schema."""
+"""The params of components: whether a recipe can have them, and their JSON schema."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import AliasChoices, AliasPath, BaseModel
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from toolbox.errors import named
+from toolbox.utils.json_values import is_finite_json
 
 
 def require_known_types(name: str, params: type[BaseModel]) -> None:
@@ -27,9 +28,35 @@ def require_known_types(name: str, params: type[BaseModel]) -> None:
         raise ValueError(f"a type of the params of '{name}' can't be used: {named(error, 300)}") from error
 
 
-def names_with_alias(params: type[BaseModel]) -> list[str]:
+def require_usable_params(name: str, params: type[BaseModel], reserved: frozenset[str]) -> None:
+    """Raise ValueError if a recipe can't have the params of the component `name`.
+
+    Args:
+        name: the name of the component.
+        params: the model of its params.
+        reserved: the names that recipes use in the table of such a component.
+    """
+    require_known_types(name, params)
+    fields = params.model_fields
+    faults = {
+        "names that recipes reserve: {}": reserved & set(fields),
+        "names that pydantic uses: {}; choose other names": {key for key in fields if hasattr(BaseModel, key)},
+        "aliases, which recipes don't use: {}; remove the alias, or set populate_by_name": _names_with_alias(params),
+        "defaults that no recipe can have, inf or NaN: {}": {
+            key for key, field in fields.items() if not is_finite_json(field.default)
+        },
+        'a dict as the default of a model: {}; create the model, as in LossRef(name="mse")': (
+            _names_with_dict_default(params)
+        ),
+    }
+    for fault, names in faults.items():
+        if names:
+            raise ValueError(f"params of '{name}' have {fault.format(', '.join(sorted(names)))}")
+
+
+def _names_with_alias(params: type[BaseModel]) -> set[str]:
     """Return the fields, also of nested models, that can be set by an alias only: recipes are written with names."""
-    return sorted({name for model in _models_in(params, set()) for name in _only_by_alias(model)})
+    return {name for model in _models_in(params, set()) for name in _only_by_alias(model)}
 
 
 def _only_by_alias(model: type[BaseModel]) -> list[str]:
@@ -43,6 +70,22 @@ def _only_by_alias(model: type[BaseModel]) -> list[str]:
 
 def _as_key(alias: object) -> object:
     return alias.path[0] if isinstance(alias, AliasPath) and len(alias.path) == 1 else alias
+
+
+def _names_with_dict_default(params: type[BaseModel]) -> set[str]:
+    """Return the fields, also of nested models, that hold a model and have a dict as default: it stays a dict."""
+    return {
+        name
+        for model in _models_in(params, set())
+        for name, field in model.model_fields.items()
+        if isinstance(field.default, dict) and _holds_model(field.annotation)
+    }
+
+
+def _holds_model(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
+    if get_origin(annotation) is dict:
+        return False
+    return any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in (annotation, *get_args(annotation)))
 
 
 def _models_in(kind: Any, seen: set[Any]) -> set[type[BaseModel]]:  # noqa: ANN401 - any annotation

@@ -11,13 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel
-
-from toolbox.hooks.param_schemas import names_with_alias, require_known_types
+from toolbox.hooks.param_schemas import require_usable_params
 from toolbox.hooks.params import RESERVED_IN_OPTIMIZERS, RESERVED_IN_SCHEDULES, RESERVED_KEYS, Params
 from toolbox.hooks.record_names import require_figure_names
 from toolbox.hooks.spec_types import require_field_types
-from toolbox.utils.json_values import is_finite_json
 
 # In `[restoring] fill_with` and `--fill`: the generator fills the lost region itself.
 NETWORK_FILL = "network"
@@ -83,27 +80,8 @@ class ComponentSpec(Spec):
             raise ValueError(f"'{self.name}' needs a summary of one line")
         if not (isinstance(self.params, type) and issubclass(self.params, Params)):
             raise TypeError(f"params of '{self.name}' is {self.params!r}, not a subclass of toolbox.Params")
-        require_known_types(self.name, self.params)
+        require_usable_params(self.name, self.params, self.reserved)
         fields = self.params.model_fields
-        reserved = sorted(self.reserved & set(fields))
-        if reserved:
-            raise ValueError(f"params of '{self.name}' have names that recipes reserve: {', '.join(reserved)}")
-        shadowing = sorted(name for name in fields if hasattr(BaseModel, name))
-        if shadowing:
-            raise ValueError(
-                f"params of '{self.name}' have names that pydantic uses: {', '.join(shadowing)}; choose other names"
-            )
-        aliased = names_with_alias(self.params)
-        if aliased:
-            raise ValueError(
-                f"params of '{self.name}' have aliases, which recipes don't use: {', '.join(aliased)}; remove the "
-                "alias, or set populate_by_name"
-            )
-        infinite = sorted(name for name, value in fields.items() if not is_finite_json(value.default))
-        if infinite:
-            raise ValueError(
-                f"params of '{self.name}' have defaults that no recipe can have, inf or NaN: {', '.join(infinite)}"
-            )
         invalid = sorted(name for name in self.initial if name not in fields or fields[name].is_required())
         if invalid:
             raise ValueError(

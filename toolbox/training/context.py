@@ -159,14 +159,19 @@ class TrainingRun:
 
     def _warn(self, step: int, epoch: int, figures: Mapping[str, Any]) -> None:
         for warning in self.monitor.update(figures):
-            self.console.print_line(f"warning: {warning.line}")
-            record = WarningRecord(step=step, epoch=epoch, cause=warning.cause, line=warning.line)
-            self.observers.notify("on_warning", record)
-            folder = self.options.folder
-            summary = run_records.read_summary(folder)
-            if summary is not None:
-                warnings = {**summary.warnings, warning.cause: warning.line}
-                run_records.write_summary(folder, replace(summary, warnings=warnings))
+            self.log_warning(WarningRecord(step=step, epoch=epoch, cause=warning.cause, line=warning.line))
+
+    def log_warning(self, record: WarningRecord) -> None:
+        """Print a warning, call the observers with it, and add it to the summary, in the main process."""
+        if not collectives.is_main_process():
+            return
+        self.console.print_line(f"warning: {record.line}")
+        self.observers.notify("on_warning", record)
+        folder = self.options.folder
+        summary = run_records.read_summary(folder)
+        if summary is not None:
+            warnings = {**summary.warnings, record.cause: record.line}
+            run_records.write_summary(folder, replace(summary, warnings=warnings))
 
     def report_luma_mismatches(self) -> None:
         """Print in how many pairs the input is not the luma of the truth. All processes call it."""

@@ -15,7 +15,8 @@ from toolbox.config.plan import Plan
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import grad_scaler_state
 from toolbox.errors import TrainingError
-from toolbox.hooks.observing import EpochRecord, ValidationRecord
+from toolbox.hooks import blame
+from toolbox.hooks.observing import EpochRecord, ValidationRecord, WarningRecord
 from toolbox.hooks.specs import MetricSpec
 from toolbox.models.weight_file import WeightsHeader, not_finite, saved_state
 from toolbox.reports import run_records
@@ -105,9 +106,12 @@ def _require_finite_weights(run: TrainingRun, progress: Progress) -> None:
                 command=f"toolbox run --resume {shell_word(folder)} --set generator.optimizer.lr=...",
                 python=f"set generator.optimizer.lr in the recipe, then toolbox.train(recipe, resume={str(folder)!r})",
             )
+            trained = run.state.networks().get(name, run.state.generator)  # the generator's trains losses, too
+            entry = trained.watch.entry
+            updated = f" {blame.title(entry)} has updated it." if entry else ""
             error = TrainingError(
-                f"After step {progress.step - 1}, {wrong[0]} of the {name} is not finite, so the run stops. The "
-                f"earlier checkpoint and the best weights stay. Try a smaller learning rate: {remedy}"
+                f"After step {progress.step - 1}, {wrong[0]} of the {name} is not finite, so the run stops.{updated} "
+                f"The earlier checkpoint and the best weights stay. Try a smaller learning rate: {remedy}"
             )
             raise collectives.same_error_on_every_rank(error)
 
@@ -155,7 +159,8 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
         raise collectives.same_error_on_every_rank(TrainingError(line))
     for label, reason in result.failures.items():
         del run.metrics[label]
-        run.console.print_line(f"warning: metrics.{label} is left out from here on. {reason}")
+        line = f"metrics.{label} is left out from here on; a resumed run tries it again. {reason}"
+        run.log_warning(WarningRecord(step=progress.step - 1, epoch=epoch - 1, cause=f"metrics.{label}", line=line))
     undefined = [f"metrics.{label}" for label, value in result.metrics.items() if value is None and label != chosen]
     if undefined:
         run.console.print_line(f"warning: {', '.join(undefined)}: no value for any photograph of this validation.")

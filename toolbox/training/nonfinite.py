@@ -59,6 +59,8 @@ def save_nonfinite_steps(records: Iterator[StepTerms], run: TrainingRun, progres
         past = error.record.step - progress.step
         position = replace(progress, step=error.record.step, batch=progress.batch + past)
         keys = run.epoch_batches(progress.epoch)[position.batch]
+        if weight := _wrong_weight(run.state):
+            raise TrainingError(f"{error} {_weight_advice(weight, error)} {_last_checkpoint(run)}") from error
         hint = save_step_folder(run.options.folder / run_dir.NOT_FINITE, run.plan, run.state, error, position, keys)
         failed = error  # the name `error` ends with this block
         advice = collectives.on_main_process(lambda: _advice(run, failed))
@@ -81,10 +83,43 @@ def _advice(run: TrainingRun, error: NonFiniteError) -> str:
         advice = (
             f"No step has changed a weight yet, so the learning rate is not the cause: check what computes {first}."
         )
+    return f"{advice} {_last_checkpoint(run)}"
+
+
+def _last_checkpoint(run: TrainingRun) -> str:
+    """Return a sentence about the last checkpoint of a run."""
     saved, _ = checkpoint.newest_checkpoint(run.options.folder / run_dir.CHECKPOINTS)
     if saved is None:
-        return f"{advice} The run has no checkpoint yet."
-    return f"{advice} The last checkpoint is in the run folder: {run_dir.CHECKPOINTS}/{saved.name}."
+        return "The run has no checkpoint yet."
+    return f"The last checkpoint is in the run folder: {run_dir.CHECKPOINTS}/{saved.name}."
+
+
+@torch.no_grad()
+def _wrong_weight(state: TrainState) -> tuple[str, WatchedComponent, WatchedComponent] | None:
+    """Return a weight that is not finite before the step, the component that it belongs to, and its optimizer.
+
+    None: there is none, or several processes train, of which each may hold other weights.
+    """
+    if collectives.world_size() > 1:
+        return None
+    for trained in state.networks().values():
+        owners = [(trained.network, watch_of(trained.network))]
+        owners += [(loss.call, loss.watch) for loss in state.losses if loss.label in trained.losses]
+        for module, watch in owners:
+            for name, weight in module.named_parameters():
+                if not weight.isfinite().all():
+                    return name, watch, trained.watch
+    return None
+
+
+def _weight_advice(weight: tuple[str, WatchedComponent, WatchedComponent], error: NonFiniteError) -> str:
+    """Return what to do about a weight that is not finite, which `_wrong_weight` has found."""
+    name, owner, optimizer = weight
+    fault = f"The weight {name} of {_titled(owner) or 'the network'} was not finite before this step"
+    if not error.record.step:
+        return f"{fault}: check how it is initialized."
+    updated_by = _titled(optimizer) or "the optimizer"
+    return f"{fault}. {updated_by} has updated it: try a smaller learning rate, or check the optimizer."
 
 
 def _source(state: TrainState, error: NonFiniteError, output: str) -> str:
