@@ -350,7 +350,7 @@ def _seeding(restored, truth, mask):
 
 
 def _drawing_from_numpy(restored, truth, mask):
-    return mse(restored, truth, mask) + 0 * np.random.rand()
+    return mse(restored, truth, mask) * (1 + np.random.rand())
 
 
 RANDOM = {
@@ -369,6 +369,13 @@ def test_a_random_loss_fails(name):
     spec, words = RANDOM[name]
     check = checks_of(spec)["deterministic value"]
     assert check.status == "failed" and words in check.detail
+
+
+def test_random_numbers_of_numpy_fail_in_one_check():
+    """They were also taken for a wrong gradient and for state outside of checkpoints."""
+    spec, _ = RANDOM["NumPy's numbers"]
+    failed = [check.name for check in checks_of(spec).values() if check.status == "failed"]
+    assert failed == ["deterministic value"]
 
 
 def test_noise_in_train_mode_is_allowed_and_a_seed_in_forward_is_not():

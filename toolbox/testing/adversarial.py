@@ -203,7 +203,6 @@ def check_saved_state(subject: Subject) -> str:
     """A checkpoint contains all that the loss remembers from call to call."""
 
     def call(loss: Any, index: int) -> list[Tensor]:  # noqa: ANN401
-        torch.manual_seed(0)
         fake, real = make_maps(2 * index), make_maps(2 * index + 1)
         value = _generator_loss(subject, loss, fake, real)
         return [value.detach(), *(term.detach() for term in loss.discriminator(fake, real))]

@@ -85,7 +85,7 @@ def global_random_state() -> tuple[object, ...]:
     return torch.get_rng_state().numpy().tobytes(), legacy["key"].tobytes(), legacy["pos"], random.getstate()
 
 
-def _seed_everything() -> None:
+def seed_everything() -> None:
     """Seed the global random numbers; NumPy's and Python's so that a component which seeds them changes them."""
     torch.manual_seed(0)
     np.random.seed(_UNUSUAL_SEED)
@@ -118,7 +118,7 @@ def _run_check(subject: Any, check: Callable[[Any], str]) -> Check:  # noqa: ANN
     name = check.__name__.removeprefix("check_").replace("_", " ")
     try:
         with torch.random.fork_rng(devices=[]), quiet_plugins(), isolated("build") as changed:
-            _seed_everything()
+            seed_everything()
             result = check(subject)
         # The checks themselves set seeds; the checks of a kind test how it may draw random numbers.
         kept = [setting for setting in changed if "seed" not in setting and "random" not in setting]

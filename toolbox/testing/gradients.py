@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from toolbox.distributed.torch_patches import Float64Mode
-from toolbox.testing.checks import require, require_comparable, same_values
+from toolbox.testing.checks import require, require_comparable, same_values, seed_everything
 from toolbox.testing.repeatable import with_fixed_state
 from toolbox.testing.subject import copy_state
 
@@ -130,26 +130,30 @@ def require_saved_state(build: Callable[[int], Any], call: Callable[[Any, int], 
 
     Args:
         build: builds the component from a seed, as a run does.
-        call: calls it with the inputs number 0 or 1, and returns its results.
+        call: calls it with the inputs number 0 or 1, and returns its results; random numbers are the same each time.
     """
+
+    def results(component: Any, index: int) -> list[Tensor]:  # noqa: ANN401
+        seed_everything()
+        return call(component, index)
 
     def are_equal(first: list[Tensor], second: list[Tensor]) -> bool:
         return all(same_values(one, other) for one, other in zip(first, second, strict=True))
 
     component = build(0)
     has_state = isinstance(component, nn.Module) and bool(component.state_dict())
-    first = call(component, 0)
-    call(component, 1)
+    first = results(component, 0)
+    results(component, 1)
     if has_state:
         restored = build(1)
         copy_state(component, restored)
         require(
-            are_equal(call(component, 0), call(restored, 0)),
+            are_equal(results(component, 0), results(restored, 0)),
             "after saving and loading it returns another value; keep all that it remembers in buffers",
         )
         return "in the checkpoint"
     require(
-        are_equal(first, call(component, 0)),
+        are_equal(first, results(component, 0)),
         "its value depends on earlier calls, and no checkpoint contains them; make it a torch.nn.Module "
         "and keep what it remembers in buffers",
     )

@@ -180,7 +180,6 @@ def check_saved_state(subject: Subject) -> str:
     """A checkpoint contains all that the penalty remembers from call to call."""
 
     def call(penalty: Callable[[PenaltyContext], Tensor], index: int) -> list[Tensor]:
-        torch.manual_seed(0)
         return [penalty(make_example_context(SmoothDiscriminator(), seed=index)).detach()]
 
     return gradients.require_saved_state(lambda seed: gradients.to_float64(subject.build(seed)), call)

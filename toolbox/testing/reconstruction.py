@@ -210,7 +210,6 @@ def check_saved_state(case: LossCase) -> str:
     """A checkpoint contains all that the loss remembers from call to call."""
 
     def call(loss: Any, index: int) -> list[Tensor]:  # noqa: ANN401
-        torch.manual_seed(0)
         return [loss(*case.inputs(seed=index)).detach()]
 
     return gradients.require_saved_state(case.subject.build, call)

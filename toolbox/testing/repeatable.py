@@ -1,12 +1,13 @@
-"""Call a component again and again under the same conditions: its state, and torch's random numbers."""
+"""Call a component again and again under the same conditions: its state, and the global random numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-import torch
 from torch import nn
+
+from toolbox.testing.checks import seed_everything
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +38,7 @@ def with_fixed_state(component: object, function: Callable[P, R]) -> Callable[P,
 
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         restore()
-        torch.manual_seed(0)
+        seed_everything()
         try:
             return function(*args, **kwargs)
         finally:
