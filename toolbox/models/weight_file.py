@@ -62,20 +62,6 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], header: WeightsHead
     files.write_bytes(path, save(copies, metadata=metadata))
 
 
-def find_damage(path: Path) -> str | None:
-    """Return what is wrong with a weight file whose tensors are not those that were written; None for any other.
-
-    Files of earlier versions have no digest, so that nothing is found in them.
-
-    Raises:
-        WeightsError: toolbox did not write the file, or it can't be read.
-    """
-    digest = read_header(path).digest
-    if digest and tensors_digest(read_file(path)) != digest:
-        return f"{files.printable(path)} is damaged, or was changed: its weights are not those that were written"
-    return None
-
-
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     """Return the sha256 of the bytes of tensors on the CPU, in the order of their names."""
     digest = hashlib.sha256()
@@ -153,11 +139,22 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 
 def read_file(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file as `read_tensors` does; raise WeightsError if it can't be read."""
+    """Return the tensors of a safetensors file as `read_tensors` does.
+
+    Raises:
+        WeightsError: it can't be read; or it has a digest, and the tensors are not those that were written.
+    """
     try:
-        return read_tensors(path)
+        tensors = read_tensors(path)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
+    digest = read_header(path).digest if has_header(path) else ""
+    if digest and tensors_digest(tensors) != digest:
+        raise WeightsError(
+            f"{files.printable(path)} is damaged: its weights are not those that were written. Copy it again. If you "
+            f"changed them yourself, remove the digest from its header, see docs/run-folder.md."
+        )
+    return tensors
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
