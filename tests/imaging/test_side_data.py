@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pictures import chunk, exif_of, png16, saved, smooth, tiff16
 from PIL import Image, PngImagePlugin, TiffImagePlugin, features
+from PIL.ExifTags import Base as Tag
 from profiles import profile
 
 from toolbox.color import integer_luma
@@ -185,6 +186,29 @@ def test_the_resolution_is_kept(source, target):
     data, _ = encode(io.to_rgb8(photo), target, photo.exif)
     with Image.open(streams.BytesIO(data)) as image:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "in_exif", "in_file", "expected"),
+    [
+        ("PNG", 72, 600, 600),  # exiftool adds 72 with any tag
+        ("PNG", 300, 600, 600),
+        ("PNG", 300, 300, 300),
+        ("JPEG", 72, 600, 600),
+        ("JPEG", 300, 72, 300),
+        ("JPEG", 300, 600, 300),
+        ("JPEG", 72, 72, 72),
+    ],
+)
+def test_of_two_resolutions_the_one_that_a_scanner_wrote_is_kept(fmt, in_exif, in_file, expected):
+    exif = Image.Exif()
+    exif[Tag.XResolution] = exif[Tag.YResolution] = float(in_exif)
+    exif[Tag.ResolutionUnit], exif[Tag.Make] = 2, "Epson"
+    photo = decode(saved(smooth(), fmt, dpi=(in_file, in_file), exif=exif), "a")
+    with Image.open(streams.BytesIO(encode(smooth(), "PNG", photo.exif)[0])) as image:
+        assert image.info["dpi"] == pytest.approx((expected, expected), abs=0.5)
+        assert image.getexif()[Tag.XResolution] == pytest.approx(expected, abs=0.5)
+        assert image.getexif()[Tag.Make] == "Epson"
 
 
 @pytest.mark.parametrize("dpi", [0, 72, 96])

@@ -21,11 +21,12 @@ def gray_alpha(extra, pixels=GRAY, **options):
     return tiff(np.concatenate([pixels, ALPHA], axis=2), t262=[1], t338=[extra], **options)
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2"])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("compression", ["none", "deflate"])
-def test_0_is_black_if_a_tiff_does_not_say_what_it_is(channels, compression):
-    pixels = smooth(24, 40)[..., :channels]
-    data = tiff(pixels, compression, kind="u1", t262=None)
+def test_0_is_black_if_a_tiff_does_not_say_what_it_is(channels, compression, kind):
+    pixels = smooth(24, 40)[..., :channels].astype(kind)
+    data = tiff(pixels, compression, kind=kind, t262=None)
     assert np.array_equal(decode(data, "a").pixels, pixels.squeeze())
 
 

@@ -82,12 +82,14 @@ def decode_tiff16(data: bytes, image: ImageFile.ImageFile, png: Png | None) -> P
 def _decode_16bit(data: bytes, tags: Any) -> np.ndarray:  # noqa: ANN401 - a mapping of Pillow
     """Return the samples (H, W, C) of a TIFF of 16 bits, in the order of the file."""
     channels, is_common = tags.get(Tag.SamplesPerPixel, 1), tags.get(Tag.Compression, 1) in _OPENCV_COMPRESSIONS
-    if channels == 1:
-        stored = _upright(data, tags)
-        gray = _decode_with_opencv(stored) if is_common else _decode_gray_with_pillow(stored)
-        return gray[..., None]
-    if is_common and channels in _OPENCV_CHANNELS and tags.get(Tag.PlanarConfiguration, _INTERLEAVED) == _INTERLEAVED:
-        return _from_bgr(_decode_with_opencv(_upright(data, tags)))
+    if channels == 1 and not is_common:
+        return _decode_gray_with_pillow(_upright(data, tags))[..., None]
+    is_interleaved = channels == 1 or tags.get(Tag.PlanarConfiguration, _INTERLEAVED) == _INTERLEAVED
+    if is_common and channels in _OPENCV_CHANNELS and is_interleaved:
+        try:
+            return _from_bgr(_decode_with_opencv(_upright(data, tags)))
+        except BrokenFileError:
+            pass  # it may lack a tag that OpenCV needs, such as PhotometricInterpretation
     return decode_samples(data, tags)
 
 

@@ -61,6 +61,7 @@ _NOT_SETTINGS = _LAYOUT_TAGS | _PHOTO_TAGS | {Tag.Orientation, Tag.ImageWidth, T
 _GPS_TAGS = range(32)
 _INTEROP_TAGS = {1, 2, 0x1000, 0x1001, 0x1002}
 _INCHES_PER_METRE = 0.0254
+_UNKNOWN_RESOLUTION = (2835, 2835)  # 72 pixels per inch, in pixels per metre
 _PREFIX = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]")
 # The keyword of a PNG text before the kind of data that it holds.
@@ -102,7 +103,8 @@ def read_exif(
         image: the file, not loaded yet.
         raw: EXIF that Pillow does not see; used if it sees none. The whole file, if it is a TIFF.
         xmp: the XMP packet, whose orientation counts if EXIF has none.
-        resolution: pixels per inch, kept if EXIF has none.
+        resolution: pixels per inch that the file states outside of EXIF. It counts if EXIF has none, or 72, which stands
+            for an unknown one (programs that add a tag write it); in a PNG always, as for editors.
     """
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     data = image.info.get("exif") or raw or _NO_TAGS
@@ -117,7 +119,7 @@ def read_exif(
         size = (height, width) if orientation >= 5 and not is_tiff else (width, height)
         kept = _kept_tags(block, _PHOTO_TAGS if is_tiff else block.first.keys() - _LAYOUT_TAGS, size)
         notes = _leave_out(kept, _MAX_SEGMENT_BYTES if is_tiff else max(_MAX_SEGMENT_BYTES, len(data)))
-        if resolution is not None and Tag.XResolution not in kept:
+        if resolution is not None and _is_better(resolution, resolution_of(data), is_png=image.format == "PNG"):
             kept |= _resolution_tags(block, resolution)
         if orientation >= 5 and Tag.XResolution in kept and Tag.YResolution in kept:
             kept[Tag.XResolution], kept[Tag.YResolution] = kept[Tag.YResolution], kept[Tag.XResolution]
@@ -181,6 +183,12 @@ def _leave_out(kept: dict[int, Entry | Directory], limit: int) -> tuple[str, ...
         del settings[Tag.MakerNote]
         notes.append("MakerNote (the camera's own data) left out")
     return tuple(notes)
+
+
+def _is_better(resolution: tuple[float, float], in_exif: tuple[int, int] | None, *, is_png: bool) -> bool:
+    """Return whether a resolution in pixels per inch counts and not that of EXIF, in pixels per metre."""
+    is_same = in_exif == tuple(round(value / _INCHES_PER_METRE) for value in resolution)
+    return not is_same and (is_png or in_exif in (None, _UNKNOWN_RESOLUTION))
 
 
 def _resolution_tags(block: Block, resolution: tuple[float, float]) -> dict[int, Entry | Directory]:

@@ -32,7 +32,7 @@ def decode_samples(data: bytes, tags: Mapping[int, Any]) -> np.ndarray:
     Raises:
         BrokenFileError: the data is damaged, or of a kind that is not supported.
     """
-    width, height, channels = tags[Tag.ImageWidth], tags[Tag.ImageLength], tags[Tag.SamplesPerPixel]
+    width, height, channels = tags[Tag.ImageWidth], tags[Tag.ImageLength], tags.get(Tag.SamplesPerPixel, 1)
     predictor = tags.get(Tag.Predictor, 1)
     if predictor not in (1, _DIFFERENCES) or tags.get(Tag.FillOrder, 1) != 1 or channels > _MAX_SAMPLES:
         raise BrokenFileError("is a 16-bit TIFF of a kind that is not supported: save it as RGB or gray")
