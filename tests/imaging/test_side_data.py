@@ -259,6 +259,27 @@ def test_what_a_result_does_not_get_is_noted():
     assert decode(saved(smooth(), "TIFF", tiffinfo=tags), "a").notes == ("layers left out",)
 
 
+@pytest.mark.parametrize(
+    ("number", "content", "is_noted"),
+    [
+        (0x040A, b"\1", True),
+        (0x040A, b"\0", False),
+        (0x040B, b"http://x", True),
+        (0x040B, b"", False),
+        (4, b"a", False),
+    ],
+)
+def test_a_copyright_mark_of_photoshop_is_noted(number, content, is_noted):
+    resource = b"8BIM" + struct.pack(">HHI", number, 0, len(content)) + content + b"\0" * (len(content) % 2)
+    jpeg, segment = saved(smooth(), "JPEG"), b"Photoshop 3.0\0" + resource
+    jpeg = jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[34377] = resource
+    tags.tagtype[34377] = 7
+    for data in (jpeg, saved(smooth(), "TIFF", tiffinfo=tags)):
+        assert decode(data, "a").notes == (("copyright mark of Photoshop left out",) if is_noted else ())
+
+
 def test_the_shape_of_pixels_that_are_not_square_is_noted():
     note = ("shape of the pixels, which are not square, left out",)
     for shape, expected in (((2, 1), note), ((3, 3), ())):

@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from toolbox import GeneratorSpec, Params
 from toolbox.config.plan import BoundComponent
@@ -67,3 +68,22 @@ def test_another_tensor_that_is_not_saved_is_named_if_each_build_draws_it(kind, 
         build_twice(bound(draw_layer=False, add_factor=FACTORS[kind](value)))
     is_named = any("gets other values in f, which is not saved, each time" in str(one.message) for one in found)
     assert is_named == (is_drawn and kind != "a buffer that is saved")
+
+
+@pytest.mark.parametrize("wrap", ["spectral_norm", "weight_norm", "prune"])
+def test_weights_that_torch_computes_before_each_call_are_not_named(wrap):
+    """A warning asked to make them persistent buffers."""
+    wraps = {
+        "spectral_norm": nn.utils.spectral_norm,
+        "weight_norm": nn.utils.weight_norm,
+        "prune": lambda layer: prune.random_unstructured(layer, "weight", 0.5),
+    }
+
+    def add_layer(module):
+        module.wrapped = wraps[wrap](nn.Conv2d(3, 3, 1))
+
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        component = build_twice(bound(draw_layer=False, add_factor=add_layer))
+    assert "weight" not in dict(component.wrapped.named_parameters())
+    assert not [one for one in found if "each time it is built" in str(one.message)]

@@ -103,8 +103,8 @@ def read_exif(
         image: the file, not loaded yet.
         raw: EXIF that Pillow does not see; used if it sees none. The whole file, if it is a TIFF.
         xmp: the XMP packet, whose orientation counts if EXIF has none.
-        resolution: pixels per inch that the file states outside of EXIF. It counts if EXIF has none, or 72, which stands
-            for an unknown one (programs that add a tag write it); in a PNG always, as for editors.
+        resolution: pixels per inch that the file states outside of EXIF. It counts if EXIF has none, or 72, which means
+            that it is unknown (programs that add a tag write it); in a PNG always, as for editors.
     """
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     data = image.info.get("exif") or raw or _NO_TAGS

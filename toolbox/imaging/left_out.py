@@ -13,8 +13,10 @@ from toolbox.imaging.png_color import are_srgb
 
 XMP_KEYWORD = "XML:com.adobe.xmp"
 _IPTC_RESOURCE = 0x0404
-# The same in the resources of Photoshop that a TIFF has.
+_COPYRIGHT_RESOURCES = (0x040A, 0x040B)  # a flag and an address
+# The same in the resources of Photoshop that a TIFF has: "8BIM", the number, an empty name, the size, the data.
 _IPTC_IN_RESOURCES = b"8BIM\x04\x04"
+_COPYRIGHT_IN_RESOURCES = re.compile(rb"8BIM\x04(?:\x0a\0\0\0\0\0\x01[^\0]|\x0b\0\0(?!\0{4}))")
 # The raw profiles in PNG text that have a note of their own.
 _NAMED_PROFILES = ("xmp", "iptc", "8bim")
 # The value of the TIFF tag ExtraSamples for a channel that is not alpha.
@@ -36,13 +38,16 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
         xmp: the XMP packet.
         data: the whole file.
     """
-    has_iptc = _IPTC_RESOURCE in image.info.get("photoshop", {})
+    photoshop = image.info.get("photoshop", {})
+    has_iptc = _IPTC_RESOURCE in photoshop
+    has_copyright = any(photoshop.get(number, b"").strip(b"\0") for number in _COPYRIGHT_RESOURCES)
     has_channel = has_calibration = has_layers = False
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         resources = image.tag_v2.get(Tag.ImageResources, b"")
         parts = resources if isinstance(resources, tuple) else (resources,)  # a tuple, if its type is UNDEFINED
-        is_iptc = any(isinstance(part, bytes) and _IPTC_IN_RESOURCES in part for part in parts)
-        has_iptc = Tag.IPTCNAA in image.tag_v2 or is_iptc
+        stored = b"".join(part for part in parts if isinstance(part, bytes))
+        has_iptc = Tag.IPTCNAA in image.tag_v2 or _IPTC_IN_RESOURCES in stored
+        has_copyright = bool(_COPYRIGHT_IN_RESOURCES.search(stored))
         # Scanners store infrared so, and editors a selection.
         has_channel = _UNSPECIFIED in image.tag_v2.get(Tag.ExtraSamples, ())
         has_layers = _PHOTOSHOP_LAYERS in image.tag_v2
@@ -55,6 +60,7 @@ def left_out_notes(image: ImageFile.ImageFile, png: Png | None, xmp: bytes, data
     has_video = image.format == "JPEG" and (bool(_MOTION_PHOTO.search(xmp)) or _SAMSUNG_VIDEO in data)
     kinds = {"XMP": has_xmp, "IPTC": has_iptc, "PNG text": has_text, "comment": "comment" in image.info}
     kinds |= {
+        "copyright mark of Photoshop": has_copyright,
         _EXTRA_CHANNEL: has_channel,
         "video": has_video,
         "colour calibration of the TIFF": has_calibration,

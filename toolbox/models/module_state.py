@@ -69,13 +69,18 @@ def unsaved_values(module: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a module that checkpoints do not have, by name.
 
     They belong to modules with ``checkpoint = False``, or are buffers that are not persistent, or other attributes.
+    Without those that `spectral_norm`, `weight_norm` and `prune` of torch.nn.utils compute from weights before each
+    call.
     """
     state, saved = module.state_dict(), saved_state(module)
     values = {name: value for name, value in state.items() if name not in saved and isinstance(value, Tensor)}
     values |= {name: value for name, value in module.named_buffers() if name not in state}
     for name, inner in module.named_modules():
+        weights = dict(inner.named_parameters(recurse=False))
         values |= {
-            f"{name}.{key}".lstrip("."): value for key, value in vars(inner).items() if isinstance(value, Tensor)
+            f"{name}.{key}".lstrip("."): value
+            for key, value in vars(inner).items()
+            if isinstance(value, Tensor) and not weights.keys() & {f"{key}_orig", f"{key}_g"}
         }
     return values
 
