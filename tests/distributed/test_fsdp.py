@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from toolbox import load_restorer
 from toolbox.cli import main
-from toolbox.distributed import fsdp
+from toolbox.distributed.shards import is_sharded
 from toolbox.errors import RecipeError
 from toolbox.imaging import io
 from toolbox.training import step
@@ -111,7 +111,7 @@ def test_the_setting_changes_nothing_in_one_process():
     outcomes = []
     for sharded in (False, True):
         built, accelerator, dtype = distributed_cases.build(fsdp_cases.bind_plan(sharded, *fsdp_cases.PLAIN))
-        assert not fsdp.is_sharded(built.generator.network)
+        assert not is_sharded(built.generator.network)
         batches = distributed_cases.batches(0, 2, 3, dtype)
         rows = [record.terms for record in step.take_steps(built, batches, accelerator, seed=7, first=0)]
         outcomes.append((rows, [value for values in built.tensors().values() for value in values]))

@@ -17,6 +17,7 @@ from torch import nn
 from toolbox.config.binding import bind
 from toolbox.config.recipe import read
 from toolbox.distributed import collectives, fsdp
+from toolbox.distributed.shards import is_sharded
 from toolbox.errors import UsageError
 from toolbox.hooks import catalog
 from toolbox.models.weight_file import WeightsHeader
@@ -54,9 +55,9 @@ def bind_plan(sharded, *settings):
 def train_and_save(settings, count, sharded, steps, folder):
     """Return the terms of all steps, one row for each; leave a checkpoint and the best weights in `folder`."""
     rows, saved = [], folder
-    for number, is_sharded in enumerate(sharded):
-        built, accelerator, dtype = distributed_cases.build(bind_plan(is_sharded, *settings))
-        assert fsdp.is_sharded(built.generator.network) == (is_sharded and collectives.world_size() > 1)
+    for number, should_shard in enumerate(sharded):
+        built, accelerator, dtype = distributed_cases.build(bind_plan(should_shard, *settings))
+        assert is_sharded(built.generator.network) == (should_shard and collectives.world_size() > 1)
         if number:
             checkpoint.load_checkpoint(saved, built)
         first = number * steps
@@ -79,7 +80,7 @@ def other_steps():
     results = {}
     for name, plan in plans.items():
         built, accelerator, dtype = distributed_cases.build(plan)
-        assert fsdp.is_sharded(built.generator.network) == (collectives.world_size() > 1)
+        assert is_sharded(built.generator.network) == (collectives.world_size() > 1)
         batches = distributed_cases.batches(0, 3, 4, dtype)
         if plan.kinds:
             batches = [

@@ -11,6 +11,7 @@ import distributed_cases
 import torch
 
 from toolbox.distributed import collectives, fsdp
+from toolbox.distributed.shards import is_sharded
 from toolbox.training import step
 
 SMALL = ["generator.width=4", "generator.levels=2", "training.shard=true", "step.name=supervised"]
@@ -22,7 +23,7 @@ def train(name, kind):
     """Return the sum of the losses of each step with this optimizer, and the norms of the weights after them."""
     settings = [*ALONE, f"generator.optimizer.name={name}", f"generator.optimizer.kind={kind}"]
     built, accelerator, dtype = distributed_cases.build(distributed_cases.bind_plan(*settings, small=SMALL))
-    assert fsdp.is_sharded(built.generator.network) == (collectives.world_size() > 1)
+    assert is_sharded(built.generator.network) == (collectives.world_size() > 1)
     batches = distributed_cases.batches(0, STEPS, 4, dtype)
     records = list(step.take_steps(built, batches, accelerator, seed=7, first=0))
     weights = fsdp.full_tensors(built.generator.network.state_dict())

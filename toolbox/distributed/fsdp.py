@@ -20,6 +20,7 @@ from torch.nn.utils import get_total_norm
 
 from toolbox.distributed import collectives
 from toolbox.distributed.activation_checkpointing import blocks
+from toolbox.distributed.shards import has_shards
 from toolbox.distributed.torch_patches import local_fused_optimizers
 from toolbox.errors import UsageError, one_line
 
@@ -49,16 +50,6 @@ def shard(network: nn.Module, device: torch.device) -> None:
         # Losses are already weighted by the share of the batch, and gloo can only sum.
         sharded.set_gradient_divide_factor(1.0)
         sharded.set_force_sum_reduction_for_comms(True)
-
-
-def is_sharded(network: nn.Module) -> bool:
-    """Return whether the weights of a network are sharded over the processes."""
-    return has_shards(network.parameters())
-
-
-def has_shards(tensors: Iterable[Tensor]) -> bool:
-    """Return whether a tensor is sharded over the processes."""
-    return any(isinstance(tensor, DTensor) for tensor in tensors)
 
 
 def local_shards(tensors: Iterable[Tensor]) -> list[Tensor]:

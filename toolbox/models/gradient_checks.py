@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from toolbox.distributed.shards import is_sharded
 from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning
@@ -190,8 +191,6 @@ def warn_of_outside_weights(
     """
     if watch.entry is None or part in watch.searched or not any(value.requires_grad for value in values):
         return
-    from toolbox.distributed.fsdp import is_sharded  # takes a second, and a run has imported it
-
     if isinstance(function, nn.Module) and is_sharded(function):
         watch.searched.add(part)
         return

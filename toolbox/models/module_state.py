@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from toolbox.distributed.shards import has_shards
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
@@ -124,19 +124,13 @@ def replaced_weight(before: Mapping[str, nn.Parameter], module: object) -> str:
         before: the weights before the call, by name.
         module: the module.
     """
-    if not isinstance(module, nn.Module) or _are_sharded(before.values()):
+    if not isinstance(module, nn.Module) or has_shards(before.values()):
         return ""  # a call may leave the whole weights in the place of shards
     for name, weight in module.named_parameters():
         old = before.get(name, weight)
         if old is not weight and (old.requires_grad or weight.requires_grad):
             return f"replaces the weight {name} in a call, and {REPLACED}"
     return ""
-
-
-def _are_sharded(weights: Iterable[Tensor]) -> bool:
-    """Return whether weights are shards; without an import of the module that shards, which restoring does not need."""
-    tensors = sys.modules.get("torch.distributed.tensor")
-    return tensors is not None and any(isinstance(weight, tensors.DTensor) for weight in weights)
 
 
 def warn_of_untrained_weights(component: object, entry: Entry) -> None:

@@ -23,7 +23,7 @@ import torch
 from toolbox.config.settings import Settings
 from toolbox.data.batch import Batch
 from toolbox.distributed.accelerator import Accelerator
-from toolbox.distributed.fsdp import is_sharded
+from toolbox.distributed.shards import is_sharded
 from toolbox.errors import OutputError
 from toolbox.models.forward import run_generator
 from toolbox.training.fingerprint import device_name

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from toolbox.config.component_options import NetworkOptions, ScheduleOptions
 from toolbox.config.plan import BoundComponent
 from toolbox.distributed import fsdp
+from toolbox.distributed.shards import has_shards
 from toolbox.distributed.torch_patches import step_schedule
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated
@@ -61,7 +62,7 @@ class NetworkState:
 
     def new_weight(self) -> tuple[nn.Module, str] | None:
         """Return a module and the name of a weight that requires gradients and is not in `built_on`; None for none."""
-        if not self.built_on or fsdp.has_shards(self.built_on):  # a step may leave whole weights in place of shards
+        if not self.built_on or has_shards(self.built_on):  # a step may leave whole weights in place of shards
             return None
         known = {id(weight) for weight in self.built_on}
         for module in (self.network, *self.losses.values()):

@@ -17,7 +17,8 @@ from toolbox.data.batch import Batch
 from toolbox.distributed import collectives
 from toolbox.distributed.accelerator import Accelerator
 from toolbox.distributed.activation_checkpointing import checkpoint_activations
-from toolbox.distributed.fsdp import full_tensors, is_sharded, shard
+from toolbox.distributed.fsdp import full_tensors, shard
+from toolbox.distributed.shards import is_sharded
 from toolbox.distributed.sync_batchnorm import synchronize_batchnorm
 from toolbox.hooks.protocols import Horizon
 from toolbox.hooks.specs import LossSpec

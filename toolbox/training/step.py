@@ -17,6 +17,7 @@ from torch import Tensor
 from toolbox.data.batch import Batch
 from toolbox.distributed import collectives, fsdp
 from toolbox.distributed.accelerator import Accelerator, step_optimizer, unscale_norm, update_scale
+from toolbox.distributed.shards import is_sharded
 from toolbox.errors import PluginError, UsageError
 from toolbox.hooks import blame
 from toolbox.hooks.isolated_call import call_isolated, changes_put_back
@@ -170,7 +171,7 @@ def _update(accelerator: Accelerator, updated: Sequence[NetworkState], not_finit
             call_isolated(trained.watch.entry, step_optimizer, accelerator, trained.optimizer, not_finite)
         update_scale(accelerator)
     except Exception as error:  # what torch raises for an operation that shards don't have is of many types
-        if isinstance(error, torch.OutOfMemoryError) or not any(fsdp.is_sharded(each.network) for each in updated):
+        if isinstance(error, torch.OutOfMemoryError) or not any(is_sharded(each.network) for each in updated):
             raise
         text = next(iter(str(error).splitlines()), "") or f"it raised {type(error).__name__}."
         raise UsageError(
