@@ -341,3 +341,54 @@ def test_networks_that_need_larger_pictures_are_refused_with_sizes_that_work(tmp
     assert (
         "don't work at 32 pixels: too small" in output and "They work at 64, 128, 224 and 256: change --size." in output
     )
+
+
+CACHED = """
+from toolbox import GeneratorSpec, hookimpl
+
+
+def build(params):
+    import torch
+    from torch import nn
+    from torch.nn.utils import parametrizations, parametrize
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1))
+            self.last = nn.Conv2d(4, 3, 1)
+
+        def forward(self, pictures):
+            return self.last(self.first(self.first(pictures)))
+
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = Block()
+
+        def forward(self, image, mask):
+            with parametrize.cached():
+                return self.block(torch.cat([image, mask], 1)).sigmoid()
+
+    return Cached()
+
+
+@hookimpl
+def toolbox_generators():
+    return [GeneratorSpec(name="mine", summary="x", build=build)]
+"""
+
+
+def test_a_network_that_cant_be_recomputed_is_told_of_the_setting(tmp_path, photos):
+    """The remedies named faults that the component does not have."""
+    (tmp_path / "mine.py").write_text(CACHED, "utf-8")
+    recipe = '[data]\nsize = 32\n[generator]\nname = "mine"\n[losses.mse]\n[degradations.lost-region]\n'
+    (tmp_path / "mine.toml").write_text(recipe, "utf-8")
+    invoke("plugin", "add", tmp_path / "mine.py")
+    options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--steps", 1, "--no-report", "--batch", 2]
+    for value, code in (("false", 0), ("true", 1)):
+        recompute = ["--out", tmp_path / value, "--set", f"training.recompute={value}"]
+        result = CliRunner().invoke(main, ["run", *map(str, [*options, *recompute])])
+        assert result.exit_code == code, result.output
+    assert "Generator 'mine' of the plugin 'mine' fails in the backward pass: CheckpointError" in result.output
+    assert "What may help: set training.recompute = false" in result.output

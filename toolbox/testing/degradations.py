@@ -203,7 +203,7 @@ def check_labels(subject: Subject) -> str:
         missing = [kind for kind in expected if kind not in result.labels]
         undeclared = [kind for kind in result.labels if kind not in expected]
         if missing and not _is_damage(subject):
-            return Note("it drops the labels of damage, so it can't be used where a step trains on them")
+            return Note("it drops the labels of damage, so it can't be used after a damage that has labels")
         require(not missing, f"it gives no labels of {', '.join(missing)}, which its spec declares as kinds")
         require(not undeclared, f"it labels {', '.join(undeclared)}; add that to the kinds of its spec")
         for kind, label in result.labels.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import traceback
 
+from torch.utils.checkpoint import CheckpointError
+
 from toolbox.errors import PluginError, ToolboxError, named
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
@@ -12,6 +14,10 @@ from toolbox.training.state import TrainState
 from toolbox.utils.versions import DISTRIBUTION
 
 ENGINE = "_engine_run_backward"  # torch's function that runs every backward pass
+RECOMPUTE_REMEDY = (
+    "set training.recompute = false, or leave out what keeps values between the layers of a call, such as "
+    "parametrize.cached(): the values are computed again in the backward pass, and must be the same"
+)
 REMEDY = (
     "detach() every tensor that is kept from one call to the next, change no weights in forward, and give each input "
     "of an autograd function a gradient of its shape"
@@ -36,7 +42,8 @@ def explain_backward(error: Exception, state: TrainState, *, is_discriminator: b
     titles = differentiated(state, is_discriminator=is_discriminator)
     who = titles[0] if len(titles) == 1 else f"One of these: {'; '.join(titles)}:"
     text = named(error).rstrip(".")
-    return PluginError(f"{who} fails in the backward pass: {text}. What may help: {REMEDY}.{blame.hint()}")
+    remedy = RECOMPUTE_REMEDY if isinstance(error, CheckpointError) else REMEDY
+    return PluginError(f"{who} fails in the backward pass: {text}. What may help: {remedy}.{blame.hint()}")
 
 
 def differentiated(state: TrainState, *, is_discriminator: bool) -> list[str]:
