@@ -248,7 +248,7 @@ REFUSED = {
     "mute": "Loss 'mine' of the plugin 'mine' raised Mute (",
     "wrong-gradient": "Loss 'mine' of the plugin 'mine': fails in the backward pass: RuntimeError: Function",
     "zero-grad": "Optimizer 'mine' of the plugin 'mine' raised KeyError: 'no luck'",
-    "late": "creates late.weight in its first call; create it in build",
+    "late": "creates late.weight in a call; create it in build",
     "replaced": "replaces the weight layer.weight in a call, and its optimizer trains the weights that were there",
     "replaced-layer": "replaces the weight layer.weight in a call",
     "unsaved": "gets other values in fixed.weight, which `checkpoint = False` keeps out of checkpoints, each time",

@@ -9,7 +9,7 @@ import torch
 from once import Once
 from penalty_contexts import penalty_context
 
-from toolbox import DiscriminatorSpec, LossSpec, Params, PenaltySpec
+from toolbox import DiscriminatorSpec, GeneratorSpec, LossSpec, Params, PenaltySpec
 from toolbox.config.component_options import LossOptions
 from toolbox.config.plan import BoundComponent
 from toolbox.hooks.blame import WrongResultError
@@ -153,6 +153,47 @@ def test_a_penalty_that_calls_backward_itself_is_refused():
     context = penalty_context(lambda picture: [network(picture)], PICTURE, PICTURE)
     with pytest.raises(WrongResultError, match=r"changes the gradients of the networks, as backward\(\) does"):
         calls.call_penalty(watch_of(PenaltySpec), penalty, context)
+
+
+class LateBackward(torch.nn.Module):
+    """A generator that calls backward() in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(4, 3, 1)
+
+    def forward(self, image, mask):
+        pictures = self.layer(torch.cat([image, mask], 1)).sigmoid()
+        if self.training:
+            pictures.mean().backward(retain_graph=True)
+        return pictures
+
+
+@pytest.mark.parametrize("is_eval_first", [False, True])
+def test_a_generator_that_calls_backward_in_training_only_is_refused(is_eval_first):
+    """A run calls the generator before training; only this first call was checked, and the gradients were added."""
+    network = LateBackward()
+    attach(network, watch_of(GeneratorSpec).entry)
+    if is_eval_first:
+        with torch.no_grad():
+            calls.call_generator(network.eval(), PICTURE, MASK)
+    with pytest.raises(WrongResultError, match=r"changes the gradients of the networks, as backward\(\) does"):
+        calls.call_generator(network.train(), PICTURE, MASK)
+
+
+def test_the_second_part_of_an_adversarial_loss_is_checked_too():
+    class Game:
+        def generator(self, fake, real):
+            return fake[0].mean()
+
+        def discriminator(self, fake, real):
+            fake[0].mean().backward(retain_graph=True)
+            return fake[0].mean(), real[0].mean()
+
+    watch, maps = watch_of(LossSpec, role="adversarial"), [torch.nn.Conv2d(3, 1, 1)(PICTURE)]
+    calls.call_adversarial_generator(watch, Game(), maps, maps)
+    with pytest.raises(WrongResultError, match=r"changes the gradients of the networks, as backward\(\) does"):
+        calls.call_adversarial_discriminator(watch, Game(), maps, maps)
 
 
 def slope(context, picture, change=lambda picture: picture):

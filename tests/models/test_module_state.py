@@ -262,7 +262,7 @@ class LateNet(nn.Module):
 def test_the_kit_finds_weights_that_are_created_in_a_call(spec_class):
     checks = check_component(spec_class(name="rigged", summary="x", build=LateNet))
     (own,) = [check for check in checks if check.name == "inputs unchanged"]
-    assert own.status == "failed" and "creates late.weight in its first call; create it in build" in own.detail
+    assert own.status == "failed" and "creates late.weight in a call; create it in build" in own.detail
 
 
 class ReplacingNet(nn.Module):

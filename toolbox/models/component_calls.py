@@ -1,7 +1,8 @@
 """Call components and check what they return: type, shape and dtype, and whether they wrote into their inputs.
 
-The checks need no values from the device, so that no call waits for it. The first call of each component also
-compares its inputs before and after, since a write through NumPy or `.data` leaves no other trace.
+The checks need no values from the device, so that no call waits for it. The first call of each component in each mode
+(training, validation) also compares its inputs before and after, since a write through NumPy or `.data` leaves no other
+trace.
 """
 
 from __future__ import annotations
@@ -216,8 +217,11 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
     names and shapes of the state that they hold.
     """
     watch.calls += 1
-    is_first = watch.calls == 1
     module = getattr(function, "__self__", function)
+    part = "" if module is function else str(getattr(function, "__name__", ""))
+    mode = (part, torch.is_grad_enabled(), bool(getattr(module, "training", True)))
+    is_first = watch.entry is not None and mode not in watch.modes
+    watch.modes.add(mode)
     shapes = state_shapes(module) if is_first else {}
     if is_first:
         watch.unsaved = unsaved_modules(module)

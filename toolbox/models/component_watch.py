@@ -19,6 +19,7 @@ class WatchedComponent:
     Attributes:
         entry: its entry in the catalog; None for a network that no recipe names.
         calls: the number of calls so far.
+        modes: how it was called: the method, whether gradients were computed, and whether it was in train mode.
         trains: whether its values should have gradients; False once a warning was given.
         is_resumed: whether it belongs to a run that is continued: it may have trained before.
         trained: the parts of it that have returned a value with a gradient; an adversarial loss has two.
@@ -29,6 +30,7 @@ class WatchedComponent:
 
     entry: Entry | None = None
     calls: int = 0
+    modes: set[tuple[str, bool, bool]] = field(default_factory=set)
     trains: bool = True
     is_resumed: bool = False
     trained: set[str] = field(default_factory=set)

@@ -110,11 +110,11 @@ def state_change(before: Mapping[str, tuple[int, ...]], after: Mapping[str, tupl
     remedy = "create it in build, with the shape that it keeps, because it is trained and saved as it was built"
     for name, shape in after.items():
         if name not in before:
-            return f"creates {name} in its first call; {remedy}"
+            return f"creates {name} in a call; {remedy}"
         if before[name] != shape:
             return f"changes the shape of {name} from {list(before[name])} to {list(shape)} in a call; {remedy}"
     removed = next(iter(before.keys() - after.keys()), "")
-    return f"removes {removed} in its first call; {remedy}" if removed else ""
+    return f"removes {removed} in a call; {remedy}" if removed else ""
 
 
 def replaced_weight(before: Mapping[str, nn.Parameter], module: object) -> str:
