@@ -77,8 +77,9 @@ def install_stand_in(monkeypatch):
 
 def install(monkeypatch, restorer):
     """Use a restorer instead of trained weights, and return it."""
-    # Imported while the function is replaced, this module would keep the stand-in after the test.
-    importlib.import_module("toolbox.inference.arrays")
+    # Imported while the function is replaced, these modules would keep the stand-in after the test.
+    for module in ("toolbox.api", "toolbox.evaluation.score_weights", "toolbox.inference.arrays"):
+        importlib.import_module(module)
     monkeypatch.setattr("toolbox.inference.loading.load_restorer", lambda weights, **options: restorer)
     return restorer
 

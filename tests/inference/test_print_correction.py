@@ -197,7 +197,8 @@ def test_auto_does_what_is_needed_and_says_it(tmp_path, stand_in):
     assert "--auto does not correct damage, uneven light and casts: `toolbox doctor --photo FILE`" in result.output
     lines = {line.split(" -> ")[0].rpartition("/")[2]: line for line in result.output.splitlines() if " -> " in line}
     assert "corrected: contrast 1" in lines["faded.png"] and "corrected" not in lines["gray.png"]
-    assert "copied: it needs nothing" in lines["sound.png"] and "cropped to the sheet" in lines["table.png"]
+    assert "copied: it needs nothing; or give it new colours with --keep luma" in lines["sound.png"]
+    assert "cropped to the sheet" in lines["table.png"]
     assert np.array_equal(io.read_rgb("out/sound.png"), picture())
     assert np.array_equal(stand_in.calls[0][1], correct_tones(faded, Corrections(contrast=1)))
     statuses = report("out")

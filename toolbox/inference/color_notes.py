@@ -98,6 +98,13 @@ def reason_to_leave(toning: Toning, *, keeps_tone: bool) -> str:
     return f"{cause}, and nothing of it is lost; mark what is lost with {tool}, or {remedy}"
 
 
+def reason_to_copy(*, keeps_tone: bool) -> str:
+    """Return why a photograph is copied with `auto`, and what to do so that it gets new colours."""
+    reason = "it needs nothing"
+    more = f"{reason}; or {how_to_color(keeps_tone=keeps_tone)}"
+    return surface.words(command=more, python=more, page=reason)
+
+
 def how_to_color(*, keeps_tone: bool) -> str:
     """Return what to do so that a photograph that keeps its tone or its colours gets new ones."""
     if keeps_tone:

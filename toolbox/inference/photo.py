@@ -17,7 +17,7 @@ from toolbox.imaging import io
 from toolbox.imaging.io import Photo
 from toolbox.imaging.pixels import as_rgb, to_8bit
 from toolbox.imaging.sepia import Toning, apply_toning
-from toolbox.inference.color_notes import color_notes, reason_to_leave, unused_options
+from toolbox.inference.color_notes import color_notes, reason_to_copy, reason_to_leave, unused_options
 from toolbox.inference.damage import Damage, lift_damage
 from toolbox.inference.guided import Restoration
 from toolbox.inference.hint_files import read_sheet_hints
@@ -166,6 +166,7 @@ def _restore_sheet(
     if (keep == "rgb" or keeps_tone) and not mask.any():
         if photo is sheet.photo and sheet.corners is None:
             reason = "; ".join([reason_to_leave(toning, keeps_tone=keeps_tone), *unused])
+            reason = reason if options.auto is None else reason_to_copy(keeps_tone=keeps_tone)
             return _leave(job, photo, options, applied, reason, kind=toning.kind)
         restored = Restoration(pixels=as_rgb(photo.pixels), origin=np.zeros(mask.shape, np.uint8))
     else:
@@ -233,7 +234,7 @@ def _leave(
     if options.auto is None:
         return photo_result(job, status="left as it is", reason=reason, kind=kind, notes=notes)
     notes += write_result(job.target, as_rgb(photo.pixels), photo.exif)
-    return photo_result(job, status="copied", reason="it needs nothing", kind=kind, notes=(*photo.notes, *notes))
+    return photo_result(job, status="copied", reason=reason, kind=kind, notes=(*photo.notes, *notes))
 
 
 def _preview_refused(job: Job, rgb: np.ndarray, error: RefusedMaskError, *, is_wanted: bool) -> PhotoResult:
