@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import warnings
 from dataclasses import replace
@@ -34,7 +35,7 @@ from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
 from toolbox.hooks.protocols import Sample
-from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpec, PenaltySpec
+from toolbox.hooks.specs import DegradationSpec, DiscriminatorSpec, GeneratorSpec, PenaltySpec, StepSpec
 from toolbox.models import component_calls as calls
 from toolbox.models.array_calls import DegradationCall, MetricCall
 from toolbox.models.build import build_component
@@ -349,6 +350,34 @@ def test_an_error_in_a_backward_pass_is_found_by_its_file(monkeypatch):
     with pytest.raises(LookupError) as caught:
         value.backward()
     assert "Loss 'rigged' of the plugin 'stranger' raised LookupError: no luck" in str(blame.explain(caught.value))
+
+
+def test_an_error_in_a_backward_pass_is_that_of_the_innermost_file(monkeypatch):
+    """With a step that is built, too, whose file starts the backward pass, no component and no line was named."""
+    monkeypatch.setattr(blame, "_built", {})
+    blame.remember(entry(LossSpec))
+    code = "def train(value):\n    value.backward()\ndef build(params): pass\n"
+    exec(compile(code, "other.py", "exec"), outer := {})
+    for name in ("step", "another"):
+        spec = StepSpec(name=name, summary="x", build=outer["build"])
+        blame.remember(Entry(kind="step", spec=spec, plugin="other", distribution="", version=""))
+    with pytest.raises(LookupError) as caught:
+        outer["train"](FailingBackward.apply(PICTURES.clone().requires_grad_()).mean())
+    line = FailingBackward.backward.__code__.co_firstlineno + 2
+    words = f"Loss 'rigged' of the plugin 'stranger' raised LookupError: no luck ({__file__}:{line})"
+    assert words in str(blame.explain(caught.value))
+
+
+def test_the_position_of_a_decorated_forward_is_that_of_the_plugin():
+    class Decorated(nn.Module):
+        @torch.no_grad()
+        def forward(self, image, mask):
+            return image
+
+    line = inspect.unwrap(Decorated.forward).__code__.co_firstlineno
+    for network in (Decorated(), nn.Sequential(Decorated())):
+        error = blame.wrong_result(entry(GeneratorSpec), network, "is wrong")
+        assert f"'rigged' of the plugin 'stranger' ({__file__}:{line}) is wrong" in str(error)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), SystemExit("bye"), BaseException("over")])

@@ -85,6 +85,34 @@ def test_state_that_is_not_saved_may_not_change():
         call(loss)
 
 
+@pytest.mark.parametrize("hold", [lambda value: value, lambda value: [value], lambda value: {"a": value}])
+def test_a_constant_without_values_is_refused(hold):
+    """The comparison of two builds ended in a traceback of torch."""
+    loss = Features(nn.Conv2d(3, 2, 3))
+    loss.kernel = hold(torch.ones(3, device="meta"))
+    with pytest.raises(WrongResultError, match=r"has kernel\S* without values, on the device 'meta'"):
+        require_usable_state(loss, entry_of())
+
+
+def test_a_buffer_that_keeps_the_graph_of_a_call_is_refused():
+    """The backward pass of the next step failed, with a line that named no buffer, and the kit found nothing."""
+
+    class Mean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(()))
+
+        def forward(self, restored, truth, mask):
+            self.mean = 0.9 * self.mean + 0.1 * (restored - truth).square().mean()
+            return self.mean
+
+    with pytest.raises(WrongResultError, match=r"keeps the graph of a call in its buffer mean; write value.detach\(\)"):
+        call(Mean())
+    spec = LossSpec(name="rigged", summary="x", build=lambda params: Mean())
+    failed = [check for check in check_component(spec) if check.status == "failed"]
+    assert [check.name for check in failed] == ["inputs unchanged"] and "keeps the graph" in failed[0].detail
+
+
 def test_weights_outside_of_a_module_are_named_once():
     network, weight = nn.Conv2d(3, 2, 3), torch.ones((), requires_grad=True)
     watch = WatchedComponent(entry=entry_of())

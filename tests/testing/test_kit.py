@@ -27,7 +27,7 @@ from rigged.sound import (
     r1,
 )
 
-from toolbox import Field, FillerSpec, GeneratorRef, LossSpec, Params, RecipeSpec
+from toolbox import Field, FillerSpec, GeneratorRef, LossSpec, ObserverSpec, Params, RecipeSpec
 from toolbox.errors import InstallationError
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import KINDS
@@ -574,3 +574,15 @@ def test_the_kit_shows_no_warnings_of_numpy_for_a_filler_of_nan():
         warnings.simplefilter("always")
         assert "result format" in names_with_status(spec, "failed")
     assert [one for one in caught if issubclass(one.category, RuntimeWarning)] == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_observer_that_seeds_is_found_whatever_the_seed(seed):
+    """The kit had the same seed, 0, so that nothing changed."""
+
+    class Seeding:
+        def on_step(self, record):
+            torch.manual_seed(seed)
+
+    spec = ObserverSpec(name="rigged", summary="x", build=lambda params: Seeding())
+    assert checks_of(spec)["random numbers"].status == "failed"

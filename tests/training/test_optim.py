@@ -324,7 +324,7 @@ def trained(schedule):
     return state.build_state(plan, make_accelerator("cpu", "fp64"), torch.float64).generator
 
 
-@pytest.mark.parametrize("factor", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -1.0, (-1.0) ** 0.5])
 def test_a_learning_rate_that_is_not_possible_names_the_schedule(factor):
     network = trained(lambda epoch: factor if epoch else 1.0)
     with pytest.raises(PluginError, match="Schedule 'odd'.* gives the learning rate .*finite and at least 0"):

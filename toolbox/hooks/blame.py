@@ -39,7 +39,10 @@ CONTRACTS = {
     ),
     "discriminator": "discriminator(picture, image, mask) returns a list of maps (B, 1, h, w)",
     "loss": "loss(restored, truth, mask) returns a finite scalar tensor",
-    "loss/adversarial": "loss.generator(fake, real) returns a scalar tensor, loss.discriminator(fake, real) two",
+    "loss/adversarial": (
+        "loss.generator(fake, real) returns a scalar tensor, and gets None for real unless its spec has "
+        "sees_real=True; loss.discriminator(fake, real) returns two"
+    ),
     "penalty": "penalty(context) returns a finite scalar tensor",
     "degradation": "degradation(sample, random) returns a new Sample: uint8 image and truth, a bool mask, one size",
     "detector": "detector(image) returns a Detection with a bool mask of the image's size",
@@ -154,8 +157,8 @@ def blamed(error: BaseException) -> Entry | None:
         return None
     entry: Entry | None = getattr(error, ATTRIBUTE, None)
     if entry is None and not isinstance(error, ToolboxError):
-        files = {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
-        owners = [built for built in _built.values() if any(_is_of(built, file) for file in files)]
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        owners = next(filter(None, ([own for own in _built.values() if _is_of(own, it.filename)] for it in frames)), [])
         entry = owners[0] if len(owners) == 1 else None
     return entry
 
@@ -269,14 +272,15 @@ def _built_at(entry: Entry) -> str:
 
 
 def _held_codes(function: object, depth: int = 4) -> Iterator[CodeType]:
-    """Yield the code of a function, then that of functions in the attributes and lists of its object."""
+    """Yield the code of a function, then that of functions in the attributes, lists and dicts of its object."""
     code = _code(function)
     if code is not None:
         yield code
     owner = getattr(function, "__self__", function)
     if not depth or isinstance(owner, ModuleType | type):
         return
-    for value in list(owner if isinstance(owner, list | tuple) else getattr(owner, "__dict__", {}).values()):
+    held = owner.values() if isinstance(owner, dict) else getattr(owner, "__dict__", {}).values()
+    for value in list(owner if isinstance(owner, list | tuple) else held):
         yield from _held_codes(value, depth - 1)
 
 
@@ -290,8 +294,8 @@ def _is_of(entry: Entry, file: str) -> bool:
 
 
 def _code(function: object) -> CodeType | None:
-    """Return the code of a function, a method, or an object that can be called."""
+    """Return the code of a function, a method, or an object that can be called; without decorators."""
     function = getattr(function, "func", function)  # functools.partial
     methods = [getattr(type(function), name, None) for name in ("forward", "__call__")]
-    codes = (getattr(candidate, "__code__", None) for candidate in (function, *methods))
+    codes = (getattr(inspect.unwrap(it), "__code__", None) for it in (function, *methods) if callable(it))
     return next((code for code in codes if isinstance(code, CodeType)), None)

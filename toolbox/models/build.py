@@ -109,7 +109,7 @@ def build_twice(bound: BoundComponent, *, fresh: bool = True) -> Any:  # noqa: A
         raise blame.wrong_result(bound.entry, bound.spec.build, fault + "remove that line")
     if name:
         line = f"{blame.title(bound.entry)} gets other values in {name}, which is not saved, each time it is built; "
-        line += "make it a persistent buffer, or compute it without random numbers"
+        line += "make it a persistent buffer or a part of the module, or give it the same values in each build"
         warnings.warn(line, PluginWarning, stacklevel=2)
     return component
 

@@ -27,6 +27,7 @@ from toolbox.models.gradient_checks import (
 )
 from toolbox.models.input_watch import InputWatch, backward_passes, gradient_versions
 from toolbox.models.module_state import (
+    kept_graph,
     replaced_weight,
     state_change,
     state_shapes,
@@ -235,7 +236,7 @@ def _call(watch: WatchedComponent, function: Callable[..., Any], inputs: Inputs,
         fault = "changes the gradients of the networks, as backward() does; return the value only"
         raise blame.wrong_result(watch.entry, function, fault)
     if is_first:
-        change = state_change(shapes, state_shapes(module)) or replaced_weight(weights, module)
+        change = state_change(shapes, state_shapes(module)) or replaced_weight(weights, module) or kept_graph(module)
         if change:
             raise blame.wrong_result(watch.entry, function, change)
     if fault := input_watch.fault():

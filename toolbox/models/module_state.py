@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from types import ModuleType
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,12 @@ from toolbox.distributed.shards import has_shards
 from toolbox.hooks import blame
 from toolbox.hooks.catalog import Entry
 from toolbox.hooks.isolation import PluginWarning
+from toolbox.models import component_watch
 from toolbox.models.input_watch import version
 from toolbox.models.weight_file import saved_state, unsaved_prefixes
 
+# Attributes that a module has besides those of its author: torch's tables, and the watch of its calls.
+_OWN_ATTRIBUTES = {*vars(nn.Module()), component_watch.ATTRIBUTE}
 UNSAVED = "`checkpoint = False` keeps out of checkpoints"
 # What is wrong with a weight that is not the one that the run was built with.
 REPLACED = (
@@ -68,21 +72,43 @@ def unsaved_change(before: Mapping[str, int | None], after: Mapping[str, int | N
 def unsaved_values(module: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a module that checkpoints do not have, by name.
 
-    They belong to modules with ``checkpoint = False``, or are buffers that are not persistent, or other attributes.
-    Without those that `spectral_norm`, `weight_norm` and `prune` of torch.nn.utils compute from weights before each
-    call.
+    They belong to modules with ``checkpoint = False``, are buffers that are not persistent, or are in other attributes:
+    tensors, and tensors and modules in lists, tuples, dicts and plain objects. Without those that `spectral_norm`,
+    `weight_norm` and `prune` of torch.nn.utils compute from weights before each call.
     """
     state, saved = module.state_dict(), saved_state(module)
     values = {name: value for name, value in state.items() if name not in saved and isinstance(value, Tensor)}
     values |= {name: value for name, value in module.named_buffers() if name not in state}
+    registered = {id(own) for own in (*module.modules(), *module.parameters(), *module.buffers())}
     for name, inner in module.named_modules():
         weights = dict(inner.named_parameters(recurse=False))
-        values |= {
-            f"{name}.{key}".lstrip("."): value
-            for key, value in vars(inner).items()
-            if isinstance(value, Tensor) and not weights.keys() & {f"{key}_orig", f"{key}_g"}
-        }
+        for key, value in vars(inner).items():
+            if key in _OWN_ATTRIBUTES or weights.keys() & {f"{key}_orig", f"{key}_g"}:
+                continue
+            held = {f"{name}.{key}.{part}".strip("."): tensor for part, tensor in _held_tensors(value, registered)}
+            values |= held
     return values
+
+
+def _held_tensors(value: object, registered: Set[int], depth: int = 3) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in a value and in what it holds, with the path to each, without the registered ones."""
+    if id(value) in registered:
+        return
+    items: Iterable[tuple[object, object]] = ()
+    if isinstance(value, Tensor):
+        yield "", value
+    elif isinstance(value, nn.Module):
+        yield from ((name, tensor) for name, tensor in value.state_dict().items() if isinstance(tensor, Tensor))
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    elif not isinstance(value, type | ModuleType):
+        items = getattr(value, "__dict__", {}).items()
+    if depth:
+        for key, item in list(items):
+            for name, tensor in _held_tensors(item, registered, depth - 1):
+                yield f"{key}.{name}".rstrip("."), tensor
 
 
 def differing_value(values: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> str:
@@ -93,7 +119,7 @@ def differing_value(values: Mapping[str, Tensor], others: Mapping[str, Tensor]) 
 def _is_same(value: Tensor, other: Tensor | None) -> bool:
     if other is None or value.shape != other.shape or value.dtype != other.dtype:
         return False
-    if value.layout != torch.strided or value.is_nested or value.is_quantized:
+    if value.layout != torch.strided or value.is_nested or value.is_quantized or value.is_meta:
         return True  # such values can't be compared
     return bool(((value == other) | ((value != value) & (other != other))).all())
 
@@ -133,6 +159,15 @@ def replaced_weight(before: Mapping[str, nn.Parameter], module: object) -> str:
     return ""
 
 
+def kept_graph(module: object) -> str:
+    """Return which buffer of a module has kept the graph of a call, and what to do; empty for none."""
+    if not isinstance(module, nn.Module):
+        return ""
+    name = next((name for name, value in module.named_buffers() if value.grad_fn is not None), "")
+    remedy = "write value.detach() into it, because the next backward pass would go through this call again"
+    return f"keeps the graph of a call in its buffer {name}; {remedy}" if name else ""
+
+
 def warn_of_untrained_weights(component: object, entry: Entry) -> None:
     """Warn of weights that require gradients in a component whose weights no optimizer gets.
 
@@ -156,9 +191,10 @@ def _fault(module: nn.Module) -> str:
     if hidden:
         return (
             f"has weights in {hidden}, a plain list, tuple or dict, which nothing trains and no checkpoint has; make "
-            "it a torch.nn.ModuleList, ModuleDict, ParameterList or ParameterDict, or call requires_grad_(False)"
+            "it a torch.nn.ModuleList, ModuleDict, ParameterList or ParameterDict, or, if each build gives it the same "
+            "values, call requires_grad_(False)"
         )
-    for name, value in [*module.named_parameters(), *module.named_buffers()]:
+    for name, value in [*module.named_parameters(), *module.named_buffers(), *unsaved_values(module).items()]:
         if is_lazy(value):
             return f"has {name} without a shape, from a lazy module; write the numbers of channels in build"
         if value.is_meta:

@@ -64,9 +64,15 @@ def schedule_fault(optimizer: Optimizer, schedule: LRScheduler) -> str:
 
 def rate_fault(optimizer: Optimizer) -> str:
     """Return which learning rate of an optimizer can't be used, and what to do; "" if all can."""
-    rates = (float(group.get("lr", 0.0)) for group in optimizer.param_groups)
-    wrong = next((rate for rate in rates if not 0 <= rate < math.inf), None)
-    return "" if wrong is None else f"gives the learning rate {wrong}; return rates that are finite and at least 0"
+    for group in optimizer.param_groups:
+        rate = group.get("lr", 0.0)
+        try:
+            is_usable = 0 <= float(rate) < math.inf
+        except (TypeError, ValueError, RuntimeError):  # complex, as a fractional power of a negative number; text; maps
+            is_usable = False
+        if not is_usable:
+            return f"gives the learning rate {rate}; return real numbers that are finite and at least 0"
+    return ""
 
 
 def split_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

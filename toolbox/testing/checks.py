@@ -86,8 +86,8 @@ def global_random_state() -> tuple[object, ...]:
 
 
 def seed_everything() -> None:
-    """Seed the global random numbers; NumPy's and Python's so that a component which seeds them changes them."""
-    torch.manual_seed(0)
+    """Seed the global random numbers, with a seed so unusual that a component which seeds them changes them."""
+    torch.manual_seed(_UNUSUAL_SEED)
     np.random.seed(_UNUSUAL_SEED)
     random.seed(_UNUSUAL_SEED)
 

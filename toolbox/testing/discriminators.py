@@ -11,7 +11,7 @@ from toolbox.models.gradient_checks import second_derivative_fault
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import check_seeded_weights
-from toolbox.testing.networks import NetworkCase
+from toolbox.testing.network_case import ROUNDING, NetworkCase, depends_on, largest_difference
 from toolbox.testing.subject import Subject
 
 SIDES = (64, 128, 256)
@@ -127,13 +127,13 @@ def check_no_final_sigmoid(case: NetworkCase) -> str:
 @torch.no_grad()
 def check_batch_independence(case: NetworkCase) -> str:
     """In eval mode, the score of a picture does not depend on the order of the batch; a note if it does on the rest."""
-    by_order = networks.largest_difference(case, [[1, 0]])
+    by_order = largest_difference(case, [[1, 0]])
     require(
-        by_order <= networks.ROUNDING,
+        by_order <= ROUNDING,
         f"the output for a picture changes by {by_order:.1e} with the order of the batch",
     )
-    by_rest = networks.largest_difference(case, [[0], [1]])
-    if by_rest > networks.ROUNDING:
+    by_rest = largest_difference(case, [[0], [1]])
+    if by_rest > ROUNDING:
         return Note("the output depends on the rest of the batch, as with a minibatch standard deviation")
     return f"within {by_rest:.0e} in float64"
 
@@ -144,7 +144,7 @@ def check_condition_use(case: NetworkCase) -> str:
     used = [
         name
         for name, changed in (("image", pairs.image.flip(-1)), ("mask", 1 - pairs.mask))
-        if networks.depends_on(case, **{name: changed})
+        if depends_on(case, **{name: changed})
     ]
     if not used:
         return Note("the image and the mask are ignored")

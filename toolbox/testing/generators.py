@@ -15,7 +15,7 @@ from toolbox.models.forward import probe_multiple
 from toolbox.testing import examples, networks
 from toolbox.testing.checks import Check, ContractError, Note, error_text, require, require_comparable, run_checks
 from toolbox.testing.common import check_seeded_weights
-from toolbox.testing.networks import NetworkCase
+from toolbox.testing.network_case import NetworkCase, add_noise, depends_on
 from toolbox.testing.subject import Subject, join_names
 
 # Blending with the input may round to a value just outside [0, 1] in float32.
@@ -172,12 +172,12 @@ def _depends_on_weights(case: NetworkCase, name: str) -> bool:
     """Return whether an auxiliary output changes with the weights that are trained: one of frozen weights may not."""
     network = case.noisy_network().eval()
     before = case.call(network, case.pairs())[name].clone()
-    networks.add_noise(network, seed=1)
+    add_noise(network, seed=1)
     return not torch.equal(before, case.call(network, case.pairs())[name])
 
 
 def check_mask_use(case: NetworkCase) -> str:
     """Report whether the mask changes the result, which is the author's choice."""
     pairs = case.pairs()
-    is_used = networks.depends_on(case, mask=1 - pairs.mask)
+    is_used = depends_on(case, mask=1 - pairs.mask)
     return Note("the mask changes the result" if is_used else "the mask is ignored")

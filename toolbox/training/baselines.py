@@ -56,7 +56,7 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
         loss_before = loss_before_training(run, next(run.validation_batches()))
         if not math.isfinite(loss_before):
             fault = "gives values that are not finite in eval mode, before the first step"
-            raise blame.wrong_result(run.plan.generator.entry, run.plan.generator.spec.build, fault)
+            raise blame.wrong_result(run.plan.generator.entry, run.state.generator.network, fault)
         baselines = validate.baseline_scores(run.validation_batches()) if run.state.restores else {}
         if collectives.is_main_process():
             best = None if changed else best_weights.read_figures(folder, progress)

@@ -31,6 +31,12 @@ DISCRIMINATORS = [
         words="could not learn",
     ),
     Rig(
+        what="no trained weights",
+        spec=rigged_judge(lambda s, f, p, x, m: f(p, x, m), lambda s: s.requires_grad_(False)),
+        check="gradient flow",
+        words="no trainable parameters, so a run can't train it",
+    ),
+    Rig(
         what="an unused layer",
         spec=rigged_judge(lambda s, f, p, x, m: f(p, x, m), attributes(spare=lambda: nn.Linear(2, 2))),
         check="gradient flow",
