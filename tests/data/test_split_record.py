@@ -11,7 +11,8 @@ import pytest
 from toolbox.config.settings import Split
 from toolbox.data import broken_files, folders, split_record
 from toolbox.data.folders import Item
-from toolbox.data.split_record import SplitRecord, find_changes, keep_split, make_record
+from toolbox.data.split_changes import find_changes
+from toolbox.data.split_record import SplitRecord, keep_split, make_record
 from toolbox.errors import DataError
 
 RECORD = SplitRecord(train={"c": "C", "a": "A", "e": "E"}, validation={"d": "D", "b": "B"}, unused={"f": "F"})
@@ -23,7 +24,7 @@ def keep(photos, record=RECORD, scenes=None, **settings):
     labels = [(scenes or {}).get(item.name, index) for index, item in enumerate(items)]
     identities = {item: photos[item.name] for item in items}
     kept = replace(keep_split(record, items, identities, labels, Split(**settings)), identities=identities)
-    changes = find_changes(record, make_record(kept))
+    changes = find_changes(record.photos(), make_record(kept).photos())
     return [item.name for item in kept.train], [item.name for item in kept.validation], changes
 
 
@@ -116,7 +117,62 @@ def test_a_validation_photograph_replaced_by_a_training_photograph_is_named(phot
     replaced = sorted(own.iterdir())[0]
     replaced.write_bytes(items[0].truth.read_bytes())
     split_record.open_split(items, Split(), path, lines.append, validation_items=folders.open_folder(own).items)
-    assert f"1 with other content ({replaced.name})" in lines[0]
+    assert f"{items[0].name} trained in this run and validate now" in lines[0]
+    assert f"1 with other content ({replaced.name})" in lines[1]
+
+
+def resumed(path, present, settings=None):
+    """Open the split with these photographs and record it, as a resumed run does."""
+    lines: list[str] = []
+    result = split_record.open_split(present, settings or Split(), path, lines.append)
+    split_record.write_record(path, result)
+    return result, lines
+
+
+def test_a_photograph_that_was_away_comes_back_to_its_part(photos, tmp_path):
+    """It was forgotten: it counted as never seen in `score --held-out`, and could validate."""
+    items, path = folders.open_folder(photos).items, tmp_path / "split.json"
+    first = split_record.open_split(items, Split(), None, print)
+    split_record.write_record(path, first)
+    away = {first.train[0], first.validation[0]}
+    without, _ = resumed(path, [item for item in items if item not in away])
+    assert away.isdisjoint({*without.train, *without.validation})
+    record = split_record.read_record(path)
+    assert [*record.former_train.values()] == [first.train[0].name]
+    assert [*record.former_validation.values()] == [first.validation[0].name]
+    assert first.identities[first.train[0]] in record.seen()["train"]
+    resumed(path, [item for item in items if item not in away])  # a second resume keeps the list
+    # All of the validation part is gone: what has trained must not take its place.
+    back, _ = resumed(path, items)
+    assert {*back.train} == {*first.train} and {*back.validation} == {*first.validation}
+    record = split_record.read_record(path)
+    assert not record.former_train and not record.former_validation
+
+
+def test_a_photograph_that_has_trained_never_replaces_the_validation_part(photos, tmp_path):
+    items, path = folders.open_folder(photos).items, tmp_path / "split.json"
+    first = split_record.open_split(items[:4], Split(), None, print)
+    split_record.write_record(path, first)
+    away = first.train[0]
+    resumed(path, [item for item in items[:4] if item != away])
+    present = [item for item in items if item not in first.validation]
+    result, _ = resumed(path, sorted(present, key=lambda item: item.name))
+    assert away in result.train and {*result.validation} < {*items[4:]}
+
+
+def test_a_trained_photograph_with_new_content_stays_known(photos, tmp_path):
+    folder, path = shutil.copytree(photos, tmp_path / "own"), tmp_path / "split.json"
+    items = folders.open_folder(folder).items
+    first = split_record.open_split(items, Split(), None, print)
+    split_record.write_record(path, first)
+    trained = first.train[0]
+    old = trained.truth.read_bytes()
+    trained.truth.write_bytes(old + b" ")
+    resumed(path, folders.open_folder(folder).items)
+    assert first.identities[trained] in split_record.read_record(path).former_train
+    (folder / "zz.png").write_bytes(old)
+    result, _ = resumed(path, folders.open_folder(folder).items)
+    assert "zz.png" in {item.name for item in result.train}
 
 
 def test_a_lost_record_is_named(photos, tmp_path):

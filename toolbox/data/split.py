@@ -33,6 +33,8 @@ class DataSplit:
         leaks: the number of validation photographs that share a scene with a training photograph.
         unused: the photographs that the limits left out.
         identities: a digest of the content of each photograph; empty if they were not computed.
+        former_train: the names, by digest, of photographs that trained in this run and do no more.
+        former_validation: those that validated in this run and do no more, without those that train.
     """
 
     train: tuple[Item, ...]
@@ -40,6 +42,8 @@ class DataSplit:
     leaks: int
     unused: tuple[Item, ...] = ()
     identities: Mapping[Item, str] = field(default_factory=dict)
+    former_train: Mapping[str, str] = field(default_factory=dict)
+    former_validation: Mapping[str, str] = field(default_factory=dict)
 
 
 def split_items(

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from toolbox.config.settings import Split
 from toolbox.data import split
 from toolbox.data.decoded_cache import DecodedCache, open_cache
 from toolbox.data.folders import Item
 from toolbox.data.split import DataSplit
+from toolbox.data.split_changes import by_stem, find_changes
 from toolbox.errors import DataError, ImageFileError
 from toolbox.utils import files, surface
 from toolbox.utils.image_ref import ImageRef, location
 from toolbox.utils.json_values import read_json_object
 
 FILE = "split.json"  # in the run folder
+_ENTRIES = ("train", "validation", "unused", "former_train", "former_validation")
+_LATER = ("former_train", "former_validation")  # entries that the file has since version 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +33,30 @@ class SplitRecord:
         train: the training photographs.
         validation: the validation photographs.
         unused: those that the recipe's limits left out.
+        former_train: the names, by identity, of photographs that trained earlier and do no more.
+        former_validation: those that validated earlier and do no more, without those that train.
     """
 
     train: Mapping[str, str] = field(default_factory=dict)
     validation: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
+    former_train: Mapping[str, str] = field(default_factory=dict)
+    former_validation: Mapping[str, str] = field(default_factory=dict)
 
     def parts(self) -> dict[str, Mapping[str, str]]:
         """Return the three parts by name."""
         return {"train": self.train, "validation": self.validation, "unused": self.unused}
+
+    def photos(self) -> list[tuple[str, str]]:
+        """Return name and identity of all photographs of the three parts."""
+        return [pair for part in self.parts().values() for pair in part.items()]
+
+    def seen(self) -> dict[str, set[str]]:
+        """Return the identities of all photographs that have trained and of those that have validated, ever."""
+        return {
+            "train": {*self.train.values(), *self.former_train},
+            "validation": {*self.validation.values(), *self.former_validation},
+        }
 
 
 def open_split(
@@ -75,7 +93,9 @@ def open_split(
     else:
         result = keep_split(record, items, identities, split.scene_labels(items, report), settings)
     result = replace(result, identities=identities)
-    changes = [] if record is None else find_changes(record, make_record(result))
+    if record is not None:
+        result = _with_former(result, record, report)
+    changes = [] if record is None else find_changes(record.photos(), make_record(result).photos())
     if record is not None and changes:
         kept = "The split of the run is kept" if validation_items else _what_was_kept(record, result)
         report(
@@ -93,6 +113,26 @@ def _what_was_kept(record: SplitRecord, result: DataSplit) -> str:
     if record.validation and "validation" not in parts:
         return "No validation photograph of the run is left, so the new photographs are split"
     return "The split of the run is kept"
+
+
+def _with_former(result: DataSplit, record: SplitRecord, report: Callable[[str], None]) -> DataSplit:
+    """Return a split with the photographs of a record that are in its parts no more."""
+    seen, names = record.seen(), {**record.former_train, **record.former_validation}
+    names |= {identity: name for part in record.parts().values() for name, identity in part.items()}
+    train, validation = (
+        {result.identities[item] for item in part if item in result.identities}
+        for part in (result.train, result.validation)
+    )
+    trained = sorted(names[identity] for identity in (validation & seen["train"]) - seen["validation"])
+    if trained:
+        report(f"warning: {files.listed(trained)} trained in this run and validate now, so the figures are too good.")
+    return replace(
+        result,
+        former_train={identity: names[identity] for identity in sorted(seen["train"] - train)},
+        former_validation={
+            identity: names[identity] for identity in sorted(seen["validation"] - validation - train - seen["train"])
+        },
+    )
 
 
 def photo_identities(items: Sequence[Item], cache: DecodedCache | None = None) -> dict[Item, str]:
@@ -129,7 +169,7 @@ def keep_split(
 
     A photograph stays in its part, found by its content, else by its truth, else by its name, else by its name with
     another ending, so that no training photograph ever validates. A new one is for training, or for validation if it
-    shares a scene with a validation photograph and the split is by scene.
+    shares a scene with a validation photograph and the split is by scene. One that was away comes back to its part.
     """
     find = _finder(record, {item.name for item in items})
     ranked: list[tuple[str, int, int]] = []  # the part, the position in it, the index of the photograph
@@ -163,44 +203,12 @@ def make_record(data_split: DataSplit) -> SplitRecord:
         return {item.name: data_split.identities.get(item, "") for item in items}
 
     return SplitRecord(
-        train=part(data_split.train), validation=part(data_split.validation), unused=part(data_split.unused)
+        train=part(data_split.train),
+        validation=part(data_split.validation),
+        unused=part(data_split.unused),
+        former_train=data_split.former_train,
+        former_validation=data_split.former_validation,
     )
-
-
-def find_changes(old: SplitRecord, new: SplitRecord) -> list[str]:
-    """Return a phrase for each kind of change of the photographs. To rename or to move them is no change."""
-    before, after = ([pair for part in record.parts().values() for pair in part.items()] for record in (old, new))
-    lost, gained = _names_without(before, after), _names_without(after, before)
-    other_endings = _by_stem(name for name in gained if name not in lost)
-    converted = [name for name in lost if name not in gained and Path(name).stem in other_endings]
-    replaced = {other_endings[Path(name).stem] for name in converted}
-    kinds = (
-        ("missing", [name for name in lost if name not in gained and name not in converted]),
-        ("new", sorted(name for name in gained if name not in lost and name not in replaced)),
-        ("with other content", sorted(name for name in gained if name in lost)),
-        ("with another ending", sorted(replaced)),
-    )
-    return [f"{len(found)} {kind} ({files.listed(found)})" for kind, found in kinds if found]
-
-
-def _names_without(pairs: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the names of the photographs in `pairs` whose content is not, or not as often, in `others`."""
-    spare = Counter(identity for _, identity in others)
-    found = []
-    for index in sorted(range(len(pairs)), key=lambda index: pairs[index] not in others):  # those that stayed first
-        identity = pairs[index][1]
-        if spare[identity]:
-            spare[identity] -= 1
-        else:
-            found.append(index)
-    return [pairs[index][0] for index in sorted(found)]
-
-
-def _by_stem(names: Iterable[str]) -> dict[str, str]:
-    """Return the names by their stems, without the stems that several of them have."""
-    listed = list(names)
-    stems = Counter(Path(name).stem for name in listed)
-    return {Path(name).stem: name for name in listed if stems[Path(name).stem] == 1}
 
 
 def write_record(path: Path, data_split: DataSplit) -> None:
@@ -212,7 +220,8 @@ def read_record(path: Path) -> SplitRecord | None:
     """Return the record of a split, None if there is none (a run of an older version); DataError if it is damaged."""
     try:
         stored = read_json_object(path)
-        wrong = next((part for part in SplitRecord().parts() if not _is_part(stored.get(part))), None)
+        parts: dict[str, Any] = {name: stored.get(name, {} if name in _LATER else None) for name in _ENTRIES}
+        wrong = next((name for name, part in parts.items() if not _is_part(part)), None)
         if wrong is not None:
             raise ValueError(f"'{wrong}' is missing, or no object with the names of photographs and their digests")
     except FileNotFoundError:
@@ -222,7 +231,7 @@ def read_record(path: Path) -> SplitRecord | None:
             f"{files.printable(path)} can't be read: {files.printable(str(error))}. It lists the photographs that "
             "validate. Restore it, or delete it to draw the split again from the recipe."
         ) from error
-    return SplitRecord(**{part: stored[part] for part in SplitRecord().parts()})
+    return SplitRecord(**parts)
 
 
 def _is_part(value: object) -> bool:
@@ -244,8 +253,13 @@ def _finder(record: SplitRecord, present: set[str]) -> Callable[[str, str], tupl
             # Of equal photographs in two parts, the training one decides: it must not validate.
             by_identity.setdefault(identity, (part, rank))
             by_truth.setdefault(_truth_of(identity), (part, rank))
-    old_name = _by_stem(name for name in by_name if name not in present)
-    new_name = _by_stem(name for name in present if name not in by_name)
+    for part, former in (("train", record.former_train), ("validation", record.former_validation)):
+        for rank, (identity, name) in enumerate(former.items(), len(record.parts()[part])):
+            by_name.setdefault(name, (part, rank))
+            by_identity.setdefault(identity, (part, rank))
+            by_truth.setdefault(_truth_of(identity), (part, rank))
+    old_name = by_stem(name for name in by_name if name not in present)
+    new_name = by_stem(name for name in present if name not in by_name)
 
     def find(name: str, identity: str) -> tuple[str, int] | None:
         found = exact.get((name, identity)) or by_identity.get(identity) or by_truth.get(_truth_of(identity))

@@ -126,9 +126,9 @@ def find_seen(stored: StoredWeights, items: tuple[Item, ...]) -> dict[str, str] 
     record = split_record.read_record(folder / split_record.FILE)
     if record is None:
         return None
-    parts = record.parts()
+    parts = record.seen()
     # Training first: a photograph in both parts was trained on.
-    known = {_truth_digest(identity): part for part in reversed(PARTS) for identity in parts[part].values() if identity}
+    known = {_truth_digest(identity): part for part in reversed(PARTS) for identity in parts[part] if identity}
     identities = split_record.photo_identities(items)
     uses = {item.name: known.get(_truth_digest(identity)) for item, identity in identities.items()}
     return {name: part for name, part in uses.items() if part is not None}
