@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
 from toolbox.models import efficientnet_lite
@@ -115,7 +115,9 @@ def load(backbone: Backbone, name: str, *, pretrained: bool, weights: str | None
         fill(backbone.network, read(name, Path(weights)), f"weights {weights}")
     elif pretrained:
         # Some published files have other keys than the networks. timm translates them, and drops the classifier.
-        source = create(name, pretrained=True, pretrained_cfg_overlay={"state_dict": load_file(fetch(name))})
+        source = create(
+            name, pretrained=True, pretrained_cfg_overlay={"state_dict": load_tensors(fetch(name).read_bytes())}
+        )
         fill(backbone.network, source.network.state_dict(), f"the pretrained weights of '{name}'")
 
 
@@ -130,7 +132,7 @@ def read(name: str, path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}; weights is the path of a safetensors file")
     try:
-        tensors = load_file(path)
+        tensors = load_tensors(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path} is not a safetensors file ({error}); convert other formats first") from error
     with torch.device("meta"):

@@ -172,7 +172,7 @@ def test_an_out_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "letter.txt").write_text("dear", "utf-8")
     text = line(call("run", "--out", "out", code=2))
-    assert "out is not an empty folder" in text and "--out" in text
+    assert "out is not an empty folder" in text and "--out" in text and "--resume" not in text
 
 
 # ---- the listing commands

@@ -180,7 +180,7 @@ def test_a_disk_without_room_for_checkpoints_is_reported_before_the_first_step(t
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     result = run("--data", photos, "--out", tmp_path / "out", "--size", 32, code=1)
-    assert "has room for 0 MB and the checkpoints of this run need up to" in result.stderr
+    assert "has room for 0.1 MB and the checkpoints of this run need up to" in result.stderr
     assert "or choose another disk with --out" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "out" / "metrics.jsonl").exists()

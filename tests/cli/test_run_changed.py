@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -207,7 +208,17 @@ def test_initial_weights_of_a_continued_run_can_not_be_changed(folder, network, 
     assert by_hand or (folder / "recipe.toml").read_text("utf-8") == before
 
 
-@pytest.mark.parametrize("setting", ["keep=luma", "validation.choose_by=loss", "data.size=48"])
+def test_results_of_weights_that_are_only_measured_again_are_kept(competition, tmp_path):
+    """A line said that the weights had changed, and the same results were made again."""
+    folder = tmp_path / "run"
+    run("--data", competition, "--out", folder, "--size", 32, "--steps", 1, "--batch", 2)
+    before = (folder / "best.safetensors").read_bytes()
+    output = run("--resume", folder, "--set", "validation.choose_by=loss").output
+    assert (folder / "best.safetensors").read_bytes() != before  # the figures in its header
+    assert "restored again" not in output
+
+
+@pytest.mark.parametrize("setting", ["keep=luma", "data.size=48"])
 def test_results_that_are_restored_again_after_a_changed_setting_say_so(competition, tmp_path, setting):
     folder = tmp_path / "run"
     run("--data", competition, "--out", folder, "--size", 32, "--steps", 1, "--batch", 2)
@@ -447,6 +458,16 @@ def test_best_weights_with_damaged_data_are_noticed_and_written_again(folder, lo
         assert "the best weights, of step" in output and "its weights are not those that were written" in output
     assert weight_file.read_file(path)
     assert "are lost" not in run("--resume", folder, "--epochs", 3).output
+
+
+def test_the_weights_of_a_run_in_a_folder_that_is_not_utf8_are_read(folder):
+    """They counted as lost: a resumed run replaced them by worse ones, and no other command read them."""
+    moved = folder.rename(folder.with_name(os.fsdecode(b"r\xffn")))
+    best = (moved / "best.safetensors").read_bytes()
+    assert "are lost" not in run("--resume", moved, "--epochs", 2).output
+    assert (moved / "best.safetensors").read_bytes() == best
+    invoke("weights", "export", moved, "-o", moved.parent / "out.safetensors")
+    assert weight_file.read_header(moved / "best.safetensors").step is not None
 
 
 def test_best_weights_without_a_digest_are_accepted(folder):

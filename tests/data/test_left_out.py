@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from toolbox.data.folders import open_folder
 from toolbox.data.left_out import describe_left_out
+from toolbox.diagnostics.data_folder import inspect_folder
 from toolbox.errors import DataError
 from toolbox.imaging.io import write_png
 
@@ -57,6 +59,43 @@ def test_pictures_that_no_table_names_are_counted(competition):
     (competition / "train_gt" / "old.tga").write_bytes(b"x")
     line = describe_left_out(open_folder(competition))
     assert line == "1 file left out: .tga; 2 images not in train.csv or test.csv"
+
+
+def test_inputs_without_truths_are_not_missing_in_a_table_that_is_not_there(competition):
+    shutil.rmtree(competition / "train_gt")
+    for name in ("train.csv", "test.csv"):
+        (competition / name).unlink()
+    (finding,) = [finding for finding in inspect_folder(competition) if "contains 0 pairs" in finding.detail]
+    assert "without a partner)" in finding.detail and "csv" not in finding.detail
+
+
+def test_test_photographs_that_a_run_refuses_by_their_names_are_findings(competition):
+    """`doctor --data` found nothing, and the run refused the folder."""
+    tests = competition / "test_input"
+    first = sorted(tests.iterdir())[0]
+    for name in (f"{first.stem}.jpg", os.fsdecode(b"t\xff.png")):
+        (tests / name).write_bytes(first.read_bytes())
+    (competition / "test.csv").unlink()
+    found = {finding.detail for finding in inspect_folder(competition) if finding.what == "test photographs"}
+    assert found == {
+        f"Two photographs would both be {first.stem}.png in the submission; rename one of them.",
+        "t\\udcff.png can't be in a submission by this name; rename it.",
+    }
+
+
+def test_pairs_with_names_in_two_forms_of_unicode_are_pairs(tmp_path):
+    for folder, name in (("train_input", "e\u0301"), ("train_gt", "\u00e9"), ("train_input", "b"), ("train_gt", "b")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write_png(tmp_path / folder / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    assert len(open_folder(tmp_path).items) == 2
+
+
+def test_a_folder_of_test_photographs_is_not_offered_for_training(competition):
+    for name in ("train_input", "train_gt"):
+        shutil.rmtree(competition / name)
+    with pytest.raises(DataError, match="contains no photographs") as raised:
+        open_folder(competition)
+    assert "Do you mean" not in str(raised.value)
 
 
 def test_a_folder_with_photographs_in_subfolders_alone_says_so(photos, tmp_path):

@@ -95,6 +95,22 @@ def test_an_input_that_shows_nothing_is_named(tmp_path, truths):
     ]
 
 
+@pytest.mark.parametrize("number", [1, 6])
+def test_truths_that_show_nothing_are_named(tmp_path, truths, number):
+    """They were taken for pairs with another gray formula."""
+    inputs = [damaged(truth, number) for number, truth in enumerate(truths)]
+    even = [np.full_like(truth, 90) if index < number else truth for index, truth in enumerate(truths)]
+    found = [one for one in examined(tmp_path, inputs, even) if one.kind]
+    assert [one.item.name for one in found] == [f"{index:02d}.png" for index in range(number)]
+    assert {one.reason for one in found} == {"the truth shows nothing, it is one even tone"}
+
+
+def test_a_pair_of_one_even_tone_with_a_lost_region_is_a_pair(tmp_path, truths):
+    even = [np.full_like(truth, (200, 90, 20)) for truth in truths]
+    inputs = [damaged(truth, number) for number, truth in enumerate(even)]
+    assert [one.reason for one in examined(tmp_path, inputs, even) if one.kind] == []
+
+
 def test_exchanged_columns_of_the_table_are_named(competition):
     rows = (competition / "train.csv").read_text("utf-8").splitlines()
     columns = rows[0].split(",")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -184,6 +185,14 @@ def test_subfolders_and_other_files_are_named(pictures):
     io.write_png(pictures / "restored" / "2.png", gray_to_rgb(gray()))
     output = score(pictures / "restored", pictures / "truth", code=1).output
     assert "2 has no partner in" in output and "1 file left out: .gif" in output
+
+
+def test_names_in_two_forms_of_unicode_are_the_same(pictures):
+    """é as two characters, as macOS and some zips write it, looks the same."""
+    for folder, name in (("restored", "e\u0301.png"), ("truth", "\u00e9.png"), ("masks", "\u00e9.png")):
+        (pictures / folder / "1.png").rename(pictures / folder / name)
+    output = score(pictures / "restored", pictures / "truth", "--masks", pictures / "masks").output
+    assert "\u00e9.png" in unicodedata.normalize("NFC", output)
 
 
 def test_masks_that_look_inverted_are_named(pictures):

@@ -21,6 +21,7 @@ from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
 from toolbox.imaging.io import find_images
 from toolbox.utils import files, surface, text_files
+from toolbox.utils.file_names import comparable_stem
 
 LAYOUT = "train_input/, train_gt/ and test_input/, or only colour photographs"
 
@@ -67,21 +68,24 @@ def open_folder(
         line = describe_unused([folder], set())
         unused = f" ({line})" if line else ""
         raise DataError(
-            f"{folder} contains no photographs{unused}. It should contain {LAYOUT}.{subfolder_hint(folder)}"
+            f"{folder} contains no photographs{unused}. It should contain {LAYOUT}."
+            + subfolder_hint(folder, skip="test_input")
         )
     if len(photos) < min_count:
         raise DataError(f"{folder} contains {_too_few(len(photos), 'photograph', min_count, [folder], photos)}")
     return Source(kind="photos", folder=folder, items=_truths(photos), tests=())
 
 
-def subfolder_hint(folder: Path) -> str:
+def subfolder_hint(folder: Path, *, skip: str = "") -> str:
     """Return a sentence that names the folders in `folder` with pictures or with their folders; empty for none.
 
-    It is for the error that `folder` itself has no pictures.
+    It is for the error that `folder` itself has no pictures. The folder called `skip` is not named.
     """
     found = []
     with contextlib.suppress(OSError, DataError):
-        for inside in sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+        for inside in sorted(
+            path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name != skip
+        ):
             if find_images(inside) or any((inside / name).is_dir() for name in ("train_input", "test_input")):
                 found.append(str(inside))
     if len(found) > 1:
@@ -145,12 +149,12 @@ def _pairs_by_name(folder: Path, on_fault: Callable[[str], None]) -> list[Item]:
 
 def _same_stems(inputs: Collection[str], truths: Collection[str]) -> dict[str, str]:
     """Return the pairs of names that are equal before the suffix, where no other name of either folder is."""
-    stems = [Counter(Path(name).stem for name in names) for names in (inputs, truths)]
-    by_stem = {Path(name).stem: name for name in truths}
+    stems = [Counter(map(comparable_stem, names)) for names in (inputs, truths)]
+    by_stem = {comparable_stem(name): name for name in truths}
     return {
         name: by_stem[stem]
         for name in inputs
-        if (stem := Path(name).stem) in by_stem and stems[0][stem] == stems[1][stem] == 1
+        if (stem := comparable_stem(name)) in by_stem and stems[0][stem] == stems[1][stem] == 1
     }
 
 

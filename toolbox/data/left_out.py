@@ -62,7 +62,9 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
         others += rest
     parts = [line for line in (describe_files(others),) if line]
     if unused:
-        parts.append(f"{unused} image{'s' if unused > 1 else ''} not in train.csv or test.csv")
+        has_table = any((folder.parent / name).is_file() for folder in folders for name in ("train.csv", "test.csv"))
+        why = "not in train.csv or test.csv" if has_table else "without a partner"
+        parts.append(f"{unused} image{'s' if unused > 1 else ''} {why}")
     below = sorted(name for folder in folders for name in _folders_with_images(folder))
     if below:
         parts.append(f"subfolders are not searched: {files.listed(below)}")

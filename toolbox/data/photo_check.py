@@ -89,7 +89,7 @@ class _Pair:
         correlation: that of the two there.
         input_in_colour: whether the input has colours.
         turn: how the truth is turned or inverted, such as "mirrored"; empty if it is not.
-        is_flat: whether the input shows nothing, and the truth something.
+        flat: which of the two shows nothing while the other shows something: "input", "truth" or "".
         alignment: how the details of the two agree.
     """
 
@@ -99,7 +99,7 @@ class _Pair:
     correlation: float
     input_in_colour: bool
     turn: str = ""
-    is_flat: bool = False
+    flat: str = ""
     alignment: Alignment = Alignment()
 
 
@@ -158,11 +158,9 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
     correlation, turn = _correlation(a, b, known), alignment.turn
     if not (alignment.is_same_photo or turn):
         best, name = _best_turn(a, b, known, truth)
-        if correlation < max(MIN_PARTNER, best):  # finding the lost region takes longer than the rest of the check
-            lost = lost_region.find_lost_region(gray)
-            if alignment.correlation is None:  # without details, even parts may be damage that JPEG has changed
-                lost = lost | _even_parts(gray)
-            known = cv2.resize(lost.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
+        is_even = b.std() < EVEN_TONE
+        if is_even or correlation < max(MIN_PARTNER, best):  # the lost region takes longer than the rest of the check
+            known = _known(gray, has_details=alignment.correlation is not None)
             correlation, (best, name) = _correlation(a, b, known), _best_turn(a, b, known, truth)
         turn = name if best > MIN_PARTNER and _explains(best, correlation) else ""
     return _Pair(
@@ -172,9 +170,25 @@ def _compare(damaged: np.ndarray, truth: np.ndarray) -> _Pair:
         correlation=correlation,
         input_in_colour=is_in_colour(damaged),
         turn=turn,
-        is_flat=bool(a.std() < EVEN_TONE and b.std() >= MIN_CONTRAST),
+        flat=_flat(a, b, known),
         alignment=alignment,
     )
+
+
+def _known(gray: np.ndarray, *, has_details: bool) -> np.ndarray:
+    """Return where the thumbnail of an input (H, W) uint8 has only known pixels, (SIDE, SIDE) bool."""
+    lost = lost_region.find_lost_region(gray)
+    if not has_details:  # then even parts may be damage that JPEG has changed
+        lost = lost | _even_parts(gray)
+    return cv2.resize(lost.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) == 0
+
+
+def _flat(a: np.ndarray, b: np.ndarray, known: np.ndarray) -> str:
+    """Return which of two thumbnails shows nothing while the other shows something: "input", "truth" or ""."""
+    if a.std() < EVEN_TONE and b.std() >= MIN_CONTRAST:
+        return "input"
+    is_shown = known.sum() >= SIDE and a[known].std() >= MIN_CONTRAST
+    return "truth" if b.std() < EVEN_TONE and is_shown else ""
 
 
 def _best_turn(a: np.ndarray, b: np.ndarray, known: np.ndarray, truth: np.ndarray) -> tuple[float, str]:
@@ -224,8 +238,8 @@ def _judge(examination: Examination, pair: _Pair, pairs: Sequence[tuple[Item, _P
     if pair.input_in_colour and not examination.in_colour:
         reason = "the input is in colour and the truth is gray: they are exchanged"
         return replace(examination, kind="swapped", reason=reason)
-    if pair.is_flat:
-        reason = "the input shows nothing, it is one even tone"
+    if pair.flat:
+        reason = f"the {pair.flat} shows nothing, it is one even tone"
         return replace(examination, kind="unrelated", reason=reason)
     if pair.turn:
         return replace(examination, kind="unrelated", reason=f"{_truth_of(examination.item)} is {pair.turn}")

@@ -15,6 +15,7 @@ from toolbox.data.known_tests import describe_known_tests
 from toolbox.data.photo_check import EXCHANGED_CHANNELS, Examination, examine
 from toolbox.diagnostics.environment import Finding
 from toolbox.errors import DataError
+from toolbox.evaluation.submission import name_faults
 from toolbox.imaging import io
 from toolbox.imaging.formats import missing_decoder
 from toolbox.utils import files
@@ -45,6 +46,7 @@ def inspect_folder(folder: Path) -> list[Finding]:
         *_copies(examinations),
         *_channels(examinations),
         *_shifts(examinations),
+        *_test_names(source),
         *_known_tests(source),
         *_scenes(usable),
         *_not_used(source),
@@ -68,6 +70,12 @@ def _pairing_faults(faults: Sequence[str]) -> Iterator[Finding]:
         yield Finding(what="pairing", ok=False, detail=fault)
     if len(faults) > LISTED:
         yield Finding(what="pairing", ok=False, detail=f"and {len(faults) - LISTED} more faults of the pairing")
+
+
+def _test_names(source: Source) -> Iterator[Finding]:
+    """Yield a finding for each test photograph whose result can't be in a submission; a run refuses it."""
+    for fault in name_faults([Path(item.name) for item in source.tests]):
+        yield Finding(what="test photographs", ok=False, detail=fault)
 
 
 def _sizes(examinations: Sequence[Examination]) -> Iterator[Finding]:

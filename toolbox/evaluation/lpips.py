@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch.nn import functional as F
 
 from toolbox.errors import WeightsError
@@ -39,7 +39,7 @@ class Lpips:
             WeightsError: the file can't be read, or lacks a weight.
         """
         try:
-            tensors = {name: value.float() for name, value in load_file(path).items()}
+            tensors = {name: value.float() for name, value in load(path.read_bytes()).items()}
             layers = [int(name.split(".")[1]) for name in tensors if name.startswith("features.")]
             self.convs = [
                 (tensors[f"features.{index}.weight"], tensors[f"features.{index}.bias"])

@@ -24,6 +24,7 @@ from toolbox.inference.output_folders import describe_pictures, is_picture_besid
 from toolbox.masks.lost_region import find_lost_region, pair_mask
 from toolbox.masks.sources import check_mask_size, looks_inverted, transparent_pixels
 from toolbox.utils import files, surface
+from toolbox.utils.file_names import comparable_stem
 from toolbox.utils.shell import shell_word
 
 # zipfile raises RuntimeError on an encrypted member, and NotImplementedError on a method that it lacks.
@@ -219,7 +220,7 @@ def _find_predictions(path: Path, left_out: list[str]) -> dict[str, _Prediction]
         raise DataError(f"{files.printable(path)} has no images.")
     predictions: dict[str, _Prediction] = {}
     for name in names:
-        stem = Path(name).stem
+        stem = comparable_stem(name)
         if stem in predictions:
             raise DataError(
                 f"{files.printable(path)} has {files.printable(predictions[stem].name)} and {files.printable(name)}; "
@@ -246,11 +247,10 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
         if is_picture_beside(path):
             pictures.append(path)
             continue
-        if path.stem in images:
-            raise DataError(
-                f"{folder} has {images[path.stem].name} and {path.name}; names must differ before the suffix."
-            )
-        images[path.stem] = path
+        stem = comparable_stem(path)
+        if stem in images:
+            raise DataError(f"{folder} has {images[stem].name} and {path.name}; names must differ before the suffix.")
+        images[stem] = path
     if line := describe_pictures(pictures):
         left_out.append(f"{files.printable(folder)}: {line}.")
     if not images:

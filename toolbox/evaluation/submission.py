@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from toolbox.data import loader
@@ -105,12 +105,22 @@ def submission_names(photos: Sequence[Path]) -> list[str]:
         DataError: two are the same, or differ only in case; or one would become another name in a zip: it is not
             UTF-8, or has control characters, a backslash or a colon.
     """
-    names = [f"{photo.stem}.png" for photo in photos]
+    for fault in name_faults(photos):
+        raise DataError(fault)
+    return [_member(photo) for photo in photos]
+
+
+def name_faults(photos: Sequence[Path]) -> Iterator[str]:
+    """Yield a line for each photograph whose result can't be in a submission by its name; see `submission_names`."""
     for photo in photos:
         if files.printable(photo.stem) != photo.stem or not files.is_flat_name(photo.stem):
-            raise DataError(f"{files.printable(photo)} can't be in a submission by this name; rename it.")
-    counts = Counter(name.casefold() for name in names)
-    duplicate = next((name for name in names if counts[name.casefold()] > 1), None)
-    if duplicate is not None:
-        raise DataError(f"Two photographs would both be {duplicate} in the submission; rename one of them.")
-    return names
+            yield f"{files.printable(photo)} can't be in a submission by this name; rename it."
+    for name, count in Counter(_member(photo).casefold() for photo in photos).items():
+        if count > 1:
+            first = next(_member(photo) for photo in photos if _member(photo).casefold() == name)
+            yield f"Two photographs would both be {files.printable(first)} in the submission; rename one of them."
+
+
+def _member(photo: Path) -> str:
+    """Return the name of the result of a photograph in a submission."""
+    return f"{photo.stem}.png"

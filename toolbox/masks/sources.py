@@ -18,6 +18,7 @@ from toolbox.imaging.io import Photo
 from toolbox.imaging.mask_meaning import MaskError, MaskMeaning, UndecidedMaskError, border_share
 from toolbox.masks.detectors import PAINTED_SHAPE, LoadedDetector
 from toolbox.utils import files, surface
+from toolbox.utils.file_names import comparable, comparable_stem
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6})")
 TOLERANCE = 12  # how much each channel may differ from a colour that marks what is lost
@@ -223,7 +224,7 @@ def _find_mask(folder: Path, photo: Path, relative_path: Path, result: Path | No
     for candidate in dict.fromkeys((name if result is None or result.stem == stem else result.stem, name, stem)):
         exact = subfolder / candidate
         # The mask a.png of a photograph a.png is not the only one if there is a mask a.tif and no photograph a.tif.
-        matches = [path for path in images if path.stem == candidate]
+        matches = [path for path in images if comparable_stem(path) == comparable(candidate)]
         if exact in images:
             matches = [path for path in images if path.stem == exact.stem and not _is_of_other(path, exact, photo)]
             if matches == [exact]:

@@ -92,11 +92,20 @@ def has_header(path: Path) -> bool:
 
 def _header_text(path: Path) -> str:
     try:
-        open(path, "rb").close()  # safetensors calls every file that it can't open missing
-        with safe_open(path, framework="pt") as opened:
-            return str((opened.metadata() or {}).get(KEY, ""))
+        # safetensors calls every file that it can't open missing, and takes no path that is not UTF-8.
+        with open(path, "rb") as file:
+            with safe_open(path if _is_utf8(path) else f"/dev/fd/{file.fileno()}", framework="pt") as opened:
+                return str((opened.metadata() or {}).get(KEY, ""))
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def load_weights(path: Path, network: nn.Module) -> None:

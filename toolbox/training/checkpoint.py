@@ -6,6 +6,7 @@ file. An old checkpoint is deleted only after a newer one is complete.
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -204,8 +205,8 @@ def require_disk_space(folder: Path, state: TrainState) -> None:
     available = shutil.disk_usage(folder).free + used
     if available < needed:
         raise OutputError(
-            f"{files.printable(folder)} has room for {available / 1e6:.0f} MB and the checkpoints of this run need up "
-            f"to {needed / 1e6:.0f} MB. Free some space, or {remedy}."
+            f"{files.printable(folder)} has room for {math.floor(available / 1e5) / 10:g} MB and the checkpoints of "
+            f"this run need up to {math.ceil(needed / 1e5) / 10:g} MB. Free some space, or {remedy}."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from toolbox.config import recipe
@@ -24,6 +24,7 @@ from toolbox.errors import TrainingError, UsageError, one_line
 from toolbox.hooks import blame
 from toolbox.models.component_watch import WatchedComponent, watch_of
 from toolbox.models.forward import run_generator
+from toolbox.models.weight_file import read_tensors
 from toolbox.training import checkpoint, run_dir
 from toolbox.training.backward_errors import differentiated
 from toolbox.training.checkpoint import Progress
@@ -260,8 +261,8 @@ def load_step_folder(folder: Path, state: TrainState) -> Batch:
     checkpoint.load_checkpoint(saved, state)
     pictures = {}
     try:
-        tensors = load_file(folder / BATCH)
-    except (OSError, SafetensorError) as error:
+        tensors = read_tensors(folder / BATCH)
+    except (OSError, SafetensorError, ValueError) as error:
         # The run that wrote the folder removes it when it writes the next one.
         raise UsageError(f"{files.printable(folder / BATCH)} can't be read: {error}") from error
     for name, value in tensors.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -150,7 +151,8 @@ def _require_limits(run: TrainingRun, progress: Progress) -> None:
     if "training.steps" in changed and limits.steps is not None and limits.steps < progress.step:
         faults.append(f"{option}steps {limits.steps}: the run has taken {progress.step} steps")
     if "training.minutes" in changed and limits.minutes is not None and 60 * limits.minutes < progress.seconds:
-        faults.append(f"{option}minutes {limits.minutes:g}: the run has taken {progress.seconds / 60:.1f} minutes")
+        minutes = math.ceil(progress.seconds / 6) / 10
+        faults.append(f"{option}minutes {limits.minutes:g}: the run has taken {minutes:g} minutes")
     if faults:
         error = UsageError(f"{'; '.join(faults)} already. Give at least that much, or start a new run.")
         raise collectives.same_error_on_every_rank(error)

@@ -129,10 +129,10 @@ def _require_empty(folder: Path) -> None:
             f"The run folder {files.printable(folder)} can't be read: {error.strerror or error}"
         ) from error
     if set(names) - {LOCK}:
-        remedy = surface.words(
-            command=f"Choose another one with --out, or continue the run in it: --resume {shell_word(folder)}",
-            python=f"Choose another one with out=DIR, or continue the run in it: resume={str(folder)!r}",
-        )
+        remedy = surface.words(command="Choose another one with --out", python="Choose another one with out=DIR")
+        if RECIPE in names:
+            resume = surface.words(command=f"--resume {shell_word(folder)}", python=f"resume={str(folder)!r}")
+            remedy += f", or continue the run in it: {resume}"
         raise UsageError(f"{files.printable(folder)} is not an empty folder. {remedy}.")
 
 

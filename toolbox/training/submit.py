@@ -19,6 +19,7 @@ from toolbox.evaluation.submission import restore_and_zip
 from toolbox.inference.fillers import recipe_filler
 from toolbox.inference.loading import make_restorer
 from toolbox.inference.postprocessors import recipe_postprocessors
+from toolbox.models.weight_file import read_header
 from toolbox.reports import run_records
 from toolbox.training import run_dir, size_check, state
 from toolbox.training.context import TrainingRun
@@ -130,7 +131,9 @@ def results_origin(plan: Plan, weights: Path, tests: Sequence[Item]) -> dict[str
         for item in tests
     ]
     settings = {key: value for key, value in plan.tree().items() if key not in _WITHOUT_EFFECT}
-    values = (files.sha256(weights), settings, [plugin_versions(plan), toolbox_version()], photos)
+    # Not of the file: a resumed run may measure the figures in its header again.
+    tensors = read_header(weights).digest or files.sha256(weights)
+    values = (tensors, settings, [plugin_versions(plan), toolbox_version()], photos)
     texts = [json.dumps(value, sort_keys=True) for value in values]
     return {key: hashlib.sha256(text.encode()).hexdigest() for key, text in zip(_ORIGINS, texts, strict=True)}
 
