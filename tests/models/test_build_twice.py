@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -92,6 +93,19 @@ def test_another_tensor_that_is_not_saved_is_named_if_each_build_draws_it(kind, 
     words = r"gets other values in _?f[\w.]*, which is not saved, each time"
     is_named = any(re.search(words, str(one.message)) for one in found)
     assert is_named == (is_drawn and kind != "a buffer that is saved")
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning", "ignore:.*jit.*:FutureWarning")
+def test_a_traced_network_that_is_saved_is_not_named():
+    def trace(params):
+        return torch.jit.trace(nn.Conv2d(4, 3, 1), torch.rand(1, 4, 8, 8))
+
+    one = bound(draw_layer=False)
+    spec = replace(one.entry.spec, build=trace)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        build_twice(replace(one, entry=replace(one.entry, spec=spec)))
+    assert not [each for each in found if "each time it is built" in str(each.message)]
 
 
 @pytest.mark.parametrize("wrap", ["spectral_norm", "weight_norm", "prune"])

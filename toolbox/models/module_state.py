@@ -85,9 +85,16 @@ def unsaved_values(module: nn.Module) -> dict[str, Tensor]:
         for key, value in vars(inner).items():
             if key in _OWN_ATTRIBUTES or weights.keys() & {f"{key}_orig", f"{key}_g"}:
                 continue
-            held = {f"{name}.{key}.{part}".strip("."): tensor for part, tensor in _held_tensors(value, registered)}
-            values |= held
-    return values
+            values |= {f"{name}.{key}.{part}".strip("."): held for part, held in _held_tensors(value, registered)}
+    # A traced module is held by another one: a second object for the same memory.
+    known = {_address(value) for value in saved.values() if isinstance(value, Tensor)} - {0}
+    return {name: value for name, value in values.items() if _address(value) not in known}
+
+
+def _address(value: Tensor) -> int:
+    """Return the address of a tensor's memory; 0 for one without memory of its own."""
+    has_memory = value.layout == torch.strided and not (value.is_nested or value.is_meta or is_lazy(value))
+    return value.data_ptr() if has_memory else 0
 
 
 def _held_tensors(value: object, registered: Set[int], depth: int = 3) -> Iterator[tuple[str, Tensor]]:
