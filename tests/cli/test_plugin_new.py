@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -167,6 +168,14 @@ def test_for_a_target_without_a_plugin_the_error_says_what_to_type(target, messa
 
 
 # ---- the commands that are printed, and those in the README
+
+
+@pytest.fixture(autouse=True)
+def forget_new_packages():
+    """Remove the imported packages: another test may create one of the same name."""
+    yield
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
 
 
 def new_package(name, kind, monkeypatch):

@@ -6,7 +6,6 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from toolbox.hooks.observing import (
@@ -37,7 +36,7 @@ def make_records(folder: Path, first: int = 0) -> Iterator[tuple[str, object]]:
     yield "on_start", start
     for step in range(first, STEPS):
         epoch = step // 2
-        terms = MappingProxyType({"g": 0.5, "loss.mse": 0.1, "d": 0.2})
+        terms = {"g": 0.5, "loss.mse": 0.1, "d": 0.2}
         yield "on_step", StepRecord(step=step, epoch=epoch, terms=terms, names=("a.png", "b.png"))
         if step % 2:
             scores: dict[str, float | None] = {"S": 0.5, "M": 0.6, "C": None, "score": 0.55}
@@ -48,8 +47,8 @@ def make_records(folder: Path, first: int = 0) -> Iterator[tuple[str, object]]:
                     step=step,
                     epoch=epoch,
                     loss=0.1,
-                    scores=MappingProxyType(scores),
-                    metrics=MappingProxyType(metrics),
+                    scores=scores,
+                    metrics=metrics,
                     preview=None,
                 ),
             )

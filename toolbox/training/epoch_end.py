@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, cast
 
 from toolbox.config import recipe
@@ -128,9 +127,9 @@ def _observed_epoch(figures: Mapping[str, Any], step: int, seconds: float) -> Ep
     return EpochRecord(
         epoch=figures["epoch"],
         step=step,
-        means=MappingProxyType(values["means"]),
+        means=values["means"],
         seconds=seconds,
-        learning_rates=MappingProxyType(values["learning_rate"]),
+        learning_rates=values["learning_rate"],
         images_per_second=values["images_per_second"],
         memory=values["memory"],
     )
@@ -169,8 +168,8 @@ def _validate(run: TrainingRun, progress: Progress, epoch: int) -> tuple[Validat
             step=progress.step - 1,
             epoch=epoch - 1,
             loss=result.loss,
-            scores=MappingProxyType({} if result.score == NO_SCORE else asdict(result.score)),
-            metrics=MappingProxyType(dict(result.metrics)),
+            scores={} if result.score == NO_SCORE else asdict(result.score),
+            metrics=dict(result.metrics),
             preview=preview if result.previews else None,
         )
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 from toolbox.config import recipe
 from toolbox.config.plan import Plan
@@ -57,7 +57,7 @@ class Observers:
             if function is None:
                 continue
             try:
-                call_isolated(observer.entry, function, record)
+                call_isolated(observer.entry, function, _own_copy(record))
             except (Exception, SystemExit) as error:  # an observer may raise anything
                 if observer.is_required:
                     raise
@@ -65,6 +65,14 @@ class Observers:
                 self.report(
                     f"warning: observers.{observer.label} is left out from here on. {_reason(observer, error, method)}"
                 )
+
+
+def _own_copy(record: object) -> object:
+    """Return a record with dicts of its own: what an observer writes into them does not reach the others."""
+    if not is_dataclass(record) or isinstance(record, type):
+        return record
+    values = {item.name: getattr(record, item.name) for item in fields(record)}
+    return replace(record, **{name: dict(value) for name, value in values.items() if isinstance(value, Mapping)})
 
 
 def make_observers(plan: Plan, options: RunOptions, report: Callable[[str], None]) -> Observers:

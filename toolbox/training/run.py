@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from toolbox.config.plan import Plan
 from toolbox.data import loader
@@ -227,7 +226,7 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
         run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, should_stop=should_stop
     )
     for record in save_nonfinite_steps(records, run, progress):
-        terms = MappingProxyType(record.terms)
+        terms = record.terms
         run.log_step(StepRecord(step=record.step, epoch=progress.epoch, terms=terms, names=record.names))
         progress = replace(
             progress,
