@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 
 import pluggy
 import pytest
@@ -162,10 +163,34 @@ def test_two_distributions_with_one_entry_point_name_keep_the_first_and_name_it(
     loaded = catalog.build(manager.load(registries=registries(DEFAULT)))
     mine = [r for r in loaded.plugins if r.name == "shared-name"]
     assert [(r.distribution, r.version, r.status) for r in mine] == [("alpha", "1.2", "ok"), ("beta", "1.2", "failed")]
-    assert "alpha 1.2" in mine[1].cause
+    assert "alpha 1.2" in mine[1].cause and mine[1].cause.endswith("uninstall one of the two") and not mine[1].remedy
     assert "beta_plugin_t" not in sys.modules
     assert loaded.find("loss", "alpha").origin == "alpha 1.2"
     assert "beta" not in loaded.names("loss")
+
+
+def test_a_package_with_the_name_of_a_bundle_is_not_disabled_with_it(tmp_path, monkeypatch):
+    """The remedy was `toolbox plugin disable luma`, which disables the bundle too."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    distribution(tmp_path, "alpha", "default", "alpha_plugin_t", GOOD.format(loss="alpha"))
+    mine = [one for one in manager.load(registries=registries(DEFAULT)).records if one.name == "default"]
+    failed = next(one for one in mine if one.status == "failed")
+    assert failed.distribution == "alpha" and not failed.remedy
+    assert failed.cause.endswith("has the same name; uninstall alpha, or give its entry point another name")
+
+
+def test_a_param_with_a_name_of_pydantic_prints_no_warning_of_its_own(tmp_path):
+    source = (
+        "from toolbox import Field, LossSpec, Params, hookimpl\n"
+        "class P(Params):\n    copy: int = Field(1, description='x')\n"
+        "@hookimpl\ndef toolbox_losses(): return [LossSpec(name='new', summary='x', params=P, build=print)]\n"
+    )
+    (tmp_path / "a.py").write_text(source, "utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        user = UserRegistry(files=[UserFile(name="a", file=tmp_path / "a.py")])
+        found = record(catalog.build(manager.load(registries=registries(DEFAULT, user=user))), "a")
+    assert "have names that pydantic uses: copy" in found.cause
 
 
 @pytest.mark.parametrize("how", ["registry", "environment", "bundle"])

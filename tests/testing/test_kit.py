@@ -586,3 +586,13 @@ def test_an_observer_that_seeds_is_found_whatever_the_seed(seed):
 
     spec = ObserverSpec(name="rigged", summary="x", build=lambda params: Seeding())
     assert checks_of(spec)["random numbers"].status == "failed"
+
+
+def test_a_penalty_that_fails_everywhere_is_not_put_down_to_the_device():
+    spec = penalty(
+        lambda: lambda context: torch.autograd.grad(context.real_maps[0].detach().sum(), context.real)[0].sum()
+    )
+    check = checks_of(spec)["device"]
+    assert (
+        check.status == "failed" and check.detail.startswith("fails on the CPU, too (") and "meta" not in check.detail
+    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -98,4 +101,20 @@ def test_a_missing_entry_is_a_difference():
         "device CPU then, GPU now",
         "threads 4 then, none now",
     ]
+    assert differences({"plugin my_l1": "1", "memory_format": "a"}, {"plugin my_l1": "2", "memory_format": "b"}) == [
+        "plugin my_l1 1 then, 2 now",  # its own name
+        "memory format a then, b now",
+    ]
     assert differences({}, fingerprint.fingerprint(torch.device("cpu"), "contiguous")) == []
+
+
+def test_a_plugin_file_that_is_renamed_has_not_changed(tmp_path, monkeypatch):
+    """The line said that the continued run would differ, and figures were measured again."""
+    digests = []
+    for name, text in (("one", "A = 1"), ("two", "A = 1"), ("two", "A = 2")):
+        module = ModuleType(name)
+        module.__file__ = str(tmp_path / f"{name}.py")
+        Path(module.__file__).write_text(text)
+        monkeypatch.setitem(sys.modules, name, module)
+        digests.append(fingerprint._code_digest(name))
+    assert digests[0] == digests[1] != digests[2]

@@ -53,6 +53,7 @@ class PluginRecord:
         seconds: the duration of its import and of its hooks.
         components: kind and name of each of its components.
         changed: the settings of the process that it changed when it was loaded; they were put back.
+        has_rival: whether it can't be loaded beside another plugin, which has its name or is the same file.
     """
 
     name: str
@@ -65,6 +66,7 @@ class PluginRecord:
     seconds: float = 0.0
     components: list[tuple[str, str]] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    has_rival: bool = False
 
     @property
     def is_slow(self) -> bool:
@@ -86,7 +88,7 @@ class PluginRecord:
     @property
     def remedy(self) -> str:
         """How to disable it, as the end of a sentence; empty for a cause that names the remedy."""
-        if self.origin == "registry" or self.is_moved:
+        if self.origin == "registry" or self.is_moved or self.has_rival:
             return ""
         return f"; to disable it: toolbox plugin disable {self.name}"
 
@@ -153,7 +155,7 @@ def load(*, third_party: bool = True, registries: registry.Registries | None = N
         elif record.name in registries.user.disabled:
             record.status, record.cause = "disabled", f"by toolbox plugin disable {record.name}"
         elif record.status == "ok" and (cause := _conflict(record, manager.records)):
-            record.status, record.cause = "failed", cause
+            record.status, record.cause, record.has_rival = "failed", cause, True
         manager.records.append(record)
         if record.status == "ok":
             register(manager, candidate)
@@ -174,6 +176,8 @@ def _conflict(record: PluginRecord, earlier: Sequence[PluginRecord]) -> str:
             origin = f"{other.distribution} {other.version}".strip() or other.source
             file = next((one.source for one in (record, other) if one.origin == "file"), None)
             remedy = "uninstall one of the two"
+            if other.origin == "bundle":
+                remedy = f"uninstall {record.distribution}, or give its entry point another name"
             if file is not None:
                 word = shell_word(file)
                 remedy = f"toolbox plugin remove {record.name}, then toolbox plugin add {word} --name ANOTHER"

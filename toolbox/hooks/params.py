@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -25,7 +26,9 @@ class _ParamsMeta(_ModelMeta):
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:  # noqa: ANN401
         if not isinstance(namespace.get("model_config", {}), dict):
             raise TypeError(f"{name} has a param called model_config, a name that pydantic uses; choose another name")
-        return super().__new__(cls, name, bases, namespace, **options)
+        with warnings.catch_warnings():  # a name that pydantic uses is refused with the component
+            warnings.filterwarnings("ignore", ".*shadows an attribute in parent", UserWarning)
+            return super().__new__(cls, name, bases, namespace, **options)
 
 
 class Params(BaseModel, metaclass=_ParamsMeta):

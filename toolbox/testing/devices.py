@@ -66,10 +66,19 @@ def run_on_other_device(prepare: Callable[[torch.device], Callable[[], Iterable[
             return Note("is a module of torch.jit.load, so this can be checked only on a GPU")
         if is_meta and str(error) in NOT_ON_META:
             return Note("has a generator of random numbers on the device, so this can be checked only on a GPU")
+        _require_cpu(prepare)
         raise ContractError(f"fails on another device than the CPU ({error_text(error)}); {REMEDY}") from error
     wrong = {result.device.type for result in results} - {device.type}
     require(not wrong, f"for inputs on another device, its result is on {', '.join(wrong)}; {REMEDY}")
     return f"works on {device.type}"
+
+
+def _require_cpu(prepare: Callable[[torch.device], Callable[[], Iterable[Tensor]]]) -> None:
+    """Raise ContractError if a component fails on the CPU, too: then no device is the cause."""
+    try:
+        list(prepare(torch.device("cpu"))())
+    except Exception as error:  # a component may raise anything
+        raise ContractError(f"fails on the CPU, too ({error_text(error)}), so this can't be checked") from error
 
 
 def move_to(component: Any, device: torch.device) -> Any:  # noqa: ANN401 - every kind of component

@@ -21,6 +21,7 @@ from toolbox.utils.versions import DISTRIBUTION, list_versions
 
 # The packages that compute pictures, networks or their updates. The number of data workers changes no bit.
 PACKAGES = (DISTRIBUTION, "torch", "torchvision", "timm", "segmentation-models-pytorch", "numpy", "pillow")
+PLUGIN = "plugin "  # what the entry of a plugin begins with
 # Recorded by version 0.1. It is no longer used, and does not change the bits of a continued run.
 RETIRED_PACKAGES = {"accelerate"}
 # Version 0.1 recorded no memory layout, because it had only this one.
@@ -35,7 +36,7 @@ def fingerprint(device: torch.device, memory_format: str, plugins: Mapping[str, 
     `plugins` is what `plugin_versions` returned for the plan.
     """
     current: Fingerprint = {**list_versions(PACKAGES)}
-    current |= {f"plugin {name}": version for name, version in (plugins or {}).items()}
+    current |= {f"{PLUGIN}{name}": version for name, version in (plugins or {}).items()}
     current["opencv"] = cv2.__version__
     current["device"] = device_name(device)
     current["memory_format"] = memory_format
@@ -73,7 +74,9 @@ def _code_digest(module: str) -> str:
         return ""
     path = Path(source)
     hashed = hashlib.sha256()
-    for file in sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]:
+    if path.name != "__init__.py":  # a single file may be renamed
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    for file in sorted(path.parent.rglob("*.py")):
         hashed.update(file.relative_to(path.parent).as_posix().encode() + b"\0" + file.read_bytes())
     return hashed.hexdigest()
 
@@ -94,8 +97,12 @@ def with_current_names(recorded: Fingerprint) -> Fingerprint:
 
 def differences(recorded: Fingerprint, current: Fingerprint) -> list[str]:
     """Return a phrase for each recorded entry that is different now."""
+
+    def shown(name: str) -> str:
+        return name if name.startswith(PLUGIN) else name.replace("_", " ")
+
     return [
-        f"{name.replace('_', ' ')} {value} then, {current.get(name, 'none')} now"
+        f"{shown(name)} {value} then, {current.get(name, 'none')} now"
         for name, value in recorded.items()
         if current.get(name) != value
     ]
