@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from click.testing import CliRunner
 from commands import invoke
@@ -392,3 +394,93 @@ def test_a_network_that_cant_be_recomputed_is_told_of_the_setting(tmp_path, phot
         assert result.exit_code == code, result.output
     assert "Generator 'mine' of the plugin 'mine' fails in the backward pass: CheckpointError" in result.output
     assert "What may help: set training.recompute = false" in result.output
+
+
+SILENT = """
+import copy
+
+import torch
+from torch import nn
+from toolbox import LossSpec, StepSpec, hookimpl
+
+
+class Nothing(torch.autograd.Function):
+    @staticmethod
+    def forward(context, tensor):
+        return tensor.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        gradient = 0.1 * gradient  # and no return
+
+
+class Teacher(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.teacher = None
+
+    def forward(self, context, batch):
+        if self.teacher is None:
+            self.teacher = copy.deepcopy(context.generator).requires_grad_(False)
+        for part in context.micro_batches(batch):
+            outputs = context.generate(part)
+            total = sum(loss.weight * context.reconstruction(loss, outputs, part) for loss in context.losses)
+            context.record("g", total, part)
+            context.backward(total, part)
+
+
+LOSSES = {
+    "map": lambda restored, truth, mask: (restored - truth).abs(),
+    "nothing": lambda restored, truth, mask: (Nothing.apply(restored) - truth).abs().mean(),
+    "rounded": lambda restored, truth, mask: ((255 * restored).round() / 255 - truth).abs().mean(),
+}
+
+
+@hookimpl
+def toolbox_losses():
+    return [LossSpec(name=name, summary="x", build=lambda params, name=name: LOSSES[name]) for name in LOSSES]
+
+
+@hookimpl
+def toolbox_steps():
+    return [StepSpec(name="teacher", summary="x", build=lambda params: Teacher(), uses_discriminator=False)]
+"""
+NO_GRADIENT = "gives no gradient, so it trains nothing: a `backward` in it returns None"
+SILENT_FAULTS = {
+    "a loss whose backward returns None": (
+        "[losses.nothing]",
+        1,
+        f"Loss 'nothing' of the plugin 'mine' ({{}}) {NO_GRADIENT}",
+    ),
+    "one beside another": (
+        "[losses.mse]\n[losses.nothing]",
+        1,
+        f"Loss 'nothing' of the plugin 'mine' ({{}}) {NO_GRADIENT}",
+    ),
+    "a loss that rounds": ("[losses.rounded]", 0, "warning: Nothing trains the generator: in the first 3 steps"),
+    "a teacher that is made in a call": (
+        '[losses.mse]\n[step]\nname = "teacher"',
+        1,
+        "Step 'teacher' of the plugin 'mine' ({}) creates teacher.down.0.0.weight in a call",
+    ),
+    "a loss in another one": (
+        '[losses.hole]\ninner = {name = "map"}',
+        1,
+        "Loss 'map' of the plugin 'mine' ({}) returned a tensor [2, 3, 32, 32], not a scalar",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SILENT_FAULTS)
+def test_what_trained_nothing_or_resumed_differently_without_a_word_is_named(name, tmp_path, photos):
+    table, code, words = SILENT_FAULTS[name]
+    (tmp_path / "mine.py").write_text(SILENT, "utf-8")
+    recipe = "[data]\nsize = 32\n[degradations.lost-region]\n[training]\nbatch = 2\n" + table
+    recipe += '\n[generator]\nname = "inpainting-unet"\nwidth = 4\nlevels = 2\n'
+    (tmp_path / "mine.toml").write_text(recipe, "utf-8")
+    invoke("plugin", "add", tmp_path / "mine.py")
+    options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 4]
+    result = CliRunner().invoke(main, ["run", *map(str, options), "--no-report"])
+    assert result.exit_code == code, result.output
+    before, _, after = words.partition("{}")
+    assert re.search(re.escape(before) + (r"[^)]*mine\.py:\d+" if after else "") + re.escape(after), result.output)

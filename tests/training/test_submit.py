@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from standins import gray
 from tiny_weights import tiny_plan, write_tiny_run
 
 from toolbox.data.folders import Item
 from toolbox.imaging import io
+from toolbox.models.weight_file import read_header, read_tensors, write_weights
 from toolbox.reports.run_records import RunSummary, write_summary
 from toolbox.training.submit import results_fault, results_origin
 from toolbox.utils import files
@@ -66,6 +69,9 @@ def test_the_origin_is_another_one_for_other_weights_settings_or_photographs(run
     others = [origin("restoring.tile=128"), origin("keep=luma"), origin(items=[Item(name="p.png", input=photo)])]
     io.write_png(photo, gray(seed=1))
     others.append(origin())
-    weights.write_bytes(weights.read_bytes() + b" ")
+    header, tensors = read_header(weights), read_tensors(weights)
+    write_weights(weights, tensors, replace(header, loss=0.5))  # only measured again
+    assert origin() == others[-1]
+    write_weights(weights, {name: value + 1 for name, value in tensors.items()}, header)
     others.append(origin())
     assert len({first, *others}) == 6

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 
 # The nodes that raise an error instead of computing a gradient: behind a function that is marked with
 # `once_differentiable`, and behind one without a derivative in torch. A backward pass for some `inputs` skips the
@@ -26,6 +27,11 @@ def weights_of(tensors: Sequence[Tensor]) -> list[Tensor]:
 def has_failing_node(tensor: Tensor) -> bool:
     """Return whether a gradient in a tensor's graph can't be computed; see `FAILING_NODES`."""
     return any(node.name() in FAILING_NODES for node in _nodes(tensor))
+
+
+def has_custom_function(tensor: Tensor) -> bool:
+    """Return whether a tensor's graph has an autograd function that is written in Python."""
+    return any(isinstance(node, BackwardCFunction) for node in _nodes(tensor))
 
 
 def depends_on(value: Tensor, inputs: Sequence[Tensor]) -> bool:

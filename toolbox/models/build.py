@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from toolbox.config.plan import BoundComponent, Plan
+from toolbox.distributed.torch_patches import wrap_forward
 from toolbox.errors import PluginError, named, one_line
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls, component_watch
+from toolbox.models.component_calls import call_loss
+from toolbox.models.component_watch import WatchedComponent
 from toolbox.models.module_methods import require_loadable_state, require_usable_methods
 from toolbox.models.module_state import (
     UNSAVED,
@@ -53,7 +57,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         PluginError: its plugin fails, or returns what is no network, optimizer or schedule. Errors of toolbox, and
             those that memory ran out, are raised unchanged.
     """
-    children = {key: build_component(child, fresh=fresh) for key, child in bound.children.items()}
+    children = {key: _build_child(child, fresh) for key, child in bound.children.items()}
     params = bound.params
     if not fresh:
         fields = type(params).model_fields
@@ -79,6 +83,27 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
         give_own_memory(component)
         require_loadable_state(component, bound.entry)
         component_watch.attach(component, bound.entry)
+    return component
+
+
+def _build_child(bound: BoundComponent, fresh: bool) -> Any:  # noqa: ANN401 - every kind of component
+    """Build a component that is a param of another one. Calls of a loss are checked as those of others."""
+    component = build_component(bound, fresh=fresh)
+    is_module = isinstance(component, nn.Module) and not isinstance(component, torch.jit.ScriptModule)
+    if bound.entry.kind != "loss" or not (is_module or isinstance(component, FunctionType)):
+        return component  # another object may have attributes that the outer component uses
+    watch = WatchedComponent(entry=bound.entry, trains=not bound.detach_param)
+
+    def watched(loss: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*inputs: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever the outer component gives it
+            is_usual = len(inputs) == 3 and not named
+            return call_loss(watch, loss, *inputs) if is_usual else blame.call(watch.entry, loss, *inputs, **named)
+
+        return call
+
+    if not is_module:
+        return watched(component)
+    wrap_forward(component, watched)
     return component
 
 

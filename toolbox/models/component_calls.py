@@ -18,6 +18,7 @@ from toolbox.hooks.isolated_call import call_isolated
 from toolbox.hooks.protocols import PenaltyContext
 from toolbox.models.component_watch import WatchedComponent, watch_of
 from toolbox.models.gradient_checks import (
+    require_arriving_gradient,
     require_computable_gradient,
     require_gradient,
     require_picture_gradient,
@@ -150,6 +151,7 @@ def call_loss(
     value = _scalar(watch, loss, _call(watch, loss, inputs, restored, truth, mask))
     require_computable_gradient(watch, loss, [value], [restored])
     require_value_gradient(watch, loss, [value], [restored])
+    require_arriving_gradient(watch, loss, value, [restored])
     warn_of_outside_weights(watch, loss, [value], [restored])
     return value
 
@@ -166,6 +168,7 @@ def call_adversarial_generator(
     value = _scalar(watch, function, _call_on_maps(watch, function, fake, real))
     require_computable_gradient(watch, function, [value], list(inputs.values()), "generator")
     require_value_gradient(watch, function, [value], fake, "generator")
+    require_arriving_gradient(watch, function, value, fake, "generator")
     warn_of_outside_weights(watch, function, [value], list(inputs.values()), "generator")
     return value
 

@@ -16,7 +16,14 @@ from toolbox.distributed.shards import is_sharded
 from toolbox.errors import brief
 from toolbox.hooks import blame
 from toolbox.hooks.isolation import PluginWarning
-from toolbox.models.autograd_graph import depends_on, has_failing_node, kept_weights, outside_weights, weights_of
+from toolbox.models.autograd_graph import (
+    depends_on,
+    has_custom_function,
+    has_failing_node,
+    kept_weights,
+    outside_weights,
+    weights_of,
+)
 from toolbox.utils.memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -76,6 +83,27 @@ def require_computable_gradient(
         return
     if any(has_failing_node(value) for value in values):
         raise _not_computable(watch, function)
+
+
+def require_arriving_gradient(
+    watch: WatchedComponent, function: object, value: Tensor, inputs: Sequence[Tensor], part: str = ""
+) -> None:
+    """Raise WrongResultError if the gradient of a value does not reach its inputs: in its first call with gradients.
+
+    Only an autograd function that is written in Python can stop it without an error, by a `backward` that returns None.
+    """
+    trained = [tensor for tensor in inputs if tensor.requires_grad]
+    if watch.entry is None or part in watch.searched or not trained or not depends_on(value, trained):
+        return
+    if not has_custom_function(value):
+        return
+    try:
+        gradients = torch.autograd.grad(value, trained, retain_graph=True, allow_unused=True)
+    except RuntimeError:  # a graph that can be run once only; the training step says what is wrong with others
+        return
+    if all(gradient is None for gradient in gradients):
+        fault = "gives no gradient, so it trains nothing: a `backward` in it returns None; return the gradient there"
+        raise blame.wrong_result(watch.entry, function, fault)
 
 
 def _not_computable(watch: WatchedComponent, function: object) -> blame.WrongResultError:

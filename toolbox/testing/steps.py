@@ -16,6 +16,7 @@ from toolbox.data.batch import Batch, add_term
 from toolbox.distributed.batch_slice import BatchSlice
 from toolbox.hooks.specs import StepSpec
 from toolbox.models.input_watch import InputWatch
+from toolbox.models.module_state import state_change, state_shapes
 from toolbox.models.step_values import figures_fault, not_finite, values_fault
 from toolbox.testing import examples, gradients
 from toolbox.testing.checks import Check, Note, require, require_comparable, run_checks, same_values
@@ -137,7 +138,14 @@ def _batch(subject: Subject, seed: int = 0) -> Batch:
     return replace(batch, batch_slice=BatchSlice(start=0, total=2, weight=1.0))
 
 
-def _take(subject: Subject, *, parts: int = 1, seed: int = 0, batch: Batch | None = None) -> ExampleContext:
+def _take(
+    subject: Subject,
+    *,
+    parts: int = 1,
+    seed: int = 0,
+    batch: Batch | None = None,
+    step: Any = None,  # noqa: ANN401 - any component
+) -> ExampleContext:
     """Take a step with new networks, the same at every call."""
     context = ExampleContext(
         generator=_network(subject),
@@ -145,7 +153,7 @@ def _take(subject: Subject, *, parts: int = 1, seed: int = 0, batch: Batch | Non
         random=torch.Generator().manual_seed(seed),
         parts=parts,
     )
-    _build_step(subject)(context, batch or _batch(subject))
+    (step or _build_step(subject))(context, batch or _batch(subject))
     return context
 
 
@@ -181,7 +189,12 @@ def check_terms(subject: Subject) -> str:
 
 
 def check_weights_unchanged(subject: Subject) -> str:
-    """The step changes no weight: the optimizers do that after it."""
+    """The step changes no weight of a network, which the optimizers do, and creates none of its own."""
+    step = _build_step(subject)
+    shapes = state_shapes(step)
+    _take(subject, step=step)
+    change = state_change(shapes, state_shapes(step))
+    require(not change, f"it {change}")
     after, unchanged = _take(subject).generator, _network(subject)
     same = all(torch.equal(a, b) for a, b in zip(after.parameters(), unchanged.parameters(), strict=True))
     require(same, "it changes weights; only compute gradients, the core steps the optimizers")

@@ -1,4 +1,4 @@
-"""Warnings about a run: a discriminator that wins or is reversed, and overfitting.
+"""Warnings about a run: no gradient, a discriminator that wins or is reversed, and overfitting.
 
 The monitor reads the run's own log record by record, so a resumed run rebuilds it from there. `python -m benchmarks
 balance` measures how well the thresholds work; docs/reliability.md says on which runs they were chosen and judged.
@@ -28,6 +28,8 @@ STALLED_LOSS = 0.95
 # trained weights may be like that.
 EARLY_ACCURACY = 0.62
 EARLY_STALLED_LOSS = 0.97
+# Nothing trains the generator: its gradient was exactly 0 in this many steps, the first ones of the run.
+ZERO_STEPS = 3
 # Overfitting: this many validations in a row are worse than the best one by VALIDATION_RISE while the training loss is
 # better by TRAINING_FALL.
 WORSE_VALIDATIONS = 3
@@ -59,6 +61,7 @@ class GanMonitor:
         self.accuracies: deque[float] = deque(maxlen=WINDOW)
         self.window_losses: deque[float] = deque(maxlen=WINDOW)
         self.epoch_losses: list[float] = []
+        self.zero_steps: int | None = 0  # how many steps the gradient of the generator was 0 in; None: it is not
         self.best_validation: tuple[float, float, int] | None = None  # training loss, validation loss, step
         self.worse_validations = 0
         self.reported: set[str] = set()
@@ -76,6 +79,14 @@ class GanMonitor:
         return new
 
     def _add_step(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
+        return [*self._add_gradient(record), *self._add_accuracy(record)]
+
+    def _add_gradient(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
+        if self.zero_steps is not None:
+            self.zero_steps = self.zero_steps + 1 if record.get("gradient.g") == 0 else None
+        return [_no_gradient()] if self.zero_steps == ZERO_STEPS else []
+
+    def _add_accuracy(self, record: Mapping[str, Any]) -> list[MonitorWarning]:
         self.epoch_losses.append(sum(weight * record.get(name, 0.0) for name, weight in self.weights.items()))
         if "d_accuracy" not in record:
             return []
@@ -139,6 +150,15 @@ def make_monitor(losses: Iterable[LossTerm], *, pretrained: bool) -> GanMonitor:
     if not terms:  # the training step has a loss of its own
         weights = {"g": 1.0}
     return GanMonitor(weights, pretrained=pretrained)
+
+
+def _no_gradient() -> MonitorWarning:
+    line = (
+        f"Nothing trains the generator: in the first {ZERO_STEPS} steps its gradient was 0. Look for round() and a "
+        "`backward` that returns None in the losses and the generator; `toolbox plugin check` tests them. See "
+        "docs/trouble.md."
+    )
+    return MonitorWarning(cause="no-gradient", line=line)
 
 
 def _discriminator_won(accuracy: float, steps: int, since: str) -> MonitorWarning:

@@ -24,7 +24,7 @@ from toolbox.hooks.isolated_call import call_isolated, changes_put_back
 from toolbox.hooks.process_settings import seed_torch
 from toolbox.models.component_watch import watch_of
 from toolbox.models.input_watch import InputWatch
-from toolbox.models.module_state import REPLACED
+from toolbox.models.module_state import REPLACED, state_change, state_shapes
 from toolbox.training.adversarial_step import adversarial_step
 from toolbox.training.backward_errors import explain_backward
 from toolbox.training.optim import NetworkState
@@ -219,10 +219,12 @@ def _call_step(context: StepContext, batch: Batch, training_step: TrainingStep, 
     """Call the training step of a plugin; WrongResultError if it writes into the batch."""
     watch = context.state.step_watch
     watch.calls += 1
+    module = getattr(training_step, "__self__", training_step)
+    shapes = state_shapes(module)
     inputs = InputWatch({f"batch.{name}": value for name, value in batch.tensors.items()}, compare=watch.calls == 1)
     with changes_put_back(entry):
         blame.refuse_coroutine(entry, training_step, training_step(context, batch))
-    if fault := inputs.write_fault():
+    if fault := inputs.write_fault() or state_change(shapes, state_shapes(module)):
         raise blame.wrong_result(entry, training_step, fault)
 
 
