@@ -90,6 +90,26 @@ def test_pairs_with_names_in_two_forms_of_unicode_are_pairs(tmp_path):
     assert len(open_folder(tmp_path).items) == 2
 
 
+def test_a_subfolder_that_the_table_names_is_used(competition):
+    """A line said that it is not searched."""
+    for folder in ("train_input", "train_gt"):
+        files = sorted((competition / folder).iterdir())
+        (competition / folder / "a").mkdir()
+        for path in files:
+            path.rename(path.parent / "a" / path.name)
+    table = competition / "train.csv"
+    table.write_text(
+        table.read_text("utf-8").replace("train_input/", "train_input/a/").replace("train_gt/", "train_gt/a/")
+    )
+    source = open_folder(competition)
+    assert len(source.items) > 2 and describe_left_out(source) == ""
+    assert not [finding for finding in inspect_folder(competition) if "subfolders" in finding.detail]
+    extra = sorted((competition / "train_gt" / "a").iterdir())[0]
+    (extra.parent / "zz.png").write_bytes(extra.read_bytes())
+    assert describe_left_out(open_folder(competition)) == "subfolders are not searched: a"
+    assert [finding for finding in inspect_folder(competition) if "1 subfolders" in finding.detail]
+
+
 def test_a_folder_of_test_photographs_is_not_offered_for_training(competition):
     for name in ("train_input", "train_gt"):
         shutil.rmtree(competition / name)

@@ -172,7 +172,18 @@ def test_columns_in_another_order_and_a_subset(competition):
 def test_a_name_with_two_truths_is_one_line(competition):
     a, b = names(competition)[:2]
     write_table(competition, [[f"train_input/{a}", f"train_gt/{a}"], [f"train_input/{a}", f"train_gt/{b}"]])
-    with pytest.raises(DataError, match=f"names {a} twice"):
+    with pytest.raises(
+        DataError, match=rf"names {a} twice, with different files: \S+train_gt/{a} and \S+train_gt/{b}\."
+    ):
+        folders.open_folder(competition)
+
+
+def test_two_files_of_one_name_are_named(competition):
+    a = names(competition)[0]
+    (competition / "train_input" / "more").mkdir()
+    shutil.copy(competition / "train_input" / a, competition / "train_input" / "more" / a)
+    write_table(competition, [[f"train_input/{a}", f"train_gt/{a}"], [f"train_input/more/{a}", f"train_gt/{a}"]])
+    with pytest.raises(DataError, match=rf"input/{a} and \S+/more/{a}\. .*rename one of the files"):
         folders.open_folder(competition)
 
 

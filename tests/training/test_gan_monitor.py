@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolbox.training.gan_monitor import HALF_WINDOW, WINDOW, WORSE_VALIDATIONS, GanMonitor
+from toolbox.training.gan_monitor import HALF_WINDOW, WINDOW, WORSE_VALIDATIONS, ZERO_STEPS, GanMonitor
 
 WEIGHTS = {"loss.mse": 50.0}
 
@@ -153,3 +153,15 @@ def test_a_monitor_that_reads_the_log_continues_as_the_one_that_wrote_it():
                 entry = {"cause": warning.cause, "line": warning.line}
                 log.append({"step": number, "epoch": 0, "warning": entry})
         assert reported == [WINDOW - 1]
+
+
+def test_a_gradient_of_0_in_the_first_steps_is_named_once():
+    def gradients(*values):
+        return [{"step": number, "gradient.g": value} for number, value in enumerate(values)]
+
+    assert causes(gradients(0.0, 0.0, 0.0, 0.0), GanMonitor({})) == [(ZERO_STEPS - 1, "no-gradient")]
+    assert causes(gradients(0.0, 0.0, 1.0, 0.0, 0.0, 0.0), GanMonitor({})) == []
+    assert causes(gradients(1e-30, 0.0, 0.0, 0.0), GanMonitor({})) == []
+    assert causes([{"step": number} for number in range(5)], GanMonitor({})) == []  # the generator does not train yet
+    # In fp16 the gradient counts as 0 while its scale is too large, which takes some steps.
+    assert causes(gradients(*[0.0] * 9), GanMonitor({}, is_scaled=True)) == []

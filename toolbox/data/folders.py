@@ -168,7 +168,12 @@ def _pairs_in_csv(table: Path, rows: Sequence[tuple[Path, Path | None]], on_faul
             continue
         item = Item(name=path.name, input=path, truth=partner)
         if pairs.setdefault(path.name, item) != item:
-            on_fault(f"{table} names {path.name} twice, with different files. Remove one of the two rows.")
+            first = pairs[path.name]
+            one, other = (first.truth, partner) if first.input == path else (first.input, path)
+            on_fault(
+                f"{table} names {path.name} twice, with different files: {one} and {other}. Remove one of the rows "
+                "or, because a run knows photographs by their names, rename one of the files."
+            )
     return list(pairs.values())
 
 

@@ -65,22 +65,29 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
         has_table = any((folder.parent / name).is_file() for folder in folders for name in ("train.csv", "test.csv"))
         why = "not in train.csv or test.csv" if has_table else "without a partner"
         parts.append(f"{unused} image{'s' if unused > 1 else ''} {why}")
-    below = sorted(name for folder in folders for name in _folders_with_images(folder))
+    known = {os.path.realpath(image) for image in used if isinstance(image, Path)}
+    below = sorted(name for folder in folders for name in _folders_with_images(folder, used=known))
     if below:
         parts.append(f"subfolders are not searched: {files.listed(below)}")
     return "; ".join(parts)
 
 
-def _folders_with_images(folder: Path, *, skip: Collection[str] = ()) -> Iterator[str]:
-    """Yield the names of the subfolders of a folder that have images, at any depth, or that can't be read."""
-    for path in folder.iterdir():
-        if not path.name.startswith(".") and path.name not in skip and path.is_dir() and _has_images(path):
-            yield path.name
+def has_unused_images(folder: Path, used: Collection[str]) -> bool:
+    """Return whether a folder has images, at any depth, besides those of the real paths `used`, or can't be read.
 
-
-def _has_images(folder: Path) -> bool:
+    A table may name images in subfolders, which are not searched otherwise.
+    """
     try:
+        if any(os.path.realpath(image) not in used for image in find_images(folder)):
+            return True
         below = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-        return bool(find_images(folder)) or any(_has_images(path) for path in below if not path.name.startswith("."))
+        return any(has_unused_images(path, used) for path in below if not path.name.startswith("."))
     except (DataError, OSError):
         return True
+
+
+def _folders_with_images(folder: Path, *, skip: Collection[str] = (), used: Collection[str] = ()) -> Iterator[str]:
+    """Yield the names of the subfolders of a folder that have images besides `used`, or that can't be read."""
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and path.name not in skip and path.is_dir() and has_unused_images(path, used):
+            yield path.name

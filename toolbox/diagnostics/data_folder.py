@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -164,6 +165,7 @@ def _not_used(source: Source) -> Iterator[Finding]:
     assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
     used = left_out.used_files(source)
+    known = {os.path.realpath(image) for image in used if isinstance(image, Path)}
     reasons: Counter[str] = Counter()
     for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
         images = set(io.find_images(folder))
@@ -173,7 +175,8 @@ def _not_used(source: Source) -> Iterator[Finding]:
             if path in images:
                 reasons[unused] += path not in used
             elif path.is_dir():
-                reasons["subfolders, which are not searched"] += 1
+                has_others = left_out.has_unused_images(path, known) or not left_out.has_unused_images(path, ())
+                reasons["subfolders, which are not searched"] += has_others
             elif path.name.startswith("."):
                 reasons["hidden"] += 1
             else:

@@ -48,12 +48,13 @@ class MonitorWarning:
 class GanMonitor:
     """The history of a run as far as its warnings need it. The scale of an adversarial loss does not matter."""
 
-    def __init__(self, weights: Mapping[str, float], *, pretrained: bool = False) -> None:
+    def __init__(self, weights: Mapping[str, float], *, pretrained: bool = False, is_scaled: bool = False) -> None:
         """Monitor a run.
 
         Args:
             weights: the weights of its reconstruction losses, by the names of the terms in its records.
             pretrained: whether its generator starts from trained weights, and so need not improve.
+            is_scaled: whether gradients are scaled (fp16): they are recorded as 0 while the scale is too large.
         """
         self.weights = weights
         self.pretrained = pretrained
@@ -61,7 +62,8 @@ class GanMonitor:
         self.accuracies: deque[float] = deque(maxlen=WINDOW)
         self.window_losses: deque[float] = deque(maxlen=WINDOW)
         self.epoch_losses: list[float] = []
-        self.zero_steps: int | None = 0  # how many steps the gradient of the generator was 0 in; None: it is not
+        # In how many steps the gradient of the generator was 0; None: it is not, or that says nothing.
+        self.zero_steps: int | None = None if is_scaled else 0
         self.best_validation: tuple[float, float, int] | None = None  # training loss, validation loss, step
         self.worse_validations = 0
         self.reported: set[str] = set()
@@ -143,13 +145,13 @@ def mean(values: Iterable[float]) -> float:
     return sum(listed) / len(listed)
 
 
-def make_monitor(losses: Iterable[LossTerm], *, pretrained: bool) -> GanMonitor:
-    """Return a monitor for a run with these losses; `pretrained` as for `GanMonitor`."""
+def make_monitor(losses: Iterable[LossTerm], *, pretrained: bool, is_scaled: bool) -> GanMonitor:
+    """Return a monitor for a run with these losses; `pretrained` and `is_scaled` as for `GanMonitor`."""
     terms = list(losses)
     weights = {f"loss.{loss.label}": loss.weight for loss in terms if not loss.adversarial}
     if not terms:  # the training step has a loss of its own
         weights = {"g": 1.0}
-    return GanMonitor(weights, pretrained=pretrained)
+    return GanMonitor(weights, pretrained=pretrained, is_scaled=is_scaled)
 
 
 def _no_gradient() -> MonitorWarning:

@@ -152,7 +152,9 @@ def _set_up(
         train_samples=loader.Samples(items=options.split.train, recipe=recipe, stream=Stream.TRAIN),
         validation_samples=loader.Samples(items=options.split.validation, recipe=recipe, stream=Stream.VALIDATION),
         metrics=build_metrics(plan.metrics),
-        monitor=make_monitor(built.losses, pretrained="generator" in plan.initial),
+        monitor=make_monitor(
+            built.losses, pretrained="generator" in plan.initial, is_scaled=accelerator.scaler is not None
+        ),
         observers=make_observers(plan, options, console.print_line),
         started=time.monotonic(),
     )
