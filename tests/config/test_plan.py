@@ -155,6 +155,26 @@ def test_a_recipe_that_needs_an_absent_plugin_names_it_and_where_it_is_from(cata
     assert "'my-losses' (my-losses 1.2)" in found["losses.fancy"]
 
 
+def test_a_misspelt_label_of_a_component_that_is_disabled_is_a_fault(catalog):
+    """The line was accepted, and the component stayed."""
+    found = faults(catalog, "penalties.gradiant.enabled=false", "losses.adversarial.enabled=false")
+    assert "is disabled, and the recipe has none of this label. Penalty 'gradiant' is" in found["penalties.gradiant"]
+    assert "Did you mean 'gradient'?" in found["penalties.gradiant"] and "losses.adversarial" in found
+    assert [term.label for term in bound(catalog, "penalties.gradient.enabled=false").penalties] == []
+    # Those of another name, and those of a plugin that may be missing.
+    custom = (
+        "losses.mine.name=mse",
+        "losses.mine.enabled=false",
+        "losses.other.weight=2",
+        "losses.other.enabled=false",
+    )
+    assert {loss.label for loss in bound(catalog, *custom).losses} == {"lsgan", "mse", "ssim"}
+    with pytest.raises(RecipeError, match="theirs") as caught:
+        bound(catalog, "requires.theirs='theirs 1.0'", "metrics.theirs.weight=1")
+    assert caught.value.faults
+    bound(catalog, "requires.theirs='theirs 1.0'", "metrics.theirs.enabled=false")
+
+
 def test_an_empty_recipe_says_what_is_missing(catalog):
     with pytest.raises(RecipeError) as caught:
         bind(recipe.Recipe(name="empty", tree={}), catalog)

@@ -226,6 +226,8 @@ class _Binder:
         raw = dict(raw)
         name = raw.pop("name", label)
         if raw.get("enabled") is False and "enabled" in options_type.model_fields:
+            if name == label and raw.keys() == {"enabled"} and location.endswith(f".{label}"):
+                self._require_known(kind, location, label)
             return None
         # A component among the params of another one has no optimizer of its own.
         attached_names = [] if options_type is not options_class(kind) else [it.name for it in attached_kinds(kind)]
@@ -255,6 +257,18 @@ class _Binder:
         return BoundComponent(
             label=label, entry=entry, params=params, options=options, children=children, attached=attached
         )
+
+    def _require_known(self, kind: str, location: str, label: str) -> None:
+        """Add a fault if a disabled component, whose table has nothing else, is not known: its label is misspelt.
+
+        Not where a plugin is missing or not loaded: it may be one of its components.
+        """
+        if self._missing_plugins() or any(record.status != "ok" for record in self.catalog.plugins):
+            return
+        try:
+            self.catalog.find(kind, label)
+        except UsageError as error:
+            self.add_fault(location, f"is disabled, and the recipe has none of this label. {error}")
 
     def _bind_children(self, params: Params, location: str) -> dict[str, BoundComponent]:
         """Bind the components among the params, by the name of the field."""

@@ -84,7 +84,9 @@ def _scores(run: RunFiles) -> list[str]:
     lines = [scores]
     if summary.loss_after is not None:
         before, after = summary.loss_before, summary.loss_after
-        lines.append(paragraph(f"{kind} of a fixed validation batch: {before:.4f} before, {after:.4f} now."))
+        step = summary.loss_before_step  # not 0 if it was measured again in a resumed run
+        measured = f"after step {step}" if step else "before the first step"
+        lines.append(paragraph(f"{kind} of a fixed validation batch: {before:.4f} {measured}, {after:.4f} now."))
     return lines
 
 
