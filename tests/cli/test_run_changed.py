@@ -208,6 +208,21 @@ def test_initial_weights_of_a_continued_run_can_not_be_changed(folder, network, 
     assert by_hand or (folder / "recipe.toml").read_text("utf-8") == before
 
 
+@pytest.mark.parametrize("setting", ["data.size", "seed", "keep", "losses.mse.weight"])
+def test_a_setting_that_is_changed_and_changed_back_is_measured_again_each_time(folder, setting):
+    """The second time, the best weights had no figures, and their file those of the other setting."""
+    first = run_records.read_summary(folder)
+    values = {"data.size": (48, 32), "seed": (1, 42), "keep": ("luma", "none"), "losses.mse.weight": (5, 50)}[setting]
+    summaries = []
+    for value in values:
+        output = run("--resume", folder, "--set", f"{setting}={value}").output
+        assert "are measured again" in output and "this run, after step" in output
+        summaries.append(run_records.read_summary(folder))
+        header = weight_file.read_header(folder / "best.safetensors")
+        assert header.loss == summaries[-1].best.loss and header.step == first.best.step
+    assert summaries[1].best == first.best and summaries[0].best != first.best
+
+
 def test_results_of_weights_that_are_only_measured_again_are_kept(competition, tmp_path):
     """A line said that the weights had changed, and the same results were made again."""
     folder = tmp_path / "run"

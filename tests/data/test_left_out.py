@@ -90,6 +90,25 @@ def test_pairs_with_names_in_two_forms_of_unicode_are_pairs(tmp_path):
     assert len(open_folder(tmp_path).items) == 2
 
 
+@pytest.mark.parametrize("how", ["another case", "in a subfolder", "not there"])
+def test_why_no_truth_is_found_is_said(competition, how):
+    for name in ("train.csv", "test.csv"):
+        (competition / name).unlink()
+    truths = competition / "train_gt"
+    moved = truths.rename(competition / "Train_GT")
+    words = "There is no train_gt/: rename Train_GT/."
+    if how == "in a subfolder":
+        truths.mkdir()
+        moved.rename(truths / "a")
+        words = "Subfolders of train_gt/ are not searched: a."
+    elif how == "not there":
+        shutil.rmtree(moved)
+        words = "There is no train_gt/."
+    with pytest.raises(DataError, match=r"has no partner in train_gt/") as raised:
+        open_folder(competition)
+    assert str(raised.value).endswith(words)
+
+
 def test_a_subfolder_that_the_table_names_is_used(competition):
     """A line said that it is not searched."""
     for folder in ("train_input", "train_gt"):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.data import sample
-from toolbox.data.left_out import describe_unused
+from toolbox.data.left_out import describe_unused, folders_with_images
 from toolbox.errors import DataError, UsageError
 from toolbox.hooks.source_spec import Item as Item
 from toolbox.hooks.source_spec import Source as Source
@@ -143,8 +143,19 @@ def _pairs_by_name(folder: Path, on_fault: Callable[[str], None]) -> list[Item]:
     faults += [f"train_gt/{name} has no partner in train_input/" for name in sorted(alone)]
     if faults:
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        on_fault(f"{folder}: {'; '.join(faults[:3])}{more}. Add the missing files or remove these.")
+        causes = [cause for name in ("train_input", "train_gt") if (cause := _why_missing(folder, name))]
+        remedy = "; ".join(causes) or "Add the missing files or remove these"
+        on_fault(f"{folder}: {'; '.join(faults[:3])}{more}. {remedy}.")
     return [Item(name=name, input=inputs[name], truth=truths[partner]) for name, partner in partners.items()]
+
+
+def _why_missing(folder: Path, name: str) -> str:
+    """Return why files of train_input/ or train_gt/ may not be found; empty if nothing shows it."""
+    if not (folder / name).is_dir():
+        alike = [path.name for path in folder.iterdir() if path.is_dir() and path.name.casefold() == name]
+        return f"There is no {name}/" + "".join(f": rename {files.printable(other)}/" for other in alike)
+    below = sorted(folders_with_images(folder / name))
+    return f"Subfolders of {name}/ are not searched: {files.listed(below)}" if below else ""
 
 
 def _same_stems(inputs: Collection[str], truths: Collection[str]) -> dict[str, str]:

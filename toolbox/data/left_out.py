@@ -32,7 +32,7 @@ def describe_other_folders(source: Source) -> list[str]:
     if source.kind != "pairs" or source.folder is None:
         return []
     used = {path.parent.name for path in used_files(source) if isinstance(path, Path)}
-    others = sorted(_folders_with_images(source.folder, skip=used.union(PAIR_FOLDERS)))
+    others = sorted(folders_with_images(source.folder, skip=used.union(PAIR_FOLDERS)))
     return [f"folders that are not used: {files.listed(others)}"] if others else []
 
 
@@ -66,7 +66,7 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
         why = "not in train.csv or test.csv" if has_table else "without a partner"
         parts.append(f"{unused} image{'s' if unused > 1 else ''} {why}")
     known = {os.path.realpath(image) for image in used if isinstance(image, Path)}
-    below = sorted(name for folder in folders for name in _folders_with_images(folder, used=known))
+    below = sorted(name for folder in folders for name in folders_with_images(folder, used=known))
     if below:
         parts.append(f"subfolders are not searched: {files.listed(below)}")
     return "; ".join(parts)
@@ -86,7 +86,7 @@ def has_unused_images(folder: Path, used: Collection[str]) -> bool:
         return True
 
 
-def _folders_with_images(folder: Path, *, skip: Collection[str] = (), used: Collection[str] = ()) -> Iterator[str]:
+def folders_with_images(folder: Path, *, skip: Collection[str] = (), used: Collection[str] = ()) -> Iterator[str]:
     """Yield the names of the subfolders of a folder that have images besides `used`, or that can't be read."""
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.name not in skip and path.is_dir() and has_unused_images(path, used):

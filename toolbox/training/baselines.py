@@ -70,7 +70,9 @@ def score_baselines(run: TrainingRun, progress: Progress) -> Progress:
                 submission={} if summary is None else summary.submission,
             )
             run_records.write_summary(folder, measured)
-    progress = _check_best(run, progress, conditions)
+    # A run that takes no step writes no checkpoint, so the summary may be of later conditions than the progress.
+    is_other = recorded is None or bool(changed) or bool(_changed(run, progress.measured_on, conditions))
+    progress = _check_best(run, progress, is_other=is_other)
     return replace(progress, measured_on=conditions)
 
 
@@ -149,8 +151,11 @@ def _changed(run: TrainingRun, recorded: Mapping[str, Any], conditions: Mapping[
     ]
 
 
-def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, Any]) -> Progress:
-    """Return the position with a best figure that belongs to the file with the best weights and can be compared."""
+def _check_best(run: TrainingRun, progress: Progress, *, is_other: bool) -> Progress:
+    """Return the position with a best figure that belongs to the file with the best weights and can be compared.
+
+    `is_other`: the recorded figures are of other conditions, or it is not known of which, so they are measured again.
+    """
     if progress.best is None:
         return progress
     path = run.options.folder / BEST
@@ -162,8 +167,7 @@ def _check_best(run: TrainingRun, progress: Progress, conditions: Mapping[str, A
             "written again after the next validation."
         )
         return lost
-    changed = _changed(run, progress.measured_on, conditions)
-    if not changed:
+    if not is_other:
         return progress
     network = run.state.eval_generator
     current = {name: value.clone() for name, value in network.state_dict().items()}
