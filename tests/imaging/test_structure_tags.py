@@ -16,7 +16,7 @@ DESCRIPTIONS = {
     "OME": '<?xml version="1.0" encoding="UTF-8"?><!-- Warning --><OME xmlns="http://www.openmicroscopy.org">',
     "Aperio": "Aperio Image Library v10.0.51\n46920x33014 [0,100 46000x32914] (256x256) JPEG/RGB Q=30",
 }
-NOTE = "description of the file's structure left out"
+NOTE = "image description with the file's structure left out"
 
 
 def tags_of(photo, fmt):
@@ -58,3 +58,10 @@ def test_how_the_samples_were_stored_is_not_copied():
     for fmt in ("JPEG", "PNG", "WEBP"):
         photo = io.decode(saved(Image.fromarray(gray), fmt, exif=exif), "a")
         assert set(tags_of(photo, "PNG")) == {Tag.Make}
+
+
+def test_the_program_of_the_scanner_is_kept_beside_a_description_of_the_structure():
+    """It was left out without a word, like what a person had added to the description."""
+    tags = {270: '{"shape": [24, 37], "Author": "Anna"}', 305: "ScanPro 3", 315: "Anna"}
+    photo = io.decode(saved(Image.fromarray(smooth()), "TIFF", tiffinfo=tags), "a")
+    assert photo.notes == (NOTE,) and tags_of(photo, "PNG")[Tag.Software] == "ScanPro 3"

@@ -54,6 +54,7 @@ _LAYOUT_TAGS = {
 }
 # A description for programs, not for people: of the pictures, channels and sizes of the file that had it. ImageJ,
 # tifffile, scanners of microscopes and OME-XML; a reader of the result would look for what is not there.
+_STRUCTURE_WRITERS = re.compile(r"tifffile|ImageJ|Fiji|OME|Bio-?Formats|Aperio", re.IGNORECASE)
 _STRUCTURE = re.compile(r"\s*(?:ImageJ=|\{\s*\"shape\"|Aperio )|.{0,2000}<(?:\w+:)?OME[\s>]", re.DOTALL)
 # A directory below may point to the one above it, to itself or to others: what has no place in it is left out.
 _DIRECTORIES = {_EXIF, _GPS, Tag.SubIFDs}
@@ -174,10 +175,12 @@ def _leave_out(kept: dict[int, Entry | Directory], limit: int) -> tuple[str, ...
     """Remove what a result must not have or can't have in a block of at most `limit` bytes; return notes on it."""
     notes, description, settings = [], kept.get(Tag.ImageDescription), kept.get(_EXIF)
     if isinstance(description, Entry) and _STRUCTURE.match(description.text):
-        # The program that wrote such a description is not one that made the photograph.
-        for tag in (Tag.ImageDescription, Tag.Software):
-            kept.pop(tag, None)
-        notes.append("description of the file's structure left out")
+        del kept[Tag.ImageDescription]
+        software = kept.get(Tag.Software)
+        # A program that wrote such a description by itself is not one that made the photograph.
+        if isinstance(software, Entry) and _STRUCTURE_WRITERS.match(software.text):
+            del kept[Tag.Software]
+        notes.append("image description with the file's structure left out")
     maker_note = settings.get(Tag.MakerNote) if isinstance(settings, dict) else None
     if isinstance(maker_note, Entry) and isinstance(settings, dict) and not can_stay(maker_note, limit):
         del settings[Tag.MakerNote]
