@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from toolbox.config.binding import bind
 from toolbox.config.recipe import read
@@ -14,6 +15,7 @@ from toolbox.distributed.accelerator import make_accelerator
 from toolbox.errors import UsageError
 from toolbox.hooks import catalog
 from toolbox.models import weight_file
+from toolbox.models.optimizers import load_optimizer, split_optimizer
 from toolbox.training import optimizer_state, state
 
 TINY = ["generator.width=4", "generator.levels=2", "discriminator.width=4", "generator.optimizer.lr=1e-3"]
@@ -106,3 +108,14 @@ def test_the_tensors_of_a_file_have_the_same_order_in_every_process(loaded, tmp_
     path.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
     names = list(weight_file.read_tensors(path))
     assert len(names) > 8 and names == sorted(names)
+
+
+def test_text_in_the_state_of_an_optimizer_is_the_same_after_loading():
+    """It became the text of a generator object, so that a resumed run trained differently without a word."""
+    weights = [nn.Parameter(torch.ones(2, 3))]
+    values = {"rule": "muon", "steps": 3, "is_ready": True, "mean": torch.rand(2, 3)}
+    first, second = (torch.optim.SGD(weights, lr=0.1) for _ in range(2))
+    first.state[weights[0]].update(values)
+    load_optimizer(second, *split_optimizer(first))
+    loaded = second.state[weights[0]]
+    assert torch.equal(loaded.pop("mean"), values.pop("mean")) and loaded == values

@@ -124,6 +124,8 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], rest: Ma
             loaded = optimizer.state[weight][key]
             if isinstance(value, Tensor) and value.shape != weight.shape and value.dtype != loaded.dtype:
                 optimizer.state[weight][key] = value.to(loaded.device)
+            elif isinstance(value, str):  # torch makes the text of a generator object of it
+                optimizer.state[weight][key] = value
     match_memory_layout(optimizer)
 
 
