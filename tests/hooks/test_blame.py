@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import math
 import os
 import warnings
 from dataclasses import replace
@@ -482,3 +483,23 @@ def test_errors_of_toolbox_in_build_and_in_sources_name_the_component(tmp_path):
         PluginError, match="Source 'rigged' of the plugin 'stranger' can't be built: DataError: No phot"
     ):
         build_source(bound(SourceSpec), tmp_path)
+
+
+def build_with_domain_error(params):
+    return math.log(0 * params.model_config["frozen"])
+
+
+def build_with_advice(params):
+    raise ValueError("the width must be even; choose another one")
+
+
+def test_an_error_of_a_library_in_build_has_its_type_and_position_and_advice_has_not():
+    """ "math domain error" said neither what nor where."""
+    for build, words in (
+        (build_with_domain_error, rf"can't be built: ValueError: .* \({__file__}:\d+\). Expected: loss\(restored"),
+        (build_with_advice, r"can't be built: the width must be even; choose another one$"),
+    ):
+        spec = LossSpec(name="rigged", summary="x", build=build)
+        one = Entry(kind="loss", spec=spec, plugin="stranger", distribution="", version="")
+        with pytest.raises(PluginError, match=words):
+            build_component(BoundComponent(label="", entry=one, params=Params(), options={}))

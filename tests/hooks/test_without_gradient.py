@@ -224,6 +224,20 @@ def test_a_penalty_whose_gradient_reaches_no_weight_is_refused(fault):
         calls.call_penalty(watch_of(PenaltySpec), penalty, context)
 
 
+def test_a_penalty_without_create_graph_is_told_of_it():
+    """The remedies named what it does not have."""
+    network = torch.nn.Conv2d(3, 1, 1)
+    context = penalty_context(lambda picture: [network(picture)], PICTURE, PICTURE)
+
+    def penalty(context):
+        picture = context.real.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(context.discriminate(picture)[0].sum(), picture)
+        return gradient.square().mean()
+
+    with pytest.raises(WrongResultError, match="pass create_graph=True to torch.autograd.grad, and remove detach"):
+        calls.call_penalty(watch_of(PenaltySpec), penalty, context)
+
+
 def test_sound_penalties_are_not_refused():
     network = torch.nn.Conv2d(3, 1, 1)
     context = penalty_context(lambda picture: [network(picture).tanh()], PICTURE, PICTURE)

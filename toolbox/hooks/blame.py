@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_TOOLBOX = Path(__file__).resolve().parents[1]  # the package
 # The attribute of an error that has the entry of the component which raised it.
 ATTRIBUTE = "_toolbox_entry"
 # The attribute of an error that has the position of the function which was called.
@@ -200,6 +201,15 @@ def place(error: BaseException) -> str:
     if entry is None or entry.distribution == DISTRIBUTION:
         return ""
     return f"{title(entry)} ({position(error, entry)})"
+
+
+def is_raised_on_purpose(error: BaseException, entry: Entry) -> bool:
+    """Return whether a `raise` of a component, or of toolbox, has raised an error, and no library that it calls."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not frames[-1].line:  # there is no source
+        return True
+    is_own = _is_of(entry, frames[-1].filename) or Path(frames[-1].filename).is_relative_to(_TOOLBOX)
+    return is_own and frames[-1].line.startswith("raise")
 
 
 def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResultError:

@@ -68,9 +68,11 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
     except Exception as error:
         if is_out_of_memory(error) or blame.is_for_user(error, bound.entry):
             raise
-        # A ValueError is about the params; any other error is a mistake in the plugin.
-        is_of_params = isinstance(error, ValueError) and one_line(error)
-        text = one_line(error) if is_of_params else f"{named(error)} ({blame.position(error, bound.entry)})"
+        # A ValueError that the plugin raises is about the params; any other error is a mistake in the plugin.
+        text = one_line(error)
+        if not (isinstance(error, ValueError) and text and blame.is_raised_on_purpose(error, bound.entry)):
+            where = blame.position(error, bound.entry)
+            text = f"{named(error)} ({where}). Expected: {blame.contract(bound.entry)}.{blame.hint()}"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
     if changed:
         line = f"{blame.title(bound.entry)} changed {', '.join(changed)} when it was built, which was put back"

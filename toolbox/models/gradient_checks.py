@@ -145,6 +145,8 @@ def require_value_gradient(
             warnings.warn(line, PluginWarning, stacklevel=3)
         return
     cause = "remove detach(), no_grad, item(), torch.tensor() and NumPy from it"
+    if watch.entry.kind == "penalty":
+        cause = f"pass create_graph=True to torch.autograd.grad, and {cause}"
     if not watch.is_resumed and part not in watch.trained:
         fault = (
             f"returned a value without gradient, so it trains nothing; {cause}. If this is on purpose, set its weight "
