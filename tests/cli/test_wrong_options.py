@@ -158,7 +158,9 @@ def test_a_path_in_a_command_to_type_is_that_path_in_bash(tmp_path, photos, name
     folder = photos.rename(tmp_path / name)
     printed = invoke("recipe", "copy", "default", folder / "a.toml").stdout
     commands = [printed.partition("run it: ")[2]]
+    (folder / "recipe.toml").touch()  # as a run has
     commands.append(invoke_error("run", "--data", folder, "--out", folder).partition("in it: ")[2].partition(" (")[0])
+    (folder / "recipe.toml").unlink()
     commands.append(invoke_error("score", "--check", folder, folder).partition("submission.zip ")[2])
     commands.append(invoke_error("runs", folder, "clean").partition("toolbox runs clean ")[2])
     path = sorted(folder.glob("*.png"))[0]

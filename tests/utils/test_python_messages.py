@@ -91,7 +91,11 @@ CALLS = {
     ),
     "device": (restore("none", device="cuda:99"), "device cuda:99 is not available"),
     "data": (lambda folder: toolbox.train(data=folder / "none"), "data "),
-    "out": (lambda folder: toolbox.train(out=folder, device="cpu"), "with out=DIR, or continue the run in it: resume="),
+    "out": (
+        lambda folder: (folder / "recipe.toml").touch() or toolbox.train(out=folder, device="cpu"),
+        "with out=DIR, or continue the run in it: resume=",
+    ),
+    "out that is no run": (lambda folder: toolbox.train(out=folder, device="cpu"), "Choose another one with out=DIR."),
     "resume": (lambda folder: toolbox.train(resume=folder), "is not a run"),
     "held out": (lambda folder: toolbox.score("luma", data=folder, held_out=True), "held_out"),
     "masks": (lambda folder: toolbox.score(folder, folder, masks=folder / "none"), "masks "),
