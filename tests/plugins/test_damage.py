@@ -341,3 +341,12 @@ def test_published_weights_of_a_detector_have_a_path():
     assert path.stat().st_size < 6e6
     with pytest.raises(toolbox.errors.UsageError, match="not known"):
         toolbox.weights_path("print-damages")
+
+
+def test_kinds_may_be_text_as_on_the_command_line():
+    """It was read letter by letter: "kind of damage 's' is not known"."""
+    photo = np.full((64, 64), 90, np.uint8)
+    as_text, as_list = (damage_detector({"kinds": kinds}, CATALOG) for kinds in ("scratch, dust", ["scratch", "dust"]))
+    assert np.array_equal(as_text.detect(photo).mask, as_list.detect(photo).mask)
+    with pytest.raises(UsageError, match="'scrtch' is not known"):
+        damage_detector({"kinds": "scrtch"}, CATALOG)

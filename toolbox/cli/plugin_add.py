@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolbox.errors import PluginError, UsageError
+from toolbox.utils import files
 from toolbox.utils.shell import shell_word
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def find_package(requirement: str) -> dict[str, Any]:
         )
     match = REQUIREMENT.fullmatch(requirement.strip())
     if match is None:
-        raise UsageError(f"'{requirement}' is neither a Python file nor a requirement for pip.")
+        raise UsageError(f"'{files.printable(requirement)}' is neither a Python file nor a requirement for pip.")
     try:
         package = distribution(match[1])
     except PackageNotFoundError:

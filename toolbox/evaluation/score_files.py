@@ -249,7 +249,8 @@ def _by_stem(folder: Path, left_out: list[str]) -> dict[str, Path]:
             continue
         stem = comparable_stem(path)
         if stem in images:
-            raise DataError(f"{folder} has {images[stem].name} and {path.name}; names must differ before the suffix.")
+            both = f"{files.printable(images[stem].name)} and {files.printable(path.name)}"
+            raise DataError(f"{files.printable(folder)} has {both}; names must differ before the suffix.")
         images[stem] = path
     if line := describe_pictures(pictures):
         left_out.append(f"{files.printable(folder)}: {line}.")
@@ -265,7 +266,8 @@ def _require_partners(
         alone = sorted(stems - partners)
         if alone:
             rest = f" (and {len(alone) - 1} more)" if len(alone) > 1 else ""
-            message = f"{alone[0]}{rest} has no partner in {folder}; names must be the same before the suffix."
+            place = files.printable(folder)
+            message = f"{alone[0]}{rest} has no partner in {place}; names must be the same before the suffix."
             raise DataError(" ".join([message, *left_out]))
 
 

@@ -54,7 +54,9 @@ def damage_detector(repair: bool | Mapping[str, object], catalog: Catalog) -> Lo
         return None
     if repair is not True and not isinstance(repair, Mapping):
         raise UsageError(f"repair is {repair!r}; it must be True, False, or the params of the detector.")
-    params = {} if repair is True else repair
+    params = {} if repair is True else dict(repair)
+    if isinstance(kinds := params.get("kinds"), str):  # as on the command line
+        params["kinds"] = [kind.strip() for kind in kinds.split(",")]
     known = damage_kinds(catalog)
     for kind in cast(Iterable[str], params.get("kinds", ())):
         if known and kind not in known:
