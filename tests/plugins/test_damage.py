@@ -348,5 +348,5 @@ def test_kinds_may_be_text_as_on_the_command_line():
     photo = np.full((64, 64), 90, np.uint8)
     as_text, as_list = (damage_detector({"kinds": kinds}, CATALOG) for kinds in ("scratch, dust", ["scratch", "dust"]))
     assert np.array_equal(as_text.detect(photo).mask, as_list.detect(photo).mask)
-    with pytest.raises(UsageError, match="'scrtch' is not known"):
+    with pytest.raises(toolbox.errors.UsageError, match="'scrtch' is not known"):
         damage_detector({"kinds": "scrtch"}, CATALOG)
