@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import os
 from typing import get_args, get_origin
 
 import pytest
@@ -21,6 +22,7 @@ from toolbox.errors import DataError, RecipeError
 from toolbox.hooks import catalog, registry
 from toolbox.hooks.kinds import KINDS
 from toolbox.hooks.specs import ComponentSpec
+from toolbox.inference.detectors import damage_detector
 
 TEXT = 'extends = "default"\nsummary = "é"\n'
 ENCODINGS = {
@@ -132,3 +134,12 @@ def test_a_long_value_is_shortened_in_the_fault(key, number):
     with pytest.raises(RecipeError) as caught:
         bind(recipe.read("default", lambda name: installed.recipe(name).path, [f"{key}={number}"]), installed)
     assert len(str(caught.value)) < 1000 and key.split(".")[0] in str(caught.value)
+
+
+def test_a_path_that_is_not_utf8_is_one_line(tmp_path):
+    """It was two lines about a surrogate in JSON."""
+    with pytest.raises(RecipeError) as raised:
+        damage_detector({"weights": os.fsdecode(b"caf\xe9/damage.safetensors")}, catalog.load(third_party=False))
+    (fault,) = raised.value.faults
+    assert fault.message == "has a name that is not UTF-8, which no recipe can hold; rename that file or folder"
+    assert fault.location.endswith("weights")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -123,6 +124,10 @@ class _Binder:
         huge = [*_huge_integers(raw, location)]
         if huge:
             self.faults.extend(Fault(location=key, message="is a number of more than 64 bits") for key in huge)
+            return None
+        if undecodable := [*_undecodable_texts(raw, location)]:
+            message = "has a name that is not UTF-8, which no recipe can hold; rename that file or folder"
+            self.faults.extend(Fault(location=key, message=message) for key in undecodable)
             return None
         try:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
@@ -302,6 +307,18 @@ def _huge_integers(value: Any, location: str) -> Iterator[str]:  # noqa: ANN401 
         for key, item in value.items():
             yield from _huge_integers(item, f"{location}.{key}".lstrip("."))
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield location
+
+
+def _undecodable_texts(value: Any, location: str) -> Iterator[str]:  # noqa: ANN401 - any value of a recipe
+    """Yield the location of each text or path with bytes that are not UTF-8, which pydantic and TOML refuse."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _undecodable_texts(item, f"{location}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _undecodable_texts(item, location)
+    elif isinstance(value, str | PurePath) and any("\ud800" <= character <= "\udfff" for character in str(value)):
         yield location
 
 
