@@ -10,11 +10,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from toolbox.errors import CancelledError, InstallationError, PluginError, ToolboxError, call_plugin, named
+from toolbox.hooks.code_position import built_at, code_of, held_codes, is_of
 from toolbox.hooks.plugin_output import calls
 from toolbox.utils import surface
 from toolbox.utils.memory import is_out_of_memory
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_TOOLBOX = Path(__file__).resolve().parents[1]  # the package
 # The attribute of an error that has the entry of the component which raised it.
 ATTRIBUTE = "_toolbox_entry"
 # The attribute of an error that has the position of the function which was called.
@@ -133,8 +131,8 @@ def blame(error: Exception, entry: Entry | None, function: object = None) -> Non
     if entry is None or is_for_user(error, entry) or hasattr(error, ATTRIBUTE):
         return
     setattr(error, ATTRIBUTE, entry)
-    code = _code(function)
-    if code is not None and _is_of(entry, code.co_filename):
+    code = code_of(function)
+    if code is not None and is_of(entry, code.co_filename):
         setattr(error, DEFINITION, f"{code.co_filename}:{code.co_firstlineno}")
 
 
@@ -148,7 +146,7 @@ def is_for_user(error: Exception, entry: Entry) -> bool:
     if not isinstance(error, ToolboxError) or entry.distribution == DISTRIBUTION:
         return isinstance(error, ToolboxError)
     innermost = traceback.extract_tb(error.__traceback__)[-1:]
-    is_own = any(_is_of(entry, frame.filename) for frame in innermost)
+    is_own = any(is_of(entry, frame.filename) for frame in innermost)
     return isinstance(error, CancelledError | InstallationError) or (isinstance(error, PluginError) and not is_own)
 
 
@@ -159,7 +157,7 @@ def blamed(error: BaseException) -> Entry | None:
     entry: Entry | None = getattr(error, ATTRIBUTE, None)
     if entry is None and not isinstance(error, ToolboxError):
         frames = reversed(traceback.extract_tb(error.__traceback__))
-        owners = next(filter(None, ([own for own in _built.values() if _is_of(own, it.filename)] for it in frames)), [])
+        owners = next(filter(None, ([own for own in _built.values() if is_of(own, it.filename)] for it in frames)), [])
         entry = owners[0] if len(owners) == 1 else None
     return entry
 
@@ -203,15 +201,6 @@ def place(error: BaseException) -> str:
     return f"{title(entry)} ({position(error, entry)})"
 
 
-def is_raised_on_purpose(error: BaseException, entry: Entry) -> bool:
-    """Return whether a `raise` of a component, or of toolbox, has raised an error, and no library that it calls."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames or not frames[-1].line:  # there is no source
-        return True
-    is_own = _is_of(entry, frames[-1].filename) or Path(frames[-1].filename).is_relative_to(_TOOLBOX)
-    return is_own and frames[-1].line.startswith("raise")
-
-
 def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResultError:
     """Return the error for a component that did not keep its contract.
 
@@ -223,9 +212,9 @@ def wrong_result(entry: Entry | None, function: object, fault: str) -> WrongResu
     """
     if entry is None:
         return WrongResultError(f"It {fault}", fault)
-    codes = (code for code in _held_codes(function) if _is_of(entry, code.co_filename))
+    codes = (code for code in held_codes(function) if is_of(entry, code.co_filename))
     own = next(codes, None)
-    position = _built_at(entry) if own is None else f"{own.co_filename}:{own.co_firstlineno}"
+    position = built_at(entry) if own is None else f"{own.co_filename}:{own.co_firstlineno}"
     where = position and f" ({position})"
     return WrongResultError(f"{title(entry)}{where} {fault}. Expected: {contract(entry)}.", fault)
 
@@ -237,13 +226,13 @@ def position(error: BaseException, entry: Entry) -> str:
     A component whose code is not in the plugin, such as a schedule of torch, is where it is built.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_of(entry, frame.filename)]
+    own = [frame for frame in frames if is_of(entry, frame.filename)]
     if own:
         return f"{own[-1].filename}:{own[-1].lineno}"
     if hasattr(error, DEFINITION):
         return str(getattr(error, DEFINITION))
     last = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "no position"
-    return _built_at(entry) or last
+    return built_at(entry) or last
 
 
 def title(entry: Entry) -> str:
@@ -273,39 +262,3 @@ def is_of_the_machine(error: BaseException) -> bool:
 def hint() -> str:
     """Return how to see the traceback, as the end of a message; a Python program has it in `__cause__`."""
     return surface.words(command=f" {HINT}", page=" Tell the author of the plugin.", python="")
-
-
-def _built_at(entry: Entry) -> str:
-    """Return where a component is built; "" if it is not known."""
-    code = _code(getattr(entry.spec, "build", None) or getattr(entry.spec, "load", None))
-    return "" if code is None else f"built at {code.co_filename}:{code.co_firstlineno}"
-
-
-def _held_codes(function: object, depth: int = 4) -> Iterator[CodeType]:
-    """Yield the code of a function, then that of functions in the attributes, lists and dicts of its object."""
-    code = _code(function)
-    if code is not None:
-        yield code
-    owner = getattr(function, "__self__", function)
-    if not depth or isinstance(owner, ModuleType | type):
-        return
-    held = owner.values() if isinstance(owner, dict) else getattr(owner, "__dict__", {}).values()
-    for value in list(owner if isinstance(owner, list | tuple) else held):
-        yield from _held_codes(value, depth - 1)
-
-
-def _is_of(entry: Entry, file: str) -> bool:
-    """Return whether a file belongs to the plugin of an entry: the file of its `build`, or one of the same package."""
-    code = _code(getattr(entry.spec, "build", None) or getattr(entry.spec, "load", None))
-    if code is None:
-        return False
-    path, home = Path(file), Path(code.co_filename)
-    return path == home or ((home.parent / "__init__.py").is_file() and path.is_relative_to(home.parent))
-
-
-def _code(function: object) -> CodeType | None:
-    """Return the code of a function, a method, or an object that can be called; without decorators."""
-    function = getattr(function, "func", function)  # functools.partial
-    methods = [getattr(type(function), name, None) for name in ("forward", "__call__")]
-    codes = (getattr(inspect.unwrap(it), "__code__", None) for it in (function, *methods) if callable(it))
-    return next((code for code in codes if isinstance(code, CodeType)), None)

@@ -14,6 +14,7 @@ from toolbox.config.plan import BoundComponent, Plan
 from toolbox.distributed.torch_patches import wrap_forward
 from toolbox.errors import PluginError, named, one_line
 from toolbox.hooks import blame
+from toolbox.hooks.code_position import is_raised_on_purpose
 from toolbox.hooks.isolation import PluginWarning, isolated
 from toolbox.models import component_calls, component_watch
 from toolbox.models.component_calls import call_loss
@@ -70,7 +71,7 @@ def build_component(bound: BoundComponent, *inputs: object, fresh: bool = True) 
             raise
         # A ValueError that the plugin raises is about the params; any other error is a mistake in the plugin.
         text = one_line(error)
-        if not (isinstance(error, ValueError) and text and blame.is_raised_on_purpose(error, bound.entry)):
+        if not (isinstance(error, ValueError) and text and is_raised_on_purpose(error, bound.entry)):
             where = blame.position(error, bound.entry)
             text = f"{named(error)} ({where}). Expected: {blame.contract(bound.entry)}.{blame.hint()}"
         raise PluginError(f"{blame.title(bound.entry)} can't be built: {text}") from error
