@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
@@ -17,6 +16,7 @@ from toolbox.config.messages import explain_validation_error, shown
 from toolbox.config.plan import BoundComponent, Plan
 from toolbox.config.recipe import Recipe, Tree
 from toolbox.config.settings import Settings, Table
+from toolbox.config.value_faults import find_value_faults
 from toolbox.errors import Fault, RecipeError, UsageError, did_you_mean, named
 from toolbox.hooks.catalog import Catalog
 from toolbox.hooks.kinds import RECIPE_TABLES, RESTORING_KINDS, Kind, attached_kinds
@@ -121,13 +121,8 @@ class _Binder:
 
         Validation goes through JSON, because there pydantic is strict and still accepts a list for a tuple.
         """
-        huge = [*_huge_integers(raw, location)]
-        if huge:
-            self.faults.extend(Fault(location=key, message="is a number of more than 64 bits") for key in huge)
-            return None
-        if undecodable := [*_undecodable_texts(raw, location)]:
-            message = "has a name that is not UTF-8, which no recipe can hold; rename that file or folder"
-            self.faults.extend(Fault(location=key, message=message) for key in undecodable)
+        if faults := find_value_faults(raw, location):
+            self.faults.extend(faults)
             return None
         try:
             return model.model_validate_json(json.dumps(raw, default=str), strict=True)
@@ -299,27 +294,6 @@ class _Binder:
                 remedy = _install_remedy(str(origin)) if record is None else record.how_to_load
                 lines.append(f" The recipe needs the plugin '{name}'{f' ({origin})' if origin else ''}, {remedy}.")
         return "".join(lines)
-
-
-def _huge_integers(value: Any, location: str) -> Iterator[str]:  # noqa: ANN401 - any value of a recipe
-    """Yield the location of each integer that TOML does not allow, and that tensors and counters can't hold."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _huge_integers(item, f"{location}.{key}".lstrip("."))
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield location
-
-
-def _undecodable_texts(value: Any, location: str) -> Iterator[str]:  # noqa: ANN401 - any value of a recipe
-    """Yield the location of each text or path with bytes that are not UTF-8, which pydantic and TOML refuse."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _undecodable_texts(item, f"{location}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _undecodable_texts(item, location)
-    elif isinstance(value, str | PurePath) and any("\ud800" <= character <= "\udfff" for character in str(value)):
-        yield location
 
 
 def _install_remedy(origin: str) -> str:
