@@ -225,16 +225,26 @@ batch = 2
 """
 
 
-def run_with(fault, tmp_path, photos, code):
-    """Run two steps with the plugin that has a fault; return the result."""
-    (tmp_path / "mine.py").write_text(CODE.format(fault=fault), "utf-8")
-    step = '[step]\nname = "mine"\n' if fault.startswith("step-") else ""
-    (tmp_path / "mine.toml").write_text(RECIPE + step, "utf-8")
+def add_plugin(tmp_path, source, recipe):
+    """Write and add the plugin `mine`, and write a recipe for it."""
+    (tmp_path / "mine.py").write_text(source, "utf-8")
+    (tmp_path / "mine.toml").write_text(recipe, "utf-8")
     invoke("plugin", "add", tmp_path / "mine.py")
-    options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 2]
-    result = CliRunner().invoke(main, ["run", *map(str, options), "--no-report"])
+
+
+def run_mine(tmp_path, photos, code, *options):
+    """Run the recipe that `add_plugin` wrote; check the exit code, and return the result."""
+    words = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", *options]
+    result = CliRunner().invoke(main, ["run", *map(str, words), "--no-report"])
     assert result.exit_code == code and "Traceback" not in result.output, result.output
     return result
+
+
+def run_with(fault, tmp_path, photos, code):
+    """Run two steps with the plugin that has a fault; return the result."""
+    step = '[step]\nname = "mine"\n' if fault.startswith("step-") else ""
+    add_plugin(tmp_path, CODE.format(fault=fault), RECIPE + step)
+    return run_mine(tmp_path, photos, code, "--steps", 2)
 
 
 REFUSED = {
@@ -383,15 +393,11 @@ def toolbox_generators():
 
 def test_a_network_that_cant_be_recomputed_is_told_of_the_setting(tmp_path, photos):
     """The remedies named faults that the component does not have."""
-    (tmp_path / "mine.py").write_text(CACHED, "utf-8")
     recipe = '[data]\nsize = 32\n[generator]\nname = "mine"\n[losses.mse]\n[degradations.lost-region]\n'
-    (tmp_path / "mine.toml").write_text(recipe, "utf-8")
-    invoke("plugin", "add", tmp_path / "mine.py")
-    options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--steps", 1, "--no-report", "--batch", 2]
+    add_plugin(tmp_path, CACHED, recipe)
     for value, code in (("false", 0), ("true", 1)):
-        recompute = ["--out", tmp_path / value, "--set", f"training.recompute={value}"]
-        result = CliRunner().invoke(main, ["run", *map(str, [*options, *recompute])])
-        assert result.exit_code == code, result.output
+        options = ("--out", tmp_path / value, "--steps", 1, "--batch", 2, "--set", f"training.recompute={value}")
+        result = run_mine(tmp_path, photos, code, *options)
     assert "Generator 'mine' of the plugin 'mine' fails in the backward pass: CheckpointError" in result.output
     assert "What may help: set training.recompute = false" in result.output
 
@@ -474,13 +480,9 @@ SILENT_FAULTS = {
 @pytest.mark.parametrize("name", SILENT_FAULTS)
 def test_what_trained_nothing_or_resumed_differently_without_a_word_is_named(name, tmp_path, photos):
     table, code, words = SILENT_FAULTS[name]
-    (tmp_path / "mine.py").write_text(SILENT, "utf-8")
     recipe = "[data]\nsize = 32\n[degradations.lost-region]\n[training]\nbatch = 2\n" + table
     recipe += '\n[generator]\nname = "inpainting-unet"\nwidth = 4\nlevels = 2\n'
-    (tmp_path / "mine.toml").write_text(recipe, "utf-8")
-    invoke("plugin", "add", tmp_path / "mine.py")
-    options = ["--recipe", tmp_path / "mine.toml", "--data", photos, "--out", tmp_path / "run", "--steps", 4]
-    result = CliRunner().invoke(main, ["run", *map(str, options), "--no-report"])
-    assert result.exit_code == code, result.output
+    add_plugin(tmp_path, SILENT, recipe)
+    result = run_mine(tmp_path, photos, code, "--steps", 4)
     before, _, after = words.partition("{}")
     assert re.search(re.escape(before) + (r"[^)]*mine\.py:\d+" if after else "") + re.escape(after), result.output)

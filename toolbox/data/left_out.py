@@ -65,11 +65,16 @@ def describe_unused(folders: list[Path], used: Collection[object]) -> str:
         has_table = any((folder.parent / name).is_file() for folder in folders for name in ("train.csv", "test.csv"))
         why = "not in train.csv or test.csv" if has_table else "without a partner"
         parts.append(f"{unused} image{'s' if unused > 1 else ''} {why}")
-    known = {os.path.realpath(image) for image in used if isinstance(image, Path)}
+    known = real_paths(used)
     below = sorted(name for folder in folders for name in folders_with_images(folder, used=known))
     if below:
         parts.append(f"subfolders are not searched: {files.listed(below)}")
     return "; ".join(parts)
+
+
+def real_paths(images: Collection[object]) -> set[str]:
+    """Return the real paths of those images that are files."""
+    return {os.path.realpath(image) for image in images if isinstance(image, Path)}
 
 
 def has_unused_images(folder: Path, used: Collection[str]) -> bool:

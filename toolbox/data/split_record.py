@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from toolbox.utils.image_ref import ImageRef, location
 from toolbox.utils.json_values import read_json_object
 
 FILE = "split.json"  # in the run folder
-_ENTRIES = ("train", "validation", "unused", "former_train", "former_validation")
 _LATER = ("former_train", "former_validation")  # entries that the file has since version 0.2
 
 
@@ -220,7 +219,8 @@ def read_record(path: Path) -> SplitRecord | None:
     """Return the record of a split, None if there is none (a run of an older version); DataError if it is damaged."""
     try:
         stored = read_json_object(path)
-        parts: dict[str, Any] = {name: stored.get(name, {} if name in _LATER else None) for name in _ENTRIES}
+        names = [entry.name for entry in fields(SplitRecord)]
+        parts: dict[str, Any] = {name: stored.get(name, {} if name in _LATER else None) for name in names}
         wrong = next((name for name, part in parts.items() if not _is_part(part)), None)
         if wrong is not None:
             raise ValueError(f"'{wrong}' is missing, or no object with the names of photographs and their digests")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -165,7 +164,7 @@ def _not_used(source: Source) -> Iterator[Finding]:
     assert source.folder is not None
     names = ("train_input", "train_gt", "test_input") if source.kind == "pairs" else ("",)
     used = left_out.used_files(source)
-    known = {os.path.realpath(image) for image in used if isinstance(image, Path)}
+    known = left_out.real_paths(used)
     reasons: Counter[str] = Counter()
     for folder in [source.folder / name for name in names if (source.folder / name).is_dir()]:
         images = set(io.find_images(folder))

@@ -105,7 +105,7 @@ def submission_names(photos: Sequence[Path]) -> list[str]:
         DataError: two are the same, or differ only in case; or one would become another name in a zip: it is not
             UTF-8, or has control characters, a backslash or a colon.
     """
-    for fault in name_faults(photos):
+    if fault := next(name_faults(photos), ""):
         raise DataError(fault)
     return [_member(photo) for photo in photos]
 

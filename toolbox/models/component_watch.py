@@ -57,4 +57,4 @@ def share_watch(wrapper: nn.Module, network: nn.Module) -> None:
 def watch_of(network: object) -> WatchedComponent:
     """Return the watch of a network; an empty one if it has none."""
     watch = getattr(network, ATTRIBUTE, None)
-    return watch if isinstance(watch, WatchedComponent) else WatchedComponent(calls=1)
+    return watch if isinstance(watch, WatchedComponent) else WatchedComponent()

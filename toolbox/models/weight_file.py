@@ -76,8 +76,13 @@ def read_header(path: Path) -> WeightsHeader:
     Raises:
         WeightsError: toolbox did not write the file, or it is damaged.
     """
+    return _header_of(path, _header_text(path))
+
+
+def _header_of(path: Path, text: str) -> WeightsHeader:
+    """Return the header of a weight file from what `_header_text` returned; errors as `read_header`."""
     try:
-        values = parse_json(_header_text(path) or "{}")
+        values = parse_json(text or "{}")
     except ValueError as error:
         raise WeightsError(_unreadable(path, error)) from error
     if not isinstance(values, dict) or not isinstance(values.get("recipe"), str):
@@ -157,7 +162,8 @@ def read_file(path: Path) -> dict[str, Tensor]:
         tensors = read_tensors(path)
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(_unreadable(path, error)) from error
-    digest = read_header(path).digest if has_header(path) else ""
+    text = _header_text(path)
+    digest = _header_of(path, text).digest if text else ""
     if digest and tensors_digest(tensors) != digest:
         raise WeightsError(
             f"{files.printable(path)} is damaged: its weights are not those that were written. Copy it again. If you "

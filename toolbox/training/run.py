@@ -228,8 +228,7 @@ def _train_epoch(run: TrainingRun, progress: Progress, total: int, advance: Call
         run.state, batches, run.accelerator, seed=settings.seed, first=progress.step, should_stop=should_stop
     )
     for record in save_nonfinite_steps(records, run, progress):
-        terms = record.terms
-        run.log_step(StepRecord(step=record.step, epoch=progress.epoch, terms=terms, names=record.names))
+        run.log_step(StepRecord(step=record.step, epoch=progress.epoch, terms=record.terms, names=record.names))
         progress = replace(
             progress,
             step=record.step + 1,
